@@ -1,0 +1,71 @@
+package convert
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// RecordKey is the key in an ONNX model's metadata_props under which an eFCN
+// carries its Record.
+const RecordKey = "efcn"
+
+// RecordVersion is the version of the record that this package writes. A
+// reader refuses a newer one.
+const RecordVersion = 1
+
+// Record says what was embedded in an eFCN and how. It is a convenience for
+// training masks, measurements and reports: verification recomputes every
+// matrix from the CNN and trusts nothing in here but the names.
+type Record struct {
+	Version int           `json:"version"`
+	Layers  []LayerRecord `json:"layers"`
+}
+
+// LayerRecord describes one embedded layer. Shapes leave the batch axis out.
+type LayerRecord struct {
+	// Op is the ONNX operator that was embedded, such as "Conv".
+	Op string `json:"op"`
+	// Node is the label of the node in the CNN, and of the node that replaces it.
+	Node string `json:"node"`
+	// Source names the value that the operator computes in the CNN.
+	Source string `json:"source"`
+	// Output names the value that the layer computes, in the CNN and in the
+	// eFCN. It differs from Source where what follows was multiplied in.
+	Output string `json:"output"`
+	// Folded names, in order, the nodes of the CNN that were multiplied in.
+	Folded []string `json:"folded,omitempty"`
+
+	Layout string `json:"layout"`         // "dense"
+	Weight string `json:"weight"`         // initializer of the eFCN: [out, in]
+	Bias   string `json:"bias,omitempty"` // initializer of the eFCN: [out]
+
+	InputShape  []int64 `json:"input_shape"`
+	OutputShape []int64 `json:"output_shape"`
+
+	// Of the source operator, as the geometry resolved them: pads are explicit
+	// (begin then end per axis) whatever auto_pad said. Empty where the operator
+	// has none.
+	KernelShape []int64 `json:"kernel_shape,omitempty"`
+	Strides     []int64 `json:"strides,omitempty"`
+	Pads        []int64 `json:"pads,omitempty"`
+	Dilations   []int64 `json:"dilations,omitempty"`
+	Group       int64   `json:"group,omitempty"`
+}
+
+// ReadRecord returns the record that m carries, or nil if it carries none.
+func ReadRecord(m *onnxio.Model) (*Record, error) {
+	text, ok := m.Meta(RecordKey)
+	if !ok {
+		return nil, nil
+	}
+	var r Record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return nil, fmt.Errorf("metadata %q: %w", RecordKey, err)
+	}
+	if r.Version < 1 || r.Version > RecordVersion {
+		return nil, fmt.Errorf("metadata %q: version %d is not one this program reads (1 to %d)", RecordKey, r.Version, RecordVersion)
+	}
+	return &r, nil
+}

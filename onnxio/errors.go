@@ -1,0 +1,49 @@
+package onnxio
+
+import "fmt"
+
+// NodeError says which node of a model an error is about. Its text is the
+// form that every command prints: node "conv1" (Conv): what is wrong.
+type NodeError struct {
+	Node string // the node's name or, if it has none, its first output's
+	Op   string // operator type, with its domain unless that is ai.onnx
+	Err  error
+}
+
+func (e *NodeError) Error() string {
+	return fmt.Sprintf("node %q (%s): %v", e.Node, e.Op, e.Err)
+}
+
+func (e *NodeError) Unwrap() error { return e.Err }
+
+// Errorf returns an error about the node n. Its text follows the house form
+// "what is wrong; what would work".
+func (n *Node) Errorf(format string, args ...any) error {
+	return n.Wrap(fmt.Errorf(format, args...))
+}
+
+// Wrap returns err as an error about the node n, or nil if err is nil.
+func (n *Node) Wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &NodeError{Node: n.Label(), Op: n.QualifiedOp(), Err: err}
+}
+
+// Label returns what to call the node in a message: its name or, since names
+// are optional in ONNX, the name of its first output.
+func (n *Node) Label() string {
+	if n.Name != "" {
+		return n.Name
+	}
+	return n.Output(0)
+}
+
+// QualifiedOp returns the operator type, with its domain in front unless that
+// is the default one.
+func (n *Node) QualifiedOp() string {
+	if d := CanonicalDomain(n.Domain); d != "" {
+		return d + "." + n.OpType
+	}
+	return n.OpType
+}
