@@ -132,11 +132,13 @@ def accuracy(path, images, labels, mean, std, batch=100):
         x = x[..., np.newaxis]
     else:
         raise Failure(f"{path}: input is {shape}: want one channel, N×1×H×W or N×H×W×1")
+    y = fashion_mnist.read_idx(labels)
+    if len(x) != len(y):
+        raise Failure(f"{len(x)} images but {len(y)} labels")
     if isinstance(shape[0], int):
         batch = shape[0]
-    y = fashion_mnist.read_idx(labels)
-    if len(x) != len(y) or len(x) % batch and isinstance(shape[0], int):
-        raise Failure(f"{len(x)} images, {len(y)} labels, batch {shape[0]}: they do not fit")
+        if len(x) % batch:
+            raise Failure(f"{path}: batch is {batch}: {len(x)} images are no multiple of it")
     correct = 0
     for start in range(0, len(x), batch):
         scores = model.run(None, {inputs[0].name: x[start : start + batch]})[0]
