@@ -1,5 +1,14 @@
-// Package kernel holds the hot loops: matrix products, convolution, pooling
-// and their gradients, for float32 and float64.
+// Package kernel holds the hot loops: matrix products, convolution, pooling,
+// batch normalisation, softmax and their gradients, for float32 and float64.
+//
+// Start with Gemm; everything heavy goes through it. It runs on OpenBLAS where
+// that is found at run time (no cgo) and on gonum's BLAS elsewhere; BLAS says
+// which. Arrays are slices, row-major, without gaps; sizes are the caller's
+// promise, and a slice too short for them panics before anything is written.
+//
+// Everything here runs on Threads() goroutines. The work is cut by shape and
+// thread count alone, never by timing, so a result repeats bit for bit on the
+// same machine at the same thread count.
 package kernel
 
 // Float is the element type of every kernel.
