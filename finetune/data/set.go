@@ -1,0 +1,124 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Set is a list of labelled samples in memory.
+type Set struct {
+	// X holds the samples one after another, N × Shape, row-major.
+	X []float32
+	// Shape is the shape of one sample: C×H×W or H×W×C for images.
+	Shape []int
+	// Labels holds the class of each sample, from 0.
+	Labels []int
+	// Classes is the greatest label plus one.
+	Classes int
+
+	// Mean and Std are what X was normalised with, a value per channel; nil if
+	// it was not.
+	Mean, Std []float64
+}
+
+// N returns the number of samples.
+func (s *Set) N() int { return len(s.Labels) }
+
+// Size returns the number of elements of one sample.
+func (s *Set) Size() int {
+	n := 1
+	for _, d := range s.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Batch copies the samples of the given indices, one after another, into dst,
+// which holds at least len(indices)·Size() elements.
+func (s *Set) Batch(indices []int, dst []float32) {
+	size := s.Size()
+	for i, index := range indices {
+		copy(dst[i*size:(i+1)*size], s.X[index*size:(index+1)*size])
+	}
+}
+
+// validate finishes a set that was read: it counts the classes and refuses
+// what no training could use.
+func (s *Set) validate() error {
+	if len(s.Labels) == 0 {
+		return errors.New("no samples")
+	}
+	size := s.Size()
+	if size == 0 {
+		return fmt.Errorf("samples of shape %v are empty", s.Shape)
+	}
+	if len(s.X) != len(s.Labels)*size {
+		return fmt.Errorf("%d elements for %d samples of shape %v", len(s.X), len(s.Labels), s.Shape)
+	}
+	for i, y := range s.Labels {
+		if y < 0 {
+			return fmt.Errorf("sample %d has the label %d; labels count from 0", i, y)
+		}
+		s.Classes = max(s.Classes, y+1)
+	}
+	for i, x := range s.X {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			return fmt.Errorf("sample %d holds %v at element %d; want finite values", i/size, x, i%size)
+		}
+	}
+	return nil
+}
+
+// channels returns how many channels a sample has and how many elements lie
+// between one channel and the next. What is no image has one channel.
+func (s *Set) channels(nhwc bool) (count, stride int) {
+	if len(s.Shape) < 2 {
+		return 1, s.Size()
+	}
+	if nhwc {
+		return s.Shape[len(s.Shape)-1], 1
+	}
+	return s.Shape[0], s.Size() / s.Shape[0]
+}
+
+// normalize subtracts the mean of each channel and divides by its standard
+// deviation. mean and std hold one value, or one per channel.
+func (s *Set) normalize(mean, std []float64, nhwc bool) error {
+	count, stride := s.channels(nhwc)
+	for _, list := range [][]float64{mean, std} {
+		if len(list) != 1 && len(list) != count {
+			return fmt.Errorf("normalize: %d values for %d channels; want 1 or %d", len(list), count, count)
+		}
+	}
+	s.Mean, s.Std = make([]float64, count), make([]float64, count)
+	for c := range count {
+		s.Mean[c], s.Std[c] = mean[c%len(mean)], std[c%len(std)]
+	}
+	for i, x := range s.X {
+		c := i / stride % count
+		s.X[i] = (x - float32(s.Mean[c])) / float32(s.Std[c])
+	}
+	return nil
+}
+
+// moments returns the mean and the standard deviation of each channel over
+// all samples and positions.
+func (s *Set) moments(nhwc bool) (mean, std []float64, err error) {
+	count, stride := s.channels(nhwc)
+	mean, std = make([]float64, count), make([]float64, count)
+	n := float64(len(s.X) / count)
+	for i, x := range s.X {
+		mean[i/stride%count] += float64(x) / n
+	}
+	for i, x := range s.X {
+		c := i / stride % count
+		std[c] += (float64(x) - mean[c]) * (float64(x) - mean[c]) / n
+	}
+	for c := range std {
+		if std[c] = math.Sqrt(std[c]); std[c] == 0 {
+			return nil, nil, fmt.Errorf("normalize=auto: channel %d is constant; give normalize=MEAN/STD", c)
+		}
+	}
+	return mean, std, nil
+}

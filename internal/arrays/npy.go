@@ -1,0 +1,207 @@
+package arrays
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"efcn/onnxio"
+)
+
+// The .npy format: NumPy's documentation, numpy.lib.format, versions 1 to 3.
+const npyMagic = "\x93NUMPY"
+
+// npyTypes are the element types by their NumPy code, without the byte order.
+var npyTypes = map[string]onnxio.DataType{
+	"b1": onnxio.Bool, "f2": onnxio.Float16, "f4": onnxio.Float32, "f8": onnxio.Float64,
+	"i1": onnxio.Int8, "i2": onnxio.Int16, "i4": onnxio.Int32, "i8": onnxio.Int64,
+	"u1": onnxio.Uint8, "u2": onnxio.Uint16, "u4": onnxio.Uint32, "u8": onnxio.Uint64,
+}
+
+var (
+	npyDescr   = regexp.MustCompile(`'descr':\s*'([^']*)'`)
+	npyFortran = regexp.MustCompile(`'fortran_order':\s*(True|False)`)
+	npyShape   = regexp.MustCompile(`'shape':\s*\(([^)]*)\)`)
+)
+
+// maxNPYHeader bounds what a header may claim to take: the longest that NumPy
+// itself writes for a plain array is a few hundred bytes.
+const maxNPYHeader = 1 << 16
+
+// readNPY reads one array. Column-major and big-endian ones come out row-major
+// and little-endian.
+func readNPY(r io.Reader, name string) (*Array, error) {
+	header, err := readNPYHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	descr := npyDescr.FindStringSubmatch(header)
+	fortran := npyFortran.FindStringSubmatch(header)
+	shape := npyShape.FindStringSubmatch(header)
+	if descr == nil || fortran == nil || shape == nil {
+		return nil, fmt.Errorf("npy header %q is not that of a plain array; structured arrays and objects are not read", strings.TrimSpace(header))
+	}
+	a := &Array{Name: name}
+	order, code := byte('|'), descr[1]
+	if code != "" && strings.IndexByte("<>|", code[0]) >= 0 {
+		order, code = code[0], code[1:]
+	}
+	var ok bool
+	if a.Type, ok = npyTypes[code]; !ok || (order == '|' && a.Type.Size() > 1) {
+		return nil, fmt.Errorf("element type %q is not read; bool, float16 to float64 and integers are", descr[1])
+	}
+	if a.Shape, err = parseShape(shape[1]); err != nil {
+		return nil, err
+	}
+	dims := make([]int64, len(a.Shape))
+	for i, d := range a.Shape {
+		dims[i] = int64(d)
+	}
+	n, err := onnxio.NumElements(append(dims, a.Type.Size()))
+	if err != nil {
+		return nil, fmt.Errorf("shape %v: %w", a.Shape, err)
+	}
+	// What is allocated grows with what is read, whatever the header claims.
+	var data bytes.Buffer
+	if got, err := io.CopyN(&data, r, n); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("%d bytes of elements, the header promises %d", got, n)
+		}
+		return nil, err
+	}
+	a.Data = data.Bytes()
+	if order == '>' {
+		swapBytes(a.Data, int(a.Type.Size()))
+	}
+	if fortran[1] == "True" {
+		a.Data = rowMajor(a.Data, a.Shape, int(a.Type.Size()))
+	}
+	if a.Type == onnxio.Bool {
+		if i := slices.IndexFunc(a.Data, func(b byte) bool { return b > 1 }); i >= 0 {
+			return nil, fmt.Errorf("element %d is no bool: byte %d", i, a.Data[i])
+		}
+	}
+	return a, nil
+}
+
+func readNPYHeader(r io.Reader) (string, error) {
+	var start [8]byte
+	if _, err := io.ReadFull(r, start[:]); err != nil || string(start[:6]) != npyMagic {
+		return "", errors.New("not in the .npy format")
+	}
+	var size uint32
+	switch start[6] {
+	case 1:
+		var n uint16
+		if err := binary.Read(r, binary.LittleEndian, &n); err != nil {
+			return "", errors.New("ends inside the .npy header")
+		}
+		size = uint32(n)
+	case 2, 3:
+		if err := binary.Read(r, binary.LittleEndian, &size); err != nil {
+			return "", errors.New("ends inside the .npy header")
+		}
+	default:
+		return "", fmt.Errorf("version %d of the .npy format is not read; 1 to 3 are", start[6])
+	}
+	if size > maxNPYHeader {
+		return "", fmt.Errorf(".npy header of %d bytes; want at most %d", size, maxNPYHeader)
+	}
+	header := make([]byte, size)
+	if _, err := io.ReadFull(r, header); err != nil {
+		return "", errors.New("ends inside the .npy header")
+	}
+	return string(header), nil
+}
+
+func parseShape(s string) ([]int, error) {
+	shape := []int{}
+	for field := range strings.SplitSeq(s, ",") {
+		field = strings.TrimSpace(field)
+		if field == "" {
+			continue
+		}
+		d, err := strconv.Atoi(field)
+		if err != nil || d < 0 {
+			return nil, fmt.Errorf("shape (%s): %q is no dimension", s, field)
+		}
+		shape = append(shape, d)
+	}
+	return shape, nil
+}
+
+func swapBytes(data []byte, size int) {
+	for i := 0; i+size <= len(data); i += size {
+		slices.Reverse(data[i : i+size])
+	}
+}
+
+// rowMajor returns the elements of a column-major array in row-major order.
+func rowMajor(data []byte, shape []int, size int) []byte {
+	out := make([]byte, 0, len(data))
+	strides := make([]int, len(shape))
+	step := size
+	for i, d := range shape {
+		strides[i] = step
+		step *= d
+	}
+	index := make([]int, len(shape))
+	for len(out) < len(data) {
+		at := 0
+		for i, x := range index {
+			at += x * strides[i]
+		}
+		out = append(out, data[at:at+size]...)
+		for i := len(shape) - 1; i >= 0; i-- {
+			if index[i]++; index[i] < shape[i] {
+				break
+			}
+			index[i] = 0
+		}
+	}
+	return out
+}
+
+// writeNPY writes a in version 1 of the format, as NumPy does.
+func writeNPY(w io.Writer, a *Array) error {
+	var code string
+	for c, t := range npyTypes {
+		if t == a.Type {
+			code = c
+		}
+	}
+	if code == "" {
+		return fmt.Errorf("array %q: NumPy has no type for %v", a.Name, a.Type)
+	}
+	order := "<"
+	if a.Type.Size() == 1 {
+		order = "|"
+	}
+	shape := &strings.Builder{}
+	for i, d := range a.Shape {
+		if i > 0 {
+			shape.WriteString(", ")
+		}
+		shape.WriteString(strconv.Itoa(d))
+	}
+	if len(a.Shape) == 1 {
+		shape.WriteString(",")
+	}
+	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': (%s), }", order, code, shape)
+	// The elements begin at a multiple of 64, so that they can be mapped.
+	const fixed = len(npyMagic) + 4
+	header += strings.Repeat(" ", 63-(fixed+len(header))%64) + "\n"
+	start := append([]byte(npyMagic), 1, 0)
+	start = binary.LittleEndian.AppendUint16(start, uint16(len(header)))
+	if _, err := w.Write(append(start, header...)); err != nil {
+		return err
+	}
+	_, err := w.Write(a.Data)
+	return err
+}
