@@ -1,0 +1,96 @@
+package kernel
+
+// gather writes the columns of output positions [p0, p1) (flat, row-major):
+// col is (channels·taps)×(p1-p0), its row (c, t) holding what tap t of channel c
+// of x reads, 0 in the padding. x is channels×input.
+func gather[T Float](v *volume, channels int, x, col []T, p0, p1 int) {
+	width := p1 - p0
+	v.rows(channels, func(c, row, t0, t1, t2 int) {
+		plane, line := x[c*v.inSize():(c+1)*v.inSize()], col[row*width:(row+1)*width]
+		lo, hi := v.reach(2, t2)
+		v.lines(p0, p1, func(d, h, from, to, at int) {
+			part := line[at : at+to-from]
+			sd, sh := v.source(0, d, t0), v.source(1, h, t1)
+			if sd < 0 || sd >= v.in[0] || sh < 0 || sh >= v.in[1] {
+				clear(part)
+				return
+			}
+			lo, hi := min(max(lo, from), to), max(min(hi, to), from)
+			if lo >= hi {
+				clear(part)
+				return
+			}
+			clear(part[:lo-from])
+			clear(part[hi-from:])
+			src := plane[(sd*v.in[1]+sh)*v.in[2]:]
+			at0, stride := v.source(2, lo, t2), v.stride[2]
+			if stride == 1 {
+				copy(part[lo-from:hi-from], src[at0:])
+				return
+			}
+			for i := range part[lo-from : hi-from] {
+				part[lo-from+i] = src[at0+i*stride]
+			}
+		})
+	})
+}
+
+// scatter is the transpose of gather: it adds col into x.
+func scatter[T Float](v *volume, channels int, col, x []T, p0, p1 int) {
+	width := p1 - p0
+	v.rows(channels, func(c, row, t0, t1, t2 int) {
+		plane, line := x[c*v.inSize():(c+1)*v.inSize()], col[row*width:(row+1)*width]
+		lo, hi := v.reach(2, t2)
+		v.lines(p0, p1, func(d, h, from, to, at int) {
+			sd, sh := v.source(0, d, t0), v.source(1, h, t1)
+			lo, hi := max(lo, from), min(hi, to)
+			if sd < 0 || sd >= v.in[0] || sh < 0 || sh >= v.in[1] || lo >= hi {
+				return
+			}
+			dst := plane[(sd*v.in[1]+sh)*v.in[2]:]
+			at0, stride := v.source(2, lo, t2), v.stride[2]
+			part := line[at+lo-from : at+hi-from]
+			if stride == 1 {
+				add(dst[at0:at0+len(part)], part)
+				return
+			}
+			for i, g := range part {
+				dst[at0+i*stride] += g
+			}
+		})
+	})
+}
+
+// rows calls body for each row of the columns of so many channels.
+func (v *volume) rows(channels int, body func(c, row, t0, t1, t2 int)) {
+	row := 0
+	for c := range channels {
+		for t0 := range v.kernel[0] {
+			for t1 := range v.kernel[1] {
+				for t2 := range v.kernel[2] {
+					body(c, row, t0, t1, t2)
+					row++
+				}
+			}
+		}
+	}
+}
+
+// lines cuts the output positions [p0, p1) into lines along the last axis:
+// depth d, height h, width [from, to), the first of them at index at.
+func (v *volume) lines(p0, p1 int, body func(d, h, from, to, at int)) {
+	for p := p0; p < p1; {
+		line, from := p/v.out[2], p%v.out[2]
+		to := min(v.out[2], from+p1-p)
+		body(line/v.out[1], line%v.out[1], from, to, p-p0)
+		p += to - from
+	}
+}
+
+// add adds src to dst, elementwise.
+func add[T Float](dst, src []T) {
+	dst = dst[:len(src)]
+	for i, s := range src {
+		dst[i] += s
+	}
+}

@@ -1,0 +1,167 @@
+package kernel
+
+import "math"
+
+// MaxPool computes the greatest value of each window of n planes (images times
+// channels): x is n×In, y n×Out. argmax, unless nil, is n×Out as well and
+// receives the flat index in its plane of the first greatest value, -1 where a
+// window lies wholly in the padding; there y is -Inf. A NaN in a window is its
+// greatest value, as PyTorch has it.
+func MaxPool[T Float](w Window, n int, x, y []T, argmax []int32) {
+	v := w.volume()
+	in, out := v.inSize(), v.outSize()
+	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			xs, ys := x[i*in:(i+1)*in], y[i*out:(i+1)*out]
+			o := 0
+			v.windows(func(lo, hi [3]int) {
+				best, at := T(math.Inf(-1)), -1
+				for d := lo[0]; d < hi[0]; d += v.dilation[0] {
+					for h := lo[1]; h < hi[1]; h += v.dilation[1] {
+						line := (d*v.in[1] + h) * v.in[2]
+						for k := line + lo[2]; k < line+hi[2]; k += v.dilation[2] {
+							if u := xs[k]; at < 0 || u > best || (u != u && best == best) {
+								best, at = u, k
+							}
+						}
+					}
+				}
+				ys[o] = best
+				if argmax != nil {
+					argmax[i*out+o] = int32(at)
+				}
+				o++
+			})
+		}
+	})
+}
+
+// MaxPoolBackward computes dx, n×In, from dy, n×Out, and what MaxPool said of
+// the maxima. dx is overwritten.
+func MaxPoolBackward[T Float](w Window, n int, dy []T, argmax []int32, dx []T) {
+	in, out := w.InSize(), w.OutSize()
+	Parallel(n, 1+1<<14/max(1, in), func(lo, hi int) {
+		clear(dx[lo*in : hi*in])
+		for i := lo; i < hi; i++ {
+			dxs := dx[i*in : (i+1)*in]
+			at := argmax[i*out : (i+1)*out]
+			for o, g := range dy[i*out : (i+1)*out] {
+				if at[o] >= 0 {
+					dxs[at[o]] += g
+				}
+			}
+		}
+	})
+}
+
+// AveragePool computes the mean of each window of n planes: x is n×In, y
+// n×Out. The mean is over the taps inside the input or, with countIncludePad,
+// over those inside the input and its padding; taps that hang over the padded
+// end (ceil_mode) never count. A window without a counted tap gives 0.
+func AveragePool[T Float](w Window, countIncludePad bool, n int, x, y []T) {
+	v := w.volume()
+	in, out := v.inSize(), v.outSize()
+	counts := v.counts(countIncludePad)
+	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			xs, ys := x[i*in:(i+1)*in], y[i*out:(i+1)*out]
+			o := 0
+			v.windows(func(lo, hi [3]int) {
+				var total T
+				for d := lo[0]; d < hi[0]; d += v.dilation[0] {
+					for h := lo[1]; h < hi[1]; h += v.dilation[1] {
+						line := (d*v.in[1] + h) * v.in[2]
+						for k := line + lo[2]; k < line+hi[2]; k += v.dilation[2] {
+							total += xs[k]
+						}
+					}
+				}
+				ys[o] = 0
+				if counts[o] > 0 {
+					ys[o] = total / T(counts[o])
+				}
+				o++
+			})
+		}
+	})
+}
+
+// AveragePoolBackward computes dx, n×In, from dy, n×Out. dx is overwritten.
+func AveragePoolBackward[T Float](w Window, countIncludePad bool, n int, dy, dx []T) {
+	v := w.volume()
+	in, out := v.inSize(), v.outSize()
+	counts := v.counts(countIncludePad)
+	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			dxs, dys := dx[i*in:(i+1)*in], dy[i*out:(i+1)*out]
+			clear(dxs)
+			o := 0
+			v.windows(func(lo, hi [3]int) {
+				if counts[o] > 0 {
+					g := dys[o] / T(counts[o])
+					for d := lo[0]; d < hi[0]; d += v.dilation[0] {
+						for h := lo[1]; h < hi[1]; h += v.dilation[1] {
+							line := (d*v.in[1] + h) * v.in[2]
+							for k := line + lo[2]; k < line+hi[2]; k += v.dilation[2] {
+								dxs[k] += g
+							}
+						}
+					}
+				}
+				o++
+			})
+		}
+	})
+}
+
+// windows calls body for every output position in order, with the input
+// positions of its taps that lie inside the input: from lo, dilation apart,
+// below hi, along each axis.
+func (v *volume) windows(body func(lo, hi [3]int)) {
+	var lo, hi [3]int
+	for d := range v.out[0] {
+		lo[0], hi[0] = v.inside(0, d)
+		for h := range v.out[1] {
+			lo[1], hi[1] = v.inside(1, h)
+			for w := range v.out[2] {
+				lo[2], hi[2] = v.inside(2, w)
+				body(lo, hi)
+			}
+		}
+	}
+}
+
+func (v *volume) inside(a, p int) (lo, hi int) {
+	first := v.source(a, p, 0)
+	lo = first + max(0, ceilDiv(-first, v.dilation[a]))*v.dilation[a]
+	return lo, min(v.in[a], v.source(a, p, v.kernel[a]-1)+1)
+}
+
+// counts returns, for each output position, the number of taps that an
+// average divides by.
+func (v *volume) counts(includePad bool) []int {
+	var axis [3][]int
+	for a := range axis {
+		lo, hi := 0, v.in[a]
+		if includePad {
+			lo, hi = -v.pad[a], v.in[a]+v.padEnd[a]
+		}
+		axis[a] = make([]int, v.out[a])
+		for p := range axis[a] {
+			for t := range v.kernel[a] {
+				if s := v.source(a, p, t); s >= lo && s < hi {
+					axis[a][p]++
+				}
+			}
+		}
+	}
+	counts := make([]int, 0, v.outSize())
+	for _, d := range axis[0] {
+		for _, h := range axis[1] {
+			for _, w := range axis[2] {
+				counts = append(counts, d*h*w)
+			}
+		}
+	}
+	return counts
+}

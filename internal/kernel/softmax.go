@@ -1,0 +1,42 @@
+package kernel
+
+import "math"
+
+// CrossEntropy returns the sum over n rows of −log softmax(row)[label], the
+// softmax cross-entropy of logits, n×classes, and how many rows have their
+// greatest logit, the first of equals, at their label. Sums are in float64.
+//
+// grad, unless nil, receives the gradient of the mean loss at the logits,
+// (softmax − one-hot)/n; it may be logits. Labels are in [0, classes).
+func CrossEntropy[T Float](n, classes int, logits []T, labels []int, grad []T) (loss float64, hits int) {
+	for i := range n {
+		row, label := logits[i*classes:(i+1)*classes], labels[i]
+		best := 0
+		for j, v := range row {
+			if v > row[best] {
+				best = j
+			}
+		}
+		if best == label {
+			hits++
+		}
+		top := float64(row[best])
+		var total float64
+		for _, v := range row {
+			total += math.Exp(float64(v) - top)
+		}
+		loss += math.Log(total) + top - float64(row[label])
+		if grad == nil {
+			continue
+		}
+		dst, scale := grad[i*classes:(i+1)*classes], 1/float64(n)
+		for j, v := range row {
+			p := math.Exp(float64(v)-top) / total
+			if j == label {
+				p--
+			}
+			dst[j] = T(p * scale)
+		}
+	}
+	return loss, hits
+}
