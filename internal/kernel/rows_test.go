@@ -1,0 +1,48 @@
+package kernel
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+func TestRows(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	for _, s := range [][3]int{{0, 3, 2}, {1, 1, 1}, {5, 7, 3}, {40, 900, 1}, {3, 2, 20000}, {2, 40000, 1}} {
+		n, channels, size := s[0], s[1], s[2]
+		x := random[float32](rng, n*channels*size)
+		v := random[float32](rng, channels*size)
+
+		filled := nans[float32](len(x))
+		FillRows(n, v, filled)
+		for i, got := range filled {
+			if want := v[i%len(v)]; got != want {
+				t.Fatalf("%v: filled[%d] = %g, want %g", s, i, got, want)
+			}
+		}
+
+		wantRows, wantPlanes := newSums(len(v)), newSums(channels)
+		for i, u := range x {
+			wantRows.add(i%len(v), float64(u))
+			wantPlanes.add(i/size%channels, float64(u))
+		}
+		rows, planes := nans[float32](len(v)), nans[float32](channels)
+		SumRows(n, x, rows)
+		SumPlanes(n, size, x, planes)
+		if i := worst(wantRows, rows); i >= 0 {
+			t.Errorf("%v: rows[%d] = %g, want %g", s, i, rows[i], wantRows.value[i])
+		}
+		if i := worst(wantPlanes, planes); i >= 0 {
+			t.Errorf("%v: planes[%d] = %g, want %g", s, i, planes[i], wantPlanes.value[i])
+		}
+
+		y, want := append([]float32(nil), filled...), newSums(len(x))
+		for i := range x {
+			want.add(i, float64(y[i]))
+			want.add(i, -0.5*float64(x[i]))
+		}
+		Axpy(-0.5, x, y)
+		if i := worst(want, y); i >= 0 {
+			t.Errorf("%v: axpy[%d] = %g, want %g", s, i, y[i], want.value[i])
+		}
+	}
+}
