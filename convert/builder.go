@@ -1,0 +1,301 @@
+package convert
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+
+	"efcn/onnxio"
+)
+
+// Model returns the eFCN that the plan describes. Its matrices are generated
+// when the model is written or read, again at each time; nothing of their size
+// is held in memory. The CNN's own tensors are shared with it.
+func (p *Plan) Model() (*onnxio.Model, error) {
+	b := newBuilder(p)
+	for _, st := range p.steps {
+		if err := st(b); err != nil {
+			return nil, err
+		}
+	}
+	return b.finish()
+}
+
+// forms are the names under which the eFCN has one value of the CNN: as a
+// vector [N, L] and as a tensor with its axes. An empty name is a form that
+// nothing has asked for yet.
+type forms struct{ vec, nd string }
+
+// builder puts an eFCN together, node by node.
+type builder struct {
+	plan   *Plan
+	out    *onnxio.Model
+	graph  *onnxio.Graph
+	values map[string]*forms // by name in the CNN
+	taken  map[string]bool   // names in use in the eFCN
+	consts map[string]*onnxio.Tensor
+	used   map[string]bool // constants of the CNN that the eFCN has too
+	record Record
+}
+
+func newBuilder(p *Plan) *builder {
+	out := p.model.Clone()
+	b := &builder{
+		plan: p, out: out, graph: out.Graph,
+		values: make(map[string]*forms),
+		taken:  make(map[string]bool),
+		consts: make(map[string]*onnxio.Tensor),
+		used:   make(map[string]bool),
+		record: Record{Version: RecordVersion, Layers: []LayerRecord{}},
+	}
+	g := p.model.Graph
+	for _, t := range g.Initializers {
+		b.consts[t.Name], b.taken[t.Name] = t, true
+	}
+	for _, n := range g.Nodes {
+		for _, name := range n.Outputs {
+			b.taken[name] = true
+		}
+	}
+	b.graph.Nodes, b.graph.Initializers, b.graph.ValueInfos = nil, nil, nil
+	b.graph.Inputs = nil
+	for _, v := range g.FeedInputs() {
+		b.taken[v.Name] = true
+		b.values[v.Name] = &forms{nd: v.Name}
+		if t, _ := p.info.Type(v.Name); len(t.Shape) == 2 {
+			b.values[v.Name].vec = v.Name
+		}
+		declared := *v
+		declared.Type, _ = p.info.Type(v.Name)
+		b.graph.Inputs = append(b.graph.Inputs, &declared)
+	}
+	return b
+}
+
+// unique returns a name that nothing in the eFCN has: name itself or, if that
+// is taken, name with a number.
+func (b *builder) unique(name string) string {
+	free := name
+	for i := 2; b.taken[free]; i++ {
+		free = fmt.Sprintf("%s_%d", name, i)
+	}
+	b.taken[free] = true
+	return free
+}
+
+// shapeOf returns the declared type of a value in the CNN.
+func (b *builder) shapeOf(name string) onnxio.TensorType {
+	t, _ := b.plan.info.Type(name)
+	return t
+}
+
+// length is the length of the vector form of a value of the CNN.
+func (b *builder) length(name string) int64 {
+	n := int64(1)
+	for _, d := range b.shapeOf(name).Shape[1:] {
+		n *= d.Value
+	}
+	return n
+}
+
+// isOutput says whether a value of the CNN leaves the graph.
+func (b *builder) isOutput(name string) bool {
+	return slices.ContainsFunc(b.graph.Outputs, func(v *onnxio.ValueInfo) bool { return v.Name == name })
+}
+
+// node appends a node to the eFCN.
+func (b *builder) node(n *onnxio.Node) { b.graph.Nodes = append(b.graph.Nodes, n) }
+
+// tensor appends an initializer to the eFCN and returns its name.
+func (b *builder) tensor(t *onnxio.Tensor) string {
+	t.Name = b.unique(t.Name)
+	b.graph.Initializers = append(b.graph.Initializers, t)
+	return t.Name
+}
+
+// constant makes a constant of the CNN part of the eFCN, under its own name.
+func (b *builder) constant(name string) string {
+	if t := b.consts[name]; t != nil && !b.used[name] {
+		b.used[name] = true
+		b.graph.Initializers = append(b.graph.Initializers, t)
+	}
+	return name
+}
+
+// declare notes the type of a value that the eFCN computes.
+func (b *builder) declare(name string, t onnxio.TensorType) {
+	if t.Elem != onnxio.Undefined && !b.isOutput(name) {
+		b.graph.ValueInfos = append(b.graph.ValueInfos, &onnxio.ValueInfo{Name: name, Type: t})
+	}
+}
+
+// vectorType is the type of the vector form of a value of the CNN.
+func (b *builder) vectorType(name string) onnxio.TensorType {
+	return onnxio.TensorType{
+		Elem: b.shapeOf(name).Elem, HasShape: true,
+		Shape: onnxio.Shape{b.plan.batch, onnxio.Fixed(b.length(name))},
+	}
+}
+
+// vec returns the name of the vector form of a value of the CNN, and flattens
+// the tensor form if there is none yet.
+func (b *builder) vec(name string) string {
+	f := b.values[name]
+	if f.vec == "" {
+		f.vec = b.unique(name + "/vec")
+		b.node(&onnxio.Node{
+			Name: b.unique(name + "/flatten"), OpType: "Flatten",
+			Inputs: []string{f.nd}, Outputs: []string{f.vec},
+			Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
+		})
+		b.declare(f.vec, b.vectorType(name))
+	}
+	return f.vec
+}
+
+// nd returns the name of the tensor form of a value of the CNN, and reshapes
+// the vector form if there is none yet.
+func (b *builder) nd(name string) string {
+	f := b.values[name]
+	if f == nil { // a constant, or an optional input left out
+		return b.constant(name)
+	}
+	if f.nd == "" {
+		f.nd = name
+		if f.vec == name {
+			f.nd = b.unique(name + "/nd")
+		}
+		b.reshape(f.vec, f.nd, b.shapeOf(name).Shape)
+		b.declare(f.nd, b.shapeOf(name))
+	}
+	return f.nd
+}
+
+// reshape appends a Reshape to a shape whose first axis is the batch. The
+// batch is copied (0), so that a symbolic or empty one stays what it is.
+func (b *builder) reshape(from, to string, s onnxio.Shape) {
+	dims := make([]int64, len(s))
+	for i := 1; i < len(s); i++ {
+		dims[i] = s[i].Value
+	}
+	shape := b.tensor(onnxio.NewTensor(to+"/shape", []int64{int64(len(dims))}, dims))
+	b.node(&onnxio.Node{
+		Name: b.unique(to + "/reshape"), OpType: "Reshape",
+		Inputs: []string{from, shape}, Outputs: []string{to},
+	})
+}
+
+// newVec names the vector form of a value that the next node computes. A value
+// that leaves the graph with axes keeps its name for them.
+func (b *builder) newVec(name string) string {
+	f := &forms{vec: name}
+	if len(b.shapeOf(name).Shape) == 2 {
+		f.nd = name
+	} else if b.isOutput(name) {
+		f.vec = b.unique(name + "/vec")
+	}
+	b.values[name] = f
+	b.declare(f.vec, b.vectorType(name))
+	return f.vec
+}
+
+// alias makes the vector form of one value that of another as well: what a
+// reshape of a vector costs.
+func (b *builder) alias(from, to string) {
+	f := &forms{vec: b.vec(from)}
+	if len(b.shapeOf(to).Shape) == 2 {
+		f.nd = f.vec
+	}
+	b.values[to] = f
+}
+
+// on returns a copy of a node of the CNN with other inputs and outputs.
+func on(n *onnxio.Node, inputs, outputs []string) *onnxio.Node {
+	c := *n
+	c.Inputs, c.Outputs = inputs, outputs
+	return &c
+}
+
+// keep puts a node into the eFCN as the CNN had it, on tensors.
+func (b *builder) keep(n *onnxio.Node) error {
+	inputs := make([]string, len(n.Inputs))
+	for i, name := range n.Inputs {
+		inputs[i] = b.nd(name)
+	}
+	for _, name := range n.Outputs {
+		if name == "" {
+			continue
+		}
+		t := b.shapeOf(name)
+		b.values[name] = &forms{nd: name}
+		if len(t.Shape) == 2 {
+			b.values[name].vec = name
+		}
+		b.declare(name, t)
+	}
+	b.node(on(n, inputs, slices.Clone(n.Outputs)))
+	return nil
+}
+
+// dense puts a linear layer into the eFCN as one Gemm with a generated matrix.
+func (b *builder) dense(n *onnxio.Node, l *Layer) error {
+	m := l.affine
+	rec := l.LayerRecord
+	x := b.vec(n.Input(0))
+	weight := &onnxio.Tensor{
+		Name: l.Node + ".weight", Type: onnxio.Float32,
+		Dims: []int64{l.Rows, l.Cols},
+		Data: onnxio.Generate(m.DenseBytes(), func(w io.Writer) error { return m.WriteDense(w) }),
+	}
+	rec.Weight = b.tensor(weight)
+	inputs := []string{x, rec.Weight}
+	if bias := m.BiasVector(); bias != nil {
+		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, bias))
+		inputs = append(inputs, rec.Bias)
+	} else if b.plan.model.Opset("") < 11 {
+		// Gemm's C is required before opset 11.
+		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, make([]float32, l.Rows)))
+		inputs = append(inputs, rec.Bias)
+	}
+	b.node(&onnxio.Node{
+		Name: b.nodeName(n), OpType: "Gemm",
+		Inputs: inputs, Outputs: []string{b.newVec(l.Output)},
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
+		Metadata:   n.Metadata,
+	})
+	b.record.Layers = append(b.record.Layers, rec)
+	return nil
+}
+
+// nodeName names the node that replaces n: as n was called, if it was.
+func (b *builder) nodeName(n *onnxio.Node) string {
+	if n.Name != "" {
+		return n.Name
+	}
+	return b.unique(n.Label() + "/fc")
+}
+
+// finish gives the graph its outputs and the model its record.
+func (b *builder) finish() (*onnxio.Model, error) {
+	for _, v := range b.plan.model.Graph.Outputs {
+		f := b.values[v.Name]
+		switch {
+		case f == nil:
+			b.constant(v.Name)
+		case f.nd == "":
+			b.nd(v.Name)
+		case f.nd != v.Name:
+			b.node(&onnxio.Node{
+				Name: b.unique(v.Name + "/identity"), OpType: "Identity",
+				Inputs: []string{f.nd}, Outputs: []string{v.Name},
+			})
+		}
+	}
+	text, err := json.Marshal(b.record)
+	if err != nil {
+		return nil, err
+	}
+	b.out.SetMeta(RecordKey, string(text))
+	return b.out, nil
+}

@@ -1,0 +1,174 @@
+package convert
+
+import (
+	"slices"
+
+	"efcn/onnxio"
+)
+
+func init() {
+	unary := operator{becomes: "itself, on vectors", plan: planUnary}
+	for _, name := range []string{
+		"Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Gelu", "Swish",
+		"HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Clip",
+		"Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Sign", "Ceil", "Floor", "Round",
+		"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Cast",
+	} {
+		register(name, unary)
+	}
+	join := operator{becomes: "itself, on vectors; a constant is laid out along the vector", plan: planJoin}
+	for _, name := range []string{"Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "PRelu"} {
+		register(name, join)
+	}
+}
+
+// planUnary plans an operator that treats every element of its first input
+// alike; other inputs, such as the bounds of Clip, are constants or scalars.
+func planUnary(pl *planner, n *onnxio.Node) (step, error) {
+	if _, err := pl.vector(n.Input(0)); err != nil {
+		return nil, err
+	}
+	for _, name := range n.Inputs[1:] {
+		if name != "" && pl.consts[name] == nil {
+			return nil, keep("%q is computed at run time", name)
+		}
+	}
+	return func(b *builder) error {
+		inputs := []string{b.vec(n.Input(0))}
+		for _, name := range n.Inputs[1:] {
+			inputs = append(inputs, b.constant(name))
+		}
+		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
+		return nil
+	}, nil
+}
+
+// planJoin plans an elementwise operator of several inputs: branches of one
+// shape, and constants that broadcast to that shape.
+func planJoin(pl *planner, n *onnxio.Node) (step, error) {
+	out, err := pl.vector(n.Output(0))
+	if err != nil {
+		return nil, err
+	}
+	constants := make([]*onnxio.Tensor, len(n.Inputs))
+	branches := 0
+	for i, name := range n.Inputs {
+		if constants[i] = pl.consts[name]; constants[i] != nil {
+			continue
+		}
+		in, err := pl.vector(name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Equal(in.dims, out.dims) {
+			return nil, keep("%q is broadcast from N×%v to N×%v", name, in.dims, out.dims)
+		}
+		branches++
+	}
+	if branches == 0 {
+		return nil, keep("all inputs are constants")
+	}
+	laidOut := make([]*onnxio.Tensor, len(n.Inputs))
+	for i, t := range constants {
+		if t == nil {
+			continue
+		}
+		if laidOut[i], err = alongVector(t, out.dims); err != nil {
+			return nil, err
+		}
+	}
+	return func(b *builder) error {
+		inputs := make([]string, len(n.Inputs))
+		for i, name := range n.Inputs {
+			switch t := laidOut[i]; {
+			case t == nil:
+				inputs[i] = b.vec(name)
+			case t == constants[i]:
+				inputs[i] = b.constant(name)
+			default:
+				fresh := *t
+				inputs[i] = b.tensor(&fresh)
+			}
+		}
+		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
+		return nil
+	}, nil
+}
+
+// alongVector returns the constant t, which broadcasts to a batch of tensors of
+// shape dims, as a constant that broadcasts to a batch of their vectors: t
+// itself if it is one number, else a tensor [L].
+func alongVector(t *onnxio.Tensor, dims []int) (*onnxio.Tensor, error) {
+	if n, err := onnxio.NumElements(t.Dims); err != nil {
+		return nil, err
+	} else if n == 1 && len(t.Dims) <= 2 {
+		return t, nil
+	}
+	if len(t.Dims) > len(dims) {
+		if len(t.Dims) > len(dims)+1 || t.Dims[0] != 1 {
+			return nil, keep("constant %q has a batch axis", t.Name)
+		}
+	}
+	from, err := broadcastIndex(t, dims)
+	if err != nil {
+		return nil, err
+	}
+	name, size := t.Name+".vec", []int64{int64(len(from))}
+	switch {
+	case t.Type == onnxio.Float32:
+		v, err := onnxio.Floats[float32](t)
+		if err != nil {
+			return nil, err
+		}
+		return onnxio.NewTensor(name, size, pick(v, from)), nil
+	case t.Type == onnxio.Float64:
+		v, err := onnxio.Floats[float64](t)
+		if err != nil {
+			return nil, err
+		}
+		return onnxio.NewTensor(name, size, pick(v, from)), nil
+	default:
+		return nil, keep("constant %q is %s", t.Name, t.Type)
+	}
+}
+
+func pick[T any](v []T, from []int) []T {
+	out := make([]T, len(from))
+	for i, f := range from {
+		out[i] = v[f]
+	}
+	return out
+}
+
+// broadcastIndex returns, for every element of a tensor of shape dims, the
+// index of the element of t that broadcasting puts there.
+// https://onnx.ai/onnx/repo-docs/Broadcasting.html
+func broadcastIndex(t *onnxio.Tensor, dims []int) ([]int, error) {
+	own := t.Dims
+	if len(own) > len(dims) {
+		own = own[len(own)-len(dims):]
+	}
+	strides := make([]int, len(dims))
+	stride := 1
+	for i := 1; i <= len(own); i++ {
+		axis, d := len(dims)-i, int(own[len(own)-i])
+		if d != 1 && d != dims[axis] {
+			return nil, keep("constant %q of shape %v is no part of N×%v", t.Name, t.Dims, dims)
+		}
+		if d != 1 {
+			strides[axis] = stride
+		}
+		stride *= d
+	}
+	index := []int{0}
+	for axis, d := range dims {
+		next := make([]int, 0, len(index)*d)
+		for _, base := range index {
+			for i := range d {
+				next = append(next, base+i*strides[axis])
+			}
+		}
+		index = next
+	}
+	return index, nil
+}

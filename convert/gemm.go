@@ -1,0 +1,150 @@
+package convert
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+func init() {
+	register("Gemm", operator{becomes: "itself: its matrix is the CNN's", plan: planGemm})
+	register("MatMul", operator{becomes: "itself, where it multiplies a vector with a constant matrix", plan: planMatMul})
+}
+
+// onePoint is the geometry of a layer that is fully connected already: one
+// position, one coefficient for a pair of channels.
+var onePoint = product(nil)
+
+// planGemm plans y = alpha·x·B + beta·C with a constant matrix B. It stays as
+// it is, unless a BatchNormalization follows that is multiplied in.
+// https://onnx.ai/onnx/operators/onnx__Gemm.html, versions 7 to 13.
+func planGemm(pl *planner, n *onnxio.Node) (step, error) {
+	in, out, err := pl.linear(n)
+	if err != nil {
+		return nil, err
+	}
+	transA, err := n.Int("transA", 0)
+	if err != nil {
+		return nil, err
+	}
+	if transA != 0 {
+		return nil, keep("transA mixes the images of a batch")
+	}
+	transB, err := n.Int("transB", 0)
+	if err != nil {
+		return nil, err
+	}
+	alpha, err := n.Float("alpha", 1)
+	if err != nil {
+		return nil, err
+	}
+	beta, err := n.Float("beta", 1)
+	if err != nil {
+		return nil, err
+	}
+	w, dims, ok, err := pl.floats(n, 1, "B")
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(dims) != 2 {
+		return nil, fmt.Errorf("B: want a matrix, got shape %v", dims)
+	}
+	rows, cols := out.size(), in.size()
+	if want := [2]int64{int64(cols), int64(rows)}; transB == 0 && [2]int64(dims) != want || transB != 0 && [2]int64(dims) != [2]int64{want[1], want[0]} {
+		return nil, fmt.Errorf("B: shape %v does not take %d inputs to %d outputs", dims, cols, rows)
+	}
+	bias, biasDims, hasBias, err := pl.floats(n, 2, "C")
+	if err != nil {
+		return nil, err
+	}
+	if len(biasDims) == 2 && biasDims[0] > 1 {
+		return nil, keep("C has a row for every image of a batch")
+	}
+	if hasBias && len(bias) != rows && len(bias) != 1 {
+		return nil, fmt.Errorf("C: want %d values, got %d", rows, len(bias))
+	}
+
+	if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && alpha == 1 && beta == 1 {
+		m := &Map{Groups: 1, InChannels: cols, OutChannels: rows, Taps: onePoint, Kernel: w}
+		if transB == 0 {
+			m.Kernel = transposed(w, cols, rows)
+		}
+		if hasBias {
+			m.Bias = make([]float32, rows)
+			for r := range m.Bias {
+				m.Bias[r] = bias[r%len(bias)]
+			}
+		}
+		return pl.embed(n, m, vectorRecord(in, out), len(w)+len(bias), true)
+	}
+	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias))
+}
+
+// planMatMul plans y = x·B with a constant matrix B and x a batch of vectors.
+// https://onnx.ai/onnx/operators/onnx__MatMul.html, versions 1 to 13.
+func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
+	if pl.consts[n.Input(0)] != nil {
+		return nil, keep("the constant is the first factor")
+	}
+	w := pl.consts[n.Input(1)]
+	if w == nil {
+		return nil, keep("both factors are computed at run time")
+	}
+	in, out, err := pl.linear(n)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.dims) != 1 || len(w.Dims) != 2 {
+		return nil, keep("factors of shapes N×%v and %v are no batch of vectors and a matrix", in.dims, w.Dims)
+	}
+	if w.Dims[0] != int64(in.size()) || w.Dims[1] != int64(out.size()) {
+		return nil, fmt.Errorf("second factor: shape %v does not take %d inputs to %d outputs", w.Dims, in.size(), out.size())
+	}
+	return pl.matrixAsIs(n, in, out, w.Name, "", in.size()*out.size(), 0)
+}
+
+// matrixAsIs plans a node that is a fully-connected layer in the CNN already.
+func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int) (step, error) {
+	rec := vectorRecord(in, out)
+	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), "dense"
+	rec.Weight, rec.Bias = weight, bias
+	layer := &Layer{
+		LayerRecord: rec,
+		Rows:        int64(out.size()), Cols: int64(in.size()),
+		CNNParameters: int64(weights + biases), NonZeros: int64(weights), MACs: int64(weights),
+	}
+	pl.plan.Layers = append(pl.plan.Layers, layer)
+	return func(b *builder) error {
+		inputs := []string{b.vec(n.Input(0))}
+		for _, name := range n.Inputs[1:] {
+			inputs = append(inputs, b.constant(name))
+		}
+		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
+		b.record.Layers = append(b.record.Layers, rec)
+		return nil
+	}, nil
+}
+
+// vectorRecord starts the record of a layer with its shapes.
+func vectorRecord(in, out value) LayerRecord {
+	return LayerRecord{InputShape: int64s(in.dims), OutputShape: int64s(out.dims)}
+}
+
+func int64s(dims []int) []int64 {
+	v := make([]int64, len(dims))
+	for i, d := range dims {
+		v[i] = int64(d)
+	}
+	return v
+}
+
+// transposed returns the transpose of the rows×cols matrix a.
+func transposed(a []float32, rows, cols int) []float32 {
+	t := make([]float32, len(a))
+	for r := range rows {
+		for c := range cols {
+			t[c*rows+r] = a[r*cols+c]
+		}
+	}
+	return t
+}

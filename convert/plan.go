@@ -1,0 +1,180 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+// DefaultMaxBytes is the largest output that Options allows unless told
+// otherwise.
+const DefaultMaxBytes = 2 << 30
+
+// MinOpset is the lowest version of the ONNX operator set that is converted:
+// broadcasting and BatchNormalization mean something else before it.
+const MinOpset = 7
+
+// Options say how a CNN is converted.
+type Options struct {
+	// NoFoldBN keeps a BatchNormalization that follows a Conv or Gemm as Mul and
+	// Add instead of multiplying it into the matrix. Default false.
+	NoFoldBN bool
+	// MaxBytes bounds the weights of the eFCN. Default (0) DefaultMaxBytes.
+	MaxBytes int64
+	// InputShapes fixes dimensions of inputs that the model leaves open, by input
+	// name, with the batch axis; -1 leaves a dimension as it is. Default none.
+	InputShapes map[string][]int64
+}
+
+// Validate reports options that make no sense.
+func (o Options) Validate() error {
+	if o.MaxBytes < 0 {
+		return fmt.Errorf("max bytes: %d is negative", o.MaxBytes)
+	}
+	return nil
+}
+
+// Plan is what a conversion would do: it is cheap to make, and says what the
+// result will cost before any matrix is built.
+type Plan struct {
+	Layers []*Layer `json:"layers"` // in the order of the graph
+	Kept   []Kept   `json:"kept"`   // nodes that stay on tensors
+	// WeightBytes is the size of all initializers of the eFCN.
+	WeightBytes int64 `json:"weight_bytes"`
+	MaxBytes    int64 `json:"max_bytes"`
+
+	model *onnxio.Model
+	info  *shape.Info
+	steps []step
+	batch onnxio.Dim
+}
+
+// Layer is one linear layer of a plan.
+type Layer struct {
+	LayerRecord
+	Rows          int64 `json:"rows"`           // outputs of the layer
+	Cols          int64 `json:"cols"`           // inputs of the layer
+	CNNParameters int64 `json:"cnn_parameters"` // weights and biases of the source operator
+	NonZeros      int64 `json:"non_zeros"`      // entries of the support
+	MACs          int64 `json:"macs"`           // multiply-adds of the source operator on one input
+
+	affine *Map // nil where the weights of the CNN are used as they are
+}
+
+// Density is the share of the matrix that is support.
+func (l *Layer) Density() float64 {
+	if l.Rows == 0 || l.Cols == 0 {
+		return 0
+	}
+	return float64(l.NonZeros) / float64(l.Rows) / float64(l.Cols)
+}
+
+// DenseBytes, SparseBytes and LocalBytes are the sizes of the layer's matrix in
+// the three layouts: 4 bytes an entry; a float32 and an int64 index a non-zero;
+// 4 bytes a non-zero beside an index table that layers can share.
+func (l *Layer) DenseBytes() int64 { return 4 * l.Rows * l.Cols }
+
+// SparseBytes is the size of the matrix as a sparse initializer.
+func (l *Layer) SparseBytes() int64 { return 12 * l.NonZeros }
+
+// LocalBytes is the size of the matrix in local form, without index tables.
+func (l *Layer) LocalBytes() int64 { return 4 * l.NonZeros }
+
+// Kept is a node that the eFCN has on tensors, as the CNN had it.
+type Kept struct {
+	Node string `json:"node"`
+	Op   string `json:"op"`
+	Why  string `json:"why"`
+}
+
+// BudgetError says that a plan needs more bytes than Options.MaxBytes allows.
+type BudgetError struct {
+	Need, Allowed int64
+	Largest       *Layer // the layer that needs most
+}
+
+func (e *BudgetError) Error() string {
+	text := fmt.Sprintf("the eFCN needs %d bytes of weights, more than the %d allowed", e.Need, e.Allowed)
+	if e.Largest != nil {
+		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %d bytes)", e.Largest.Node, e.Largest.Rows, e.Largest.Cols, e.Largest.DenseBytes())
+	}
+	return text + fmt.Sprintf("; --max-bytes %d would fit", e.Need)
+}
+
+// CheckBudget returns a *BudgetError if the plan is larger than its options
+// allow, nil otherwise.
+func (p *Plan) CheckBudget() error {
+	if p.WeightBytes <= p.MaxBytes {
+		return nil
+	}
+	e := &BudgetError{Need: p.WeightBytes, Allowed: p.MaxBytes}
+	for _, l := range p.Layers {
+		if e.Largest == nil || l.DenseBytes() > e.Largest.DenseBytes() {
+			e.Largest = l
+		}
+	}
+	return e
+}
+
+// NewPlan decides what becomes of every node of m. Constant subgraphs of m are
+// folded already (initializers instead of Constant nodes and what is computed
+// from them); m itself is not modified and must not be while the plan is used.
+//
+// Errors name the node: a linear operator whose shape is not known, an operator
+// used in a way that is not understood, a batch that is not the first axis.
+func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if v := m.Opset(""); v < MinOpset {
+		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v, MinOpset)
+	}
+	if len(m.Functions) > 0 {
+		return nil, fmt.Errorf("function %q: model-local functions are not inlined; export without them (onnx.inliner.inline_local_functions)", m.Functions[0].Name)
+	}
+	info, err := shape.Infer(m, o.InputShapes)
+	if err != nil {
+		return nil, err
+	}
+	pl := newPlanner(m, info, o)
+	if err := pl.findBatch(); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, n := range m.Graph.Nodes {
+		if pl.absorbed[n] || !pl.needed[n] {
+			continue
+		}
+		st, err := pl.step(n)
+		if err != nil {
+			errs = append(errs, n.Wrap(err))
+			continue
+		}
+		pl.plan.steps = append(pl.plan.steps, st)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := pl.plan.measure(); err != nil {
+		return nil, err
+	}
+	return pl.plan, nil
+}
+
+// measure sets WeightBytes from the model that the plan would build: its
+// tensors know their size without being generated.
+func (p *Plan) measure() error {
+	m, err := p.Model()
+	if err != nil {
+		return err
+	}
+	p.WeightBytes = 0
+	for _, t := range m.Graph.Initializers {
+		if t.Data != nil {
+			p.WeightBytes += t.Data.Len()
+		}
+	}
+	return nil
+}

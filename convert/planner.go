@@ -1,0 +1,281 @@
+package convert
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+// step puts into the eFCN what a node of the CNN becomes.
+type step func(b *builder) error
+
+// keepError is how an operator says that a node cannot be embedded but may
+// stay as it is, on tensors.
+type keepError struct{ why string }
+
+func (e *keepError) Error() string { return e.why }
+
+// keep returns an error that leaves the node on tensors and is reported.
+func keep(format string, args ...any) error {
+	return &keepError{fmt.Sprintf(format, args...)}
+}
+
+// planner is what the operators are asked with while a plan is made.
+type planner struct {
+	plan *Plan
+	opts Options
+
+	consts    map[string]*onnxio.Tensor
+	consumers map[string][]*onnxio.Node
+	outputs   map[string]bool // names of the graph's outputs
+	needed    map[*onnxio.Node]bool
+	absorbed  map[*onnxio.Node]bool // multiplied into the layer before them
+}
+
+func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
+	pl := &planner{
+		plan:      &Plan{model: m, info: info, MaxBytes: o.MaxBytes},
+		opts:      o,
+		consts:    make(map[string]*onnxio.Tensor),
+		consumers: make(map[string][]*onnxio.Node),
+		outputs:   make(map[string]bool),
+		needed:    make(map[*onnxio.Node]bool),
+		absorbed:  make(map[*onnxio.Node]bool),
+	}
+	if pl.plan.MaxBytes == 0 {
+		pl.plan.MaxBytes = DefaultMaxBytes
+	}
+	for _, t := range m.Graph.Initializers {
+		pl.consts[t.Name] = t
+	}
+	for _, n := range m.Graph.Nodes {
+		for _, in := range n.Inputs {
+			if in != "" && !slices.Contains(pl.consumers[in], n) {
+				pl.consumers[in] = append(pl.consumers[in], n)
+			}
+		}
+	}
+	for _, v := range m.Graph.Outputs {
+		pl.outputs[v.Name] = true
+	}
+	return pl
+}
+
+// findBatch settles which dimension is the batch: the first axis of the inputs.
+func (pl *planner) findBatch() error {
+	feeds := pl.plan.model.Graph.FeedInputs()
+	if len(feeds) == 0 {
+		return errors.New("the graph has no input besides its weights")
+	}
+	for i, v := range feeds {
+		t, ok := pl.plan.info.Type(v.Name)
+		if !ok || !t.HasShape || len(t.Shape) == 0 {
+			return fmt.Errorf("input %q: its shape is not known; give it with --input-shape %s=DIMS", v.Name, v.Name)
+		}
+		for axis, d := range t.Shape[1:] {
+			if !d.Known() {
+				return fmt.Errorf("input %q: dimension %d (%q) is not a number; fix it with --input-shape %s=DIMS", v.Name, axis+1, d.Param, v.Name)
+			}
+		}
+		switch d := t.Shape[0]; {
+		case i == 0:
+			pl.plan.batch = d
+		case d != pl.plan.batch:
+			return fmt.Errorf("inputs %q and %q have different first axes; the first axis of every input is taken for the batch", feeds[0].Name, v.Name)
+		}
+	}
+	pl.markNeeded()
+	return nil
+}
+
+// markNeeded finds the nodes that a graph output depends on through data; what
+// only computes shapes that are now known is left behind.
+func (pl *planner) markNeeded() {
+	producer := make(map[string]*onnxio.Node)
+	for _, n := range pl.plan.model.Graph.Nodes {
+		for _, out := range n.Outputs {
+			producer[out] = n
+		}
+	}
+	var mark func(name string)
+	mark = func(name string) {
+		n := producer[name]
+		if n == nil || pl.needed[n] {
+			return
+		}
+		pl.needed[n] = true
+		for i, in := range n.Inputs {
+			if op, ok := operators[n.OpType]; ok && onnxio.CanonicalDomain(n.Domain) == "" && op.shapeOnly(i) && pl.isVector(n.Output(0)) && pl.isVector(n.Input(0)) {
+				continue
+			}
+			mark(in)
+		}
+	}
+	for name := range pl.outputs {
+		mark(name)
+	}
+}
+
+// step plans one node.
+func (pl *planner) step(n *onnxio.Node) (step, error) {
+	for _, a := range n.Attributes {
+		if a.Type == onnxio.AttrGraph || a.Type == onnxio.AttrGraphs {
+			return nil, fmt.Errorf("attribute %s: a subgraph cannot be converted; export the model without control flow", a.Name)
+		}
+	}
+	op, known := operators[n.OpType]
+	if onnxio.CanonicalDomain(n.Domain) != "" {
+		known = false
+	}
+	err := keep("no vector form is known for this operator")
+	var st step
+	if known {
+		st, err = op.plan(pl, n)
+	}
+	var why *keepError
+	if errors.As(err, &why) {
+		pl.plan.Kept = append(pl.plan.Kept, Kept{Node: n.Label(), Op: n.QualifiedOp(), Why: why.why})
+		return func(b *builder) error { return b.keep(n) }, nil
+	}
+	return st, err
+}
+
+// value is what is known of a value that has a vector form.
+type value struct {
+	elem onnxio.DataType
+	dims []int // without the batch axis
+}
+
+// size is the length of the vector.
+func (v value) size() int {
+	n := 1
+	for _, d := range v.dims {
+		n *= d
+	}
+	return n
+}
+
+// tensor is the shape with a batch of one image, as shape inference takes it.
+func (v value) tensor() []int64 { return append([]int64{1}, int64s(v.dims)...) }
+
+// vector returns the shape of a value that has a vector form: a batch axis
+// first, and known dimensions after it. Otherwise it returns an error that
+// keeps the node on tensors.
+func (pl *planner) vector(name string) (value, error) {
+	if name == "" {
+		return value{}, keep("an input is left out")
+	}
+	if pl.consts[name] != nil {
+		return value{}, keep("input %q is a constant", name)
+	}
+	t, ok := pl.plan.info.Type(name)
+	if !ok || !t.HasShape {
+		return value{}, keep("the shape of %q is not known", name)
+	}
+	if len(t.Shape) == 0 || t.Shape[0] != pl.plan.batch {
+		return value{}, keep("%q has no batch axis in front", name)
+	}
+	v := value{elem: t.Elem}
+	dims := make([]int64, 0, len(t.Shape))
+	for axis, d := range t.Shape[1:] {
+		if !d.Known() {
+			return value{}, keep("dimension %d of %q is not known", axis+1, name)
+		}
+		dims = append(dims, d.Value)
+		v.dims = append(v.dims, int(d.Value))
+	}
+	if n, err := onnxio.NumElements(dims); err != nil {
+		return value{}, fmt.Errorf("%q: %w", name, err)
+	} else if n > math.MaxInt32 {
+		return value{}, fmt.Errorf("%q: a vector of %d elements is longer than 2^31", name, n)
+	}
+	return v, nil
+}
+
+// isVector says whether a value has a vector form.
+func (pl *planner) isVector(name string) bool {
+	_, err := pl.vector(name)
+	return err == nil
+}
+
+// linear returns the shapes of the first input and first output of a linear
+// operator. A linear operator on tensors of unknown shape is an error and not
+// kept, since the same node with its shape given would be embedded.
+func (pl *planner) linear(n *onnxio.Node) (in, out value, err error) {
+	if in, err = pl.vector(n.Input(0)); err == nil {
+		out, err = pl.vector(n.Output(0))
+	}
+	var why *keepError
+	if errors.As(err, &why) {
+		return in, out, fmt.Errorf("%s; fix the input's shape with --input-shape", why.why)
+	}
+	if err == nil && in.elem != onnxio.Float32 {
+		return in, out, keep("%s data; float32 is embedded", in.elem)
+	}
+	return in, out, err
+}
+
+// floats returns the values of input i if it is a constant; ok is false if the
+// input is left out. A tensor that is computed at run time keeps the node.
+func (pl *planner) floats(n *onnxio.Node, i int, what string) (v []float32, dims []int64, ok bool, err error) {
+	name := n.Input(i)
+	if name == "" {
+		return nil, nil, false, nil
+	}
+	t := pl.consts[name]
+	if t == nil {
+		return nil, nil, false, keep("%s %q is computed at run time", what, name)
+	}
+	v, err = onnxio.Floats[float32](t)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("%s: %w", what, err)
+	}
+	return v, t.Dims, true, nil
+}
+
+// soleConsumer returns the only node that reads a value, or nil if there are
+// several or the value leaves the graph.
+func (pl *planner) soleConsumer(name string) *onnxio.Node {
+	if users := pl.consumers[name]; len(users) == 1 && !pl.outputs[name] {
+		return users[0]
+	}
+	return nil
+}
+
+// embed plans the linear operator n, which has params parameters in the CNN, as
+// the matrix m, with a BatchNormalization that follows it multiplied in if
+// foldBN and the options allow it.
+func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, foldBN bool) (step, error) {
+	if err := m.validate(); err != nil {
+		return nil, err
+	}
+	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), "dense"
+	if foldBN && !pl.opts.NoFoldBN {
+		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
+			scale, shift, err := pl.batchNorm(bn)
+			var why *keepError
+			switch {
+			case errors.As(err, &why): // planned on its own, and reported then
+			case err != nil:
+				return nil, bn.Wrap(err)
+			default:
+				m = m.scaleChannels(scale, shift)
+				params += 4 * len(scale)
+				rec.Output, rec.Folded = bn.Output(0), append(rec.Folded, bn.Label())
+				pl.absorbed[bn] = true
+			}
+		}
+	}
+	layer := &Layer{
+		LayerRecord: rec,
+		Rows:        int64(m.Rows()), Cols: int64(m.Cols()),
+		CNNParameters: int64(params), NonZeros: m.NonZeros(), MACs: m.NonZeros(),
+		affine: m,
+	}
+	pl.plan.Layers = append(pl.plan.Layers, layer)
+	return func(b *builder) error { return b.dense(n, layer) }, nil
+}

@@ -1,0 +1,133 @@
+package convert
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+func init() {
+	register("AveragePool", operator{becomes: "a matrix (Gemm)", plan: planAveragePool})
+	register("GlobalAveragePool", operator{becomes: "a matrix (Gemm)", plan: planGlobalAveragePool})
+	register("ReduceMean", operator{becomes: "a matrix (Gemm), where it averages over all spatial axes", plan: planReduceMean})
+	for _, name := range []string{"MaxPool", "GlobalMaxPool", "ReduceMax"} {
+		register(name, operator{becomes: "itself, on tensors: a maximum is not linear", plan: func(*planner, *onnxio.Node) (step, error) {
+			return nil, keep("a maximum is not linear")
+		}})
+	}
+}
+
+// planAveragePool plans a pooling by averages of any number of spatial axes,
+// with every attribute. Its entries are 1/n, n the cells that are averaged.
+// https://onnx.ai/onnx/operators/onnx__AveragePool.html, versions 1 to 22.
+func planAveragePool(pl *planner, n *onnxio.Node) (step, error) {
+	in, out, err := pl.linear(n)
+	if err != nil {
+		return nil, err
+	}
+	if len(in.dims) < 2 || len(out.dims) != len(in.dims) {
+		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0), in.dims)
+	}
+	padding, err := n.Int("count_include_pad", 0)
+	if err != nil {
+		return nil, err
+	}
+	win, err := shape.PoolWindow(n, in.tensor())
+	if err != nil {
+		return nil, err
+	}
+	ws, err := windows(win)
+	if err != nil {
+		return nil, err
+	}
+	// The coefficient of a cell is the inverse of a product over the axes, of
+	// the cells that its window has along each: number them by those counts.
+	axes := make([]axis, len(ws))
+	divisors := []int{1}
+	for i, w := range ws {
+		axes[i] = w.axis(w.kernel, func(p, _ int) int { return w.cells(p, padding != 0) - 1 })
+		var next []int
+		for _, d := range divisors {
+			for cells := range w.kernel {
+				next = append(next, d*(cells+1))
+			}
+		}
+		divisors = next
+	}
+	return pl.embed(n, averages(in, product(axes), divisors), windowRecord(in, out, win), 0, false)
+}
+
+// planGlobalAveragePool plans the average of every channel.
+// https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html, versions 1 to 22.
+func planGlobalAveragePool(pl *planner, n *onnxio.Node) (step, error) {
+	in, out, err := pl.linear(n)
+	if err != nil {
+		return nil, err
+	}
+	return pl.embedGlobalAverage(n, in, out)
+}
+
+// planReduceMean plans a mean over all the spatial axes, which is how PyTorch's
+// newer exporter writes a global average pooling.
+// https://onnx.ai/onnx/operators/onnx__ReduceMean.html, versions 1 to 18.
+func planReduceMean(pl *planner, n *onnxio.Node) (step, error) {
+	in, err := pl.vector(n.Input(0))
+	if err != nil {
+		return nil, err
+	}
+	out, err := pl.vector(n.Output(0))
+	if err != nil {
+		return nil, err
+	}
+	axes, err := n.Ints("axes")
+	if err != nil {
+		return nil, err
+	}
+	if t := pl.consts[n.Input(1)]; t != nil {
+		if axes, err = onnxio.Ints(t); err != nil {
+			return nil, fmt.Errorf("axes: %w", err)
+		}
+	}
+	averaged := make(map[int64]bool)
+	for _, a := range axes {
+		if a < 0 {
+			a += int64(len(in.dims) + 1)
+		}
+		averaged[a] = true
+	}
+	for axis := range len(in.dims) + 1 {
+		if averaged[int64(axis)] != (axis >= 2) {
+			return nil, keep("axes %v are not all the spatial axes", axes)
+		}
+	}
+	if in.elem != onnxio.Float32 {
+		return nil, keep("%s data; float32 is embedded", in.elem)
+	}
+	return pl.embedGlobalAverage(n, in, out)
+}
+
+func (pl *planner) embedGlobalAverage(n *onnxio.Node, in, out value) (step, error) {
+	if len(in.dims) < 2 {
+		return nil, keep("N×%v has no spatial axis", in.dims)
+	}
+	positions := in.size() / max(in.dims[0], 1)
+	all := axis{in: positions, coefs: 1, taps: make([][]Tap, 1)}
+	for q := range positions {
+		all.taps[0] = append(all.taps[0], Tap{In: int32(q)})
+	}
+	return pl.embed(n, averages(in, product([]axis{all}), []int{positions}), vectorRecord(in, out), 0, false)
+}
+
+// averages returns the map that averages every channel by itself, with the
+// inverses of divisors for coefficients.
+func averages(in value, taps *Taps, divisors []int) *Map {
+	channels := in.dims[0]
+	m := &Map{Groups: max(channels, 1), InChannels: channels, OutChannels: channels, Taps: taps}
+	for range channels {
+		for _, d := range divisors {
+			m.Kernel = append(m.Kernel, float32(1/float64(d)))
+		}
+	}
+	return m
+}
