@@ -11,36 +11,53 @@ import (
 // TensorProto.DataType.
 type DataType int32
 
-// The element types of ONNX that this package can size and decode.
+// The element types of ONNX. Those of 8 bits and fewer after BFloat16, and
+// strings, are carried through a round trip but not decoded.
 const (
-	Undefined  DataType = 0
-	Float32    DataType = 1
-	Uint8      DataType = 2
-	Int8       DataType = 3
-	Uint16     DataType = 4
-	Int16      DataType = 5
-	Int32      DataType = 6
-	Int64      DataType = 7
-	String     DataType = 8
-	Bool       DataType = 9
-	Float16    DataType = 10
-	Float64    DataType = 11
-	Uint32     DataType = 12
-	Uint64     DataType = 13
-	Complex64  DataType = 14
-	Complex128 DataType = 15
-	BFloat16   DataType = 16
+	Undefined      DataType = 0
+	Float32        DataType = 1
+	Uint8          DataType = 2
+	Int8           DataType = 3
+	Uint16         DataType = 4
+	Int16          DataType = 5
+	Int32          DataType = 6
+	Int64          DataType = 7
+	String         DataType = 8
+	Bool           DataType = 9
+	Float16        DataType = 10
+	Float64        DataType = 11
+	Uint32         DataType = 12
+	Uint64         DataType = 13
+	Complex64      DataType = 14
+	Complex128     DataType = 15
+	BFloat16       DataType = 16
+	Float8E4M3FN   DataType = 17
+	Float8E4M3FNUZ DataType = 18
+	Float8E5M2     DataType = 19
+	Float8E5M2FNUZ DataType = 20
+	Uint4          DataType = 21
+	Int4           DataType = 22
+	Float4E2M1     DataType = 23
+	Float8E8M0     DataType = 24
+	Uint2          DataType = 25
+	Int2           DataType = 26
+	Float6E2M3     DataType = 27
+	Float6E3M2     DataType = 28
 )
 
 var dataTypes = map[DataType]struct {
 	name string
-	size int64 // bytes an element, 0 where it is not fixed
+	bits int64 // an element takes in raw data, 0 where that is not fixed
 }{
-	Undefined: {"undefined", 0}, Float32: {"float32", 4}, Uint8: {"uint8", 1}, Int8: {"int8", 1},
-	Uint16: {"uint16", 2}, Int16: {"int16", 2}, Int32: {"int32", 4}, Int64: {"int64", 8},
-	String: {"string", 0}, Bool: {"bool", 1}, Float16: {"float16", 2}, Float64: {"float64", 8},
-	Uint32: {"uint32", 4}, Uint64: {"uint64", 8}, Complex64: {"complex64", 8},
-	Complex128: {"complex128", 16}, BFloat16: {"bfloat16", 2},
+	Undefined: {"undefined", 0}, Float32: {"float32", 32}, Uint8: {"uint8", 8}, Int8: {"int8", 8},
+	Uint16: {"uint16", 16}, Int16: {"int16", 16}, Int32: {"int32", 32}, Int64: {"int64", 64},
+	String: {"string", 0}, Bool: {"bool", 8}, Float16: {"float16", 16}, Float64: {"float64", 64},
+	Uint32: {"uint32", 32}, Uint64: {"uint64", 64}, Complex64: {"complex64", 64},
+	Complex128: {"complex128", 128}, BFloat16: {"bfloat16", 16},
+	Float8E4M3FN: {"float8e4m3fn", 8}, Float8E4M3FNUZ: {"float8e4m3fnuz", 8},
+	Float8E5M2: {"float8e5m2", 8}, Float8E5M2FNUZ: {"float8e5m2fnuz", 8},
+	Uint4: {"uint4", 4}, Int4: {"int4", 4}, Float4E2M1: {"float4e2m1", 4}, Float8E8M0: {"float8e8m0", 8},
+	Uint2: {"uint2", 2}, Int2: {"int2", 2}, Float6E2M3: {"float6e2m3", 6}, Float6E3M2: {"float6e3m2", 6},
 }
 
 func (t DataType) String() string {
@@ -52,7 +69,7 @@ func (t DataType) String() string {
 
 // Size returns the bytes that one element takes, 0 for types whose elements
 // have no size of their own (strings, and the packed sub-byte types).
-func (t DataType) Size() int64 { return dataTypes[t].size }
+func (t DataType) Size() int64 { return dataTypes[t].bits / 8 }
 
 // IsFloat says whether t is one of the real floating-point types.
 func (t DataType) IsFloat() bool {

@@ -1,0 +1,162 @@
+package onnxio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"efcn/onnxio/internal/onnxpb"
+)
+
+// folder is the place that a model's external data may come from. Files are
+// opened through os.Root, so that neither a location nor a symbolic link in it
+// leads outside.
+type folder struct {
+	path string
+	root *os.Root
+	seen map[string]fs.FileInfo
+}
+
+// region is a part of a file of external data. The file is opened when the
+// data is asked for, and must then still be the file that was there when the
+// model was read.
+type region struct {
+	folder, location string
+	offset, length   int64
+	size             int64
+	modified         time.Time
+}
+
+func (r region) Len() int64 { return r.length }
+
+func (r region) WriteTo(w io.Writer) (int64, error) {
+	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
+	if err != nil {
+		return 0, fmt.Errorf("external data %q: %w", r.location, plain(err))
+	}
+	defer f.Close()
+	if err := r.unchanged(f); err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(w, io.NewSectionReader(f, r.offset, r.length))
+	if err == nil && n != r.length {
+		err = fmt.Errorf("external data %q: got %d of %d bytes", r.location, n, r.length)
+	}
+	return n, err
+}
+
+func (r region) unchanged(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("external data %q: %w", r.location, plain(err))
+	}
+	if info.Size() != r.size || !info.ModTime().Equal(r.modified) {
+		return fmt.Errorf("external data %q: the file has changed since the model was read", r.location)
+	}
+	return nil
+}
+
+// check says whether the region is still there, without reading it.
+func (r region) check() error {
+	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
+	if err != nil {
+		return fmt.Errorf("external data %q: %w", r.location, plain(err))
+	}
+	defer f.Close()
+	return r.unchanged(f)
+}
+
+// openFolder opens the folder of the model at path.
+func openFolder(path string) (*folder, error) {
+	dir := filepath.Dir(path)
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, plain(err)
+	}
+	return &folder{path: dir, root: root, seen: make(map[string]fs.FileInfo)}, nil
+}
+
+// region resolves the external_data entries of a tensor of want bytes. The keys
+// are those of docs/ExternalData.md; checksum and any other key are not used.
+func (f *folder) region(entries []*onnxpb.StringStringEntryProto, want int64) (Data, error) {
+	var location string
+	length, offset := want, int64(0)
+	for _, e := range entries {
+		var err error
+		switch e.GetKey() {
+		case "location":
+			location = e.GetValue()
+		case "offset":
+			offset, err = parseSize(e.GetValue())
+		case "length":
+			length, err = parseSize(e.GetValue())
+		}
+		if err != nil {
+			return nil, fmt.Errorf("external data: %s %w", e.GetKey(), err)
+		}
+	}
+	if f == nil {
+		return nil, fmt.Errorf("external data %q: a model read from a stream has no folder to look in; read it from its file", location)
+	}
+	if length != want {
+		return nil, fmt.Errorf("external data %q: length %d, but the dimensions need %d bytes", location, length, want)
+	}
+	info, err := f.stat(location)
+	if err != nil {
+		return nil, fmt.Errorf("external data %q: %w", location, err)
+	}
+	if offset > info.Size() || length > info.Size()-offset {
+		return nil, fmt.Errorf("external data %q: offset %d and length %d reach past the end of the file, which has %d bytes", location, offset, length, info.Size())
+	}
+	return region{f.path, location, offset, length, info.Size(), info.ModTime()}, nil
+}
+
+func parseSize(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%q is not a number of bytes", s)
+	}
+	return n, nil
+}
+
+// stat looks up a location once. It must be a regular file in the folder.
+func (f *folder) stat(location string) (fs.FileInfo, error) {
+	if info, ok := f.seen[location]; ok {
+		return info, nil
+	}
+	local := filepath.FromSlash(location)
+	switch {
+	case location == "":
+		return nil, errors.New("the location is empty")
+	case !filepath.IsLocal(local) || slices.Contains(strings.FieldsFunc(location, isSlash), ".."):
+		return nil, errors.New("the location leaves the model's folder; move the file there")
+	}
+	info, err := f.root.Stat(local)
+	if err != nil {
+		return nil, plain(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file")
+	}
+	f.seen[location] = info
+	return info, nil
+}
+
+func isSlash(r rune) bool { return r == '/' || r == '\\' }
+
+// plain strips the operation and the path from a file error: the message that
+// wraps it names the file.
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}

@@ -1,0 +1,309 @@
+package shape
+
+import (
+	"errors"
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// Info is what is known of the values of a model's main graph.
+type Info struct {
+	values  map[string]*value
+	unknown []*onnxio.Node
+}
+
+// Type returns the element type and shape of the value called name, and
+// whether the graph has such a value. Elem is Undefined and HasShape false
+// where nothing is known.
+func (i *Info) Type(name string) (onnxio.TensorType, bool) {
+	v, ok := i.values[name]
+	if !ok {
+		return onnxio.TensorType{}, false
+	}
+	t := onnxio.TensorType{Elem: v.elem, HasShape: v.ranked}
+	if v.ranked {
+		t.Shape = make(onnxio.Shape, len(v.dims))
+		for k, d := range v.dims {
+			t.Shape[k] = d.dim()
+		}
+	}
+	return t, true
+}
+
+// Ints returns the content, row-major, of the integer or bool tensor called
+// name if it is followed: constants, shapes and what is computed from them, up
+// to 1024 elements. An element whose Param is empty is the number Value, which
+// may be negative; otherwise Param is its symbolic name, or "?" if it has none.
+func (i *Info) Ints(name string) ([]onnxio.Dim, bool) {
+	v, ok := i.values[name]
+	if !ok || v.ints == nil {
+		return nil, false
+	}
+	out := make([]onnxio.Dim, len(v.ints))
+	for k, n := range v.ints {
+		if out[k] = n.dim(); n.known() {
+			out[k] = onnxio.Dim{Value: n.coef}
+		} else if out[k].Param == "" {
+			out[k].Param = "?"
+		}
+	}
+	return out, true
+}
+
+// Unknown lists the nodes that could not be followed, in graph order: operators
+// and versions that this package does not know, and branches that depend on
+// data. Their outputs are as the model declares them.
+func (i *Info) Unknown() []*onnxio.Node { return i.unknown }
+
+// dim converts to the form that a model's types have.
+func (n num) dim() onnxio.Dim {
+	switch {
+	case n.known() && n.coef >= 0:
+		return onnxio.Fixed(n.coef)
+	case n.coef == 1 && len(n.syms) == 1:
+		return onnxio.Symbol(n.syms[0].name)
+	default:
+		return onnxio.Symbol("")
+	}
+}
+
+// Infer returns the element type and shape of every value of m's main graph.
+//
+// inputs overrides the declared shapes of inputs by name; the rank must be the
+// declared one, and -1 keeps a dimension as declared. A number given for a
+// symbolic dimension holds wherever the symbol occurs. Where one contradicts a
+// declared number, the shapes that the model declares for other values are not
+// looked at, since they belong to the other size.
+//
+// An error names the node and the value: a known operator whose inputs are
+// impossible, or an inferred type that contradicts the declared one. m is not
+// modified.
+func Infer(m *onnxio.Model, inputs map[string][]int64) (*Info, error) {
+	if m.Graph == nil {
+		return nil, errors.New("the model has no graph")
+	}
+	s := &session{
+		opset:     m.Opset(""),
+		symbols:   make(map[string]*symbol),
+		bound:     make(map[string]int64),
+		functions: make(map[string]bool, len(m.Functions)),
+	}
+	for _, f := range m.Functions {
+		s.functions[onnxio.CanonicalDomain(f.Domain)+":"+f.Name] = true
+	}
+	feeds, err := s.overrideInputs(m.Graph, inputs)
+	if err != nil {
+		return nil, err
+	}
+	sc, err := s.graph(m.Graph, feeds, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Info{values: sc.values, unknown: s.unknown}, nil
+}
+
+// session is the state of one Infer.
+type session struct {
+	opset     int64
+	functions map[string]bool // model-local functions, domain:name
+	lastID    int
+	symbols   map[string]*symbol
+	bound     map[string]int64 // numbers that overridden inputs give to symbols
+	stale     bool             // declared shapes belong to other input shapes
+	depth     int              // of nested subgraphs
+	unknown   []*onnxio.Node
+}
+
+// scope holds the values of one graph.
+type scope struct {
+	values map[string]*value
+	outer  *scope
+}
+
+func (s *scope) find(name string) (*value, bool) {
+	for ; s != nil; s = s.outer {
+		if v, ok := s.values[name]; ok {
+			return v, true
+		}
+	}
+	return nil, false
+}
+
+func (s *session) fresh(name string, size bool) num {
+	s.lastID++
+	return num{1, []*symbol{{id: s.lastID, name: name, size: size}}}
+}
+
+// unknownDim returns a dimension that nothing is known of.
+func (s *session) unknownDim() num { return s.fresh("", true) }
+
+// unknownInt returns an integer that nothing is known of, not even its sign.
+func (s *session) unknownInt() num { return s.fresh("", false) }
+
+func (s *session) unknownDims(n int) []num {
+	out := make([]num, n)
+	for i := range out {
+		out[i] = s.unknownDim()
+	}
+	return out
+}
+
+// dim converts a declared dimension.
+func (s *session) dim(d onnxio.Dim) num {
+	if d.Known() {
+		return fixed(d.Value)
+	}
+	if d.Param == "" {
+		return s.unknownDim()
+	}
+	if v, ok := s.bound[d.Param]; ok {
+		return fixed(v)
+	}
+	if _, ok := s.symbols[d.Param]; !ok {
+		s.symbols[d.Param] = s.fresh(d.Param, true).syms[0]
+	}
+	return num{1, []*symbol{s.symbols[d.Param]}}
+}
+
+func (s *session) declared(t onnxio.TensorType) *value {
+	if !t.HasShape {
+		return unshaped(t.Elem)
+	}
+	dims := make([]num, len(t.Shape))
+	for i, d := range t.Shape {
+		dims[i] = s.dim(d)
+	}
+	return shaped(t.Elem, dims)
+}
+
+// graph infers the values of g, whose inputs are feeds.
+func (s *session) graph(g *onnxio.Graph, feeds map[string]*value, outer *scope) (*scope, error) {
+	sc := &scope{values: make(map[string]*value, len(g.Nodes)+len(g.Initializers)), outer: outer}
+	declared := make(map[string]onnxio.TensorType, len(g.ValueInfos)+len(g.Outputs))
+	for _, list := range [][]*onnxio.ValueInfo{g.ValueInfos, g.Outputs} {
+		for _, v := range list {
+			declared[v.Name] = v.Type
+		}
+	}
+	for name, v := range feeds {
+		sc.values[name] = v
+	}
+	if err := s.constants(g, sc); err != nil {
+		return nil, err
+	}
+	for _, n := range g.Nodes {
+		outputs, err := s.node(n, sc)
+		if err != nil {
+			return nil, wrap(n, err)
+		}
+		for i, name := range n.Outputs {
+			if name == "" {
+				continue
+			}
+			v := unshaped(onnxio.Undefined)
+			if i < len(outputs) && outputs[i] != nil {
+				v = outputs[i]
+			}
+			if t, ok := declared[name]; ok {
+				if v, err = s.merge(name, v, t); err != nil {
+					return nil, n.Wrap(err)
+				}
+			}
+			if sizes, ok := v.sizes(); ok {
+				if _, err := onnxio.NumElements(sizes); err != nil {
+					return nil, n.Errorf("output %q of shape %v: %w", name, v, err)
+				}
+			}
+			sc.values[name] = v
+		}
+	}
+	return sc, nil
+}
+
+// wrap names the node in err unless err names one already.
+func wrap(n *onnxio.Node, err error) error {
+	var named *onnxio.NodeError
+	if errors.As(err, &named) {
+		return err
+	}
+	return n.Wrap(err)
+}
+
+// node infers the outputs of one node.
+func (s *session) node(n *onnxio.Node, sc *scope) ([]*value, error) {
+	in := make([]*value, len(n.Inputs))
+	for i, name := range n.Inputs {
+		if name == "" {
+			continue
+		}
+		v, ok := sc.find(name)
+		if !ok {
+			return nil, fmt.Errorf("input %q is computed by no node before this one", name)
+		}
+		in[i] = v
+	}
+	o, ok := lookup(n, s.opset)
+	if !ok || s.functions[onnxio.CanonicalDomain(n.Domain)+":"+n.OpType] {
+		s.unknown = append(s.unknown, n)
+		return nil, nil
+	}
+	c := &call{Node: n, opset: s.opset, in: in, s: s, scope: sc}
+	if err := c.checkInputs(o); err != nil {
+		return nil, err
+	}
+	for len(c.in) < o.max {
+		c.in = append(c.in, nil)
+	}
+	return o.rule(c)
+}
+
+// constants adds the initializers of g to sc.
+func (s *session) constants(g *onnxio.Graph, sc *scope) error {
+	for _, t := range g.Initializers {
+		v, err := constant(t)
+		if err != nil {
+			return fmt.Errorf("initializer %q: %w", t.Name, err)
+		}
+		sc.values[t.Name] = v
+	}
+	for _, t := range g.SparseInitializers {
+		if t.Values == nil {
+			continue
+		}
+		v, err := constantShape(t.Values.Type, t.Dims)
+		if err != nil {
+			return fmt.Errorf("sparse initializer %q: %w", t.Values.Name, err)
+		}
+		sc.values[t.Values.Name] = v
+	}
+	return nil
+}
+
+// constant returns what is known of a constant tensor. Small integer content
+// is read; small floating-point content is read where an operator asks for it.
+func constant(t *onnxio.Tensor) (*value, error) {
+	v, err := constantShape(t.Type, t.Dims)
+	if err != nil {
+		return nil, err
+	}
+	if t.Data == nil || !small(v.dims) {
+		return v, nil
+	}
+	v.tensor = t
+	if t.Type.IsInteger() || t.Type == onnxio.Bool {
+		list, err := onnxio.Ints(t)
+		if err != nil {
+			return nil, err
+		}
+		v.ints = nums(list)
+	}
+	return v, nil
+}
+
+func constantShape(elem onnxio.DataType, dims []int64) (*value, error) {
+	if _, err := onnxio.NumElements(dims); err != nil {
+		return nil, err
+	}
+	return shaped(elem, nums(dims)), nil
+}

@@ -1,0 +1,180 @@
+package shape
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// The operator sets of the default domain that this package knows.
+const (
+	oldestOpset = 7
+	newestOpset = 28
+)
+
+// rule infers the outputs of one node: one value for each output that the
+// operator has, of which the node may name fewer. A nil value, or one missing
+// at the end, is unknown. Its error needs no node; Infer adds it.
+type rule func(c *call) ([]*value, error)
+
+// op is one entry of the operator table.
+type op struct {
+	// min and max bound the number of inputs over all versions of the operator;
+	// the first min of them must be there. max -1 is any number.
+	min, max int
+	// since is the operator set that brought the operator, 0 for one as old as
+	// the oldest set.
+	since int64
+	rule  rule
+}
+
+// operators is filled while the program starts and only read after that.
+var operators = map[string]op{}
+
+func register(name string, o op) {
+	if _, ok := operators[name]; ok {
+		panic("shape: operator registered twice: " + name)
+	}
+	operators[name] = o
+}
+
+// lookup returns the rule of a node, or false if the operator, or the version
+// that the model imports, is not known.
+func lookup(n *onnxio.Node, opset int64) (op, bool) {
+	if onnxio.CanonicalDomain(n.Domain) != "" || opset < oldestOpset || opset > newestOpset {
+		return op{}, false
+	}
+	o, ok := operators[n.OpType]
+	return o, ok && opset >= o.since
+}
+
+// call is one node and what is known of its inputs.
+type call struct {
+	*onnxio.Node
+	opset int64
+	in    []*value // nil where an optional input is left out; at least as long as the operator's max
+	s     *session
+	scope *scope // where the subgraphs of the node find outer values
+}
+
+// checkInputs compares the node's inputs with what the operator takes.
+func (c *call) checkInputs(o op) error {
+	n := len(c.Inputs)
+	if n < o.min || o.max >= 0 && n > o.max {
+		want := fmt.Sprintf("%d to %d", o.min, o.max)
+		switch {
+		case o.max < 0:
+			want = fmt.Sprintf("at least %d", o.min)
+		case o.min == o.max:
+			want = fmt.Sprint(o.min)
+		}
+		return fmt.Errorf("want %s inputs, got %d", want, n)
+	}
+	for i := range o.min {
+		if c.Inputs[i] == "" {
+			return fmt.Errorf("input %d is left out; only those after the first %d may be", i, o.min)
+		}
+	}
+	return nil
+}
+
+// wantInputs bounds the number of inputs where a version takes fewer, or needs
+// more, than the table says.
+func (c *call) wantInputs(lo, hi int) error { return c.checkInputs(op{min: lo, max: hi}) }
+
+// wantRank returns an error if input i is known to have another rank.
+func (c *call) wantRank(i, rank int) error {
+	if v := c.in[i]; v != nil && v.ranked && v.rank() != rank {
+		return fmt.Errorf("input %q has shape %v; want rank %d", c.Input(i), v, rank)
+	}
+	return nil
+}
+
+// wantInteger returns an error if input i is known to be no integer tensor.
+func (c *call) wantInteger(i int) error {
+	if v := c.in[i]; v != nil && v.elem != onnxio.Undefined && !v.elem.IsInteger() {
+		return fmt.Errorf("input %q is %s; want integers", c.Input(i), v.elem)
+	}
+	return nil
+}
+
+// sameElem returns the element type that the listed inputs share, Undefined if
+// none is known.
+func (c *call) sameElem(inputs ...int) (onnxio.DataType, error) {
+	elem, first := onnxio.Undefined, 0
+	for _, i := range inputs {
+		v := c.in[i]
+		switch {
+		case v == nil || v.elem == onnxio.Undefined:
+		case elem == onnxio.Undefined:
+			elem, first = v.elem, i
+		case elem != v.elem:
+			return elem, fmt.Errorf("input %q is %s and input %q is %s; they must have one type",
+				c.Input(first), elem, c.Input(i), v.elem)
+		}
+	}
+	return elem, nil
+}
+
+// bool returns an integer attribute that holds 0 or 1.
+func (c *call) bool(name string, def bool) (bool, error) {
+	d := int64(0)
+	if def {
+		d = 1
+	}
+	v, err := c.Int(name, d)
+	if err == nil && v != 0 && v != 1 {
+		err = fmt.Errorf("attribute %s is %d; want 0 or 1", name, v)
+	}
+	return v == 1, err
+}
+
+// axis resolves an axis that may count from the end.
+func axis(a int64, rank int) (int, error) {
+	r := int64(rank)
+	if a < -r || a >= r {
+		return 0, fmt.Errorf("axis %d is out of range for rank %d", a, rank)
+	}
+	if a < 0 {
+		a += r
+	}
+	return int(a), nil
+}
+
+// axes resolves a list of axes and refuses one that comes twice.
+func axes(list []int64, rank int) ([]int, error) {
+	out := make([]int, len(list))
+	seen := make(map[int]bool, len(list))
+	for i, a := range list {
+		k, err := axis(a, rank)
+		if err != nil {
+			return nil, err
+		}
+		if seen[k] {
+			return nil, fmt.Errorf("axis %d comes twice in axes %v", a, list)
+		}
+		seen[k] = true
+		out[i] = k
+	}
+	return out, nil
+}
+
+// listArg returns a list of integers that old versions of an operator take as
+// the attribute name and those from opset since on as input i. given says
+// whether it is there at all; list is nil with known false if its content is
+// not known.
+func (c *call) listArg(name string, i int, since int64) (list []int64, given, known bool, err error) {
+	if c.opset < since {
+		list, err = c.Ints(name)
+		return list, list != nil, true, err
+	}
+	v := c.in[i]
+	if v == nil {
+		return nil, false, true, nil
+	}
+	if err := c.wantInteger(i); err != nil {
+		return nil, true, false, err
+	}
+	list, known = v.constants()
+	return list, true, known, nil
+}

@@ -1,0 +1,185 @@
+package onnxio
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// ExternalData says when Write puts weights into a file of their own.
+type ExternalData string
+
+// The values of WriteOptions.External.
+const (
+	ExternalAuto   ExternalData = "auto"   // when the model would pass protobuf's 2 GiB
+	ExternalAlways ExternalData = "always" // every initializer of at least 1 KiB
+	ExternalNever  ExternalData = "never"  // a larger model is an error
+)
+
+// WriteOptions says how Write stores a model.
+type WriteOptions struct {
+	External ExternalData // default (the empty string): ExternalAuto
+
+	limit int64 // bytes of a protobuf message; default maxMessage
+}
+
+// Validate reports a value that is none of the constants.
+func (o WriteOptions) Validate() error {
+	switch o.External {
+	case "", ExternalAuto, ExternalAlways, ExternalNever:
+		return nil
+	default:
+		return fmt.Errorf("external data %q: want auto, always or never", o.External)
+	}
+}
+
+// Written says what Write made. DataPath is "" if all is in one file.
+type Written struct {
+	Path      string
+	Bytes     int64
+	DataPath  string
+	DataBytes int64
+}
+
+// writeBuffer is the memory that writing takes beyond that of the graph.
+const writeBuffer = 1 << 20
+
+// Write writes m to path, streaming: no tensor is in memory that was not there
+// before. Whoever opens path finds the old file or the whole new one; if Write
+// fails it leaves no file, and the old one as it was.
+//
+// External data goes to a new file beside path, called as path with ".data", or
+// with ".1.data" and so on where that is taken. When the new model is in place,
+// a data file that only the model it replaces referred to is removed: a Model
+// that was read from path must then be read again.
+func Write(path string, m *Model, opts WriteOptions) (Written, error) {
+	if err := opts.Validate(); err != nil {
+		return Written{}, err
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return Written{}, fmt.Errorf("%s: not a regular file; a model can't replace it", path)
+	}
+	w, err := write(path, m, opts)
+	if err != nil {
+		return Written{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return w, nil
+}
+
+// WriteTo writes m to w as one protobuf message, with all its data inside.
+func WriteTo(w io.Writer, m *Model) (int64, error) {
+	r, err := new(encoder).model(m)
+	if err != nil {
+		return 0, err
+	}
+	if r.size > maxMessage {
+		return 0, tooLarge(r.size, maxMessage)
+	}
+	b := bufio.NewWriterSize(w, writeBuffer)
+	n, err := r.WriteTo(b)
+	if err != nil {
+		return n, err
+	}
+	return n, b.Flush()
+}
+
+func tooLarge(size, limit int64) error {
+	return fmt.Errorf("the model takes %d bytes, more than the %d of a protobuf message; allow external data", size, limit)
+}
+
+func write(path string, m *Model, opts WriteOptions) (w Written, err error) {
+	limit := opts.limit
+	if limit == 0 {
+		limit = maxMessage
+	}
+	model, err := new(encoder).model(m)
+	if err != nil {
+		return Written{}, err
+	}
+	w = Written{Path: path}
+	if opts.External == ExternalAlways || model.size > limit && opts.External != ExternalNever {
+		var f *os.File
+		f, model, err = writeExternal(path, m, &w)
+		if f != nil {
+			defer func() {
+				if err != nil {
+					os.Remove(f.Name())
+				}
+			}()
+		}
+		if err != nil {
+			return Written{}, err
+		}
+	}
+	if model.size > limit {
+		return Written{}, tooLarge(model.size, limit)
+	}
+	w.Bytes = model.size
+
+	f, err := createBeside(path)
+	if err != nil {
+		return Written{}, plain(err)
+	}
+	if err := fill(f, model); err != nil {
+		os.Remove(f.Name())
+		return Written{}, err
+	}
+	if info, statErr := os.Stat(path); statErr == nil {
+		err = os.Chmod(f.Name(), info.Mode().Perm())
+	}
+	unused := replacedData(path, w.DataPath)
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return Written{}, plain(err)
+	}
+	// The new model is in place. What fails from here on leaves a file too many,
+	// which is not worth an error.
+	syncFolder(filepath.Dir(path))
+	for _, name := range unused {
+		os.Remove(name)
+	}
+	return w, nil
+}
+
+// createBeside creates a temporary file in the folder of path, with the
+// permissions that a new file gets (os.CreateTemp's are the owner's only).
+func createBeside(path string) (*os.File, error) {
+	dir, base := filepath.Split(path)
+	for i := 0; ; i++ {
+		name := filepath.Join(dir, fmt.Sprintf(".%s.%d-%d.tmp", base, os.Getpid(), i))
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, os.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// fill writes content to f, makes sure that it is on the disk, and closes f.
+func fill(f *os.File, content io.WriterTo) error {
+	b := bufio.NewWriterSize(f, writeBuffer)
+	_, err := content.WriteTo(b)
+	if err == nil {
+		err = b.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	return plain(err)
+}
+
+// syncFolder puts a rename on the disk. Not every system can do it.
+func syncFolder(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync()
+		f.Close()
+	}
+}

@@ -1,0 +1,176 @@
+package onnxio
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+const (
+	externalMin = 1 << 10 // bytes from which an initializer goes to the external file
+	alignSmall  = 64      // a cache line, for loads from mapped memory
+	alignLarge  = 4096    // a page, for the tensors that runtimes map one by one
+	largeTensor = 1 << 20
+)
+
+// dataFile is the content of a file of external data: tensors at offsets, zeros
+// between.
+type dataFile struct {
+	tensors []*Tensor
+	places  map[*Tensor]place
+	size    int64
+}
+
+// layOut gives every initializer of at least externalMin bytes, of the graph
+// and of the graphs in it, a place.
+func layOut(m *Model) *dataFile {
+	d := &dataFile{places: make(map[*Tensor]place)}
+	m.graphs(func(g *Graph) {
+		for _, t := range g.Initializers {
+			if t.Data == nil || t.Data.Len() < externalMin {
+				continue
+			}
+			if _, ok := d.places[t]; ok {
+				continue
+			}
+			align := int64(alignSmall)
+			if t.Data.Len() >= largeTensor {
+				align = alignLarge
+			}
+			offset := (d.size + align - 1) / align * align
+			d.places[t] = place{offset, t.Data.Len()}
+			d.tensors = append(d.tensors, t)
+			d.size = offset + t.Data.Len()
+		}
+	})
+	return d
+}
+
+func (d *dataFile) WriteTo(w io.Writer) (int64, error) {
+	var zeros [alignLarge]byte
+	var at int64
+	for _, t := range d.tensors {
+		n, err := w.Write(zeros[:d.places[t].offset-at])
+		at += int64(n)
+		if err != nil {
+			return at, err
+		}
+		k, err := writeData(w, t.Data, t.Name)
+		at += k
+		if err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// writeExternal writes the large initializers of m to a new file beside path
+// and returns it, closed, with the encoded model that refers to it. The file is
+// nil if there is nothing to put into it; if it is not, it is the caller's to
+// remove on an error.
+func writeExternal(path string, m *Model, w *Written) (*os.File, *rope, error) {
+	d := layOut(m)
+	if len(d.tensors) == 0 {
+		r, err := new(encoder).model(m)
+		return nil, r, err
+	}
+	f, err := createData(path)
+	if err != nil {
+		return nil, nil, plain(err)
+	}
+	if err := fill(f, d); err != nil {
+		return f, nil, err
+	}
+	w.DataPath, w.DataBytes = f.Name(), d.size
+	e := &encoder{location: filepath.Base(f.Name()), external: d.places}
+	r, err := e.model(m)
+	return f, r, err
+}
+
+// createData creates the file of external data for a model at path, under the
+// first name that is free. No model refers to that name before the new model is
+// in place, so the file needs no temporary name; creating it claims the name
+// against another writer.
+func createData(path string) (*os.File, error) {
+	for i := 0; ; i++ {
+		name := path + ".data"
+		if i > 0 {
+			name = fmt.Sprintf("%s.%d.data", path, i)
+		}
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, os.ErrExist) {
+			return f, err
+		}
+	}
+}
+
+// replacedData returns the files of external data that the model now at path
+// refers to and that nothing will refer to once that model is replaced by one
+// whose data is in keep: files that createData could have named, which no other
+// model in the folder mentions.
+func replacedData(path, keep string) []string {
+	dir, base := filepath.Split(path)
+	if dir == "" {
+		dir = "."
+	}
+	listing, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	ours := regexp.MustCompile(`^` + regexp.QuoteMeta(base) + `(\.[1-9][0-9]*)?\.data$`)
+	candidates := make(map[string]bool)
+	for _, e := range listing {
+		if ours.MatchString(e.Name()) && e.Type().IsRegular() && e.Name() != filepath.Base(keep) {
+			candidates[e.Name()] = true
+		}
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	old, err := Read(path)
+	if err != nil {
+		return nil
+	}
+	var unused []string
+	old.tensors(func(t *Tensor) {
+		if r, ok := t.Data.(region); ok && candidates[r.location] {
+			delete(candidates, r.location)
+			for _, e := range listing {
+				if e.Name() != base && strings.HasSuffix(e.Name(), ".onnx") && mayMention(filepath.Join(dir, e.Name()), r.location) {
+					return
+				}
+			}
+			unused = append(unused, filepath.Join(dir, r.location))
+		}
+	})
+	return unused
+}
+
+// mayMention says whether the bytes of name occur in the file at path, or
+// whether that can't be found out.
+func mayMention(path, name string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	buf := make([]byte, 0, writeBuffer)
+	for {
+		n, err := f.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if bytes.Contains(buf, []byte(name)) {
+			return true
+		}
+		if err != nil {
+			return err != io.EOF
+		}
+		if tail := len(name) - 1; len(buf) > tail { // the name may lie across two reads
+			buf = append(buf[:0], buf[len(buf)-tail:]...)
+		}
+	}
+}
