@@ -1,0 +1,142 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"efcn/internal/kernel"
+)
+
+// Add, Sub, Mul and Div (https://onnx.ai/onnx/operators/onnx__Add.html and
+// following): two operands of one type, broadcast. Integers wrap; integer
+// division truncates, and by zero is refused.
+func init() {
+	versions := []int64{1, 6, 7, 13, 14}
+	register(operator{name: "Add", versions: versions, inputs: "nn", required: 2},
+		arithmetic(addRow[float32], addRow[int64], nil), arithmetic(addRow[float64], addRow[int64], nil))
+	register(operator{name: "Sub", versions: versions, inputs: "nn", required: 2},
+		arithmetic(subRow[float32], subRow[int64], nil), arithmetic(subRow[float64], subRow[int64], nil))
+	register(operator{name: "Mul", versions: versions, inputs: "nn", required: 2},
+		arithmetic(mulRow[float32], mulRow[int64], nil), arithmetic(mulRow[float64], mulRow[int64], nil))
+	register(operator{name: "Div", versions: versions, inputs: "nn", required: 2},
+		arithmetic(divRow[float32], divRow[int64], divRow[uint64]), arithmetic(divRow[float64], divRow[int64], divRow[uint64]))
+}
+
+// arithmetic makes the builder of an operator from its row functions. unsignedRow
+// is for operators whose bits differ in uint64; they divide.
+func arithmetic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b []int64), unsignedRow func(dst, a, b []uint64)) builder[T] {
+	return func(*node) (compute[T], error) {
+		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+			a, b := in[0], in[1]
+			if unsignedRow != nil && slices.Contains(b.I, 0) {
+				return nil, errors.New("integer division by zero")
+			}
+			y, err := x.broadcast(a, b)
+			if err != nil {
+				return nil, err
+			}
+			switch {
+			case a.Type.IsFloat():
+				zip(y.F, y.Shape, a.F, a.Shape, b.F, b.Shape, row)
+			case a.Type.Size() == 8 && isUnsigned(a.Type) && unsignedRow != nil:
+				zip(unsigned(y.I), y.Shape, unsigned(a.I), a.Shape, unsigned(b.I), b.Shape, unsignedRow)
+			default:
+				zip(y.I, y.Shape, a.I, a.Shape, b.I, b.Shape, intRow)
+				wrap(y.Type, y.I)
+			}
+			return []*Tensor[T]{y}, nil
+		}, nil
+	}
+}
+
+// broadcast allocates the result of an operator on two operands of one type.
+func (x *exec[T]) broadcast(a, b *Tensor[T]) (*Tensor[T], error) {
+	if a.Type != b.Type {
+		return nil, fmt.Errorf("operands are %s and %s; a Cast must make them the same", a.Type, b.Type)
+	}
+	shape, err := broadcastShape(a.Shape, b.Shape)
+	if err != nil {
+		return nil, err
+	}
+	return x.alloc(a.Type, shape)
+}
+
+// number is any element type that arithmetic is done in.
+type number interface{ kernel.Float | integer }
+
+func addRow[E number](dst, a, b []E) {
+	switch {
+	case len(a) == len(dst) && len(b) == len(dst):
+		for i := range dst {
+			dst[i] = a[i] + b[i]
+		}
+	case len(b) == 1:
+		c := b[0]
+		for i := range dst {
+			dst[i] = a[i] + c
+		}
+	default:
+		c := a[0]
+		for i := range dst {
+			dst[i] = c + b[i]
+		}
+	}
+}
+
+func subRow[E number](dst, a, b []E) {
+	switch {
+	case len(a) == len(dst) && len(b) == len(dst):
+		for i := range dst {
+			dst[i] = a[i] - b[i]
+		}
+	case len(b) == 1:
+		c := b[0]
+		for i := range dst {
+			dst[i] = a[i] - c
+		}
+	default:
+		c := a[0]
+		for i := range dst {
+			dst[i] = c - b[i]
+		}
+	}
+}
+
+func mulRow[E number](dst, a, b []E) {
+	switch {
+	case len(a) == len(dst) && len(b) == len(dst):
+		for i := range dst {
+			dst[i] = a[i] * b[i]
+		}
+	case len(b) == 1:
+		c := b[0]
+		for i := range dst {
+			dst[i] = a[i] * c
+		}
+	default:
+		c := a[0]
+		for i := range dst {
+			dst[i] = c * b[i]
+		}
+	}
+}
+
+func divRow[E number](dst, a, b []E) {
+	switch {
+	case len(a) == len(dst) && len(b) == len(dst):
+		for i := range dst {
+			dst[i] = a[i] / b[i]
+		}
+	case len(b) == 1:
+		c := b[0]
+		for i := range dst {
+			dst[i] = a[i] / c
+		}
+	default:
+		c := a[0]
+		for i := range dst {
+			dst[i] = c / b[i]
+		}
+	}
+}

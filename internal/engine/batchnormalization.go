@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"efcn/internal/kernel"
+)
+
+// BatchNormalization (https://onnx.ai/onnx/operators/onnx__BatchNormalization.html)
+// at inference: (x − mean)·scale/√(var+epsilon) + B per channel, axis 1. Training
+// mode, and spatial 0 of version 7, are refused.
+func init() {
+	register(operator{name: "BatchNormalization", versions: []int64{1, 6, 7, 9, 14, 15}, inputs: "fffff", required: 5},
+		batchNormalization[float32], batchNormalization[float64])
+}
+
+func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
+	epsilon := n.float("epsilon", 1e-5)
+	n.ignore("momentum")
+	if n.version >= 14 && n.flag("training_mode", false) {
+		n.refuse("training_mode is set; export the model for inference")
+	}
+	if n.version < 9 && !n.flag("spatial", true) {
+		n.refuse("attribute spatial: 0 is not supported; 1 is")
+	}
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		v := in[0]
+		channels := 1
+		if len(v.Shape) > 1 {
+			channels = v.Shape[1]
+		}
+		for i, p := range in[1:] {
+			if len(p.Shape) != 1 || p.Shape[0] != channels {
+				return nil, fmt.Errorf("input %d has shape %v; want [%d], one number a channel", i+1, p.Shape, channels)
+			}
+		}
+		y, err := x.like(v)
+		if err != nil {
+			return nil, err
+		}
+		if len(y.F) == 0 {
+			return []*Tensor[T]{y}, nil
+		}
+		scale, b, mean, variance := in[1].F, in[2].F, in[3].F, in[4].F
+		factor, offset := make([]T, channels), make([]T, channels)
+		for c := range channels {
+			f := float64(scale[c]) / math.Sqrt(float64(variance[c])+epsilon)
+			factor[c] = T(f)
+			offset[c] = T(float64(b[c]) - float64(mean[c])*f)
+		}
+		inner := len(v.F) / (v.Shape[0] * channels)
+		kernel.Parallel(v.Shape[0]*channels, max(1, rowGrain/inner), func(lo, hi int) {
+			for k := lo; k < hi; k++ {
+				f, o := factor[k%channels], offset[k%channels]
+				dst := y.F[k*inner : (k+1)*inner]
+				for i, e := range v.F[k*inner : (k+1)*inner] {
+					dst[i] = e*f + o
+				}
+			}
+		})
+		return []*Tensor[T]{y}, nil
+	}, nil
+}

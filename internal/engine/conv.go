@@ -1,0 +1,75 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/internal/kernel"
+)
+
+// Conv (https://onnx.ai/onnx/operators/onnx__Conv.html) over 1 to 3 spatial axes,
+// with every attribute: x [N, C, spatial], W [O, C/group, kernel], B [O].
+func init() {
+	register(operator{name: "Conv", versions: []int64{1, 11, 22}, inputs: "fff", required: 2}, conv[float32], conv[float64])
+}
+
+func conv[T kernel.Float](n *node) (compute[T], error) {
+	w, group := windowOf(n, true, false), n.int("group", 1)
+	if group < 1 || group > math.MaxInt32 {
+		n.refuse("attribute group: want at least 1, got %d", group)
+	}
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		v, weight, bias := in[0], in[1], in[2]
+		size, err := spatial(v.Shape)
+		if err != nil {
+			return nil, err
+		}
+		if len(weight.Shape) != len(v.Shape) {
+			return nil, fmt.Errorf("W has shape %v; want as many axes as the input's %v", weight.Shape, v.Shape)
+		}
+		taps := weight.Shape[2:]
+		if err := w.checkKernel(taps); err != nil {
+			return nil, err
+		}
+		c := kernel.Conv[T]{Groups: int(group), InChannels: v.Shape[1], OutChannels: weight.Shape[0]}
+		if weight.Shape[1]*c.Groups != c.InChannels {
+			return nil, fmt.Errorf("W of shape %v with group %d takes %d channels, the input %v has %d", weight.Shape, group, weight.Shape[1]*c.Groups, v.Shape, c.InChannels)
+		}
+		if bias != nil && !slices.Equal(bias.Shape, weight.Shape[:1]) {
+			return nil, fmt.Errorf("B has shape %v; want %v", bias.Shape, weight.Shape[:1])
+		}
+		if c.Window, err = w.resolve(size, taps); err != nil {
+			return nil, err
+		}
+		if err := c.Validate(); err != nil {
+			return nil, err
+		}
+		y, err := x.alloc(v.Type, append([]int{v.Shape[0], c.OutChannels}, c.Out...))
+		if err != nil || len(y.F) == 0 {
+			return one(y, err)
+		}
+		var b []T
+		if bias != nil {
+			b = bias.F
+		}
+		c.Forward(v.Shape[0], v.F, weight.F, b, y.F)
+		return []*Tensor[T]{y}, nil
+	}, nil
+}
+
+// checkKernel compares the attribute kernel_shape, if it is there, with the
+// weights.
+func (w window) checkKernel(taps []int) error {
+	if w.kernelShape == nil {
+		return nil
+	}
+	want, err := listOr("kernel_shape", w.kernelShape, len(taps), 0)
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(want, taps) {
+		return fmt.Errorf("kernel_shape is %v, W has %v", want, taps)
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+package engine
+
+import (
+	"math"
+
+	"efcn/internal/kernel"
+)
+
+// Functions of one floating-point element without attributes.
+func init() {
+	unary("Relu", []int64{1, 6, 13, 14}, relu[float32], relu[float64])
+	unary("Sigmoid", []int64{1, 6, 13}, each(sigmoid[float32]), each(sigmoid[float64]))
+	unary("Tanh", []int64{1, 6, 13}, each(tanh[float32]), each(tanh[float64]))
+	unary("Softplus", []int64{1, 22}, each(softplus[float32]), each(softplus[float64]))
+	unary("Softsign", []int64{1, 22}, each(softsign[float32]), each(softsign[float64]))
+	unary("Mish", []int64{18, 22}, each(mish[float32]), each(mish[float64]))
+	unary("HardSwish", []int64{14, 22}, each(hardSwish[float32]), each(hardSwish[float64]))
+	for _, f := range []struct {
+		name     string
+		versions []int64
+		f        func(float64) float64
+	}{
+		{"Exp", []int64{1, 6, 13}, math.Exp},
+		{"Log", []int64{1, 6, 13}, math.Log},
+		{"Sqrt", []int64{1, 6, 13}, math.Sqrt},
+		{"Reciprocal", []int64{1, 6, 13}, func(x float64) float64 { return 1 / x }},
+		{"Erf", []int64{9, 13}, math.Erf},
+		{"Ceil", []int64{1, 6, 13}, math.Ceil},
+		{"Floor", []int64{1, 6, 13}, math.Floor},
+		{"Round", []int64{11, 22}, math.RoundToEven},
+		{"Sin", []int64{7, 22}, math.Sin},
+		{"Cos", []int64{7, 22}, math.Cos},
+		{"Tan", []int64{7, 22}, math.Tan},
+		{"Asin", []int64{7, 22}, math.Asin},
+		{"Acos", []int64{7, 22}, math.Acos},
+		{"Atan", []int64{7, 22}, math.Atan},
+		{"Sinh", []int64{9, 22}, math.Sinh},
+		{"Cosh", []int64{9, 22}, math.Cosh},
+		{"Asinh", []int64{9, 22}, math.Asinh},
+		{"Acosh", []int64{9, 22}, math.Acosh},
+		{"Atanh", []int64{9, 22}, math.Atanh},
+	} {
+		unary(f.name, f.versions,
+			each(func(v float32) float32 { return float32(f.f(float64(v))) }), each(f.f))
+	}
+}
+
+// unary registers an operator that maps a floating-point value element by
+// element, from functions that map a stretch of it.
+func unary(name string, versions []int64, row32 func(dst, src []float32), row64 func(dst, src []float64)) {
+	inputs := "f"
+	if name == "Relu" { // integers since version 14
+		inputs = "n"
+	}
+	register(operator{name: name, versions: versions, inputs: inputs, required: 1}, mapped(row32), mapped(row64))
+}
+
+// each maps a stretch with a function of one element.
+func each[T kernel.Float](f func(T) T) func(dst, src []T) {
+	return func(dst, src []T) {
+		for i, v := range src {
+			dst[i] = f(v)
+		}
+	}
+}
+
+func mapped[T kernel.Float](row func(dst, src []T)) builder[T] {
+	return func(*node) (compute[T], error) {
+		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) { return one(x.apply(in[0], row)) }, nil
+	}
+}
+
+// apply maps a floating-point value stretch by stretch, in parallel.
+func (x *exec[T]) apply(v *Tensor[T], row func(dst, src []T)) (*Tensor[T], error) {
+	y, err := x.like(v)
+	if err != nil {
+		return nil, err
+	}
+	kernel.Parallel(len(v.F), rowGrain/4, func(lo, hi int) { row(y.F[lo:hi], v.F[lo:hi]) })
+	for i, e := range v.I { // only Relu takes integers
+		y.I[i] = max(e, 0)
+	}
+	return y, nil
+}
+
+// relu keeps NaN, as the comparison is false for it.
+func relu[T kernel.Float](dst, src []T) {
+	for i, v := range src {
+		if v < 0 {
+			v = 0
+		}
+		dst[i] = v
+	}
+}
+
+// sigmoid takes exp of a number that isn't positive, which can't overflow.
+func sigmoid[T kernel.Float](v T) T {
+	x := float64(v)
+	if x >= 0 {
+		return T(1 / (1 + math.Exp(-x)))
+	}
+	e := math.Exp(x)
+	return T(e / (1 + e))
+}
+
+func tanh[T kernel.Float](v T) T { return T(math.Tanh(float64(v))) }
+
+// softplus is log(1+exp(x)) without overflow for large x.
+func softplus[T kernel.Float](v T) T {
+	x := float64(v)
+	return T(max(x, 0) + math.Log1p(math.Exp(-math.Abs(x))))
+}
+
+func softsign[T kernel.Float](v T) T {
+	return T(float64(v) / (1 + math.Abs(float64(v))))
+}
+
+func mish[T kernel.Float](v T) T {
+	x := float64(v)
+	return T(x * math.Tanh(max(x, 0)+math.Log1p(math.Exp(-math.Abs(x)))))
+}
+
+func hardSwish[T kernel.Float](v T) T {
+	return v * max(0, min(1, v/6+0.5))
+}

@@ -1,0 +1,56 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+
+	"efcn/internal/kernel"
+)
+
+// Gemm (https://onnx.ai/onnx/operators/onnx__Gemm.html): alpha·A'·B' + beta·C, C
+// broadcast to the product.
+func init() {
+	register(operator{name: "Gemm", versions: []int64{1, 6, 7, 9, 11, 13}, inputs: "nnn", required: 2}, gemm[float32], gemm[float64])
+}
+
+func gemm[T kernel.Float](n *node) (compute[T], error) {
+	alpha, beta := n.float("alpha", 1), n.float("beta", 1)
+	transA, transB := n.int("transA", 0) != 0, n.int("transB", 0) != 0
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		a, b, c := in[0], in[1], in[2]
+		if !a.Type.IsFloat() || b.Type != a.Type || c != nil && c.Type != a.Type {
+			return nil, fmt.Errorf("operands are %s and %s; want one floating-point type", a.Type, b.Type)
+		}
+		if len(a.Shape) != 2 || len(b.Shape) != 2 {
+			return nil, fmt.Errorf("operands of shape %v and %v; want matrices", a.Shape, b.Shape)
+		}
+		m, k := a.Shape[0], a.Shape[1]
+		if transA {
+			m, k = k, m
+		}
+		kb, cols := b.Shape[0], b.Shape[1]
+		if transB {
+			kb, cols = cols, kb
+		}
+		if k != kb {
+			return nil, fmt.Errorf("shapes %v and %v (transA %t, transB %t) do not multiply", a.Shape, b.Shape, transA, transB)
+		}
+		y, err := x.alloc(a.Type, []int{m, cols})
+		if err != nil {
+			return nil, err
+		}
+		scale := T(0)
+		if c != nil && beta != 0 {
+			if shape, err := broadcastShape(y.Shape, c.Shape); err != nil || !slices.Equal(shape, y.Shape) {
+				return nil, fmt.Errorf("C of shape %v does not broadcast to %v", c.Shape, y.Shape)
+			}
+			copyWalk(y.F, c.F, broadcastWalk(c.Shape, y.Shape))
+			scale = T(beta)
+		}
+		if len(y.F) == 0 {
+			return []*Tensor[T]{y}, nil
+		}
+		kernel.Gemm(transA, transB, m, cols, k, T(alpha), a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), scale, y.F, cols)
+		return []*Tensor[T]{y}, nil
+	}, nil
+}

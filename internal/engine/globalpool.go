@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"efcn/internal/kernel"
+)
+
+// GlobalAveragePool, GlobalMaxPool and GlobalLpPool
+// (https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html): every spatial
+// axis becomes 1.
+func init() {
+	register(operator{name: "GlobalAveragePool", versions: []int64{1, 22}, inputs: "f", required: 1}, globalPool(meanOf[float32]), globalPool(meanOf[float64]))
+	register(operator{name: "GlobalMaxPool", versions: []int64{1, 22}, inputs: "f", required: 1}, globalPool(maxOf[float32]), globalPool(maxOf[float64]))
+	register(operator{name: "GlobalLpPool", versions: []int64{1, 2, 22}, inputs: "f", required: 1}, globalLpPool[float32], globalLpPool[float64])
+}
+
+func globalPool[T kernel.Float](f func([]T) T) builder[T] {
+	return func(*node) (compute[T], error) {
+		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+			v := in[0]
+			if len(v.Shape) < 2 {
+				return nil, fmt.Errorf("input has shape %v; want batch, channels and spatial axes", v.Shape)
+			}
+			shape := append([]int{}, v.Shape[:2]...)
+			for range v.Shape[2:] {
+				shape = append(shape, 1)
+			}
+			inner := product(v.Shape[2:])
+			if inner == 0 {
+				return nil, fmt.Errorf("input of shape %v has nothing to pool", v.Shape)
+			}
+			y, err := x.alloc(v.Type, shape)
+			if err != nil {
+				return nil, err
+			}
+			onLines(y.F, v.F, len(y.F), inner, 1, 1, func(dst, src []T) { dst[0] = f(src) })
+			return []*Tensor[T]{y}, nil
+		}, nil
+	}
+}
+
+func globalLpPool[T kernel.Float](n *node) (compute[T], error) {
+	p := float64(n.int("p", 2))
+	if p < 1 {
+		n.refuse("attribute p: want 1 or more, got %v", p)
+	}
+	return globalPool(func(v []T) T { return lpNorm(v, p) })(n)
+}
+
+// lpNorm is (Σ|v|^p)^(1/p).
+func lpNorm[T kernel.Float](v []T, p float64) T {
+	switch p {
+	case 1:
+		return l1Of(v)
+	case 2:
+		return l2Of(v)
+	}
+	s := 0.0
+	for _, e := range v {
+		s += math.Pow(math.Abs(float64(e)), p)
+	}
+	return T(math.Pow(s, 1/p))
+}

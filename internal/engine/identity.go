@@ -1,0 +1,14 @@
+package engine
+
+import (
+	"efcn/internal/kernel"
+)
+
+// Identity (https://onnx.ai/onnx/operators/onnx__Identity.html) of a tensor.
+func init() {
+	register(operator{name: "Identity", versions: []int64{1, 13, 14, 16, 19, 21, 23, 24, 25}, inputs: "v", required: 1}, identity[float32], identity[float64])
+}
+
+func identity[T kernel.Float](*node) (compute[T], error) {
+	return func(_ *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) { return in[:1], nil }, nil
+}

@@ -1,0 +1,296 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// Reductions (https://onnx.ai/onnx/operators/onnx__ReduceSum.html and
+// following). The axes are an attribute before version 18 (ReduceSum: 13) and an
+// input since; without axes all are reduced, or none with noop_with_empty_axes.
+// Of an empty set ReduceSum and its kin give 0, ReduceProd 1, ReduceMax and
+// ReduceMin the least and greatest number of the type. Sums are accumulated in
+// float64.
+func init() {
+	versions := []int64{1, 11, 13, 18}
+	extrema := []int64{1, 11, 12, 13, 18, 20}
+	logs := []int64{1, 11, 13, 18, 28}
+	reduction("ReduceSum", []int64{1, 11, 13}, sumOf[float32], sumOf[float64], sumInts)
+	reduction("ReduceMean", versions, meanOf[float32], meanOf[float64], meanInts)
+	reduction("ReduceProd", versions, prodOf[float32], prodOf[float64], prodInts)
+	reduction("ReduceMax", extrema, maxOf[float32], maxOf[float64], nil)
+	reduction("ReduceMin", extrema, minOf[float32], minOf[float64], nil)
+	reduction("ReduceL1", versions, l1Of[float32], l1Of[float64], l1Ints)
+	reduction("ReduceL2", versions, l2Of[float32], l2Of[float64], l2Ints)
+	reduction("ReduceSumSquare", versions, sumSquareOf[float32], sumSquareOf[float64], sumSquareInts)
+	reduction("ReduceLogSum", logs, logSumOf[float32], logSumOf[float64], nil)
+	reduction("ReduceLogSumExp", logs, logSumExpOf[float32], logSumExpOf[float64], nil)
+}
+
+// reduction registers an operator from what it makes of a list of elements;
+// ints is nil for the extrema, which depend on the type, and the logarithms.
+func reduction(name string, versions []int64, f32 func([]float32) float32, f64 func([]float64) float64, ints func([]int64) int64) {
+	inputs := "ni"
+	byType := func(onnxio.DataType) func([]int64) int64 { return ints }
+	switch name {
+	case "ReduceMax":
+		inputs, byType = "vi", maxInts
+	case "ReduceMin":
+		inputs, byType = "vi", minInts
+	case "ReduceLogSum", "ReduceLogSumExp":
+		inputs = "fi"
+	}
+	register(operator{name: name, versions: versions, inputs: inputs, required: 1},
+		reduce(name, f32, byType), reduce(name, f64, byType))
+}
+
+func reduce[T kernel.Float](name string, f func([]T) T, ints func(onnxio.DataType) func([]int64) int64) builder[T] {
+	inputSince := int64(18)
+	if name == "ReduceSum" {
+		inputSince = 13
+	}
+	return func(n *node) (compute[T], error) {
+		keep := n.flag("keepdims", true)
+		noop := n.version >= inputSince && n.flag("noop_with_empty_axes", false)
+		axesOf := axesSource[T](n, inputSince)
+		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+			v := in[0]
+			axes, _, err := axesOf(in[1])
+			if err != nil {
+				return nil, err
+			}
+			reduced, err := axisSet(axes, len(v.Shape))
+			if err != nil {
+				return nil, err
+			}
+			for i := range reduced {
+				reduced[i] = reduced[i] || len(axes) == 0 && !noop
+			}
+			r := newReducer(v.Shape, reduced, keep)
+			y, err := x.alloc(v.Type, r.shape)
+			if err != nil {
+				return nil, err
+			}
+			if v.Type.IsFloat() {
+				reduceLists(y.F, v.F, r, f)
+				return []*Tensor[T]{y}, nil
+			}
+			g := ints(v.Type)
+			if g == nil {
+				return nil, fmt.Errorf("%s is not supported here", v.Type)
+			}
+			reduceLists(y.I, v.I, r, g)
+			wrap(y.Type, y.I)
+			return []*Tensor[T]{y}, nil
+		}, nil
+	}
+}
+
+// reducer is the geometry of a reduction: result k takes the elements at
+// starts[k] + at[j] for every j.
+type reducer struct {
+	shape      []int
+	starts, at []int
+	run        bool // at is 0, 1, 2, …
+}
+
+func newReducer(shape []int, reduced []bool, keep bool) reducer {
+	strides := stridesOf(shape)
+	r := reducer{shape: []int{}}
+	var kept, gone walk
+	for i, d := range shape {
+		if reduced[i] {
+			gone.shape, gone.strides = append(gone.shape, d), append(gone.strides, strides[i])
+			if keep {
+				r.shape = append(r.shape, 1)
+			}
+			continue
+		}
+		kept.shape, kept.strides = append(kept.shape, d), append(kept.strides, strides[i])
+		r.shape = append(r.shape, d)
+	}
+	list := func(w walk) []int {
+		at := make([]int, product(w.shape))
+		w.each(func(out, n, src, step int) {
+			for i := range n {
+				at[out+i] = src + i*step
+			}
+		})
+		return at
+	}
+	if product(r.shape) > 0 {
+		r.starts, r.at = list(kept), list(gone)
+	}
+	r.run = len(r.at) > 0 && r.at[len(r.at)-1] == len(r.at)-1
+	return r
+}
+
+func reduceLists[E any](dst, src []E, r reducer, f func([]E) E) {
+	kernel.Parallel(len(dst), max(1, rowGrain/max(1, len(r.at))), func(lo, hi int) {
+		var list []E
+		if !r.run {
+			list = make([]E, len(r.at))
+		}
+		for k := lo; k < hi; k++ {
+			start := r.starts[k]
+			if r.run {
+				dst[k] = f(src[start : start+len(r.at)])
+				continue
+			}
+			for j, at := range r.at {
+				list[j] = src[start+at]
+			}
+			dst[k] = f(list)
+		}
+	})
+}
+
+func sum64[T kernel.Float](v []T) float64 {
+	s := 0.0
+	for _, e := range v {
+		s += float64(e)
+	}
+	return s
+}
+
+func sumOf[T kernel.Float](v []T) T  { return T(sum64(v)) }
+func meanOf[T kernel.Float](v []T) T { return T(sum64(v) / float64(len(v))) }
+func l2Of[T kernel.Float](v []T) T   { return T(math.Sqrt(squares(v))) }
+
+func sumSquareOf[T kernel.Float](v []T) T { return T(squares(v)) }
+func logSumOf[T kernel.Float](v []T) T    { return T(math.Log(sum64(v))) }
+
+func squares[T kernel.Float](v []T) float64 {
+	s := 0.0
+	for _, e := range v {
+		s += float64(e) * float64(e)
+	}
+	return s
+}
+
+func prodOf[T kernel.Float](v []T) T {
+	p := 1.0
+	for _, e := range v {
+		p *= float64(e)
+	}
+	return T(p)
+}
+
+func l1Of[T kernel.Float](v []T) T {
+	s := 0.0
+	for _, e := range v {
+		s += math.Abs(float64(e))
+	}
+	return T(s)
+}
+
+func maxOf[T kernel.Float](v []T) T {
+	m := T(math.Inf(-1))
+	for _, e := range v {
+		m = max(m, e)
+	}
+	return m
+}
+
+func minOf[T kernel.Float](v []T) T {
+	m := T(math.Inf(1))
+	for _, e := range v {
+		m = min(m, e)
+	}
+	return m
+}
+
+func logSumExpOf[T kernel.Float](v []T) T {
+	m := float64(maxOf(v))
+	if math.IsInf(m, 0) { // -Inf throughout, or one +Inf
+		return T(m)
+	}
+	s := 0.0
+	for _, e := range v {
+		s += math.Exp(float64(e) - m)
+	}
+	return T(m + math.Log(s))
+}
+
+func sumInts(v []int64) int64 {
+	s := int64(0)
+	for _, e := range v {
+		s += e
+	}
+	return s
+}
+
+func meanInts(v []int64) int64 {
+	if len(v) == 0 {
+		return 0
+	}
+	return sumInts(v) / int64(len(v))
+}
+
+func prodInts(v []int64) int64 {
+	p := int64(1)
+	for _, e := range v {
+		p *= e
+	}
+	return p
+}
+
+func l1Ints(v []int64) int64 {
+	s := int64(0)
+	for _, e := range v {
+		s += absolute(e)
+	}
+	return s
+}
+
+func sumSquareInts(v []int64) int64 {
+	s := int64(0)
+	for _, e := range v {
+		s += e * e
+	}
+	return s
+}
+
+func l2Ints(v []int64) int64 { return int64(math.Sqrt(float64(sumSquareInts(v)))) }
+
+func maxInts(t onnxio.DataType) func([]int64) int64 {
+	least := int64(0)
+	if t.IsInteger() && !isUnsigned(t) {
+		least = math.MinInt64 >> (64 - 8*t.Size())
+	}
+	return func(v []int64) int64 {
+		m := least
+		for _, e := range v {
+			if t == onnxio.Uint64 {
+				m = int64(max(uint64(m), uint64(e)))
+			} else {
+				m = max(m, e)
+			}
+		}
+		return m
+	}
+}
+
+func minInts(t onnxio.DataType) func([]int64) int64 {
+	greatest := int64(1)
+	switch {
+	case isUnsigned(t):
+		greatest = int64(uint64(math.MaxUint64) >> (64 - 8*t.Size()))
+	case t.IsInteger():
+		greatest = math.MaxInt64 >> (64 - 8*t.Size())
+	}
+	return func(v []int64) int64 {
+		m := greatest
+		for _, e := range v {
+			if t == onnxio.Uint64 {
+				m = int64(min(uint64(m), uint64(e)))
+			} else {
+				m = min(m, e)
+			}
+		}
+		return m
+	}
+}
