@@ -81,9 +81,13 @@ func unsqueeze(c *call) ([]*value, error) {
 	return c.reshaped(x, dims)
 }
 
-// reshaped returns x with other dimensions and the same content.
+// reshaped returns x with other dimensions of the same product and the same
+// content.
 func (c *call) reshaped(x *value, dims []num) ([]*value, error) {
 	y := shaped(x.elem, dims)
+	if !small(dims) {
+		return []*value{y}, nil
+	}
 	y.ints = x.ints
 	list, known, err := x.reals()
 	if err != nil {

@@ -1,0 +1,149 @@
+package shape
+
+import (
+	"fmt"
+)
+
+func init() {
+	register("Gather", op{min: 2, max: 2, rule: gather})
+	register("GatherElements", op{min: 2, max: 2, since: 11, rule: gatherElements})
+	register("GatherND", op{min: 2, max: 2, since: 11, rule: gatherND})
+	register("ScatterElements", op{min: 3, max: 3, since: 11, rule: scatter})
+	register("ScatterND", op{min: 3, max: 3, since: 11, rule: scatter})
+}
+
+// gather infers Gather-1/11/13: the axis of data is replaced by the shape of
+// the indices.
+func gather(c *call) ([]*value, error) {
+	x, indices := c.in[0], c.in[1]
+	if err := c.wantInteger(1); err != nil {
+		return nil, err
+	}
+	a, err := c.Int("axis", 0)
+	if err != nil {
+		return nil, err
+	}
+	if !x.ranked {
+		return []*value{unshaped(x.elem)}, nil
+	}
+	at, err := axis(a, x.rank())
+	if err != nil {
+		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+	}
+	if size := x.dims[at]; size.known() {
+		for _, n := range indices.ints {
+			if n.known() && (n.coef < -size.coef || n.coef >= size.coef) {
+				return nil, fmt.Errorf("index %v is out of range for axis %d of input %q of shape %v", n, at, c.Input(0), x)
+			}
+		}
+	}
+	if !indices.ranked {
+		return []*value{unshaped(x.elem)}, nil
+	}
+	dims := append([]num(nil), x.dims[:at]...)
+	dims = append(append(dims, indices.dims...), x.dims[at+1:]...)
+	y := shaped(x.elem, dims)
+	if x.rank() == 1 && indices.ints != nil {
+		if err := c.gatherContents(y, indices.ints); err != nil {
+			return nil, err
+		}
+	}
+	return []*value{y}, nil
+}
+
+// gatherContents follows a Gather from a vector.
+func (c *call) gatherContents(y *value, indices []num) error {
+	x := c.in[0]
+	if x.ints != nil {
+		y.ints = make([]num, len(indices))
+		for i, n := range indices {
+			switch {
+			case !n.known():
+				y.ints[i] = c.s.unknownInt()
+			case n.coef < 0:
+				y.ints[i] = x.ints[len(x.ints)+int(n.coef)]
+			default:
+				y.ints[i] = x.ints[n.coef]
+			}
+		}
+		return nil
+	}
+	list, known, err := x.reals()
+	if err != nil || !known {
+		return err
+	}
+	floats := make([]float64, len(indices))
+	for i, n := range indices {
+		switch {
+		case !n.known():
+			return nil
+		case n.coef < 0:
+			floats[i] = list[len(list)+int(n.coef)]
+		default:
+			floats[i] = list[n.coef]
+		}
+	}
+	y.floats = floats
+	return nil
+}
+
+// gatherElements infers GatherElements-11/13: the shape of the indices.
+func gatherElements(c *call) ([]*value, error) {
+	x, indices := c.in[0], c.in[1]
+	if err := c.wantInteger(1); err != nil {
+		return nil, err
+	}
+	a, err := c.Int("axis", 0)
+	if err != nil {
+		return nil, err
+	}
+	if x.ranked {
+		if _, err := axis(a, x.rank()); err != nil {
+			return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		}
+		if err := c.wantRank(1, x.rank()); err != nil {
+			return nil, err
+		}
+	}
+	return []*value{indices.like(x.elem)}, nil
+}
+
+// gatherND infers GatherND-11/12/13: indices [..., k] index k axes of data
+// after the batch axes.
+func gatherND(c *call) ([]*value, error) {
+	x, indices := c.in[0], c.in[1]
+	if err := c.wantInteger(1); err != nil {
+		return nil, err
+	}
+	batch, err := c.Int("batch_dims", 0)
+	if err != nil {
+		return nil, err
+	}
+	if !x.ranked || !indices.ranked {
+		return []*value{unshaped(x.elem)}, nil
+	}
+	if x.rank() == 0 || indices.rank() == 0 || batch < 0 || batch >= int64(min(x.rank(), indices.rank())) {
+		return nil, fmt.Errorf("batch_dims %d does not fit data %v and indices %v", batch, x, indices)
+	}
+	last := indices.dims[indices.rank()-1]
+	if !last.known() {
+		return []*value{unshaped(x.elem)}, nil
+	}
+	if last.coef < 1 || last.coef > int64(x.rank())-batch {
+		return nil, fmt.Errorf("indices %v index %v axes after %d batch axes; data has shape %v", indices, last, batch, x)
+	}
+	dims := append([]num(nil), indices.dims[:indices.rank()-1]...)
+	return []*value{shaped(x.elem, append(dims, x.dims[batch+last.coef:]...))}, nil
+}
+
+// scatter infers ScatterElements and ScatterND: the shape of data.
+func scatter(c *call) ([]*value, error) {
+	if err := c.wantInteger(1); err != nil {
+		return nil, err
+	}
+	elem, err := c.sameElem(0, 2)
+	if err != nil {
+		return nil, err
+	}
+	return []*value{c.in[0].like(elem)}, nil
+}

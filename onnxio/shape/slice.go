@@ -1,0 +1,203 @@
+package shape
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+func init() { register("Slice", op{min: 1, max: 5, rule: slice}) }
+
+// sliceArgs are the arguments of one Slice; a nil list is not known.
+type sliceArgs struct {
+	starts, ends []num
+	axes         []int64
+	steps        []num
+}
+
+// slice infers Slice-1, with starts, ends and axes as attributes, and
+// Slice-10/11/13, where they and steps are inputs.
+func slice(c *call) ([]*value, error) {
+	x := c.in[0]
+	args, err := c.sliceArgs()
+	if err != nil {
+		return nil, err
+	}
+	if !x.ranked {
+		return []*value{unshaped(x.elem)}, nil
+	}
+	if args.axes == nil { // which axes are cut is not known
+		return []*value{shaped(x.elem, c.s.unknownDims(x.rank()))}, nil
+	}
+	places, err := axes(args.axes, x.rank())
+	if err != nil {
+		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+	}
+	y := shaped(x.elem, append([]num(nil), x.dims...))
+	for i, k := range places {
+		if args.starts == nil || args.ends == nil || args.steps == nil {
+			y.dims[k] = c.s.unknownDim()
+			continue
+		}
+		if args.steps[i].is(0) {
+			return nil, errors.New("a step is 0")
+		}
+		y.dims[k] = c.sliceDim(x.dims[k], args.starts[i], args.ends[i], args.steps[i])
+	}
+	if x.rank() == 1 && len(places) == 1 && args.starts != nil && args.steps != nil && y.dims[0].known() && x.ints != nil {
+		y.ints = sliceContents(x.ints, args.starts[0], args.steps[0], y.dims[0].coef)
+	}
+	return []*value{y}, nil
+}
+
+// sliceArgs reads the arguments of either form, fills in defaults, and checks
+// their lengths.
+func (c *call) sliceArgs() (sliceArgs, error) {
+	var a sliceArgs
+	n := -1 // how many axes are cut; -1 while not known
+	if c.opset < 10 {
+		if err := c.wantInputs(1, 1); err != nil {
+			return a, err
+		}
+		starts, err1 := c.Ints("starts")
+		ends, err2 := c.Ints("ends")
+		list, err3 := c.Ints("axes")
+		if err := errors.Join(err1, err2, err3); err != nil {
+			return a, err
+		}
+		if starts == nil || ends == nil {
+			return a, errors.New("attributes starts and ends are both needed")
+		}
+		a.starts, a.ends, a.axes, n = nums(starts), nums(ends), list, len(starts)
+	} else {
+		if err := c.wantInputs(3, 5); err != nil {
+			return a, err
+		}
+		for i := 1; i < 5; i++ {
+			v := c.in[i]
+			if v == nil {
+				continue
+			}
+			if err := errors.Join(c.wantInteger(i), c.wantRank(i, 1)); err != nil {
+				return a, err
+			}
+			if size, ok := v.count(); ok && n < 0 && size <= maxContents {
+				n = int(size)
+			}
+		}
+		a.starts, a.ends = c.in[1].ints, c.in[2].ints
+		if v := c.in[3]; v != nil {
+			list, known := v.constants()
+			if !known {
+				return a, nil
+			}
+			a.axes = append([]int64{}, list...)
+		}
+		if v := c.in[4]; v != nil {
+			if a.steps = v.ints; a.steps == nil && n >= 0 {
+				a.steps = c.s.unknownDims(n)
+			}
+		}
+	}
+	if n < 0 {
+		a.axes = nil
+		return a, nil
+	}
+	if a.axes == nil {
+		a.axes = make([]int64, n)
+		for i := range a.axes {
+			a.axes[i] = int64(i)
+		}
+	}
+	if c.in[4] == nil {
+		a.steps = make([]num, n)
+		for i := range a.steps {
+			a.steps[i] = fixed(1)
+		}
+	}
+	if len(a.axes) != n || a.starts != nil && len(a.starts) != n || a.ends != nil && len(a.ends) != n || len(a.steps) != n {
+		return a, fmt.Errorf("starts, ends, axes and steps have %d, %d, %d and %d values; want as many of each",
+			len(a.starts), len(a.ends), len(a.axes), len(a.steps))
+	}
+	return a, nil
+}
+
+// sliceDim returns the size that start:end:step leaves of d.
+func (c *call) sliceDim(d, start, end, step num) num {
+	if !step.known() {
+		return c.s.unknownDim()
+	}
+	if d.known() && start.known() && end.known() {
+		return fixed(sliceLength(d.coef, start.coef, end.coef, step.coef))
+	}
+	if step.coef != 1 || !start.known() && !start.is(0) {
+		if step.coef == -1 && start.is(-1) && end.known() && end.coef <= -math.MaxInt32 {
+			return d // reversed
+		}
+		return c.s.unknownDim()
+	}
+	atEnd := end.equal(d) || end.known() && end.coef >= math.MaxInt32
+	switch {
+	case start.is(0) && atEnd:
+		return d
+	case start.known() && start.coef < 0 && atEnd && d.known():
+		return fixed(min(-start.coef, d.coef))
+	case start.is(0) && d.known() && end.isSize(): // 0:n of a larger axis
+		return c.s.unknownDim()
+	default:
+		return c.s.unknownDim()
+	}
+}
+
+// sliceLength returns how many positions start:end:step has in [0, n).
+func sliceLength(n, start, end, step int64) int64 {
+	lo, hi := int64(0), n
+	if step < 0 {
+		lo, hi = -1, n-1
+	}
+	place := func(i int64) int64 {
+		if i < 0 {
+			i += n
+			if i < 0 {
+				return lo
+			}
+		}
+		return min(i, hi)
+	}
+	start, end = place(start), place(end)
+	if step > 0 {
+		if end <= start {
+			return 0
+		}
+		return (end-start-1)/step + 1
+	}
+	if start <= end {
+		return 0
+	}
+	if step == math.MinInt64 {
+		return 1
+	}
+	return (start-end-1)/-step + 1
+}
+
+// sliceContents returns length elements of list from start, nil if it is not
+// known which.
+func sliceContents(list []num, start, step num, length int64) []num {
+	if length == 0 {
+		return []num{}
+	}
+	if !start.known() || !step.known() {
+		return nil
+	}
+	n := int64(len(list))
+	first := start.coef
+	if first < 0 {
+		first = max(first+n, 0)
+	}
+	first = min(first, n-1)
+	out := make([]num, length)
+	for i := range out {
+		out[i] = list[first+int64(i)*step.coef]
+	}
+	return out
+}
