@@ -1,0 +1,322 @@
+package verify
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"efcn/internal/engine"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// comparison runs two models at one precision and compares what they compute.
+type comparison[T kernel.Float] struct {
+	*verifier
+	cnn      *net // the CNN as it is compared at this precision
+	bounder  *bounder
+	engines  [2]*engine.Engine[T]
+	distance map[string]*Distance // by value of the CNN
+	outputs  []*outcome
+	// parted is the first value in the order of the CNN's graph, with node, that
+	// is further apart than rounding from the inputs on explains; order its place.
+	parted      string
+	partedOrder int
+	weights     map[string]*engine.Tensor[T] // the eFCN's constants that are kept
+	kept        int64                        // their elements
+}
+
+// keptElements bounds the constants of the eFCN that are kept between batches.
+const keptElements = 1 << 28
+
+// compare runs both models on every batch and appends the outcome to the
+// report.
+func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
+	c := &comparison[T]{
+		verifier: v, cnn: cnn, partedOrder: math.MaxInt,
+		distance: make(map[string]*Distance),
+		weights:  make(map[string]*engine.Tensor[T]),
+	}
+	held := heldBy(cnn, v.efcn)
+	c.bounder = &bounder{
+		arithmetic: arithmeticOf[T](), net: cnn,
+		hidden: func(name string) bool { return held[name] == nil },
+		abs:    make(map[string]*engine.Tensor[float64]),
+	}
+	if v.record == nil {
+		c.bounder.parameters = 0x1p-24
+	}
+	for i, n := range []*net{cnn, v.efcn} {
+		e, err := engine.New[T](n.model)
+		if err != nil {
+			return named(n.model, err)
+		}
+		c.engines[i] = e
+	}
+	for _, out := range cnn.graph.Outputs {
+		c.outputs = append(c.outputs, newOutcome(out.Name, c.bounder.name))
+	}
+	for _, f := range v.feeds {
+		if err := c.batch(ctx, f); err != nil {
+			return err
+		}
+	}
+	c.conclude()
+	return nil
+}
+
+// batch compares the models on one batch.
+func (c *comparison[T]) batch(ctx context.Context, f feed) error {
+	feeds := at[T](f)
+	var values [2]map[string]*engine.Tensor[T]
+	var results [2]map[string]*engine.Tensor[T]
+	for i, e := range c.engines {
+		values[i] = maps.Clone(feeds)
+		var err error
+		results[i], err = e.Observe(ctx, feeds, func(name string, v *engine.Tensor[T]) error {
+			values[i][name] = &engine.Tensor[T]{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
+			return nil
+		})
+		if err != nil {
+			return named([]*net{c.cnn, c.efcn}[i].model, err)
+		}
+	}
+	total := &bounds[T]{bounder: c.bounder, values: values[0], known: make(map[string][]float64)}
+	if err := c.endToEnd(f, results, values[1], total); err != nil {
+		return err
+	}
+	layers := &bounds[T]{bounder: c.bounder, values: values[0], known: make(map[string][]float64), reset: make(map[string]bool)}
+	return c.layerByLayer(ctx, f, feeds, layers)
+}
+
+// endToEnd compares the outputs of the two runs, and finds where they part:
+// the first value of the CNN that is further away than rounding explains.
+func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T], efcn map[string]*engine.Tensor[T], total *bounds[T]) error {
+	for _, o := range c.outputs {
+		a, b := results[0][o.Name], results[1][o.Name]
+		if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
+			o.mismatch = fmt.Sprintf("the CNN gives %s %v, the eFCN %s %v", a.Type, a.Shape, b.Type, b.Shape)
+			continue
+		}
+		d, err := total.of(o.Name)
+		if err != nil {
+			return err
+		}
+		measure(&o.Distance, a, b, d, f.first)
+		figures(o, a, b)
+	}
+	order := 0
+	for _, node := range c.cnn.graph.Nodes {
+		for _, name := range node.Outputs {
+			order++
+			a, b := total.values[name], efcn[name]
+			if order >= c.partedOrder || a == nil || b == nil || a.Len() != b.Len() || a.Type.IsFloat() != b.Type.IsFloat() {
+				continue
+			}
+			d, err := total.of(name)
+			if err != nil {
+				return err
+			}
+			var at Distance
+			if measure(&at, a, b, d, f.first); at.Over > 0 {
+				c.parted, c.partedOrder = fmt.Sprintf("%q, computed by node %q (%s)", name, node.Label(), node.QualifiedOp()), order
+			}
+		}
+	}
+	return nil
+}
+
+// layerByLayer runs the eFCN node by node. Wherever it has computed a value of
+// the CNN, that is compared and then replaced by the CNN's own, so that every
+// node is given the activations that the CNN's nodes were given, and a
+// difference is found where it arises.
+//
+// Of two models without a record, only a value within its bound is replaced:
+// that two values have one name does not mean that they are to be the same.
+func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[string]*engine.Tensor[T], b *bounds[T]) error {
+	env := maps.Clone(feeds)
+	for _, node := range c.efcn.graph.Nodes {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		in := make([]*engine.Tensor[T], len(node.Inputs))
+		for i, name := range node.Inputs {
+			if name == "" {
+				continue
+			}
+			var err error
+			if in[i], err = c.input(env, name); err != nil {
+				return named(c.efcn.model, node.Wrap(err))
+			}
+		}
+		out, err := engine.RunNode(node, c.efcn.opset, in)
+		if err != nil {
+			return named(c.efcn.model, err)
+		}
+		for i, name := range node.Outputs {
+			if name == "" {
+				continue
+			}
+			env[name] = out[i]
+			value, ok := c.cnn.valueOf(name)
+			own := b.values[value]
+			if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != out[i].Type {
+				continue
+			}
+			if own.Len() != out[i].Len() {
+				if c.record != nil {
+					c.misshapen(value, own.Shape, out[i].Shape)
+				}
+				continue
+			}
+			d, err := b.of(value)
+			if err != nil {
+				return err
+			}
+			var here Distance
+			measure(&here, own, out[i], d, f.first)
+			if c.distance[value] == nil {
+				c.distance[value] = &Distance{Exact: true}
+			}
+			c.distance[value].add(&here)
+			if c.record != nil || here.Over == 0 && here.Unbounded == 0 {
+				env[name] = &engine.Tensor[T]{Type: own.Type, Shape: out[i].Shape, F: own.F, I: own.I}
+				b.reset[value] = true
+			}
+		}
+	}
+	return nil
+}
+
+// input returns an input of a node of the eFCN.
+func (c *comparison[T]) input(env map[string]*engine.Tensor[T], name string) (*engine.Tensor[T], error) {
+	if v := env[name]; v != nil {
+		return v, nil
+	}
+	if v := c.weights[name]; v != nil {
+		return v, nil
+	}
+	t := c.efcn.constants[name]
+	if t == nil {
+		return nil, fmt.Errorf("input %q: nothing before this node computes it", name)
+	}
+	v, err := engine.FromONNX[T](t)
+	if err != nil {
+		return nil, err
+	}
+	if c.kept += int64(v.Len()); c.kept <= keptElements {
+		c.weights[name] = v
+	}
+	return v, nil
+}
+
+// misshapen reports a value that has another size in the eFCN, once.
+func (c *comparison[T]) misshapen(value string, want, got []int) {
+	text := fmt.Sprintf("it has shape %v in the CNN and %v in the eFCN", want, got)
+	for _, f := range c.report.Findings {
+		if f.Check == c.bounder.name && f.Value == value {
+			return
+		}
+	}
+	c.report.find(c.finding("layer", value, text))
+}
+
+func (c *comparison[T]) finding(kind, value, text string) Finding {
+	f := Finding{Check: c.bounder.name, Kind: kind, Value: value, Text: text}
+	if node := c.verifier.cnn.producer[value]; node != nil {
+		f.Node, f.Op = node.Label(), node.QualifiedOp()
+	}
+	return f
+}
+
+// conclude turns what was measured into findings and the check's outcome.
+func (c *comparison[T]) conclude() {
+	r, name := c.report, c.bounder.name
+	before := len(r.Findings)
+	worst, exact, linear := 0.0, 0, 0
+	for _, node := range c.verifier.cnn.graph.Nodes {
+		for _, value := range node.Outputs {
+			d := c.distance[value]
+			if d == nil {
+				continue
+			}
+			c.note(node, value, d)
+			if d.Exact {
+				exact++
+			}
+			linear++
+			worst = math.Max(worst, float64(d.Ratio))
+			if d.Over > 0 && c.record != nil {
+				r.find(c.finding("layer", value, d.over(value)))
+			}
+		}
+	}
+	for _, o := range c.outputs {
+		r.Outputs = append(r.Outputs, o.finish())
+		for _, text := range c.faults(o) {
+			if c.parted != "" {
+				text += "; the first value where the two part is " + c.parted
+			}
+			f := c.finding("output", o.Name, text)
+			r.find(f)
+		}
+	}
+	check := Check{Name: name, Status: OK}
+	for _, o := range c.outputs {
+		check.Summary += fmt.Sprintf("%s: largest |difference| %.3g of %.3g; ", o.Name, float64(o.Max), float64(o.Scale))
+	}
+	check.Summary += fmt.Sprintf("%d values layer by layer, %d of them exactly equal, the largest difference %.3g of its bound", linear, exact, worst)
+	if len(r.Findings) > before {
+		check.Status = Failed
+	}
+	r.Checks = append(r.Checks, check)
+}
+
+// note puts the distance of a value into its line of the report.
+func (c *comparison[T]) note(node *onnxio.Node, value string, d *Distance) {
+	v := c.values[value]
+	if v == nil {
+		v = &Value{Name: value, Node: node.Label(), Op: node.QualifiedOp()}
+		c.values[value] = v
+	}
+	if c.bounder.name == Float64 {
+		v.Float64 = d
+	} else {
+		v.Float32 = d
+	}
+}
+
+// faults says what is wrong with an output.
+func (c *comparison[T]) faults(o *outcome) []string {
+	if o.mismatch != "" {
+		return []string{o.mismatch}
+	}
+	var texts []string
+	if c.options.tolerance() {
+		if text := o.beyond(c.options.RTol, c.options.ATol); text != "" {
+			texts = append(texts, text)
+		}
+		if c.record == nil {
+			return texts // the tolerance is what the caller calls equal
+		}
+	}
+	if o.Over > 0 {
+		texts = append(texts, o.over(o.Name))
+	}
+	if c.record != nil {
+		return texts
+	}
+	// Bounds that start again at every value that agrees are closer than those
+	// that add up from the inputs on.
+	d := c.distance[o.Name]
+	switch {
+	case d == nil:
+	case d.Over > 0 && o.Over == 0:
+		texts = append(texts, d.over(o.Name))
+	case d.Unbounded > 0 && !d.Exact:
+		texts = append(texts, fmt.Sprintf("%d elements differ, by at most %.3g, and no bound on their rounding is known; a tolerance (--rtol, --atol) would decide", d.Unbounded, float64(d.Max)))
+	}
+	return texts
+}

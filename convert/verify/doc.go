@@ -1,0 +1,53 @@
+// Package verify proves that an eFCN computes what the CNN it was made from
+// computes, or shows where they part.
+//
+// Start with [Verify]. Its [Report] has the verdict, a line per layer and the
+// first fault of every kind; [Report.WriteText] prints it.
+//
+// # What each check proves
+//
+// Structure: every stored entry of every embedded layer equals, bit for bit,
+// what the CNN's parameters and attributes say, and nothing else is stored; the
+// nodes between the layers are the CNN's, wired as in the CNN. This holds for
+// all inputs. The geometry is worked out here from the ONNX operator pages, from
+// the side of the column (does a tap lead from this output to this input?),
+// and shares no code with the converter, which works from the side of the row.
+// Of the record that the eFCN carries, only the names of values are used: where
+// it is wrong, something is found missing. A layer with a BatchNormalization
+// multiplied in holds float32(float64(K)·scale), scale = gamma/√(var+epsilon) in
+// float64; its bias may be either of two neighbours where the sum in float64 is
+// too close to the middle between them to tell.
+//
+// Float64: both models run in double precision, end to end and layer by layer.
+// This is what finds faults of the graph that no list of parameters shows, and
+// those in code that both models share with the converter, at a resolution far
+// below a float32. The eFCN is compared with the CNN whose parameters are
+// rounded as the eFCN stores them (products with a BatchNormalization, 1/n of
+// averages); the structure check proves that they are stored so.
+//
+// Float32: both models run as a runtime would run them. Layer by layer, the
+// eFCN's nodes are given the activations of the CNN: a value that is computed in
+// the same operations has to be equal exactly, a linear layer within the bound
+// on the rounding of both sums, 2γ_n(|A||x| + |b|). End to end, the bounds add up
+// through the layers; that total is rigorous but grows with depth, so it is the
+// layers that carry the proof: if all of them hold, so does their composition.
+//
+// No bound is tuned. They are derived where they are computed (bounds.go), from
+// the unit roundoff, the number of terms, and magnitudes that the CNN's own
+// parameters and activations give.
+//
+// # What is shared with the converter
+//
+// Both fold the constant part of a model with engine.FoldConstants, so the two
+// could be wrong together there; the engine's tests against reference outputs
+// of other frameworks are what speaks for it. Both read files with onnxio.
+//
+// # Two arbitrary models
+//
+// A second model without a record can be anything with the same inputs and
+// outputs: the CNN after an optimiser, another export of it. Structure is then
+// skipped. Parameters may have been multiplied together and rounded once to
+// float32 on the way, so every linear operator is allowed one such rounding in
+// each model. Values of one name are compared, and where they agree, what
+// follows is bounded from there on; the outputs decide.
+package verify

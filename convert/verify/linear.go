@@ -1,0 +1,287 @@
+package verify
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// matrixOf works out the matrix of a linear node of the CNN. in and out are the
+// shapes that its data input and its output had when the CNN ran, with the
+// batch axis.
+func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
+	if len(in) < 2 || len(out) < 1 {
+		return nil, fmt.Errorf("shapes %v and %v have no batch and channel axes", in, out)
+	}
+	var m *matrix
+	var err error
+	switch node.OpType {
+	case "Conv":
+		m, err = n.convMatrix(node, in)
+	case "Gemm", "MatMul":
+		m, err = n.gemmMatrix(node)
+	case "AveragePool":
+		m, err = averagePoolMatrix(node, in)
+	case "GlobalAveragePool":
+		m = blockMean(in[1], product(in[2:]))
+	case "ReduceMean":
+		m, err = n.reduceMeanMatrix(node, in)
+	default:
+		return nil, fmt.Errorf("no matrix is known for this operator")
+	}
+	if err != nil {
+		return nil, err
+	}
+	m.inShape, m.outShape = in[1:], out[1:]
+	if m.cols != product(in[1:]) || m.rows != product(out[1:]) {
+		return nil, fmt.Errorf("the attributes say %d×%d, the values that the CNN computed say %d×%d", m.rows, m.cols, product(out[1:]), product(in[1:]))
+	}
+	return m, nil
+}
+
+func product(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// convMatrix: the entry of output (o,p) and input (c,q) is K[o, c−g·C/G, t]
+// where a tap t leads from p to q and c is in the group g of o; else +0.
+// https://onnx.ai/onnx/operators/onnx__Conv.html
+func (n *net) convMatrix(node *onnxio.Node, in []int) (*matrix, error) {
+	kernel, dims, ok, err := n.floats(node, 1)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(dims) != len(in) {
+		return nil, fmt.Errorf("W: want %d axes, got %v", len(in), dims)
+	}
+	group, err := node.Int("group", 1)
+	if err != nil {
+		return nil, err
+	}
+	channels, filters := in[1], int(dims[0])
+	if group < 1 || dims[1]*group != int64(channels) || int64(filters)%group != 0 {
+		return nil, fmt.Errorf("group %d: W %v does not fit %d input channels", group, dims, channels)
+	}
+	axes, err := axesOf(node, in[2:], dims[2:])
+	if err != nil {
+		return nil, err
+	}
+	bias, _, hasBias, err := n.floats(node, 2)
+	if err != nil {
+		return nil, err
+	}
+	if hasBias && len(bias) != filters {
+		return nil, fmt.Errorf("B: want %d values, got %d", filters, len(bias))
+	}
+	s := newSupport(axes)
+	groupIn, groupOut := channels/int(group), filters/int(group)
+	return &matrix{
+		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias, biasExact: true,
+		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
+		fill: func(r int, want []uint32, put func(float32) uint32) int {
+			o := r / s.out
+			s.move(r % s.out)
+			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
+				taps := kernel[(o*groupIn+c%groupIn)*s.kernel:][:s.kernel]
+				for q, t := range s.taps {
+					if t >= 0 {
+						want[c*s.in+q] = put(taps[t])
+					}
+				}
+			}
+			return s.count * groupIn
+		},
+	}, nil
+}
+
+// averagePoolMatrix: the entry of output (c,p) and input (c,q) is 1/n where a
+// tap leads from p to q, n the number of taps of p that count: those on the
+// input, with count_include_pad those on the padding too, never those beyond
+// it (a last window of ceil_mode can reach there).
+// https://onnx.ai/onnx/operators/onnx__AveragePool.html
+func averagePoolMatrix(node *onnxio.Node, in []int) (*matrix, error) {
+	axes, err := axesOf(node, in[2:], nil)
+	if err != nil {
+		return nil, err
+	}
+	include, err := node.Int("count_include_pad", 0)
+	if err != nil {
+		return nil, err
+	}
+	s := newSupport(axes)
+	return &matrix{
+		rows: in[1] * s.out, cols: in[1] * s.in,
+		fill: func(r int, want []uint32, put func(float32) uint32) int {
+			c := r / s.out
+			s.move(r % s.out)
+			bits := put(float32(1 / float64(s.counted(include != 0))))
+			for q, t := range s.taps {
+				if t >= 0 {
+					want[c*s.in+q] = bits
+				}
+			}
+			return s.count
+		},
+	}, nil
+}
+
+// counted returns what an average over the current window divides by.
+func (s *support) counted(includePad bool) int {
+	if !includePad {
+		return s.count
+	}
+	n := 1
+	for i, a := range s.axes {
+		n *= a.inside(s.where[i], -a.padBegin, a.in+a.padEnd)
+	}
+	return n
+}
+
+// blockMean averages each of rows blocks of size inputs.
+func blockMean(rows, size int) *matrix {
+	mean := float32(1 / float64(size))
+	return &matrix{
+		rows: rows, cols: rows * size,
+		fill: func(r int, want []uint32, put func(float32) uint32) int {
+			for i := range size {
+				want[r*size+i] = put(mean)
+			}
+			return size
+		},
+	}
+}
+
+// reduceMeanMatrix: an input counts for the output whose index on the axes that
+// are not reduced is its own.
+// https://onnx.ai/onnx/operators/onnx__ReduceMean.html
+func (n *net) reduceMeanMatrix(node *onnxio.Node, in []int) (*matrix, error) {
+	reduced, err := n.reducedAxes(node, len(in))
+	if err != nil {
+		return nil, err
+	}
+	if reduced[0] {
+		return nil, fmt.Errorf("the batch axis is reduced")
+	}
+	rows, count := 1, 1
+	for i, d := range in[1:] {
+		if reduced[i+1] {
+			count *= d
+		} else {
+			rows *= d
+		}
+	}
+	// rowOf[c] is the output that input c counts for.
+	rowOf := make([]int, product(in[1:]))
+	for c := range rowOf {
+		row, scale, rest := 0, 1, c
+		for i := len(in) - 1; i >= 1; i-- {
+			at := rest % in[i]
+			rest /= in[i]
+			if !reduced[i] {
+				row += at * scale
+				scale *= in[i]
+			}
+		}
+		rowOf[c] = row
+	}
+	mean := float32(1 / float64(count))
+	return &matrix{
+		rows: rows, cols: len(rowOf),
+		fill: func(r int, want []uint32, put func(float32) uint32) int {
+			for c, row := range rowOf {
+				if row == r {
+					want[c] = put(mean)
+				}
+			}
+			return count
+		},
+	}, nil
+}
+
+// reducedAxes reads the axes of a reduction: an attribute, an input since
+// opset 18; none means all.
+func (n *net) reducedAxes(node *onnxio.Node, rank int) ([]bool, error) {
+	axes, err := node.Ints("axes")
+	if err != nil {
+		return nil, err
+	}
+	if name := node.Input(1); name != "" {
+		t := n.constants[name]
+		if t == nil {
+			return nil, fmt.Errorf("axes %q are computed at run time", name)
+		}
+		if axes, err = onnxio.Ints(t); err != nil {
+			return nil, err
+		}
+	}
+	reduced := make([]bool, rank)
+	for _, a := range axes {
+		if a < 0 {
+			a += int64(rank)
+		}
+		if a < 0 || a >= int64(rank) {
+			return nil, fmt.Errorf("axes %v: out of range for %d axes", axes, rank)
+		}
+		reduced[a] = true
+	}
+	if len(axes) == 0 {
+		noop, err := node.Int("noop_with_empty_axes", 0)
+		if err != nil {
+			return nil, err
+		}
+		for i := range reduced {
+			reduced[i] = noop == 0
+		}
+	}
+	return reduced, nil
+}
+
+// gemmMatrix: the entry of output r and input c is B[c,r], with transB B[r,c].
+// alpha and beta stay attributes of the node and are compared there.
+// https://onnx.ai/onnx/operators/onnx__Gemm.html
+func (n *net) gemmMatrix(node *onnxio.Node) (*matrix, error) {
+	w, dims, ok, err := n.floats(node, 1)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(dims) != 2 {
+		return nil, fmt.Errorf("B: want a matrix, got %v", dims)
+	}
+	transA, err := node.Int("transA", 0)
+	if err != nil {
+		return nil, err
+	}
+	if transA != 0 {
+		return nil, fmt.Errorf("transA mixes the images of a batch")
+	}
+	transB, err := node.Int("transB", 0)
+	if err != nil {
+		return nil, err
+	}
+	m := &matrix{rows: int(dims[1]), cols: int(dims[0]), biasExact: true}
+	rowStep, colStep := 1, m.rows
+	if transB != 0 {
+		m.rows, m.cols = m.cols, m.rows
+		rowStep, colStep = m.cols, 1
+	}
+	m.fill = func(r int, want []uint32, put func(float32) uint32) int {
+		for c := range want {
+			want[c] = put(w[r*rowStep+c*colStep])
+		}
+		return len(want)
+	}
+	bias, _, hasBias, err := n.floats(node, 2)
+	if err != nil {
+		return nil, err
+	}
+	if hasBias && len(bias) != 1 && len(bias) != m.rows {
+		return nil, fmt.Errorf("C: want %d values, got %d", m.rows, len(bias))
+	}
+	m.hasBias = hasBias
+	m.bias = func(r int) (float64, float64) { return float64(bias[r%len(bias)]), 0 }
+	return m, nil
+}

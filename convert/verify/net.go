@@ -1,0 +1,114 @@
+package verify
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"efcn/onnxio"
+)
+
+// net is a model with what is looked up in it again and again.
+type net struct {
+	model     *onnxio.Model
+	graph     *onnxio.Graph
+	opset     int64
+	producer  map[string]*onnxio.Node
+	consumers map[string][]*onnxio.Node
+	constants map[string]*onnxio.Tensor
+	outputs   map[string]bool
+}
+
+func newNet(m *onnxio.Model) (*net, error) {
+	if m.Graph == nil {
+		return nil, fmt.Errorf("the model has no graph")
+	}
+	n := &net{
+		model: m, graph: m.Graph, opset: m.Opset(""),
+		producer:  make(map[string]*onnxio.Node),
+		consumers: make(map[string][]*onnxio.Node),
+		constants: make(map[string]*onnxio.Tensor),
+		outputs:   make(map[string]bool),
+	}
+	for _, t := range m.Graph.Initializers {
+		n.constants[t.Name] = t
+	}
+	for _, node := range m.Graph.Nodes {
+		for _, name := range node.Outputs {
+			if name != "" {
+				n.producer[name] = node
+			}
+		}
+		for _, name := range node.Inputs {
+			if name != "" && !slices.Contains(n.consumers[name], node) {
+				n.consumers[name] = append(n.consumers[name], node)
+			}
+		}
+	}
+	for _, v := range m.Graph.Outputs {
+		n.outputs[v.Name] = true
+	}
+	return n, nil
+}
+
+// isOp says whether node is the operator of that name in the default domain.
+func isOp(node *onnxio.Node, names ...string) bool {
+	return node != nil && onnxio.CanonicalDomain(node.Domain) == "" && slices.Contains(names, node.OpType)
+}
+
+// floats returns the elements of constant input i of a node. ok is false where
+// the input is left out.
+func (n *net) floats(node *onnxio.Node, i int) (v []float32, dims []int64, ok bool, err error) {
+	name := node.Input(i)
+	if name == "" {
+		return nil, nil, false, nil
+	}
+	t := n.constants[name]
+	if t == nil {
+		return nil, nil, false, fmt.Errorf("input %d (%q) is computed at run time", i, name)
+	}
+	v, err = onnxio.Floats[float32](t)
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("input %d (%q): %w", i, name, err)
+	}
+	return v, t.Dims, true, nil
+}
+
+// formSuffix is what a converter appends to the name of a value of the CNN for
+// its other form: the vector of a tensor, or the tensor of a vector.
+var formSuffix = regexp.MustCompile(`/(vec|nd)(_[0-9]+)?$`)
+
+// valueOf returns the name of the CNN's value that the eFCN's value of that
+// name holds: its own name, or what is left of it without the suffix that says
+// in which form it is. ok is false if the CNN has neither.
+func (n *net) valueOf(name string) (string, bool) {
+	if n.defines(name) {
+		return name, true
+	}
+	if short := formSuffix.ReplaceAllString(name, ""); short != name && n.defines(short) {
+		return short, true
+	}
+	return "", false
+}
+
+// defines says whether n computes, or is fed, a value of that name.
+func (n *net) defines(name string) bool {
+	if n.producer[name] != nil {
+		return true
+	}
+	return n.constants[name] == nil && slices.ContainsFunc(n.graph.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == name })
+}
+
+// reshapes says whether a node hands on the elements of its first input in
+// their order: all that it does is name another shape.
+func reshapes(node *onnxio.Node) bool {
+	return isOp(node, "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout")
+}
+
+// origin follows a value back through nodes that only reshape.
+func (n *net) origin(name string) string {
+	for node := n.producer[name]; reshapes(node) && node.Input(0) != "" && n.constants[node.Input(0)] == nil; node = n.producer[name] {
+		name = node.Input(0)
+	}
+	return name
+}

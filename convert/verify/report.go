@@ -1,0 +1,190 @@
+package verify
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// Names of the checks, as Options.Skip and Report.Checks have them.
+const (
+	Structure = "structure"
+	Float64   = "float64"
+	Float32   = "float32"
+)
+
+// Report is what Verify found.
+type Report struct {
+	CNN  string `json:"cnn"`  // path, "" for a model in memory
+	EFCN string `json:"efcn"` // path
+	// Recorded says whether the second model carries the record of a conversion.
+	Recorded bool      `json:"recorded"`
+	Checks   []Check   `json:"checks"`
+	Layers   []Layer   `json:"layers"`
+	Values   []Value   `json:"values"`
+	Outputs  []Outcome `json:"outputs"`
+	// Findings holds the first fault of every kind at every node, in the order
+	// of the checks and of the graph.
+	Findings []Finding `json:"findings"`
+
+	Samples int     `json:"samples"` // inputs that both models ran on
+	Seed    uint64  `json:"seed"`
+	RTol    float64 `json:"rtol"`
+	ATol    float64 `json:"atol"`
+}
+
+// Status is the outcome of a check.
+type Status string
+
+// The outcomes of a check.
+const (
+	OK      Status = "ok"
+	Failed  Status = "failed"
+	Skipped Status = "skipped"
+)
+
+// Check is one check and its outcome.
+type Check struct {
+	Name   string `json:"name"`
+	Status Status `json:"status"`
+	// Summary is one line: what was compared, or why it was not.
+	Summary string `json:"summary"`
+}
+
+// Layer is an embedded layer, or a linear node of the CNN that should be one.
+type Layer struct {
+	Node     string   `json:"node"` // of the CNN
+	Op       string   `json:"op"`
+	Folded   []string `json:"folded,omitempty"` // labels of the nodes multiplied in
+	Output   string   `json:"output"`           // value
+	Rows     int      `json:"rows"`
+	Cols     int      `json:"cols"`
+	NonZeros int64    `json:"non_zeros"` // entries of the support
+	// Structure is "ok", "failed", or "skipped".
+	Structure Status `json:"structure"`
+	// Wrong is the number of entries that are not what they have to be.
+	Wrong int64 `json:"wrong"`
+}
+
+// Value is a value that both models compute, compared where both are given the
+// same inputs: those of its inputs that are compared themselves.
+type Value struct {
+	Name    string    `json:"name"` // in the CNN
+	Node    string    `json:"node"` // of the CNN that computes it
+	Op      string    `json:"op"`
+	Float64 *Distance `json:"float64,omitempty"`
+	Float32 *Distance `json:"float32,omitempty"`
+}
+
+// Distance is how far two values are apart, against the bound on what rounding
+// can do.
+type Distance struct {
+	Elements int64  `json:"elements"`
+	Max      Figure `json:"max"`   // largest |difference|
+	Ratio    Figure `json:"ratio"` // largest |difference|/bound; 0/0 is 0
+	At       []int  `json:"at"`    // sample, then index without the batch axis, of that ratio
+	CNN      Figure `json:"cnn"`   // the values there
+	EFCN     Figure `json:"efcn"`
+	Bound    Figure `json:"bound"`
+	Over     int64  `json:"over"` // elements past their bound
+	// Exact says that no two elements differ.
+	Exact bool `json:"exact"`
+	// Unbounded counts elements of which no bound is known.
+	Unbounded int64 `json:"unbounded"`
+}
+
+// Outcome compares one output of the two models, each run as a whole.
+type Outcome struct {
+	Name      string `json:"name"`
+	Precision string `json:"precision"` // Float64 or Float32
+	Distance
+	// MaxRel is the largest |difference|/|CNN's value|, +Inf where only that is 0.
+	MaxRel Figure `json:"max_rel"`
+	// Scale is the largest |CNN's value|.
+	Scale Figure `json:"scale"`
+	// LeastATol and LeastRTol are the least tolerances that would pass, each with
+	// the other at 0.
+	LeastATol Figure `json:"least_atol"`
+	LeastRTol Figure `json:"least_rtol"`
+	// Ulps are the 50, 90, 99 and 100 % quantiles of the distance in units in
+	// the last place (float32 numbers between the two).
+	Ulps []int64 `json:"ulps,omitempty"`
+	// Agree of Rows samples have their largest element in the same place.
+	Agree int64 `json:"argmax_agree"`
+	Rows  int64 `json:"argmax_of"`
+	NaN   int64 `json:"nan"` // elements that are NaN in either model
+	Inf   int64 `json:"inf"`
+}
+
+// Finding is one fault.
+type Finding struct {
+	Check string `json:"check"` // Structure, Float64 or Float32
+	// Kind says what was compared: entry, bias, attribute, index, node, layer,
+	// value, output, tolerance.
+	Kind  string `json:"kind"`
+	Node  string `json:"node,omitempty"`
+	Op    string `json:"op,omitempty"`
+	Value string `json:"value,omitempty"`
+	// Text says what is wrong, with index and both values, without the node.
+	Text string `json:"text"`
+}
+
+func (f Finding) String() string {
+	where := ""
+	switch {
+	case f.Node != "" && f.Op != "":
+		where = fmt.Sprintf("node %q (%s): ", f.Node, f.Op)
+	case f.Value != "":
+		where = fmt.Sprintf("value %q: ", f.Value)
+	}
+	return fmt.Sprintf("%s: %s%s", f.Check, where, f.Text)
+}
+
+// Equal says whether no check failed and at least one was made.
+func (r *Report) Equal() bool {
+	made := 0
+	for _, c := range r.Checks {
+		switch c.Status {
+		case Failed:
+			return false
+		case OK:
+			made++
+		}
+	}
+	return made > 0
+}
+
+func (r *Report) find(f Finding) { r.Findings = append(r.Findings, f) }
+
+// Figure is a float64 that JSON holds even where it is not finite: as the
+// string "NaN", "Infinity" or "-Infinity".
+type Figure float64
+
+// MarshalJSON implements json.Marshaler.
+func (f Figure) MarshalJSON() ([]byte, error) {
+	switch v := float64(f); {
+	case math.IsNaN(v):
+		return []byte(`"NaN"`), nil
+	case math.IsInf(v, 1):
+		return []byte(`"Infinity"`), nil
+	case math.IsInf(v, -1):
+		return []byte(`"-Infinity"`), nil
+	default:
+		return json.Marshal(v)
+	}
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *Figure) UnmarshalJSON(b []byte) error {
+	text := string(b)
+	if s, err := strconv.Unquote(text); err == nil {
+		text = s
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return err
+	}
+	*f = Figure(v)
+	return nil
+}

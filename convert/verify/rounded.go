@@ -1,0 +1,232 @@
+package verify
+
+import (
+	"fmt"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+// roundedOnce returns the CNN with those parameters rounded to float32 that an
+// eFCN stores rounded though the CNN has them exactly: the products of kernels
+// with a BatchNormalization's scale, the scale and shift of one that became Mul
+// and Add, and the 1/n of averages. In float64 the eFCN is compared with this
+// CNN, so that what is left is rounding in float64; that the stored numbers are
+// these is what the structure check shows, and how far the CNN as it is in the
+// file differs from this one is in the figures of float32.
+//
+// Where the bias of the eFCN is one of the roundings that batchNorm.shift
+// allows, it is used: the order of the sum in it is free.
+func roundedOnce(cnn, efcn *net, record *convert.Record, shapes map[string][]int) (*onnxio.Model, error) {
+	m := cnn.model.Clone()
+	r := &rounder{cnn: cnn, efcn: efcn, held: heldBy(cnn, efcn), shapes: shapes, out: m.Graph}
+	layers := make(map[*onnxio.Node]*convert.LayerRecord)
+	if record != nil {
+		for i := range record.Layers {
+			if source := cnn.producer[record.Layers[i].Source]; source != nil {
+				layers[source] = &record.Layers[i]
+			}
+		}
+	}
+	m.Graph.Nodes = nil
+	folded := make(map[*onnxio.Node]bool)
+	for _, node := range cnn.graph.Nodes {
+		rec := layers[node]
+		held := r.held[node.Output(0)]
+		bn := (*onnxio.Node)(nil)
+		if rec != nil && rec.Output != rec.Source {
+			bn = cnn.producer[rec.Output]
+		}
+		var err error
+		switch {
+		case folded[node]:
+		case isOp(bn, "BatchNormalization") && isOp(node, "Conv", "Gemm") && bn.Input(0) == rec.Source:
+			folded[bn] = true
+			err = r.fold(node, bn)
+		case isOp(node, "BatchNormalization") && isOp(held, "Add"):
+			err = r.diagonal(node, held)
+		case rec != nil && isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean"):
+			err = r.average(node)
+		default:
+			m.Graph.Nodes = append(m.Graph.Nodes, node)
+		}
+		if err != nil {
+			return nil, node.Wrap(err)
+		}
+	}
+	return m, nil
+}
+
+type rounder struct {
+	cnn, efcn *net
+	held      map[string]*onnxio.Node
+	shapes    map[string][]int
+	out       *onnxio.Graph
+}
+
+func (r *rounder) node(n *onnxio.Node) { r.out.Nodes = append(r.out.Nodes, n) }
+
+// constant adds an initializer under a name that ONNX exporters do not use.
+func constant[T onnxio.Element](r *rounder, name string, dims []int64, values []T) string {
+	name = "efcn/verify/" + name
+	r.out.Initializers = append(r.out.Initializers, onnxio.NewTensor(name, dims, values))
+	return name
+}
+
+// stored returns constant input i of the eFCN's node if it is a float32 vector.
+func (r *rounder) stored(node *onnxio.Node, i int) []float32 {
+	if node == nil {
+		return nil
+	}
+	v, _, _, err := r.efcn.floats(node, i)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// shifts rounds a bias a channel; stored is the eFCN's, of per elements a
+// channel.
+func shifts(norm *batchNorm, bias, stored []float32) []float32 {
+	out := make([]float32, len(norm.scale))
+	for o := range out {
+		b := 0.0
+		if bias != nil {
+			b = float64(bias[o%len(bias)])
+		}
+		value, slack := norm.shift(o, b)
+		out[o] = float32(value)
+		if k := o * (len(stored) / len(out)); k < len(stored) && accepts(stored[k], value, slack) {
+			out[o] = stored[k]
+		}
+	}
+	return out
+}
+
+// fold replaces a Conv or Gemm and the BatchNormalization after it.
+func (r *rounder) fold(node, bn *onnxio.Node) error {
+	w, dims, ok, err := r.cnn.floats(node, 1)
+	if err != nil {
+		return err
+	}
+	if !ok || len(dims) < 2 {
+		return fmt.Errorf("weights %v", dims)
+	}
+	transB, err := node.Int("transB", 0)
+	if err != nil {
+		return err
+	}
+	columns := node.OpType == "Gemm" && transB == 0 // outputs are the columns
+	channels := int(dims[0])
+	if columns {
+		channels = int(dims[1])
+	}
+	bias, _, _, err := r.cnn.floats(node, 2)
+	if err != nil {
+		return err
+	}
+	norm, err := r.cnn.batchNormOf(bn, channels)
+	if err != nil {
+		return err
+	}
+	scaled := make([]float32, len(w))
+	for i, k := range w {
+		o := i / max(1, len(w)/max(1, channels))
+		if columns {
+			o = i % channels
+		}
+		scaled[i] = float32(float64(k) * norm.scale[o])
+	}
+	c := *node
+	c.Outputs = []string{bn.Output(0)}
+	label := bn.Output(0)
+	c.Inputs = []string{
+		node.Input(0), constant(r, label+"/weight", dims, scaled),
+		constant(r, label+"/bias", []int64{int64(channels)}, shifts(norm, bias, r.stored(r.held[label], 2))),
+	}
+	r.node(&c)
+	return nil
+}
+
+// diagonal replaces a BatchNormalization by Mul and Add.
+func (r *rounder) diagonal(bn, add *onnxio.Node) error {
+	shape := r.shapes[bn.Output(0)]
+	if len(shape) < 2 {
+		return fmt.Errorf("shape %v has no channel axis", shape)
+	}
+	norm, err := r.cnn.batchNormOf(bn, shape[1])
+	if err != nil {
+		return err
+	}
+	dims := []int64{int64(shape[1])}
+	for range shape[2:] {
+		dims = append(dims, 1)
+	}
+	scale := make([]float32, shape[1])
+	for c := range scale {
+		scale[c] = float32(norm.scale[c])
+	}
+	out := bn.Output(0)
+	scaled := "efcn/verify/" + out + "/scaled"
+	r.node(&onnxio.Node{
+		Name: bn.Name, OpType: "Mul", Outputs: []string{scaled},
+		Inputs: []string{bn.Input(0), constant(r, out+"/scale", dims, scale)},
+	})
+	r.node(&onnxio.Node{
+		Name: bn.Name, OpType: "Add", Outputs: []string{out},
+		Inputs: []string{scaled, constant(r, out+"/shift", dims, shifts(norm, nil, r.stored(add, 1)))},
+	})
+	return nil
+}
+
+// average multiplies the averages of a pooling by n·float32(1/n), n the number
+// of elements that each was divided by. The product is exact in float64.
+func (r *rounder) average(node *onnxio.Node) error {
+	in, out := r.shapes[node.Input(0)], r.shapes[node.Output(0)]
+	if len(in) < 2 || len(out) < 1 {
+		return fmt.Errorf("shapes %v and %v", in, out)
+	}
+	var dims []int64
+	var counts []int
+	switch node.OpType {
+	case "AveragePool":
+		axes, err := axesOf(node, in[2:], nil)
+		if err != nil {
+			return err
+		}
+		include, err := node.Int("count_include_pad", 0)
+		if err != nil {
+			return err
+		}
+		s := newSupport(axes)
+		for _, a := range axes {
+			dims = append(dims, int64(a.out))
+		}
+		for p := range s.out {
+			s.move(p)
+			counts = append(counts, s.counted(include != 0))
+		}
+	default: // all outputs are averages of as many inputs
+		counts = []int{product(in[1:]) / max(1, product(out[1:]))}
+	}
+	ratios := make([]float64, len(counts))
+	for i, n := range counts {
+		ratios[i] = 1
+		if n > 0 {
+			ratios[i] = float64(n) * float64(float32(1/float64(n)))
+		}
+	}
+	name := node.Output(0)
+	c := *node
+	c.Outputs = []string{"efcn/verify/" + name + "/exact"}
+	r.node(&c)
+	// The engine holds both types in float64; the Cast only names the type that
+	// Mul wants.
+	ratio := "efcn/verify/" + name + "/ratio32"
+	r.node(&onnxio.Node{
+		OpType: "Cast", Inputs: []string{constant(r, name+"/ratio", dims, ratios)}, Outputs: []string{ratio},
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("to", int64(onnxio.Float32))},
+	})
+	r.node(&onnxio.Node{Name: node.Name, OpType: "Mul", Inputs: []string{c.Outputs[0], ratio}, Outputs: []string{name}})
+	return nil
+}

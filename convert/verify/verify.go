@@ -1,0 +1,264 @@
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/convert"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// Options say what is compared.
+type Options struct {
+	// Samples is how many random inputs both models run on. Default (0) 64; a
+	// negative number makes none.
+	Samples int
+	// Seed makes the random inputs. Default 0.
+	Seed uint64
+	// Inputs are given inputs by name, as many samples of each, with the batch
+	// axis. They are run beside the random ones. Default none.
+	Inputs map[string]*Array
+	// InputShapes fixes dimensions of inputs that the models leave open, by input
+	// name, with the batch axis; −1 leaves the batch free. Default none.
+	InputShapes map[string][]int64
+	// RTol and ATol are a tolerance that the outputs have to meet:
+	// |eFCN − CNN| ≤ ATol + RTol·|CNN|. Default 0 and 0: there is no tolerance,
+	// and only the derived bounds decide.
+	RTol, ATol float64
+	// Skip names checks to leave out: Structure, Float64, Float32. Default none.
+	Skip []string
+	// Batch is how many samples are run at once if the models take any number.
+	// Default (0) 32.
+	Batch int
+}
+
+// Validate reports options that make no sense.
+func (o Options) Validate() error {
+	for _, name := range o.Skip {
+		if name != Structure && name != Float64 && name != Float32 {
+			return fmt.Errorf("skip: no check is called %q; %s, %s and %s are", name, Structure, Float64, Float32)
+		}
+	}
+	if o.Batch < 0 {
+		return fmt.Errorf("batch: %d is negative", o.Batch)
+	}
+	for _, tol := range []float64{o.RTol, o.ATol} {
+		if tol < 0 || math.IsNaN(tol) || math.IsInf(tol, 0) {
+			return fmt.Errorf("tolerance: want a finite number that is not negative, got %g", tol)
+		}
+	}
+	if o.samples() == 0 && len(o.Inputs) == 0 && (!o.skips(Float64) || !o.skips(Float32)) {
+		return errors.New("samples: there are none, and no inputs are given; skip float64 and float32 to check the structure alone")
+	}
+	return nil
+}
+
+func (o *Options) samples() int {
+	if o.Samples == 0 {
+		return 64
+	}
+	return max(0, o.Samples)
+}
+
+func (o *Options) batch() int {
+	if o.Batch == 0 {
+		return 32
+	}
+	return o.Batch
+}
+
+func (o *Options) skips(check string) bool { return slices.Contains(o.Skip, check) }
+
+func (o *Options) tolerance() bool { return o.RTol != 0 || o.ATol != 0 }
+
+// Verify checks that two models compute the same function: a CNN and the eFCN
+// made from it or, if the second model carries no record of a conversion, any
+// two models whose inputs and outputs have the same names. See the package
+// documentation for what each check proves. Neither model is modified.
+//
+// That the models differ is in the report and not an error. An error says that
+// they could not be compared: a node that the engine cannot run, inputs or
+// outputs that do not match, options that make no sense.
+func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	a, err := prepared(cnn)
+	if err != nil {
+		return nil, named(cnn, err)
+	}
+	b, err := prepared(efcn)
+	if err != nil {
+		return nil, named(efcn, err)
+	}
+	if err := sameFace(a, b); err != nil {
+		return nil, err
+	}
+	record, err := convert.ReadRecord(efcn)
+	if err != nil {
+		return nil, named(efcn, err)
+	}
+	if cnnRecord, err := convert.ReadRecord(cnn); err == nil && cnnRecord != nil {
+		record = nil // two eFCNs: the record is not about the first
+	}
+	v := &verifier{cnn: a, efcn: b, record: record, options: &o, report: &Report{
+		CNN: cnn.Path, EFCN: efcn.Path, Recorded: record != nil,
+		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
+		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Findings: []Finding{},
+	}}
+	if err := v.run(ctx); err != nil {
+		return nil, err
+	}
+	return v.report, nil
+}
+
+// named says which of the two models an error is about.
+func named(m *onnxio.Model, err error) error {
+	if m.Path == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", m.Path, err)
+}
+
+// prepared folds the constant part of a model. The converter does the same with
+// the same code, so a fault in there could not be seen by comparing parameters
+// alone; but the functions are compared by running what the files hold, and a
+// constant that was folded wrongly gives other values there unless both models
+// are folded wrongly in the same way, which the engine's own tests are for.
+func prepared(m *onnxio.Model) (*net, error) {
+	folded, err := engine.FoldConstants(m)
+	if err != nil {
+		return nil, err
+	}
+	return newNet(folded)
+}
+
+// sameFace checks that two models have the same inputs and outputs by name.
+func sameFace(a, b *net) error {
+	names := func(infos []*onnxio.ValueInfo) []string {
+		var list []string
+		for _, v := range infos {
+			list = append(list, v.Name)
+		}
+		slices.Sort(list)
+		return list
+	}
+	inA, inB := names(a.graph.FeedInputs()), names(b.graph.FeedInputs())
+	if !slices.Equal(inA, inB) {
+		return fmt.Errorf("the models have different inputs: %q and %q", inA, inB)
+	}
+	outA, outB := names(a.graph.Outputs), names(b.graph.Outputs)
+	if !slices.Equal(outA, outB) {
+		return fmt.Errorf("the models have different outputs: %q and %q", outA, outB)
+	}
+	return nil
+}
+
+type verifier struct {
+	cnn, efcn *net
+	record    *convert.Record
+	options   *Options
+	report    *Report
+	values    map[string]*Value
+	feeds     []feed
+	shapes    map[string][]int
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	var err error
+	if v.feeds, err = v.options.feeds(v.cnn.graph.FeedInputs()); err != nil {
+		return err
+	}
+	for _, f := range v.feeds {
+		v.report.Samples += f.size
+	}
+	if v.shapes, err = v.observeShapes(ctx); err != nil {
+		return named(v.cnn.model, err)
+	}
+	v.values = make(map[string]*Value)
+	switch {
+	case v.options.skips(Structure):
+		v.skipped(Structure, "left out as asked")
+	case v.record == nil:
+		v.skipped(Structure, "the second model carries no record of a conversion; outputs are compared, and intermediate values where both models have one of the same name")
+	default:
+		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
+			return err
+		}
+	}
+	if v.options.skips(Float64) {
+		v.skipped(Float64, "left out as asked")
+	} else if err := v.float64(ctx); err != nil {
+		return err
+	}
+	if v.options.skips(Float32) {
+		v.skipped(Float32, "left out as asked")
+	} else if err := compare[float32](ctx, v, v.cnn); err != nil {
+		return err
+	}
+	for _, node := range v.cnn.graph.Nodes {
+		for _, name := range node.Outputs {
+			if value := v.values[name]; value != nil {
+				v.report.Values = append(v.report.Values, *value)
+			}
+		}
+	}
+	return nil
+}
+
+func (v *verifier) skipped(check, why string) {
+	v.report.Checks = append(v.report.Checks, Check{Name: check, Status: Skipped, Summary: why})
+}
+
+// float64 compares the models in double precision. Where the eFCN stores
+// numbers rounded that the CNN has exactly, it is compared with the CNN so
+// rounded: see roundedOnce.
+func (v *verifier) float64(ctx context.Context) error {
+	cnn := v.cnn
+	if v.record != nil {
+		m, err := roundedOnce(v.cnn, v.efcn, v.record, v.shapes)
+		if err != nil {
+			return named(v.cnn.model, err)
+		}
+		if cnn, err = newNet(m); err != nil {
+			return err
+		}
+	}
+	return compare[float64](ctx, v, cnn)
+}
+
+// observeShapes runs the CNN on one sample (or as few as it takes) and notes
+// the shape of every value.
+func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) {
+	e, err := engine.New[float32](v.cnn.model)
+	if err != nil {
+		return nil, err
+	}
+	feeds := make(map[string]*Array)
+	shapes := make(map[string][]int)
+	for _, in := range v.cnn.graph.FeedInputs() {
+		shape, err := v.options.inputShape(in)
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", in.Name, err)
+		}
+		if shape[0] < 0 {
+			shape[0] = 1
+		}
+		t := &Array{Type: in.Type.Elem, Shape: shape}
+		if t.Type.IsFloat() {
+			t.F = make([]float32, product(shape))
+		} else {
+			t.I = make([]int64, product(shape))
+		}
+		feeds[in.Name], shapes[in.Name] = t, shape
+	}
+	_, err = e.Observe(ctx, feeds, func(name string, t *Array) error {
+		shapes[name] = slices.Clone(t.Shape)
+		return nil
+	})
+	return shapes, err
+}

@@ -1,0 +1,226 @@
+package verify
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// axis is one spatial axis of a convolution or pooling, written from the ONNX
+// operator pages (Conv, AveragePool, versions 1 to 22). It answers from the
+// column's side: given an output and an input position, is there a tap?
+type axis struct {
+	in, out, kernel, stride, dilation int
+	padBegin, padEnd                  int
+}
+
+// tap returns the kernel position through which output p sees input q, or −1:
+// q + padBegin − p·stride has to be a multiple of the dilation, neither
+// negative nor past the kernel.
+func (a axis) tap(p, q int) int {
+	d := q + a.padBegin - p*a.stride
+	if d < 0 || d%a.dilation != 0 || d/a.dilation >= a.kernel {
+		return -1
+	}
+	return d / a.dilation
+}
+
+// axesOf reads the attributes of a Conv or AveragePool node with the kernel and
+// the spatial input shape given. Without kernel, kernel_shape is required.
+func axesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
+	rank := len(in)
+	if rank == 0 {
+		return nil, fmt.Errorf("the input has no spatial axes")
+	}
+	declared, err := node.Ints("kernel_shape")
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case kernel == nil && declared == nil:
+		return nil, fmt.Errorf("attribute kernel_shape is missing")
+	case kernel == nil:
+		kernel = declared
+	case declared != nil:
+		for i := range declared {
+			if i >= len(kernel) || declared[i] != kernel[i] {
+				return nil, fmt.Errorf("kernel_shape %v does not fit W, which has %v", declared, kernel)
+			}
+		}
+	}
+	list := func(name string, n int, def int64) ([]int64, error) {
+		v, err := node.Ints(name)
+		if err != nil {
+			return nil, err
+		}
+		if v == nil {
+			v = make([]int64, n)
+			for i := range v {
+				v[i] = def
+			}
+		}
+		if len(v) != n {
+			return nil, fmt.Errorf("attribute %s: want %d values, got %d", name, n, len(v))
+		}
+		return v, nil
+	}
+	strides, err := list("strides", rank, 1)
+	if err != nil {
+		return nil, err
+	}
+	dilations, err := list("dilations", rank, 1)
+	if err != nil {
+		return nil, err
+	}
+	pads, err := list("pads", 2*rank, 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(kernel) != rank {
+		return nil, fmt.Errorf("kernel %v: want %d axes", kernel, rank)
+	}
+	auto, err := node.String("auto_pad", "NOTSET")
+	if err != nil {
+		return nil, err
+	}
+	ceil, err := node.Int("ceil_mode", 0)
+	if err != nil {
+		return nil, err
+	}
+	axes := make([]axis, rank)
+	for i := range axes {
+		a := axis{
+			in: in[i], kernel: int(kernel[i]), stride: int(strides[i]), dilation: int(dilations[i]),
+			padBegin: int(pads[i]), padEnd: int(pads[rank+i]),
+		}
+		if a.kernel < 1 || a.stride < 1 || a.dilation < 1 {
+			return nil, fmt.Errorf("kernel %d, stride %d, dilation %d: each has to be positive", a.kernel, a.stride, a.dilation)
+		}
+		if err := a.resolve(auto, ceil != 0); err != nil {
+			return nil, err
+		}
+		axes[i] = a
+	}
+	return axes, nil
+}
+
+// resolve sets the pads that auto_pad asks for, and the output length.
+func (a *axis) resolve(auto string, ceil bool) error {
+	span := (a.kernel-1)*a.dilation + 1 // what one window covers
+	switch auto {
+	case "NOTSET", "":
+	case "VALID":
+		a.padBegin, a.padEnd = 0, 0
+	case "SAME_UPPER", "SAME_LOWER":
+		// The output is as long as the input, divided by the stride, rounded up.
+		a.out = (a.in + a.stride - 1) / a.stride
+		total := max(0, (a.out-1)*a.stride+span-a.in)
+		small := total / 2
+		if a.padBegin, a.padEnd = small, total-small; auto == "SAME_LOWER" {
+			a.padBegin, a.padEnd = a.padEnd, a.padBegin
+		}
+		return nil
+	default:
+		return fmt.Errorf("auto_pad %q is unknown", auto)
+	}
+	room := a.in + a.padBegin + a.padEnd - span
+	if room < 0 {
+		return fmt.Errorf("a window of %d does not fit an input of %d with pads %d and %d", span, a.in, a.padBegin, a.padEnd)
+	}
+	a.out = room/a.stride + 1
+	if ceil && room%a.stride != 0 && a.out*a.stride < a.in+a.padBegin {
+		// One more window, unless it would start in the padding at the end.
+		a.out++
+	}
+	return nil
+}
+
+// inside counts the taps of output p that fall on positions lo ≤ q < hi.
+func (a axis) inside(p, lo, hi int) int {
+	n := 0
+	for t := range a.kernel {
+		if q := p*a.stride + t*a.dilation - a.padBegin; q >= lo && q < hi {
+			n++
+		}
+	}
+	return n
+}
+
+// support lays out, for one output position of all axes, which tap each input
+// position is seen through.
+type support struct {
+	axes []axis
+	in   int     // input positions
+	out  int     // output positions
+	taps []int32 // by input position: the tap's index in the kernel, or −1
+
+	at     int // the output position that taps is of; −1 for none
+	kernel int // taps of a whole kernel
+	count  int // taps that fall on the input
+	where  []int
+	line   [][]int32
+}
+
+func newSupport(axes []axis) *support {
+	s := &support{axes: axes, in: 1, out: 1, at: -1, kernel: 1}
+	for _, a := range axes {
+		s.in *= a.in
+		s.out *= a.out
+		s.kernel *= a.kernel
+		s.line = append(s.line, make([]int32, a.in))
+	}
+	s.taps = make([]int32, s.in)
+	s.where = make([]int, len(axes))
+	return s
+}
+
+// position writes the multi-index of an output position into s.where.
+func (s *support) position(p int) []int {
+	for i := len(s.axes) - 1; i >= 0; i-- {
+		s.where[i] = p % s.axes[i].out
+		p /= s.axes[i].out
+	}
+	return s.where
+}
+
+// move fills taps for output position p.
+func (s *support) move(p int) {
+	if s.at == p {
+		return
+	}
+	s.at, s.count = p, 1
+	where := s.position(p)
+	for i, a := range s.axes {
+		seen := 0
+		for q := range a.in {
+			t := a.tap(where[i], q)
+			s.line[i][q] = int32(t)
+			if t >= 0 {
+				seen++
+			}
+		}
+		s.count *= seen
+	}
+	// The taps of all axes together: the last axis runs fastest.
+	block := s.taps[:0]
+	for i, a := range s.axes {
+		if i == 0 {
+			block = append(block, s.line[0]...)
+			continue
+		}
+		n := len(block)
+		wide := s.taps[:n*a.in]
+		for j := n - 1; j >= 0; j-- {
+			outer := block[j]
+			for q := a.in - 1; q >= 0; q-- {
+				t := s.line[i][q]
+				if outer < 0 || t < 0 {
+					wide[j*a.in+q] = -1
+				} else {
+					wide[j*a.in+q] = outer*int32(a.kernel) + t
+				}
+			}
+		}
+		block = wide
+	}
+}
