@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"errors"
+	"math"
+
+	"efcn/internal/kernel"
+)
+
+// LpNormalization (https://onnx.ai/onnx/operators/onnx__LpNormalization.html)
+// divides by the 1- or 2-norm along an axis (zeros stay), and
+// MeanVarianceNormalization brings chosen axes to mean 0 and variance 1.
+func init() {
+	register(operator{name: "LpNormalization", versions: []int64{1, 22}, inputs: "f", required: 1}, lpNormalization[float32], lpNormalization[float64])
+	register(operator{name: "MeanVarianceNormalization", versions: []int64{9, 13}, inputs: "f", required: 1}, meanVariance[float32], meanVariance[float64])
+}
+
+func lpNormalization[T kernel.Float](n *node) (compute[T], error) {
+	axis, p := n.int("axis", -1), n.int("p", 2)
+	if p != 1 && p != 2 {
+		n.refuse("attribute p: want 1 or 2, got %d", p)
+	}
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		v := in[0]
+		a, err := axisIndex(axis, len(v.Shape))
+		if err != nil {
+			return nil, err
+		}
+		y, err := x.like(v)
+		if err != nil {
+			return nil, err
+		}
+		outer, n, inner := around(v.Shape, a)
+		onLines(y.F, v.F, outer, n, n, inner, func(dst, src []T) {
+			norm := lpNorm(src, float64(p))
+			for i, e := range src {
+				dst[i] = 0
+				if norm != 0 {
+					dst[i] = e / norm
+				}
+			}
+		})
+		return []*Tensor[T]{y}, nil
+	}, nil
+}
+
+func meanVariance[T kernel.Float](n *node) (compute[T], error) {
+	axes := n.ints("axes")
+	if axes == nil {
+		axes = []int64{0, 2, 3}
+	}
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		v := in[0]
+		reduced, err := axisSet(axes, len(v.Shape))
+		if err != nil {
+			return nil, err
+		}
+		y, err := x.like(v)
+		if err != nil || len(y.F) == 0 {
+			return one(y, err)
+		}
+		r := newReducer(v.Shape, reduced, true)
+		if len(r.at) == 0 {
+			return nil, errors.New("no axes to normalize over")
+		}
+		kernel.Parallel(len(r.starts), max(1, rowGrain/len(r.at)), func(lo, hi int) {
+			list := make([]T, len(r.at))
+			for _, start := range r.starts[lo:hi] {
+				for j, at := range r.at {
+					list[j] = v.F[start+at]
+				}
+				mean, variance := moments(list)
+				deviation := math.Sqrt(variance) + 1e-9 // as the function that defines the operator
+				for j, at := range r.at {
+					y.F[start+at] = T((float64(list[j]) - mean) / deviation)
+				}
+			}
+		})
+		return []*Tensor[T]{y}, nil
+	}, nil
+}
