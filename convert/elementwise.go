@@ -97,17 +97,15 @@ func planJoin(pl *planner, n *onnxio.Node) (step, error) {
 
 // alongVector returns the constant t, which broadcasts to a batch of tensors of
 // shape dims, as a constant that broadcasts to a batch of their vectors: t
-// itself if it is one number, else a tensor [L].
+// itself if it is one number or laid out so already, else a tensor [L].
 func alongVector(t *onnxio.Tensor, dims []int) (*onnxio.Tensor, error) {
+	if len(t.Dims) > len(dims)+1 || len(t.Dims) == len(dims)+1 && t.Dims[0] != 1 {
+		return nil, keep("constant %q has a batch axis", t.Name)
+	}
 	if n, err := onnxio.NumElements(t.Dims); err != nil {
 		return nil, err
-	} else if n == 1 && len(t.Dims) <= 2 {
+	} else if n == 1 && len(t.Dims) <= 2 || len(dims) == 1 {
 		return t, nil
-	}
-	if len(t.Dims) > len(dims) {
-		if len(t.Dims) > len(dims)+1 || t.Dims[0] != 1 {
-			return nil, keep("constant %q has a batch axis", t.Name)
-		}
 	}
 	from, err := broadcastIndex(t, dims)
 	if err != nil {

@@ -1,0 +1,172 @@
+package convert_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// readFolded reads a model of testdata as the commands do.
+func readFolded(t *testing.T, name string) *onnxio.Model {
+	t.Helper()
+	m, err := onnxio.Read(filepath.Join("..", "testdata", "models", name, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err = engine.FoldConstants(m); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// written converts m and returns the eFCN as it is read back from its file.
+func written(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
+	t.Helper()
+	plan, err := convert.NewPlan(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	efcn, err := plan.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := efcn.Check(); err != nil {
+		t.Fatalf("the eFCN is not valid: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "efcn.onnx")
+	if _, err := onnxio.Write(path, efcn, onnxio.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if efcn, err = onnxio.Read(path); err != nil {
+		t.Fatal(err)
+	}
+	return efcn
+}
+
+func ops(m *onnxio.Model) []string {
+	var names []string
+	for _, n := range m.Graph.Nodes {
+		names = append(names, n.OpType)
+	}
+	return names
+}
+
+// TestModels pins what becomes of the real models: the operators of the eFCN in
+// order, its layers and what was kept.
+func TestModels(t *testing.T) {
+	tests := []struct {
+		model  string
+		opts   convert.Options
+		ops    string
+		layers string
+		kept   string
+	}{
+		{model: "plain-torchscript", ops: "Flatten Gemm Relu Gemm Relu Gemm", layers: "Conv Conv Gemm"},
+		{model: "lenet-torchscript", ops: "Flatten Gemm Relu Reshape MaxPool Flatten Gemm Relu Reshape MaxPool Flatten Gemm", layers: "Conv Conv Gemm", kept: "MaxPool MaxPool"},
+		{
+			model: "lenet-torchscript", opts: convert.Options{NoFoldBN: true},
+			ops:    "Flatten Gemm Relu Reshape MaxPool Flatten Gemm Mul Add Relu Reshape MaxPool Flatten Gemm",
+			layers: "Conv Conv Gemm", kept: "MaxPool MaxPool",
+		},
+		{model: "lenet-dynamo", ops: "Flatten Gemm Relu Reshape MaxPool Flatten Gemm Relu Reshape MaxPool Flatten Gemm", layers: "Conv Conv Gemm", kept: "MaxPool MaxPool"},
+	}
+	for _, test := range tests {
+		t.Run(fmt.Sprint(test.model, test.opts), func(t *testing.T) {
+			cnn := readFolded(t, test.model)
+			plan, err := convert.NewPlan(cnn, test.opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var layers, kept []string
+			for _, l := range plan.Layers {
+				layers = append(layers, l.Op)
+			}
+			for _, k := range plan.Kept {
+				kept = append(kept, k.Op)
+			}
+			efcn := written(t, cnn, test.opts)
+			for what, pair := range map[string][2]string{
+				"operators": {strings.Join(ops(efcn), " "), test.ops},
+				"layers":    {strings.Join(layers, " "), test.layers},
+				"kept":      {strings.Join(kept, " "), test.kept},
+			} {
+				if pair[0] != pair[1] {
+					t.Errorf("%s:\n got %s\nwant %s", what, pair[0], pair[1])
+				}
+			}
+			record, err := convert.ReadRecord(efcn)
+			if err != nil || len(record.Layers) != len(plan.Layers) {
+				t.Errorf("record has %v, error %v; want %d layers", record, err, len(plan.Layers))
+			}
+			sameFace(t, cnn, efcn)
+		})
+	}
+}
+
+// sameFace checks that two models have the same inputs, outputs and opsets.
+func sameFace(t *testing.T, a, b *onnxio.Model) {
+	t.Helper()
+	face := func(m *onnxio.Model) string {
+		var s strings.Builder
+		for _, v := range slices.Concat(m.Graph.FeedInputs(), m.Graph.Outputs) {
+			fmt.Fprintln(&s, v.Name, v.Type)
+		}
+		fmt.Fprintln(&s, m.Opsets, m.IRVersion, m.ProducerName)
+		return s.String()
+	}
+	if face(a) != face(b) {
+		t.Errorf("inputs, outputs or opsets differ:\n%s\n%s", face(a), face(b))
+	}
+}
+
+// run returns the only output of m for the input x, in float64.
+func run(t *testing.T, m *onnxio.Model, x *engine.Tensor[float64]) *engine.Tensor[float64] {
+	t.Helper()
+	e, err := engine.New[float64](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.Run(context.Background(), map[string]*engine.Tensor[float64]{m.Graph.FeedInputs()[0].Name: x})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out[m.Graph.Outputs[0].Name]
+}
+
+// checkSame compares two outputs of models that are equal but for the rounding
+// of folded entries to float32.
+func checkSame(t *testing.T, got, want *engine.Tensor[float64]) {
+	t.Helper()
+	if !slices.Equal(got.Shape, want.Shape) {
+		t.Fatalf("shape %v, want %v", got.Shape, want.Shape)
+	}
+	scale := 1.0
+	for _, v := range want.F {
+		scale = max(scale, math.Abs(v))
+	}
+	for i := range want.F {
+		if d := math.Abs(got.F[i] - want.F[i]); !(d <= 1e-5*scale) {
+			t.Fatalf("output %d is %v, want %v", i, got.F[i], want.F[i])
+		}
+	}
+}
+
+func TestBudget(t *testing.T) {
+	plan, err := convert.NewPlan(readFolded(t, "lenet-torchscript"), convert.Options{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = plan.CheckBudget()
+	if err == nil || !strings.Contains(err.Error(), "--max-bytes") || bytes.ContainsRune([]byte(err.Error()), '\n') {
+		t.Errorf("error %v, want one line that names --max-bytes", err)
+	}
+}
