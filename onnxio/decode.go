@@ -274,3 +274,10 @@ func tensorType(p *onnxpb.TypeProto) TensorType {
 	}
 	return typ
 }
+
+// hasOtherType says whether the value is declared to be something else than a
+// dense tensor.
+func (v *ValueInfo) hasOtherType() bool {
+	p, _ := v.rest.msg.(*onnxpb.ValueInfoProto)
+	return v.Type.equal(TensorType{}) && p.GetType().GetValue() != nil && p.Type.GetTensorType() == nil
+}

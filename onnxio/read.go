@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 
 	"google.golang.org/protobuf/proto"
 
@@ -26,19 +25,7 @@ const maxDepth = 100
 // is external data outside the model's folder. Whether the model is valid is
 // for Check to say.
 func Read(path string) (*Model, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, plain(err))
-	}
-	switch {
-	case info.IsDir():
-		return nil, fmt.Errorf("%s: not an ONNX model: a folder; want the .onnx file", path)
-	case !info.Mode().IsRegular():
-		return nil, fmt.Errorf("%s: not an ONNX model: not a regular file", path)
-	case info.Size() > maxMessage:
-		return nil, fmt.Errorf("%s: not an ONNX model: %d bytes, more than the 2 GiB of a protobuf message; store the weights as external data", path, info.Size())
-	}
-	b, err := os.ReadFile(path)
+	b, err := readRegular(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, plain(err))
 	}

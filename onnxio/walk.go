@@ -13,7 +13,7 @@ func (m *Model) tensors(visit func(*Tensor)) {
 }
 
 func (m *Model) walk(graph func(*Graph), tensor func(*Tensor)) {
-	w := walker{graph, tensor}
+	w := walker{graph: graph, tensor: tensor}
 	if m.Graph != nil {
 		w.visit(m.Graph)
 	}
@@ -23,7 +23,9 @@ func (m *Model) walk(graph func(*Graph), tensor func(*Tensor)) {
 	}
 }
 
+// walker visits parts of a model; a nil function is not called.
 type walker struct {
+	node   func(*Node)
 	graph  func(*Graph)
 	tensor func(*Tensor)
 }
@@ -41,6 +43,9 @@ func (w walker) visit(g *Graph) {
 
 func (w walker) nodes(nodes []*Node) {
 	for _, n := range nodes {
+		if w.node != nil {
+			w.node(n)
+		}
 		w.attributes(n.Attributes)
 	}
 }

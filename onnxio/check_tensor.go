@@ -1,0 +1,104 @@
+package onnxio
+
+import (
+	"efcn/onnxio/internal/onnxpb"
+)
+
+// tensor checks a constant: its type, its dimensions, and that its data is there.
+func (c *checker) tensor(what string, t *Tensor) {
+	if _, known := dataTypes[t.Type]; !known || t.Type == Undefined {
+		c.addf("%s %q: unknown element type %d", what, t.Name, int32(t.Type))
+		return
+	}
+	if err := t.checkSize(); err != nil {
+		c.addf("%s %q: %w", what, t.Name, err)
+		return
+	}
+	if r, ok := t.Data.(region); ok {
+		if err := r.check(); err != nil {
+			c.addf("%s %q: %w", what, t.Name, err)
+		}
+	}
+	if t.Data == nil {
+		c.undecoded(what, t)
+	}
+}
+
+// undecoded checks a tensor that Read carries as it was: the elements are in
+// the rest, if anywhere.
+func (c *checker) undecoded(what string, t *Tensor) {
+	p, _ := t.rest.msg.(*onnxpb.TensorProto)
+	n, err := NumElements(t.Dims)
+	if err != nil {
+		return // checkSize has said so
+	}
+	want := n
+	if t.Type != String {
+		switch t.Type {
+		case Uint4, Int4, Float4E2M1:
+			want = (n + 1) / 2
+		case Uint2, Int2:
+			want = (n + 3) / 4
+		}
+		if got := int64(len(p.GetInt32Data())); got != want {
+			c.addf("%s %q: dimensions %v of %s need %d packed values, got %d", what, t.Name, t.Dims, t.Type, want, got)
+		}
+		return
+	}
+	if got := int64(len(p.GetStringData())); got != want {
+		c.addf("%s %q: dimensions %v need %d strings, got %d", what, t.Name, t.Dims, want, got)
+	}
+}
+
+// sparse checks a tensor stored as its non-zeros, down to the order of the
+// indices.
+func (c *checker) sparse(what string, s *SparseTensor) {
+	if s.Values == nil || s.Indices == nil {
+		c.addf("%s: values or indices are missing", what)
+		return
+	}
+	name := s.Values.Name
+	c.tensor(what, s.Values)
+	size, err := NumElements(s.Dims)
+	if err != nil {
+		c.addf("%s %q: dimensions %v: %w", what, name, s.Dims, err)
+		return
+	}
+	if len(s.Values.Dims) != 1 {
+		c.addf("%s %q: values of dimensions %v; want one dimension", what, name, s.Values.Dims)
+		return
+	}
+	nnz, rank := s.Values.Dims[0], int64(len(s.Dims))
+	linear := len(s.Indices.Dims) == 1 && s.Indices.Dims[0] == nnz
+	if s.Indices.Type != Int64 || !linear && (len(s.Indices.Dims) != 2 || s.Indices.Dims[0] != nnz || s.Indices.Dims[1] != rank) {
+		c.addf("%s %q: indices are %s of dimensions %v; want int64 of [%d] or [%d %d]", what, name, s.Indices.Type, s.Indices.Dims, nnz, nnz, rank)
+		return
+	}
+	indices, err := Ints(s.Indices)
+	if err != nil {
+		c.addf("%s %q: indices: %w", what, name, err)
+		return
+	}
+	last := int64(-1)
+	for i := range int(nnz) {
+		at := int64(0)
+		ok := true
+		if linear {
+			at = indices[i]
+		} else {
+			for axis, x := range indices[int64(i)*rank : int64(i+1)*rank] {
+				ok = ok && x >= 0 && x < s.Dims[axis]
+				at = at*s.Dims[axis] + x
+			}
+		}
+		switch {
+		case !ok || at < 0 || at >= size:
+			c.addf("%s %q: index %d lies outside the dimensions %v", what, name, i, s.Dims)
+			return
+		case at <= last:
+			c.addf("%s %q: index %d is not greater than the one before; they must be sorted and distinct", what, name, i)
+			return
+		}
+		last = at
+	}
+}
