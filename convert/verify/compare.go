@@ -83,6 +83,11 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 			return named([]*net{c.cnn, c.efcn}[i].model, err)
 		}
 	}
+	if ran, ok := any(results).([2]map[string]*Array); ok && c.options.Ran != nil {
+		if err := c.options.Ran(f.arrays, ran[0], ran[1]); err != nil {
+			return err
+		}
+	}
 	total := &bounds[T]{bounder: c.bounder, values: values[0], known: make(map[string][]float64)}
 	if err := c.endToEnd(f, results, values[1], total); err != nil {
 		return err

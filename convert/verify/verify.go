@@ -31,6 +31,10 @@ type Options struct {
 	RTol, ATol float64
 	// Skip names checks to leave out: Structure, Float64, Float32. Default none.
 	Skip []string
+	// Ran is called with every batch that the float32 check runs: the inputs and
+	// what each model made of them, by name, with the batch axis. An error from
+	// it ends the verification. Default (nil): nobody is told.
+	Ran func(inputs, cnn, efcn map[string]*Array) error
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
