@@ -40,7 +40,7 @@ var (
 	labels = []byte{0, 0, 8, 1, 0, 0, 0, 3, 0, 2, 1}
 )
 
-func npzBytes(t *testing.T, all ...*arrays.Array) []byte {
+func npzBytes(t *testing.T, all ...*onnxio.Tensor) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := arrays.WriteNPZ(&b, all); err != nil {
@@ -49,7 +49,7 @@ func npzBytes(t *testing.T, all ...*arrays.Array) []byte {
 	return b.Bytes()
 }
 
-func ints(t *testing.T, name string, typ onnxio.DataType, shape []int, v ...int64) *arrays.Array {
+func ints(t *testing.T, name string, typ onnxio.DataType, shape []int64, v ...int64) *onnxio.Tensor {
 	t.Helper()
 	a, err := arrays.FromInts(name, typ, shape, v)
 	if err != nil {
@@ -79,16 +79,16 @@ func folder(t *testing.T) string {
 	write(t, dir, "flat", []byte{0, 0, 8, 3, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 1, 9, 9, 9})
 
 	x := []float32{1, 2, 3, 10, 20, 30, 5, 6, 7, 50, 60, 70}
-	y := ints(t, "y", onnxio.Int64, []int{2}, 1, 0)
-	write(t, dir, "good.npz", npzBytes(t, arrays.FromFloats("x", []int{2, 2, 1, 3}, x), y))
-	write(t, dir, "bytes.npz", npzBytes(t, ints(t, "x", onnxio.Uint8, []int{2, 1, 1, 1}, 51, 255), ints(t, "y", onnxio.Uint8, []int{2, 1}, 0, 1)))
-	write(t, dir, "noy.npz", npzBytes(t, arrays.FromFloats("x", []int{12}, x)))
-	write(t, dir, "count.npz", npzBytes(t, arrays.FromFloats("x", []int{3, 4}, x), y))
-	write(t, dir, "negative.npz", npzBytes(t, arrays.FromFloats("x", []int{2, 6}, x), ints(t, "y", onnxio.Int64, []int{2}, 0, -1)))
-	write(t, dir, "onehot.npz", npzBytes(t, arrays.FromFloats("x", []int{2, 6}, x), ints(t, "y", onnxio.Int64, []int{2, 2}, 0, 1, 1, 0)))
-	write(t, dir, "floaty.npz", npzBytes(t, arrays.FromFloats("x", []int{2, 6}, x), arrays.FromFloats("y", []int{2}, []float32{0, 1})))
+	y := ints(t, "y", onnxio.Int64, []int64{2}, 1, 0)
+	write(t, dir, "good.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 2, 1, 3}, x), y))
+	write(t, dir, "bytes.npz", npzBytes(t, ints(t, "x", onnxio.Uint8, []int64{2, 1, 1, 1}, 51, 255), ints(t, "y", onnxio.Uint8, []int64{2, 1}, 0, 1)))
+	write(t, dir, "noy.npz", npzBytes(t, onnxio.NewTensor("x", []int64{12}, x)))
+	write(t, dir, "count.npz", npzBytes(t, onnxio.NewTensor("x", []int64{3, 4}, x), y))
+	write(t, dir, "negative.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2}, 0, -1)))
+	write(t, dir, "onehot.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2, 2}, 0, 1, 1, 0)))
+	write(t, dir, "floaty.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), onnxio.NewTensor("y", []int64{2}, []float32{0, 1})))
 	x[7] = float32(math.NaN())
-	write(t, dir, "nan.npz", npzBytes(t, arrays.FromFloats("x", []int{2, 6}, x), y))
+	write(t, dir, "nan.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), y))
 	return dir
 }
 
@@ -154,8 +154,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"npz:noy.npz", "noy.npz: holds [x]; want the arrays x and y"},
 		{"npz:count.npz", "x has 3 samples, y 2"},
 		{"npz:negative.npz", "sample 1 has the label -1"},
-		{"npz:onehot.npz", "y is int64[2 2]; want integers of shape [N]"},
-		{"npz:floaty.npz", "y is float32[2]; want integers"},
+		{"npz:onehot.npz", "y is int64 [2 2]; want integers of shape [N]"},
+		{"npz:floaty.npz", "y is float32 [2]; want integers"},
 		{"npz:nan.npz", "sample 1 holds NaN at element 1"},
 		{"npz:good.npz?normalize=1,2,3/1", "normalize: 3 values for 2 channels; want 1 or 2"},
 		{"npz:good.npz?normalize=1/0", "standard deviation 0; want one above 0"},
@@ -199,7 +199,7 @@ func TestFashionMNIST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := arrays.Floats[float32](all[0])
+	want, err := onnxio.Floats[float32](all[0])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func openNPZ(path string, o options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := make(map[string]*arrays.Array, len(all))
+	named := make(map[string]*onnxio.Tensor, len(all))
 	for _, a := range all {
 		named[a.Name] = a
 	}
@@ -22,16 +22,16 @@ func openNPZ(path string, o options) (*Set, error) {
 	if x == nil || y == nil {
 		return nil, fmt.Errorf("%s: holds %v; want the arrays x and y", path, names(all))
 	}
-	if len(x.Shape) < 2 || (!x.Type.IsFloat() && x.Type != onnxio.Uint8) {
-		return nil, fmt.Errorf("%s: x is %v; want floats or uint8 of shape [N, ...]", path, x)
+	if len(x.Dims) < 2 || (!x.Type.IsFloat() && x.Type != onnxio.Uint8) {
+		return nil, fmt.Errorf("%s: x is %v; want floats or uint8 of shape [N, ...]", path, arrays.Describe(x))
 	}
-	if !y.Type.IsInteger() || len(y.Shape) == 0 || len(y.Shape) > 2 || (len(y.Shape) == 2 && y.Shape[1] != 1) {
-		return nil, fmt.Errorf("%s: y is %v; want integers of shape [N]", path, y)
+	if !y.Type.IsInteger() || len(y.Dims) == 0 || len(y.Dims) > 2 || (len(y.Dims) == 2 && y.Dims[1] != 1) {
+		return nil, fmt.Errorf("%s: y is %v; want integers of shape [N]", path, arrays.Describe(y))
 	}
-	if x.Shape[0] != y.Shape[0] {
-		return nil, fmt.Errorf("%s: x has %d samples, y %d; want as many", path, x.Shape[0], y.Shape[0])
+	if x.Dims[0] != y.Dims[0] {
+		return nil, fmt.Errorf("%s: x has %d samples, y %d; want as many", path, x.Dims[0], y.Dims[0])
 	}
-	labels, err := y.Ints()
+	labels, err := onnxio.Ints(y)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -39,24 +39,39 @@ func openNPZ(path string, o options) (*Set, error) {
 	if o.limit > 0 {
 		n = min(n, o.limit)
 	}
-	s := &Set{Shape: x.Shape[1:], Labels: make([]int, n)}
+	s := &Set{Labels: make([]int, n)}
+	for _, d := range x.Dims[1:] {
+		s.Shape = append(s.Shape, int(d))
+	}
 	for i := range s.Labels {
 		s.Labels[i] = int(labels[i])
 	}
-	values, err := arrays.Floats[float32](x)
+	if x.Type.IsFloat() {
+		s.X, err = onnxio.Floats[float32](x)
+	} else {
+		s.X, err = pixels(x)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	s.X = values[:n*s.Size()]
-	if x.Type == onnxio.Uint8 {
-		for i := range s.X {
-			s.X[i] /= 255
-		}
-	}
+	s.X = s.X[:n*s.Size()]
 	return s, nil
 }
 
-func names(all []*arrays.Array) []string {
+// pixels returns bytes divided by 255.
+func pixels(x *onnxio.Tensor) ([]float32, error) {
+	ints, err := onnxio.Ints(x)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]float32, len(ints))
+	for i, v := range ints {
+		out[i] = float32(v) / 255
+	}
+	return out, nil
+}
+
+func names(all []*onnxio.Tensor) []string {
 	list := make([]string, len(all))
 	for i, a := range all {
 		list[i] = a.Name

@@ -36,7 +36,7 @@ const maxNPYHeader = 1 << 16
 
 // readNPY reads one array. Column-major and big-endian ones come out row-major
 // and little-endian.
-func readNPY(r io.Reader, name string) (*Array, error) {
+func readNPY(r io.Reader, name string) (*onnxio.Tensor, error) {
 	header, err := readNPYHeader(r)
 	if err != nil {
 		return nil, err
@@ -47,47 +47,44 @@ func readNPY(r io.Reader, name string) (*Array, error) {
 	if descr == nil || fortran == nil || shape == nil {
 		return nil, fmt.Errorf("npy header %q is not that of a plain array; structured arrays and objects are not read", strings.TrimSpace(header))
 	}
-	a := &Array{Name: name}
 	order, code := byte('|'), descr[1]
 	if code != "" && strings.IndexByte("<>|", code[0]) >= 0 {
 		order, code = code[0], code[1:]
 	}
-	var ok bool
-	if a.Type, ok = npyTypes[code]; !ok || (order == '|' && a.Type.Size() > 1) {
+	typ, ok := npyTypes[code]
+	size := int(typ.Size())
+	if !ok || order == '|' && size > 1 {
 		return nil, fmt.Errorf("element type %q is not read; bool, float16 to float64 and integers are", descr[1])
 	}
-	if a.Shape, err = parseShape(shape[1]); err != nil {
+	dims, err := parseShape(shape[1])
+	if err != nil {
 		return nil, err
 	}
-	dims := make([]int64, len(a.Shape))
-	for i, d := range a.Shape {
-		dims[i] = int64(d)
-	}
-	n, err := onnxio.NumElements(append(dims, a.Type.Size()))
+	n, err := onnxio.NumElements(append(slices.Clone(dims), typ.Size()))
 	if err != nil {
-		return nil, fmt.Errorf("shape %v: %w", a.Shape, err)
+		return nil, fmt.Errorf("shape %v: %w", dims, err)
 	}
 	// What is allocated grows with what is read, whatever the header claims.
-	var data bytes.Buffer
-	if got, err := io.CopyN(&data, r, n); err != nil {
+	var read bytes.Buffer
+	if got, err := io.CopyN(&read, r, n); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%d bytes of elements, the header promises %d", got, n)
 		}
 		return nil, err
 	}
-	a.Data = data.Bytes()
+	data := read.Bytes()
 	if order == '>' {
-		swapBytes(a.Data, int(a.Type.Size()))
+		swapBytes(data, size)
 	}
 	if fortran[1] == "True" {
-		a.Data = rowMajor(a.Data, a.Shape, int(a.Type.Size()))
+		data = rowMajor(data, dims, size)
 	}
-	if a.Type == onnxio.Bool {
-		if i := slices.IndexFunc(a.Data, func(b byte) bool { return b > 1 }); i >= 0 {
-			return nil, fmt.Errorf("element %d is no bool: byte %d", i, a.Data[i])
+	if typ == onnxio.Bool {
+		if i := slices.IndexFunc(data, func(b byte) bool { return b > 1 }); i >= 0 {
+			return nil, fmt.Errorf("element %d is no bool: byte %d", i, data[i])
 		}
 	}
-	return a, nil
+	return fromBytes(name, typ, dims, data), nil
 }
 
 func readNPYHeader(r io.Reader) (string, error) {
@@ -120,14 +117,14 @@ func readNPYHeader(r io.Reader) (string, error) {
 	return string(header), nil
 }
 
-func parseShape(s string) ([]int, error) {
-	shape := []int{}
+func parseShape(s string) ([]int64, error) {
+	shape := []int64{}
 	for field := range strings.SplitSeq(s, ",") {
 		field = strings.TrimSpace(field)
 		if field == "" {
 			continue
 		}
-		d, err := strconv.Atoi(field)
+		d, err := strconv.ParseInt(field, 10, 64)
 		if err != nil || d < 0 {
 			return nil, fmt.Errorf("shape (%s): %q is no dimension", s, field)
 		}
@@ -143,23 +140,23 @@ func swapBytes(data []byte, size int) {
 }
 
 // rowMajor returns the elements of a column-major array in row-major order.
-func rowMajor(data []byte, shape []int, size int) []byte {
+func rowMajor(data []byte, dims []int64, size int) []byte {
 	out := make([]byte, 0, len(data))
-	strides := make([]int, len(shape))
+	strides := make([]int, len(dims))
 	step := size
-	for i, d := range shape {
+	for i, d := range dims {
 		strides[i] = step
-		step *= d
+		step *= int(d)
 	}
-	index := make([]int, len(shape))
+	index := make([]int, len(dims))
 	for len(out) < len(data) {
 		at := 0
 		for i, x := range index {
 			at += x * strides[i]
 		}
 		out = append(out, data[at:at+size]...)
-		for i := len(shape) - 1; i >= 0; i-- {
-			if index[i]++; index[i] < shape[i] {
+		for i := len(dims) - 1; i >= 0; i-- {
+			if index[i]++; index[i] < int(dims[i]) {
 				break
 			}
 			index[i] = 0
@@ -169,7 +166,7 @@ func rowMajor(data []byte, shape []int, size int) []byte {
 }
 
 // writeNPY writes a in version 1 of the format, as NumPy does.
-func writeNPY(w io.Writer, a *Array) error {
+func writeNPY(w io.Writer, a *onnxio.Tensor) error {
 	var code string
 	for c, t := range npyTypes {
 		if t == a.Type {
@@ -184,13 +181,13 @@ func writeNPY(w io.Writer, a *Array) error {
 		order = "|"
 	}
 	shape := &strings.Builder{}
-	for i, d := range a.Shape {
+	for i, d := range a.Dims {
 		if i > 0 {
 			shape.WriteString(", ")
 		}
-		shape.WriteString(strconv.Itoa(d))
+		shape.WriteString(strconv.FormatInt(d, 10))
 	}
-	if len(a.Shape) == 1 {
+	if len(a.Dims) == 1 {
 		shape.WriteString(",")
 	}
 	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': (%s), }", order, code, shape)
@@ -202,6 +199,6 @@ func writeNPY(w io.Writer, a *Array) error {
 	if _, err := w.Write(append(start, header...)); err != nil {
 		return err
 	}
-	_, err := w.Write(a.Data)
+	_, err := a.Data.WriteTo(w)
 	return err
 }

@@ -7,10 +7,12 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"efcn/onnxio"
 )
 
 // ReadNPZ reads every array of a .npz file, in the file's order.
-func ReadNPZ(path string) ([]*Array, error) {
+func ReadNPZ(path string) ([]*onnxio.Tensor, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
 		var pathErr *os.PathError
@@ -20,7 +22,7 @@ func ReadNPZ(path string) ([]*Array, error) {
 		return nil, fmt.Errorf("%s: not a .npz file: %w", path, err)
 	}
 	defer z.Close()
-	all := make([]*Array, 0, len(z.File))
+	all := make([]*onnxio.Tensor, 0, len(z.File))
 	for _, f := range z.File {
 		name := strings.TrimSuffix(f.Name, ".npy")
 		a, err := readEntry(f, name)
@@ -32,7 +34,7 @@ func ReadNPZ(path string) ([]*Array, error) {
 	return all, nil
 }
 
-func readEntry(f *zip.File, name string) (*Array, error) {
+func readEntry(f *zip.File, name string) (*onnxio.Tensor, error) {
 	r, err := f.Open()
 	if err != nil {
 		return nil, err
@@ -52,7 +54,7 @@ func readEntry(f *zip.File, name string) (*Array, error) {
 }
 
 // ReadNPY reads the one array of a .npy file; its name is empty.
-func ReadNPY(path string) (*Array, error) {
+func ReadNPY(path string) (*onnxio.Tensor, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func ReadNPY(path string) (*Array, error) {
 
 // WriteNPZ writes arrays as a .npz archive, uncompressed as numpy.savez does,
 // each under its name.
-func WriteNPZ(w io.Writer, all []*Array) error {
+func WriteNPZ(w io.Writer, all []*onnxio.Tensor) error {
 	z := zip.NewWriter(w)
 	for _, a := range all {
 		entry, err := z.CreateHeader(&zip.FileHeader{Name: a.Name + ".npy", Method: zip.Store})

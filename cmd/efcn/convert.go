@@ -1,0 +1,167 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"efcn/convert"
+)
+
+type convertFlags struct {
+	output   string
+	noFoldBN bool
+	maxBytes byteSize    // Default 2 GiB.
+	external oneOf       // Default auto.
+	shapes   inputShapes // Default none.
+	dryRun   bool
+	json     bool
+}
+
+func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
+	f.maxBytes = convert.DefaultMaxBytes
+	f.external = newExternalData()
+	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
+	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
+	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
+	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
+func (f *convertFlags) options() convert.Options {
+	return convert.Options{NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes}
+}
+
+func newConvert(e *env) *cobra.Command {
+	var f convertFlags
+	cmd := &cobra.Command{
+		Use:   "convert MODEL -o OUT.onnx",
+		Short: "Turn a CNN into its equivalent fully-connected network",
+		Long: `convert reads a CNN, prints what becomes of every layer and what that costs, and
+writes the eFCN: an ordinary ONNX model with the same inputs and outputs in
+which every linear layer is a matrix product. A plan that needs more bytes than
+--max-bytes is refused before any work. The output is written as it is
+generated, and appears only when it is complete.`,
+		Args: args("MODEL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.output == "" && !f.dryRun {
+				return usagef("-o OUT.onnx is missing (or --dry-run)")
+			}
+			if f.output == "-" && f.json {
+				return usagef("-o - and --json both write to stdout; use one")
+			}
+			return f.run(cmd.Context(), e, args[0])
+		},
+	}
+	f.addFlags(cmd.Flags())
+	return cmd
+}
+
+// converted is what convert --json prints.
+type converted struct {
+	Model  string        `json:"model"`
+	Plan   *convert.Plan `json:"plan"`
+	Output *written      `json:"output"` // null for a dry run
+}
+
+func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
+	m, err := e.readFolded(path)
+	if err != nil {
+		return err
+	}
+	plan, err := convert.NewPlan(m, f.options())
+	if err != nil {
+		return inFile(path, err)
+	}
+	report := e.out
+	if f.output == "-" {
+		report = e.err
+	}
+	if !f.json {
+		printPlan(report, path, plan)
+	}
+	if err := plan.CheckBudget(); err != nil {
+		return inFile(path, err)
+	}
+	result := converted{Model: path, Plan: plan}
+	if !f.dryRun {
+		efcn, err := plan.Model()
+		if err != nil {
+			return inFile(path, err)
+		}
+		w, err := e.writeModel(ctx, f.output, efcn, f.external.value)
+		if err != nil {
+			return err
+		}
+		if !f.json {
+			fmt.Fprintln(report, w)
+		}
+		result.Output = w
+	}
+	if f.json {
+		return printJSON(e.out, result)
+	}
+	return nil
+}
+
+// printPlan prints what a conversion would do and cost.
+func printPlan(w io.Writer, path string, p *convert.Plan) {
+	fmt.Fprintf(w, "%s: plan of the conversion\n\n", path)
+	printLayers(w, p)
+	if len(p.Kept) > 0 {
+		fmt.Fprint(w, "\nkept on tensors:\n")
+		var rows [][]string
+		for _, k := range p.Kept {
+			rows = append(rows, []string{"  " + k.Node, k.Op, k.Why})
+		}
+		printTable(w, []string{"  node", "op", "why"}, rows)
+	}
+	fmt.Fprintf(w, "\nweights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
+}
+
+// printLayers prints what the embedding of each linear layer costs.
+func printLayers(w io.Writer, p *convert.Plan) {
+	var rows [][]string
+	for _, l := range p.Layers {
+		op := l.Op
+		if n := len(l.Folded); n > 0 {
+			op += fmt.Sprintf(" +%d", n)
+		}
+		rows = append(rows, []string{
+			l.Node, op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l.LayerRecord),
+			formatCount(l.CNNParameters), formatCount(l.Rows) + " x " + formatCount(l.Cols),
+			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()), formatBytes(l.DenseBytes()),
+		})
+	}
+	printTable(w, []string{"node", "op", "input > output", "geometry", ">CNN", ">matrix", ">non-zeros", ">density", ">dense"}, rows)
+}
+
+// geometry describes a window in the terms of its ONNX attributes, leaving out
+// those that have their usual value.
+func geometry(l convert.LayerRecord) string {
+	if len(l.KernelShape) == 0 {
+		return ""
+	}
+	fields := []string{formatShape(l.KernelShape)}
+	add := func(name string, values []int64, usual int64) {
+		for _, v := range values {
+			if v != usual {
+				fields = append(fields, name+" "+strings.ReplaceAll(formatShape(values), "x", ","))
+				return
+			}
+		}
+	}
+	add("stride", l.Strides, 1)
+	add("pad", l.Pads, 0)
+	add("dilation", l.Dilations, 1)
+	if l.Group > 1 {
+		fields = append(fields, fmt.Sprintf("group %d", l.Group))
+	}
+	return strings.Join(fields, " ")
+}

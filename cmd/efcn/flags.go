@@ -1,0 +1,85 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// byteSize is a flag for a number of bytes: 2GiB, 500MB, 1048576.
+type byteSize int64
+
+var byteUnits = map[string]float64{
+	"": 1, "B": 1,
+	"KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12,
+	"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40,
+	"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40,
+}
+
+func (b *byteSize) Set(s string) error {
+	end := strings.LastIndexAny(s, "0123456789.") + 1
+	unit, ok := byteUnits[strings.ToUpper(strings.TrimSpace(s[end:]))]
+	n, err := strconv.ParseFloat(s[:end], 64)
+	if !ok || err != nil || n < 0 || n*unit >= math.MaxInt64 {
+		return fmt.Errorf("want a number of bytes such as 2GiB, 500MB or 1048576")
+	}
+	*b = byteSize(n * unit)
+	return nil
+}
+
+func (b *byteSize) String() string { return formatBytes(int64(*b)) }
+func (b *byteSize) Type() string   { return "BYTES" }
+
+// inputShapes is a flag, given once an input, that fixes an input's shape:
+// NAME=1x3x32x32, with ? for a dimension that stays open.
+type inputShapes map[string][]int64
+
+func (f *inputShapes) Set(s string) error {
+	// The name may itself hold an equals sign, the dimensions cannot.
+	at := strings.LastIndex(s, "=")
+	if at < 1 {
+		return fmt.Errorf("want NAME=1x3x32x32")
+	}
+	name := s[:at]
+	if _, ok := (*f)[name]; ok {
+		return fmt.Errorf("input %q is given twice", name)
+	}
+	var dims []int64
+	for field := range strings.SplitSeq(s[at+1:], "x") {
+		d, err := strconv.ParseInt(field, 10, 64)
+		switch {
+		case field == "?":
+			d = -1
+		case err != nil || d < 1:
+			return fmt.Errorf("dimension %q; want NAME=1x3x32x32, each a number from 1 or ?", field)
+		}
+		dims = append(dims, d)
+	}
+	if *f == nil {
+		*f = make(inputShapes)
+	}
+	(*f)[name] = dims
+	return nil
+}
+
+func (f *inputShapes) String() string { return "" }
+func (f *inputShapes) Type() string   { return "NAME=DIMS" }
+
+// oneOf is a flag with a fixed set of values.
+type oneOf struct {
+	value   string
+	allowed []string
+}
+
+func (f *oneOf) Set(s string) error {
+	if !slices.Contains(f.allowed, s) {
+		return fmt.Errorf("want %s", strings.Join(f.allowed, ", "))
+	}
+	f.value = s
+	return nil
+}
+
+func (f *oneOf) String() string { return f.value }
+func (f *oneOf) Type() string   { return strings.Join(f.allowed, "|") }

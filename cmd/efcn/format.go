@@ -1,0 +1,90 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// formatBytes writes a size with a binary unit and three digits or so.
+func formatBytes(n int64) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, unit := float64(n)/1024, "KiB"
+	for _, next := range []string{"MiB", "GiB", "TiB"} {
+		if v < 1023.95 {
+			break
+		}
+		v, unit = v/1024, next
+	}
+	return fmt.Sprintf("%.1f %s", v, unit)
+}
+
+// formatCount writes a whole number with a comma every three digits.
+func formatCount(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	var b strings.Builder
+	for i, d := range digits {
+		if left := len(digits) - i; i > 0 && left%3 == 0 && digits[i-1] != '-' {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// formatShape writes a shape as the flags take it: 1x28x28.
+func formatShape[T int | int64](dims []T) string {
+	fields := make([]string, len(dims))
+	for i, d := range dims {
+		fields[i] = strconv.FormatInt(int64(d), 10)
+	}
+	return strings.Join(fields, "x")
+}
+
+// printTable writes rows under a header, columns apart by blanks; a column
+// whose header starts with a > is set to the right.
+func printTable(w io.Writer, header []string, rows [][]string) {
+	t := table.NewWriter()
+	t.SetStyle(table.Style{
+		Box:     table.BoxStyle{PaddingRight: "  ", MiddleHorizontal: "-"},
+		Format:  table.FormatOptions{Header: text.FormatDefault, Footer: text.FormatDefault},
+		Options: table.Options{SeparateHeader: false},
+	})
+	head := make(table.Row, len(header))
+	configs := make([]table.ColumnConfig, len(header))
+	for i, h := range header {
+		title, right := strings.CutPrefix(h, ">")
+		head[i] = title
+		configs[i].Number = i + 1
+		if right {
+			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
+		}
+	}
+	t.SetColumnConfigs(configs)
+	t.AppendHeader(head)
+	for _, row := range rows {
+		cells := make(table.Row, len(row))
+		for i, c := range row {
+			cells[i] = c
+		}
+		t.AppendRow(cells)
+	}
+	for line := range strings.SplitSeq(t.Render(), "\n") {
+		fmt.Fprintln(w, strings.TrimRight(line, " "))
+	}
+}
+
+// printJSON writes v as the one document of --json.
+func printJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"efcn/convert"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+func newInspect(e *env) *cobra.Command {
+	var (
+		asJSON bool
+		shapes inputShapes
+	)
+	cmd := &cobra.Command{
+		Use:   "inspect MODEL",
+		Short: "Say what a model is and what embedding its layers would cost",
+		Long: `inspect prints what a model is made of and, for each of its linear layers, what
+the embedding would cost: the geometry, the parameters of the CNN, and the
+non-zeros, density and bytes of the matrix. Of an eFCN it prints what was
+embedded and how.`,
+		Args: args("MODEL"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			m, err := e.readModel(args[0])
+			if err != nil {
+				return err
+			}
+			s, err := summarise(args[0], m, convert.Options{InputShapes: shapes})
+			if err != nil {
+				return inFile(args[0], err)
+			}
+			if asJSON {
+				return printJSON(e.out, s)
+			}
+			s.print(e.out)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	cmd.Flags().Var(&shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	return cmd
+}
+
+// summary is what inspect found; its JSON is what --json prints.
+type summary struct {
+	Model      string          `json:"model"`
+	Producer   string          `json:"producer"`
+	IR         int64           `json:"ir_version"`
+	Opsets     []opset         `json:"opsets"`
+	Inputs     []value         `json:"inputs"`
+	Outputs    []value         `json:"outputs"`
+	Nodes      int             `json:"nodes"`
+	Operators  []count         `json:"operators"`
+	Parameters int64           `json:"parameters"`    // elements of the floating-point initializers
+	Bytes      int64           `json:"weights_bytes"` // of all initializers
+	MACs       int64           `json:"macs"`          // of the linear layers, on one input
+	Embedded   *convert.Record `json:"embedded,omitempty"`
+	Plan       *convert.Plan   `json:"plan,omitempty"`
+	// NoPlan says why the model cannot be converted.
+	NoPlan string `json:"no_plan,omitempty"`
+}
+
+type opset struct {
+	Domain  string `json:"domain"`
+	Version int64  `json:"version"`
+}
+
+type value struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+type count struct {
+	Op    string `json:"op"`
+	Count int    `json:"count"`
+}
+
+func summarise(path string, m *onnxio.Model, o convert.Options) (*summary, error) {
+	s := &summary{Model: path, Producer: strings.TrimSpace(m.ProducerName + " " + m.ProducerVersion), IR: m.IRVersion, Nodes: len(m.Graph.Nodes)}
+	for _, o := range m.Opsets {
+		domain := o.Domain
+		if onnxio.CanonicalDomain(domain) == "" {
+			domain = "ai.onnx"
+		}
+		s.Opsets = append(s.Opsets, opset{domain, o.Version})
+	}
+	for _, v := range m.Graph.FeedInputs() {
+		s.Inputs = append(s.Inputs, value{v.Name, formatType(v.Type)})
+	}
+	for _, v := range m.Graph.Outputs {
+		s.Outputs = append(s.Outputs, value{v.Name, formatType(v.Type)})
+	}
+	ops := make(map[string]int)
+	for _, n := range m.Graph.Nodes {
+		ops[n.QualifiedOp()]++
+	}
+	for op, n := range ops {
+		s.Operators = append(s.Operators, count{op, n})
+	}
+	slices.SortFunc(s.Operators, func(a, b count) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Op, b.Op))
+	})
+	for _, t := range m.Graph.Initializers {
+		if t.Data != nil {
+			s.Bytes += t.Data.Len()
+		}
+		if n, err := onnxio.NumElements(t.Dims); err == nil && t.Type.IsFloat() {
+			s.Parameters += n
+		}
+	}
+	var err error
+	if s.Embedded, err = convert.ReadRecord(m); err != nil {
+		return nil, err
+	}
+	plan, err := planOf(m, o)
+	if err != nil {
+		s.NoPlan = oneLine(err)
+		return s, nil
+	}
+	for _, l := range plan.Layers {
+		s.MACs += l.MACs
+	}
+	if s.Embedded == nil {
+		s.Plan = plan
+	}
+	return s, nil
+}
+
+func planOf(m *onnxio.Model, o convert.Options) (*convert.Plan, error) {
+	folded, err := engine.FoldConstants(m)
+	if err != nil {
+		return nil, err
+	}
+	return convert.NewPlan(folded, o)
+}
+
+func (s *summary) print(w io.Writer) {
+	var opsets, ops []string
+	for _, o := range s.Opsets {
+		opsets = append(opsets, fmt.Sprintf("%s %d", o.Domain, o.Version))
+	}
+	for _, c := range s.Operators {
+		ops = append(ops, fmt.Sprintf("%s %d", c.Op, c.Count))
+	}
+	fmt.Fprintf(w, "model       %s\n", s.Model)
+	fmt.Fprintf(w, "producer    %s\n", s.Producer)
+	fmt.Fprintf(w, "format      IR %d, opset %s\n", s.IR, strings.Join(opsets, ", "))
+	for _, v := range s.Inputs {
+		fmt.Fprintf(w, "input       %s  %s\n", v.Name, v.Type)
+	}
+	for _, v := range s.Outputs {
+		fmt.Fprintf(w, "output      %s  %s\n", v.Name, v.Type)
+	}
+	fmt.Fprintf(w, "operators   %s\n", strings.Join(ops, ", "))
+	fmt.Fprintf(w, "parameters  %s (weights %s)\n", formatCount(s.Parameters), formatBytes(s.Bytes))
+	if s.NoPlan == "" {
+		fmt.Fprintf(w, "MACs        %s for one input\n", formatCount(s.MACs))
+	}
+	switch {
+	case s.Embedded != nil:
+		fmt.Fprintf(w, "\nan eFCN; embedded layers:\n\n")
+		printRecord(w, s.Embedded)
+	case s.Plan != nil:
+		fmt.Fprintf(w, "\nembedding its linear layers would cost:\n\n")
+		printLayers(w, s.Plan)
+		fmt.Fprintf(w, "\nweights of the eFCN: %s\n", formatBytes(s.Plan.WeightBytes))
+	default:
+		fmt.Fprintf(w, "\ncannot be converted: %s\n", s.NoPlan)
+	}
+}
+
+// printRecord prints what an eFCN says of itself.
+func printRecord(w io.Writer, r *convert.Record) {
+	var rows [][]string
+	for _, l := range r.Layers {
+		rows = append(rows, []string{
+			l.Node, l.Op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l), l.Layout, l.Weight, strings.Join(l.Folded, ", "),
+		})
+	}
+	printTable(w, []string{"node", "op", "input > output", "geometry", "layout", "weight", "folded"}, rows)
+}

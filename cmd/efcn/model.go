@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// readModel reads a model, from stdin if path is "-", and refuses one that
+// is not valid.
+func (e *env) readModel(path string) (*onnxio.Model, error) {
+	m, err := e.readUnchecked(path)
+	if err != nil {
+		return nil, err
+	}
+	if faults := unjoin(m.Check()); len(faults) > 0 {
+		err := fmt.Errorf("not a valid model: %w", faults[0])
+		if more := len(faults) - 1; more > 0 {
+			err = fmt.Errorf("%w (and %d more; efcn check lists them)", err, more)
+		}
+		return nil, inFile(path, err)
+	}
+	return m, nil
+}
+
+func (e *env) readUnchecked(path string) (*onnxio.Model, error) {
+	if path == "-" {
+		m, err := onnxio.ReadFrom(e.in)
+		return m, inFile("stdin", err)
+	}
+	m, err := onnxio.Read(path)
+	return m, inFile(path, err)
+}
+
+// readFolded reads a model and folds its constant subgraphs, which is the form
+// that plans are made of.
+func (e *env) readFolded(path string) (*onnxio.Model, error) {
+	m, err := e.readModel(path)
+	if err != nil {
+		return nil, err
+	}
+	folded, err := engine.FoldConstants(m)
+	return folded, inFile(path, err)
+}
+
+// inFile puts the file's name in front of an error that does not begin with it
+// already, and drops the operation that the system names there.
+func inFile(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) && pathErr.Path == path && err.Error() == pathErr.Error() {
+		return fmt.Errorf("%s: %w", path, pathErr.Err)
+	}
+	if text := err.Error(); strings.HasPrefix(text, path) || pathErr != nil && pathErr == err {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// unjoin returns the errors that errors.Join put together, in order.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, err := range joined.Unwrap() {
+		all = append(all, unjoin(err)...)
+	}
+	return all
+}
+
+// formatType writes the type of a value as the commands print it:
+// float32 batchx1x28x28, with ? for a dimension that has no name either.
+func formatType(t onnxio.TensorType) string {
+	if t.Elem == onnxio.Undefined {
+		return "no tensor"
+	}
+	if !t.HasShape {
+		return t.Elem.String() + " of any shape"
+	}
+	if len(t.Shape) == 0 {
+		return t.Elem.String() + " scalar"
+	}
+	return t.Elem.String() + " " + formatDims(t.Shape)
+}
+
+func formatDims(shape onnxio.Shape) string {
+	fields := make([]string, len(shape))
+	for i, d := range shape {
+		switch {
+		case d.Known():
+			fields[i] = fmt.Sprint(d.Value)
+		case d.Param != "":
+			fields[i] = d.Param
+		default:
+			fields[i] = "?"
+		}
+	}
+	return strings.Join(fields, "x")
+}
+
+// sameFile says whether two paths name one existing file.
+func sameFile(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}

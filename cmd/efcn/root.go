@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"efcn/internal/kernel"
+)
+
+// Exit codes, as scripts may rely on them.
+const (
+	exitDone        = 0
+	exitNo          = 1 // the answer is no: not equal, invalid
+	exitBad         = 2 // bad usage or bad input
+	exitInterrupted = 130
+)
+
+// errNo ends a command whose answer is no and that has said so on stdout.
+var errNo = errors.New("the answer is no")
+
+// globals are the flags that every command has.
+type globals struct {
+	quiet   bool // Default false.
+	verbose bool // Default false.
+	threads int  // Default 0: as many as there are cores.
+}
+
+func (g *globals) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&g.verbose, "verbose", "v", false, "more detail")
+	flags.IntVar(&g.threads, "threads", 0, "cores to use (default all)")
+}
+
+// env is what a command has besides its own flags.
+type env struct {
+	globals
+	in  io.Reader
+	out io.Writer // results
+	err io.Writer // progress, warnings, errors
+}
+
+// logf says something that only -v asks for.
+func (e *env) logf(format string, args ...any) {
+	if e.verbose {
+		fmt.Fprintf(e.err, format+"\n", args...)
+	}
+}
+
+// warnf says something that the user should know although the command goes on.
+func (e *env) warnf(format string, args ...any) {
+	fmt.Fprintf(e.err, "warning: "+format+"\n", args...)
+}
+
+// interactive says whether progress has a terminal to be shown on.
+func (e *env) interactive() bool {
+	f, ok := e.err.(*os.File)
+	return ok && !e.quiet && term.IsTerminal(int(f.Fd()))
+}
+
+// stickyWriter remembers the first failure, so that results which did not get
+// out (a full disk behind a redirection) are never taken for done.
+type stickyWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (s *stickyWriter) Write(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.w.Write(p)
+	s.err = err
+	return n, err
+}
+
+func newRoot(e *env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "efcn",
+		Short: "From a CNN to its fully-connected equivalent and back to ONNX",
+		Long: `efcn reads a trained CNN from ONNX, embeds it in fully-connected space, proves
+that the result computes the same function, fine-tunes it, and writes it back
+to ONNX. Start with: efcn demo`,
+		Version:       version(),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if e.threads < 0 {
+				return usagef("--threads %d; want 0 for all cores, or their number", e.threads)
+			}
+			threads := e.threads
+			if threads == 0 {
+				threads = runtime.NumCPU()
+			}
+			kernel.SetThreads(threads)
+			return nil
+		},
+	}
+	root.SetVersionTemplate("efcn {{.Version}}\n")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	e.addFlags(root.PersistentFlags())
+	root.AddCommand(commands(e)...)
+	return root
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	out := &stickyWriter{w: stdout}
+	root := newRoot(&env{in: stdin, out: out, err: stderr})
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	name := cmd.CommandPath()
+	if out.err != nil && (err == nil || errors.Is(err, errNo)) {
+		err = fmt.Errorf("stdout: %w", reason(out.err))
+	}
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errNo):
+		return exitNo
+	case ctx.Err() != nil:
+		fmt.Fprintf(stderr, "%s: interrupted\n", name)
+		return exitInterrupted
+	}
+	var usage usageError
+	if errors.As(err, &usage) || cmd == root {
+		fmt.Fprintf(stderr, "%s: %s; see %s --help\n", name, oneLine(err), name)
+	} else {
+		fmt.Fprintf(stderr, "%s: %s\n", name, oneLine(err))
+	}
+	return exitBad
+}
+
+// usageError is a mistake on the command line, whose message ends by saying
+// where to read on.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// args returns a validator for the arguments of a command, called names.
+func args(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, given []string) error {
+		if len(given) < len(names) {
+			return usagef("%s is missing", strings.Join(names[len(given):], " and "))
+		}
+		if len(given) > len(names) {
+			return usagef("unexpected argument %q", given[len(names)])
+		}
+		return nil
+	}
+}
+
+// oneLine is the message of err as errors are printed: on one line, and with
+// the file in front where the operating system names it.
+func oneLine(err error) string {
+	text := err.Error()
+	var pathErr *fs.PathError
+	var linkErr *os.LinkError
+	switch {
+	case errors.As(err, &pathErr):
+		text = strings.Replace(text, pathErr.Error(), fmt.Sprintf("%s: %v", pathErr.Path, pathErr.Err), 1)
+	case errors.As(err, &linkErr):
+		text = strings.Replace(text, linkErr.Error(), fmt.Sprintf("%s: %v", linkErr.New, linkErr.Err), 1)
+	}
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
+}
+
+// reason strips the operation and the path from an error of the system.
+func reason(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
+}
+
+// version says which build this is, as far as the Go tool recorded it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" {
+		v = "(devel)"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
+			v += " " + s.Value
+		}
+	}
+	return fmt.Sprintf("%s %s %s/%s", v, info.GoVersion, runtime.GOOS, runtime.GOARCH)
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"efcn/convert/verify"
+	"efcn/internal/arrays"
+	"efcn/internal/atomicfile"
+	"efcn/onnxio"
+)
+
+type verifyFlags struct {
+	samples     int    // Default 64.
+	seed        uint64 // Default 0.
+	inputs      string
+	rtol, atol  float64 // Default 0 and 0: the derived bounds alone decide.
+	skip        []string
+	saveOutputs string
+	shapes      inputShapes
+	json        bool
+}
+
+func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
+	flags.IntVar(&f.samples, "samples", 64, "random inputs to run both models on")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random inputs")
+	flags.StringVar(&f.inputs, "inputs", "", "run these too: X.npz, X.npy or a folder of ONNX test data")
+	flags.Float64Var(&f.rtol, "rtol", 0, "relative tolerance that the outputs have to meet as well")
+	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
+	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
+	flags.StringVar(&f.saveOutputs, "save-outputs", "", "write the inputs and both models' outputs to this .npz file")
+	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
+func newVerify(e *env) *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use:   "verify CNN EFCN",
+		Short: "Prove that an eFCN computes what its CNN computes",
+		Long: `verify compares every stored entry of the eFCN with what the CNN's kernels say,
+runs both models in double and in single precision, layer by layer, and holds
+the differences against derived rounding bounds. It exits with 0 if the models
+are equal and with 1, naming the first place where they part, if they are not.
+Any two models with the same inputs and outputs can be compared; of two that
+are not a CNN and its eFCN the structure is not.`,
+		Args: args("CNN", "EFCN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.samples < 0 {
+				return usagef("--samples %d; want a number from 0", f.samples)
+			}
+			if f.saveOutputs != "" && slices.Contains(f.skip, verify.Float32) {
+				return usagef("--save-outputs saves what the float32 check runs; do not skip that")
+			}
+			if args[0] == "-" && args[1] == "-" {
+				return usagef("only one of the models can be read from stdin")
+			}
+			cnn, err := e.readModel(args[0])
+			if err != nil {
+				return err
+			}
+			efcn, err := e.readModel(args[1])
+			if err != nil {
+				return err
+			}
+			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, InputShapes: f.shapes}
+			if f.samples == 0 {
+				o.Samples = -1 // none
+			}
+			if err := o.Validate(); err != nil && f.inputs == "" {
+				return usageError{err}
+			}
+			if f.inputs != "" {
+				given, err := arrays.Load(f.inputs)
+				if err != nil {
+					return err
+				}
+				if o.Inputs, err = feed[float32](cnn.Graph, given.Inputs); err != nil {
+					return inFile(f.inputs, err)
+				}
+			}
+			var kept recorder
+			if f.saveOutputs != "" {
+				o.Ran = kept.add
+			}
+			report, err := verify.Verify(cmd.Context(), cnn, efcn, o)
+			if err != nil {
+				return err
+			}
+			if f.saveOutputs != "" {
+				if err := kept.write(f.saveOutputs); err != nil {
+					return err
+				}
+			}
+			if f.json {
+				err = printJSON(e.out, report)
+			} else {
+				err = report.WriteText(e.out)
+			}
+			if err == nil && !report.Equal() {
+				err = errNo
+			}
+			return err
+		},
+	}
+	f.addFlags(cmd.Flags())
+	return cmd
+}
+
+// recorder puts the batches that were run together again, one array for every
+// input and for every output of each model: inputs/NAME, cnn/NAME, efcn/NAME.
+type recorder struct {
+	names  []string // in the order they came
+	values map[string]*verify.Array
+}
+
+func (r *recorder) add(inputs, cnn, efcn map[string]*verify.Array) error {
+	r.append("inputs/", inputs)
+	r.append("cnn/", cnn)
+	r.append("efcn/", efcn)
+	return nil
+}
+
+func (r *recorder) append(prefix string, batch map[string]*verify.Array) {
+	if r.values == nil {
+		r.values = make(map[string]*verify.Array)
+	}
+	for _, name := range slices.Sorted(maps.Keys(batch)) {
+		b := batch[name]
+		v := r.values[prefix+name]
+		if v == nil {
+			v = &verify.Array{Type: b.Type, Shape: slices.Clone(b.Shape)}
+			v.Shape[0] = 0
+			r.names = append(r.names, prefix+name)
+			r.values[prefix+name] = v
+		}
+		v.Shape[0] += b.Shape[0]
+		v.F, v.I = append(v.F, b.F...), append(v.I, b.I...)
+	}
+}
+
+func (r *recorder) write(path string) error {
+	all := make([]*onnxio.Tensor, len(r.names))
+	for i, name := range r.names {
+		var err error
+		if all[i], err = array(name, r.values[name]); err != nil {
+			return err
+		}
+	}
+	return atomicfile.Write(path, func(w io.Writer) error { return arrays.WriteNPZ(w, all) })
+}
