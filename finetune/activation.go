@@ -1,0 +1,266 @@
+package finetune
+
+import (
+	"math"
+
+	"efcn/internal/kernel"
+)
+
+func init() {
+	register("Relu", emitRelu[float32], emitRelu[float64])
+	register("LeakyRelu", emitLeakyRelu[float32], emitLeakyRelu[float64])
+	register("Elu", emitElu[float32], emitElu[float64])
+	register("Selu", emitSelu[float32], emitSelu[float64])
+	register("Clip", emitClip[float32], emitClip[float64])
+	register("Sigmoid", emitSigmoid[float32], emitSigmoid[float64])
+	register("Tanh", emitTanh[float32], emitTanh[float64])
+	register("Softplus", emitSoftplus[float32], emitSoftplus[float64])
+	register("HardSigmoid", emitHardSigmoid[float32], emitHardSigmoid[float64])
+	register("HardSwish", emitHardSwish[float32], emitHardSwish[float64])
+	register("Gelu", emitGelu[float32], emitGelu[float64])
+}
+
+// elementGrain is the least number of elements worth a goroutine of their own.
+const elementGrain = 1 << 13
+
+// elementwise applies a function of one element. value computes dst from src;
+// slope computes dsrc from what value had and gave, and the gradient at dst.
+type elementwise[T kernel.Float] struct {
+	value func(dst, src []T)
+	slope func(dsrc, src, dst, ddst []T)
+}
+
+func (e elementwise[T]) forward(in [][]T, out []T) {
+	kernel.Parallel(len(out), elementGrain, func(lo, hi int) { e.value(out[lo:hi], in[0][lo:hi]) })
+}
+
+func (e elementwise[T]) backward(p pass[T]) {
+	kernel.Parallel(len(p.out), elementGrain, func(lo, hi int) {
+		e.slope(p.din[0][lo:hi], p.in[0][lo:hi], p.out[lo:hi], p.dout[lo:hi])
+	})
+}
+
+// scalar makes an elementwise layer of a function f and its derivative df, in
+// float64, where df may use the function's value.
+func scalar[T kernel.Float](f func(v float64) float64, df func(v, fv float64) float64) elementwise[T] {
+	return elementwise[T]{
+		value: func(dst, src []T) {
+			for i, v := range src {
+				dst[i] = T(f(float64(v)))
+			}
+		},
+		slope: func(dsrc, src, dst, ddst []T) {
+			for i, g := range ddst {
+				dsrc[i] = T(float64(g) * df(float64(src[i]), float64(dst[i])))
+			}
+		},
+	}
+}
+
+func (n *node[T]) emitElementwise(e elementwise[T]) error {
+	x, err := n.activation(0)
+	if err != nil {
+		return err
+	}
+	return n.emit(e, x.shape, []value{x})
+}
+
+func emitRelu[T kernel.Float](n *node[T]) error {
+	return n.emitElementwise(elementwise[T]{
+		// max and min have no branch to mispredict; NaN passes through both.
+		value: func(dst, src []T) {
+			for i, v := range src {
+				dst[i] = max(v, 0)
+			}
+		},
+		slope: func(dsrc, _, dst, ddst []T) {
+			dst, dsrc = dst[:len(ddst)], dsrc[:len(ddst)]
+			for i, g := range ddst {
+				if dst[i] <= 0 {
+					g = 0
+				}
+				dsrc[i] = g
+			}
+		},
+	})
+}
+
+func emitLeakyRelu[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 0.01)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	return n.emitElementwise(piecewise(func(v T) (T, T) {
+		if v < 0 {
+			return v * T(alpha), T(alpha)
+		}
+		return v, 1
+	}))
+}
+
+// piecewise makes an elementwise layer of a function that returns its value
+// and its slope.
+func piecewise[T kernel.Float](f func(v T) (value, slope T)) elementwise[T] {
+	return elementwise[T]{
+		value: func(dst, src []T) {
+			for i, v := range src {
+				dst[i], _ = f(v)
+			}
+		},
+		slope: func(dsrc, src, _, ddst []T) {
+			for i, g := range ddst {
+				_, s := f(src[i])
+				dsrc[i] = g * s
+			}
+		},
+	}
+}
+
+func emitElu[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 1)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	return n.emitElementwise(exponential[T](float64(alpha), 1))
+}
+
+func emitSelu[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 1.67326319217681884765625)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	gamma, err := n.Float("gamma", 1.05070102214813232421875)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	return n.emitElementwise(exponential[T](float64(alpha), float64(gamma)))
+}
+
+// exponential is gamma·v above 0 and gamma·alpha·(eᵛ − 1) below.
+func exponential[T kernel.Float](alpha, gamma float64) elementwise[T] {
+	return scalar[T](
+		func(v float64) float64 {
+			if v > 0 {
+				return gamma * v
+			}
+			return gamma * alpha * math.Expm1(v)
+		},
+		func(v, fv float64) float64 {
+			if v > 0 {
+				return gamma
+			}
+			return fv + gamma*alpha
+		})
+}
+
+// emitClip reads the bounds from attributes up to opset 10, from inputs after.
+func emitClip[T kernel.Float](n *node[T]) error {
+	low, high := T(math.Inf(-1)), T(math.Inf(1))
+	for i, bound := range []*T{&low, &high} {
+		if n.opset < 11 {
+			v, err := n.Float([]string{"min", "max"}[i], float32(*bound))
+			if err != nil {
+				return n.Wrap(err)
+			}
+			*bound = T(v)
+			continue
+		}
+		v, err := n.floats(1 + i)
+		if err != nil {
+			return err
+		}
+		if len(v) == 1 {
+			*bound = v[0]
+		} else if v != nil {
+			return n.Errorf("input %d: want one bound, got %d", 1+i, len(v))
+		}
+	}
+	return n.emitElementwise(piecewise(func(v T) (T, T) {
+		if v < low {
+			return low, 0
+		}
+		if v > high {
+			return high, 0
+		}
+		return v, 1
+	}))
+}
+
+func emitSigmoid[T kernel.Float](n *node[T]) error {
+	return n.emitElementwise(scalar[T](
+		func(v float64) float64 { return 1 / (1 + math.Exp(-v)) },
+		func(_, fv float64) float64 { return fv * (1 - fv) }))
+}
+
+func emitTanh[T kernel.Float](n *node[T]) error {
+	return n.emitElementwise(scalar[T](math.Tanh, func(_, fv float64) float64 { return 1 - fv*fv }))
+}
+
+func emitSoftplus[T kernel.Float](n *node[T]) error {
+	return n.emitElementwise(scalar[T](
+		func(v float64) float64 { return max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) },
+		func(v, _ float64) float64 { return 1 / (1 + math.Exp(-v)) }))
+}
+
+func emitHardSigmoid[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 0.2)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	beta, err := n.Float("beta", 0.5)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	return n.emitElementwise(hardSigmoid(T(alpha), T(beta)))
+}
+
+func hardSigmoid[T kernel.Float](alpha, beta T) elementwise[T] {
+	return piecewise(func(v T) (T, T) {
+		switch h := alpha*v + beta; {
+		case h <= 0:
+			return 0, 0
+		case h >= 1:
+			return 1, 0
+		default:
+			return h, alpha
+		}
+	})
+}
+
+func emitHardSwish[T kernel.Float](n *node[T]) error {
+	return n.emitElementwise(piecewise(func(v T) (T, T) {
+		switch {
+		case v <= -3:
+			return 0, 0
+		case v >= 3:
+			return v, 1
+		default:
+			return v * (v + 3) / 6, (2*v + 3) / 6
+		}
+	}))
+}
+
+func emitGelu[T kernel.Float](n *node[T]) error {
+	form, err := n.String("approximate", "none")
+	if err != nil {
+		return n.Wrap(err)
+	}
+	switch form {
+	case "none":
+		return n.emitElementwise(scalar[T](
+			func(v float64) float64 { return 0.5 * v * (1 + math.Erf(v/math.Sqrt2)) },
+			func(v, _ float64) float64 {
+				return 0.5*(1+math.Erf(v/math.Sqrt2)) + v*math.Exp(-v*v/2)/math.Sqrt(2*math.Pi)
+			}))
+	case "tanh":
+		c := math.Sqrt(2 / math.Pi)
+		return n.emitElementwise(scalar[T](
+			func(v float64) float64 { return 0.5 * v * (1 + math.Tanh(c*(v+0.044715*v*v*v))) },
+			func(v, _ float64) float64 {
+				t := math.Tanh(c * (v + 0.044715*v*v*v))
+				return 0.5*(1+t) + 0.5*v*(1-t*t)*c*(1+3*0.044715*v*v)
+			}))
+	default:
+		return n.Errorf("attribute approximate: %q is not one of none, tanh", form)
+	}
+}

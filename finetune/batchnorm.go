@@ -1,0 +1,86 @@
+package finetune
+
+import "efcn/internal/kernel"
+
+func init() {
+	register("BatchNormalization", emitBatchNorm[float32], emitBatchNorm[float64])
+}
+
+// batchNorm normalises by the statistics of the batch and moves the running
+// ones towards them, as BatchNormalization in training mode does: running =
+// running·momentum + batch·(1 − momentum), with the biased variance. Its inputs
+// are x, scale and bias.
+type batchNorm[T kernel.Float] struct {
+	n, channels, size int
+	epsilon, momentum float64
+
+	mean, variance               []T // of the batch
+	runningMean, runningVariance []T
+}
+
+func (b *batchNorm[T]) forward(in [][]T, y []T) {
+	kernel.BatchNorm(b.n, b.channels, b.size, in[0], in[1], in[2], b.epsilon, y, b.mean, b.variance)
+	for c := range b.channels {
+		b.runningMean[c] = T(float64(b.runningMean[c])*b.momentum + float64(b.mean[c])*(1-b.momentum))
+		b.runningVariance[c] = T(float64(b.runningVariance[c])*b.momentum + float64(b.variance[c])*(1-b.momentum))
+	}
+}
+
+func (b *batchNorm[T]) backward(p pass[T]) {
+	dx := p.din[0]
+	if dx == nil {
+		dx = p.dout // not wanted by anyone, nor is dout after this
+	}
+	kernel.BatchNormBackward(b.n, b.channels, b.size, p.in[0], p.dout, p.in[1], b.mean, b.variance, b.epsilon, dx, p.din[1], p.din[2])
+}
+
+func emitBatchNorm[T kernel.Float](n *node[T]) error {
+	for i, name := range n.Outputs[1:] {
+		if name != "" {
+			return n.Errorf("output %d (%q) of training mode is in use; only the first can be trained through", i+1, name)
+		}
+	}
+	epsilon, err := n.Float("epsilon", 1e-5)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	momentum, err := n.Float("momentum", 0.9)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	x, err := n.activation(0)
+	if err != nil {
+		return err
+	}
+	if len(x.shape) == 0 {
+		return n.Errorf("the input has no channel axis")
+	}
+	l := &batchNorm[T]{
+		n: n.b.a.net.batch, channels: x.shape[0], size: product(x.shape[1:]),
+		epsilon: float64(epsilon), momentum: float64(momentum),
+	}
+	l.mean, l.variance = make([]T, l.channels), make([]T, l.channels)
+	for i, running := range []*[]T{&l.runningMean, &l.runningVariance} {
+		t, err := n.constant(3 + i)
+		if err != nil {
+			return err
+		}
+		if t == nil || len(t.Dims) != 1 || int(t.Dims[0]) != l.channels {
+			return n.Errorf("input %d: want a statistic for each of %d channels", 3+i, l.channels)
+		}
+		s, err := n.b.t.statistic(t)
+		if err != nil {
+			return n.Wrap(err)
+		}
+		*running = s.values
+	}
+	scale, err := n.parameter(1, l.channels)
+	if err != nil {
+		return err
+	}
+	bias, err := n.parameter(2, l.channels)
+	if err != nil {
+		return err
+	}
+	return n.emit(l, x.shape, []value{x}, scale, bias)
+}

@@ -1,0 +1,209 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"efcn/internal/engine"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+// trainee is a model under training: the part of its graph between the input
+// and the logits, and the storage of what is trained.
+type trainee[T kernel.Float] struct {
+	model        *onnxio.Model // constants folded
+	input        *onnxio.ValueInfo
+	logits       string
+	nodes        []*onnxio.Node // what the logits depend on, in order
+	initializers map[string]*onnxio.Tensor
+
+	params []*parameter[T]
+	stats  []*statistic[T]
+	byName map[string]*parameter[T]
+}
+
+func newTrainee[T kernel.Float](m *onnxio.Model) (*trainee[T], error) {
+	folded, err := engine.FoldConstants(m)
+	if err != nil {
+		return nil, err
+	}
+	t := &trainee[T]{
+		model:        folded,
+		initializers: map[string]*onnxio.Tensor{},
+		byName:       map[string]*parameter[T]{},
+	}
+	for _, init := range folded.Graph.Initializers {
+		t.initializers[init.Name] = init
+	}
+	if t.input, err = onlyInput(folded); err != nil {
+		return nil, err
+	}
+	if t.logits, err = logitsOf(folded); err != nil {
+		return nil, err
+	}
+	t.nodes = ancestors(folded.Graph, t.logits)
+	return t, t.refuse()
+}
+
+// refuse names every node whose operator cannot be trained.
+func (t *trainee[T]) refuse() error {
+	var errs []error
+	active := map[string]bool{t.input.Name: true}
+	for _, n := range t.nodes {
+		if !slices.ContainsFunc(n.Inputs, func(name string) bool { return active[name] }) || shapeOnly(n) {
+			continue
+		}
+		if onnxio.CanonicalDomain(n.Domain) != "" || lookup[T](n.OpType) == nil {
+			errs = append(errs, n.Errorf("this operator cannot be trained"))
+		}
+		for _, out := range n.Outputs {
+			active[out] = true
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// shapeOnly says that a node yields integers that follow from the batch size:
+// shape inference has them.
+func shapeOnly(n *onnxio.Node) bool { return n.OpType == "Shape" || n.OpType == "Size" }
+
+func onlyInput(m *onnxio.Model) (*onnxio.ValueInfo, error) {
+	feeds := m.Graph.FeedInputs()
+	if len(feeds) != 1 {
+		return nil, fmt.Errorf("the model has %d inputs; training and evaluation work on models of one", len(feeds))
+	}
+	if t := feeds[0].Type; !t.HasShape || len(t.Shape) < 2 {
+		return nil, fmt.Errorf("input %q does not declare its axes; declare batch and sample axes", feeds[0].Name)
+	}
+	for i, d := range feeds[0].Type.Shape[1:] {
+		if !d.Known() {
+			return nil, fmt.Errorf("input %q: the size of axis %d is not fixed; only the batch may be symbolic", feeds[0].Name, i+1)
+		}
+	}
+	return feeds[0], nil
+}
+
+// logitsOf returns the name of the value that the loss is taken on: the one
+// output of the model or, where a Softmax or LogSoftmax over the classes
+// computes it, what that is taken of.
+func logitsOf(m *onnxio.Model) (string, error) {
+	if len(m.Graph.Outputs) != 1 {
+		return "", fmt.Errorf("the model has %d outputs; training and evaluation work on models of one, the logits or probabilities", len(m.Graph.Outputs))
+	}
+	name := m.Graph.Outputs[0].Name
+	for _, n := range m.Graph.Nodes {
+		if n.Output(0) != name || onnxio.CanonicalDomain(n.Domain) != "" || (n.OpType != "Softmax" && n.OpType != "LogSoftmax") {
+			continue
+		}
+		def := int64(-1)
+		if m.Opset("") < 13 {
+			def = 1
+		}
+		axis, err := n.Int("axis", def)
+		if err != nil {
+			return "", n.Wrap(err)
+		}
+		if axis != 1 && axis != -1 {
+			return "", n.Errorf("axis %d; the loss needs the classes at axis 1", axis)
+		}
+		return n.Input(0), nil
+	}
+	return name, nil
+}
+
+// ancestors returns the nodes that a value depends on, in graph order.
+func ancestors(g *onnxio.Graph, name string) []*onnxio.Node {
+	needed := map[string]bool{name: true}
+	var nodes []*onnxio.Node
+	for _, n := range slices.Backward(g.Nodes) {
+		if !slices.ContainsFunc(n.Outputs, func(out string) bool { return out != "" && needed[out] }) {
+			continue
+		}
+		for _, in := range n.Inputs {
+			needed[in] = true
+		}
+		nodes = append(nodes, n)
+	}
+	slices.Reverse(nodes)
+	return nodes
+}
+
+// parameter returns the trained parameter of an initializer.
+func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
+	if p, ok := t.byName[init.Name]; ok {
+		return p, nil
+	}
+	if init.Type != onnxio.Float32 && init.Type != onnxio.Float64 {
+		return nil, fmt.Errorf("weights %q are %s; training keeps the type of the file, and works on float32 and float64", init.Name, init.Type)
+	}
+	values, err := onnxio.Floats[T](init)
+	if err != nil {
+		return nil, err
+	}
+	p := &parameter[T]{name: init.Name, values: values}
+	t.params = append(t.params, p)
+	t.byName[init.Name] = p
+	return p, nil
+}
+
+// statistic returns the running statistic of an initializer.
+func (t *trainee[T]) statistic(init *onnxio.Tensor) (*statistic[T], error) {
+	for _, s := range t.stats {
+		if s.name == init.Name {
+			return s, nil
+		}
+	}
+	values, err := onnxio.Floats[T](init)
+	if err != nil {
+		return nil, err
+	}
+	s := &statistic[T]{init.Name, values}
+	t.stats = append(t.stats, s)
+	return s, nil
+}
+
+// builder turns the nodes of a trainee into the network of one batch size.
+type builder[T kernel.Float] struct {
+	t      *trainee[T]
+	a      *assembler[T]
+	info   *shape.Info
+	values map[string]value
+}
+
+// network builds the training graph for a batch size.
+func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error) {
+	dims := make([]int64, len(t.input.Type.Shape))
+	for i, d := range t.input.Type.Shape {
+		dims[i] = d.Value
+	}
+	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
+		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic batch", t.input.Name, fixed.Value, batch)
+	}
+	dims[0] = int64(batch)
+	info, err := shape.Infer(t.model, map[string][]int64{t.input.Name: dims})
+	if err != nil {
+		return nil, err
+	}
+	b := &builder[T]{t: t, a: newAssembler[T](batch, keepGradients), info: info}
+	sample := toInts(dims[1:])
+	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
+	for _, n := range t.nodes {
+		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) || shapeOnly(n) {
+			continue
+		}
+		if err := lookup[T](n.OpType)(&node[T]{n, t.model.Opset(""), b}); err != nil {
+			return nil, err
+		}
+	}
+	logits, ok := b.values[t.logits]
+	if !ok {
+		return nil, fmt.Errorf("output %q does not depend on the input", t.logits)
+	}
+	if !logits.wants {
+		return nil, errors.New("the model has no weights to train")
+	}
+	return b.a.finish(logits.node)
+}

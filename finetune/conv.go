@@ -1,0 +1,88 @@
+package finetune
+
+import (
+	"efcn/internal/kernel"
+	"efcn/onnxio/shape"
+)
+
+func init() { register("Conv", emitConv[float32], emitConv[float64]) }
+
+// conv is a convolution of n images; its inputs are x, the kernel and, if
+// there is one, the bias.
+type conv[T kernel.Float] struct {
+	kernel.Conv[T]
+	n int
+}
+
+func (c *conv[T]) forward(in [][]T, y []T) {
+	var bias []T
+	if len(in) > 2 {
+		bias = in[2]
+	}
+	c.Forward(c.n, in[0], in[1], bias, y)
+}
+
+func (c *conv[T]) backward(p pass[T]) {
+	if p.din[0] != nil {
+		c.BackwardInput(c.n, p.dout, p.in[1], p.din[0])
+	}
+	var db []T
+	if len(p.din) > 2 {
+		db = p.din[2]
+	}
+	c.BackwardWeights(c.n, p.in[0], p.dout, p.din[1], db)
+}
+
+func emitConv[T kernel.Float](n *node[T]) error {
+	x, err := n.activation(0)
+	if err != nil {
+		return err
+	}
+	w, err := n.constant(1)
+	if err != nil {
+		return err
+	}
+	group, err := n.Int("group", 1)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	if w == nil || len(w.Dims) != len(x.shape)+1 {
+		return n.Errorf("the weights do not fit an input of shape %v a sample", x.shape)
+	}
+	window, err := shape.ConvWindow(n.Node, n.withBatch(x), w.Dims)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	c := &conv[T]{kernel.Conv[T]{Groups: int(group), InChannels: x.shape[0], OutChannels: int(w.Dims[0]), Window: toWindow(window)}, n.b.a.net.batch}
+	if err := c.Validate(); err != nil {
+		return n.Wrap(err)
+	}
+	if int(w.Dims[1])*c.Groups != c.InChannels {
+		return n.Errorf("weights %q have shape %v, the input %d channels in %d groups", w.Name, w.Dims, c.InChannels, c.Groups)
+	}
+	weights, err := n.parameter(1)
+	if err != nil {
+		return err
+	}
+	bias, err := n.parameter(2, c.OutChannels)
+	if err != nil {
+		return err
+	}
+	return n.emit(c, append([]int{c.OutChannels}, c.Out...), []value{x}, weights, bias)
+}
+
+// withBatch returns the full shape of a value.
+func (n *node[T]) withBatch(v value) []int64 {
+	dims := []int64{int64(n.b.a.net.batch)}
+	for _, d := range v.shape {
+		dims = append(dims, int64(d))
+	}
+	return dims
+}
+
+func toWindow(w shape.Window) kernel.Window {
+	return kernel.Window{
+		In: toInts(w.In), Kernel: toInts(w.Kernel), Stride: toInts(w.Stride), Dilation: toInts(w.Dilation),
+		PadBegin: toInts(w.PadBegin), PadEnd: toInts(w.PadEnd), Out: toInts(w.Out),
+	}
+}

@@ -1,0 +1,26 @@
+// Package finetune trains an ONNX model, a CNN or its eFCN, on labelled samples
+// and puts the trained weights back into the same graph.
+//
+// Start with [Train]; [Evaluate] measures a model.
+//
+// The loss is the softmax cross-entropy, averaged over the batch, taken on the
+// model's output or, where that is a Softmax, on what goes into it. The
+// optimiser is plain SGD, w ← w − rate·∂loss/∂w, with the defaults of d'Ascoli,
+// Sagun, Biroli and Bruna (arXiv 1906.06766): rate 0.1, batches of 250.
+//
+// Trained are the weights of Conv, Gemm and MatMul, their biases, the scale and
+// bias of BatchNormalization, and the vectors of an Add or Mul that lies behind
+// other weights (the bias of a MatMul; a BatchNormalization written out).
+// BatchNormalization normalises by its batch and moves its running statistics
+// with the momentum of the node, as ONNX defines training mode. Scalars, the
+// constants of Sub and Div, and what is done to the input before the first
+// weight stay as they are. Dropout passes its input through.
+//
+// The graph is a gorgonia expression graph, differentiated and executed by
+// gorgonia. Its Ops are our own, over internal/kernel, each with a buffer made
+// once: a step allocates no arrays. Where a weight matrix has one reader, its
+// update is part of the backward product and its gradient never exists.
+//
+// A run repeats bit for bit from the same seed on the same machine at the same
+// number of threads.
+package finetune

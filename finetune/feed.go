@@ -1,0 +1,59 @@
+package finetune
+
+import (
+	"fmt"
+	"slices"
+
+	"efcn/finetune/data"
+)
+
+// feeder hands out the samples of a set in the axes that a model reads.
+type feeder struct {
+	set *data.Set
+	// from says, for each element of the model's sample, which element of the
+	// set's it is; nil where they agree.
+	from []int32
+}
+
+// newFeeder matches the samples of a set with the input of a model: shapes that
+// agree but for axes of one, or channels first against channels last.
+func newFeeder(set *data.Set, shape []int) (*feeder, error) {
+	have, want := squeeze(set.Shape), squeeze(shape)
+	if slices.Equal(have, want) {
+		return &feeder{set: set}, nil
+	}
+	if len(have) == 3 && len(want) == 3 {
+		c, h, w := have[0], have[1], have[2]
+		if slices.Equal(want, []int{h, w, c}) { // the model has channels last
+			return &feeder{set, walk(want, []int{w, 1, h * w})}, nil
+		}
+		h, w, c = have[0], have[1], have[2]
+		if slices.Equal(want, []int{c, h, w}) {
+			return &feeder{set, walk(want, []int{1, w * c, c})}, nil
+		}
+	}
+	if len(want) <= 1 && product(have) == product(want) {
+		return &feeder{set: set}, nil // a model of vectors
+	}
+	return nil, fmt.Errorf("samples have shape %v, the model takes %v", set.Shape, shape)
+}
+
+// squeeze leaves out axes of length one.
+func squeeze(shape []int) []int {
+	return slices.DeleteFunc(slices.Clone(shape), func(d int) bool { return d == 1 })
+}
+
+// batch copies samples into dst in the model's axes.
+func (f *feeder) batch(indices []int, dst []float32) {
+	if f.from == nil {
+		f.set.Batch(indices, dst)
+		return
+	}
+	size := len(f.from)
+	for i, index := range indices {
+		x, y := f.set.X[index*size:(index+1)*size], dst[i*size:(i+1)*size]
+		for k, from := range f.from {
+			y[k] = x[from]
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package finetune
+
+import (
+	"efcn/internal/kernel"
+)
+
+// layer is one differentiable operator, made for a fixed batch. in holds a
+// slice per input of the layer, activations (N×L) and parameters alike; out and
+// the gradients are the layer's own buffers, overwritten at every call. A layer
+// may keep state between forward and the backward that follows it.
+//
+// Adding an operator is one file: a layer, and a function that reads the ONNX
+// node and emits it (see registry.go).
+type layer[T kernel.Float] interface {
+	forward(in [][]T, out []T)
+	backward(p pass[T])
+}
+
+// pass is what one backward step is given and asked for.
+type pass[T kernel.Float] struct {
+	in   [][]T // as forward had them
+	out  []T   // what forward computed
+	dout []T   // the gradient of the loss at out
+	din  [][]T // receives the gradient at each input; nil where none is wanted
+}
+
+// fusible is a layer that can subtract rate·gradient from the parameter at
+// input i directly, without a buffer that holds the gradient. It is called
+// after backward of the same step.
+type fusible[T kernel.Float] interface {
+	layer[T]
+	fuses(i int) bool
+	update(p pass[T], i int, rate T)
+}

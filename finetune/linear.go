@@ -1,0 +1,151 @@
+package finetune
+
+import "efcn/internal/kernel"
+
+func init() {
+	register("Gemm", emitGemm[float32], emitGemm[float64])
+	register("MatMul", emitMatMul[float32], emitMatMul[float64])
+}
+
+// linear is y = alpha·x·op(w) + beta·b over rows of x (Gemm, and MatMul by a
+// weight): x is rows×in, w is out×in if transposed and in×out otherwise, b has
+// out elements or is absent.
+type linear[T kernel.Float] struct {
+	rows, in, out int
+	transposed    bool
+	alpha, beta   T
+}
+
+func (l *linear[T]) forward(in [][]T, y []T) {
+	beta := T(0)
+	if len(in) > 2 {
+		kernel.FillRows(l.rows, in[2], y)
+		beta = l.beta
+	}
+	ldw := l.out
+	if l.transposed {
+		ldw = l.in
+	}
+	kernel.Gemm(false, l.transposed, l.rows, l.out, l.in, l.alpha, in[0], l.in, in[1], ldw, beta, y, l.out)
+}
+
+func (l *linear[T]) backward(p pass[T]) {
+	ldw := l.out
+	if l.transposed {
+		ldw = l.in
+	}
+	if p.din[0] != nil {
+		kernel.Gemm(false, !l.transposed, l.rows, l.in, l.out, l.alpha, p.dout, l.out, p.in[1], ldw, 0, p.din[0], l.in)
+	}
+	if p.din[1] != nil {
+		l.addGradient(p, l.alpha, 0, p.din[1])
+	}
+	if len(p.din) > 2 && p.din[2] != nil {
+		kernel.SumRows(l.rows, p.dout, p.din[2])
+		if l.beta != 1 {
+			for i := range p.din[2] {
+				p.din[2][i] *= l.beta
+			}
+		}
+	}
+}
+
+// addGradient computes dst = alpha·(gradient at w) + beta·dst.
+func (l *linear[T]) addGradient(p pass[T], alpha, beta T, dst []T) {
+	if l.transposed {
+		kernel.Gemm(true, false, l.out, l.in, l.rows, alpha, p.dout, l.out, p.in[0], l.in, beta, dst, l.in)
+		return
+	}
+	kernel.Gemm(true, false, l.in, l.out, l.rows, alpha, p.in[0], l.in, p.dout, l.out, beta, dst, l.out)
+}
+
+func (l *linear[T]) fuses(i int) bool { return i == 1 }
+
+// update subtracts rate·gradient from the weights as the product is formed:
+// the gradient, as large as the weights, is never written down.
+func (l *linear[T]) update(p pass[T], _ int, rate T) {
+	l.addGradient(p, -rate*l.alpha, 1, p.in[1])
+}
+
+func emitGemm[T kernel.Float](n *node[T]) error {
+	transA, errA := n.Int("transA", 0)
+	transB, errB := n.Int("transB", 0)
+	alpha, errAlpha := n.Float("alpha", 1)
+	beta, errBeta := n.Float("beta", 1)
+	for _, err := range []error{errA, errB, errAlpha, errBeta} {
+		if err != nil {
+			return n.Wrap(err)
+		}
+	}
+	if transA != 0 {
+		return n.Errorf("transA=1 puts the batch on the second axis; training needs it on the first")
+	}
+	x, err := n.activation(0)
+	if err != nil {
+		return err
+	}
+	if len(x.shape) != 1 {
+		return n.Errorf("the input has shape %v a sample; want one axis", x.shape)
+	}
+	l := &linear[T]{rows: n.b.a.net.batch, in: x.size(), transposed: transB != 0, alpha: T(alpha), beta: T(beta)}
+	w, err := n.weights(1, l)
+	if err != nil {
+		return err
+	}
+	var bias *parameter[T]
+	if c, err := n.constant(2); err != nil {
+		return err
+	} else if c != nil {
+		if len(c.Dims) == 2 && c.Dims[0] == 1 {
+			bias, err = n.parameter(2, 1, l.out)
+		} else {
+			bias, err = n.parameter(2, l.out)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return n.emit(l, []int{l.out}, []value{x}, w, bias)
+}
+
+// weights returns the matrix at input i and sets the layer's output size.
+func (n *node[T]) weights(i int, l *linear[T]) (*parameter[T], error) {
+	t, err := n.constant(i)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || len(t.Dims) != 2 {
+		return nil, n.Errorf("input %d: want a weight matrix", i)
+	}
+	in, out := int(t.Dims[0]), int(t.Dims[1])
+	if l.transposed {
+		in, out = out, in
+	}
+	if in != l.in {
+		return nil, n.Errorf("weights %q have shape %v, the input %d features", t.Name, t.Dims, l.in)
+	}
+	l.out = out
+	return n.parameter(i)
+}
+
+// emitMatMul takes the last axis of the input for the features; the axes
+// between it and the batch are rows.
+func emitMatMul[T kernel.Float](n *node[T]) error {
+	x, err := n.activation(0)
+	if err != nil {
+		return err
+	}
+	if n.isActivation(1) {
+		return n.Errorf("a product of two computed values cannot be trained; of a value and a weight matrix can")
+	}
+	last := len(x.shape) - 1
+	if last < 0 {
+		return n.Errorf("the input has no axis but the batch")
+	}
+	l := &linear[T]{rows: n.b.a.net.batch * product(x.shape[:last]), in: x.shape[last], alpha: 1, beta: 1}
+	w, err := n.weights(1, l)
+	if err != nil {
+		return err
+	}
+	return n.emit(l, append(append([]int(nil), x.shape[:last]...), l.out), []value{x}, w)
+}

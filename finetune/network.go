@@ -1,0 +1,268 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"gorgonia.org/gorgonia"
+
+	"efcn/internal/kernel"
+)
+
+// parameter is one trained initializer. Its storage is shared by the training
+// graphs of all batch sizes and updated in place.
+type parameter[T kernel.Float] struct {
+	name   string
+	values []T
+}
+
+// statistic is a running mean or variance: an initializer that a layer updates
+// by itself as it trains.
+type statistic[T kernel.Float] struct {
+	name   string
+	values []T
+}
+
+// network is the training graph of one batch size: forward, loss, backward.
+type network[T kernel.Float] struct {
+	batch   int
+	classes int
+
+	x      []T   // batch × sample: the step's input
+	labels []int // batch
+	rate   T     // learning rate of the fused updates
+	loss   float64
+	hits   int
+
+	machine gorgonia.VM
+	reads   []gradient[T]
+}
+
+// gradient is where a finished step finds the gradient of a parameter.
+type gradient[T kernel.Float] struct {
+	p    *parameter[T]
+	node *gorgonia.Node
+}
+
+// step runs forward, backward and the update of every parameter on the batch
+// that x and labels hold. A loss that is not finite is an error; the
+// parameters are then spoilt.
+func (n *network[T]) step(rate T) error {
+	n.rate = rate
+	if err := n.run(); err != nil {
+		return err
+	}
+	if math.IsNaN(n.loss) || math.IsInf(n.loss, 0) {
+		return errNotFinite
+	}
+	for _, g := range n.reads {
+		kernel.Axpy(-rate, elements[T](g.node.Value()), g.p.values)
+	}
+	return nil
+}
+
+var errNotFinite = errors.New("the loss is not finite; a smaller learning rate may work")
+
+func (n *network[T]) run() error {
+	n.machine.Reset()
+	return n.machine.RunAll()
+}
+
+// assembler adds layers to the graph of one network.
+type assembler[T kernel.Float] struct {
+	net    *network[T]
+	graph  *gorgonia.ExprGraph
+	serial int
+	params []*parameter[T] // in the order they were met
+	leaves map[*parameter[T]]*gorgonia.Node
+	uses   map[*parameter[T]]int  // inputs of layers that read it
+	done   map[*parameter[T]]bool // those that a layer updates itself
+	// keepGradients makes every gradient a value that can be read; otherwise a
+	// layer may update a parameter without one.
+	keepGradients bool
+}
+
+func newAssembler[T kernel.Float](batch int, keepGradients bool) *assembler[T] {
+	return &assembler[T]{
+		net:           &network[T]{batch: batch, labels: make([]int, batch)},
+		graph:         gorgonia.NewGraph(),
+		leaves:        map[*parameter[T]]*gorgonia.Node{},
+		uses:          map[*parameter[T]]int{},
+		done:          map[*parameter[T]]bool{},
+		keepGradients: keepGradients,
+	}
+}
+
+// fused says whether layer l updates the parameter at its input i itself. That
+// takes a parameter that nobody else reads: another reader would meet it half
+// updated.
+func (a *assembler[T]) fused(l layer[T], i int, v operand[T]) bool {
+	f, ok := l.(fusible[T])
+	return ok && !a.keepGradients && v.param != nil && f.fuses(i) && a.uses[v.param] == 1
+}
+
+// input makes the node of the batch's samples, of size elements each.
+func (a *assembler[T]) input(size int) *gorgonia.Node {
+	a.net.x = make([]T, a.net.batch*size)
+	return a.leaf("input", a.net.batch, size, a.net.x)
+}
+
+func (a *assembler[T]) leaf(name string, rows, cols int, storage []T) *gorgonia.Node {
+	a.serial++
+	return gorgonia.NewMatrix(a.graph, dtype[T](), gorgonia.WithShape(rows, cols),
+		gorgonia.WithName(fmt.Sprintf("%d/%s", a.serial, name)), gorgonia.WithValue(matrix(rows, cols, storage)))
+}
+
+// parameter returns the node of p in this graph.
+func (a *assembler[T]) parameter(p *parameter[T]) *gorgonia.Node {
+	if n, ok := a.leaves[p]; ok {
+		return n
+	}
+	n := a.leaf(p.name, 1, len(p.values), p.values)
+	a.leaves[p] = n
+	a.params = append(a.params, p)
+	return n
+}
+
+// operand is an input of a layer: a node, whether its gradient is wanted, and,
+// if it is one, the parameter.
+type operand[T kernel.Float] struct {
+	node  *gorgonia.Node
+	wants bool
+	param *parameter[T]
+}
+
+// add puts a layer into the graph; its output has cols elements a sample.
+func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T]) (*gorgonia.Node, error) {
+	out := make([]T, a.net.batch*cols)
+	o := a.op(label, len(in), a.net.batch, cols, out, func(in [][]T) { l.forward(in, out) })
+	nodes := make(gorgonia.Nodes, len(in))
+	o.wrt = make([]bool, len(in))
+	for i, v := range in {
+		nodes[i], o.wrt[i] = v.node, v.wants
+		if v.param != nil {
+			a.uses[v.param]++
+		}
+	}
+	o.diff = func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+		return a.backward(label, l, in, inputs, output, grad)
+	}
+	return gorgonia.ApplyOp(o, nodes...)
+}
+
+func (a *assembler[T]) op(label string, arity, rows, cols int, storage []T, run func(in [][]T)) *op[T] {
+	a.serial++
+	return &op[T]{
+		label: label, serial: a.serial, arity: arity,
+		value: matrix(rows, cols, storage), run: run, in: make([][]T, arity),
+	}
+}
+
+// backward adds the nodes of a layer's gradients. One node computes them all,
+// and returns the first; as a gorgonia node has one value, each further one is
+// a node that depends on it and hands out the buffer that it filled. The
+// gradient of a parameter that the layer updates itself is an empty node.
+func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	din := make([][]T, len(in))
+	rows, cols := make([]int, len(in)), make([]int, len(in))
+	var wanted, fused []int
+	for i, v := range in {
+		if !v.wants {
+			continue
+		}
+		rows[i], cols[i] = v.node.Shape()[0], v.node.Shape()[1]
+		if a.fused(l, i, v) {
+			rows[i], cols[i] = 1, 1
+			fused = append(fused, i)
+			a.done[v.param] = true
+		} else {
+			din[i] = make([]T, rows[i]*cols[i])
+		}
+		wanted = append(wanted, i)
+	}
+	buffer := func(i int) []T {
+		if din[i] != nil {
+			return din[i]
+		}
+		return make([]T, 1)
+	}
+	first := wanted[0]
+	all := a.op("∂"+label, len(in)+2, rows[first], cols[first], buffer(first), func(values [][]T) {
+		p := pass[T]{in: values[:len(in)], out: values[len(in)], dout: values[len(in)+1], din: din}
+		l.backward(p)
+		for _, i := range fused {
+			l.(fusible[T]).update(p, i, a.net.rate)
+		}
+	})
+	node, err := gorgonia.ApplyOp(all, append(append(gorgonia.Nodes(nil), inputs...), output, grad)...)
+	if err != nil {
+		return nil, err
+	}
+	grads := make(gorgonia.Nodes, len(in))
+	grads[first] = node
+	for _, i := range wanted[1:] {
+		pick := a.op(fmt.Sprintf("∂%s/%d", label, i), 1, rows[i], cols[i], buffer(i), func([][]T) {})
+		if grads[i], err = gorgonia.ApplyOp(pick, node); err != nil {
+			return nil, err
+		}
+	}
+	return grads, nil
+}
+
+// finish adds the softmax cross-entropy of the logits and everything behind
+// it, and compiles the graph.
+func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
+	n := a.net
+	n.classes = logits.Shape()[1]
+	value, slope := make([]T, 1), make([]T, n.batch*n.classes)
+	loss := a.op("softmax cross-entropy", 1, 1, 1, value, func(in [][]T) {
+		total, hits := kernel.CrossEntropy(n.batch, n.classes, in[0], n.labels, slope)
+		n.loss, n.hits = total/float64(n.batch), hits
+		value[0] = T(n.loss)
+	})
+	loss.wrt = []bool{true}
+	loss.diff = func(_ gorgonia.Nodes, output, _ *gorgonia.Node) (gorgonia.Nodes, error) {
+		// The forward pass has computed it beside the loss.
+		seed, err := gorgonia.ApplyOp(a.op("∂softmax cross-entropy", 1, n.batch, n.classes, slope, func([][]T) {}), output)
+		return gorgonia.Nodes{seed}, err
+	}
+	cost, err := gorgonia.ApplyOp(loss, logits)
+	if err != nil {
+		return nil, err
+	}
+	leaves := make(gorgonia.Nodes, len(a.params))
+	for i, p := range a.params {
+		leaves[i] = a.leaves[p]
+	}
+	if len(leaves) == 0 {
+		return nil, errors.New("no weights to train")
+	}
+	grads, err := gorgonia.Backpropagate(gorgonia.Nodes{cost}, gorgonia.Nodes{a.leaf("1", 1, 1, []T{1})}, leaves)
+	if err != nil {
+		return nil, err
+	}
+	for i, p := range a.params {
+		if !a.done[p] {
+			n.reads = append(n.reads, gradient[T]{p, grads[i]})
+		}
+	}
+	if err := a.checkHashes(); err != nil {
+		return nil, err
+	}
+	n.machine = gorgonia.NewTapeMachine(a.graph)
+	return n, nil
+}
+
+// checkHashes makes sure that no two nodes have the same 32-bit hash: gorgonia
+// would take them for the same expression.
+func (a *assembler[T]) checkHashes() error {
+	seen := map[uint32]*gorgonia.Node{}
+	for _, n := range a.graph.AllNodes() {
+		if other, ok := seen[n.Hashcode()]; ok && other != n {
+			return fmt.Errorf("nodes %v and %v have the same hash", n, other)
+		}
+		seen[n.Hashcode()] = n
+	}
+	return nil
+}

@@ -1,0 +1,96 @@
+package finetune
+
+import (
+	"fmt"
+	"hash"
+	"hash/fnv"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"efcn/internal/kernel"
+)
+
+// op is a gorgonia Op over a layer. Every node of a training graph is a matrix:
+// N×L for activations, 1×size for parameters and their gradients; what axes a
+// value has besides is its layers' business, so a reshape costs no node.
+//
+// An op belongs to one node and writes into a buffer of its own, made with the
+// graph, so that a step allocates nothing. gorgonia knows an op by its hash,
+// which the serial number makes unique.
+type op[T kernel.Float] struct {
+	label  string
+	serial int
+	arity  int
+	value  *tensor.Dense // what Do returns; its storage is the buffer
+	run    func(in [][]T)
+
+	wrt  []bool // which inputs have a gradient; nil on backward nodes
+	diff func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error)
+
+	in [][]T // scratch of Do
+}
+
+func (o *op[T]) Arity() int           { return o.arity }
+func (o *op[T]) ReturnsPtr() bool     { return true }
+func (o *op[T]) CallsExtern() bool    { return false } // buffers are ours: gorgonia need not make any
+func (o *op[T]) OverwritesInput() int { return -1 }
+func (o *op[T]) String() string       { return o.label }
+
+func (o *op[T]) Type() hm.Type {
+	types := make([]hm.Type, o.arity+1)
+	for i := range types {
+		types[i] = gorgonia.TensorType{Dims: 2, Of: dtype[T]()}
+	}
+	return hm.NewFnType(types...)
+}
+
+func (o *op[T]) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	return o.value.Shape().Clone(), nil
+}
+
+func (o *op[T]) WriteHash(h hash.Hash) { fmt.Fprintf(h, "efcn/%d/%s", o.serial, o.label) }
+
+func (o *op[T]) Hashcode() uint32 {
+	h := fnv.New32a()
+	o.WriteHash(h)
+	return h.Sum32()
+}
+
+// Do runs the op into its buffer.
+func (o *op[T]) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
+	if len(values) != o.arity {
+		return nil, fmt.Errorf("%s: want %d inputs, got %d", o.label, o.arity, len(values))
+	}
+	for i, v := range values {
+		o.in[i] = elements[T](v)
+	}
+	o.run(o.in)
+	return o.value, nil
+}
+
+// DiffWRT says which inputs have a gradient.
+func (o *op[T]) DiffWRT(int) []bool { return o.wrt }
+
+// SymDiff returns a node for the gradient at each input of DiffWRT.
+func (o *op[T]) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+	return o.diff(inputs, output, grad)
+}
+
+func dtype[T kernel.Float]() tensor.Dtype {
+	if any(T(0)) == any(float32(0)) {
+		return tensor.Float32
+	}
+	return tensor.Float64
+}
+
+// elements returns the storage of a matrix.
+func elements[T kernel.Float](v gorgonia.Value) []T {
+	s, _ := v.Data().([]T)
+	return s
+}
+
+func matrix[T kernel.Float](rows, cols int, storage []T) *tensor.Dense {
+	return tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(storage))
+}

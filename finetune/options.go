@@ -1,0 +1,50 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Options says how to train. The zero value trains as the paper does.
+type Options struct {
+	// Epochs is the number of passes over the training set; 0 means 10.
+	Epochs int
+	// Batch is the number of samples a step; 0 means 250. The last step of an
+	// epoch takes what is left.
+	Batch int
+	// Rate is the learning rate of SGD; 0 means 0.1.
+	Rate float64
+	// Seed decides the order of the samples in every epoch; 0 is a seed like
+	// any other.
+	Seed uint64
+}
+
+// Validate reports fields that are out of range.
+func (o Options) Validate() error {
+	var errs []error
+	if o.Epochs < 0 {
+		errs = append(errs, fmt.Errorf("epochs: %d is negative", o.Epochs))
+	}
+	if o.Batch < 0 {
+		errs = append(errs, fmt.Errorf("batch: %d is negative", o.Batch))
+	}
+	if !(o.Rate >= 0) || math.IsInf(o.Rate, 0) {
+		errs = append(errs, fmt.Errorf("learning rate: want a positive number, got %g", o.Rate))
+	}
+	return errors.Join(errs...)
+}
+
+// WithDefaults returns o with the default in place of every zero.
+func (o Options) WithDefaults() Options {
+	if o.Epochs == 0 {
+		o.Epochs = 10
+	}
+	if o.Batch == 0 {
+		o.Batch = 250
+	}
+	if o.Rate == 0 {
+		o.Rate = 0.1
+	}
+	return o
+}

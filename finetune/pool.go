@@ -1,0 +1,168 @@
+package finetune
+
+import (
+	"slices"
+
+	"efcn/internal/kernel"
+	"efcn/onnxio/shape"
+)
+
+func init() {
+	register("MaxPool", emitMaxPool[float32], emitMaxPool[float64])
+	register("AveragePool", emitAveragePool[float32], emitAveragePool[float64])
+	register("GlobalMaxPool", emitGlobalMaxPool[float32], emitGlobalMaxPool[float64])
+	register("GlobalAveragePool", emitGlobalAveragePool[float32], emitGlobalAveragePool[float64])
+	register("ReduceMean", emitReduceMean[float32], emitReduceMean[float64])
+}
+
+// maxPool takes the maximum of each window of so many planes.
+type maxPool[T kernel.Float] struct {
+	window kernel.Window
+	planes int
+	argmax []int32
+}
+
+func newMaxPool[T kernel.Float](w kernel.Window, planes int) *maxPool[T] {
+	return &maxPool[T]{w, planes, make([]int32, planes*w.OutSize())}
+}
+
+func (m *maxPool[T]) forward(in [][]T, y []T) {
+	kernel.MaxPool(m.window, m.planes, in[0], y, m.argmax)
+}
+
+func (m *maxPool[T]) backward(p pass[T]) {
+	kernel.MaxPoolBackward(m.window, m.planes, p.dout, m.argmax, p.din[0])
+}
+
+// averagePool takes the mean of each window of so many planes.
+type averagePool[T kernel.Float] struct {
+	window     kernel.Window
+	includePad bool
+	planes     int
+}
+
+func (a *averagePool[T]) forward(in [][]T, y []T) {
+	kernel.AveragePool(a.window, a.includePad, a.planes, in[0], y)
+}
+
+func (a *averagePool[T]) backward(p pass[T]) {
+	kernel.AveragePoolBackward(a.window, a.includePad, a.planes, p.dout, p.din[0])
+}
+
+func emitMaxPool[T kernel.Float](n *node[T]) error {
+	if n.Output(1) != "" {
+		return n.Errorf("output 1, the indices, is in use; only the first can be trained through")
+	}
+	x, w, err := n.pool()
+	if err != nil {
+		return err
+	}
+	return n.emit(newMaxPool[T](w, n.b.a.net.batch*x.shape[0]), append([]int{x.shape[0]}, w.Out...), []value{x})
+}
+
+func emitAveragePool[T kernel.Float](n *node[T]) error {
+	include, err := n.Int("count_include_pad", 0)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	x, w, err := n.pool()
+	if err != nil {
+		return err
+	}
+	l := &averagePool[T]{w, include != 0, n.b.a.net.batch * x.shape[0]}
+	return n.emit(l, append([]int{x.shape[0]}, w.Out...), []value{x})
+}
+
+// pool reads what MaxPool and AveragePool have in common.
+func (n *node[T]) pool() (value, kernel.Window, error) {
+	x, err := n.activation(0)
+	if err != nil {
+		return value{}, kernel.Window{}, err
+	}
+	w, err := shape.PoolWindow(n.Node, n.withBatch(x))
+	if err != nil {
+		return value{}, kernel.Window{}, n.Wrap(err)
+	}
+	window := toWindow(w)
+	return x, window, n.Wrap(window.Validate())
+}
+
+// global returns the window that covers a whole plane of size elements.
+func global(size int) kernel.Window {
+	return kernel.Window{
+		In: []int{size}, Kernel: []int{size}, Stride: []int{1}, Dilation: []int{1},
+		PadBegin: []int{0}, PadEnd: []int{0}, Out: []int{1},
+	}
+}
+
+func emitGlobalMaxPool[T kernel.Float](n *node[T]) error {
+	x, out, err := n.planes()
+	if err != nil {
+		return err
+	}
+	return n.emit(newMaxPool[T](global(product(x.shape[1:])), n.b.a.net.batch*x.shape[0]), out, []value{x})
+}
+
+func emitGlobalAveragePool[T kernel.Float](n *node[T]) error {
+	x, out, err := n.planes()
+	if err != nil {
+		return err
+	}
+	l := &averagePool[T]{window: global(product(x.shape[1:])), planes: n.b.a.net.batch * x.shape[0]}
+	return n.emit(l, out, []value{x})
+}
+
+// planes returns the input of a pooling over whole planes and its output shape.
+func (n *node[T]) planes() (value, []int, error) {
+	x, err := n.activation(0)
+	if err != nil {
+		return value{}, nil, err
+	}
+	if len(x.shape) < 2 {
+		return value{}, nil, n.Errorf("the input has shape %v a sample; want channels and spatial axes", x.shape)
+	}
+	out, err := n.outputShape()
+	return x, out, err
+}
+
+// emitReduceMean takes the mean over the last axes, which is how exporters
+// write global average pooling.
+func emitReduceMean[T kernel.Float](n *node[T]) error {
+	x, err := n.activation(0)
+	if err != nil {
+		return err
+	}
+	axes, err := n.Ints("axes")
+	if err != nil {
+		return n.Wrap(err)
+	}
+	if axes == nil {
+		if axes, err = n.ints(1); err != nil {
+			return err
+		}
+	}
+	rank := int64(len(x.shape) + 1)
+	sorted := make([]int64, len(axes))
+	for i, a := range axes {
+		if a < 0 {
+			a += rank
+		}
+		sorted[i] = a
+	}
+	slices.Sort(sorted)
+	for i, a := range sorted {
+		if a != rank-int64(len(sorted))+int64(i) {
+			return n.Errorf("axes %v of %d; the mean over the last axes can be trained", axes, rank)
+		}
+	}
+	if len(sorted) == 0 || len(sorted) >= int(rank) {
+		return n.Errorf("axes %v of %d; the mean over the last axes, but for the batch, can be trained", axes, rank)
+	}
+	out, err := n.outputShape()
+	if err != nil {
+		return err
+	}
+	kept := product(x.shape[:len(x.shape)-len(sorted)])
+	l := &averagePool[T]{window: global(x.size() / max(1, kept)), planes: n.b.a.net.batch * kept}
+	return n.emit(l, out, []value{x})
+}

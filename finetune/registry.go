@@ -1,0 +1,183 @@
+package finetune
+
+import (
+	"fmt"
+	"slices"
+
+	"gorgonia.org/gorgonia"
+
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// emitter reads an ONNX node and emits what it computes, at one precision.
+type emitter[T kernel.Float] func(n *node[T]) error
+
+type emitters struct {
+	single emitter[float32]
+	double emitter[float64]
+}
+
+// registry is filled by init functions and not modified after.
+var registry = map[string]emitters{}
+
+func register(op string, single emitter[float32], double emitter[float64]) {
+	registry[op] = emitters{single, double}
+}
+
+// lookup returns the emitter of an operator, nil if it cannot be trained.
+func lookup[T kernel.Float](op string) emitter[T] {
+	e := registry[op]
+	if any(T(0)) == any(float32(0)) {
+		return any(e.single).(emitter[T])
+	}
+	return any(e.double).(emitter[T])
+}
+
+// value is an activation: a node of the graph that holds batch × (product of
+// shape) elements. shape leaves the batch axis out; reshapes change it alone.
+type value struct {
+	node  *gorgonia.Node
+	shape []int
+	wants bool // a parameter lies behind it, so its gradient is wanted
+}
+
+func (v value) size() int { return product(v.shape) }
+
+func product(dims []int) int {
+	p := 1
+	for _, d := range dims {
+		p *= d
+	}
+	return p
+}
+
+// node is an ONNX node as its emitter sees it.
+type node[T kernel.Float] struct {
+	*onnxio.Node
+	opset int64
+	b     *builder[T]
+}
+
+// label names the layer in the training graph.
+func (n *node[T]) label() string { return n.OpType + " " + n.Label() }
+
+// activation returns the value at input i, which must be computed from the
+// model's input.
+func (n *node[T]) activation(i int) (value, error) {
+	v, ok := n.b.values[n.Input(i)]
+	if !ok {
+		return value{}, n.Errorf("input %d (%q) is a constant; training needs a value computed from the model's input there", i, n.Input(i))
+	}
+	return v, nil
+}
+
+func (n *node[T]) isActivation(i int) bool {
+	_, ok := n.b.values[n.Input(i)]
+	return ok
+}
+
+// constant returns the initializer at input i, nil where the input is left out.
+func (n *node[T]) constant(i int) (*onnxio.Tensor, error) {
+	name := n.Input(i)
+	if name == "" {
+		return nil, nil
+	}
+	t := n.b.t.initializers[name]
+	if t == nil {
+		return nil, n.Errorf("input %d (%q) is no initializer; training takes weights from initializers only", i, name)
+	}
+	return t, nil
+}
+
+// floats returns the content of the constant at input i, nil where the input is
+// left out.
+func (n *node[T]) floats(i int) ([]T, error) {
+	t, err := n.constant(i)
+	if t == nil {
+		return nil, err
+	}
+	v, err := onnxio.Floats[T](t)
+	return v, n.Wrap(err)
+}
+
+// ints returns the content of the integer constant at input i, nil where the
+// input is left out.
+func (n *node[T]) ints(i int) ([]int64, error) {
+	t, err := n.constant(i)
+	if t == nil {
+		return nil, err
+	}
+	v, err := onnxio.Ints(t)
+	return v, n.Wrap(err)
+}
+
+// parameter makes the initializer at input i a trained parameter; nil where the
+// input is left out. A list of dims, if given, is the shape that it must have.
+func (n *node[T]) parameter(i int, dims ...int) (*parameter[T], error) {
+	t, err := n.constant(i)
+	if t == nil {
+		return nil, err
+	}
+	if dims != nil && !slices.Equal(toInts(t.Dims), dims) {
+		return nil, n.Errorf("input %d (%q): want shape %v, got %v", i, t.Name, dims, t.Dims)
+	}
+	p, err := n.b.t.parameter(t)
+	return p, n.Wrap(err)
+}
+
+// emit adds a layer whose output 0 has the given shape, its inputs an
+// activation each, then parameters; a nil parameter is left out.
+func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
+	var in []operand[T]
+	wants := false
+	for _, v := range activations {
+		in = append(in, operand[T]{node: v.node, wants: v.wants})
+		wants = wants || v.wants
+	}
+	for _, p := range parameters {
+		if p != nil {
+			in = append(in, operand[T]{node: n.b.a.parameter(p), wants: true, param: p})
+			wants = true
+		}
+	}
+	out, err := n.b.a.add(n.label(), l, product(shape), in)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	n.b.values[n.Output(0)] = value{out, shape, wants}
+	return nil
+}
+
+// outputShape returns the inferred shape of output 0, without the batch axis.
+func (n *node[T]) outputShape() ([]int, error) {
+	shape, err := n.b.shape(n.Output(0))
+	return shape, n.Wrap(err)
+}
+
+func toInts(dims []int64) []int {
+	v := make([]int, len(dims))
+	for i, d := range dims {
+		v[i] = int(d)
+	}
+	return v
+}
+
+// shape returns the inferred shape of a value, without the batch axis.
+func (b *builder[T]) shape(name string) ([]int, error) {
+	t, ok := b.info.Type(name)
+	if !ok || !t.HasShape {
+		return nil, fmt.Errorf("the shape of %q is not known", name)
+	}
+	dims := make([]int, len(t.Shape))
+	for i, d := range t.Shape {
+		if !d.Known() {
+			return nil, fmt.Errorf("dimension %d of %q is not known", i, name)
+		}
+		dims[i] = int(d.Value)
+	}
+	if len(dims) == 0 || dims[0] != b.a.net.batch {
+		return nil, fmt.Errorf("%q has shape %v for a batch of %d; training needs the batch as its first axis", name, dims, b.a.net.batch)
+	}
+	return dims[1:], nil
+}
