@@ -187,7 +187,9 @@ func (c *call) broadcastRule(elem onnxio.DataType, inputs ...int) ([]*value, err
 		return []*value{y}, nil
 	}
 	if f, ok := binaryInts[c.OpType]; ok {
-		y.ints = c.foldInts(dims, f, inputs)
+		if y.ints = c.foldInts(dims, f, inputs); !y.fitsElem() {
+			y.ints = nil
+		}
 	}
 	if f, ok := binaryReals[c.OpType]; ok {
 		if y.floats, err = c.foldReals(y, f, inputs); err != nil {
@@ -197,9 +199,8 @@ func (c *call) broadcastRule(elem onnxio.DataType, inputs ...int) ([]*value, err
 	return []*value{y}, nil
 }
 
-// foldInts applies f from the left over the inputs, nil if one is not
-// followed. Integers narrower than int64 would wrap earlier; none are used for
-// shapes that large.
+// foldInts applies f from the left over the inputs. It returns nil if one is
+// not followed.
 func (c *call) foldInts(dims []num, f intFunction, inputs []int) []num {
 	n := 1
 	for _, d := range dims {

@@ -39,8 +39,10 @@ func (c *call) casted(to onnxio.DataType) ([]*value, error) {
 	switch {
 	case to == x.elem:
 		y.ints, y.floats, y.tensor = x.ints, x.floats, x.tensor
-	case x.ints != nil && (to == onnxio.Int64 || to == onnxio.Int32 && fitInt32(x.ints)):
-		y.ints = x.ints
+	case x.ints != nil && (to == onnxio.Int64 || to == onnxio.Int32):
+		if y.ints = x.ints; !y.fitsElem() {
+			y.ints = nil
+		}
 	case x.ints != nil && to == onnxio.Bool:
 		y.ints = c.toBool(x.ints)
 	case x.ints != nil && (to == onnxio.Float32 || to == onnxio.Float64):
@@ -68,11 +70,11 @@ func (c *call) casted(to onnxio.DataType) ([]*value, error) {
 	return []*value{y}, nil
 }
 
-// fitInt32 says whether no known element changes as an int32. Symbols are
-// sizes, and those fit.
-func fitInt32(list []num) bool {
-	for _, n := range list {
-		if n.known() && int64(int32(n.coef)) != n.coef {
+// fitsElem says whether every known element of v's content is a value of its
+// type. Symbols are taken to fit.
+func (v *value) fitsElem() bool {
+	for _, n := range v.ints {
+		if v.elem == onnxio.Int32 && n.known() && int64(int32(n.coef)) != n.coef {
 			return false
 		}
 	}

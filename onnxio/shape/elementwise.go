@@ -9,26 +9,30 @@ import (
 
 func init() {
 	for _, name := range []string{
-		"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh",
-		"Elu", "Erf", "Exp", "Floor", "HardSigmoid", "Hardmax", "Identity", "LeakyRelu", "Log",
-		"LogSoftmax", "LpNormalization", "Neg", "Reciprocal", "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin",
-		"Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "ThresholdedRelu",
+		"Abs", "Erf", "Identity", "Neg", "Relu", "Shrink", "Sign",
 	} {
 		register(name, op{min: 1, max: 1, rule: unary})
 	}
-	for name, since := range map[string]int64{
-		"Celu": 12, "Gelu": 20, "HardSwish": 14, "Mish": 18, "Swish": 24, "BitwiseNot": 18,
+	for _, name := range []string{
+		"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Elu", "Exp", "Floor",
+		"HardSigmoid", "Hardmax", "LeakyRelu", "Log", "LogSoftmax", "LRN", "LpNormalization", "Reciprocal", "Round",
+		"Selu", "Sigmoid", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "ThresholdedRelu",
 	} {
-		register(name, op{min: 1, max: 1, since: since, rule: unary})
+		register(name, op{min: 1, max: 1, real: true, rule: unary})
 	}
-	register("LRN", op{min: 1, max: 1, rule: unary})
-	register("MeanVarianceNormalization", op{min: 1, max: 1, since: 9, rule: unary})
+	for name, since := range map[string]int64{
+		"Celu": 12, "Gelu": 20, "HardSwish": 14, "MeanVarianceNormalization": 9, "Mish": 18, "Swish": 24,
+	} {
+		register(name, op{min: 1, max: 1, since: since, real: true, rule: unary})
+	}
+	register("BitwiseNot", op{min: 1, max: 1, since: 18, rule: unary})
 	register("Not", op{min: 1, max: 1, rule: unary})
 	register("IsNaN", op{min: 1, max: 1, since: 9, rule: predicate})
 	register("IsInf", op{min: 1, max: 1, since: 10, rule: predicate})
 	register("PRelu", op{min: 2, max: 2, rule: prelu})
 	register("Clip", op{min: 1, max: 3, rule: clip})
 	register("CumSum", op{min: 2, max: 2, since: 11, rule: unary})
+	register("CumProd", op{min: 2, max: 2, since: 26, rule: unary})
 	register("Trilu", op{min: 1, max: 2, since: 14, rule: unary})
 }
 
@@ -88,6 +92,9 @@ func unary(c *call) ([]*value, error) {
 			if y.ints[i], ok = f(n); !ok {
 				y.ints[i] = c.s.unknownInt()
 			}
+		}
+		if !y.fitsElem() {
+			y.ints = nil
 		}
 	}
 	if f, ok := unaryReals[c.OpType]; ok {

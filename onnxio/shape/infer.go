@@ -31,7 +31,7 @@ func (i *Info) Type(name string) (onnxio.TensorType, bool) {
 	return t, true
 }
 
-// Ints returns the content, row-major, of the integer or bool tensor called
+// Ints returns the content, row-major, of the int64, int32 or bool tensor called
 // name if it is followed: constants, shapes and what is computed from them, up
 // to 1024 elements. An element whose Param is empty is the number Value, which
 // may be negative; otherwise Param is its symbolic name, or "?" if it has none.
@@ -291,7 +291,7 @@ func constant(t *onnxio.Tensor) (*value, error) {
 		return v, nil
 	}
 	v.tensor = t
-	if t.Type.IsInteger() || t.Type == onnxio.Bool {
+	if followed(t.Type) {
 		list, err := onnxio.Ints(t)
 		if err != nil {
 			return nil, err
@@ -299,6 +299,11 @@ func constant(t *onnxio.Tensor) (*value, error) {
 		v.ints = nums(list)
 	}
 	return v, nil
+}
+
+// followed says whether the content of tensors of that type is followed.
+func followed(elem onnxio.DataType) bool {
+	return elem == onnxio.Int64 || elem == onnxio.Int32 || elem == onnxio.Bool
 }
 
 func constantShape(elem onnxio.DataType, dims []int64) (*value, error) {

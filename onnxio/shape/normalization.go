@@ -1,9 +1,17 @@
 package shape
 
-import "fmt"
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
 
 func init() {
-	register("BatchNormalization", op{min: 5, max: 5, rule: batchNormalization})
+	register("BatchNormalization", op{min: 5, max: 5, real: true, rule: batchNormalization})
+	register("InstanceNormalization", op{min: 3, max: 3, real: true, rule: instanceNormalization})
+	register("GroupNormalization", op{min: 3, max: 3, since: 18, real: true, rule: groupNormalization})
+	register("LayerNormalization", op{min: 2, max: 3, since: 17, real: true, rule: layerNormalization})
+	register("RMSNormalization", op{min: 2, max: 2, since: 23, real: true, rule: layerNormalization})
 }
 
 // batchNormalization infers BatchNormalization-7/9/14/15: x [N, C, ...], the
@@ -49,4 +57,72 @@ func (c *call) perChannel(inputs ...int) error {
 		}
 	}
 	return nil
+}
+
+// instanceNormalization infers InstanceNormalization-6/22: x [N, C, ...], scale
+// and bias [C].
+func instanceNormalization(c *call) ([]*value, error) {
+	if err := c.perChannel(1, 2); err != nil {
+		return nil, err
+	}
+	return []*value{c.in[0].like(c.in[0].elem)}, nil
+}
+
+// groupNormalization infers GroupNormalization-21, with scale and bias [C], and
+// GroupNormalization-18, where they are [num_groups].
+func groupNormalization(c *call) ([]*value, error) {
+	groups, err := c.Int("num_groups", 0)
+	if err != nil {
+		return nil, err
+	}
+	if groups < 1 {
+		return nil, fmt.Errorf("attribute num_groups is %d; want 1 or more", groups)
+	}
+	x := c.in[0]
+	if x.ranked && x.rank() > 1 && x.dims[1].known() && x.dims[1].coef%groups != 0 {
+		return nil, fmt.Errorf("%v channels of input %q do not divide into %d groups", x.dims[1], c.Input(0), groups)
+	}
+	if c.opset >= 21 {
+		if err := c.perChannel(1, 2); err != nil {
+			return nil, err
+		}
+	}
+	return []*value{x.like(x.elem)}, nil
+}
+
+// layerNormalization infers LayerNormalization-17 and RMSNormalization-23:
+// scale and bias broadcast to x; the statistics have 1 in place of the axes
+// that are normalised, and the type that stash_type says.
+func layerNormalization(c *call) ([]*value, error) {
+	x := c.in[0]
+	a, err := c.Int("axis", -1)
+	if err != nil {
+		return nil, err
+	}
+	stash, err := c.Int("stash_type", int64(onnxio.Float32))
+	if err != nil {
+		return nil, err
+	}
+	elem := onnxio.DataType(stash)
+	if !elem.IsFloat() {
+		return nil, fmt.Errorf("attribute stash_type is %s; want a floating-point type", elem)
+	}
+	if !x.ranked {
+		return []*value{unshaped(x.elem), unshaped(elem), unshaped(elem)}, nil
+	}
+	at, err := axis(a, x.rank())
+	if err != nil {
+		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+	}
+	for i := 1; i < len(c.in); i++ {
+		if v := c.in[i]; v != nil && v.ranked && !broadcastsTo(v.dims, x.dims) {
+			return nil, fmt.Errorf("input %q of shape %v does not broadcast to %q of shape %v", c.Input(i), v, c.Input(0), x)
+		}
+	}
+	dims := append([]num(nil), x.dims...)
+	for k := at; k < len(dims); k++ {
+		dims[k] = fixed(1)
+	}
+	stat := shaped(elem, dims)
+	return []*value{x.like(x.elem), stat, stat}, nil
 }

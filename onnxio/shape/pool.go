@@ -9,11 +9,11 @@ import (
 
 func init() {
 	register("MaxPool", op{min: 1, max: 1, rule: pool})
-	register("AveragePool", op{min: 1, max: 1, rule: pool})
-	register("LpPool", op{min: 1, max: 1, rule: pool})
-	register("GlobalMaxPool", op{min: 1, max: 1, rule: globalPool})
-	register("GlobalAveragePool", op{min: 1, max: 1, rule: globalPool})
-	register("GlobalLpPool", op{min: 1, max: 1, rule: globalPool})
+	register("AveragePool", op{min: 1, max: 1, real: true, rule: pool})
+	register("LpPool", op{min: 1, max: 1, real: true, rule: pool})
+	register("GlobalMaxPool", op{min: 1, max: 1, real: true, rule: globalPool})
+	register("GlobalAveragePool", op{min: 1, max: 1, real: true, rule: globalPool})
+	register("GlobalLpPool", op{min: 1, max: 1, real: true, rule: globalPool})
 }
 
 // pool infers MaxPool, AveragePool and LpPool of all versions: x [N, C,

@@ -109,7 +109,9 @@ func (c *call) reduceContents(y *value) {
 			break
 		}
 	}
-	y.ints = []num{acc}
+	if y.ints = []num{acc}; !y.fitsElem() {
+		y.ints = nil
+	}
 }
 
 // argReduce infers ArgMax and ArgMin: int64, one axis gone or 1.

@@ -23,9 +23,11 @@ type op struct {
 	// the first min of them must be there. max -1 is any number.
 	min, max int
 	// since is the operator set that brought the operator, 0 for one as old as
-	// the oldest set.
-	since int64
-	rule  rule
+	// the oldest set; until is the last that has it, 0 for one that stays.
+	since, until int64
+	// real asks for a floating-point type of input 0.
+	real bool
+	rule rule
 }
 
 // operators is filled while the program starts and only read after that.
@@ -45,7 +47,7 @@ func lookup(n *onnxio.Node, opset int64) (op, bool) {
 		return op{}, false
 	}
 	o, ok := operators[n.OpType]
-	return o, ok && opset >= o.since
+	return o, ok && opset >= o.since && (o.until == 0 || opset <= o.until)
 }
 
 // call is one node and what is known of its inputs.
@@ -74,6 +76,9 @@ func (c *call) checkInputs(o op) error {
 		if c.Inputs[i] == "" {
 			return fmt.Errorf("input %d is left out; only those after the first %d may be", i, o.min)
 		}
+	}
+	if o.real && c.in[0].elem != onnxio.Undefined && !c.in[0].elem.IsFloat() {
+		return fmt.Errorf("input %q is %s; want a floating-point type", c.Input(0), c.in[0].elem)
 	}
 	return nil
 }

@@ -130,23 +130,13 @@ func (c *call) sliceDim(d, start, end, step num) num {
 	if d.known() && start.known() && end.known() {
 		return fixed(sliceLength(d.coef, start.coef, end.coef, step.coef))
 	}
-	if step.coef != 1 || !start.known() && !start.is(0) {
-		if step.coef == -1 && start.is(-1) && end.known() && end.coef <= -math.MaxInt32 {
-			return d // reversed
-		}
-		return c.s.unknownDim()
-	}
 	atEnd := end.equal(d) || end.known() && end.coef >= math.MaxInt32
-	switch {
-	case start.is(0) && atEnd:
+	whole := step.is(1) && start.is(0) && atEnd
+	reversed := step.is(-1) && start.is(-1) && end.known() && end.coef <= -math.MaxInt32
+	if whole || reversed {
 		return d
-	case start.known() && start.coef < 0 && atEnd && d.known():
-		return fixed(min(-start.coef, d.coef))
-	case start.is(0) && d.known() && end.isSize(): // 0:n of a larger axis
-		return c.s.unknownDim()
-	default:
-		return c.s.unknownDim()
 	}
+	return c.s.unknownDim()
 }
 
 // sliceLength returns how many positions start:end:step has in [0, n).

@@ -18,8 +18,9 @@ type value struct {
 	ranked bool            // dims is meant
 	dims   []num
 
-	// ints is the content of an integer or bool tensor in row-major order, nil
-	// where it is not followed. An empty tensor has an empty slice, not nil.
+	// ints is the content of an int64, int32 or bool tensor in row-major order,
+	// nil where it is not followed. An empty tensor has an empty slice, not nil.
+	// Where it is there, every dimension is known.
 	ints []num
 	// floats is the content of a floating-point tensor if all of it is known
 	// and was computed; tensor is where a constant's content can be read.
