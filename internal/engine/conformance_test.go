@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -178,10 +179,16 @@ var excluded = map[string][]string{
 	"the reference rounds every step of many to bfloat16, the engine computes wider": {
 		"test_attention_4d_causal_bf16_expanded", "test_attention_4d_causal_padded_kv_bf16_expanded", "test_attention_4d_padded_kv_bf16_expanded",
 	},
+	"blocked quantization is refused": {
+		"test_dequantizelinear_blocked", "test_quantizelinear_blocked_asymmetric", "test_quantizelinear_blocked_symmetric",
+	},
 }
 
+// onlySingle names cases whose expected integers come from rounding in float32.
+var onlySingle = []string{"test_dynamicquantizelinear_expanded"}
+
 // casesRun pins the number of cases that pass; it goes up with the operators.
-const casesRun = 1046
+const casesRun = 1173
 
 func TestNodeConformance(t *testing.T) {
 	cases := readNodeCases(t)
@@ -209,6 +216,9 @@ func TestNodeConformance(t *testing.T) {
 		ran++
 		if err := runCase[float32](c); err != nil {
 			t.Errorf("%s: float32: %v", name, err)
+		}
+		if slices.Contains(onlySingle, name) {
+			continue
 		}
 		if err := runCase[float64](c); err != nil {
 			t.Errorf("%s: float64: %v", name, err)
