@@ -3,7 +3,6 @@ package verify
 import (
 	"fmt"
 
-	"efcn/convert"
 	"efcn/onnxio"
 )
 
@@ -17,35 +16,25 @@ import (
 //
 // Where the bias of the eFCN is one of the roundings that batchNorm.shift
 // allows, it is used: the order of the sum in it is free.
-func roundedOnce(cnn, efcn *net, record *convert.Record, shapes map[string][]int) (*onnxio.Model, error) {
+//
+// Which of them the eFCN has is read off its nodes, not off its record.
+func roundedOnce(cnn, efcn *net, shapes map[string][]int) (*onnxio.Model, error) {
 	m := cnn.model.Clone()
 	r := &rounder{cnn: cnn, efcn: efcn, held: heldBy(cnn, efcn), shapes: shapes, out: m.Graph}
-	layers := make(map[*onnxio.Node]*convert.LayerRecord)
-	if record != nil {
-		for i := range record.Layers {
-			if source := cnn.producer[record.Layers[i].Source]; source != nil {
-				layers[source] = &record.Layers[i]
-			}
-		}
-	}
 	m.Graph.Nodes = nil
 	folded := make(map[*onnxio.Node]bool)
 	for _, node := range cnn.graph.Nodes {
-		rec := layers[node]
 		held := r.held[node.Output(0)]
-		bn := (*onnxio.Node)(nil)
-		if rec != nil && rec.Output != rec.Source {
-			bn = cnn.producer[rec.Output]
-		}
+		bn := r.foldedAfter(node)
 		var err error
 		switch {
 		case folded[node]:
-		case isOp(bn, "BatchNormalization") && isOp(node, "Conv", "Gemm") && bn.Input(0) == rec.Source:
+		case bn != nil:
 			folded[bn] = true
 			err = r.fold(node, bn)
 		case isOp(node, "BatchNormalization") && isOp(held, "Add"):
 			err = r.diagonal(node, held)
-		case rec != nil && isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean"):
+		case isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean") && isOp(held, "Gemm"):
 			err = r.average(node)
 		default:
 			m.Graph.Nodes = append(m.Graph.Nodes, node)
@@ -55,6 +44,19 @@ func roundedOnce(cnn, efcn *net, record *convert.Record, shapes map[string][]int
 		}
 	}
 	return m, nil
+}
+
+// foldedAfter returns the BatchNormalization after a node of the CNN that the
+// eFCN has in one with it, or nil.
+func (r *rounder) foldedAfter(node *onnxio.Node) *onnxio.Node {
+	users := r.cnn.consumers[node.Output(0)]
+	if !isOp(node, "Conv", "Gemm") || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
+		return nil
+	}
+	if bn := users[0]; isOp(bn, "BatchNormalization") && bn.Input(0) == node.Output(0) && isOp(r.held[bn.Output(0)], "Gemm") {
+		return bn
+	}
+	return nil
 }
 
 type rounder struct {

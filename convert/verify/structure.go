@@ -310,7 +310,7 @@ func (s *structure) cnnOrigin(name string) string {
 	for {
 		name = s.cnn.origin(name)
 		node := s.cnn.producer[name]
-		if !isOp(node, "Transpose") || s.held[name] != nil {
+		if held := s.held[name]; !isOp(node, "Transpose") || held != nil && !reshapes(held) {
 			return name
 		}
 		name = node.Input(0)

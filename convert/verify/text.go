@@ -42,10 +42,10 @@ func (r *Report) verdict() string {
 	switch {
 	case !r.Equal():
 		return "NOT EQUAL"
-	case r.Recorded:
-		return "EQUAL: every node of the eFCN computes what the CNN's does, up to rounding"
+	case r.Checks[0].Status == OK: // the structure
+		return "EQUAL: the eFCN holds what the CNN says, and computes what it computes up to rounding"
 	default:
-		return "EQUAL on the inputs that were run"
+		return "EQUAL, up to rounding, on the inputs that were run"
 	}
 }
 
@@ -72,11 +72,15 @@ func (r *Report) writeLayers(w io.Writer) {
 			continue
 		}
 		listed[v.Name] = true
+		node := v.Node
+		if l != nil {
+			node = l.Node
+		}
 		where := ""
 		if d := v.Float32; d != nil && len(d.At) > 0 {
 			where = fmt.Sprint(d.At)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\n", v.Node, l.describe(v.Op), ratio(v.Float64), ratio(v.Float32), where, "")
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", node, l.describe(v.Op), ratio(v.Float64), ratio(v.Float32), where)
 	}
 	for i := range r.Layers {
 		if l := &r.Layers[i]; !listed[l.Output] {

@@ -224,7 +224,7 @@ func (v *verifier) skipped(check, why string) {
 func (v *verifier) float64(ctx context.Context) error {
 	cnn := v.cnn
 	if v.record != nil {
-		m, err := roundedOnce(v.cnn, v.efcn, v.record, v.shapes)
+		m, err := roundedOnce(v.cnn, v.efcn, v.shapes)
 		if err != nil {
 			return named(v.cnn.model, err)
 		}

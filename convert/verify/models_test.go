@@ -1,0 +1,88 @@
+package verify_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/verify"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// trained returns the names of the CNNs in testdata.
+func trained(t *testing.T) []string {
+	t.Helper()
+	dirs, err := os.ReadDir(filepath.Join("..", "..", "testdata", "models"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, d := range dirs {
+		names = append(names, d.Name())
+	}
+	return names
+}
+
+func readTrained(t *testing.T, name string) *onnxio.Model {
+	t.Helper()
+	m, err := onnxio.Read(filepath.Join("..", "..", "testdata", "models", name, "model.onnx"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// converted returns the eFCN of a CNN, written to a file and read back.
+func converted(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
+	t.Helper()
+	folded, err := engine.FoldConstants(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := convert.NewPlan(folded, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	efcn, err := plan.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "efcn.onnx")
+	if _, err := onnxio.Write(path, efcn, onnxio.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if efcn, err = onnxio.Read(path); err != nil {
+		t.Fatal(err)
+	}
+	return efcn
+}
+
+// TestTrainedModels: the conversions of networks that other tools trained and
+// exported are equal to them.
+func TestTrainedModels(t *testing.T) {
+	names := trained(t)
+	if len(names) < 7 {
+		t.Fatalf("%d models in testdata, want at least 7", len(names))
+	}
+	for _, name := range names {
+		for _, noFold := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				m := readTrained(t, name)
+				efcn := converted(t, m, convert.Options{NoFoldBN: noFold})
+				r, err := verify.Verify(context.Background(), m, efcn, verify.Options{Samples: 8, Seed: 1})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !r.Equal() || !r.Recorded {
+					t.Error("not equal")
+				}
+				if testing.Verbose() || !r.Equal() {
+					r.WriteText(os.Stdout)
+				}
+			})
+		}
+	}
+}
