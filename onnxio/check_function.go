@@ -28,7 +28,7 @@ func (c *checker) functions() {
 	visits := make(map[*Function]visit)
 	for _, f := range c.model.Functions {
 		c.within(func(err error) error { return prefix(fmt.Sprintf("function %q", f.Name), err) }).body(f)
-		c.recursion(f, visits)
+		c.recursion(f, visits, 0)
 	}
 }
 
@@ -41,9 +41,16 @@ const (
 	done
 )
 
+// maxCalls is how deep functions may call each other.
+const maxCalls = 1000
+
 // recursion follows the calls of f and reports those that lead back.
-func (c *checker) recursion(f *Function, visits map[*Function]visit) {
+func (c *checker) recursion(f *Function, visits map[*Function]visit, depth int) {
 	if visits[f] != unvisited {
+		return
+	}
+	if depth > maxCalls {
+		c.addf("function %q: calls nest deeper than %d", f.Name, maxCalls)
 		return
 	}
 	visits[f] = entered
@@ -53,7 +60,7 @@ func (c *checker) recursion(f *Function, visits map[*Function]visit) {
 		case visits[callee] == entered:
 			c.addf("function %q: it calls itself; the call of %q leads back", f.Name, callee.Name)
 		default:
-			c.recursion(callee, visits)
+			c.recursion(callee, visits, depth+1)
 		}
 	}}
 	w.nodes(f.Nodes)

@@ -6,9 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/testing/protocmp"
 
 	"efcn/onnxio/internal/onnxpb"
 )
@@ -47,9 +45,7 @@ func TestRoundTripOfTestdata(t *testing.T) {
 			}
 			want, got := parse(t, before), parse(t, out.Bytes())
 			inline(t, want, filepath.Dir(path))
-			if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
-				t.Errorf("the model differs after a round trip (-before +after):\n%s", diff)
-			}
+			same(t, want, got)
 		})
 	}
 }

@@ -165,6 +165,9 @@ func (w *Window) transposeAxis(autoPad string, i int, extra int64, outputShape [
 		if w.Out[i], ok = mulInt(w.In[i], w.Stride[i]); !ok {
 			return onnxio.ErrTooLarge
 		}
+		if full < w.Out[i] {
+			return fmt.Errorf("auto_pad %s with a kernel smaller than the stride: the specification says size %d, runtimes make %d; give output_shape", autoPad, w.Out[i], full)
+		}
 	default:
 		pads, ok := addInt(w.PadBegin[i], w.PadEnd[i])
 		if !ok {

@@ -30,8 +30,9 @@ type WindowSpec struct {
 // is floor((in + pads - ((kernel-1)·dilation + 1)) / stride) + 1, or ceil of
 // the quotient with ceil_mode, less the windows that would start in the end
 // padding. It returns an error for lists of the wrong length, sizes that are
-// not positive, negative pads, pads beside auto_pad, and a kernel larger than
-// the padded input.
+// not positive, negative pads, pads beside auto_pad, a kernel larger than the
+// padded input, and auto_pad VALID with ceil_mode where the specification and
+// ONNX Runtime 1.32 disagree.
 func ResolveWindow(spec WindowSpec) (Window, error) {
 	n := len(spec.In)
 	if len(spec.Kernel) != n {
@@ -152,19 +153,24 @@ func (w *Window) resolveAxis(spec WindowSpec, i int) error {
 	if !ok {
 		return fmt.Errorf("input %d with pads %d and %d: %w", in, w.PadBegin[i], w.PadEnd[i], onnxio.ErrTooLarge)
 	}
-	if padded < extent {
+	room := padded - extent
+	// With ceil_mode one more window may start that reaches past the end, even
+	// where not one fits, but not in the end padding: PyTorch's rule, in the
+	// text of the operators since version 22.
+	windows, over := int64(0), room > -stride
+	if room >= 0 {
+		windows, over = room/stride+1, room%stride != 0
+	}
+	if start, ok := mulInt(windows, stride); spec.CeilMode && over && ok && start < in+w.PadBegin[i] {
+		if spec.AutoPad == "VALID" {
+			return fmt.Errorf("auto_pad VALID with ceil_mode: the specification says %d windows, runtimes make %d; give pads in place of auto_pad", windows, windows+1)
+		}
+		windows++
+	}
+	if windows == 0 {
 		return fmt.Errorf("kernel %s is larger than the padded input %d", describeExtent(w.Kernel[i], extent), padded)
 	}
-	steps := (padded - extent) / stride
-	// With auto_pad VALID both roundings of the specification give the same.
-	if spec.CeilMode && spec.AutoPad != "VALID" && (padded-extent)%stride != 0 {
-		// A window may not start in the end padding: PyTorch's rule, in the text
-		// of the operators since version 22.
-		if start, ok := mulInt(steps+1, stride); ok && start < in+w.PadBegin[i] {
-			steps++
-		}
-	}
-	w.Out[i] = steps + 1
+	w.Out[i] = windows
 	return nil
 }
 

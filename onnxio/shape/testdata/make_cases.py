@@ -2,13 +2,15 @@
 
     python make_cases.py
 
-in this folder, with the onnx wheel and ml_dtypes installed. Writes
+in this folder, with the onnx, ml_dtypes and onnxruntime wheels installed. Writes
 
   node_cases.json.gz    the node tests of the onnx backend test suite for the
                         operators in OPERATORS: the model without output shapes,
                         and the shapes of the outputs that come with the suite.
                         Inputs that an operator takes as arguments (shapes, axes,
                         pads, scales) become initializers; the rest are inputs.
+  geometry.json.gz      random convolutions and poolings, and the output sizes that
+                        ONNX Runtime computes, where it accepts them.
   model_shapes.json.gz  what onnx.shape_inference says (strict, with data
                         propagation) of every value of ../../../testdata/models,
                         after everything the exporter declared was dropped.
@@ -23,7 +25,8 @@ import warnings
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, shape_inference
+import onnxruntime
+from onnx import helper, numpy_helper, shape_inference
 
 warnings.filterwarnings("ignore")  # the suite divides by zero on purpose
 
@@ -118,6 +121,62 @@ def node_cases():
     print(len(cases), "node cases")
 
 
+def geometry(rng):
+    op = str(rng.choice(["Conv", "ConvTranspose", "MaxPool", "AveragePool"]))
+    rank = int(rng.integers(1, 4))
+    ints = lambda lo, hi: rng.integers(lo, hi, rank).tolist()
+    x, kernel = ints(1, 12), ints(1, 5)
+    attributes = {"kernel_shape": kernel}
+    if rng.random() < 0.7:
+        attributes["strides"] = ints(1, 5)
+    if rng.random() < 0.5:
+        attributes["dilations"] = ints(1, 4)
+    if rng.random() < 0.4:
+        # Pads of poolings do not count dilations when ONNX Runtime computes them.
+        if op.endswith("Pool"):
+            attributes.pop("dilations", None)
+        attributes["auto_pad"] = str(rng.choice(["VALID", "SAME_UPPER", "SAME_LOWER"]))
+    elif rng.random() < 0.8:
+        extent = [d * (k - 1) for k, d in zip(kernel, attributes.get("dilations", [1] * rank))]
+        # Runtimes refuse a pooling pad as large as the kernel.
+        attributes["pads"] = [int(rng.integers(0, e + 1)) for e in extent + extent]
+    if op.endswith("Pool") and rng.random() < 0.6:
+        attributes["ceil_mode"] = 1
+    if op == "ConvTranspose":
+        if rng.random() < 0.4:
+            attributes["output_padding"] = [int(rng.integers(0, s)) for s in attributes.get("strides", [1] * rank)]
+        if rng.random() < 0.2:
+            attributes.pop("pads", None)
+            attributes["output_shape"] = ints(4, 20)
+    return op, x, attributes
+
+
+def geometry_cases():
+    rng = np.random.default_rng(0)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    cases = []
+    while len(cases) < 600:
+        op, x, attributes = geometry(rng)
+        inputs = ["x", "w"] if op.startswith("Conv") else ["x"]
+        node = helper.make_node(op, inputs, ["y"], **attributes)
+        shapes = {"x": [2, 2, *x], "w": [2, 2, *attributes["kernel_shape"]]}
+        graph = helper.make_graph(
+            [node], "g", [helper.make_tensor_value_info(n, 1, shapes[n]) for n in inputs],
+            [helper.make_tensor_value_info("y", 1, None)],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10)
+        try:
+            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            y = session.run(None, {n: np.zeros(shapes[n], np.float32) for n in inputs})[0]
+            out = list(y.shape[2:])
+        except Exception:
+            continue
+        cases.append({"op": op, "x": x, "attributes": attributes, "out": out})
+    write("geometry.json.gz", cases)
+    print(len(cases), "geometries")
+
+
 def dims(tensor_type):
     out = []
     for d in tensor_type.shape.dim:
@@ -147,4 +206,5 @@ def model_shapes():
 
 if __name__ == "__main__":
     node_cases()
+    geometry_cases()
     model_shapes()
