@@ -11,7 +11,7 @@ import (
 // at inference: (x − mean)·scale/√(var+epsilon) + B per channel, axis 1. Training
 // mode, and spatial 0 of version 7, are refused.
 func init() {
-	register(operator{name: "BatchNormalization", versions: []int64{1, 6, 7, 9, 14, 15}, inputs: "fffff", required: 5},
+	register(operator{name: "BatchNormalization", limits: "inference; spatial 0 is refused", versions: []int64{1, 6, 7, 9, 14, 15}, inputs: "fffff", required: 5},
 		batchNormalization[float32], batchNormalization[float64])
 }
 

@@ -12,19 +12,30 @@ import (
 // they become integers, and wrap at the width of the type.
 func init() {
 	versions := []int64{1, 6, 9, 13, 19, 21, 23, 24, 25, 28}
-	register(operator{name: "Cast", versions: versions, inputs: "v", required: 1}, cast[float32], cast[float64])
-	register(operator{name: "CastLike", versions: []int64{15, 19, 21, 23, 24, 25}, inputs: "vv", required: 2}, castLike[float32], castLike[float64])
+	register(operator{name: "Cast", limits: "no strings, 8-bit or smaller floats, 4-bit or smaller integers", versions: versions, inputs: "v", required: 1}, cast[float32], cast[float64])
+	register(operator{name: "CastLike", limits: "as Cast", versions: []int64{15, 19, 21, 23, 24, 25}, inputs: "vv", required: 2}, castLike[float32], castLike[float64])
 }
 
 func cast[T kernel.Float](n *node) (compute[T], error) {
 	n.need("to")
 	to := n.dataType("to", onnxio.Undefined)
-	n.ignore("saturate", "round_mode") // of the 8-bit floats, which are refused
+	ignoreEightBit(n)
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) { return one(x.cast(in[0], to)) }, nil
 }
 
+// ignoreEightBit passes over what only matters to the 8-bit floats, which are
+// refused.
+func ignoreEightBit(n *node) {
+	if n.version >= 19 {
+		n.ignore("saturate")
+	}
+	if n.version >= 24 {
+		n.ignore("round_mode")
+	}
+}
+
 func castLike[T kernel.Float](n *node) (compute[T], error) {
-	n.ignore("saturate", "round_mode")
+	ignoreEightBit(n)
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) { return one(x.cast(in[0], in[1].Type)) }, nil
 }
 

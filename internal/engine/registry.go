@@ -37,6 +37,8 @@ type operator struct {
 	inputs   string
 	required int // how many of the inputs must be there
 	outputs  int // most outputs; 0 means 1, -1 any number
+	// limits says what of the operator is refused, for the documentation.
+	limits string
 
 	build32 builder[float32]
 	build64 builder[float64]

@@ -13,7 +13,7 @@ import (
 // mode. Upsample, and Resize in version 10, are the asymmetric mode with the
 // nearest element below.
 func init() {
-	register(operator{name: "Resize", versions: []int64{10, 11, 13, 18, 19}, inputs: "vvfi", required: 1}, resize[float32], resize[float64])
+	register(operator{name: "Resize", limits: "integers in mode nearest only", versions: []int64{10, 11, 13, 18, 19}, inputs: "vvfi", required: 1}, resize[float32], resize[float64])
 	register(operator{name: "Upsample", versions: []int64{1, 7, 9}, until: 9, inputs: "vf", required: 1}, upsample[float32], upsample[float64])
 }
 

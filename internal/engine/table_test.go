@@ -1,0 +1,65 @@
+package engine
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/operators-engine.md from the registry")
+
+// TestOperatorTable compares the documentation with the registry.
+func TestOperatorTable(t *testing.T) {
+	const path = "../../docs/operators-engine.md"
+	want := operatorTable()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s is not what the registry says; go test ./internal/engine -run OperatorTable -update writes it", path)
+	}
+}
+
+func operatorTable() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `# What the embedded engine runs
+
+Written from the registry of package internal/engine by `+"`go test ./internal/engine -run OperatorTable -update`"+`.
+Operators of the default ONNX domain in opsets %d to %d, in float32 and float64; model-local functions are inlined.
+A model with any other operator is refused, naming each node. The engine holds floating point (float16, bfloat16,
+float32, float64), integers of 8 to 64 bits and bool; strings, sequences, maps, optionals, 8-bit floats and
+sub-byte types are refused.
+
+Versions are those of the operator's schema whose differences the engine knows.
+
+| operator | opsets | versions | limits |
+|---|---|---|---|
+`, minOpset, maxOpset)
+	names := make([]string, 0, len(registry))
+	for name := range registry {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		op := registry[name]
+		last := int64(maxOpset)
+		if op.until != 0 {
+			last = op.until
+		}
+		versions := make([]string, len(op.versions))
+		for i, v := range op.versions {
+			versions[i] = fmt.Sprint(v)
+		}
+		fmt.Fprintf(&b, "| %s | %d–%d | %s | %s |\n", name, max(minOpset, op.versions[0]), last, strings.Join(versions, ", "), op.limits)
+	}
+	return b.String()
+}
