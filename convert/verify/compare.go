@@ -29,7 +29,7 @@ type comparison[T kernel.Float] struct {
 }
 
 // keptElements bounds the constants of the eFCN that are kept between batches.
-const keptElements = 1 << 28
+const keptElements = 1 << 27
 
 // compare runs both models on every batch and appends the outcome to the
 // report.

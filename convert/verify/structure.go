@@ -64,7 +64,12 @@ func (s *structure) check(ctx context.Context) error {
 	}
 	for _, node := range s.efcn.graph.Nodes {
 		if !s.expected[node] && !reshapes(node) {
-			s.surplus(node)
+			s.surplus(node, needed)
+		}
+	}
+	for _, out := range s.cnn.graph.Outputs {
+		if want, got := s.cnnOrigin(out.Name), s.efcnOrigin(out.Name); got != want {
+			s.fault("node", nil, out.Name, "the eFCN gives %q for it; in the CNN it is %q", got, want)
 		}
 	}
 	c := Check{Name: Structure, Status: OK}
@@ -281,13 +286,13 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 }
 
 // surplus reports a node of the eFCN that nothing in the CNN asks for.
-func (s *structure) surplus(node *onnxio.Node) {
+func (s *structure) surplus(node *onnxio.Node, needed map[*onnxio.Node]bool) {
 	if isOp(node, "Gemm", "MatMul") {
 		s.fault("node", node, node.Output(0), "it is a dense layer that the record does not name and the CNN does not have")
 		return
 	}
-	if v, ok := s.cnn.valueOf(node.Output(0)); ok && s.cnn.producer[v] != nil && s.cnn.producer[v].OpType == node.OpType {
-		return // computed by the CNN in the same way, though no output of it depends on it
+	if twin := s.cnn.producer[node.Output(0)]; twin != nil && !needed[twin] && twin.OpType == node.OpType {
+		return // the CNN has it too, and in neither does an output depend on it
 	}
 	s.fault("node", node, node.Output(0), "the CNN has nothing that it stands for")
 }
@@ -317,14 +322,20 @@ func (s *structure) cnnOrigin(name string) string {
 	}
 }
 
+// efcnOrigin follows a value of the eFCN back in the same way, and returns its
+// name in the CNN if it has one.
+func (s *structure) efcnOrigin(name string) string {
+	name = s.efcn.origin(name)
+	if v, ok := s.cnn.valueOf(name); ok {
+		return s.cnnOrigin(v)
+	}
+	return name
+}
+
 // wire checks that input j of a node of the eFCN is what input i of the CNN's
 // node is.
 func (s *structure) wire(source, node *onnxio.Node, i, j int) {
-	want := s.cnnOrigin(source.Input(i))
-	got := s.efcn.origin(node.Input(j))
-	if v, ok := s.cnn.valueOf(got); ok {
-		got = s.cnnOrigin(v)
-	}
+	want, got := s.cnnOrigin(source.Input(i)), s.efcnOrigin(node.Input(j))
 	if got != want {
 		s.fault("node", node, node.Output(0), "its input %d is %q; in the CNN it is %q", j, got, want)
 	}

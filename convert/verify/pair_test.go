@@ -1,0 +1,214 @@
+package verify_test
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/verify"
+	"efcn/onnxio"
+)
+
+// TestTwoExports: two exports of one network, with other names and one of them
+// with its BatchNormalization merged by the exporter, are equal; the structure
+// is skipped and says so.
+func TestTwoExports(t *testing.T) {
+	for _, pair := range [][2]string{{"lenet-torchscript", "lenet-dynamo"}, {"lenet-dynamo", "lenet-torchscript"}, {"resnet-torchscript", "resnet-dynamo"}} {
+		t.Run(strings.Join(pair[:], " "), func(t *testing.T) {
+			a, b := readTrained(t, pair[0]), readTrained(t, pair[1])
+			r, err := verify.Verify(context.Background(), a, b, verify.Options{Samples: 16})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if testing.Verbose() {
+				r.WriteText(os.Stdout)
+			}
+			if !r.Equal() || r.Recorded || r.Checks[0].Status != verify.Skipped || !strings.Contains(r.Checks[0].Summary, "no record") {
+				t.Errorf("equal %t, recorded %t, %+v; %v", r.Equal(), r.Recorded, r.Checks, r.Findings)
+			}
+		})
+	}
+}
+
+// TestPair: what is said of two models without a record.
+func TestPair(t *testing.T) {
+	tests := []struct {
+		name  string
+		edit  func(t *testing.T, m *onnxio.Model)
+		o     verify.Options
+		equal bool
+		text  string // of a finding
+	}{
+		{name: "the same", edit: func(*testing.T, *onnxio.Model) {}, equal: true},
+		{
+			name: "a weight changed by a hundredth", text: `the first value where the two part is "conv2_out", computed by node "conv2" (Conv)`,
+			edit: func(t *testing.T, m *onnxio.Model) {
+				edit(t, m, "w2", func(v []float32, _ []int64) { v[11] *= 1.01 })
+			},
+		},
+		{
+			name: "a weight changed by one ulp, which an optimiser's rounding could be", equal: true,
+			edit: func(t *testing.T, m *onnxio.Model) {
+				edit(t, m, "w2", func(v []float32, _ []int64) { ulp(v, 11) })
+			},
+		},
+		{
+			name: "a tolerance decides what is equal", equal: true, o: verify.Options{ATol: 1},
+			edit: func(t *testing.T, m *onnxio.Model) {
+				edit(t, m, "w2", func(v []float32, _ []int64) { v[11] *= 1.01 })
+			},
+		},
+		{
+			name: "a tolerance that is missed", o: verify.Options{ATol: 1e-9, RTol: 1e-9}, text: "miss the tolerance 1e-09 + 1e-09·|CNN|",
+			edit: func(t *testing.T, m *onnxio.Model) {
+				edit(t, m, "w2", func(v []float32, _ []int64) { v[11] *= 1.01 })
+			},
+		},
+		{
+			name: "another shape of the output", text: "the CNN gives float32 [16 5], the eFCN float32 [16 6]",
+			edit: func(t *testing.T, m *onnxio.Model) {
+				for i, init := range m.Graph.Initializers {
+					switch init.Name {
+					case "fc.weight":
+						m.Graph.Initializers[i] = onnxio.NewTensor(init.Name, []int64{6, 4}, make([]float32, 24))
+					case "fc.bias":
+						m.Graph.Initializers[i] = onnxio.NewTensor(init.Name, []int64{6}, make([]float32, 6))
+					}
+				}
+				m.Graph.Outputs[0] = &onnxio.ValueInfo{Name: "fc_out", Type: onnxio.TensorType{Elem: onnxio.Float32}}
+			},
+		},
+		{
+			name: "NaN in one of them", text: "eFCN NaN",
+			edit: func(t *testing.T, m *onnxio.Model) {
+				edit(t, m, "fc.bias", func(v []float32, _ []int64) { v[2] = float32(math.NaN()) })
+			},
+		},
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			m := mutable()
+			c.edit(t, m)
+			c.o.Samples = 16
+			r, err := verify.Verify(context.Background(), mutable(), m, c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := c.text == ""
+			for _, f := range r.Findings {
+				found = found || strings.Contains(f.Text, c.text)
+			}
+			if r.Equal() != c.equal || !found {
+				t.Errorf("equal %t, want %t with a finding that says %q; got %v", r.Equal(), c.equal, c.text, r.Findings)
+			}
+			if _, err := json.Marshal(r); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestRefused: what cannot be compared is an error that says why.
+func TestRefused(t *testing.T) {
+	renamed := func(f func(m *onnxio.Model)) *onnxio.Model {
+		m := mutable().Clone()
+		f(m)
+		return m
+	}
+	given := &verify.Array{Type: onnxio.Float32, Shape: []int{2, 4, 8, 7}, F: make([]float32, 2*4*8*7)}
+	tests := []struct {
+		name      string
+		cnn, efcn *onnxio.Model
+		o         verify.Options
+		err       string
+	}{
+		{name: "outputs", efcn: renamed(func(m *onnxio.Model) { m.Graph.Outputs[0] = &onnxio.ValueInfo{Name: "gap_out"} }), err: `the models have different outputs: ["fc_out"] and ["gap_out"]`},
+		{name: "skip", o: verify.Options{Skip: []string{"everything"}}, err: `no check is called "everything"`},
+		{name: "tolerance", o: verify.Options{RTol: math.NaN()}, err: "tolerance: want a finite number"},
+		{name: "no samples", o: verify.Options{Samples: -1}, err: "samples: there are none"},
+		{name: "given shape", o: verify.Options{Inputs: map[string]*verify.Array{"x": given}}, err: `input "x": the array given has shape [2 4 8 7]; want N×[4 8 8]`},
+		{name: "given name", o: verify.Options{Inputs: map[string]*verify.Array{"y": given}}, err: `input "x" is not among the given inputs`},
+		{name: "shape", o: verify.Options{InputShapes: map[string][]int64{"x": {-1, 4, 8, 9}}}, err: `input "x": the shape [-1 4 8 9] given for it does not fit dimension 3, which is 8`},
+		{
+			name: "open dimension",
+			cnn:  renamed(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[2] = onnxio.Symbol("H") }),
+			err:  `input "x": dimension 2 ("H") is not a number; fix it with --input-shape x=DIMS`,
+		},
+		{
+			name: "operator",
+			cnn:  renamed(func(m *onnxio.Model) { m.Graph.Nodes[2].OpType = "Nonesuch" }),
+			err:  `node "relu1" (Nonesuch)`,
+		},
+	}
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			if c.cnn == nil {
+				c.cnn = mutable()
+			}
+			if c.efcn == nil {
+				c.efcn = mutable()
+			}
+			_, err := verify.Verify(context.Background(), c.cnn, c.efcn, c.o)
+			if err == nil || !strings.Contains(err.Error(), c.err) {
+				t.Errorf("got %v; want %q", err, c.err)
+			}
+		})
+	}
+}
+
+// TestInputs: given inputs are run beside the random ones, in batches; a fixed
+// batch is kept to.
+func TestInputs(t *testing.T) {
+	given := &verify.Array{Type: onnxio.Float32, Shape: []int{5, 4, 8, 8}, F: make([]float32, 5*4*8*8)}
+	efcn := converted(t, mutable(), convert.Options{})
+	r, err := verify.Verify(context.Background(), mutable(), efcn, verify.Options{
+		Inputs: map[string]*verify.Array{"x": given}, Samples: 6, Batch: 4,
+	})
+	if err != nil || !r.Equal() || r.Samples != 11 || r.Outputs[0].Rows != 11 {
+		t.Errorf("%v, samples %d, want 5 given and 6 random", err, r.Samples)
+	}
+
+	fixed := mutable()
+	fixed.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(4)
+	fixed.Graph.Outputs[0].Type.Shape[0] = onnxio.Fixed(4)
+	efcn = converted(t, fixed, convert.Options{})
+	r, err = verify.Verify(context.Background(), fixed, efcn, verify.Options{Samples: 6})
+	if err != nil || !r.Equal() || r.Samples != 8 {
+		t.Errorf("%v; a batch of 4 makes 8 samples of 6", err)
+	}
+	_, err = verify.Verify(context.Background(), fixed, efcn, verify.Options{Samples: -1, Inputs: map[string]*verify.Array{"x": given}})
+	if err == nil || !strings.Contains(err.Error(), "5 samples are given; the models take exactly 4 at a time") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestSkip: a check that is left out says so, and the rest decides.
+func TestSkip(t *testing.T) {
+	efcn := converted(t, mutable(), convert.Options{})
+	edit(t, efcn, "conv1.weight", func(v []float32, _ []int64) { v[200*conv1Cols+255] = 1e-30 })
+	r, err := verify.Verify(context.Background(), mutable(), efcn, verify.Options{Samples: 4, Skip: []string{verify.Structure}})
+	if err != nil || !r.Equal() || r.Checks[0].Status != verify.Skipped {
+		t.Errorf("%v: an entry of 1e-30 is below what running shows", err)
+	}
+	r, err = verify.Verify(context.Background(), mutable(), efcn, verify.Options{Samples: -1, Skip: []string{verify.Float64, verify.Float32}})
+	if err != nil || r.Equal() {
+		t.Errorf("%v: the structure alone shows it", err)
+	}
+	r, err = verify.Verify(context.Background(), mutable(), efcn, verify.Options{Skip: []string{verify.Structure, verify.Float64, verify.Float32}})
+	if err != nil || r.Equal() {
+		t.Errorf("%v: nothing was checked, which is no equality", err)
+	}
+}
+
+// TestCancel: an interrupted comparison ends with the context's error.
+func TestCancel(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := verify.Verify(ctx, mutable(), mutable(), verify.Options{}); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
+		t.Errorf("got %v", err)
+	}
+}
