@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -143,18 +144,20 @@ func printLayers(w io.Writer, p *convert.Plan) {
 }
 
 // geometry describes a window in the terms of its ONNX attributes, leaving out
-// those that have their usual value.
+// those that have their usual value and writing one number where all are equal.
 func geometry(l convert.LayerRecord) string {
 	if len(l.KernelShape) == 0 {
 		return ""
 	}
 	fields := []string{formatShape(l.KernelShape)}
 	add := func(name string, values []int64, usual int64) {
-		for _, v := range values {
-			if v != usual {
-				fields = append(fields, name+" "+strings.ReplaceAll(formatShape(values), "x", ","))
-				return
-			}
+		other := func(v int64) bool { return v != usual }
+		switch distinct := slices.Compact(slices.Clone(values)); {
+		case !slices.ContainsFunc(values, other):
+		case len(distinct) == 1:
+			fields = append(fields, fmt.Sprintf("%s %d", name, distinct[0]))
+		default:
+			fields = append(fields, name+" "+strings.ReplaceAll(formatShape(values), "x", ","))
 		}
 	}
 	add("stride", l.Strides, 1)

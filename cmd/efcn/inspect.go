@@ -60,7 +60,7 @@ type summary struct {
 	Operators  []count         `json:"operators"`
 	Parameters int64           `json:"parameters"`    // elements of the floating-point initializers
 	Bytes      int64           `json:"weights_bytes"` // of all initializers
-	MACs       int64           `json:"macs"`          // of the linear layers, on one input
+	MACs       int64           `json:"macs"`          // of the linear layers on one input, without those on padding
 	Embedded   *convert.Record `json:"embedded,omitempty"`
 	Plan       *convert.Plan   `json:"plan,omitempty"`
 	// NoPlan says why the model cannot be converted.
@@ -161,7 +161,7 @@ func (s *summary) print(w io.Writer) {
 	fmt.Fprintf(w, "operators   %s\n", strings.Join(ops, ", "))
 	fmt.Fprintf(w, "parameters  %s (weights %s)\n", formatCount(s.Parameters), formatBytes(s.Bytes))
 	if s.NoPlan == "" {
-		fmt.Fprintf(w, "MACs        %s for one input\n", formatCount(s.MACs))
+		fmt.Fprintf(w, "MACs        %s for one input, padding not counted\n", formatCount(s.MACs))
 	}
 	switch {
 	case s.Embedded != nil:

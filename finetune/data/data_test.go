@@ -175,6 +175,28 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+func TestOpenTest(t *testing.T) {
+	t.Chdir(folder(t))
+	train, err := data.Open("npz:bytes.npz?normalize=auto") // mean 0.6, deviation 0.4
+	if err != nil {
+		t.Fatal(err)
+	}
+	test, err := data.OpenTest("idx:images,labels?normalize=auto&limit=2", train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []float32{-1.5, 1, -1, -0.5}; !slices.EqualFunc(test.X, want, func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6 }) {
+		t.Errorf("got %v, want %v", test.X, want)
+	}
+	plain, err := data.Open("npz:bytes.npz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := data.OpenTest("idx:images,labels?normalize=auto", plain); err == nil || !strings.Contains(err.Error(), "training set, which was not normalised") {
+		t.Error(err)
+	}
+}
+
 func TestBatch(t *testing.T) {
 	s := &data.Set{X: []float32{0, 1, 2, 3, 4, 5}, Shape: []int{2}, Labels: []int{0, 0, 0}}
 	got := make([]float32, 4)

@@ -16,7 +16,8 @@
 // Integer pixels of 8 bits are divided by 255 first, so MEAN and STD are those
 // of pixels between 0 and 1; floating-point pixels are taken as they are.
 //
-// A test set has to be normalised by the figures of the training set: auto on
-// a test set would shift it by its own. [Set.Mean] and [Set.Std] are the
-// figures that were used, for normalize=MEAN/STD of the other set.
+// A test set has to be normalised by the figures of the training set: its own
+// would shift it. [OpenTest] takes them from there for normalize=auto; for a
+// set that is opened alone, [Set.Mean] and [Set.Std] of the training set are
+// what to give as normalize=MEAN/STD.
 package data

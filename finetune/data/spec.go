@@ -17,7 +17,13 @@ type options struct {
 
 // Open reads the data that spec names; see the package comment for its form.
 // Errors name the file, and the offset where one is too short.
-func Open(spec string) (*Set, error) {
+func Open(spec string) (*Set, error) { return open(spec, nil) }
+
+// OpenTest is Open for the test set that belongs to train: normalize=auto takes
+// the mean and standard deviation that train was normalised with.
+func OpenTest(spec string, train *Set) (*Set, error) { return open(spec, train) }
+
+func open(spec string, train *Set) (*Set, error) {
 	source, query, _ := strings.Cut(spec, "?")
 	kind, rest, ok := strings.Cut(source, ":")
 	if !ok {
@@ -46,10 +52,15 @@ func Open(spec string) (*Set, error) {
 	if err := s.validate(); err != nil {
 		return nil, fmt.Errorf("data %q: %w", spec, err)
 	}
-	if o.auto {
+	switch {
+	case o.auto && train == nil:
 		if o.mean, o.std, err = s.moments(o.nhwc); err != nil {
 			return nil, fmt.Errorf("data %q: %w", spec, err)
 		}
+	case o.auto && train.Mean == nil:
+		return nil, fmt.Errorf("data %q: normalize=auto takes the figures of the training set, which was not normalised", spec)
+	case o.auto:
+		o.mean, o.std = train.Mean, train.Std
 	}
 	if o.mean != nil {
 		if err := s.normalize(o.mean, o.std, o.nhwc); err != nil {

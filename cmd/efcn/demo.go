@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"efcn/finetune"
+	"efcn/finetune/data"
+)
+
+func newDemo(e *env) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the whole path on a CNN and images that come with the program",
+		Long: `demo takes a CNN that PyTorch trained on Fashion-MNIST through all the steps:
+inspect, convert, verify, finetune. It prints each command before running it,
+and in the end how often each model is right on 2,000 test images. It reads the
+testdata folder of the repository, so it runs inside a clone.`,
+		Args: args(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return demo(cmd.Context(), e, dir)
+		},
+	}
+	cmd.Flags().StringVarP(&dir, "output", "o", "demo-out", "folder for the models that are made")
+	return cmd
+}
+
+func demo(ctx context.Context, e *env, dir string) error {
+	testdata, err := findTestdata()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	images := func(images, labels string) string {
+		folder := filepath.Join(testdata, "fashion-mnist")
+		return fmt.Sprintf("idx:%s,%s?normalize=0.2860/0.3530", filepath.Join(folder, images), filepath.Join(folder, labels))
+	}
+	var (
+		cnn   = filepath.Join(testdata, "models", "lenet-torchscript", "model.onnx")
+		efcn  = filepath.Join(dir, "efcn.onnx")
+		tuned = filepath.Join(dir, "efcn-tuned.onnx")
+		train = images("train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz")
+		test  = images("test-images-2k-idx3-ubyte.gz", "test-labels-2k-idx1-ubyte.gz")
+	)
+	for _, step := range [][]string{
+		{"inspect", cnn},
+		{"convert", cnn, "-o", efcn},
+		{"verify", cnn, efcn},
+		{"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "1", "--lr", "0.01"},
+	} {
+		if err := e.show(ctx, step); err != nil {
+			return err
+		}
+	}
+
+	set, err := data.Open(test)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, m := range []struct{ what, path string }{
+		{"the CNN", cnn},
+		{"its eFCN", efcn},
+		{"the eFCN fine-tuned", tuned},
+	} {
+		// From the files, as anybody else would read them.
+		model, err := e.readModel(m.path)
+		if err != nil {
+			return err
+		}
+		metrics, err := finetune.Evaluate(ctx, model, set, 0)
+		if err != nil {
+			return inFile(m.path, err)
+		}
+		r := measure(metrics)
+		rows = append(rows, []string{m.what, fmt.Sprintf("%.2f %%", 100*r.Top1), fmt.Sprintf("%d of %d", r.Correct, r.Samples), fmt.Sprintf("%.4f", r.Loss), m.path})
+	}
+	fmt.Fprint(e.out, "\nOn the test images, each model as its file has it:\n\n")
+	printTable(e.out, []string{"model", ">accuracy", ">right", ">loss", "file"}, rows)
+	return nil
+}
+
+// show prints a command line and runs it.
+func (e *env) show(ctx context.Context, args []string) error {
+	line := make([]string, len(args))
+	for i, a := range args {
+		if line[i] = a; strings.ContainsAny(a, " ?&*'\"\\$") {
+			line[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+	}
+	fmt.Fprintf(e.out, "\n$ efcn %s\n", strings.Join(line, " "))
+	sub := &env{in: e.in, out: e.out, err: e.err}
+	root := newRoot(sub)
+	root.SetArgs(append(args, "--threads", strconv.Itoa(e.threads),
+		"--quiet="+strconv.FormatBool(e.quiet), "--verbose="+strconv.FormatBool(e.verbose)))
+	return root.ExecuteContext(ctx)
+}
+
+// findTestdata returns the testdata folder of the repository that the working
+// directory is in.
+func findTestdata() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for up := ""; ; up = filepath.Join("..", up) {
+		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
+		if err == nil && strings.HasPrefix(string(mod), "module efcn\n") {
+			return filepath.Join(up, "testdata"), nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no testdata here; run it inside a clone of the repository")
+		}
+		dir = parent
+	}
+}

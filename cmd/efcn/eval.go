@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/spf13/cobra"
+
+	"efcn/finetune"
+	"efcn/finetune/data"
+	"efcn/internal/kernel"
+)
+
+func newEval(e *env) *cobra.Command {
+	var (
+		spec   string
+		batch  int
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "eval MODEL --data SPEC",
+		Short: "Measure a model's loss and accuracy",
+		Long: `eval runs a classifier on labelled images and prints its loss (softmax
+cross-entropy) and how often the right class is first, or among the first five.
+
+` + dataHelp,
+		Args: args("MODEL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if spec == "" {
+				return usagef("--data is missing")
+			}
+			if batch < 1 {
+				return usagef("--batch %d; want a number from 1", batch)
+			}
+			m, err := e.readModel(args[0])
+			if err != nil {
+				return err
+			}
+			set, err := data.Open(spec)
+			if err != nil {
+				return err
+			}
+			e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+			metrics, err := finetune.Evaluate(cmd.Context(), m, set, batch)
+			if err != nil {
+				return inFile(args[0], err)
+			}
+			result := measure(metrics)
+			if asJSON {
+				return printJSON(e.out, struct {
+					Model string `json:"model"`
+					Data  string `json:"data"`
+					*measured
+				}{args[0], spec, result})
+			}
+			fmt.Fprintf(e.out, "%s: %s\n", args[0], result)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&spec, "data", "", "labelled images to measure on")
+	cmd.Flags().IntVar(&batch, "batch", 250, "images to run at once")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// dataHelp says how --data and --test name images.
+const dataHelp = `SPEC names images: idx:IMAGES,LABELS (MNIST, Fashion-MNIST; gzipped or not) or
+npz:FILE (arrays x and y). Options follow a question mark, separated by &:
+normalize=MEAN/STD of pixels between 0 and 1 (with commas, one per channel),
+normalize=auto or normalize=none (default); limit=N; layout=nchw (default) or
+nhwc. A test set has to be normalised with the figures of the training set.`
+
+// measured is what was measured of a model, as it is printed.
+type measured struct {
+	Samples int     `json:"samples"`
+	Loss    float64 `json:"loss"`
+	Correct int     `json:"correct"`
+	Top1    float64 `json:"top1"`
+	Top5    float64 `json:"top5"`
+}
+
+func measure(m finetune.Metrics) *measured {
+	return &measured{Samples: m.N, Loss: m.Loss, Correct: int(math.Round(m.Top1 * float64(m.N))), Top1: m.Top1, Top5: m.Top5}
+}
+
+func (m *measured) String() string {
+	return fmt.Sprintf("loss %.4f, %d of %d right (top-1 %.2f %%, top-5 %.2f %%)", m.Loss, m.Correct, m.Samples, 100*m.Top1, 100*m.Top5)
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"efcn/finetune"
+	"efcn/finetune/data"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+type finetuneFlags struct {
+	data   string
+	test   string
+	output string
+	epochs int     // Default 10.
+	batch  int     // Default 250.
+	rate   float64 // Default 0.1.
+	seed   uint64  // Default 0.
+	json   bool
+}
+
+func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
+	defaults := finetune.Options{}.WithDefaults()
+	flags.StringVar(&f.data, "data", "", "labelled images to train on")
+	flags.StringVar(&f.test, "test", "", "labelled images to measure on, before and after every epoch")
+	flags.StringVarP(&f.output, "output", "o", "", "file to write")
+	flags.IntVar(&f.epochs, "epochs", defaults.Epochs, "passes over the training images")
+	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
+	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
+func (f *finetuneFlags) validate() error {
+	switch {
+	case f.data == "":
+		return usagef("--data is missing")
+	case f.output == "":
+		return usagef("-o OUT.onnx is missing")
+	case f.epochs < 1:
+		return usagef("--epochs %d; want a number from 1", f.epochs)
+	case f.batch < 1:
+		return usagef("--batch %d; want a number from 1", f.batch)
+	case !(f.rate > 0) || math.IsInf(f.rate, 0):
+		return usagef("--lr %v; want a number above 0", f.rate)
+	}
+	return nil
+}
+
+func newFinetune(e *env) *cobra.Command {
+	var f finetuneFlags
+	cmd := &cobra.Command{
+		Use:   "finetune MODEL --data SPEC -o OUT.onnx",
+		Short: "Train a CNN or an eFCN and write it back to ONNX",
+		Long: `finetune trains all weights of a model, CNN or eFCN alike, on labelled images with
+plain SGD on the softmax cross-entropy, and writes the same graph with the
+trained weights. The defaults are those of the eFCN paper (arXiv 1906.06766).
+
+` + dataHelp + `
+After --data ...?normalize=auto, normalize=auto in --test takes the figures of
+the training set.`,
+		Args: args("MODEL"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.validate(); err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), e, args[0])
+		},
+	}
+	f.addFlags(cmd.Flags())
+	return cmd
+}
+
+// tuned is what finetune --json prints.
+type tuned struct {
+	Model  string    `json:"model"`
+	Before *measured `json:"before,omitempty"` // on the test images
+	Epochs []epoch   `json:"epochs"`
+	Output *written  `json:"output"`
+}
+
+type epoch struct {
+	Epoch   int       `json:"epoch"`
+	Steps   int       `json:"steps"`
+	Seconds float64   `json:"seconds"`
+	Loss    float64   `json:"train_loss"`
+	Top1    float64   `json:"train_top1"`
+	Test    *measured `json:"test,omitempty"`
+}
+
+func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
+	m, err := e.readModel(path)
+	if err != nil {
+		return err
+	}
+	// What would fail after an hour of training fails now.
+	if err := canWrite(f.output); err != nil {
+		return err
+	}
+	train, test, err := openData(f.data, f.test)
+	if err != nil {
+		return err
+	}
+	if train.Mean != nil {
+		e.logf("%s: normalised with mean %.4v, standard deviation %.4v", f.data, train.Mean, train.Std)
+	}
+	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+
+	result := tuned{Model: path}
+	trained, err := f.train(ctx, e, m, train, test, &result)
+	if err != nil {
+		return inFile(path, err)
+	}
+	if result.Output, err = e.writeModel(ctx, f.output, trained, string(onnxio.ExternalAuto)); err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(e.out, result)
+	}
+	fmt.Fprintln(e.out, result.Output)
+	return nil
+}
+
+// openData opens the training set and, unless its spec is empty, the test set.
+func openData(trainSpec, testSpec string) (train, test *data.Set, err error) {
+	if train, err = data.Open(trainSpec); err != nil || testSpec == "" {
+		return train, nil, err
+	}
+	test, err = data.OpenTest(testSpec, train)
+	return train, test, err
+}
+
+// train trains m, saying how it goes, and notes in result what came of it.
+func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, result *tuned) (*onnxio.Model, error) {
+	if test != nil {
+		metrics, err := finetune.Evaluate(ctx, m, test, f.batch)
+		if err != nil {
+			return nil, err
+		}
+		result.Before = measure(metrics)
+		if !f.json {
+			fmt.Fprintf(e.out, "before: test %s\n", result.Before)
+		}
+	}
+	o := finetune.Options{Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed}
+	return finetune.Train(ctx, m, train, test, o, func(ep finetune.Epoch) error {
+		line := epoch{Epoch: ep.Epoch, Steps: ep.Steps, Seconds: ep.Seconds, Loss: ep.Train.Loss, Top1: ep.Train.Top1}
+		if ep.Test != nil {
+			line.Test = measure(*ep.Test)
+		}
+		result.Epochs = append(result.Epochs, line)
+		if f.json {
+			return nil
+		}
+		fmt.Fprintf(e.out, "epoch %d of %d: train loss %.4f, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, line.Loss, 100*line.Top1, line.Seconds)
+		if line.Test != nil {
+			fmt.Fprintf(e.out, "; test %s", line.Test)
+		}
+		fmt.Fprintln(e.out)
+		return nil
+	})
+}
+
+// canWrite says whether a file could be made at path, by making one beside it.
+func canWrite(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
+	if err != nil {
+		return fmt.Errorf("%s: cannot be written: %w", path, reason(err))
+	}
+	f.Close()
+	return os.Remove(f.Name())
+}
