@@ -63,6 +63,8 @@ func (d *decoder) data(p *onnxpb.TensorProto) (Data, error) {
 	switch {
 	case sources > 1:
 		return nil, errors.New("the elements are stored twice; want one of raw data, typed data and external data")
+	case t == String && field != "" && field != "string_data":
+		return nil, fmt.Errorf("string in %s; want string_data", field)
 	case !sized && external:
 		return nil, fmt.Errorf("external data of type %s, which has no fixed size", t)
 	case !sized:

@@ -39,7 +39,7 @@ func (r region) Len() int64 { return r.length }
 func (r region) WriteTo(w io.Writer) (int64, error) {
 	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
 	if err != nil {
-		return 0, fmt.Errorf("external data %q: %w", r.location, plain(err))
+		return 0, fmt.Errorf("external data %q: %w", r.location, rooted(err))
 	}
 	defer f.Close()
 	if err := r.unchanged(f); err != nil {
@@ -67,7 +67,7 @@ func (r region) unchanged(f *os.File) error {
 func (r region) check() error {
 	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
 	if err != nil {
-		return fmt.Errorf("external data %q: %w", r.location, plain(err))
+		return fmt.Errorf("external data %q: %w", r.location, rooted(err))
 	}
 	defer f.Close()
 	return r.unchanged(f)
@@ -140,7 +140,7 @@ func (f *folder) stat(location string) (fs.FileInfo, error) {
 	}
 	info, err := f.root.Stat(local)
 	if err != nil {
-		return nil, plain(err)
+		return nil, rooted(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
@@ -157,6 +157,15 @@ func plain(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
 		return p.Err
+	}
+	return err
+}
+
+// rooted is plain for an error of os.Root, which has no name for the one that
+// matters most.
+func rooted(err error) error {
+	if err = plain(err); strings.Contains(err.Error(), "escapes") {
+		return errors.New("a symbolic link in it leaves the model's folder; copy the file there")
 	}
 	return err
 }

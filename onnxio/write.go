@@ -78,7 +78,7 @@ func WriteTo(w io.Writer, m *Model) (int64, error) {
 	if r.size > maxMessage {
 		return 0, tooLarge(r.size, maxMessage)
 	}
-	b := bufio.NewWriterSize(w, writeBuffer)
+	b := bufio.NewWriterSize(w, int(min(r.size, writeBuffer)))
 	n, err := r.WriteTo(b)
 	if err != nil {
 		return n, err
