@@ -13,13 +13,21 @@ import (
 // when the model is written or read, again at each time; nothing of their size
 // is held in memory. The CNN's own tensors are shared with it.
 func (p *Plan) Model() (*onnxio.Model, error) {
+	b, err := p.build()
+	if err != nil {
+		return nil, err
+	}
+	return b.out, nil
+}
+
+func (p *Plan) build() (*builder, error) {
 	b := newBuilder(p)
 	for _, st := range p.steps {
 		if err := st(b); err != nil {
 			return nil, err
 		}
 	}
-	return b.finish()
+	return b, b.finish()
 }
 
 // forms are the names under which the eFCN has one value of the CNN: as a
@@ -37,6 +45,7 @@ type builder struct {
 	consts map[string]*onnxio.Tensor
 	used   map[string]bool // constants of the CNN that the eFCN has too
 	record Record
+	stay   map[*onnxio.Node]Kept // nodes of the eFCN that are the CNN's own, on tensors
 }
 
 func newBuilder(p *Plan) *builder {
@@ -48,6 +57,7 @@ func newBuilder(p *Plan) *builder {
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
 		record: Record{Version: RecordVersion, Layers: []LayerRecord{}},
+		stay:   make(map[*onnxio.Node]Kept),
 	}
 	g := p.model.Graph
 	for _, t := range g.Initializers {
@@ -218,7 +228,7 @@ func on(n *onnxio.Node, inputs, outputs []string) *onnxio.Node {
 }
 
 // keep puts a node into the eFCN as the CNN had it, on tensors.
-func (b *builder) keep(n *onnxio.Node) error {
+func (b *builder) keep(n *onnxio.Node, why string) error {
 	inputs := make([]string, len(n.Inputs))
 	for i, name := range n.Inputs {
 		inputs[i] = b.nd(name)
@@ -234,8 +244,21 @@ func (b *builder) keep(n *onnxio.Node) error {
 		}
 		b.declare(name, t)
 	}
-	b.node(on(n, inputs, slices.Clone(n.Outputs)))
+	own := on(n, inputs, slices.Clone(n.Outputs))
+	b.node(own)
+	b.stay[own] = Kept{Node: n.Label(), Op: n.QualifiedOp(), Why: why}
 	return nil
+}
+
+// kept lists the nodes that stay on tensors, in the order of the graph.
+func (b *builder) kept() []Kept {
+	kept := []Kept{}
+	for _, n := range b.graph.Nodes {
+		if k, ok := b.stay[n]; ok {
+			kept = append(kept, k)
+		}
+	}
+	return kept
 }
 
 // dense puts a linear layer into the eFCN as one Gemm with a generated matrix.
@@ -276,9 +299,15 @@ func (b *builder) nodeName(n *onnxio.Node) string {
 	return b.unique(n.Label() + "/fc")
 }
 
-// finish gives the graph its outputs and the model its record.
-func (b *builder) finish() (*onnxio.Model, error) {
-	for _, v := range b.plan.model.Graph.Outputs {
+// finish gives the graph its outputs and the model its record, and leaves out
+// what nothing depends on: above all the nodes that computed shapes in the CNN.
+func (b *builder) finish() error {
+	for i, v := range b.plan.model.Graph.Outputs {
+		if !v.Type.HasShape { // which a model may not leave out
+			declared := *v
+			declared.Type = b.shapeOf(v.Name)
+			b.graph.Outputs[i] = &declared
+		}
 		f := b.values[v.Name]
 		switch {
 		case f == nil:
@@ -292,10 +321,44 @@ func (b *builder) finish() (*onnxio.Model, error) {
 			})
 		}
 	}
+	b.prune()
 	text, err := json.Marshal(b.record)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b.out.SetMeta(RecordKey, string(text))
-	return b.out, nil
+	return nil
+}
+
+// hasLayer says whether the eFCN has the layer that computes output.
+func (b *builder) hasLayer(output string) bool {
+	return slices.ContainsFunc(b.record.Layers, func(l LayerRecord) bool { return l.Output == output })
+}
+
+// prune drops nodes, constants, layers and declarations that no output of the
+// graph depends on.
+func (b *builder) prune() {
+	live := make(map[string]bool)
+	for _, v := range b.graph.Outputs {
+		live[v.Name] = true
+	}
+	computed := make(map[string]bool)
+	for i := len(b.graph.Nodes) - 1; i >= 0; i-- {
+		n := b.graph.Nodes[i]
+		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return live[name] }) {
+			b.graph.Nodes[i] = nil
+			continue
+		}
+		for _, name := range n.Inputs {
+			live[name] = true
+		}
+		for _, name := range n.Outputs {
+			computed[name] = true
+		}
+	}
+	b.graph.Nodes = slices.DeleteFunc(b.graph.Nodes, func(n *onnxio.Node) bool { return n == nil })
+	b.graph.Initializers = slices.DeleteFunc(b.graph.Initializers, func(t *onnxio.Tensor) bool { return !live[t.Name] })
+	b.graph.SparseInitializers = slices.DeleteFunc(slices.Clone(b.graph.SparseInitializers), func(t *onnxio.SparseTensor) bool { return !live[t.Values.Name] })
+	b.graph.ValueInfos = slices.DeleteFunc(b.graph.ValueInfos, func(v *onnxio.ValueInfo) bool { return !computed[v.Name] })
+	b.record.Layers = slices.DeleteFunc(b.record.Layers, func(l LayerRecord) bool { return !live[l.Weight] })
 }

@@ -1,37 +1,47 @@
 package convert
 
-import "efcn/onnxio"
+import (
+	"efcn/onnxio"
+)
 
 func init() {
-	register("Concat", operator{becomes: "itself, on vectors, where the joined axis is the first after the batch", plan: planConcat})
+	register("Concat", operator{becomes: "itself, on vectors, with a Gather behind it where the joined axis is not the first after the batch", plan: planConcat})
 }
 
-// planConcat plans a Concat of channels: the vectors follow one another as the
-// channels do.
+// planConcat plans the joining of tensors along an axis other than the batch.
 // https://onnx.ai/onnx/operators/onnx__Concat.html, versions 4 to 13.
 func planConcat(pl *planner, n *onnxio.Node) (step, error) {
 	out, err := pl.vector(n.Output(0))
 	if err != nil {
 		return nil, err
 	}
-	axis, err := n.Int("axis", 1)
+	at, err := n.Int("axis", 1)
 	if err != nil {
 		return nil, err
 	}
-	if axis < 0 {
-		axis += int64(len(out.dims) + 1)
+	axis, err := innerAxis(at, out.dims)
+	if err != nil {
+		return nil, err
 	}
-	for _, d := range out.dims[:max(0, min(int(axis)-1, len(out.dims)))] {
-		if d != 1 {
-			return nil, keep("axis %d is not the first after the batch", axis)
-		}
-	}
-	if axis == 0 {
-		return nil, keep("axis 0 joins batches")
-	}
-	for _, name := range n.Inputs {
-		if _, err := pl.vector(name); err != nil {
+	// The vectors are joined one behind the other; where the tensors are not,
+	// each index of the outer axes takes its run from every vector in turn.
+	outer := value{dims: out.dims[:axis]}.size()
+	runs := make([]int, len(n.Inputs))
+	for i, name := range n.Inputs {
+		in, err := pl.vector(name)
+		if err != nil {
 			return nil, err
+		}
+		runs[i] = in.size() / max(outer, 1)
+	}
+	from := make([]int64, 0, out.size())
+	for o := range outer {
+		start := 0
+		for _, run := range runs {
+			for i := range run {
+				from = append(from, int64(start+o*run+i))
+			}
+			start += outer * run
 		}
 	}
 	return func(b *builder) error {
@@ -39,9 +49,21 @@ func planConcat(pl *planner, n *onnxio.Node) (step, error) {
 		for i, name := range n.Inputs {
 			inputs[i] = b.vec(name)
 		}
-		joined := on(n, inputs, []string{b.newVec(n.Output(0))})
+		joined := on(n, inputs, nil)
 		joined.Attributes = []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
 		b.node(joined)
+		if isRange(from) {
+			joined.Outputs = []string{b.newVec(n.Output(0))}
+			return nil
+		}
+		joined.Outputs = []string{b.unique(n.Output(0) + "/joined")}
+		b.declare(joined.Outputs[0], b.vectorType(n.Output(0)))
+		index := b.tensor(onnxio.NewTensor(n.Output(0)+".index", []int64{int64(len(from))}, from))
+		b.node(&onnxio.Node{
+			Name: b.unique(n.Output(0) + "/gather"), OpType: "Gather",
+			Inputs: []string{joined.Outputs[0], index}, Outputs: []string{b.newVec(n.Output(0))},
+			Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
+		})
 		return nil
 	}, nil
 }

@@ -11,61 +11,74 @@ func init() {
 	register("Conv", operator{becomes: "a matrix (Gemm)", plan: planConv})
 }
 
+// convolution is what a Conv or ConvTranspose node is made of.
+type convolution struct {
+	in, out       value
+	weights, bias []float32
+	kernelDims    []int64 // of the weights, with their two channel axes
+	group         int64
+	geometry      shape.Window
+	windows       []window // geometry, axis by axis
+}
+
+// convolution reads a Conv or ConvTranspose node; resolve finds its geometry.
+func (pl *planner) convolution(n *onnxio.Node, resolve func(n *onnxio.Node, x, w []int64) (shape.Window, error)) (*convolution, error) {
+	c := &convolution{}
+	var err error
+	if c.in, c.out, err = pl.linear(n); err != nil {
+		return nil, err
+	}
+	if len(c.in.dims) < 2 || len(c.out.dims) != len(c.in.dims) {
+		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0), c.in.dims)
+	}
+	var ok bool
+	if c.weights, c.kernelDims, ok, err = pl.floats(n, 1, "W"); err != nil {
+		return nil, err
+	}
+	if !ok || len(c.kernelDims) != len(c.in.dims)+1 {
+		return nil, fmt.Errorf("W: want %d axes, got shape %v", len(c.in.dims)+1, c.kernelDims)
+	}
+	if c.bias, _, _, err = pl.floats(n, 2, "B"); err != nil {
+		return nil, err
+	}
+	if c.group, err = n.Int("group", 1); err != nil {
+		return nil, err
+	}
+	if c.group < 1 {
+		return nil, fmt.Errorf("group %d: want 1 or more", c.group)
+	}
+	if c.geometry, err = resolve(n, c.in.tensor(), c.kernelDims); err != nil {
+		return nil, err
+	}
+	c.windows, err = windows(c.geometry)
+	return c, err
+}
+
+// record starts the record of the layer.
+func (c *convolution) record() LayerRecord {
+	rec := windowRecord(c.in, c.out, c.geometry)
+	rec.Group = c.group
+	return rec
+}
+
 // planConv plans a convolution of any number of spatial axes, with every
 // attribute: groups, strides, dilations, pads at both ends, auto_pad.
 // https://onnx.ai/onnx/operators/onnx__Conv.html, versions 1 to 22.
 func planConv(pl *planner, n *onnxio.Node) (step, error) {
-	in, out, err := pl.linear(n)
+	c, err := pl.convolution(n, shape.ConvWindow)
 	if err != nil {
 		return nil, err
 	}
-	if len(in.dims) < 2 {
-		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0), in.dims)
+	if c.kernelDims[1]*c.group != int64(c.in.dims[0]) || c.kernelDims[0] != int64(c.out.dims[0]) || c.kernelDims[0]%c.group != 0 {
+		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
 	}
-	w, kernelDims, ok, err := pl.floats(n, 1, "W")
-	if err != nil {
-		return nil, err
-	}
-	if !ok || len(kernelDims) != len(in.dims)+1 {
-		return nil, fmt.Errorf("W: want %d axes, got shape %v", len(in.dims)+1, kernelDims)
-	}
-	bias, _, hasBias, err := pl.floats(n, 2, "B")
-	if err != nil {
-		return nil, err
-	}
-	if !hasBias {
-		bias = nil
-	}
-	group, err := n.Int("group", 1)
-	if err != nil {
-		return nil, err
-	}
-	if group < 1 || kernelDims[1]*group != int64(in.dims[0]) || kernelDims[0]%group != 0 {
-		return nil, fmt.Errorf("group %d: W of shape %v does not fit %d input channels", group, kernelDims, in.dims[0])
-	}
-	win, err := shape.ConvWindow(n, in.tensor(), kernelDims)
-	if err != nil {
-		return nil, err
-	}
-	ws, err := windows(win)
-	if err != nil {
-		return nil, err
-	}
-	m := &Map{
-		Groups: int(group), InChannels: in.dims[0], OutChannels: out.dims[0],
-		Taps: convTaps(ws), Kernel: w, Bias: bias,
-	}
-	rec := windowRecord(in, out, win)
-	rec.Group = group
-	return pl.embed(n, m, rec, len(w)+len(bias), true)
-}
-
-// convTaps returns the taps of a convolution: along each axis, output p reads
-// q = p·stride + t·dilation − pad_begin with coefficient t.
-func convTaps(ws []window) *Taps {
-	axes := make([]axis, len(ws))
-	for i, w := range ws {
+	axes := make([]axis, len(c.windows))
+	for i, w := range c.windows {
 		axes[i] = w.axis(w.kernel, func(_, t int) int { return t })
 	}
-	return product(axes)
+	m := &Map{
+		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],
+		Taps: product(axes), Kernel: c.weights, Bias: c.bias,
+	}
+	return pl.embed(n, m, c.record(), len(c.weights)+len(c.bias), true)
 }

@@ -128,8 +128,8 @@ func sameFace(t *testing.T, a, b *onnxio.Model) {
 	}
 }
 
-// run returns the only output of m for the input x, in float64.
-func run(t *testing.T, m *onnxio.Model, x *engine.Tensor[float64]) *engine.Tensor[float64] {
+// run returns the outputs of m for the input x, in float64.
+func run(t *testing.T, m *onnxio.Model, x *engine.Tensor[float64]) map[string]*engine.Tensor[float64] {
 	t.Helper()
 	e, err := engine.New[float64](m)
 	if err != nil {
@@ -139,7 +139,7 @@ func run(t *testing.T, m *onnxio.Model, x *engine.Tensor[float64]) *engine.Tenso
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out[m.Graph.Outputs[0].Name]
+	return out
 }
 
 // checkSame compares two outputs of models that are equal but for the rounding

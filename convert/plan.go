@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
@@ -144,7 +145,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	}
 	var errs []error
 	for _, n := range m.Graph.Nodes {
-		if pl.absorbed[n] || !pl.needed[n] {
+		if pl.absorbed[n] {
 			continue
 		}
 		st, err := pl.step(n)
@@ -163,15 +164,17 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	return pl.plan, nil
 }
 
-// measure sets WeightBytes from the model that the plan would build: its
-// tensors know their size without being generated.
+// measure builds the eFCN, which generates no matrix, to see which nodes are
+// kept in it and what its tensors take.
 func (p *Plan) measure() error {
-	m, err := p.Model()
+	b, err := p.build()
 	if err != nil {
 		return err
 	}
+	p.Kept = b.kept()
+	p.Layers = slices.DeleteFunc(p.Layers, func(l *Layer) bool { return !b.hasLayer(l.Output) })
 	p.WeightBytes = 0
-	for _, t := range m.Graph.Initializers {
+	for _, t := range b.graph.Initializers {
 		if t.Data != nil {
 			p.WeightBytes += t.Data.Len()
 		}

@@ -31,8 +31,7 @@ type planner struct {
 
 	consts    map[string]*onnxio.Tensor
 	consumers map[string][]*onnxio.Node
-	outputs   map[string]bool // names of the graph's outputs
-	needed    map[*onnxio.Node]bool
+	outputs   map[string]bool       // names of the graph's outputs
 	absorbed  map[*onnxio.Node]bool // multiplied into the layer before them
 }
 
@@ -43,7 +42,6 @@ func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 		consts:    make(map[string]*onnxio.Tensor),
 		consumers: make(map[string][]*onnxio.Node),
 		outputs:   make(map[string]bool),
-		needed:    make(map[*onnxio.Node]bool),
 		absorbed:  make(map[*onnxio.Node]bool),
 	}
 	if pl.plan.MaxBytes == 0 {
@@ -88,36 +86,7 @@ func (pl *planner) findBatch() error {
 			return fmt.Errorf("inputs %q and %q have different first axes; the first axis of every input is taken for the batch", feeds[0].Name, v.Name)
 		}
 	}
-	pl.markNeeded()
 	return nil
-}
-
-// markNeeded finds the nodes that a graph output depends on through data; what
-// only computes shapes that are now known is left behind.
-func (pl *planner) markNeeded() {
-	producer := make(map[string]*onnxio.Node)
-	for _, n := range pl.plan.model.Graph.Nodes {
-		for _, out := range n.Outputs {
-			producer[out] = n
-		}
-	}
-	var mark func(name string)
-	mark = func(name string) {
-		n := producer[name]
-		if n == nil || pl.needed[n] {
-			return
-		}
-		pl.needed[n] = true
-		for i, in := range n.Inputs {
-			if op, ok := operators[n.OpType]; ok && onnxio.CanonicalDomain(n.Domain) == "" && op.shapeOnly(i) && pl.isVector(n.Output(0)) && pl.isVector(n.Input(0)) {
-				continue
-			}
-			mark(in)
-		}
-	}
-	for name := range pl.outputs {
-		mark(name)
-	}
 }
 
 // step plans one node.
@@ -138,8 +107,7 @@ func (pl *planner) step(n *onnxio.Node) (step, error) {
 	}
 	var why *keepError
 	if errors.As(err, &why) {
-		pl.plan.Kept = append(pl.plan.Kept, Kept{Node: n.Label(), Op: n.QualifiedOp(), Why: why.why})
-		return func(b *builder) error { return b.keep(n) }, nil
+		return func(b *builder) error { return b.keep(n, why.why) }, nil
 	}
 	return st, err
 }

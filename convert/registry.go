@@ -1,26 +1,14 @@
 package convert
 
-import (
-	"slices"
-
-	"efcn/onnxio"
-)
+import "efcn/onnxio"
 
 // operator is what this package knows of one ONNX operator.
 type operator struct {
 	// becomes says in a few words what the operator is in an eFCN.
 	becomes string
-	// shapeInputs are the inputs that say only how the output is shaped. They
-	// are left behind with all that computes them once the shape is known.
-	shapeInputs []int
 	// plan decides what becomes of one node. An error made by keep leaves the
 	// node on tensors; any other refuses the model.
 	plan func(pl *planner, n *onnxio.Node) (step, error)
-}
-
-// shapeOnly says whether input i only shapes the output.
-func (o operator) shapeOnly(i int) bool {
-	return slices.Contains(o.shapeInputs, i)
 }
 
 // operators is the table of what can be embedded, by the operator's name in

@@ -3,11 +3,8 @@ package convert
 import "efcn/onnxio"
 
 func init() {
-	for _, name := range []string{"Flatten", "Identity", "Dropout"} {
+	for _, name := range []string{"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout"} {
 		register(name, operator{becomes: "nothing: the vector is the same", plan: planReshape})
-	}
-	for _, name := range []string{"Reshape", "Squeeze", "Unsqueeze"} {
-		register(name, operator{becomes: "nothing: the vector is the same", shapeInputs: []int{1}, plan: planReshape})
 	}
 }
 

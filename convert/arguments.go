@@ -1,0 +1,52 @@
+package convert
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// intsArg returns a list of integers that older versions of an operator have as
+// the attribute name and newer ones as input i; nil where neither is given. A
+// list that is computed at run time keeps the node.
+func (pl *planner) intsArg(n *onnxio.Node, name string, i int) ([]int64, error) {
+	input := n.Input(i)
+	if input == "" {
+		return n.Ints(name)
+	}
+	if t := pl.consts[input]; t != nil {
+		v, err := onnxio.Ints(t)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		return v, nil
+	}
+	dims, ok := pl.plan.info.Ints(input)
+	if !ok {
+		return nil, keep("%s %q is computed at run time", name, input)
+	}
+	v := make([]int64, len(dims))
+	for j, d := range dims {
+		if !d.Known() {
+			return nil, keep("%s %q is computed at run time", name, input)
+		}
+		v[j] = d.Value
+	}
+	return v, nil
+}
+
+// innerAxis turns an axis of a batch of tensors of shape dims, which may count
+// from behind, into an axis of one of them. The batch axis keeps the node.
+func innerAxis(axis int64, dims []int) (int, error) {
+	rank := int64(len(dims) + 1)
+	if axis < -rank || axis >= rank {
+		return 0, fmt.Errorf("axis %d: want %d to %d", axis, -rank, rank-1)
+	}
+	if axis < 0 {
+		axis += rank
+	}
+	if axis == 0 {
+		return 0, keep("it works along the batch axis")
+	}
+	return int(axis) - 1, nil
+}

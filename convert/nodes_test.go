@@ -1,0 +1,168 @@
+package convert_test
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// small is a model of nodes between the input x and the output of the last one.
+func small(opset int64, in []int64, inits []*onnxio.Tensor, nodes ...*onnxio.Node) *onnxio.Model {
+	shape := onnxio.Shape{onnxio.Symbol("N")}
+	for _, d := range in {
+		shape = append(shape, onnxio.Fixed(d))
+	}
+	last := nodes[len(nodes)-1]
+	m := &onnxio.Model{
+		IRVersion: 8, Opsets: []onnxio.Opset{{Version: opset}},
+		Graph: &onnxio.Graph{
+			Name: "test", Nodes: nodes, Initializers: inits,
+			Inputs: []*onnxio.ValueInfo{{Name: "x", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: shape}}},
+		},
+	}
+	for _, name := range last.Outputs {
+		m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32}})
+	}
+	return m
+}
+
+func node(op, inputs, outputs string, attrs ...*onnxio.Attribute) *onnxio.Node {
+	return &onnxio.Node{Name: strings.ToLower(op), OpType: op, Inputs: strings.Split(inputs, " "), Outputs: strings.Fields(outputs), Attributes: attrs}
+}
+
+func list(name string, v ...int64) *onnxio.Tensor {
+	return onnxio.NewTensor(name, []int64{int64(len(v))}, v)
+}
+
+func floats(name string, rng *rand.Rand, dims ...int64) *onnxio.Tensor {
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(rng.NormFloat64())
+	}
+	return onnxio.NewTensor(name, dims, v)
+}
+
+// TestNodes converts models of single nodes and compares the eFCN with the node
+// in the engine, which the ONNX backend tests hold to the operators' pages.
+// The eFCN must consist of the operators named: ops.
+func TestNodes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	ints, str, num := onnxio.IntsAttr, onnxio.StringAttr, onnxio.IntAttr
+	resize := func(mode, coord, nearest string) []*onnxio.Attribute {
+		return []*onnxio.Attribute{str("mode", mode), str("coordinate_transformation_mode", coord), str("nearest_mode", nearest)}
+	}
+	scales := func(v ...float32) *onnxio.Tensor { return onnxio.NewTensor("scales", []int64{int64(len(v))}, v) }
+	tests := []struct {
+		name  string
+		opset int64
+		in    []int64
+		inits []*onnxio.Tensor
+		node  *onnxio.Node
+		ops   string
+	}{
+		{"transpose", 17, []int64{3, 4, 5}, nil, node("Transpose", "x", "y", ints("perm", 0, 2, 3, 1)), "Flatten Gather Reshape"},
+		{"transpose of one channel", 17, []int64{1, 4, 5}, nil, node("Transpose", "x", "y", ints("perm", 0, 2, 3, 1)), "Flatten Reshape"},
+		{"transpose that moves the batch", 17, []int64{3, 4}, nil, node("Transpose", "x", "y"), "Transpose"},
+		{"slice", 17, []int64{3, 6, 5}, []*onnxio.Tensor{list("s", 1, -1), list("e", 100, 0), list("a", 1, -1), list("st", 1, -2)}, node("Slice", "x s e a st", "y"), "Flatten Gather Reshape"},
+		{"slice by attributes", 9, []int64{3, 6, 5}, nil, node("Slice", "x", "y", ints("starts", 0, 2), ints("ends", 2, -1), ints("axes", 1, 2)), "Flatten Gather Reshape"},
+		{"slice of the batch", 17, []int64{3}, []*onnxio.Tensor{list("s", 0), list("e", 1), list("a", 0)}, node("Slice", "x s e a", "y"), "Slice"},
+		{"split", 13, []int64{7, 2}, []*onnxio.Tensor{list("sizes", 3, 4)}, node("Split", "x sizes", "y z", num("axis", 1)), "Flatten Gather Gather Reshape Reshape"},
+		{"split of the last axis by attribute", 11, []int64{2, 6}, nil, node("Split", "x", "y z", num("axis", -1)), "Flatten Gather Gather Reshape Reshape"},
+		{"depth to space, DCR", 13, []int64{8, 2, 3}, nil, node("DepthToSpace", "x", "y", num("blocksize", 2)), "Flatten Gather Reshape"},
+		{"depth to space, CRD", 13, []int64{12, 2, 3}, nil, node("DepthToSpace", "x", "y", num("blocksize", 2), str("mode", "CRD")), "Flatten Gather Reshape"},
+		{"space to depth", 13, []int64{2, 4, 6}, nil, node("SpaceToDepth", "x", "y", num("blocksize", 2)), "Flatten Gather Reshape"},
+		{"pad with a constant", 13, []int64{2, 3, 4}, []*onnxio.Tensor{list("p", 0, 1, 0, 2, 0, 0, 1, -1), onnxio.NewTensor("v", nil, []float32{7})}, node("Pad", "x p v", "y"), "Flatten Pad Gather Reshape"},
+		{"pad by attributes", 10, []int64{2, 3, 4}, nil, node("Pad", "x", "y", ints("pads", 0, 0, 1, 1, 0, 0, 2, 0), onnxio.FloatAttr("value", -2)), "Flatten Pad Gather Reshape"},
+		{"pad by reflection", 13, []int64{2, 4, 4}, []*onnxio.Tensor{list("p", 0, 0, 3, 1, 0, 0, 2, 3)}, node("Pad", "x p", "y", str("mode", "reflect")), "Flatten Gather Reshape"},
+		{"pad by the edge", 18, []int64{2, 3, 4}, []*onnxio.Tensor{list("p", 2, 1, 0, 3), list("axes", 2, -1)}, node("Pad", "x p  axes", "y", str("mode", "edge")), "Flatten Gather Reshape"},
+		{"pad around", 19, []int64{2, 3, 4}, []*onnxio.Tensor{list("p", 0, 0, 2, 1, 0, 0, 1, 3)}, node("Pad", "x p", "y", str("mode", "wrap")), "Flatten Gather Reshape"},
+		{"flatten at another axis", 13, []int64{2, 3}, nil, node("Flatten", "x", "y", num("axis", 2)), "Flatten"},
+		{"nearest, twice", 13, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 2, 2)}, node("Resize", "x  scales", "y", resize("nearest", "asymmetric", "floor")...), "Flatten Gather Reshape"},
+		{"nearest, smaller", 18, []int64{2, 7, 5}, []*onnxio.Tensor{list("sizes", 3, 3)}, node("Resize", "x   sizes", "y", append(resize("nearest", "half_pixel", "round_prefer_ceil"), ints("axes", 2, 3))...), "Flatten Gather Reshape"},
+		{"nearest, factor 1.6", 13, []int64{2, 7, 5}, []*onnxio.Tensor{scales(1, 1, 1.6, 0.7)}, node("Resize", "x  scales", "y", resize("nearest", "half_pixel", "round_prefer_floor")...), "Flatten Gather Reshape"},
+		{"linear, twice", 13, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 2, 2)}, node("Resize", "x  scales", "y", resize("linear", "half_pixel", "floor")...), "Flatten Gemm Reshape"},
+		{"linear, aligned corners", 13, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 3, 1.5)}, node("Resize", "x  scales", "y", resize("linear", "align_corners", "floor")...), "Flatten Gemm Reshape"},
+		{"linear, PyTorch", 13, []int64{2, 5, 4}, []*onnxio.Tensor{scales(1, 1, 0.7, 1.5)}, node("Resize", "x  scales", "y", resize("linear", "pytorch_half_pixel", "floor")...), "Flatten Gemm Reshape"},
+		{"linear, PyTorch, to one row", 13, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 0.4, 1.5)}, node("Resize", "x  scales", "y", resize("linear", "pytorch_half_pixel", "floor")...), "Resize"},
+		{"cubic", 13, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 2, 2)}, node("Resize", "x  scales", "y", resize("cubic", "half_pixel", "floor")...), "Resize"},
+		{"upsample", 9, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 3, 2)}, node("Upsample", "x scales", "y", str("mode", "nearest")), "Flatten Gather Reshape"},
+		{"upsample, linear", 9, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 2, 2)}, node("Upsample", "x scales", "y", str("mode", "linear")), "Flatten Gemm Reshape"},
+		{"transposed convolution", 13, []int64{4, 3, 5}, []*onnxio.Tensor{floats("w", rng, 4, 3, 3, 2), floats("b", rng, 6)}, node("ConvTranspose", "x w b", "y", num("group", 2), ints("strides", 2, 3), ints("pads", 1, 0, 0, 1), ints("output_padding", 1, 2), ints("dilations", 2, 1)), "Flatten Gemm Reshape"},
+		{"transposed convolution to a shape", 13, []int64{2, 4}, []*onnxio.Tensor{floats("w", rng, 2, 3, 4)}, node("ConvTranspose", "x w", "y", ints("strides", 2), ints("output_shape", 9)), "Flatten Gemm Reshape"},
+		{"squeeze-excite", 13, []int64{3, 4, 4}, []*onnxio.Tensor{floats("w", rng, 3, 1, 1)}, node("Mul", "x w", "y"), "Flatten Mul Reshape"},
+		{"prelu", 13, []int64{3, 4, 4}, []*onnxio.Tensor{floats("w", rng, 3, 1, 1)}, node("PRelu", "x w", "y"), "Flatten PRelu Reshape"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cnn := small(test.opset, test.in, test.inits, test.node)
+			efcn := written(t, cnn, convert.Options{})
+			if got := strings.Join(ops(efcn), " "); got != test.ops {
+				t.Errorf("operators %s, want %s", got, test.ops)
+			}
+			x := &engine.Tensor[float64]{Type: onnxio.Float32, Shape: []int{3}}
+			size := 3
+			for _, d := range test.in {
+				x.Shape = append(x.Shape, int(d))
+				size *= int(d)
+			}
+			for range size {
+				x.F = append(x.F, float64(float32(rng.NormFloat64())))
+			}
+			want, got := run(t, cnn, x), run(t, efcn, x)
+			for name := range want {
+				checkSame(t, got[name], want[name])
+			}
+		})
+	}
+}
+
+// TestJoins converts graphs in which branches part and meet.
+func TestJoins(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 10))
+	conv := func(in, out string) *onnxio.Node {
+		return node("Conv", in+" w", out, onnxio.IntsAttr("pads", 1, 1, 1, 1))
+	}
+	weights := []*onnxio.Tensor{floats("w", rng, 3, 3, 3, 3)}
+	tests := []struct {
+		name  string
+		nodes []*onnxio.Node
+		ops   string
+	}{
+		{"residual", []*onnxio.Node{conv("x", "a"), node("Add", "a x", "y")}, "Flatten Gemm Add Reshape"},
+		{"concatenated channels", []*onnxio.Node{conv("x", "a"), node("Concat", "a x", "y", onnxio.IntAttr("axis", 1))}, "Flatten Gemm Concat Reshape"},
+		{"concatenated rows", []*onnxio.Node{conv("x", "a"), node("Concat", "a x", "y", onnxio.IntAttr("axis", -2))}, "Flatten Gemm Concat Gather Reshape"},
+		{"squeeze and excite", []*onnxio.Node{
+			node("GlobalAveragePool", "x", "s"), node("Conv", "s v", "e"), node("Sigmoid", "e", "g"), node("Mul", "x g", "m"), conv("m", "y"),
+		}, "Flatten Gemm Gemm Sigmoid Reshape Mul Flatten Gemm Reshape"},
+		{"shuffle", []*onnxio.Node{
+			conv("x", "a"), node("Reshape", "a five", "b"), node("Transpose", "b", "c", onnxio.IntsAttr("perm", 0, 2, 1, 3, 4)), node("Reshape", "c four", "d"), node("Relu", "d", "y"),
+		}, "Flatten Gemm Relu Reshape"},
+		{"one convolution twice", []*onnxio.Node{conv("x", "a"), node("Relu", "a", "b"), conv("b", "y")}, "Flatten Gemm Relu Gemm Reshape"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			inits := append([]*onnxio.Tensor{list("five", 0, 3, 1, 4, 5), list("four", -1, 3, 4, 5), floats("v", rng, 3, 3, 1, 1)}, weights...)
+			cnn := small(17, []int64{3, 4, 5}, inits, test.nodes...)
+			efcn := written(t, cnn, convert.Options{})
+			if got := strings.Join(ops(efcn), " "); got != test.ops {
+				t.Errorf("operators %s, want %s", got, test.ops)
+			}
+			x := &engine.Tensor[float64]{Type: onnxio.Float32, Shape: []int{2, 3, 4, 5}}
+			for range 120 {
+				x.F = append(x.F, rng.NormFloat64())
+			}
+			want, got := run(t, cnn, x), run(t, efcn, x)
+			for name := range want {
+				checkSame(t, got[name], want[name])
+			}
+		})
+	}
+}

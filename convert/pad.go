@@ -1,0 +1,106 @@
+package convert
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+func init() {
+	register("Pad", operator{becomes: "Gather on the vector, which a constant pads by one element first", plan: planPad})
+}
+
+// planPad plans padding along axes other than the batch, by a constant, by
+// reflection, by the edge or by wrapping around; negative pads cut.
+// https://onnx.ai/onnx/operators/onnx__Pad.html, versions 2 (attributes) to 25.
+func planPad(pl *planner, n *onnxio.Node) (step, error) {
+	in, err := pl.vector(n.Input(0))
+	if err != nil {
+		return nil, err
+	}
+	mode, err := n.String("mode", "constant")
+	if err != nil {
+		return nil, err
+	}
+	fill, err := n.Float("value", 0)
+	if err != nil {
+		return nil, err
+	}
+	if v, _, ok, err := pl.floats(n, 2, "constant_value"); err != nil {
+		return nil, err
+	} else if ok && len(v) == 1 {
+		fill = v[0]
+	}
+	pads, err := pl.intsArg(n, "pads", 1)
+	if err != nil {
+		return nil, err
+	}
+	axes, err := pl.intsArg(n, "axes", 3)
+	if err != nil {
+		return nil, err
+	}
+	if axes == nil {
+		for axis := range len(in.dims) + 1 {
+			axes = append(axes, int64(axis))
+		}
+	}
+	if len(pads) != 2*len(axes) {
+		return nil, fmt.Errorf("pads: want %d values, got %d", 2*len(axes), len(pads))
+	}
+	sel := everything(in.dims)
+	for i, axis := range axes {
+		begin, end := pads[i], pads[len(axes)+i]
+		if begin == 0 && end == 0 {
+			continue
+		}
+		inner, err := innerAxis(axis, in.dims)
+		if err != nil {
+			return nil, err
+		}
+		index, err := padIndex(mode, in.dims[inner], begin, end)
+		if err != nil {
+			return nil, err
+		}
+		sel = sel.along(inner, index)
+	}
+	return pl.selectFrom(n, n.Output(0), sel, fill)
+}
+
+// padIndex lists what an axis of that length reads when begin indices are put
+// in front of it and end behind it.
+func padIndex(mode string, length int, begin, end int64) ([]int, error) {
+	const bound = 1 << 30
+	if begin < -bound || begin > bound || end < -bound || end > bound || int64(length)+begin+end < 0 {
+		return nil, fmt.Errorf("pads %d and %d of an axis of %d leave nothing", begin, end, length)
+	}
+	if mode != "constant" && length == 0 && begin+end > 0 {
+		return nil, fmt.Errorf("mode %s: an empty axis has nothing to repeat", mode)
+	}
+	if mode == "reflect" && (begin >= int64(length) || end >= int64(length)) && (begin > 0 || end > 0) {
+		return nil, fmt.Errorf("mode reflect: pads %d and %d are not smaller than the axis, %d", begin, end, length)
+	}
+	index := make([]int, 0, length+int(begin+end))
+	for i := -int(begin); i < length+int(end); i++ {
+		at := i
+		if i < 0 || i >= length {
+			switch mode {
+			case "constant":
+				at = outside
+			case "edge":
+				at = min(max(i, 0), length-1)
+			case "reflect":
+				if at < 0 {
+					at = -at
+				} else {
+					at = 2*(length-1) - at
+				}
+			case "wrap":
+				at = ((i % length) + length) % length
+			default:
+				return nil, fmt.Errorf("mode %q: want constant, edge, reflect or wrap", mode)
+			}
+		}
+		index = append(index, at)
+	}
+	return index, nil
+}

@@ -1,0 +1,274 @@
+package convert
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/onnxio"
+)
+
+func init() {
+	const becomes = "Gather on the vector (nearest) or a matrix (linear); cubic stays on tensors"
+	register("Resize", operator{becomes: becomes, plan: planResize})
+	register("Upsample", operator{becomes: becomes, plan: planUpsample})
+}
+
+// sampling is how a Resize finds the input positions of an output position.
+type sampling struct {
+	mode    string // "nearest" or "linear"
+	coord   string // coordinate_transformation_mode
+	nearest string // nearest_mode
+	scales  []float64
+}
+
+// planResize plans a change of the spatial resolution, nearest or linear.
+// https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19.
+func planResize(pl *planner, n *onnxio.Node) (step, error) {
+	in, out, err := pl.linear(n)
+	if err != nil {
+		return nil, err
+	}
+	opset := pl.plan.model.Opset("")
+	s := sampling{coord: "half_pixel", nearest: "round_prefer_floor"}
+	if s.mode, err = n.String("mode", "nearest"); err != nil {
+		return nil, err
+	}
+	scales := 1
+	if opset < 11 {
+		s.coord, s.nearest = "asymmetric", "floor"
+	} else {
+		scales = 2
+		if s.coord, err = n.String("coordinate_transformation_mode", s.coord); err != nil {
+			return nil, err
+		}
+		if s.nearest, err = n.String("nearest_mode", s.nearest); err != nil {
+			return nil, err
+		}
+		for name, plain := range map[string]int64{"antialias": 0, "exclude_outside": 0} {
+			if v, err := n.Int(name, plain); err != nil {
+				return nil, err
+			} else if v != plain && s.mode != "nearest" {
+				return nil, keep("%s %d has no vector form", name, v)
+			}
+		}
+		if policy, err := n.String("keep_aspect_ratio_policy", "stretch"); err != nil {
+			return nil, err
+		} else if policy != "stretch" {
+			return nil, keep("keep_aspect_ratio_policy %s has no vector form", policy)
+		}
+	}
+	axes, err := n.Ints("axes")
+	if err != nil {
+		return nil, err
+	}
+	given, _, _, err := pl.floats(n, scales, "scales")
+	if err != nil {
+		return nil, err
+	}
+	if s.scales, err = resizeScales(given, axes, in.dims, out.dims); err != nil {
+		return nil, err
+	}
+	if opset < 11 && slices.ContainsFunc(s.scales, func(v float64) bool { return v < 1 }) {
+		return nil, keep("before opset 11 it is not said how a smaller image is sampled")
+	}
+	return pl.resample(n, in, out, s)
+}
+
+// planUpsample plans the operator that Resize replaced.
+// https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
+func planUpsample(pl *planner, n *onnxio.Node) (step, error) {
+	in, out, err := pl.linear(n)
+	if err != nil {
+		return nil, err
+	}
+	s := sampling{coord: "asymmetric", nearest: "floor"}
+	if s.mode, err = n.String("mode", "nearest"); err != nil {
+		return nil, err
+	}
+	given, err := n.Floats("scales")
+	if err != nil {
+		return nil, err
+	}
+	if given == nil {
+		if given, _, _, err = pl.floats(n, 1, "scales"); err != nil {
+			return nil, err
+		}
+	}
+	if s.scales, err = resizeScales(given, nil, in.dims, out.dims); err != nil {
+		return nil, err
+	}
+	return pl.resample(n, in, out, s)
+}
+
+// resizeScales returns the factor of every axis but the batch: the one given,
+// or the quotient of the sizes.
+func resizeScales(given []float32, axes []int64, in, out []int) ([]float64, error) {
+	scales := make([]float64, len(in))
+	for i := range scales {
+		if scales[i] = 1; in[i] > 0 {
+			scales[i] = float64(out[i]) / float64(in[i])
+		}
+	}
+	if len(given) == 0 {
+		return scales, nil
+	}
+	if axes == nil {
+		for i := range len(in) + 1 {
+			axes = append(axes, int64(i))
+		}
+	}
+	if len(given) != len(axes) {
+		return nil, fmt.Errorf("scales: want %d values, got %d", len(axes), len(given))
+	}
+	for i, a := range axes {
+		inner, err := innerAxis(a, in)
+		if err != nil {
+			if given[i] == 1 {
+				continue
+			}
+			return nil, err
+		}
+		if !(given[i] > 0) {
+			return nil, fmt.Errorf("scales %v: want positive values", given)
+		}
+		scales[inner] = float64(given[i])
+	}
+	return scales, nil
+}
+
+// resample plans a Resize or Upsample, once its attributes are read.
+func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, error) {
+	if s.mode == "nearest" {
+		sel := everything(in.dims)
+		for axis := range in.dims {
+			index := make([]int, out.dims[axis])
+			for p := range index {
+				x, err := s.coordinate(p, in.dims[axis], out.dims[axis], s.scales[axis])
+				if err != nil {
+					return nil, err
+				}
+				at, err := s.round(x)
+				if err != nil {
+					return nil, err
+				}
+				index[p] = min(max(at, 0), in.dims[axis]-1)
+			}
+			sel = sel.along(axis, index)
+		}
+		return pl.selectFrom(n, n.Output(0), sel, 0)
+	}
+	if s.mode != "linear" {
+		return nil, keep("mode %s has no vector form", s.mode)
+	}
+	if len(in.dims) < 2 || in.dims[0] != out.dims[0] || s.scales[0] != 1 {
+		return nil, keep("it interpolates between channels")
+	}
+	axes := make([]axis, len(in.dims)-1)
+	weights := []float64{1}
+	for i := range axes {
+		along, w, err := s.linearAxis(in.dims[i+1], out.dims[i+1], s.scales[i+1])
+		if err != nil {
+			return nil, err
+		}
+		axes[i] = along
+		var next []float64
+		for _, outer := range weights {
+			for _, inner := range w {
+				next = append(next, outer*inner)
+			}
+		}
+		weights = next
+	}
+	m := &Map{Groups: in.dims[0], InChannels: in.dims[0], OutChannels: in.dims[0], Taps: product(axes)}
+	for range in.dims[0] {
+		for _, w := range weights {
+			m.Kernel = append(m.Kernel, float32(w))
+		}
+	}
+	return pl.embed(n, m, vectorRecord(in, out), 0, false)
+}
+
+// linearAxis returns the taps of linear interpolation along an axis, and their
+// coefficients: each distinct weight once.
+func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error) {
+	a := axis{in: in, taps: make([][]Tap, out)}
+	var weights []float64
+	number := make(map[float64]int)
+	tap := func(p, q int, w float64) {
+		if w == 0 {
+			return
+		}
+		if _, ok := number[w]; !ok {
+			number[w] = len(weights)
+			weights = append(weights, w)
+		}
+		a.taps[p] = append(a.taps[p], Tap{int32(q), int32(number[w])})
+	}
+	for p := range out {
+		x, err := s.coordinate(p, in, out, scale)
+		if err != nil {
+			return a, nil, err
+		}
+		x = min(max(x, 0), float64(in-1))
+		q := int(math.Floor(x))
+		share := x - float64(q)
+		tap(p, q, 1-share)
+		tap(p, q+1, share)
+	}
+	a.coefs = len(weights)
+	return a, weights, nil
+}
+
+// coordinate returns the position in the input that output position p of an
+// axis comes from, by the formulas of the operator's page.
+func (s sampling) coordinate(p, in, out int, scale float64) (float64, error) {
+	x := float64(p)
+	if (s.coord == "align_corners" || s.coord == "pytorch_half_pixel" && out <= 1) && float64(in)*scale != float64(out) {
+		// The reference implementation takes in·scale for the output's length
+		// here, ONNX Runtime the whole number below it.
+		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.coord, scale, in)
+	}
+	switch s.coord {
+	case "half_pixel":
+		return (x+0.5)/scale - 0.5, nil
+	case "half_pixel_symmetric":
+		// The output may be smaller than in·scale by a fraction of a pixel, which
+		// is shared out on both sides.
+		adjustment := float64(out) / (float64(in) * scale)
+		offset := float64(in) / 2 * (1 - adjustment)
+		return offset + (x+0.5)/scale - 0.5, nil
+	case "pytorch_half_pixel":
+		if out <= 1 {
+			return 0, nil
+		}
+		return (x+0.5)/scale - 0.5, nil
+	case "align_corners":
+		if out <= 1 {
+			return 0, nil
+		}
+		return x * float64(in-1) / float64(out-1), nil
+	case "asymmetric":
+		return x / scale, nil
+	case "tf_half_pixel_for_nn":
+		return (x + 0.5) / scale, nil
+	default:
+		return 0, keep("coordinate_transformation_mode %s has no vector form", s.coord)
+	}
+}
+
+// round returns the index of the nearest position.
+func (s sampling) round(x float64) (int, error) {
+	switch s.nearest {
+	case "round_prefer_floor":
+		return int(math.Ceil(x - 0.5)), nil
+	case "round_prefer_ceil":
+		return int(math.Floor(x + 0.5)), nil
+	case "floor":
+		return int(math.Floor(x)), nil
+	case "ceil":
+		return int(math.Ceil(x)), nil
+	default:
+		return 0, fmt.Errorf("nearest_mode %q: want round_prefer_floor, round_prefer_ceil, floor or ceil", s.nearest)
+	}
+}
