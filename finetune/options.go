@@ -18,6 +18,9 @@ type Options struct {
 	// Seed decides the order of the samples in every epoch; 0 is a seed like
 	// any other.
 	Seed uint64
+	// Stepped is called after every step with the number of the epoch, from 1,
+	// and how many of its samples were taken so far; nil means nobody is told.
+	Stepped func(epoch, samples int)
 }
 
 // Validate reports fields that are out of range.

@@ -148,6 +148,9 @@ func (s *session[T]) epoch(ctx context.Context, epoch int) (Epoch, error) {
 		loss += n.loss * float64(n.batch)
 		hits += n.hits
 		at += n.batch
+		if s.options.Stepped != nil {
+			s.options.Stepped(epoch, at)
+		}
 	}
 	e.Steps = s.steps
 	e.Seconds = time.Since(begin).Seconds()

@@ -151,7 +151,11 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		}
 	}
 	o := finetune.Options{Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed}
+	bar := e.progress()
+	o.Stepped = func(epoch, samples int) { bar.at(fmt.Sprintf("epoch %d of %d", epoch, f.epochs), samples, train.N()) }
+	defer bar.clear()
 	return finetune.Train(ctx, m, train, test, o, func(ep finetune.Epoch) error {
+		bar.clear()
 		line := epoch{Epoch: ep.Epoch, Steps: ep.Steps, Seconds: ep.Seconds, Loss: ep.Train.Loss, Top1: ep.Train.Top1}
 		if ep.Test != nil {
 			line.Test = measure(*ep.Test)
