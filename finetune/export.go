@@ -45,19 +45,19 @@ func content[T float32 | float64](init *onnxio.Tensor, values []T) onnxio.Data {
 	switch v := any(values).(type) {
 	case []float32:
 		if init.Type == onnxio.Float64 {
-			return onnxio.NewTensor(init.Name, init.Dims, convert[float64](v)).Data
+			return onnxio.NewTensor(init.Name, init.Dims, cast[float64](v)).Data
 		}
 		return onnxio.NewTensor(init.Name, init.Dims, slices.Clone(v)).Data
 	case []float64:
 		if init.Type == onnxio.Float32 {
-			return onnxio.NewTensor(init.Name, init.Dims, convert[float32](v)).Data
+			return onnxio.NewTensor(init.Name, init.Dims, cast[float32](v)).Data
 		}
 		return onnxio.NewTensor(init.Name, init.Dims, slices.Clone(v)).Data
 	}
 	return nil
 }
 
-func convert[U, T float32 | float64](values []T) []U {
+func cast[U, T float32 | float64](values []T) []U {
 	out := make([]U, len(values))
 	for i, v := range values {
 		out[i] = U(v)

@@ -1,0 +1,169 @@
+package finetune
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"testing"
+
+	"efcn/convert"
+	"efcn/finetune/data"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+const fashionMNIST = "../testdata/fashion-mnist/"
+
+func openSet(t *testing.T, split, query string) *data.Set {
+	t.Helper()
+	size := map[string]string{"train": "10k", "test": "2k"}[split]
+	files := fmt.Sprintf("idx:%s%s-images-%s-idx3-ubyte.gz,%[1]s%[2]s-labels-%[3]s-idx1-ubyte.gz", fashionMNIST, split, size)
+	set, err := data.Open(files + query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func readModel(t *testing.T, name string) *onnxio.Model {
+	t.Helper()
+	m, err := onnxio.Read("../testdata/models/" + name + "/model.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// embed converts a CNN to its eFCN.
+func embed(t *testing.T, cnn *onnxio.Model) *onnxio.Model {
+	t.Helper()
+	folded, err := engine.FoldConstants(cnn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := convert.NewPlan(folded, convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := p.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// reference is testdata/reference.json: what PyTorch made of the same runs.
+type reference struct {
+	Torch string
+	Steps int
+	Batch int
+	Runs  map[string]map[string]struct {
+		Rate    float64
+		Losses  []float64
+		Weights map[string]struct {
+			Norm   float64
+			At     []int
+			Values []float64
+		}
+	}
+}
+
+// Twenty steps of SGD come to the weights that PyTorch comes to from the same
+// start on the same batches.
+func TestAgreesWithPyTorch(t *testing.T) {
+	text, err := os.ReadFile("testdata/reference.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ref reference
+	if err := json.Unmarshal(text, &ref); err != nil {
+		t.Fatal(err)
+	}
+	set := openSet(t, "train", "?limit=1000")
+	efcn := embed(t, readModel(t, "plain-torchscript"))
+	record, err := convert.ReadRecord(efcn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	renamed := map[string]string{}
+	for i, layer := range record.Layers {
+		if layer.Op != "Conv" {
+			continue // dense already, and keeps its name
+		}
+		renamed[layer.Weight] = []string{"conv1.weight", "conv2.weight"}[i]
+		renamed[layer.Bias] = []string{"conv1.bias", "conv2.bias"}[i]
+	}
+	models := map[string]*onnxio.Model{
+		"plain": readModel(t, "plain-torchscript"),
+		"lenet": readModel(t, "lenet-torchscript"),
+		"efcn":  efcn,
+	}
+	compared := 0
+	for name, m := range models {
+		name32, name64 := name+"/float32", name+"/float64"
+		t.Run(name32, func(t *testing.T) { compared += compareRun[float32](t, ref, "float32", name, m, set, renamed, 1e-5) })
+		t.Run(name64, func(t *testing.T) { compared += compareRun[float64](t, ref, "float64", name, m, set, renamed, 1e-12) })
+	}
+	if want := 2 * (6 + 8 + 6); compared != want {
+		t.Errorf("compared %d tensors, want %d", compared, want)
+	}
+}
+
+func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name string, m *onnxio.Model, set *data.Set, renamed map[string]string, tolerance float64) int {
+	tr, err := newTrainee[T](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := tr.network(ref.Batch, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ref.Runs[dtype][name]
+	for step := range ref.Steps {
+		for i := range n.labels {
+			n.labels[i] = set.Labels[step*ref.Batch+i]
+		}
+		for i := range n.x {
+			n.x[i] = T(set.X[step*len(n.x)+i])
+		}
+		if err := n.step(T(want.Rate)); err != nil {
+			t.Fatal(err)
+		}
+		if d := math.Abs(n.loss - want.Losses[step]); !(d <= tolerance*want.Losses[step]) {
+			t.Errorf("step %d: loss %.15g, PyTorch has %.15g", step, n.loss, want.Losses[step])
+		}
+	}
+	compared := 0
+	for _, p := range tr.params {
+		stored := p.name
+		if s, ok := renamed[stored]; ok {
+			stored = s
+		}
+		w, ok := want.Weights[stored]
+		if !ok {
+			t.Errorf("the reference has no %q", stored)
+			continue
+		}
+		compared++
+		norm, greatest := 0.0, 0.0
+		for _, v := range p.values {
+			norm += float64(v) * float64(v)
+			greatest = max(greatest, math.Abs(float64(v)))
+		}
+		norm = math.Sqrt(norm)
+		if d := math.Abs(norm - w.Norm); !(d <= tolerance*w.Norm) {
+			t.Errorf("%s: norm %.15g, PyTorch has %.15g", stored, norm, w.Norm)
+		}
+		worst, at := 0.0, 0
+		for i, k := range w.At {
+			if d := math.Abs(float64(p.values[k]) - w.Values[i]); !(d <= worst) {
+				worst, at = d, k
+			}
+		}
+		if !(worst <= tolerance*greatest) {
+			t.Errorf("%s[%d] differs by %g of a greatest entry of %g", stored, at, worst, greatest)
+		}
+	}
+	return compared
+}

@@ -1,0 +1,126 @@
+"""Trains the CNNs of testdata/models and their eFCNs with PyTorch, for
+finetune/reference_test.go to compare with.
+
+    python finetune/testdata/make_reference.py        # from the root of the repository
+
+Needs torch, onnx and numpy. Every run is 20 steps of torch.optim.SGD, batches of
+50 in the order of the training set, pixels divided by 255; the rate is 0.1, and
+0.01 for the net with batch normalisation, whose loss jumps about at 0.1 so that
+rounding grows tenfold every few steps. What is kept, in reference.json: the loss
+of every step and, of every weight after the last, its norm and 64 entries spread
+over it.
+
+The eFCN is made here from scratch, not read from a file that efcn wrote: its
+matrices are the responses of the convolution to every unit vector.
+"""
+
+import gzip
+import json
+import pathlib
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import nn
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+STEPS, BATCH, ENTRIES = 20, 50, 64
+# The file holds epsilon in float32; double precision sees the difference.
+EPSILON = float(np.float32(1e-5))
+
+
+def idx(path, header):
+    with gzip.open(path) as f:
+        return np.frombuffer(f.read()[header:], np.uint8)
+
+
+def plain():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(4, 8, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(392, 10))
+
+
+def lenet():
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.BatchNorm2d(16, eps=EPSILON), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(576, 10))
+
+
+# Name in reference.json: model folder, network, and the initializers of its
+# parameters in order.
+PLAIN = ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "fc.weight", "fc.bias"]
+LENET = ["conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias", "bn2.weight", "bn2.bias", "fc.weight", "fc.bias"]
+
+
+def load(folder, net, names):
+    model = onnx.load(ROOT / "testdata/models" / folder / "model.onnx")
+    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    with torch.no_grad():
+        for p, name in zip(net.parameters(), names, strict=True):
+            p.copy_(torch.from_numpy(stored[name].copy()))
+    return net
+
+
+def embed(conv, shape):
+    """The Linear that a convolution is on inputs of that shape."""
+    size = int(np.prod(shape))
+    with torch.no_grad():
+        units = torch.eye(size, dtype=torch.float64).reshape(size, *shape)
+        exact = torch.nn.functional.conv2d(units, conv.weight.double(), None, conv.stride, conv.padding)
+        out = exact.shape[1:]
+        linear = nn.Linear(size, int(np.prod(out)))
+        linear.weight.copy_(exact.reshape(size, -1).T)
+        linear.bias.copy_(conv.bias[:, None, None].expand(*out).reshape(-1))
+    return linear
+
+
+def efcn_of_plain():
+    cnn = load("plain-torchscript", plain(), PLAIN)
+    return nn.Sequential(
+        nn.Flatten(), embed(cnn[0], (1, 28, 28)), nn.ReLU(), embed(cnn[2], (4, 14, 14)), nn.ReLU(), cnn[5])
+
+
+def train(net, names, x, y, dtype, rate=0.1):
+    net = net.to(dtype)
+    net.train()
+    optimiser = torch.optim.SGD(net.parameters(), lr=rate)
+    losses = []
+    for step in range(STEPS):
+        rows = slice(step * BATCH, (step + 1) * BATCH)
+        loss = nn.functional.cross_entropy(net(x[rows].to(dtype)), y[rows])
+        losses.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    weights = {}
+    for p, name in zip(net.parameters(), names, strict=True):
+        flat = p.detach().reshape(-1).double()
+        at = torch.linspace(0, len(flat) - 1, min(ENTRIES, len(flat))).long()
+        weights[name] = {"norm": flat.norm().item(), "at": at.tolist(), "values": flat[at].tolist()}
+    return {"rate": rate, "losses": losses, "weights": weights}
+
+
+def main():
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+    data = ROOT / "testdata/fashion-mnist"
+    pixels = idx(data / "train-images-10k-idx3-ubyte.gz", 16)[: STEPS * BATCH * 784]
+    x = torch.from_numpy((pixels.astype(np.float64) / 255).astype(np.float32).reshape(-1, 1, 28, 28))
+    y = torch.from_numpy(idx(data / "train-labels-10k-idx1-ubyte.gz", 8)[: STEPS * BATCH].astype(np.int64))
+    runs = {}
+    for dtype in (torch.float32, torch.float64):
+        runs[str(dtype).removeprefix("torch.")] = {
+            "plain": train(load("plain-torchscript", plain(), PLAIN), PLAIN, x, y, dtype),
+            "lenet": train(load("lenet-torchscript", lenet(), LENET), LENET, x, y, dtype, rate=0.01),
+            "efcn": train(efcn_of_plain(), PLAIN, x, y, dtype),
+        }
+    out = {"torch": torch.__version__, "steps": STEPS, "batch": BATCH, "runs": runs}
+    path = pathlib.Path(__file__).with_name("reference.json")
+    path.write_text(json.dumps(out, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
