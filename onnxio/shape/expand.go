@@ -94,13 +94,17 @@ func where(c *call) ([]*value, error) {
 	}
 	v := shaped(elem, dims)
 	cond, x, y := c.in[0], c.in[1], c.in[2]
-	if !small(dims) || cond.ints == nil || x.ints == nil || y.ints == nil {
+	if !small(dims) || x.ints == nil || y.ints == nil {
 		return []*value{v}, nil
 	}
 	n, _ := v.count()
 	v.ints = make([]num, n)
 	for i := range v.ints {
-		test, yes, no := cond.ints[cond.at(i, dims)], x.ints[x.at(i, dims)], y.ints[y.at(i, dims)]
+		test := c.s.unknownInt()
+		if cond.ints != nil {
+			test = cond.ints[cond.at(i, dims)]
+		}
+		yes, no := x.ints[x.at(i, dims)], y.ints[y.at(i, dims)]
 		switch {
 		case test.is(0):
 			v.ints[i] = no

@@ -56,9 +56,9 @@ func TestGeometry(t *testing.T) {
 			window, err = shape.PoolWindow(n, x)
 		}
 		if err != nil {
-			// An output without elements is refused, and so is what the
-			// specification and ONNX Runtime read differently.
-			if !slices.Contains(c.Out, 0) && !strings.Contains(err.Error(), "the specification says") {
+			// ONNX Runtime makes an output without elements, or with one where a
+			// negative quotient rounds to 0.
+			if !strings.Contains(err.Error(), "is larger than the padded input") && !strings.Contains(err.Error(), "the specification says") {
 				t.Errorf("case %d: %s of %v, %+v: %v, want %v", i, c.Op, c.X, a, err, c.Out)
 			}
 			continue
@@ -68,7 +68,7 @@ func TestGeometry(t *testing.T) {
 		}
 		compared++
 	}
-	if want := 480; compared != want {
+	if want := 568; compared != want {
 		t.Errorf("compared %d cases, want %d", compared, want)
 	}
 }

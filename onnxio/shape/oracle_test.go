@@ -13,7 +13,7 @@ import (
 )
 
 // load reads gzipped JSON that testdata/make_cases.py wrote.
-func load(t *testing.T, name string, to any) {
+func load(t testing.TB, name string, to any) {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
