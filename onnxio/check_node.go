@@ -197,10 +197,18 @@ func (c *checker) subgraph(n *Node, a *Attribute, g *Graph) {
 	}
 	switch n.OpType {
 	case "If":
-		c.count(a.Name+" inputs", len(g.Inputs), 0, 0)
-		c.count(a.Name+" outputs", len(g.Outputs), len(n.Outputs), len(n.Outputs))
+		c.ends(a.Name, g, 0, len(n.Outputs))
 	case "Loop": // iteration number and condition, then the carried values
-		c.count(a.Name+" inputs", len(g.Inputs), max(len(n.Inputs), 2), max(len(n.Inputs), 2))
-		c.count(a.Name+" outputs", len(g.Outputs), len(n.Outputs)+1, len(n.Outputs)+1)
+		c.ends(a.Name, g, max(len(n.Inputs), 2), len(n.Outputs)+1)
+	}
+}
+
+// ends checks how many inputs and outputs the graph in an attribute has.
+func (c *checker) ends(attribute string, g *Graph, inputs, outputs int) {
+	if got := len(g.Inputs); got != inputs {
+		c.addf("%s: the graph has %d inputs; want %d", attribute, got, inputs)
+	}
+	if got := len(g.Outputs); got != outputs {
+		c.addf("%s: the graph has %d outputs; want %d", attribute, got, outputs)
 	}
 }

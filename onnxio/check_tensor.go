@@ -32,21 +32,21 @@ func (c *checker) undecoded(what string, t *Tensor) {
 	if err != nil {
 		return // checkSize has said so
 	}
-	want := n
-	if t.Type != String {
-		switch t.Type {
-		case Uint4, Int4, Float4E2M1:
-			want = (n + 1) / 2
-		case Uint2, Int2:
-			want = (n + 3) / 4
-		}
-		if got := int64(len(p.GetInt32Data())); got != want {
-			c.addf("%s %q: dimensions %v of %s need %d packed values, got %d", what, t.Name, t.Dims, t.Type, want, got)
-		}
+	got, noun := int64(len(p.GetInt32Data())), "packed values"
+	switch t.Type {
+	case String:
+		got, noun = int64(len(p.GetStringData())), "strings"
+	case Uint4, Int4, Float4E2M1:
+		n = (n + 1) / 2
+	case Uint2, Int2:
+		n = (n + 3) / 4
+	case Float6E2M3, Float6E3M2: // one each
+	default:
+		c.addf("%s %q: it has no data", what, t.Name)
 		return
 	}
-	if got := int64(len(p.GetStringData())); got != want {
-		c.addf("%s %q: dimensions %v need %d strings, got %d", what, t.Name, t.Dims, want, got)
+	if got != n {
+		c.addf("%s %q: dimensions %v of %s need %d %s, got %d", what, t.Name, t.Dims, t.Type, n, noun, got)
 	}
 }
 

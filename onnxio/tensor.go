@@ -97,7 +97,7 @@ type Tensor struct {
 	Name     string
 	Type     DataType
 	Dims     []int64
-	Data     Data // nil for a string tensor or a type this package cannot size
+	Data     Data // nil for strings, and for packed values in a typed field: carried as read
 	Doc      string
 	Metadata []Prop
 
@@ -105,10 +105,9 @@ type Tensor struct {
 }
 
 // Data is the content of a tensor: its elements, little-endian, row-major,
-// without gaps (the raw_data encoding of TensorProto). The content of one of
-// the bytes of an ONNX file, of a region of an external file, or what a
-// function generates as it is written: a model's weights need not be in memory
-// to be copied or written.
+// without gaps (the raw_data encoding of TensorProto). They are bytes in memory,
+// a region of a file of external data, or what a function generates as it is
+// written: a model's weights need not be in memory to be copied or written.
 type Data interface {
 	// Len returns the number of bytes.
 	Len() int64
