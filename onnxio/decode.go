@@ -150,7 +150,11 @@ func (d *decoder) attribute(p *onnxpb.AttributeProto) *Attribute {
 	if a.Type == AttrUndefined {
 		a.Type = deduceType(p)
 	}
-	switch a.Type {
+	typ := a.Type
+	if a.RefName != "" {
+		typ = AttrUndefined // the value is the function's to supply; one in the file stays in the rest
+	}
+	switch typ {
 	case AttrFloat:
 		a.F, p.F = p.GetF(), nil
 	case AttrInt:
@@ -192,7 +196,7 @@ func (d *decoder) attribute(p *onnxpb.AttributeProto) *Attribute {
 		p.SparseTensors = nil
 	}
 	if p.T != nil || p.G != nil || p.SparseTensor != nil || len(p.Tensors)+len(p.Graphs)+len(p.SparseTensors) > 0 {
-		d.bad(fmt.Errorf("attribute %q: a value of another type than %s", a.Name, a.Type))
+		d.bad(fmt.Errorf("attribute %q: a value of another type than %s", a.Name, typ))
 	}
 	p.Type = nil
 	a.rest = keep(p)

@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,13 +57,18 @@ const writeBuffer = 1 << 20
 // a data file that only the model it replaces referred to is removed: a Model
 // that was read from path must then be read again.
 func Write(path string, m *Model, opts WriteOptions) (Written, error) {
+	return WriteContext(context.Background(), path, m, opts)
+}
+
+// WriteContext is Write, and fails with ctx's error once ctx is done.
+func WriteContext(ctx context.Context, path string, m *Model, opts WriteOptions) (Written, error) {
 	if err := opts.Validate(); err != nil {
 		return Written{}, err
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return Written{}, fmt.Errorf("%s: not a regular file; a model can't replace it", path)
 	}
-	w, err := write(path, m, opts)
+	w, err := write(ctx, path, m, opts)
 	if err != nil {
 		return Written{}, fmt.Errorf("%s: %w", path, err)
 	}
@@ -90,7 +96,7 @@ func tooLarge(size, limit int64) error {
 	return fmt.Errorf("the model takes %d bytes, more than the %d of a protobuf message; allow external data", size, limit)
 }
 
-func write(path string, m *Model, opts WriteOptions) (w Written, err error) {
+func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Written, err error) {
 	limit := opts.limit
 	if limit == 0 {
 		limit = maxMessage
@@ -102,7 +108,7 @@ func write(path string, m *Model, opts WriteOptions) (w Written, err error) {
 	w = Written{Path: path}
 	if opts.External == ExternalAlways || model.size > limit && opts.External != ExternalNever {
 		var f *os.File
-		f, model, err = writeExternal(path, m, &w)
+		f, model, err = writeExternal(ctx, path, m, &w)
 		if f != nil {
 			defer func() {
 				if err != nil {
@@ -123,7 +129,7 @@ func write(path string, m *Model, opts WriteOptions) (w Written, err error) {
 	if err != nil {
 		return Written{}, plain(err)
 	}
-	if err := fill(f, model); err != nil {
+	if err := fill(ctx, f, model); err != nil {
 		os.Remove(f.Name())
 		return Written{}, err
 	}
@@ -161,9 +167,9 @@ func createBeside(path string) (*os.File, error) {
 }
 
 // fill writes content to f, makes sure that it is on the disk, and closes f.
-func fill(f *os.File, content io.WriterTo) error {
+func fill(ctx context.Context, f *os.File, content io.WriterTo) error {
 	b := bufio.NewWriterSize(f, writeBuffer)
-	_, err := content.WriteTo(b)
+	_, err := content.WriteTo(&contextWriter{ctx, b})
 	if err == nil {
 		err = b.Flush()
 	}
@@ -174,6 +180,19 @@ func fill(f *os.File, content io.WriterTo) error {
 		err = closeErr
 	}
 	return plain(err)
+}
+
+// contextWriter stops writing when its context is done.
+type contextWriter struct {
+	ctx context.Context // for the length of one call of fill
+	w   io.Writer
+}
+
+func (c *contextWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
 }
 
 // syncFolder puts a rename on the disk. Not every system can do it.

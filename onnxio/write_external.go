@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -73,7 +74,7 @@ func (d *dataFile) WriteTo(w io.Writer) (int64, error) {
 // and returns it, closed, with the encoded model that refers to it. The file is
 // nil if there is nothing to put into it; if it is not, it is the caller's to
 // remove on an error.
-func writeExternal(path string, m *Model, w *Written) (*os.File, *rope, error) {
+func writeExternal(ctx context.Context, path string, m *Model, w *Written) (*os.File, *rope, error) {
 	d := layOut(m)
 	if len(d.tensors) == 0 {
 		r, err := new(encoder).model(m)
@@ -83,7 +84,7 @@ func writeExternal(path string, m *Model, w *Written) (*os.File, *rope, error) {
 	if err != nil {
 		return nil, nil, plain(err)
 	}
-	if err := fill(f, d); err != nil {
+	if err := fill(ctx, f, d); err != nil {
 		return f, nil, err
 	}
 	w.DataPath, w.DataBytes = f.Name(), d.size

@@ -2,6 +2,7 @@ package onnxio
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -230,6 +231,28 @@ func TestFailingWriteLeavesNoFile(t *testing.T) {
 			}
 			checkCounting(t, m)
 		}
+	}
+}
+
+// An interrupt in the middle of a write is a failure like any other.
+func TestWriteStopsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	m := counting()
+	m.Graph.Initializers[1] = &Tensor{Name: "w", Type: Float32, Dims: []int64{1 << 38}, Data: Generate(1<<40, func(w io.Writer) error {
+		cancel()
+		for {
+			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+				return err
+			}
+		}
+	})}
+	_, err := WriteContext(ctx, filepath.Join(dir, "out.onnx"), m, WriteOptions{})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got error %v, want that of the context", err)
+	}
+	if got := list(t, dir); len(got) != 0 {
+		t.Errorf("the write left %v", got)
 	}
 }
 
