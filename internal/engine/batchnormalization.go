@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -26,6 +27,9 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 	}
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
+		if len(v.Shape) == 0 {
+			return nil, errors.New("input is a scalar; want batch and channels")
+		}
 		channels := 1
 		if len(v.Shape) > 1 {
 			channels = v.Shape[1]

@@ -82,7 +82,7 @@ func gatherND[T kernel.Float](n *node) (compute[T], error) {
 	}
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v, index := in[0], in[1]
-		at, n, err := slicesAt(v.Shape, index, batchDims)
+		at, n, err := x.slicesAt(v.Shape, index, batchDims)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func gatherND[T kernel.Float](n *node) (compute[T], error) {
 
 // slicesAt returns where the slices that index vectors (the last axis of index)
 // name begin, and their length. The first batchDims axes are shared.
-func slicesAt[T kernel.Float](shape []int, index *Tensor[T], batchDims int64) (at []int, n int, err error) {
+func (x *exec[T]) slicesAt(shape []int, index *Tensor[T], batchDims int64) (at []int, n int, err error) {
 	last := len(index.Shape) - 1
 	if last < 0 || batchDims < 0 || batchDims > int64(min(last, len(shape))) || !slices.Equal(index.Shape[:batchDims], shape[:batchDims]) {
 		return nil, 0, fmt.Errorf("indices of shape %v for data of shape %v with batch_dims %d", index.Shape, shape, batchDims)
@@ -105,11 +105,14 @@ func slicesAt[T kernel.Float](shape []int, index *Tensor[T], batchDims int64) (a
 	}
 	strides := stridesOf(shape)
 	inner := product(shape[b+width:])
-	batch := product(shape[:b]) // shared positions
-	each := product(index.Shape[b:last])
-	at = make([]int, batch*each)
+	vectors, err := count(index.Shape[:last], x.elements)
+	if err != nil {
+		return nil, 0, err
+	}
+	at = make([]int, vectors)
+	perBatch := product(index.Shape[b:last])
 	for k := range at {
-		start := k / max(each, 1) * product(shape[b:])
+		start := k / perBatch * product(shape[b:])
 		for j := range width {
 			list, err := indices(index.I[k*width+j:k*width+j+1], shape[b+j], true)
 			if err != nil {

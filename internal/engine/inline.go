@@ -52,7 +52,7 @@ func InlineFunctions(m *onnxio.Model) (*onnxio.Model, error) {
 type inliner struct {
 	functions map[functionID]*onnxio.Function
 	taken     map[string]bool // names in use
-	made      int             // nodes made so far
+	visited   int             // nodes and calls so far
 }
 
 // defines says whether a domain is one of functions, whose version means nothing
@@ -87,11 +87,11 @@ func (in *inliner) takeNames(g *onnxio.Graph) {
 func (in *inliner) nodes(list []*onnxio.Node, depth int) ([]*onnxio.Node, error) {
 	out := make([]*onnxio.Node, 0, len(list))
 	for _, n := range list {
+		if in.visited++; in.visited > maxNodes {
+			return nil, fmt.Errorf("functions expand to more than %d nodes", maxNodes)
+		}
 		f := in.functions[functionID{onnxio.CanonicalDomain(n.Domain), n.OpType, n.Overload}]
 		if f == nil {
-			if in.made++; in.made > maxNodes {
-				return nil, fmt.Errorf("functions expand to more than %d nodes", maxNodes)
-			}
 			for _, a := range n.Attributes {
 				if a.G == nil {
 					continue

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"math"
 
 	"efcn/internal/kernel"
@@ -60,19 +59,16 @@ func meanVariance[T kernel.Float](n *node) (compute[T], error) {
 			return one(y, err)
 		}
 		r := newReducer(v.Shape, reduced, true)
-		if len(r.at) == 0 {
-			return nil, errors.New("no axes to normalize over")
-		}
-		kernel.Parallel(len(r.starts), max(1, rowGrain/len(r.at)), func(lo, hi int) {
-			list := make([]T, len(r.at))
+		kernel.Parallel(len(r.starts), max(1, rowGrain/r.n), func(lo, hi int) {
+			list := make([]T, r.n)
 			for _, start := range r.starts[lo:hi] {
-				for j, at := range r.at {
-					list[j] = v.F[start+at]
+				for j := range list {
+					list[j] = v.F[r.source(start, j)]
 				}
 				mean, variance := moments(list)
 				deviation := math.Sqrt(variance) + 1e-9 // as the function that defines the operator
-				for j, at := range r.at {
-					y.F[start+at] = T((float64(list[j]) - mean) / deviation)
+				for j, e := range list {
+					y.F[r.source(start, j)] = T((float64(e) - mean) / deviation)
 				}
 			}
 		})

@@ -58,6 +58,10 @@ func maxPool[T kernel.Float](n *node) (compute[T], error) {
 	}, nil
 }
 
+// maxTaps bounds the taps of all windows along one axis; padding could make them
+// many more than the elements there are.
+const maxTaps = 1 << 28
+
 // pooled works out a pooling's geometry on v and allocates its result.
 func (x *exec[T]) pooled(v *Tensor[T], w window) (*Tensor[T], kernel.Window, error) {
 	size, err := spatial(v.Shape)
@@ -74,6 +78,11 @@ func (x *exec[T]) pooled(v *Tensor[T], w window) (*Tensor[T], kernel.Window, err
 	}
 	if err := g.Validate(); err != nil {
 		return nil, g, err
+	}
+	for a, k := range g.Kernel {
+		if k > maxTaps/max(1, g.Out[a]) {
+			return nil, g, fmt.Errorf("kernel_shape %v over %v is absurdly large", g.Kernel, g.Out)
+		}
 	}
 	y, err := x.alloc(v.Type, append([]int{v.Shape[0], v.Shape[1]}, g.Out...))
 	return y, g, err

@@ -105,7 +105,7 @@ func (n *node) refuse(format string, args ...any) {
 // dataType reads an element type that the engine can hold.
 func (n *node) dataType(name string, def onnxio.DataType) onnxio.DataType {
 	t := onnxio.DataType(n.int(name, int64(def)))
-	if t != onnxio.Undefined && !held(t) {
+	if n.has(name) && !held(t) {
 		n.refuse("attribute %s: %s is not supported; floating-point, integer and bool are", name, t)
 	}
 	return t

@@ -90,8 +90,8 @@ func (x *exec[T]) pad(v *Tensor[T], pads, axes []int64, mode string, f T, i int6
 		}
 	}
 	y, err := x.alloc(v.Type, shape)
-	if err != nil {
-		return nil, err
+	if err != nil || y.Len() == 0 {
+		return y, err
 	}
 	tables := make([][]int, rank)
 	for a, d := range v.Shape {

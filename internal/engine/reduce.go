@@ -90,11 +90,12 @@ func reduce[T kernel.Float](name string, f func([]T) T, ints func(onnxio.DataTyp
 }
 
 // reducer is the geometry of a reduction: result k takes the elements at
-// starts[k] + at[j] for every j.
+// starts[k] + at[j] for every j below n.
 type reducer struct {
 	shape      []int
+	n          int
 	starts, at []int
-	run        bool // at is 0, 1, 2, …
+	run        bool // at would be 0, 1, 2, … and is left out
 }
 
 func newReducer(shape []int, reduced []bool, keep bool) reducer {
@@ -121,23 +122,37 @@ func newReducer(shape []int, reduced []bool, keep bool) reducer {
 		})
 		return at
 	}
-	if product(r.shape) > 0 {
-		r.starts, r.at = list(kept), list(gone)
+	r.n = product(gone.shape)
+	if product(r.shape) == 0 {
+		return r
 	}
-	r.run = len(r.at) > 0 && r.at[len(r.at)-1] == len(r.at)-1
+	r.starts = list(kept)
+	if m := gone.merged(); len(m.shape) == 0 || len(m.shape) == 1 && m.strides[0] == 1 {
+		r.run = true
+	} else {
+		r.at = list(gone)
+	}
 	return r
 }
 
+// source returns the element that is number j of a result's.
+func (r *reducer) source(start, j int) int {
+	if r.run {
+		return start + j
+	}
+	return start + r.at[j]
+}
+
 func reduceLists[E any](dst, src []E, r reducer, f func([]E) E) {
-	kernel.Parallel(len(dst), max(1, rowGrain/max(1, len(r.at))), func(lo, hi int) {
+	kernel.Parallel(len(dst), max(1, rowGrain/max(1, r.n)), func(lo, hi int) {
 		var list []E
 		if !r.run {
-			list = make([]E, len(r.at))
+			list = make([]E, r.n)
 		}
 		for k := lo; k < hi; k++ {
 			start := r.starts[k]
 			if r.run {
-				dst[k] = f(src[start : start+len(r.at)])
+				dst[k] = f(src[start : start+r.n])
 				continue
 			}
 			for j, at := range r.at {

@@ -103,10 +103,10 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	for a, p := range plan {
 		shape[a] = p.size
 	}
-	if _, err := count(shape, x.elements); err != nil {
-		return nil, err
+	if n, err := count(shape, x.elements); err != nil || n == 0 {
+		return x.alloc(v.Type, shape)
 	}
-	if product(v.Shape) == 0 && product(shape) > 0 {
+	if v.Len() == 0 {
 		return nil, fmt.Errorf("input of shape %v is empty", v.Shape)
 	}
 	outside := make([][]bool, len(plan)) // by axis: which results lie off the input
@@ -279,6 +279,9 @@ func (s sampling) nearestTo(at float32, d int) int {
 		x = math.Floor(x + 0.5)
 	default:
 		x = math.Ceil(x - 0.5)
+	}
+	if math.IsNaN(x) { // of a region that is not a number
+		return 0
 	}
 	return int(max(0, min(x, float64(d-1))))
 }

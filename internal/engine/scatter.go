@@ -48,7 +48,7 @@ func scatterND[T kernel.Float](n *node) (compute[T], error) {
 	how := combination(n)
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v, index, updates := in[0], in[1], in[2]
-		at, n, err := slicesAt(v.Shape, index, 0)
+		at, n, err := x.slicesAt(v.Shape, index, 0)
 		if err != nil {
 			return nil, err
 		}

@@ -17,6 +17,9 @@ func init() {
 func split[T kernel.Float](n *node) (compute[T], error) {
 	axis := n.int("axis", 0)
 	parts := int64(len(n.Outputs))
+	if parts == 0 {
+		n.refuse("the node has no outputs")
+	}
 	uneven := n.version >= 18
 	if uneven {
 		if p := n.int("num_outputs", parts); p != parts {
