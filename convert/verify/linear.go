@@ -1,10 +1,14 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 
 	"efcn/onnxio"
 )
+
+// errNoMatrix says that the matrix of an operator is not worked out here.
+var errNoMatrix = errors.New("no matrix is known for this operator")
 
 // matrixOf works out the matrix of a linear node of the CNN. in and out are the
 // shapes that its data input and its output had when the CNN ran, with the
@@ -18,6 +22,8 @@ func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
 	switch node.OpType {
 	case "Conv":
 		m, err = n.convMatrix(node, in)
+	case "ConvTranspose":
+		m, err = n.convTransposeMatrix(node, in)
 	case "Gemm", "MatMul":
 		m, err = n.gemmMatrix(node)
 	case "AveragePool":
@@ -27,7 +33,7 @@ func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
 	case "ReduceMean":
 		m, err = n.reduceMeanMatrix(node, in)
 	default:
-		return nil, fmt.Errorf("no matrix is known for this operator")
+		return nil, errNoMatrix
 	}
 	if err != nil {
 		return nil, err
@@ -87,6 +93,58 @@ func (n *net) convMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 			s.move(r % s.out)
 			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
 				taps := kernel[(o*groupIn+c%groupIn)*s.kernel:][:s.kernel]
+				for q, t := range s.taps {
+					if t >= 0 {
+						want[c*s.in+q] = put(taps[t])
+					}
+				}
+			}
+			return s.count * groupIn
+		},
+	}, nil
+}
+
+// convTransposeMatrix: the entry of output (o,p) and input (c,q) is
+// W[c, o−g·M/G, t] where a tap t leads from q to p and c is in the group g of o.
+// https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
+func (n *net) convTransposeMatrix(node *onnxio.Node, in []int) (*matrix, error) {
+	kernel, dims, ok, err := n.floats(node, 1)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(dims) != len(in) {
+		return nil, fmt.Errorf("W: want %d axes, got %v", len(in), dims)
+	}
+	group, err := node.Int("group", 1)
+	if err != nil {
+		return nil, err
+	}
+	channels, groupOut := in[1], int(dims[1])
+	if group < 1 || dims[0] != int64(channels) || int64(channels)%group != 0 {
+		return nil, fmt.Errorf("group %d: W %v does not fit %d input channels", group, dims, channels)
+	}
+	axes, err := transposedAxesOf(node, in[2:], dims[2:])
+	if err != nil {
+		return nil, err
+	}
+	filters := groupOut * int(group)
+	bias, _, hasBias, err := n.floats(node, 2)
+	if err != nil {
+		return nil, err
+	}
+	if hasBias && len(bias) != filters {
+		return nil, fmt.Errorf("B: want %d values, got %d", filters, len(bias))
+	}
+	s := newSupport(axes)
+	groupIn := channels / int(group)
+	return &matrix{
+		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias, biasExact: true,
+		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
+		fill: func(r int, want []uint32, put func(float32) uint32) int {
+			o := r / s.out
+			s.move(r % s.out)
+			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
+				taps := kernel[(c*groupOut+o%groupOut)*s.kernel:][:s.kernel]
 				for q, t := range s.taps {
 					if t >= 0 {
 						want[c*s.in+q] = put(taps[t])

@@ -112,3 +112,6 @@ func (n *net) origin(name string) string {
 	}
 	return name
 }
+
+// used says whether a node or an output of the graph takes a value.
+func (n *net) used(name string) bool { return n.outputs[name] || len(n.consumers[name]) > 0 }

@@ -12,13 +12,18 @@ import (
 type axis struct {
 	in, out, kernel, stride, dilation int
 	padBegin, padEnd                  int
+	transposed                        bool // of a ConvTranspose
 }
 
 // tap returns the kernel position through which output p sees input q, or −1:
 // q + padBegin − p·stride has to be a multiple of the dilation, neither
-// negative nor past the kernel.
+// negative nor past the kernel. In a transposed convolution p and q change
+// places.
 func (a axis) tap(p, q int) int {
 	d := q + a.padBegin - p*a.stride
+	if a.transposed {
+		d = p + a.padBegin - q*a.stride
+	}
 	if d < 0 || d%a.dilation != 0 || d/a.dilation >= a.kernel {
 		return -1
 	}
@@ -28,6 +33,78 @@ func (a axis) tap(p, q int) int {
 // axesOf reads the attributes of a Conv or AveragePool node with the kernel and
 // the spatial input shape given. Without kernel, kernel_shape is required.
 func axesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
+	auto, err := node.String("auto_pad", "NOTSET")
+	if err != nil {
+		return nil, err
+	}
+	ceil, err := node.Int("ceil_mode", 0)
+	if err != nil {
+		return nil, err
+	}
+	axes, err := readAxes(node, in, kernel)
+	for i := range axes {
+		if err := axes[i].resolve(auto, ceil != 0); err != nil {
+			return nil, err
+		}
+	}
+	return axes, err
+}
+
+// transposedAxesOf does it for a ConvTranspose. Its output is as long as its
+// pads leave it or, with output_shape or auto_pad SAME, the pads are what that
+// length leaves over, the odd one in front except with SAME_UPPER.
+func transposedAxesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
+	auto, err := node.String("auto_pad", "NOTSET")
+	if err != nil {
+		return nil, err
+	}
+	more, err := node.Ints("output_padding")
+	if err != nil {
+		return nil, err
+	}
+	lengths, err := node.Ints("output_shape")
+	if err != nil {
+		return nil, err
+	}
+	axes, err := readAxes(node, in, kernel)
+	if err != nil {
+		return nil, err
+	}
+	if more != nil && len(more) != len(axes) || lengths != nil && len(lengths) < len(axes) {
+		return nil, fmt.Errorf("output_padding %v, output_shape %v: want %d axes", more, lengths, len(axes))
+	}
+	for i := range axes {
+		a := &axes[i]
+		a.transposed = true
+		full := (a.in-1)*a.stride + (a.kernel-1)*a.dilation + 1
+		if more != nil {
+			full += int(more[i])
+		}
+		switch {
+		case lengths != nil: // some exporters give all axes
+			a.out = int(lengths[len(lengths)-len(axes)+i])
+		case auto == "SAME_UPPER" || auto == "SAME_LOWER":
+			a.out = a.in * a.stride
+		case auto == "VALID":
+			a.padBegin, a.padEnd, a.out = 0, 0, full
+			continue
+		case auto == "NOTSET" || auto == "":
+			a.out = full - a.padBegin - a.padEnd
+			continue
+		default:
+			return nil, fmt.Errorf("auto_pad %q is unknown", auto)
+		}
+		total := full - a.out
+		if a.padBegin = total - total/2; auto == "SAME_UPPER" {
+			a.padBegin = total / 2
+		}
+		a.padEnd = total - a.padBegin
+	}
+	return axes, nil
+}
+
+// readAxes reads kernel, strides, dilations and pads.
+func readAxes(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 	rank := len(in)
 	if rank == 0 {
 		return nil, fmt.Errorf("the input has no spatial axes")
@@ -79,14 +156,6 @@ func axesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 	if len(kernel) != rank {
 		return nil, fmt.Errorf("kernel %v: want %d axes", kernel, rank)
 	}
-	auto, err := node.String("auto_pad", "NOTSET")
-	if err != nil {
-		return nil, err
-	}
-	ceil, err := node.Int("ceil_mode", 0)
-	if err != nil {
-		return nil, err
-	}
 	axes := make([]axis, rank)
 	for i := range axes {
 		a := axis{
@@ -95,9 +164,6 @@ func axesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 		}
 		if a.kernel < 1 || a.stride < 1 || a.dilation < 1 {
 			return nil, fmt.Errorf("kernel %d, stride %d, dilation %d: each has to be positive", a.kernel, a.stride, a.dilation)
-		}
-		if err := a.resolve(auto, ceil != 0); err != nil {
-			return nil, err
 		}
 		axes[i] = a
 	}

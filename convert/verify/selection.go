@@ -1,0 +1,284 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// selects says whether a node of the CNN only selects and moves elements of its
+// data, so that an eFCN may have a Gather of the vector for it.
+func selects(node *onnxio.Node) bool {
+	return isOp(node, "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth", "Pad", "Resize", "Upsample", "Concat")
+}
+
+// outside marks an element that is none of the data's, in a selection.
+const outside = -1
+
+// selection returns for every element of output k of a selecting node, without
+// the batch axis, its place in the vector of the data, or outside. The data of
+// a Concat are the vectors of its inputs one behind the other.
+//
+// A Transpose is worked out here. For the other operators the engine, which
+// shares no code with the converter, runs the node on the numbers of the
+// elements.
+func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
+	if isOp(node, "Transpose") {
+		return s.transposition(node)
+	}
+	inputs := make([]*engine.Tensor[float64], len(node.Inputs))
+	next := 1
+	for i, name := range node.Inputs {
+		switch {
+		case name == "":
+		case i == 0 || isOp(node, "Concat"):
+			shape := s.shapes[name]
+			if len(shape) < 2 || s.cnn.constants[name] != nil {
+				return nil, fmt.Errorf("input %d (%q) of shape %v has no batch axis", i, name, shape)
+			}
+			one := append([]int{1}, shape[1:]...)
+			inputs[i] = &engine.Tensor[float64]{Type: onnxio.Float32, Shape: one, F: make([]float64, product(one))}
+			for e := range inputs[i].F {
+				inputs[i].F[e] = float64(next)
+				next++
+			}
+		case isOp(node, "Pad") && i == 2: // left out, what is padded is 0
+		default:
+			t := s.cnn.constants[name]
+			if t == nil {
+				return nil, fmt.Errorf("input %d (%q) is computed at run time", i, name)
+			}
+			v, err := engine.FromONNX[float64](t)
+			if err != nil {
+				return nil, err
+			}
+			if isOp(node, "Resize") && i == 3 && len(v.I) > 0 { // sizes: of one sample
+				axes, err := node.Ints("axes")
+				if err != nil {
+					return nil, err
+				}
+				if axes == nil {
+					v.I = slices.Clone(v.I)
+					v.I[0] = 1
+				}
+			}
+			inputs[i] = v
+		}
+	}
+	bare := *node
+	if isOp(node, "Pad") {
+		bare.Attributes = slices.DeleteFunc(slices.Clone(node.Attributes), func(a *onnxio.Attribute) bool { return a.Name == "value" })
+		if len(inputs) > 2 {
+			bare.Inputs = slices.Clone(node.Inputs)
+			bare.Inputs[2] = ""
+		}
+	}
+	out, err := engine.RunNode(&bare, s.cnn.opset, inputs)
+	if err != nil {
+		return nil, err
+	}
+	from := make([]int, out[k].Len())
+	for i, v := range out[k].F {
+		if from[i] = int(v) - 1; float64(from[i]+1) != v || from[i] >= next-1 {
+			return nil, fmt.Errorf("its elements are not elements of its input")
+		}
+	}
+	return from, nil
+}
+
+// transposition is the selection of a Transpose.
+// https://onnx.ai/onnx/operators/onnx__Transpose.html: output axis i is input
+// axis perm[i], and without perm the axes are reversed.
+func (s *structure) transposition(node *onnxio.Node) ([]int, error) {
+	in := s.shapes[node.Input(0)]
+	perm, err := node.Ints("perm")
+	if err != nil {
+		return nil, err
+	}
+	if perm == nil {
+		for i := range in {
+			perm = append(perm, int64(len(in)-1-i))
+		}
+	}
+	if len(perm) != len(in) || len(in) < 2 || perm[0] != 0 {
+		return nil, fmt.Errorf("perm %v of a value %v: want the batch axis in front", perm, in)
+	}
+	return permuted(in[1:], perm[1:]), nil
+}
+
+// permuted returns the index in a tensor of shape dims of every element of its
+// transposition, where output axis i is input axis perm[i]−1.
+func permuted(dims []int, perm []int64) []int {
+	out := make([]int, len(dims))
+	for k, axis := range perm {
+		out[k] = dims[axis-1]
+	}
+	index := make([]int, product(dims))
+	at := make([]int, len(dims))
+	for i := range index {
+		for k, v := range unravel(i, out) {
+			at[perm[k]-1] = v
+		}
+		from := 0
+		for k, d := range dims {
+			from = from*d + at[k]
+		}
+		index[i] = from
+	}
+	return index
+}
+
+// identity returns the first place where a selection moves something, or −1 if
+// it is all of the n elements in their order.
+func identity(from []int, n int) int {
+	for i, f := range from {
+		if i != f {
+			return i
+		}
+	}
+	if len(from) != n {
+		return len(from)
+	}
+	return -1
+}
+
+// selected checks what became of output k of a selecting node: a Gather of the
+// vector, or nothing where no element moves.
+func (s *structure) selected(node *onnxio.Node, k int) {
+	value := node.Output(k)
+	held := s.held[value]
+	from, err := s.selection(node, k)
+	if err != nil {
+		s.fault("node", node, value, "%v", err)
+		return
+	}
+	size := 0
+	for i, name := range node.Inputs {
+		if i == 0 || isOp(node, "Concat") {
+			size += product(s.shapes[name][1:])
+		}
+	}
+	switch {
+	case held == nil || reshapes(held):
+		if i := identity(from, size); i >= 0 {
+			s.fault("node", node, value, "the eFCN leaves it out, though element %d of its output is not that of its input", i)
+		}
+		return
+	case isOp(node, "Concat") && isOp(held, "Concat"):
+		if i := identity(from, size); i >= 0 {
+			s.fault("node", node, value, "the eFCN joins vectors, which is not the same from element %d on", i)
+		}
+		s.expected[held] = true
+		s.joined(node, held)
+		return
+	case !isOp(held, "Gather"):
+		s.fault("node", node, value, "the eFCN computes it with node %q (%s); want Gather", held.Label(), held.QualifiedOp())
+		return
+	}
+	s.expected[held] = true
+	if axis, err := held.Int("axis", 0); err != nil || axis != 1 {
+		s.fault("attribute", held, value, "attribute axis: want 1, got %d (%v)", axis, err)
+	}
+	before := s.efcn.producer[s.efcn.origin(held.Input(0))]
+	switch {
+	case isOp(node, "Concat"):
+		if !isOp(before, "Concat") {
+			s.fault("node", held, value, "what it gathers is no Concat")
+			return
+		}
+		s.expected[before] = true
+		s.joined(node, before)
+	case slices.Contains(from, outside):
+		s.extended(node, held, before, size)
+		for i, f := range from {
+			if f == outside {
+				from[i] = size
+			}
+		}
+	default:
+		s.wire(node, held, 0, 0)
+	}
+	s.indices(held, value, from)
+}
+
+// indices compares the indices of a Gather.
+func (s *structure) indices(held *onnxio.Node, value string, from []int) {
+	t := s.efcn.constants[held.Input(1)]
+	if t == nil {
+		s.fault("index", held, value, "its indices %q are no constant", held.Input(1))
+		return
+	}
+	got, err := onnxio.Ints(t)
+	if err != nil || len(got) != len(from) {
+		s.fault("index", held, value, "want %d indices, got %d (%v)", len(from), len(got), err)
+		return
+	}
+	s.compared += int64(len(got))
+	for i, want := range from {
+		if got[i] != int64(want) {
+			s.fault("index", held, value, "index of output %v (element %d of %q): want %d, got %d", unravel(i, s.shapes[value][1:]), i, t.Name, want, got[i])
+			return
+		}
+	}
+}
+
+// joined checks a Concat of vectors.
+func (s *structure) joined(node, held *onnxio.Node) {
+	if axis, err := held.Int("axis", 0); err != nil || axis != 1 {
+		s.fault("attribute", held, node.Output(0), "attribute axis: want 1, got %d (%v)", axis, err)
+	}
+	if len(held.Inputs) != len(node.Inputs) {
+		s.fault("node", held, node.Output(0), "it joins %d values; in the CNN %d", len(held.Inputs), len(node.Inputs))
+		return
+	}
+	for i := range node.Inputs {
+		s.wire(node, held, i, i)
+	}
+}
+
+// extended checks the Pad that puts one element behind a vector, for a Gather to
+// read where the CNN's Pad puts in its constant.
+func (s *structure) extended(node, held, pad *onnxio.Node, size int) {
+	if !isOp(pad, "Pad") {
+		s.fault("node", held, node.Output(0), "its indices go past the vector, which no Pad makes longer")
+		return
+	}
+	s.expected[pad] = true
+	s.wire(node, pad, 0, 0)
+	if mode, err := pad.String("mode", "constant"); err != nil || mode != "constant" {
+		s.fault("attribute", pad, node.Output(0), "attribute mode: want constant, got %q (%v)", mode, err)
+	}
+	pads, err := pad.Ints("pads")
+	if name := pad.Input(1); err == nil && name != "" && s.efcn.constants[name] != nil {
+		pads, err = onnxio.Ints(s.efcn.constants[name])
+	}
+	if err != nil || !slices.Equal(pads, []int64{0, 0, 0, 1}) {
+		s.fault("attribute", pad, node.Output(0), "pads: want one element behind the %d of the vector, got %v (%v)", size, pads, err)
+	}
+	want, err := s.cnn.fill(node)
+	if err != nil {
+		s.fault("node", node, node.Output(0), "%v", err)
+		return
+	}
+	if got, err := s.efcn.fill(pad); err != nil || hexOf(got) != hexOf(want) {
+		s.fault("entry", pad, node.Output(0), "it pads with %s; in the CNN with %s (%v)", hexOf(got), hexOf(want), err)
+	}
+}
+
+// fill returns what a Pad puts in: its third input or, before opset 11, an
+// attribute; 0 by default.
+func (n *net) fill(pad *onnxio.Node) (float32, error) {
+	v, _, ok, err := n.floats(pad, 2)
+	switch {
+	case err != nil:
+		return 0, err
+	case ok && len(v) == 1:
+		return v[0], nil
+	case ok:
+		return 0, fmt.Errorf("constant_value: want one number, got %d", len(v))
+	default:
+		return pad.Float("value", 0)
+	}
+}
