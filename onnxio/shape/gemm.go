@@ -26,13 +26,13 @@ func gemm(c *call) ([]*value, error) {
 	}
 	n, k2 = k2, n // B is [K, N]
 	if k.known() && k2.known() && k.coef != k2.coef {
-		return nil, fmt.Errorf("A %q of shape %v and B %q of shape %v share no inner size: %v and %v",
+		return nil, fmt.Errorf("input A %q of shape %v and input B %q of shape %v share no inner size: %v and %v",
 			c.Input(0), c.in[0], c.Input(1), c.in[1], k, k2)
 	}
 	dims := []num{m, n}
 	if b := c.in[2]; b != nil && b.ranked {
 		if !broadcastsTo(b.dims, dims) {
-			return nil, fmt.Errorf("C %q of shape %v does not broadcast to %v", c.Input(2), b, formatDims(dims))
+			return nil, fmt.Errorf("input C %q of shape %v does not broadcast to %v", c.Input(2), b, formatDims(dims))
 		}
 	}
 	return []*value{shaped(elem, dims)}, nil
