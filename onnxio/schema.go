@@ -46,8 +46,8 @@ func (s *OpSchema) Attribute(name string) (AttributeSchema, bool) {
 
 // LookupOp returns the signature that an operator has in version opset of the
 // operator set of a domain, and false if the ONNX project knows none. Known are
-// the domains ai.onnx ("") and ai.onnx.ml. An opset newer than LatestOpset has
-// the operators of that.
+// its domains: ai.onnx (""), ai.onnx.ml and the previews. An opset newer than
+// LatestOpset has the operators of that.
 func LookupOp(domain, opType string, opset int64) (*OpSchema, bool) {
 	var found *OpSchema
 	for _, s := range schemas().ops[opKey{CanonicalDomain(domain), opType}] {

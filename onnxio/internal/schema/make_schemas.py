@@ -20,7 +20,6 @@ import pathlib
 import onnx
 import onnx.defs
 
-DOMAINS = ("", "ai.onnx.ml")
 NO_LIMIT = 2**31 - 1
 OPTIONAL = onnx.defs.OpSchema.FormalParameterOption.Optional
 
@@ -46,17 +45,13 @@ def limit(n):
 
 
 def main():
-    rows = [
-        row(s) for s in onnx.defs.get_all_schemas_with_history() if s.domain in DOMAINS
-    ]
+    rows = [row(s) for s in onnx.defs.get_all_schemas_with_history()]
     rows.sort(key=lambda r: r[:3])
     table = {
         "onnx": onnx.__version__,
         "ir": onnx.IR_VERSION,
-        "latest": {
-            "": onnx.defs.onnx_opset_version(),
-            "ai.onnx.ml": max(r[2] for r in rows if r[0] == "ai.onnx.ml"),
-        },
+        "latest": {r[0]: r[2] for r in sorted(rows, key=lambda r: r[2])}
+        | {"": onnx.defs.onnx_opset_version()},
         "ops": rows,
     }
     text = json.dumps(table, separators=(",", ":")).encode()
