@@ -1,0 +1,184 @@
+package main
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"efcn/internal/arrays"
+	"efcn/onnxio"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"efcn": main})
+}
+
+// scripts is the number of scripts; one that is not found would not be missed.
+const scripts = 11
+
+// TestScripts runs the real command line. Beside testscript's own commands the
+// scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
+// testdata.
+func TestScripts(t *testing.T) {
+	if found, err := filepath.Glob("testdata/script/*.txtar"); err != nil || len(found) != scripts {
+		t.Errorf("%d scripts (%v); want %d", len(found), err, scripts)
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			images := filepath.Join(root, "testdata", "fashion-mnist")
+			env.Setenv("ROOT", root)
+			env.Setenv("MODELS", filepath.Join(root, "testdata", "models"))
+			for name, files := range map[string][2]string{
+				"TRAIN": {"train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz"},
+				"TEST":  {"test-images-2k-idx3-ubyte.gz", "test-labels-2k-idx1-ubyte.gz"},
+			} {
+				env.Setenv(name, fmt.Sprintf("idx:%s,%s?normalize=0.2860/0.3530", filepath.Join(images, files[0]), filepath.Join(images, files[1])))
+			}
+			return nil
+		},
+		Cmds: scriptCommands,
+	})
+}
+
+var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	// exits CODE COMMAND ARGS...: the command ends with that exit code. If that
+	// is 2, it has said why on one line of stderr that begins with its name, and
+	// has neither made nor changed a file.
+	"exits": func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < 2 {
+			ts.Fatalf("usage: exits CODE COMMAND ARGS...")
+		}
+		before := listFiles(ts)
+		err := ts.Exec(args[1], args[2:]...)
+		code := 0
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			code = exit.ExitCode()
+		} else if err != nil {
+			ts.Fatalf("%v", err)
+		}
+		if strconv.Itoa(code) != args[0] {
+			ts.Fatalf("exit code %d, want %s", code, args[0])
+		}
+		if code != exitBad {
+			return
+		}
+		if text := ts.ReadFile("stderr"); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "efcn") {
+			ts.Fatalf("want one line that begins with efcn on stderr, got %q", text)
+		}
+		if after := listFiles(ts); !slices.Equal(before, after) {
+			ts.Fatalf("files before %v, after %v", before, after)
+		}
+	},
+	// truncate FILE N: keeps the first N bytes.
+	"truncate": func(ts *testscript.TestScript, _ bool, args []string) {
+		n, err := strconv.ParseInt(args[1], 10, 64)
+		ts.Check(err)
+		ts.Check(os.Truncate(ts.MkAbs(args[0]), n))
+	},
+	// random FILE N: writes N random bytes.
+	"random": func(ts *testscript.TestScript, _ bool, args []string) {
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		b := make([]byte, n)
+		_, err = rand.NewChaCha8([32]byte{1}).Read(b)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[0]), b, 0o600))
+	},
+	// nudge IN OUT NAME: copies a model with the first element of the initializer
+	// NAME changed by one unit in the last place.
+	"nudge": func(ts *testscript.TestScript, _ bool, args []string) {
+		m, err := onnxio.Read(ts.MkAbs(args[0]))
+		ts.Check(err)
+		i := slices.IndexFunc(m.Graph.Initializers, func(t *onnxio.Tensor) bool { return t.Name == args[2] })
+		if i < 0 {
+			ts.Fatalf("no initializer %q", args[2])
+		}
+		old := m.Graph.Initializers[i]
+		values, err := onnxio.Floats[float32](old)
+		ts.Check(err)
+		values[0] = math.Nextafter32(values[0], 1)
+		m.Graph.Initializers[i] = onnxio.NewTensor(old.Name, old.Dims, values)
+		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
+		ts.Check(err)
+	},
+	// unlink IN OUT NODE: copies a model with the first input of the node renamed
+	// to something that does not exist.
+	"unlink": func(ts *testscript.TestScript, _ bool, args []string) {
+		m, err := onnxio.Read(ts.MkAbs(args[0]))
+		ts.Check(err)
+		for _, n := range m.Graph.Nodes {
+			if n.Name == args[2] {
+				n.Inputs[0] = "nowhere"
+			}
+		}
+		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
+		ts.Check(err)
+	},
+	// protos DIR PREFIX FILE.npz: writes the arrays as ONNX test data.
+	"protos": func(ts *testscript.TestScript, _ bool, args []string) {
+		all, err := arrays.ReadNPZ(ts.MkAbs(args[2]))
+		ts.Check(err)
+		ts.Check(os.MkdirAll(ts.MkAbs(args[0]), 0o777))
+		for i, a := range all {
+			name := filepath.Join(ts.MkAbs(args[0]), fmt.Sprintf("%s_%d.pb", args[1], i))
+			ts.Check(os.WriteFile(name, tensorProto(ts, a), 0o600))
+		}
+	},
+}
+
+// tensorProto encodes a float32 array as a TensorProto by hand: field 1 the
+// dimensions, 2 the data type, 9 the raw data.
+func tensorProto(ts *testscript.TestScript, a *onnxio.Tensor) []byte {
+	values, err := onnxio.Floats[float32](a)
+	ts.Check(err)
+	var b []byte
+	for _, d := range a.Dims {
+		b = binary.AppendUvarint(append(b, 1<<3), uint64(d))
+	}
+	b = append(b, 2<<3, 1)
+	b = binary.AppendUvarint(append(b, 9<<3|2), uint64(4*len(values)))
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+// listFiles describes every file of a script's folder: name, size, time.
+func listFiles(ts *testscript.TestScript) []string {
+	var all []string
+	root := ts.Getenv("WORK")
+	ts.Check(filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		// A folder's own time changes when a temporary file comes and goes.
+		if !d.IsDir() {
+			all = append(all, fmt.Sprintf("%s %d %v", path, info.Size(), info.ModTime()))
+		}
+		return nil
+	}))
+	return all
+}
