@@ -1,9 +1,9 @@
 package convert
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
 	"efcn/onnxio"
@@ -45,7 +45,8 @@ type builder struct {
 	consts map[string]*onnxio.Tensor
 	used   map[string]bool // constants of the CNN that the eFCN has too
 	record Record
-	stay   map[*onnxio.Node]Kept // nodes of the eFCN that are the CNN's own, on tensors
+	tables map[[sha256.Size]byte]string // index tables by content
+	stay   map[*onnxio.Node]Kept        // nodes of the eFCN that are the CNN's own, on tensors
 }
 
 func newBuilder(p *Plan) *builder {
@@ -57,6 +58,7 @@ func newBuilder(p *Plan) *builder {
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
 		record: Record{Version: RecordVersion, Layers: []LayerRecord{}},
+		tables: make(map[[sha256.Size]byte]string),
 		stay:   make(map[*onnxio.Node]Kept),
 	}
 	g := p.model.Graph
@@ -261,33 +263,18 @@ func (b *builder) kept() []Kept {
 	return kept
 }
 
-// dense puts a linear layer into the eFCN as one Gemm with a generated matrix.
-func (b *builder) dense(n *onnxio.Node, l *Layer) error {
-	m := l.affine
-	rec := l.LayerRecord
-	x := b.vec(n.Input(0))
-	weight := &onnxio.Tensor{
-		Name: l.Node + ".weight", Type: onnxio.Float32,
-		Dims: []int64{l.Rows, l.Cols},
-		Data: onnxio.Generate(m.DenseBytes(), func(w io.Writer) error { return m.WriteDense(w) }),
+// linear puts a linear layer into the eFCN in the layout it has in the plan.
+func (b *builder) linear(n *onnxio.Node, l *Layer) error {
+	switch l.Layout {
+	case Dense:
+		b.dense(n, l)
+	case Sparse:
+		return b.sparse(n, l)
+	case Local:
+		b.local(n, l)
+	default:
+		return n.Errorf("layout %q: want one of %q", l.Layout, Layouts())
 	}
-	rec.Weight = b.tensor(weight)
-	inputs := []string{x, rec.Weight}
-	if bias := m.BiasVector(); bias != nil {
-		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, bias))
-		inputs = append(inputs, rec.Bias)
-	} else if b.plan.model.Opset("") < 11 {
-		// Gemm's C is required before opset 11.
-		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, make([]float32, l.Rows)))
-		inputs = append(inputs, rec.Bias)
-	}
-	b.node(&onnxio.Node{
-		Name: b.nodeName(n), OpType: "Gemm",
-		Inputs: inputs, Outputs: []string{b.newVec(l.Output)},
-		Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
-		Metadata:   n.Metadata,
-	})
-	b.record.Layers = append(b.record.Layers, rec)
 	return nil
 }
 

@@ -4,66 +4,28 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
-	"runtime"
-)
 
-// denseChunk is the number of bytes of a matrix that one worker prepares at a
-// time: large enough to keep a disk busy, small enough that all of them stay
-// far below a CNN's own size.
-const denseChunk = 4 << 20
+	"efcn/onnxio"
+)
 
 // DenseBytes returns the bytes that the dense form of A takes in float32.
 func (m *Map) DenseBytes() int64 { return 4 * int64(m.Rows()) * int64(m.Cols()) }
 
 // WriteDense writes A as a dense row-major float32 matrix [Rows, Cols],
-// little-endian. Rows are prepared in parallel in a bounded buffer; what a
-// worker touches of it is the non-zeros only, since the zeros around them stay.
+// little-endian. What is touched of the buffers is the non-zeros only, since
+// the zeros around them stay.
 func (m *Map) WriteDense(w io.Writer) error {
 	rows, rowBytes := m.Rows(), 4*m.Cols()
 	if rows == 0 || rowBytes == 0 {
 		return nil
 	}
-	perChunk := min(rows, max(1, denseChunk/rowBytes))
-	chunks := (rows + perChunk - 1) / perChunk
-
-	// Worker i prepares chunks i, i+workers, … in two buffers by turns, so that
-	// it fills one while the other is being written.
-	workers := min(chunks, runtime.GOMAXPROCS(0))
-	ready := make([]chan []byte, workers)
-	free := make([]chan struct{}, workers)
-	stop := make(chan struct{})
-	defer close(stop)
-	for i := range workers {
-		ready[i] = make(chan []byte)
-		free[i] = make(chan struct{}, 2)
-		free[i] <- struct{}{}
-		free[i] <- struct{}{}
-		go func() {
-			var buffers [2]denseRows
-			for turn, c := 0, i; c < chunks; turn, c = 1-turn, c+workers {
-				select {
-				case <-free[i]:
-				case <-stop:
-					return
-				}
-				lo := c * perChunk
-				content := buffers[turn].fill(m, lo, min(lo+perChunk, rows))
-				select {
-				case ready[i] <- content:
-				case <-stop:
-					return
-				}
-			}
-		}()
-	}
-	for c := range chunks {
-		i := c % workers
-		if _, err := w.Write(<-ready[i]); err != nil {
-			return err
+	perChunk := min(rows, max(1, chunkBytes/rowBytes))
+	return writeChunks(w, (rows+perChunk-1)/perChunk, func() filler {
+		var d denseRows
+		return func(c int) []byte {
+			return d.fill(m, c*perChunk, min((c+1)*perChunk, rows), perChunk)
 		}
-		free[i] <- struct{}{}
-	}
-	return nil
+	})
 }
 
 // denseRows is a buffer that holds some rows of a matrix and is zero
@@ -74,11 +36,12 @@ type denseRows struct {
 	taps   []Tap // scratch
 }
 
-// fill makes the buffer hold rows lo to hi of m and returns their bytes.
-func (d *denseRows) fill(m *Map, lo, hi int) []byte {
+// fill makes the buffer, which has room for that many rows, hold rows lo to hi
+// of m and returns their bytes.
+func (d *denseRows) fill(m *Map, lo, hi, room int) []byte {
 	rowBytes := 4 * m.Cols()
 	if d.bytes == nil {
-		d.bytes = make([]byte, (hi-lo)*rowBytes)
+		d.bytes = make([]byte, room*rowBytes)
 	}
 	for r := d.lo; r < d.hi; r++ {
 		d.put(m, r, d.bytes[(r-d.lo)*rowBytes:], false)
@@ -109,4 +72,37 @@ func (d *denseRows) put(m *Map, r int, dense []byte, entries bool) {
 			binary.LittleEndian.PutUint32(block[4*t.In:], math.Float32bits(k[t.Coef]))
 		}
 	}
+}
+
+// gemm puts a linear layer into the eFCN as one Gemm with the matrix weight
+// [out, in], which is in the graph already.
+func (b *builder) gemm(n *onnxio.Node, l *Layer, weight string) {
+	rec := l.LayerRecord
+	x := b.vec(n.Input(0))
+	rec.Weight = weight
+	inputs := []string{x, rec.Weight}
+	bias := l.affine.BiasVector()
+	if bias == nil && b.plan.model.Opset("") < 11 {
+		bias = make([]float32, l.Rows) // Gemm's C is required before opset 11
+	}
+	if bias != nil {
+		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, bias))
+		inputs = append(inputs, rec.Bias)
+	}
+	b.node(&onnxio.Node{
+		Name: b.nodeName(n), OpType: "Gemm",
+		Inputs: inputs, Outputs: []string{b.newVec(l.Output)},
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
+		Metadata:   n.Metadata,
+	})
+	b.record.Layers = append(b.record.Layers, rec)
+}
+
+// dense puts a linear layer into the eFCN with a dense matrix.
+func (b *builder) dense(n *onnxio.Node, l *Layer) {
+	b.gemm(n, l, b.tensor(&onnxio.Tensor{
+		Name: l.Node + ".weight", Type: onnxio.Float32,
+		Dims: []int64{l.Rows, l.Cols},
+		Data: onnxio.Generate(l.affine.DenseBytes(), l.affine.WriteDense),
+	}))
 }

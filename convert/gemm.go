@@ -106,7 +106,10 @@ func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
 // matrixAsIs plans a node that is a fully-connected layer in the CNN already.
 func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int) (step, error) {
 	rec := vectorRecord(in, out)
-	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), "dense"
+	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), Dense
+	if asked, ok := pl.opts.Layers[n.Label()]; ok && asked != Dense && asked != Auto && asked != Keep {
+		return nil, fmt.Errorf("layout %s: its matrix is the CNN's own and stays dense", asked)
+	}
 	rec.Weight, rec.Bias = weight, bias
 	layer := &Layer{
 		LayerRecord: rec,

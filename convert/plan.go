@@ -24,6 +24,15 @@ type Options struct {
 	NoFoldBN bool
 	// MaxBytes bounds the weights of the eFCN. Default (0) DefaultMaxBytes.
 	MaxBytes int64
+	// Layout is the form of every layer that Layers and Only do not settle.
+	// Default Auto.
+	Layout Layout
+	// Layers gives single layers, by the name of their node, a layout of their
+	// own. Default none.
+	Layers map[string]Layout
+	// Only keeps the layers whose name does not have the form of this pattern,
+	// with * for any characters and ? for one. Default all are embedded.
+	Only string
 	// InputShapes fixes dimensions of inputs that the model leaves open, by input
 	// name, with the batch axis; -1 leaves a dimension as it is. Default none.
 	InputShapes map[string][]int64
@@ -33,6 +42,15 @@ type Options struct {
 func (o Options) Validate() error {
 	if o.MaxBytes < 0 {
 		return fmt.Errorf("max bytes: %d is negative", o.MaxBytes)
+	}
+	layouts := []Layout{o.Layout}
+	for _, l := range o.Layers {
+		layouts = append(layouts, l)
+	}
+	for _, l := range layouts {
+		if l != "" && !slices.Contains(Layouts(), l) {
+			return fmt.Errorf("layout %q: want one of %q", l, Layouts())
+		}
 	}
 	return nil
 }
@@ -72,16 +90,22 @@ func (l *Layer) Density() float64 {
 	return float64(l.NonZeros) / float64(l.Rows) / float64(l.Cols)
 }
 
-// DenseBytes, SparseBytes and LocalBytes are the sizes of the layer's matrix in
-// the three layouts: 4 bytes an entry; a float32 and an int64 index a non-zero;
-// 4 bytes a non-zero beside an index table that layers can share.
+// DenseBytes is the size of the matrix in dense form.
 func (l *Layer) DenseBytes() int64 { return 4 * l.Rows * l.Cols }
 
-// SparseBytes is the size of the matrix as a sparse initializer.
+// SparseBytes is the size of the matrix as a sparse constant: a float32 and
+// an int64 index for every non-zero.
 func (l *Layer) SparseBytes() int64 { return 12 * l.NonZeros }
 
-// LocalBytes is the size of the matrix in local form, without index tables.
-func (l *Layer) LocalBytes() int64 { return 4 * l.NonZeros }
+// LocalBytes is the size of the layer in local form: its weights and the table
+// of inputs that each position sees, which layers of equal geometry share.
+func (l *Layer) LocalBytes() int64 {
+	if l.affine == nil {
+		return l.DenseBytes()
+	}
+	f := l.affine.local()
+	return f.bytes() + f.tableBytes()
+}
 
 // Kept is a node that the eFCN has on tensors, as the CNN had it.
 type Kept struct {
@@ -99,7 +123,7 @@ type BudgetError struct {
 func (e *BudgetError) Error() string {
 	text := fmt.Sprintf("the eFCN needs %d bytes of weights, more than the %d allowed", e.Need, e.Allowed)
 	if e.Largest != nil {
-		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %d bytes)", e.Largest.Node, e.Largest.Rows, e.Largest.Cols, e.Largest.DenseBytes())
+		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %s, %d bytes)", e.Largest.Node, e.Largest.Rows, e.Largest.Cols, e.Largest.Layout, e.Largest.bytesIn(e.Largest.Layout))
 	}
 	return text + fmt.Sprintf("; --max-bytes %d would fit", e.Need)
 }
@@ -112,7 +136,7 @@ func (p *Plan) CheckBudget() error {
 	}
 	e := &BudgetError{Need: p.WeightBytes, Allowed: p.MaxBytes}
 	for _, l := range p.Layers {
-		if e.Largest == nil || l.DenseBytes() > e.Largest.DenseBytes() {
+		if e.Largest == nil || l.bytesIn(l.Layout) > e.Largest.bytesIn(e.Largest.Layout) {
 			e.Largest = l
 		}
 	}
@@ -158,10 +182,11 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	pl.plan.chooseLayouts()
 	if err := pl.plan.measure(); err != nil {
 		return nil, err
 	}
-	return pl.plan, nil
+	return pl.plan, pl.plan.checkLayers(o.Layers)
 }
 
 // measure builds the eFCN, which generates no matrix, to see which nodes are
@@ -174,9 +199,20 @@ func (p *Plan) measure() error {
 	p.Kept = b.kept()
 	p.Layers = slices.DeleteFunc(p.Layers, func(l *Layer) bool { return !b.hasLayer(l.Output) })
 	p.WeightBytes = 0
-	for _, t := range b.graph.Initializers {
+	count := func(t *onnxio.Tensor) {
 		if t.Data != nil {
 			p.WeightBytes += t.Data.Len()
+		}
+	}
+	for _, t := range b.graph.Initializers {
+		count(t)
+	}
+	for _, n := range b.graph.Nodes {
+		for _, a := range n.Attributes {
+			if a.Sparse != nil {
+				count(a.Sparse.Values)
+				count(a.Sparse.Indices)
+			}
 		}
 	}
 	return nil

@@ -221,7 +221,10 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 	if err := m.validate(); err != nil {
 		return nil, err
 	}
-	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), "dense"
+	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), pl.opts.layoutOf(n.Label())
+	if rec.Layout == Keep {
+		return nil, keep("asked to be kept")
+	}
 	if foldBN && !pl.opts.NoFoldBN {
 		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
 			scale, shift, err := pl.batchNorm(bn)
@@ -245,5 +248,5 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 		affine: m,
 	}
 	pl.plan.Layers = append(pl.plan.Layers, layer)
-	return func(b *builder) error { return b.dense(n, layer) }, nil
+	return func(b *builder) error { return b.linear(n, layer) }, nil
 }

@@ -37,9 +37,12 @@ type LayerRecord struct {
 	// Folded names, in order, the nodes of the CNN that were multiplied in.
 	Folded []string `json:"folded,omitempty"`
 
-	Layout string `json:"layout"`         // "dense"
-	Weight string `json:"weight"`         // initializer of the eFCN: [out, in]
-	Bias   string `json:"bias,omitempty"` // initializer of the eFCN: [out]
+	Layout Layout `json:"layout"`
+	// Weight is the initializer that holds the matrix: [out, in] where it is
+	// dense or sparse, [group, position, out channel, slot] where it is local.
+	Weight string `json:"weight"`
+	Bias   string `json:"bias,omitempty"`  // initializer: [out]
+	Index  string `json:"index,omitempty"` // local: which inputs a position sees, [position, slot]
 
 	InputShape  []int64 `json:"input_shape"`
 	OutputShape []int64 `json:"output_shape"`

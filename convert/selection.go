@@ -153,15 +153,19 @@ func (b *builder) appendElement(x, name string, fill float32) string {
 	t := b.vectorType(name)
 	t.Shape[1].Value++
 	b.declare(longer, t)
-	pads := []int64{0, 0, 0, 1}
-	node := &onnxio.Node{Name: b.unique(longer + "/pad"), OpType: "Pad", Inputs: []string{x}, Outputs: []string{longer}}
+	return b.pad(x, longer, []int64{0, 0, 0, 1}, fill)
+}
+
+// pad appends a Pad with a constant, and returns its output.
+func (b *builder) pad(x, output string, pads []int64, fill float32) string {
+	node := &onnxio.Node{Name: b.unique(output + "/pad"), OpType: "Pad", Inputs: []string{x}, Outputs: []string{output}}
 	if b.plan.model.Opset("") < 11 { // pads and value became inputs
 		node.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", pads...), onnxio.FloatAttr("value", fill)}
 	} else {
 		node.Inputs = append(node.Inputs,
-			b.tensor(onnxio.NewTensor(longer+"/pads", []int64{4}, pads)),
-			b.tensor(onnxio.NewTensor(longer+"/value", nil, []float32{fill})))
+			b.tensor(onnxio.NewTensor(output+"/pads", []int64{int64(len(pads))}, pads)),
+			b.tensor(onnxio.NewTensor(output+"/value", nil, []float32{fill})))
 	}
 	b.node(node)
-	return longer
+	return output
 }

@@ -1,0 +1,101 @@
+package convert
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Layout is a form that a linear layer can have in an eFCN.
+type Layout string
+
+// The layouts. Auto is dense for every layer while the budget allows it; beyond
+// that the layers which gain most by it are local.
+const (
+	Auto   Layout = "auto"
+	Dense  Layout = "dense"  // Gemm with a matrix
+	Sparse Layout = "sparse" // Gemm with a sparse constant
+	Local  Layout = "local"  // Gather and a batched product: the support only
+	Keep   Layout = "keep"   // the CNN's own operator
+)
+
+// Layouts lists the layouts in the order of their documentation.
+func Layouts() []Layout { return []Layout{Auto, Dense, Sparse, Local, Keep} }
+
+// layoutOf returns the layout that the options ask for the layer of that name.
+func (o Options) layoutOf(label string) Layout {
+	if l, ok := o.Layers[label]; ok {
+		return l
+	}
+	if o.Only != "" && !globs(o.Only, label) {
+		return Keep
+	}
+	if o.Layout == "" {
+		return Auto
+	}
+	return o.Layout
+}
+
+// globs says whether a name has the form of a pattern, in which * stands for
+// any characters, slashes too, and ? for one.
+func globs(pattern, name string) bool {
+	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	return regexp.MustCompile(`(?s)^` + expr + `$`).MatchString(name)
+}
+
+// checkLayers reports names in Options.Layers that no linear layer has.
+func (p *Plan) checkLayers(asked map[string]Layout) error {
+	for label := range asked {
+		known := func(l *Layer) bool { return l.Node == label }
+		kept := func(k Kept) bool { return k.Node == label }
+		if !slices.ContainsFunc(p.Layers, known) && !slices.ContainsFunc(p.Kept, kept) {
+			names := make([]string, len(p.Layers))
+			for i, l := range p.Layers {
+				names[i] = l.Node
+			}
+			return fmt.Errorf("layer %q: the model has none of that name; it has %q", label, names)
+		}
+	}
+	return nil
+}
+
+// chooseLayouts gives the layers that are left to Auto their layouts: dense,
+// and where that is more than the budget local for those, largest saving first,
+// that bring it down.
+func (p *Plan) chooseLayouts() {
+	var open []*Layer
+	var total int64
+	for _, l := range p.Layers {
+		if l.affine != nil && l.Layout == Auto {
+			l.Layout = Dense
+			open = append(open, l)
+		}
+		total += l.bytesIn(l.Layout)
+	}
+	slices.SortStableFunc(open, func(a, b *Layer) int {
+		return cmp.Compare(b.DenseBytes()-b.LocalBytes(), a.DenseBytes()-a.LocalBytes())
+	})
+	for _, l := range open {
+		if total <= p.MaxBytes || l.LocalBytes() >= l.DenseBytes() {
+			break
+		}
+		total += l.LocalBytes() - l.DenseBytes()
+		l.Layout = Local
+	}
+}
+
+// bytesIn is the size of the layer's matrix in a layout.
+func (l *Layer) bytesIn(layout Layout) int64 {
+	switch {
+	case l.affine == nil:
+		return l.DenseBytes()
+	case layout == Sparse:
+		return l.SparseBytes()
+	case layout == Local:
+		return l.LocalBytes()
+	default:
+		return l.DenseBytes()
+	}
+}

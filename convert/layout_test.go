@@ -1,0 +1,115 @@
+package convert_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+// TestLayouts runs random convolutions in every layout: on the same input they
+// differ by the order of float64 sums only.
+func TestLayouts(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 11))
+	for i := range 60 {
+		group, in, out := 1+rng.Int64N(3), 1+rng.Int64N(3), 1+rng.Int64N(3)
+		axes := 1 + rng.IntN(3)
+		shape, kernel := []int64{group * in}, []int64{group * out, in}
+		var strides, dilations, begins, ends []int64
+		for range axes {
+			k, d := 1+rng.Int64N(3), 1+rng.Int64N(2)
+			shape, kernel = append(shape, (k-1)*d+1+rng.Int64N(4)), append(kernel, k)
+			strides, dilations = append(strides, 1+rng.Int64N(2)), append(dilations, d)
+			begins, ends = append(begins, rng.Int64N(3)), append(ends, rng.Int64N(3))
+		}
+		inputs, inits := "x w", []*onnxio.Tensor{floats("w", rng, kernel...)}
+		if rng.IntN(2) == 0 {
+			inputs, inits = "x w b", append(inits, floats("b", rng, group*out))
+		}
+		conv := node("Conv", inputs, "y", onnxio.IntAttr("group", group), onnxio.IntsAttr("strides", strides...),
+			onnxio.IntsAttr("dilations", dilations...), onnxio.IntsAttr("pads", slices.Concat(begins, ends)...))
+		cnn := small(17, shape, inits, conv)
+		x := randomInput(rng, 3, shape)
+		want := run(t, cnn, x)["y"]
+		for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Keep} {
+			t.Run(fmt.Sprint(i, layout), func(t *testing.T) {
+				efcn := written(t, cnn, convert.Options{Layout: layout})
+				got := run(t, efcn, x)["y"]
+				if !slices.Equal(got.Shape, want.Shape) {
+					t.Fatalf("shape %v, want %v", got.Shape, want.Shape)
+				}
+				for j := range want.F {
+					if !(math.Abs(got.F[j]-want.F[j]) <= 1e-12*(1+math.Abs(want.F[j]))) {
+						t.Fatalf("output %d is %v, want %v", j, got.F[j], want.F[j])
+					}
+				}
+			})
+		}
+	}
+}
+
+// randomInput is a batch of n random tensors.
+func randomInput(rng *rand.Rand, n int, dims []int64) *engine.Tensor[float64] {
+	x := &engine.Tensor[float64]{Type: onnxio.Float32, Shape: []int{n}}
+	size := n
+	for _, d := range dims {
+		x.Shape = append(x.Shape, int(d))
+		size *= int(d)
+	}
+	for range size {
+		x.F = append(x.F, float64(float32(rng.NormFloat64())))
+	}
+	return x
+}
+
+// TestChoice checks which layouts the options and the budget lead to.
+func TestChoice(t *testing.T) {
+	cnn := readFolded(t, "lenet-torchscript") // dense: 14,450,688 and 10,616,832 bytes
+	tests := []struct {
+		name string
+		opts convert.Options
+		want string
+		err  string
+	}{
+		{name: "default", want: "dense dense dense"},
+		{name: "budget for one", opts: convert.Options{MaxBytes: 14 << 20}, want: "local dense dense"},
+		{name: "budget for none", opts: convert.Options{MaxBytes: 4 << 20}, want: "local local dense"},
+		{name: "all sparse", opts: convert.Options{Layout: convert.Sparse}, want: "sparse sparse dense"},
+		{name: "one of its own", opts: convert.Options{Layout: convert.Local, Layers: map[string]convert.Layout{"/conv2/Conv": convert.Sparse}}, want: "local sparse dense"},
+		{name: "one kept", opts: convert.Options{Layers: map[string]convert.Layout{"/conv1/Conv": convert.Keep}}, want: "dense dense"},
+		{name: "only one", opts: convert.Options{Only: "*conv2*"}, want: "dense dense"},
+		{name: "none of that name", opts: convert.Options{Layers: map[string]convert.Layout{"conv3": convert.Local}}, err: `layer "conv3"`},
+		{name: "no such layout", opts: convert.Options{Layout: "thin"}, err: `layout "thin"`},
+		{name: "a matrix of the CNN", opts: convert.Options{Layers: map[string]convert.Layout{"/fc/Gemm": convert.Local}}, err: "stays dense"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			plan, err := convert.NewPlan(cnn, test.opts)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) {
+					t.Fatalf("error %v, want %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, l := range plan.Layers {
+				got = append(got, string(l.Layout))
+			}
+			if strings.Join(got, " ") != test.want {
+				t.Errorf("layouts %v, want %s", got, test.want)
+			}
+			if err := plan.CheckBudget(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
