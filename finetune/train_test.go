@@ -1,0 +1,342 @@
+package finetune
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/finetune/data"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// toySet has classes that a linear classifier on 4×4 images tells apart but for
+// noise.
+func toySet(n int, seed uint64) *data.Set {
+	rng := rand.New(rand.NewPCG(seed, 3))
+	s := &data.Set{X: make([]float32, n*16), Shape: []int{1, 4, 4}, Labels: make([]int, n), Classes: 4}
+	for i := range n {
+		s.Labels[i] = rng.IntN(4)
+		for k := range 16 {
+			s.X[i*16+k] = float32(0.5 * rng.NormFloat64())
+		}
+		s.X[i*16+5*s.Labels[i]] += 1.5
+	}
+	return s
+}
+
+func value32(name string, dims ...int64) *onnxio.ValueInfo {
+	v := &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true}}
+	for i, d := range dims {
+		if i == 0 && d < 0 {
+			v.Type.Shape = append(v.Type.Shape, onnxio.Symbol("N"))
+		} else {
+			v.Type.Shape = append(v.Type.Shape, onnxio.Fixed(d))
+		}
+	}
+	return v
+}
+
+func noise32(rng *rand.Rand, name string, scale float64, dims ...int64) *onnxio.Tensor {
+	n := int64(1)
+	for _, d := range dims {
+		n *= d
+	}
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(scale * rng.NormFloat64())
+	}
+	return onnxio.NewTensor(name, dims, v)
+}
+
+// toyModel is a small CNN with batch normalisation that ends in a Softmax, and
+// carries what training must leave alone.
+func toyModel() *onnxio.Model {
+	rng := rand.New(rand.NewPCG(5, 5))
+	ones, zeros := []float32{1, 1, 1}, []float32{0, 0, 0}
+	m := &onnxio.Model{
+		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, ProducerName: "toy",
+		Metadata: []onnxio.Prop{{Key: "efcn", Value: `{"version":1,"layers":[]}`}},
+		Graph: &onnxio.Graph{
+			Name: "toy", Inputs: []*onnxio.ValueInfo{value32("x", -1, 1, 4, 4)}, Outputs: []*onnxio.ValueInfo{value32("p", -1, 4)},
+			Initializers: []*onnxio.Tensor{
+				noise32(rng, "k", 0.5, 3, 1, 3, 3), noise32(rng, "kb", 0.1, 3),
+				onnxio.NewTensor("scale", []int64{3}, ones), onnxio.NewTensor("bias", []int64{3}, zeros),
+				onnxio.NewTensor("mean", []int64{3}, zeros), onnxio.NewTensor("var", []int64{3}, ones),
+				noise32(rng, "w", 0.2, 48, 4), noise32(rng, "wb", 0.1, 4), onnxio.NewTensor("half", nil, []float32{0.5}),
+			},
+			Nodes: []*onnxio.Node{
+				apply("Conv", "x k kb", "c", onnxio.IntsAttr("pads", 1, 1, 1, 1)),
+				apply("BatchNormalization", "c scale bias mean var", "n"),
+				apply("Relu", "n", "r"),
+				apply("Mul", "r half", "h"),
+				apply("Flatten", "h", "f"),
+				apply("MatMul", "f w", "z"),
+				apply("Add", "z wb", "logits"),
+				apply("Softmax", "logits", "p"),
+			},
+		},
+	}
+	return m
+}
+
+func floatsOf(t *testing.T, m *onnxio.Model, name string) []float32 {
+	t.Helper()
+	init := m.Graph.Initializer(name)
+	if init == nil {
+		t.Fatalf("no initializer %q", name)
+	}
+	v, err := onnxio.Floats[float32](init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func encoded(t *testing.T, m *onnxio.Model) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := onnxio.WriteTo(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestTrainLearns(t *testing.T) {
+	m, train, test := toyModel(), toySet(330, 1), toySet(100, 2)
+	before := encoded(t, m)
+	first, err := Evaluate(t.Context(), m, test, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var epochs []Epoch
+	trained, err := Train(t.Context(), m, train, test, Options{Epochs: 12, Batch: 50}, func(e Epoch) error {
+		epochs = append(epochs, e)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, encoded(t, m)) {
+		t.Error("Train modified the model that it was given")
+	}
+	if len(epochs) != 12 {
+		t.Fatalf("%d epochs were reported, want 12", len(epochs))
+	}
+	last := epochs[11]
+	if last.Epoch != 12 || last.Of != 12 || last.Steps != 84 || last.Train.N != 330 || last.Test == nil || last.Test.N != 100 {
+		t.Errorf("last epoch: %+v", last)
+	}
+	if last.Train.Loss > epochs[0].Train.Loss/2 || last.Test.Loss > first.Loss/2 || last.Test.Top1 < 0.8 || last.Test.Top5 != 1 {
+		t.Errorf("it does not learn: train loss %g, then %g; test %+v, then %+v", epochs[0].Train.Loss, last.Train.Loss, first, *last.Test)
+	}
+	after, err := Evaluate(t.Context(), trained, test, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(after.Loss-last.Test.Loss) > 1e-6 || after.Top1 != last.Test.Top1 {
+		t.Errorf("the trained model measures %+v, its last epoch said %+v", after, *last.Test)
+	}
+
+	// Everything that is trained moved, nothing else changed.
+	for _, init := range m.Graph.Initializers {
+		moved := !slices.Equal(floatsOf(t, m, init.Name), floatsOf(t, trained, init.Name))
+		if want := init.Name != "half"; moved != want {
+			t.Errorf("%s moved: %v, want %v", init.Name, moved, want)
+		}
+	}
+	restored := trained.Clone()
+	restored.Graph.Initializers = m.Graph.Initializers
+	if !bytes.Equal(before, encoded(t, restored)) {
+		t.Error("training changed more than the content of initializers")
+	}
+}
+
+func TestTrainRepeats(t *testing.T) {
+	train := toySet(130, 1)
+	run := func(seed uint64) []byte {
+		m, err := Train(t.Context(), toyModel(), train, nil, Options{Epochs: 2, Batch: 40, Seed: seed}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return encoded(t, m)
+	}
+	first := run(1)
+	for range 3 {
+		if !bytes.Equal(first, run(1)) {
+			t.Fatal("the same seed gave other weights")
+		}
+	}
+	if bytes.Equal(first, run(2)) {
+		t.Error("another seed gave the same weights")
+	}
+}
+
+// A set smaller than a batch is one batch; one more than a batch leaves a batch
+// of one.
+func TestTrainUnevenBatches(t *testing.T) {
+	for _, n := range []int{1, 3, 8, 9, 17} {
+		steps := 0
+		_, err := Train(t.Context(), toyModel(), toySet(n, 1), nil, Options{Epochs: 1, Batch: 8}, func(e Epoch) error {
+			steps = e.Steps
+			return nil
+		})
+		if want := (n + 7) / 8; err != nil || steps != want {
+			t.Errorf("%d samples: %d steps, want %d; %v", n, steps, want, err)
+		}
+	}
+}
+
+// The running statistics move as BatchNormalization in training mode says.
+func TestTrainMovesStatistics(t *testing.T) {
+	m := toyModel()
+	m.Graph.Nodes[1].Attributes = []*onnxio.Attribute{onnxio.FloatAttr("momentum", 0.75)}
+	set := toySet(20, 1)
+	trained, err := Train(t.Context(), m, set, nil, Options{Epochs: 1, Batch: 20, Rate: 1e-9}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One step: the batch is the set, and the convolution is as it was.
+	k, kb := floatsOf(t, m, "k"), floatsOf(t, m, "kb")
+	c := kernel.Conv[float32]{Groups: 1, InChannels: 1, OutChannels: 3, Window: kernel.Window{
+		In: []int{4, 4}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1}, PadBegin: []int{1, 1}, PadEnd: []int{1, 1}, Out: []int{4, 4},
+	}}
+	y := make([]float32, 20*3*16)
+	c.Forward(20, set.X, k, kb, y)
+	for channel := range 3 {
+		var sum, squares float64
+		for i := range 20 {
+			for _, v := range y[(i*3+channel)*16:][:16] {
+				sum += float64(v)
+				squares += float64(v) * float64(v)
+			}
+		}
+		mean := sum / 320
+		variance := squares/320 - mean*mean
+		for name, want := range map[string]float64{"mean": 0.25 * mean, "var": 0.75 + 0.25*variance} {
+			if got := float64(floatsOf(t, trained, name)[channel]); math.Abs(got-want) > 1e-5 {
+				t.Errorf("running %s[%d] = %g, want %g", name, channel, got, want)
+			}
+		}
+	}
+}
+
+func TestTrainStops(t *testing.T) {
+	t.Run("on a loss that is not finite", func(t *testing.T) {
+		_, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{Batch: 20, Rate: 1e30}, nil)
+		if err == nil || !strings.Contains(err.Error(), "step 2 (epoch 1, samples 20 to 39): the loss is not finite; a smaller learning rate may work") {
+			t.Error(err)
+		}
+	})
+	t.Run("when told to", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		epochs := 0
+		_, err := Train(ctx, toyModel(), toySet(40, 1), nil, Options{Batch: 20}, func(Epoch) error {
+			epochs++
+			cancel()
+			return nil
+		})
+		if !errors.Is(err, context.Canceled) || epochs != 1 {
+			t.Errorf("%d epochs, %v", epochs, err)
+		}
+	})
+	t.Run("on an error of the caller", func(t *testing.T) {
+		enough := errors.New("enough")
+		if _, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{}, func(Epoch) error { return enough }); !errors.Is(err, enough) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestTrainRefuses(t *testing.T) {
+	edit := func(f func(m *onnxio.Model)) *onnxio.Model {
+		m := toyModel()
+		f(m)
+		return m
+	}
+	wrong := toySet(10, 1)
+	wrong.Shape = []int{2, 2, 4}
+	classes := toySet(10, 1)
+	classes.Classes, classes.Labels[3] = 5, 4
+	cases := []struct {
+		name  string
+		model *onnxio.Model
+		set   *data.Set
+		o     Options
+		want  string
+	}{
+		{"options", toyModel(), toySet(10, 1), Options{Epochs: -1, Batch: -2, Rate: math.NaN()}, "epochs: -1 is negative\nbatch: -2 is negative\nlearning rate: want a positive number, got NaN"},
+		{"operators", edit(func(m *onnxio.Model) {
+			m.Graph.Nodes[2].OpType, m.Graph.Nodes[3] = "Erf", apply("Sin", "r", "h")
+		}), toySet(10, 1), Options{}, "node \"Relu_r\" (Erf): this operator cannot be trained\nnode \"Sin_h\" (Sin): this operator cannot be trained"},
+		{"samples of another shape", toyModel(), wrong, Options{}, "training data: samples have shape [2 2 4], the model takes [1 4 4]"},
+		{"more classes", toyModel(), classes, Options{Batch: 5}, "training data: 5 classes, the model tells 4 apart"},
+		{"fixed batch", edit(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(3) }), toySet(10, 1), Options{Batch: 5}, "the batch is fixed at 3, training needs 5"},
+		{"two inputs", edit(func(m *onnxio.Model) { m.Graph.Inputs = append(m.Graph.Inputs, value32("more", -1, 3)) }), toySet(10, 1), Options{}, "the model has 2 inputs"},
+		{"half precision", edit(func(m *onnxio.Model) {
+			for _, w := range m.Graph.Initializers {
+				w.Type, w.Data = onnxio.Float16, onnxio.NewTensor("", nil, make([]uint16, w.Data.Len()/4)).Data
+			}
+			m.Graph.Inputs[0].Type.Elem, m.Graph.Outputs[0].Type.Elem = onnxio.Float16, onnxio.Float16
+		}), toySet(10, 1), Options{}, "weights \"k\" are float16"},
+		{"Softmax elsewhere", edit(func(m *onnxio.Model) {
+			m.Graph.Nodes[7].Attributes = []*onnxio.Attribute{onnxio.IntAttr("axis", 0)}
+		}), toySet(10, 1), Options{}, "node \"Softmax_p\" (Softmax): axis 0; the loss needs the classes at axis 1"},
+		{"batch moved", edit(func(m *onnxio.Model) {
+			m.Graph.Nodes[4] = apply("Transpose", "h", "f", onnxio.IntsAttr("perm", 1, 0, 2, 3))
+			m.Graph.Nodes[5] = apply("ReduceMean", "f", "z", onnxio.IntsAttr("axes", 2, 3), onnxio.IntAttr("keepdims", 0))
+			m.Graph.Nodes[6] = apply("Identity", "z", "logits")
+			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
+		}), toySet(10, 1), Options{}, "node \"Transpose_f\" (Transpose): perm [1 0 2 3] moves the batch; training needs it on the first axis"},
+		{"nothing to train", edit(func(m *onnxio.Model) {
+			m.Graph.Nodes = []*onnxio.Node{apply("Flatten", "x", "p")}
+			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
+		}), toySet(10, 1), Options{}, "the model has no weights to train"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Train(t.Context(), c.model, c.set, nil, c.o, nil)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v\nwant %q", err, c.want)
+			}
+		})
+	}
+}
+
+// A weight that the graph computes from an initializer is trained in a copy of
+// the folded graph.
+func TestTrainFoldedWeights(t *testing.T) {
+	m := toyModel()
+	m.Graph.Initializers[6] = noise32(rand.New(rand.NewPCG(1, 1)), "wT", 0.2, 4, 48)
+	m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 5, apply("Transpose", "wT", "w"))
+	trained, err := Train(t.Context(), m, toySet(20, 1), nil, Options{Epochs: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := trained.Graph.Initializer("w"); w == nil || !slices.Equal(w.Dims, []int64{48, 4}) {
+		t.Errorf("the trained model has no folded weight: %+v", w)
+	}
+	if _, err := Evaluate(t.Context(), trained, toySet(20, 1), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// What stands before the first weight normalises the input and is no weight.
+func TestTrainLeavesInputNormalisation(t *testing.T) {
+	m := toyModel()
+	m.Graph.Initializers = append(m.Graph.Initializers, noise32(rand.New(rand.NewPCG(1, 1)), "shift", 1, 1, 4, 4))
+	m.Graph.Nodes[0].Inputs[0] = "shifted"
+	m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 0, apply("Add", "x shift", "shifted"))
+	trained, err := Train(t.Context(), m, toySet(20, 1), nil, Options{Epochs: 1}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(floatsOf(t, m, "shift"), floatsOf(t, trained, "shift")) {
+		t.Error("the shift of the input was trained")
+	}
+}
