@@ -43,8 +43,9 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	held := heldBy(cnn, v.efcn)
 	c.bounder = &bounder{
 		arithmetic: arithmeticOf[T](), net: cnn,
-		hidden: func(name string) bool { return held[name] == nil },
-		abs:    make(map[string]*engine.Tensor[float64]),
+		hidden:   func(name string) bool { return held[name] == nil },
+		replaced: func(name string) bool { return isOp(held[name], "Gemm") },
+		abs:      make(map[string]*engine.Tensor[float64]),
 	}
 	if v.record == nil {
 		c.bounder.parameters = 0x1p-24

@@ -20,6 +20,9 @@ func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]flo
 			return nil, err
 		}
 		return [][]float64{b.linearBound(s)}, nil
+	case isOp(node, "Resize", "Upsample") && b.interpolates(node):
+		d, err := b.interpolated(node, ds[0])
+		return [][]float64{d}, err
 	case isOp(node, "MatMul") && len(ds) == 2:
 		d, err := b.matMul(node, ds)
 		return [][]float64{d}, err
@@ -63,7 +66,7 @@ func (b *bounds[T]) unknown(node *onnxio.Node) [][]float64 {
 // that do not depend on them, or takes their maxima.
 func moves(node *onnxio.Node) bool {
 	return reshapes(node) || isOp(node, "Transpose", "Gather", "Concat", "Slice", "Split", "Pad", "Expand", "Tile",
-		"DepthToSpace", "SpaceToDepth", "Cast", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min")
+		"DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "Cast", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min")
 }
 
 // moved runs a node on the bounds of its inputs.

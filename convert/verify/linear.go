@@ -32,6 +32,8 @@ func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
 		m = blockMean(in[1], product(in[2:]))
 	case "ReduceMean":
 		m, err = n.reduceMeanMatrix(node, in)
+	case "Resize", "Upsample":
+		m, err = n.resizeMatrix(node, in, out)
 	default:
 		return nil, errNoMatrix
 	}

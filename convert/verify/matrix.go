@@ -24,6 +24,9 @@ type matrix struct {
 	biasExact bool
 	// hasBias is false where the CNN adds nothing.
 	hasBias bool
+	// slack is how far an entry may be off before it is rounded to float32: 0
+	// where it is to be met bit for bit.
+	slack float64
 
 	outShape, inShape []int // without the batch axis
 }
@@ -114,6 +117,7 @@ type difference struct {
 type rowChecker struct {
 	rows, cols int
 	fill       func(r int, want []uint32, put func(float32) uint32) int
+	slack      float64
 
 	want    []uint32
 	partial []byte // of an element
@@ -162,7 +166,7 @@ func (c *rowChecker) elements(p []byte) error {
 		}
 		n := min(c.cols-c.col, len(p)/4)
 		for i, want := range c.want[c.col : c.col+n] {
-			if got := binary.LittleEndian.Uint32(p[4*i:]); got != want {
+			if got := binary.LittleEndian.Uint32(p[4*i:]); got != want && !c.close(got, want) {
 				if c.wrong == 0 {
 					c.first = difference{row: c.row, col: c.col + i, want: want, got: got}
 				}
@@ -175,6 +179,15 @@ func (c *rowChecker) elements(p []byte) error {
 		}
 	}
 	return nil
+}
+
+// close says whether an entry is within the slack of what it has to be.
+func (c *rowChecker) close(got, want uint32) bool {
+	if c.slack == 0 {
+		return false
+	}
+	a, b := float64(math.Float32frombits(got)), float64(math.Float32frombits(want))
+	return math.Abs(a-b) <= c.slack+2*0x1p-24*math.Abs(b)
 }
 
 // check streams a float32 constant through the checker.

@@ -50,7 +50,7 @@ func roundedOnce(cnn, efcn *net, shapes map[string][]int) (*onnxio.Model, error)
 // eFCN has in one with it, or nil.
 func (r *rounder) foldedAfter(node *onnxio.Node) *onnxio.Node {
 	users := r.cnn.consumers[node.Output(0)]
-	if !isOp(node, "Conv", "Gemm") || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
+	if !isOp(node, "Conv", "ConvTranspose", "Gemm") || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
 		return nil
 	}
 	if bn := users[0]; isOp(bn, "BatchNormalization") && bn.Input(0) == node.Output(0) && isOp(r.held[bn.Output(0)], "Gemm") {
@@ -120,8 +120,15 @@ func (r *rounder) fold(node, bn *onnxio.Node) error {
 	}
 	columns := node.OpType == "Gemm" && transB == 0 // outputs are the columns
 	channels := int(dims[0])
-	if columns {
+	switch {
+	case columns:
 		channels = int(dims[1])
+	case node.OpType == "ConvTranspose":
+		group, err := node.Int("group", 1)
+		if err != nil {
+			return err
+		}
+		channels = int(dims[1] * group)
 	}
 	bias, _, _, err := r.cnn.floats(node, 2)
 	if err != nil {
@@ -132,10 +139,18 @@ func (r *rounder) fold(node, bn *onnxio.Node) error {
 		return err
 	}
 	scaled := make([]float32, len(w))
+	size := max(1, len(w)/max(1, int(dims[0]*dims[1]))) // of one kernel
 	for i, k := range w {
-		o := i / max(1, len(w)/max(1, channels))
-		if columns {
+		o := i / size / int(dims[1])
+		switch {
+		case columns:
 			o = i % channels
+		case node.OpType == "ConvTranspose":
+			// W is [C, M/group, kernel]: input channel c is in group c/(C/group).
+			groupOut := int(dims[1])
+			groups := channels / groupOut
+			c := i / size / groupOut
+			o = c/(int(dims[0])/groups)*groupOut + i/size%groupOut
 		}
 		scaled[i] = float32(float64(k) * norm.scale[o])
 	}

@@ -205,6 +205,7 @@ func (s *structure) dense(source, node *onnxio.Node, m *matrix, row *Layer) {
 		return
 	}
 	c := newRowChecker(m.rows, m.cols, m.fill)
+	c.slack = m.slack
 	err := c.check(weight)
 	s.compared += int64(c.row) * int64(c.cols)
 	row.NonZeros, row.Wrong = c.nonzero, c.wrong

@@ -1,0 +1,145 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+
+	"efcn/onnxio"
+)
+
+// resizeSlack is how far rounding in float64 may bring two computations of a
+// position on an axis of that length apart, and with it an interpolation weight.
+func resizeSlack(length int) float64 { return 8 * 0x1p-53 * float64(max(length, 1)) }
+
+// resizeMatrix: the entry of output (c,p) and input (c,q) is the product over
+// the axes of the weights that linear interpolation at the position of p gives
+// to q. The weights are computed in float64, by formulas that may be evaluated
+// in different ways, so an entry may be off by what resizeSlack says before its
+// one rounding.
+// https://onnx.ai/onnx/operators/onnx__Resize.html
+func (n *net) resizeMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
+	mode, err := node.String("mode", "nearest")
+	if err != nil {
+		return nil, err
+	}
+	if mode != "linear" || len(in) < 3 || len(in) != len(out) || in[1] != out[1] {
+		return nil, errNoMatrix
+	}
+	scales, err := n.resizeScales(node, in, out)
+	if err != nil {
+		return nil, err
+	}
+	coord := "asymmetric"
+	if isOp(node, "Resize") && n.opset >= 11 {
+		if coord, err = node.String("coordinate_transformation_mode", "half_pixel"); err != nil {
+			return nil, err
+		}
+	}
+	spatialIn, spatialOut := in[2:], out[2:]
+	positions, points := product(spatialOut), product(spatialIn)
+	slack := 0.0
+	weights := make([][][]float64, len(spatialIn)) // axis, output, input
+	for i := range spatialIn {
+		slack += resizeSlack(max(spatialIn[i], spatialOut[i]))
+		for p := range spatialOut[i] {
+			x, ok := resizePosition(coord, float64(p), float64(spatialIn[i]), float64(spatialOut[i]), scales[i+2])
+			if !ok {
+				return nil, errNoMatrix
+			}
+			x = math.Max(0, math.Min(x, float64(spatialIn[i]-1)))
+			row := make([]float64, spatialIn[i])
+			left := int(x)
+			if row[left] = 1 - (x - float64(left)); left+1 < len(row) {
+				row[left+1] = x - float64(left)
+			}
+			weights[i] = append(weights[i], row)
+		}
+	}
+	return &matrix{
+		rows: in[1] * positions, cols: in[1] * points, slack: slack,
+		fill: func(r int, want []uint32, put func(float32) uint32) int {
+			block := want[r/positions*points:][:points]
+			at := unravel(r%positions, spatialOut)
+			count := 0
+			for k := range block {
+				w := 1.0
+				for i, q := range unravel(k, spatialIn) {
+					w *= weights[i][at[i]][q]
+				}
+				if w != 0 {
+					block[k] = put(float32(w))
+					count++
+				}
+			}
+			return count
+		},
+	}, nil
+}
+
+// resizePosition is where on the input axis output index p lies.
+func resizePosition(coord string, p, in, out, scale float64) (x float64, ok bool) {
+	switch coord {
+	case "half_pixel":
+		return (p+0.5)/scale - 0.5, true
+	case "half_pixel_symmetric":
+		return in/2*(1-out/(in*scale)) + (p+0.5)/scale - 0.5, true
+	case "pytorch_half_pixel":
+		if out <= 1 {
+			return 0, true
+		}
+		return (p+0.5)/scale - 0.5, true
+	case "align_corners":
+		if out <= 1 {
+			return 0, true
+		}
+		return p * (in - 1) / (out - 1), true
+	case "asymmetric":
+		return p / scale, true
+	default:
+		return 0, false
+	}
+}
+
+// resizeScales returns the scale of every axis: given, or the quotient of the
+// lengths.
+func (n *net) resizeScales(node *onnxio.Node, in, out []int) ([]float64, error) {
+	scales := make([]float64, len(in))
+	for i := range scales {
+		scales[i] = float64(out[i]) / float64(max(in[i], 1))
+	}
+	given, err := node.Floats("scales")
+	if err != nil {
+		return nil, err
+	}
+	if given == nil {
+		at := 1
+		if isOp(node, "Resize") && n.opset >= 11 {
+			at = 2
+		}
+		if given, _, _, err = n.floats(node, at); err != nil {
+			return nil, err
+		}
+	}
+	if len(given) == 0 {
+		return scales, nil
+	}
+	axes, err := node.Ints("axes")
+	if err != nil {
+		return nil, err
+	}
+	if axes == nil {
+		for i := range in {
+			axes = append(axes, int64(i))
+		}
+	}
+	for i, a := range axes {
+		if a < 0 {
+			a += int64(len(in))
+		}
+		if i >= len(given) || a < 0 || int(a) >= len(in) {
+			return nil, fmt.Errorf("scales %v of axes %v: want one an axis", given, axes)
+		}
+		scales[a] = float64(given[i])
+	}
+	return scales, nil
+}
