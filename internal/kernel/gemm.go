@@ -6,13 +6,15 @@ import (
 	"sync"
 )
 
-// backend is a BLAS that multiplies on the thread of the caller. Its two
-// methods take the arguments of Gemm, checked, with m, n and k at least 1.
+// backend is a BLAS. Its two methods multiply on at most threads goroutines;
+// they take the arguments of Gemm, checked, with m, n and k at least 1.
 type backend interface {
-	sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
-	dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
+	sgemm(threads int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
+	dgemm(threads int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
 	// tile says how Gemm cuts an m×n product into pieces that go to the backend
-	// from several goroutines at once: rows and columns of a piece.
+	// from several goroutines at once, each for one thread: rows and columns of
+	// a piece. A backend that shares the work among threads by itself returns m
+	// and n.
 	tile(m, n, k int) (rows, cols int)
 	String() string
 }
@@ -22,10 +24,12 @@ var loadBackend = sync.OnceValue(func() backend {
 	return chooseBackend(os.Getenv("EFCN_OPENBLAS"))
 })
 
-// BLAS says which BLAS multiplies: "OpenBLAS 0.3.21 ... (file)" or "gonum".
-// The environment variable EFCN_OPENBLAS chooses: "off" for gonum, otherwise
-// the path of the OpenBLAS library; unset, OpenBLAS is looked for under its
-// usual names.
+// BLAS says which BLAS multiplies: "OpenBLAS 0.3.21 ... (file)"; "efcn
+// (AVX-512)" or "efcn (AVX2)", the kernels of this package for amd64; or
+// "gonum". The environment variable EFCN_OPENBLAS chooses: "off" for no
+// OpenBLAS, otherwise the path of its library; unset, it is looked for under
+// its usual names. Without it, the kernels of this package multiply, or gonum
+// on processors that they are not for.
 func BLAS() string { return loadBackend().String() }
 
 // Gemm computes c = alpha·op(a)·op(b) + beta·c, where op(a) is m×k, op(b) is
@@ -47,12 +51,15 @@ func multiply[T Float](blas backend, transA, transB bool, m, n, k int, alpha T, 
 		scaleRows(m, n, beta, c, ldc)
 		return
 	}
-	rows, cols := m, n
-	if Threads() > 1 && m*n*k > 1<<15 {
+	threads, rows, cols := 1, m, n
+	if m*n*k > 1<<15 {
+		threads = Threads()
+	}
+	if threads > 1 {
 		rows, cols = blas.tile(m, n, k)
 	}
 	if rows >= m && cols >= n {
-		piece(blas, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+		piece(blas, threads, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 		return
 	}
 	down, across := (m+rows-1)/rows, (n+cols-1)/cols
@@ -60,7 +67,7 @@ func multiply[T Float](blas backend, transA, transB bool, m, n, k int, alpha T, 
 		for i := lo; i < hi; i++ {
 			r, s := i/across*rows, i%across*cols
 			pa, pb := shiftRows(transA, a, r, lda), shiftRows(!transB, b, s, ldb)
-			piece(blas, transA, transB, min(rows, m-r), min(cols, n-s), k, alpha, pa, lda, pb, ldb, beta, c[r*ldc+s:], ldc)
+			piece(blas, 1, transA, transB, min(rows, m-r), min(cols, n-s), k, alpha, pa, lda, pb, ldb, beta, c[r*ldc+s:], ldc)
 		}
 	})
 }
@@ -75,15 +82,15 @@ func gemmSerial[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda i
 		scaleRows(m, n, beta, c, ldc)
 		return
 	}
-	piece(loadBackend(), transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	piece(loadBackend(), 1, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
-func piece[T Float](blas backend, transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+func piece[T Float](blas backend, threads int, transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	switch c := any(c).(type) {
 	case []float32:
-		blas.sgemm(transA, transB, m, n, k, float32(alpha), any(a).([]float32), lda, any(b).([]float32), ldb, float32(beta), c, ldc)
+		blas.sgemm(threads, transA, transB, m, n, k, float32(alpha), any(a).([]float32), lda, any(b).([]float32), ldb, float32(beta), c, ldc)
 	case []float64:
-		blas.dgemm(transA, transB, m, n, k, float64(alpha), any(a).([]float64), lda, any(b).([]float64), ldb, float64(beta), c, ldc)
+		blas.dgemm(threads, transA, transB, m, n, k, float64(alpha), any(a).([]float64), lda, any(b).([]float64), ldb, float64(beta), c, ldc)
 	}
 }
 

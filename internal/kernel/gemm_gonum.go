@@ -7,18 +7,15 @@ import (
 
 // gonumBLAS multiplies with gonum's BLAS, plain Go with a little assembly. It
 // takes 0·NaN and 0·Inf for 0 where the zero is in a.
-type gonumBLAS struct {
-	gonum.Implementation
-	note string // why OpenBLAS was not taken though it was asked for
-}
+type gonumBLAS struct{ gonum.Implementation }
 
-func (g gonumBLAS) String() string { return "gonum" + g.note }
+func (gonumBLAS) String() string { return "gonum" }
 
 // tile: gonum works on blocks of 64×64 and starts goroutines of its own from
 // four blocks up, whatever SetThreads says; pieces of three blocks stay below.
 func (gonumBLAS) tile(_, _, _ int) (rows, cols int) { return 64, 192 }
 
-func (g gonumBLAS) sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (g gonumBLAS) sgemm(_ int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	for r := 0; r < m; r += 64 {
 		pa := shiftRows(transA, a, r, lda)
 		for s := 0; s < n; s += 192 {
@@ -27,7 +24,7 @@ func (g gonumBLAS) sgemm(transA, transB bool, m, n, k int, alpha float32, a []fl
 	}
 }
 
-func (g gonumBLAS) dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+func (g gonumBLAS) dgemm(_ int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
 	for r := 0; r < m; r += 64 {
 		pa := shiftRows(transA, a, r, lda)
 		for s := 0; s < n; s += 192 {

@@ -2,8 +2,9 @@
 // batch normalisation, softmax and their gradients, for float32 and float64.
 //
 // Start with Gemm; everything heavy goes through it. It runs on OpenBLAS where
-// that is found at run time (no cgo) and on gonum's BLAS elsewhere; BLAS says
-// which. Arrays are slices, row-major, without gaps; sizes are the caller's
+// that is found at run time (no cgo), elsewhere on kernels of our own in
+// assembly for AVX-512 and AVX2, and on gonum's BLAS on other processors; BLAS
+// says which. Arrays are slices, row-major, without gaps; sizes are the caller's
 // promise, and a slice too short for them panics before anything is written.
 //
 // Everything here runs on Threads() goroutines. The work is cut by shape and

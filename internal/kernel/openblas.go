@@ -30,32 +30,48 @@ type openblas struct {
 	setThreads uintptr
 }
 
-// chooseBackend returns OpenBLAS, or gonum where that is switched off or not
-// found. choice is what EFCN_OPENBLAS says.
+// chooseBackend returns OpenBLAS, or what stands in for it where that is
+// switched off or not found. choice is what EFCN_OPENBLAS says.
 func chooseBackend(choice string) backend {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
-		return gonumBLAS{}
+		return standIn()
 	}
 	switch choice {
 	case "off":
-		return gonumBLAS{}
+		return standIn()
 	case "":
 		for _, file := range libraryNames() {
 			if lib, err := openLibrary(file); err == nil {
 				return lib
 			}
 		}
-		return gonumBLAS{}
+		return standIn()
 	default:
 		lib, err := openLibrary(choice)
 		if err != nil {
 			// A wrong choice costs speed, not correctness: it is shown where
 			// the BLAS is shown.
-			return gonumBLAS{note: fmt.Sprintf(" (EFCN_OPENBLAS=%s: %v)", choice, err)}
+			return noted{standIn(), fmt.Sprintf(" (EFCN_OPENBLAS=%s: %v)", choice, err)}
 		}
 		return lib
 	}
 }
+
+// standIn is the best backend there is without OpenBLAS.
+func standIn() backend {
+	if own, ok := packed(); ok {
+		return own
+	}
+	return gonumBLAS{}
+}
+
+// noted is a backend that says why it was taken.
+type noted struct {
+	backend
+	note string
+}
+
+func (n noted) String() string { return n.backend.String() + n.note }
 
 // libraryNames lists what OpenBLAS is called, with 32-bit integers and with
 // 64-bit ones, in the loader's path and in the places that package managers of
@@ -128,9 +144,9 @@ func (l *openblas) probe() error {
 	a, b := []float64{1, 2, 3, 4, 5, 6}, []float64{7, 8, 9, 10, 11, 12}
 	want := [...]float64{58, 64, 139, 154}
 	c := []float64{-1, -1, -1, -1}
-	l.dgemm(false, false, 2, 2, 3, 1, a, 3, b, 2, 0, c, 2)
+	l.dgemm(1, false, false, 2, 2, 3, 1, a, 3, b, 2, 0, c, 2)
 	c32 := []float32{-1, -1}
-	l.sgemm(true, true, 1, 2, 3, 2, []float32{1, 2, 3}, 1, []float32{7, 9, 11, 8, 10, 12}, 3, 1, c32, 2)
+	l.sgemm(1, true, true, 1, 2, 3, 2, []float32{1, 2, 3}, 1, []float32{7, 9, 11, 8, 10, 12}, 3, 1, c32, 2)
 	if [4]float64(c) != want || [2]float32(c32) != [2]float32{115, 127} {
 		return fmt.Errorf("%s multiplies wrongly", l.file)
 	}
@@ -172,14 +188,14 @@ func (l *openblas) tile(m, n, _ int) (rows, cols int) {
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
 // enter and leave stand around every product.
-func (l *openblas) enter() {
+func (l *openblas) enter(threads int) {
 	if l.shared {
 		return
 	}
 	l.serial.Lock()
 	// OpenMP keeps the number of threads for each caller's thread apart.
 	runtime.LockOSThread()
-	purego.SyscallN(l.setThreads, uintptr(Threads()))
+	purego.SyscallN(l.setThreads, uintptr(threads))
 }
 
 func (l *openblas) leave() {
@@ -216,10 +232,10 @@ func newCall(transA, transB bool, m, n, k, lda, ldb, ldc int) *call {
 
 // sgemm: Fortran is column-major, in which our row-major c is its transpose:
 // cᵀ = op(b)ᵀ·op(a)ᵀ, so the operands change places.
-func (l *openblas) sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (l *openblas) sgemm(threads int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha32, p.beta32 = alpha, beta
-	l.enter()
+	l.enter(threads)
 	purego.SyscallN(l.single,
 		uintptr(unsafe.Pointer(&p.transB)), uintptr(unsafe.Pointer(&p.transA)),
 		uintptr(unsafe.Pointer(&p.n)), uintptr(unsafe.Pointer(&p.m)), uintptr(unsafe.Pointer(&p.k)),
@@ -232,10 +248,10 @@ func (l *openblas) sgemm(transA, transB bool, m, n, k int, alpha float32, a []fl
 	calls.Put(p)
 }
 
-func (l *openblas) dgemm(transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+func (l *openblas) dgemm(threads int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha64, p.beta64 = alpha, beta
-	l.enter()
+	l.enter(threads)
 	purego.SyscallN(l.double,
 		uintptr(unsafe.Pointer(&p.transB)), uintptr(unsafe.Pointer(&p.transA)),
 		uintptr(unsafe.Pointer(&p.n)), uintptr(unsafe.Pointer(&p.m)), uintptr(unsafe.Pointer(&p.k)),

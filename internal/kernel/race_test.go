@@ -1,0 +1,5 @@
+//go:build race && amd64
+
+package kernel
+
+func init() { raceEnabled = true }
