@@ -26,7 +26,7 @@ type nodeCase struct {
 }
 
 // readNodeCases unpacks testdata/node_tests.tar.gz, which make_node_tests.py makes.
-func readNodeCases(t *testing.T) map[string]*nodeCase {
+func readNodeCases(t testing.TB) map[string]*nodeCase {
 	t.Helper()
 	f, err := os.Open("testdata/node_tests.tar.gz")
 	if err != nil {
