@@ -18,6 +18,10 @@
 // float64; its bias may be either of two neighbours where the sum in float64 is
 // too close to the middle between them to tell.
 //
+// What an operator selects (Slice, Pad, Resize nearest, …) the engine works out
+// by running it on the numbers of the elements; the converter has its own code.
+// An interpolation's weights may be one rounding off: see resizeMatrix.
+//
 // Float64: both models run in double precision, end to end and layer by layer.
 // This is what finds faults of the graph that no list of parameters shows, and
 // those in code that both models share with the converter, at a resolution far

@@ -3,7 +3,6 @@ package verify_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -417,7 +416,7 @@ func TestMutations(t *testing.T) {
 			}
 			if t.Failed() {
 				for _, f := range r.Findings {
-					fmt.Println("   ", f)
+					t.Log(f)
 				}
 			}
 		})

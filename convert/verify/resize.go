@@ -143,3 +143,47 @@ func (n *net) resizeScales(node *onnxio.Node, in, out []int) ([]float64, error) 
 	}
 	return scales, nil
 }
+
+// interpolates says whether a Resize or Upsample does more than select.
+func (b *bounds[T]) interpolates(node *onnxio.Node) bool {
+	mode, err := node.String("mode", "nearest")
+	return err != nil || mode != "nearest"
+}
+
+// interpolated is the bound of a linear Resize. Runtimes, and our engine at
+// either precision, compute positions in float32: a position on an axis of
+// length n is off by at most 8·n·2⁻²⁴ in three operations and their factors, and
+// as interpolation is continuous, that moves the result by at most twice as much
+// of the largest |x|, for each axis. An eFCN's weights were computed in float64
+// and rounded to float32 once.
+func (b *bounds[T]) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
+	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.replaced(node.Output(0)) {
+		if d == nil {
+			return nil, err
+		}
+		return b.unknown(node)[0], err
+	}
+	x, err := b.magnitude(node.Input(0))
+	if err != nil {
+		return nil, err
+	}
+	y := b.values[node.Output(0)]
+	most, widest := 0.0, 0.0
+	for i, v := range x.F {
+		most = math.Max(most, v)
+		if d != nil {
+			widest = math.Max(widest, d[i])
+		}
+	}
+	moved := 0.0
+	for i := range x.Shape[min(2, len(x.Shape)):] {
+		moved += 2 * 8 * 0x1p-24 * float64(max(x.Shape[i+2], y.Shape[i+2]))
+	}
+	terms := 1 << len(x.Shape[min(2, len(x.Shape)):])
+	limit := own*(moved+2*b.gamma(terms+2)+2*0x1p-24)*(most+widest) + widest + 2*float64(terms)*b.tiny
+	out := make([]float64, len(y.F))
+	for i := range out {
+		out[i] = limit
+	}
+	return out, nil
+}
