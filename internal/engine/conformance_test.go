@@ -70,14 +70,18 @@ func readNodeCases(t testing.TB) map[string]*nodeCase {
 	}
 }
 
-// Tolerances of the ONNX backend test runner. The second set is what float64
-// gives where the expected numbers are float64 as well.
+// Tolerances: the runner of the backend tests allows rtol 1e-3 and atol 1e-7; all
+// cases pass at a hundredth of the first but those whose expected numbers are
+// written with few digits.
 const (
-	caseRel, caseAbs = 1e-3, 1e-7
+	caseRel, fewDigitsRel = 1e-5, 1e-3
+	caseAbs               = 1e-7
 )
 
+var fewDigits = []string{"test_averagepool_2d_ceil_last_window_starts_on_pad"}
+
 // runCase runs a case and compares every output.
-func runCase[T kernel.Float](c *nodeCase) error {
+func runCase[T kernel.Float](c *nodeCase, rel float64) error {
 	e, err := New[T](c.model)
 	if err != nil {
 		return err
@@ -100,7 +104,7 @@ func runCase[T kernel.Float](c *nodeCase) error {
 		if err != nil {
 			return err
 		}
-		if err := compare(got[out.Name], want, caseRel, caseAbs); err != nil {
+		if err := compare(got[out.Name], want, rel, caseAbs); err != nil {
 			errs = append(errs, fmt.Errorf("output %s: %w", out.Name, err))
 		}
 	}
@@ -214,13 +218,17 @@ func TestNodeConformance(t *testing.T) {
 			continue
 		}
 		ran++
-		if err := runCase[float32](c); err != nil {
+		rel := caseRel
+		if slices.Contains(fewDigits, name) {
+			rel = fewDigitsRel
+		}
+		if err := runCase[float32](c, rel); err != nil {
 			t.Errorf("%s: float32: %v", name, err)
 		}
 		if slices.Contains(onlySingle, name) {
 			continue
 		}
-		if err := runCase[float64](c); err != nil {
+		if err := runCase[float64](c, rel); err != nil {
 			t.Errorf("%s: float64: %v", name, err)
 		}
 	}
