@@ -36,7 +36,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 func (f *convertFlags) options() convert.Options {
-	return convert.Options{NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes}
+	return convert.Options{Layout: convert.Dense, NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes}
 }
 
 func newConvert(e *env) *cobra.Command {
