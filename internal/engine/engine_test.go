@@ -289,3 +289,25 @@ func TestRunNode(t *testing.T) {
 		t.Error("a tensor that contradicts itself is no error")
 	}
 }
+
+func TestConstantsPastTheBudgetAreReadAgain(t *testing.T) {
+	for keep, want := range map[bool]int{true: 1, false: 3} {
+		reads := 0
+		c := &constant[float32]{name: "w", keep: keep, load: func() (*Tensor[float32], error) {
+			reads++
+			return value([]int{1}, 5), nil
+		}}
+		for range 3 {
+			if v, err := c.get(); err != nil || v.F[0] != 5 {
+				t.Fatal(v, err)
+			}
+		}
+		if reads != want {
+			t.Errorf("keep %t: read %d times, want %d", keep, reads, want)
+		}
+	}
+	failing := &constant[float32]{name: "w", load: func() (*Tensor[float32], error) { return nil, errors.New("disk on fire") }}
+	if _, err := failing.get(); err == nil || err.Error() != `initializer "w": disk on fire` {
+		t.Errorf("got %v", err)
+	}
+}

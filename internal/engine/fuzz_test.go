@@ -104,7 +104,7 @@ func (g generator) integer() int64 {
 func (g generator) float() float32 {
 	switch g.IntN(12) {
 	case 0:
-		return []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32, math.SmallestNonzeroFloat32, -0.0}[g.IntN(6)]
+		return []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32, math.SmallestNonzeroFloat32, float32(math.Copysign(0, -1))}[g.IntN(6)]
 	default:
 		return float32(g.IntN(17)-8) / 2
 	}

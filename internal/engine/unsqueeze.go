@@ -30,8 +30,8 @@ func unsqueeze[T kernel.Float](n *node) (compute[T], error) {
 		}
 		shape := make([]int, 0, len(insert))
 		rest := v.Shape
-		for _, new := range insert {
-			if new {
+		for _, inserted := range insert {
+			if inserted {
 				shape = append(shape, 1)
 				continue
 			}
