@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strings"
 
 	"efcn/internal/engine"
@@ -58,7 +57,7 @@ func inFile(path string, err error) error {
 	if errors.As(err, &pathErr) && pathErr.Path == path && err.Error() == pathErr.Error() {
 		return fmt.Errorf("%s: %w", path, pathErr.Err)
 	}
-	if text := err.Error(); strings.HasPrefix(text, path) || pathErr != nil && pathErr == err {
+	if strings.HasPrefix(err.Error(), path) {
 		return err
 	}
 	return fmt.Errorf("%s: %w", path, err)
@@ -108,14 +107,4 @@ func formatDims(shape onnxio.Shape) string {
 		}
 	}
 	return strings.Join(fields, "x")
-}
-
-// sameFile says whether two paths name one existing file.
-func sameFile(a, b string) bool {
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
 }

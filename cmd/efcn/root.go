@@ -57,11 +57,6 @@ func (e *env) logf(format string, args ...any) {
 	}
 }
 
-// warnf says something that the user should know although the command goes on.
-func (e *env) warnf(format string, args ...any) {
-	fmt.Fprintf(e.err, "warning: "+format+"\n", args...)
-}
-
 // interactive says whether progress has a terminal to be shown on.
 func (e *env) interactive() bool {
 	f, ok := e.err.(*os.File)
