@@ -72,13 +72,18 @@ func planConv(pl *planner, n *onnxio.Node) (step, error) {
 	if c.kernelDims[1]*c.group != int64(c.in.dims[0]) || c.kernelDims[0] != int64(c.out.dims[0]) || c.kernelDims[0]%c.group != 0 {
 		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
 	}
-	axes := make([]axis, len(c.windows))
-	for i, w := range c.windows {
-		axes[i] = w.axis(w.kernel, func(_, t int) int { return t })
-	}
 	m := &Map{
 		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],
-		Taps: product(axes), Kernel: c.weights, Bias: c.bias,
+		Taps: convTaps(c.windows), Kernel: c.weights, Bias: c.bias,
 	}
 	return pl.embed(n, m, c.record(), len(c.weights)+len(c.bias), true)
+}
+
+// convTaps is the geometry of a convolution: each tap has its own coefficient.
+func convTaps(ws []window) *Taps {
+	axes := make([]axis, len(ws))
+	for i, w := range ws {
+		axes[i] = w.axis(w.kernel, func(_, t int) int { return t })
+	}
+	return product(axes)
 }

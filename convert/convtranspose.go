@@ -22,16 +22,21 @@ func planConvTranspose(pl *planner, n *onnxio.Node) (step, error) {
 	if c.kernelDims[0] != int64(c.in.dims[0]) || int(c.kernelDims[1]*c.group) != c.out.dims[0] || c.kernelDims[0]%c.group != 0 {
 		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
 	}
-	axes := make([]axis, len(c.windows))
-	for i, w := range c.windows {
-		axes[i] = w.transposedAxis()
-	}
 	m := &Map{
 		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],
-		Taps: product(axes), Bias: c.bias,
+		Taps: transposedTaps(c.windows), Bias: c.bias,
 	}
 	m.Kernel = outputFirst(c.weights, m, int(c.kernelDims[1]))
 	return pl.embed(n, m, c.record(), len(c.weights)+len(c.bias), true)
+}
+
+// transposedTaps is the geometry of a transposed convolution.
+func transposedTaps(ws []window) *Taps {
+	axes := make([]axis, len(ws))
+	for i, w := range ws {
+		axes[i] = w.transposedAxis()
+	}
+	return product(axes)
 }
 
 // transposedAxis returns the taps of the transposed window: input q is spread

@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	unary := operator{becomes: "itself, on vectors", plan: planUnary}
+	unary := operator{becomes: "itself, on vectors", plan: planUnary, elementwise: true}
 	for _, name := range []string{
 		"Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Gelu", "Swish",
 		"HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Clip",
@@ -16,7 +16,7 @@ func init() {
 	} {
 		register(name, unary)
 	}
-	join := operator{becomes: "itself, on vectors; a constant is laid out along the vector", plan: planJoin}
+	join := operator{becomes: "itself, on vectors; a constant is laid out along the vector", plan: planJoin, elementwise: true}
 	for _, name := range []string{"Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "PRelu"} {
 		register(name, join)
 	}

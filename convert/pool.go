@@ -41,12 +41,21 @@ func planAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The coefficient of a cell is the inverse of a product over the axes, of
-	// the cells that its window has along each: number them by those counts.
+	taps, divisors := averageTaps(ws, padding != 0)
+	rec := windowRecord(in, out, win)
+	rec.CountIncludePad = padding != 0
+	return pl.embed(n, averages(in.dims[0], taps, divisors), rec, 0, false)
+}
+
+// averageTaps returns the geometry of a pooling by averages, and for each of
+// its coefficients the number of cells that it divides by. That is a product
+// over the axes, of the cells that a window has along each: the coefficients
+// are numbered by those counts.
+func averageTaps(ws []window, padding bool) (*Taps, []int) {
 	axes := make([]axis, len(ws))
 	divisors := []int{1}
 	for i, w := range ws {
-		axes[i] = w.axis(w.kernel, func(p, _ int) int { return w.cells(p, padding != 0) - 1 })
+		axes[i] = w.axis(w.kernel, func(p, _ int) int { return w.cells(p, padding) - 1 })
 		var next []int
 		for _, d := range divisors {
 			for cells := range w.kernel {
@@ -55,7 +64,7 @@ func planAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 		}
 		divisors = next
 	}
-	return pl.embed(n, averages(in, product(axes), divisors), windowRecord(in, out, win), 0, false)
+	return product(axes), divisors
 }
 
 // planGlobalAveragePool plans the average of every channel.
@@ -112,17 +121,22 @@ func (pl *planner) embedGlobalAverage(n *onnxio.Node, in, out value) (step, erro
 		return nil, keep("N×%v has no spatial axis", in.dims)
 	}
 	positions := in.size() / max(in.dims[0], 1)
+	return pl.embed(n, averages(in.dims[0], globalTaps(positions), []int{positions}), vectorRecord(in, out), 0, false)
+}
+
+// globalTaps is the geometry of one output that reads all positions with one
+// coefficient.
+func globalTaps(positions int) *Taps {
 	all := axis{in: positions, coefs: 1, taps: make([][]Tap, 1)}
 	for q := range positions {
 		all.taps[0] = append(all.taps[0], Tap{In: int32(q)})
 	}
-	return pl.embed(n, averages(in, product([]axis{all}), []int{positions}), vectorRecord(in, out), 0, false)
+	return product([]axis{all})
 }
 
 // averages returns the map that averages every channel by itself, with the
 // inverses of divisors for coefficients.
-func averages(in value, taps *Taps, divisors []int) *Map {
-	channels := in.dims[0]
+func averages(channels int, taps *Taps, divisors []int) *Map {
 	m := &Map{Groups: max(channels, 1), InChannels: channels, OutChannels: channels, Taps: taps}
 	for range channels {
 		for _, d := range divisors {

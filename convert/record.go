@@ -55,6 +55,8 @@ type LayerRecord struct {
 	Pads        []int64 `json:"pads,omitempty"`
 	Dilations   []int64 `json:"dilations,omitempty"`
 	Group       int64   `json:"group,omitempty"`
+	// CountIncludePad says of an AveragePool that its averages count the padding.
+	CountIncludePad bool `json:"count_include_pad,omitempty"`
 }
 
 // ReadRecord returns the record that m carries, or nil if it carries none.

@@ -1,0 +1,126 @@
+package convert
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/onnxio/shape"
+)
+
+// geometry rebuilds from a layer's record the map that its operator is, without
+// the coefficients: which entries of the matrix are in the support, and which
+// are tied by sharing a coefficient. The bias of a channel is tied too.
+//
+// It returns nil and the reason if the layer has no CNN subspace: it was fully
+// connected in the CNN already, or the record holds no geometry of its
+// operator. An error says what is wrong with the record.
+func (l *LayerRecord) geometry() (m *Map, free string, err error) {
+	var taps func() (*Taps, error)
+	groups := int(l.Group)
+	switch l.Op {
+	case "Conv":
+		taps = l.windowTaps(convTaps)
+	case "ConvTranspose":
+		taps = l.windowTaps(transposedTaps)
+	case "AveragePool":
+		taps = l.windowTaps(func(ws []window) *Taps {
+			t, _ := averageTaps(ws, l.CountIncludePad)
+			return t
+		})
+	case "GlobalAveragePool", "ReduceMean":
+		taps = func() (*Taps, error) {
+			if n := product64(l.OutputShape[1:]); n != 1 {
+				return nil, fmt.Errorf("output shape %v: want one position", l.OutputShape)
+			}
+			return globalTaps(int(product64(l.InputShape[1:]))), nil
+		}
+	case "Gemm", "MatMul":
+		return nil, "fully connected in the CNN: no weight is tied", nil
+	default:
+		return nil, "the record does not hold the geometry of " + l.Op, nil
+	}
+	if len(l.InputShape) < 1 || len(l.OutputShape) < 1 || !isSize(l.InputShape) || !isSize(l.OutputShape) {
+		return nil, "", fmt.Errorf("record: %v to %v are no shapes of a %s", l.InputShape, l.OutputShape, l.Op)
+	}
+	in, out := int(l.InputShape[0]), int(l.OutputShape[0])
+	if l.Op != "Conv" && l.Op != "ConvTranspose" {
+		if in != out {
+			return nil, "", fmt.Errorf("record: a pooling of %d channels to %d", in, out)
+		}
+		groups = max(in, 1)
+	}
+	if groups < 1 || in%groups != 0 || out%groups != 0 {
+		return nil, "", fmt.Errorf("record: %d groups do not divide %d input and %d output channels", groups, in, out)
+	}
+	m = &Map{Groups: groups, InChannels: in, OutChannels: out}
+	if m.Taps, err = taps(); err != nil {
+		return nil, "", fmt.Errorf("record: %w", err)
+	}
+	return m, "", nil
+}
+
+// windowTaps returns what makes a geometry from the window in the record.
+func (l *LayerRecord) windowTaps(of func([]window) *Taps) func() (*Taps, error) {
+	return func() (*Taps, error) {
+		ws, err := l.windows()
+		if err != nil {
+			return nil, err
+		}
+		return of(ws), nil
+	}
+}
+
+// windows returns the window in the record, axis by axis.
+func (l *LayerRecord) windows() ([]window, error) {
+	axes := len(l.InputShape) - 1
+	if axes < 1 || len(l.OutputShape) != axes+1 || len(l.KernelShape) != axes || len(l.Strides) != axes || len(l.Dilations) != axes || len(l.Pads) != 2*axes {
+		return nil, fmt.Errorf("kernel_shape %v, strides %v, dilations %v and pads %v do not fit %v to %v", l.KernelShape, l.Strides, l.Dilations, l.Pads, l.InputShape, l.OutputShape)
+	}
+	for _, v := range slices.Concat(l.KernelShape, l.Strides, l.Dilations) {
+		if v < 1 || v > maxAxis {
+			return nil, fmt.Errorf("kernel_shape %v, strides %v, dilations %v: want values from 1 to %d", l.KernelShape, l.Strides, l.Dilations, maxAxis)
+		}
+	}
+	for _, v := range l.Pads {
+		if v < 0 || v > maxAxis {
+			return nil, fmt.Errorf("pads %v: want values from 0 to %d", l.Pads, maxAxis)
+		}
+	}
+	if product64(l.KernelShape) > math.MaxInt32 {
+		return nil, fmt.Errorf("kernel_shape %v: more than 2^31 taps", l.KernelShape)
+	}
+	return windows(shape.Window{
+		In: l.InputShape[1:], Out: l.OutputShape[1:],
+		Kernel: l.KernelShape, Stride: l.Strides, Dilation: l.Dilations,
+		PadBegin: l.Pads[:axes], PadEnd: l.Pads[axes:],
+	})
+}
+
+// rows and cols are the dimensions of the layer's matrix.
+func (l *LayerRecord) rows() int { return int(product64(l.OutputShape)) }
+func (l *LayerRecord) cols() int { return int(product64(l.InputShape)) }
+
+// isSize says whether dims are dimensions of a vector that this package
+// handles.
+func isSize(dims []int64) bool {
+	for _, d := range dims {
+		if d < 0 {
+			return false
+		}
+	}
+	return product64(dims) <= math.MaxInt32
+}
+
+// product64 multiplies dims, which are not negative, and returns MaxInt64 where
+// that is too much for an int64.
+func product64(dims []int64) int64 {
+	n := int64(1)
+	for _, d := range dims {
+		if d != 0 && n > math.MaxInt64/d {
+			return math.MaxInt64
+		}
+		n *= d
+	}
+	return n
+}
