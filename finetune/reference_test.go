@@ -36,7 +36,7 @@ func readModel(t *testing.T, name string) *onnxio.Model {
 }
 
 // embed converts a CNN to its eFCN.
-func embed(t *testing.T, cnn *onnxio.Model) *onnxio.Model {
+func embed(t testing.TB, cnn *onnxio.Model) *onnxio.Model {
 	t.Helper()
 	folded, err := engine.FoldConstants(cnn)
 	if err != nil {
