@@ -100,7 +100,7 @@ func (pl *planner) batchNorm(n *onnxio.Node) (scale, shift []float64, err error)
 		if math.IsNaN(scale[c]) || math.IsInf(scale[c], 0) {
 			return nil, nil, fmt.Errorf("channel %d: scale %g, variance %g, epsilon %g give no finite factor", c, gamma[c], variance[c], epsilon)
 		}
-		shift[c] = float64(beta[c]) - float64(mean[c])*scale[c]
+		shift[c] = float64(beta[c]) - float64(float64(mean[c])*scale[c]) // not fused: the same on every machine
 	}
 	return scale, shift, nil
 }

@@ -90,7 +90,7 @@ func (m *Map) scaleChannels(scale, shift []float64) *Map {
 		}
 		b := shift[o]
 		if m.Bias != nil {
-			b += float64(m.Bias[o]) * scale[o]
+			b += float64(float64(m.Bias[o]) * scale[o]) // not fused: the same on every machine
 		}
 		scaled.Bias[o] = float32(b)
 	}

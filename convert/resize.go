@@ -144,7 +144,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 		for axis := range in.dims {
 			index := make([]int, out.dims[axis])
 			for p := range index {
-				x, err := s.coordinate(p, in.dims[axis], out.dims[axis], s.scales[axis])
+				x, err := coordinate[float32](s, p, in.dims[axis], out.dims[axis], s.scales[axis])
 				if err != nil {
 					return nil, err
 				}
@@ -206,12 +206,12 @@ func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error
 		a.taps[p] = append(a.taps[p], Tap{int32(q), int32(number[w])})
 	}
 	for p := range out {
-		x, err := s.coordinate(p, in, out, scale)
+		x, err := coordinate[float64](s, p, in, out, scale)
 		if err != nil {
 			return a, nil, err
 		}
 		x = min(max(x, 0), float64(in-1))
-		q := int(math.Floor(x))
+		q := int(x)
 		share := x - float64(q)
 		tap(p, q, 1-share)
 		tap(p, q+1, share)
@@ -221,33 +221,39 @@ func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error
 }
 
 // coordinate returns the position in the input that output position p of an
-// axis comes from, by the formulas of the operator's page.
-func (s sampling) coordinate(p, in, out int, scale float64) (float64, error) {
-	x := float64(p)
-	if (s.coord == "align_corners" || s.coord == "pytorch_half_pixel" && out <= 1) && float64(in)*scale != float64(out) {
+// axis comes from, by the formulas of the operator's page, which are evaluated
+// in the precision of T. Mode nearest takes float32, as runtimes do: what lies
+// near the middle of two pixels is decided by that rounding. Mode linear takes
+// float64, since there the rounding only moves the weights.
+func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64) (T, error) {
+	x, length, scale := T(p), T(in), T(factor)
+	whole := math.Abs(float64(in)*factor-float64(out)) < 1e-3
+	if (s.coord == "align_corners" || s.coord == "pytorch_half_pixel" && out <= 1) && !whole {
 		// The reference implementation takes in·scale for the output's length
 		// here, ONNX Runtime the whole number below it.
-		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.coord, scale, in)
+		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.coord, factor, in)
 	}
 	switch s.coord {
 	case "half_pixel":
-		return (x+0.5)/scale - 0.5, nil
+		return T((x+0.5)/scale) - 0.5, nil
 	case "half_pixel_symmetric":
 		// The output may be smaller than in·scale by a fraction of a pixel, which
 		// is shared out on both sides.
-		adjustment := float64(out) / (float64(in) * scale)
-		offset := float64(in) / 2 * (1 - adjustment)
-		return offset + (x+0.5)/scale - 0.5, nil
+		wanted := T(out)
+		if !whole {
+			wanted = T(scale * length)
+		}
+		return T(length/2*T(1-T(out)/wanted)) + T((x+0.5)/scale) - 0.5, nil
 	case "pytorch_half_pixel":
 		if out <= 1 {
 			return 0, nil
 		}
-		return (x+0.5)/scale - 0.5, nil
+		return T((x+0.5)/scale) - 0.5, nil
 	case "align_corners":
 		if out <= 1 {
 			return 0, nil
 		}
-		return x * float64(in-1) / float64(out-1), nil
+		return T(x*(length-1)) / T(out-1), nil
 	case "asymmetric":
 		return x / scale, nil
 	case "tf_half_pixel_for_nn":
@@ -258,7 +264,8 @@ func (s sampling) coordinate(p, in, out int, scale float64) (float64, error) {
 }
 
 // round returns the index of the nearest position.
-func (s sampling) round(x float64) (int, error) {
+func (s sampling) round(at float32) (int, error) {
+	x := float64(at)
 	switch s.nearest {
 	case "round_prefer_floor":
 		return int(math.Ceil(x - 0.5)), nil
