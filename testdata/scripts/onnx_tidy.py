@@ -33,9 +33,8 @@ def strip(holder):
             raise ValueError(f"metadata {prop.key!r} still holds a path: {prop.value!r}")
 
 
-def strip_source_paths(path):
-    """Rewrite the model at path without stack traces; its external data is not touched."""
-    model = onnx.load(path, load_external_data=False)
+def strip_model(model):
+    """Take the stack traces out of the model and of everything in it."""
     strip(model)
     for graph in graphs(model.graph):
         strip(graph)
@@ -46,4 +45,10 @@ def strip_source_paths(path):
         strip(function)
         for node in function.node:
             strip(node)
+
+
+def strip_source_paths(path):
+    """Rewrite the model at path without stack traces; its external data is not touched."""
+    model = onnx.load(path, load_external_data=False)
+    strip_model(model)
     path.write_bytes(model.SerializeToString(deterministic=True))
