@@ -1,38 +1,58 @@
 package kernel
 
-// gather writes the columns of output positions [p0, p1) (flat, row-major):
-// col is (channels·taps)×(p1-p0), its row (c, t) holding what tap t of channel c
-// of x reads, 0 in the padding. x is channels×input.
-func gather[T Float](v *volume, channels int, x, col []T, p0, p1 int) {
-	width := p1 - p0
+// gather writes the columns of output positions [p0, p1) (flat, row-major): row
+// (c, t) of col holds what tap t of channel c of x reads, 0 in the padding; rows
+// begin ld apart. x is channels×input.
+func gather[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
+	inSize := v.inSize()
+	if v.pointwise() {
+		for c := range channels {
+			copy(col[c*ld:c*ld+p1-p0], x[c*inSize+p0:])
+		}
+		return
+	}
 	v.rows(channels, func(c, row, t0, t1, t2 int) {
-		plane, line := x[c*v.inSize():(c+1)*v.inSize()], col[row*width:(row+1)*width]
+		plane, line := x[c*inSize:(c+1)*inSize], col[row*ld:row*ld+p1-p0]
 		lo, hi := v.reach(2, t2)
-		v.lines(p0, p1, func(d, h, from, to, at int) {
-			part := line[at : at+to-from]
-			sd, sh := v.source(0, d, t0), v.source(1, h, t1)
-			if sd < 0 || sd >= v.in[0] || sh < 0 || sh >= v.in[1] {
-				clear(part)
-				return
+		d, h, from := p0/(v.out[1]*v.out[2]), p0/v.out[2]%v.out[1], p0%v.out[2]
+		for len(line) > 0 {
+			to := min(v.out[2], from+len(line))
+			gatherLine(v, plane, line[:to-from], d, h, from, lo, hi, t0, t1, t2)
+			line, from = line[to-from:], 0
+			if h++; h == v.out[1] {
+				h, d = 0, d+1
 			}
-			lo, hi := min(max(lo, from), to), max(min(hi, to), from)
-			if lo >= hi {
-				clear(part)
-				return
-			}
-			clear(part[:lo-from])
-			clear(part[hi-from:])
-			src := plane[(sd*v.in[1]+sh)*v.in[2]:]
-			at0, stride := v.source(2, lo, t2), v.stride[2]
-			if stride == 1 {
-				copy(part[lo-from:hi-from], src[at0:])
-				return
-			}
-			for i := range part[lo-from : hi-from] {
-				part[lo-from+i] = src[at0+i*stride]
-			}
-		})
+		}
 	})
+}
+
+// gatherLine writes what output positions from, from+1, … of line (d, h) read
+// at a tap, of which those in [lo, hi) lie inside the input.
+func gatherLine[T Float](v *volume, plane, part []T, d, h, from, lo, hi, t0, t1, t2 int) {
+	sd, sh := v.source(0, d, t0), v.source(1, h, t1)
+	lo, hi = max(lo-from, 0), min(hi-from, len(part))
+	if sd < 0 || sd >= v.in[0] || sh < 0 || sh >= v.in[1] || lo >= hi {
+		clear(part)
+		return
+	}
+	clear(part[:lo])
+	clear(part[hi:])
+	src := plane[(sd*v.in[1]+sh)*v.in[2]+v.source(2, from+lo, t2):]
+	copyStrided(part[lo:hi], src, v.stride[2])
+}
+
+// copyStrided computes dst[i] = src[i·stride].
+func copyStrided[T Float](dst, src []T, stride int) {
+	switch stride {
+	case 1:
+		copy(dst, src)
+	case 2:
+		everySecond(dst, src)
+	default:
+		for i := range dst {
+			dst[i] = src[i*stride]
+		}
+	}
 }
 
 // scatter is the transpose of gather: it adds col into x.

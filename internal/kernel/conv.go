@@ -64,44 +64,6 @@ func (l *layer) block() int {
 // group, columns would be as thin as the kernel.
 func (l *layer) direct() bool { return l.in == 1 && l.groups > 1 }
 
-// Forward computes y from n images x; bias may be nil. y must not overlap x.
-func (c Conv[T]) Forward(n int, x, w, bias, y []T) {
-	l := c.layer()
-	if l.direct() {
-		forwardDirect(&l, n, x, w, bias, y)
-		return
-	}
-	perImage := (l.outSize + l.block() - 1) / l.block() // blocks of columns
-	Parallel(n*l.groups*perImage, 1, func(lo, hi int) {
-		var col *[]T
-		if !l.pointwise() {
-			col = borrow[T](l.rows * l.block())
-			defer giveBack(col)
-		}
-		for i := lo; i < hi; i++ {
-			image, p0 := i/perImage, i%perImage*l.block() // image of one group
-			p1 := min(p0+l.block(), l.outSize)
-			group := image % l.groups
-			xs := x[image*l.in*l.inSize : (image+1)*l.in*l.inSize]
-			ys := y[image*l.out*l.outSize : (image+1)*l.out*l.outSize]
-			ws := w[group*l.out*l.rows : (group+1)*l.out*l.rows]
-			beta := T(0)
-			if bias != nil {
-				for o := range l.out {
-					fill(ys[o*l.outSize+p0:o*l.outSize+p1], bias[group*l.out+o])
-				}
-				beta = 1
-			}
-			b, ldb := xs[min(p0, len(xs)):], l.inSize
-			if col != nil {
-				gather(&l.volume, l.in, xs, *col, p0, p1)
-				b, ldb = *col, p1-p0
-			}
-			gemmSerial(false, false, l.out, p1-p0, l.rows, 1, ws, l.rows, b, ldb, beta, ys[min(p0, len(ys)):], l.outSize)
-		}
-	})
-}
-
 // BackwardInput computes dx, the gradient at the input, from dy, that at the
 // output of n images. dx is overwritten.
 func (c Conv[T]) BackwardInput(n int, dy, w, dx []T) {
@@ -175,7 +137,7 @@ func (c Conv[T]) BackwardWeights(n int, x, dy, dw, db []T) {
 				}
 				for p0 := 0; p0 < l.outSize; p0 += l.block() {
 					p1 := min(p0+l.block(), l.outSize)
-					gather(&l.volume, l.in, xs, *col, p0, p1)
+					gather(&l.volume, l.in, xs, *col, p1-p0, p0, p1)
 					gemmSerial(false, true, l.out, l.rows, p1-p0, 1, dys[p0:], l.outSize, *col, p1-p0, 1, sum, l.rows)
 				}
 			}

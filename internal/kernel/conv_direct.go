@@ -29,7 +29,7 @@ func (v *volume) span(body func(tap, out, in, count int)) {
 	}
 }
 
-func forwardDirect[T Float](l *layer, n int, x, w, bias, y []T) {
+func forwardDirect[T Float](l *layer, n int, x, w, bias, y []T, then Then[T]) {
 	outs, stride := l.groups*l.out, l.stride[2]
 	Parallel(n*outs, 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -54,6 +54,7 @@ func forwardDirect[T Float](l *layer, n int, x, w, bias, y []T) {
 					dst[j] += k * src[j*stride]
 				}
 			})
+			then.do(i*l.outSize, ys)
 		}
 	})
 }

@@ -53,6 +53,18 @@ func checkConv[T Float](t *testing.T, c Conv[T], n int, rng *rand.Rand) {
 	}
 	c.Forward(n, x, w, nil, y)
 	report("y without bias", wantY, y)
+	for i := range wantY.value {
+		wantY.value[i] *= 2
+	}
+	c.ForwardThen(n, x, w, nil, y, func(at int, part []T) {
+		if len(part) > 0 && (&part[0] != &y[at] || at/c.OutSize() != (at+len(part)-1)/c.OutSize()) {
+			t.Errorf("a stretch of %d at %d is not of one plane of y", len(part), at)
+		}
+		for i := range part {
+			part[i] *= 2
+		}
+	})
+	report("y doubled", wantY, y)
 }
 
 func nans[T Float](n int) []T {
@@ -82,6 +94,14 @@ func TestConv(t *testing.T) {
 		{"groups", 2, 4, 6, 2, window([]int{5, 5}, []int{3, 3}, two, one, one, one, []int{3, 3})},
 		{"depthwise", 4, 4, 4, 3, window([]int{6, 5}, []int{3, 3}, one, one, one, one, []int{6, 5})},
 		{"depthwise with a multiplier, stride 2", 3, 3, 6, 2, window([]int{7, 7}, []int{3, 3}, two, one, one, one, []int{4, 4})},
+		{"depthwise, stride 3 beyond the kernel, asymmetric pads", 3, 3, 3, 2, window([]int{11, 10}, two, []int{3, 4}, one, []int{2, 0}, []int{0, 3}, []int{4, 3})},
+		{"depthwise, dilated, stride 2", 3, 3, 3, 2, window([]int{13, 12}, []int{3, 3}, two, []int{3, 2}, []int{2, 2}, []int{2, 2}, []int{6, 6})},
+		{"depthwise, mostly padding", 2, 2, 2, 1, window([]int{3, 3}, []int{3, 3}, []int{900, 900}, one, []int{900, 900}, []int{900, 900}, []int{3, 3})},
+		{"depthwise, 1-D", 3, 3, 3, 2, window([]int{30}, []int{4}, []int{2}, []int{1}, []int{1}, []int{2}, []int{15})},
+		{"depthwise, 3-D", 2, 2, 2, 2, window([]int{4, 5, 6}, []int{2, 3, 3}, []int{1, 1, 2}, []int{1, 1, 1}, []int{0, 1, 1}, []int{1, 1, 1}, []int{4, 5, 3})},
+		{"more channels than positions", 1, 3, 40, 1, window([]int{4, 4}, []int{3, 3}, one, one, one, one, []int{4, 4})},
+		{"more channels than positions, several images", 2, 6, 80, 5, window([]int{4, 4}, []int{3, 3}, one, one, one, one, []int{4, 4})},
+		{"more channels than positions, pointwise, many images", 1, 6, 40, 40, window([]int{5, 5}, one, one, one, zero, zero, []int{5, 5})},
 		{"pointwise", 1, 5, 4, 3, window([]int{4, 3}, one, one, one, zero, zero, []int{4, 3})},
 		{"pointwise, stride 2", 1, 5, 4, 3, window([]int{5, 3}, one, two, one, zero, zero, []int{3, 2})},
 		{"pointwise, cropped", 1, 5, 4, 3, window([]int{5, 3}, one, one, one, zero, zero, []int{3, 2})},

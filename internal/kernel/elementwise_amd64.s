@@ -1,0 +1,250 @@
+#include "textflag.h"
+
+// One pass over n elements: 32, then 8, then 1 at a time. CX counts what is
+// left, SI is the source, DI the result.
+
+// func sscale(n int, factor, offset float32, src, dst *float32)
+TEXT ·sscale(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	VBROADCASTSS factor+8(FP), Y8
+	VBROADCASTSS offset+12(FP), Y9
+	MOVQ         src+16(FP), SI
+	MOVQ         dst+24(FP), DI
+
+scale32:
+	CMPQ    CX, $32
+	JL      scale8
+	VMULPS  (SI), Y8, Y0
+	VMULPS  32(SI), Y8, Y1
+	VMULPS  64(SI), Y8, Y2
+	VMULPS  96(SI), Y8, Y3
+	VADDPS  Y9, Y0, Y0
+	VADDPS  Y9, Y1, Y1
+	VADDPS  Y9, Y2, Y2
+	VADDPS  Y9, Y3, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    $128, SI
+	ADDQ    $128, DI
+	SUBQ    $32, CX
+	JMP     scale32
+
+scale8:
+	CMPQ    CX, $8
+	JL      scale1
+	VMULPS  (SI), Y8, Y0
+	VADDPS  Y9, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JMP     scale8
+
+scale1:
+	TESTQ  CX, CX
+	JEQ    scaled
+	VMULSS (SI), X8, X0
+	VADDSS X9, X0, X0
+	VMOVSS X0, (DI)
+	ADDQ   $4, SI
+	ADDQ   $4, DI
+	DECQ   CX
+	JMP    scale1
+
+scaled:
+	VZEROUPPER
+	RET
+
+// The processor's maximum and minimum give their second operand, here the value,
+// where one is NaN and where both are zero.
+
+// func sclip(n int, lo, hi float32, src, dst *float32)
+TEXT ·sclip(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), CX
+	VBROADCASTSS lo+8(FP), Y8
+	VBROADCASTSS hi+12(FP), Y9
+	MOVQ         src+16(FP), SI
+	MOVQ         dst+24(FP), DI
+
+clip32:
+	CMPQ    CX, $32
+	JL      clip8
+	VMAXPS  (SI), Y8, Y0
+	VMAXPS  32(SI), Y8, Y1
+	VMAXPS  64(SI), Y8, Y2
+	VMAXPS  96(SI), Y8, Y3
+	VMINPS  Y0, Y9, Y0
+	VMINPS  Y1, Y9, Y1
+	VMINPS  Y2, Y9, Y2
+	VMINPS  Y3, Y9, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    $128, SI
+	ADDQ    $128, DI
+	SUBQ    $32, CX
+	JMP     clip32
+
+clip8:
+	CMPQ    CX, $8
+	JL      clip1
+	VMAXPS  (SI), Y8, Y0
+	VMINPS  Y0, Y9, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JMP     clip8
+
+clip1:
+	TESTQ  CX, CX
+	JEQ    clipped
+	VMAXSS (SI), X8, X0
+	VMINSS X0, X9, X0
+	VMOVSS X0, (DI)
+	ADDQ   $4, SI
+	ADDQ   $4, DI
+	DECQ   CX
+	JMP    clip1
+
+clipped:
+	VZEROUPPER
+	RET
+
+// func sadd(n int, a, b, dst *float32)
+TEXT ·sadd(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ dst+24(FP), DI
+
+add32:
+	CMPQ    CX, $32
+	JL      add8
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS 64(SI), Y2
+	VMOVUPS 96(SI), Y3
+	VADDPS  (DX), Y0, Y0
+	VADDPS  32(DX), Y1, Y1
+	VADDPS  64(DX), Y2, Y2
+	VADDPS  96(DX), Y3, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    $128, SI
+	ADDQ    $128, DX
+	ADDQ    $128, DI
+	SUBQ    $32, CX
+	JMP     add32
+
+add8:
+	CMPQ    CX, $8
+	JL      add1
+	VMOVUPS (SI), Y0
+	VADDPS  (DX), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, DX
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JMP     add8
+
+add1:
+	TESTQ  CX, CX
+	JEQ    added
+	VMOVSS (SI), X0
+	VADDSS (DX), X0, X0
+	VMOVSS X0, (DI)
+	ADDQ   $4, SI
+	ADDQ   $4, DX
+	ADDQ   $4, DI
+	DECQ   CX
+	JMP    add1
+
+added:
+	VZEROUPPER
+	RET
+
+// Eight results take sixteen elements of which the last is not needed, so it
+// may lie past the end: the vector loop runs while a ninth result follows.
+
+// func severysecond(n int, src, dst *float32)
+TEXT ·severysecond(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), CX
+	MOVQ src+8(FP), SI
+	MOVQ dst+16(FP), DI
+
+second8:
+	CMPQ    CX, $9
+	JL      second1
+	VMOVUPS (SI), Y0
+	VSHUFPS $0x88, 32(SI), Y0, Y0
+	VPERMPD $0xD8, Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $64, SI
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JMP     second8
+
+second1:
+	TESTQ  CX, CX
+	JEQ    seconds
+	VMOVSS (SI), X0
+	VMOVSS X0, (DI)
+	ADDQ   $8, SI
+	ADDQ   $4, DI
+	DECQ   CX
+	JMP    second1
+
+seconds:
+	VZEROUPPER
+	RET
+
+// The sums of 32 neighbours stay in Y0-Y3 while the taps go by.
+//
+//	R8, R9  offsets and factors of the taps, AX counts them, DX number of them
+//	R10     where the tap's source begins
+
+// func staps(n, taps int, offsets *int, factors, src, dst *float32, bias float32)
+TEXT ·staps(SB), NOSPLIT, $0-52
+	MOVQ         n+0(FP), CX
+	MOVQ         taps+8(FP), DX
+	MOVQ         offsets+16(FP), R8
+	MOVQ         factors+24(FP), R9
+	MOVQ         src+32(FP), SI
+	MOVQ         dst+40(FP), DI
+	VBROADCASTSS bias+48(FP), Y9
+
+taps32:
+	VMOVAPS Y9, Y0
+	VMOVAPS Y9, Y1
+	VMOVAPS Y9, Y2
+	VMOVAPS Y9, Y3
+	XORQ    AX, AX
+
+tap:
+	MOVQ         (R8)(AX*8), R10
+	VBROADCASTSS (R9)(AX*4), Y8
+	LEAQ         (SI)(R10*4), R10
+	VFMADD231PS  (R10), Y8, Y0
+	VFMADD231PS  32(R10), Y8, Y1
+	VFMADD231PS  64(R10), Y8, Y2
+	VFMADD231PS  96(R10), Y8, Y3
+	INCQ         AX
+	CMPQ         AX, DX
+	JL           tap
+	VMOVUPS      Y0, (DI)
+	VMOVUPS      Y1, 32(DI)
+	VMOVUPS      Y2, 64(DI)
+	VMOVUPS      Y3, 96(DI)
+	ADDQ         $128, SI
+	ADDQ         $128, DI
+	SUBQ         $32, CX
+	JNE          taps32
+	VZEROUPPER
+	RET

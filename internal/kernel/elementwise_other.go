@@ -1,0 +1,17 @@
+//go:build !amd64
+
+package kernel
+
+// vectorCode says that there is no vector code for this processor; what stands
+// here is not called.
+const vectorCode = false
+
+func sscale(n int, factor, offset float32, src, dst *float32) {}
+
+func sclip(n int, lo, hi float32, src, dst *float32) {}
+
+func sadd(n int, a, b, dst *float32) {}
+
+func severysecond(n int, src, dst *float32) {}
+
+func staps(n, taps int, offsets *int, factors, src, dst *float32, bias float32) {}
