@@ -110,7 +110,7 @@ func TestConv(t *testing.T) {
 		{"1-D", 1, 3, 2, 2, window([]int{20}, []int{5}, []int{2}, []int{2}, []int{3}, []int{4}, []int{10})},
 		{"3-D", 1, 2, 2, 2, window([]int{4, 5, 6}, []int{2, 3, 2}, []int{1, 2, 1}, []int{1, 1, 2}, []int{1, 0, 1}, []int{0, 1, 1}, []int{4, 2, 6})},
 		{"columns in several blocks of whole lines", 1, 40, 2, 1, window([]int{40, 41}, []int{3, 3}, one, one, one, one, []int{40, 41})},
-		{"columns in several blocks within a line", 1, 40, 2, 1, window([]int{9000}, []int{5}, []int{1}, []int{1}, []int{2}, []int{2}, []int{9000})},
+		{"columns in several blocks within a line", 1, 40, 2, 1, window([]int{3000}, []int{5}, []int{1}, []int{1}, []int{2}, []int{2}, []int{3000})},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -91,7 +91,9 @@ func checkOneGemm[T Float](t *testing.T, gemm gemmFunc[T], rng *rand.Rand, trans
 	}
 }
 
-func checkGemms[T Float](t *testing.T, gemm gemmFunc[T]) {
+// checkSmallGemms goes through every combination of sizes, transposes and
+// factors.
+func checkSmallGemms[T Float](t *testing.T, gemm gemmFunc[T]) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	sizes := []int{0, 1, 2, 7, 33}
 	cases := 0
@@ -107,7 +109,15 @@ func checkGemms[T Float](t *testing.T, gemm gemmFunc[T]) {
 			}
 		}
 	}
-	// Large enough to be cut among threads, along either side.
+	if want := 125 * 4 * 5; cases != want {
+		t.Errorf("ran %d cases, want %d", cases, want)
+	}
+}
+
+// checkLargeGemms has products large enough to be cut, along either side.
+func checkLargeGemms[T Float](t *testing.T, gemm gemmFunc[T]) {
+	rng := rand.New(rand.NewPCG(1, 3))
+	cases := 0
 	for _, s := range [][3]int{{130, 70, 40}, {70, 301, 50}, {1, 900, 100}, {900, 1, 100}, {65, 193, 64}} {
 		for trans := range 4 {
 			checkOneGemm(t, gemm, rng, trans&1 != 0, trans&2 != 0, s[0], s[1], s[2], 1, 0)
@@ -115,9 +125,14 @@ func checkGemms[T Float](t *testing.T, gemm gemmFunc[T]) {
 			cases += 2
 		}
 	}
-	if want := 125*4*5 + 5*4*2; cases != want {
+	if want := 5 * 4 * 2; cases != want {
 		t.Errorf("ran %d cases, want %d", cases, want)
 	}
+}
+
+func checkGemms[T Float](t *testing.T, gemm gemmFunc[T]) {
+	checkSmallGemms(t, gemm)
+	checkLargeGemms(t, gemm)
 }
 
 // through is Gemm on a backend of the test's choice.
@@ -128,16 +143,21 @@ func through[T Float](b backend) gemmFunc[T] {
 }
 
 func TestGemm(t *testing.T) {
-	for _, threads := range []int{1, 2, 3} {
-		SetThreads(threads)
-		t.Run(fmt.Sprintf("threads=%d", threads), func(t *testing.T) {
-			t.Run("float32", func(t *testing.T) { checkGemms(t, Gemm[float32]) })
-			t.Run("float64", func(t *testing.T) { checkGemms(t, Gemm[float64]) })
-			t.Run("gonum/float32", func(t *testing.T) { checkGemms(t, through[float32](gonumBLAS{})) })
-			t.Run("gonum/float64", func(t *testing.T) { checkGemms(t, through[float64](gonumBLAS{})) })
+	defer SetThreads(0)
+	check := func(name string, single gemmFunc[float32], double gemmFunc[float64]) {
+		t.Run(name, func(t *testing.T) {
+			SetThreads(1)
+			checkSmallGemms(t, single)
+			checkSmallGemms(t, double)
+			for _, threads := range []int{1, 2, 3} {
+				SetThreads(threads)
+				checkLargeGemms(t, single)
+				checkLargeGemms(t, double)
+			}
 		})
 	}
-	SetThreads(0)
+	check("chosen", Gemm[float32], Gemm[float64])
+	check("gonum", through[float32](gonumBLAS{}), through[float64](gonumBLAS{}))
 }
 
 // A library that must take turns is used by calls from many goroutines.
