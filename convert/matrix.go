@@ -1,0 +1,389 @@
+package convert
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"efcn/onnxio"
+)
+
+// Matrix is the matrix of one layer of an eFCN, in whatever layout the model
+// stores it. It is read as a stream, a row at a time.
+type Matrix struct {
+	Rows, Cols int // outputs and inputs of the layer
+
+	rec        LayerRecord
+	support    *Map   // without coefficients; nil if the layer has no CNN subspace
+	free       string // why it has none
+	bias       []float32
+	stored     *onnxio.Tensor // dense and local
+	sparse     *onnxio.SparseTensor
+	transposed bool // stored is [Cols, Rows]
+}
+
+// OpenMatrix returns the matrix of the layer of that name (the name of its node
+// in the CNN). The error for a name that no layer has lists those there are; it
+// is ErrNoRecord if the model is no eFCN.
+func OpenMatrix(efcn *onnxio.Model, layer string) (*Matrix, error) {
+	all, err := openMatrices(efcn)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, len(all))
+	for i, a := range all {
+		if names[i] = a.rec.Node; names[i] == layer {
+			return a, nil
+		}
+	}
+	return nil, fmt.Errorf("layer %q: the model has none of that name; it has %q", layer, names)
+}
+
+// openMatrices returns the matrices of all layers in the record.
+func openMatrices(efcn *onnxio.Model) ([]*Matrix, error) {
+	rec, err := ReadRecord(efcn)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, ErrNoRecord
+	}
+	all := make([]*Matrix, len(rec.Layers))
+	for i, l := range rec.Layers {
+		if all[i], err = openMatrix(efcn.Graph, l); err != nil {
+			return nil, fmt.Errorf("layer %q: %w", l.Node, err)
+		}
+	}
+	return all, nil
+}
+
+func openMatrix(g *onnxio.Graph, rec LayerRecord) (*Matrix, error) {
+	support, free, err := rec.geometry()
+	if err != nil {
+		return nil, err
+	}
+	if !isSize(rec.InputShape) || !isSize(rec.OutputShape) {
+		return nil, fmt.Errorf("record: shapes %v and %v", rec.InputShape, rec.OutputShape)
+	}
+	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), rec: rec, support: support, free: free}
+	if support != nil && (support.Rows() != a.Rows || support.Cols() != a.Cols) {
+		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", support.Rows(), support.Cols(), a.Rows, a.Cols)
+	}
+	if err := a.find(g); err != nil {
+		return nil, err
+	}
+	if t := g.Initializer(rec.Bias); t != nil {
+		if a.bias, err = onnxio.Floats[float32](t); err != nil {
+			return nil, err
+		}
+		if support != nil && len(a.bias) != a.Rows {
+			return nil, fmt.Errorf("bias %q: want %d values, got %d", rec.Bias, a.Rows, len(a.bias))
+		}
+	}
+	return a, nil
+}
+
+// find looks the weights up: an initializer, or a sparse constant.
+func (a *Matrix) find(g *onnxio.Graph) error {
+	name := a.rec.Weight
+	a.stored = g.Initializer(name)
+	for _, s := range g.SparseInitializers {
+		if s.Values.Name == name {
+			a.sparse = s
+		}
+	}
+	for _, n := range g.Nodes {
+		if n.OpType == "Constant" && n.Output(0) == name {
+			if v := n.Attr("sparse_value"); v != nil && v.Sparse != nil {
+				a.sparse = v.Sparse
+			} else if v := n.Attr("value"); v != nil {
+				a.stored = v.T
+			}
+		}
+		if n.Input(1) != name || a.support != nil {
+			continue
+		}
+		// A layer of the CNN's own may have its matrix the other way round.
+		transB, err := n.Int("transB", 0)
+		if err != nil {
+			return err
+		}
+		alpha, err := n.Float("alpha", 1)
+		if err != nil {
+			return err
+		}
+		if alpha != 1 {
+			return n.Errorf("alpha %g: the matrix is not what is stored; want 1", alpha)
+		}
+		a.transposed = transB == 0
+	}
+	switch {
+	case a.sparse != nil:
+		return a.checkSparse()
+	case a.stored == nil:
+		return fmt.Errorf("weights %q are not in the model", name)
+	case a.stored.Type != onnxio.Float32:
+		return fmt.Errorf("weights %q are %s; want float32", name, a.stored.Type)
+	}
+	want := []int64{int64(a.Rows), int64(a.Cols)}
+	if a.transposed {
+		slices.Reverse(want)
+	}
+	if a.rec.Layout == Local {
+		m, err := a.localMap()
+		if err != nil {
+			return err
+		}
+		want, a.transposed = m.local().dims(), false
+	}
+	if n := product64(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
+		return fmt.Errorf("weights %q: want a tensor of shape %v, got %v", name, want, a.stored.Dims)
+	}
+	return nil
+}
+
+// localMap returns the geometry that weights in local form are laid out by.
+func (a *Matrix) localMap() (*Map, error) {
+	switch {
+	case a.support != nil:
+		return a.support, nil
+	case a.rec.Op == "Gemm" || a.rec.Op == "MatMul": // one position that sees everything
+		return &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}, nil
+	default:
+		return nil, fmt.Errorf("the local form cannot be read: %s", a.free)
+	}
+}
+
+func (a *Matrix) checkSparse() error {
+	s := a.sparse
+	if s.Indices == nil || s.Values.Data == nil || s.Indices.Data == nil || s.Values.Type != onnxio.Float32 || s.Indices.Type != onnxio.Int64 {
+		return fmt.Errorf("weights %q: want float32 values and int64 indices", a.rec.Weight)
+	}
+	n, width := s.Values.Data.Len()/4, int64(1)
+	if len(s.Indices.Dims) == 2 {
+		width = 2
+	}
+	if !slices.Equal(s.Dims, []int64{int64(a.Rows), int64(a.Cols)}) || s.Indices.Data.Len() != 8*n*width {
+		return fmt.Errorf("weights %q: want a %d×%d matrix, got shape %v with %d values and indices %v", a.rec.Weight, a.Rows, a.Cols, s.Dims, n, s.Indices.Dims)
+	}
+	return nil
+}
+
+// rowVisitor takes row r of a matrix as a slice of its columns, which is the
+// visitor's until it returns, and the columns that are stored, nil for all.
+// Where they are listed, the others are zero and have to be left so.
+type rowVisitor func(r int, row []float32, stored []int32) error
+
+// each visits the rows of the matrix: in their order, but for the local layout,
+// where they come group by group and position by position.
+func (a *Matrix) each(ctx context.Context, visit rowVisitor) error {
+	var err error
+	switch {
+	case a.sparse != nil:
+		err = a.eachSparse(ctx, visit)
+	case a.rec.Layout == Local:
+		err = a.eachLocal(ctx, visit)
+	case a.transposed:
+		err = a.eachTransposed(ctx, visit)
+	default:
+		err = a.eachDense(ctx, visit)
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("layer %q: %w", a.rec.Node, err)
+	}
+	return err
+}
+
+func (a *Matrix) eachDense(ctx context.Context, visit rowVisitor) error {
+	r, row := 0, make([]float32, a.Cols)
+	return eachBlock(ctx, a.stored.Data, 4*a.Cols, func(b []byte) error {
+		decode(row, b)
+		r++
+		return visit(r-1, row, nil)
+	})
+}
+
+// eachTransposed reads the matrix of a CNN's own layer, which is not larger
+// than the CNN, before it visits its rows.
+func (a *Matrix) eachTransposed(ctx context.Context, visit rowVisitor) error {
+	w, err := onnxio.Floats[float32](a.stored)
+	if err != nil {
+		return err
+	}
+	w = transposed(w, a.Cols, a.Rows)
+	for r := range a.Rows {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := visit(r, w[r*a.Cols:(r+1)*a.Cols], nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
+	m, err := a.localMap()
+	if err != nil {
+		return err
+	}
+	f := m.local()
+	row, slots := make([]float32, a.Cols), make([]float32, f.slots)
+	var (
+		stored []int32
+		taps   []Tap
+		block  int
+	)
+	return eachBlock(ctx, a.stored.Data, 4*f.slots, func(b []byte) error {
+		decode(slots, b)
+		o, p := block%f.outPerGroup, block/f.outPerGroup%f.Taps.Out
+		r := (block/f.outPerGroup/f.Taps.Out*f.outPerGroup+o)*f.Taps.Out + p
+		block++
+		first, channels := m.channels(r)
+		taps = m.Taps.At(p, taps)
+		stored = stored[:0]
+		for c := range channels {
+			for j, t := range taps {
+				col := int32((first+c)*m.Taps.In) + t.In
+				row[col] = slots[c*f.taps+j]
+				stored = append(stored, col)
+			}
+		}
+		err := visit(r, row, stored)
+		for _, col := range stored {
+			row[col] = 0
+		}
+		return err
+	})
+}
+
+func (a *Matrix) eachSparse(ctx context.Context, visit rowVisitor) error {
+	indices, feed := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, err := a.sparse.Indices.Data.WriteTo(feed)
+		feed.CloseWithError(err)
+	}()
+	defer func() {
+		indices.Close()
+		<-done
+	}()
+	var (
+		in     = bufio.NewReaderSize(indices, 1<<16)
+		row    = make([]float32, a.Cols)
+		stored = []int32{}
+		r      int
+		last   = int64(-1)
+		size   = int64(a.Rows) * int64(a.Cols)
+		index  [16]byte
+	)
+	width := 8 * len(a.sparse.Indices.Dims)
+	// finish visits the rows before row end.
+	finish := func(end int) error {
+		for ; r < end; r++ {
+			if err := visit(r, row, stored); err != nil {
+				return err
+			}
+			for _, col := range stored {
+				row[col] = 0
+			}
+			stored = stored[:0]
+		}
+		return nil
+	}
+	err := eachBlock(ctx, a.sparse.Values.Data, 4, func(b []byte) error {
+		if _, err := io.ReadFull(in, index[:width]); err != nil {
+			return err
+		}
+		i := int64(binary.LittleEndian.Uint64(index[:]))
+		if width == 16 {
+			col := int64(binary.LittleEndian.Uint64(index[8:]))
+			if i < 0 || i >= int64(a.Rows) || col < 0 || col >= int64(a.Cols) {
+				return fmt.Errorf("sparse index (%d, %d) is outside the matrix", i, col)
+			}
+			i = i*int64(a.Cols) + col
+		}
+		if i <= last || i >= size {
+			return fmt.Errorf("sparse index %d after %d: want them ascending and below %d", i, last, size)
+		}
+		last = i
+		if err := finish(int(i / int64(a.Cols))); err != nil {
+			return err
+		}
+		col := int32(i % int64(a.Cols))
+		row[col] = math.Float32frombits(binary.LittleEndian.Uint32(b))
+		stored = append(stored, col)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return finish(a.Rows)
+}
+
+// channels returns the first input channel that row r reads and how many.
+func (m *Map) channels(r int) (first, n int) {
+	n = m.InChannels / m.Groups
+	return r / m.Taps.Out / (m.OutChannels / m.Groups) * n, n
+}
+
+func decode(to []float32, b []byte) {
+	for i := range to {
+		to[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+}
+
+// eachBlock calls visit with the content of a tensor, size bytes at a time.
+func eachBlock(ctx context.Context, data onnxio.Data, size int, visit func(b []byte) error) error {
+	if data.Len() == 0 || size == 0 {
+		return nil
+	}
+	w := &blockWriter{ctx: ctx, size: size, visit: visit}
+	if _, err := data.WriteTo(w); err != nil {
+		return err
+	}
+	if len(w.part) > 0 {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+
+// blockWriter cuts what is written to it into blocks. The context is that of
+// the one call that it lives for.
+type blockWriter struct {
+	ctx   context.Context
+	size  int
+	part  []byte
+	visit func(b []byte) error
+}
+
+func (w *blockWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n := len(p)
+	if len(w.part) > 0 {
+		k := min(w.size-len(w.part), len(p))
+		w.part = append(w.part, p[:k]...)
+		p = p[k:]
+		if len(w.part) < w.size {
+			return n, nil
+		}
+		if err := w.visit(w.part); err != nil {
+			return 0, err
+		}
+		w.part = w.part[:0]
+	}
+	for ; len(p) >= w.size; p = p[w.size:] {
+		if err := w.visit(p[:w.size]); err != nil {
+			return 0, err
+		}
+	}
+	w.part = append(w.part, p...)
+	return n, nil
+}

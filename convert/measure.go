@@ -1,0 +1,312 @@
+package convert
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"efcn/onnxio"
+)
+
+// ErrNoRecord says that a model is no eFCN of this program's.
+var ErrNoRecord = errors.New("not an eFCN: no record in its metadata; convert writes one")
+
+// Deviation says how far an eFCN is from the CNN subspace: from the networks
+// that are embeddings of CNNs of its architecture. The sums run over the layers
+// that are measured; all is computed in float64.
+type Deviation struct {
+	// Distance is d = ‖W − P(W)‖₂/‖W‖₂, where P puts zeros outside the support
+	// and, in place of tied entries, their mean.
+	Distance float64 `json:"distance"`
+	// OffLocal is s = ‖W_off‖₂/‖W‖₂, the share of the entries outside the support.
+	OffLocal float64 `json:"off_local"`
+	// Bias is what Distance is, of the biases: those of a channel are tied.
+	Bias float64 `json:"bias_distance"`
+	// FromCNN is ‖W − A‖₂/‖A‖₂, the distance from the embedding A of the CNN
+	// given, if one was.
+	FromCNN *float64         `json:"from_cnn,omitempty"`
+	Layers  []LayerDeviation `json:"layers"`
+}
+
+// LayerDeviation is the deviation of one layer; the fields mean what those of
+// Deviation do. They are zero if the layer is not measured.
+type LayerDeviation struct {
+	Node   string `json:"node"`
+	Op     string `json:"op"`
+	Layout Layout `json:"layout"`
+	// NotMeasured is why the layer has no deviation, "" if it has.
+	NotMeasured string   `json:"not_measured,omitempty"`
+	Norm        float64  `json:"norm"` // ‖W‖₂
+	Distance    float64  `json:"distance"`
+	OffLocal    float64  `json:"off_local"`
+	Bias        float64  `json:"bias_distance"`
+	FromCNN     *float64 `json:"from_cnn,omitempty"`
+
+	squares squares
+}
+
+// squares are sums of squares that add up over layers.
+type squares struct {
+	all, off, tied  float64 // of W, of W outside the support, of W − mean inside it
+	bias, biasTied  float64 // of b, of b − mean
+	cnn, difference float64 // of A, of W − A
+}
+
+func (s *squares) add(t squares) {
+	s.all, s.off, s.tied = s.all+t.all, s.off+t.off, s.tied+t.tied
+	s.bias, s.biasTied = s.bias+t.bias, s.biasTied+t.biasTied
+	s.cnn, s.difference = s.cnn+t.cnn, s.difference+t.difference
+}
+
+// ratio is the quotient of two norms given by their squares. Nothing is no part
+// of nothing.
+func ratio(part, whole float64) float64 {
+	if part == 0 {
+		return 0
+	}
+	return math.Sqrt(part / whole)
+}
+
+// Measure returns the deviation of every layer in the record of an eFCN, and of
+// them all, for the layouts dense, sparse and local. Both figures are exactly
+// zero right after embedding. A slot of the local layout that lies in padding is
+// no entry of the matrix and is not counted.
+//
+// If cnn is not nil, it is the CNN that the eFCN was made from, with its
+// constants folded as NewPlan wants it, and the distance from it is measured
+// too. The weights are read as a stream: what is held is a row, and three
+// numbers for every weight of the CNN.
+func Measure(ctx context.Context, efcn, cnn *onnxio.Model) (*Deviation, error) {
+	all, err := openMatrices(efcn)
+	if err != nil {
+		return nil, err
+	}
+	var origin map[string]*Map
+	if cnn != nil {
+		if origin, err = embedding(efcn, cnn, all); err != nil {
+			return nil, err
+		}
+	}
+	d, _, err := measure(ctx, all, origin)
+	return d, err
+}
+
+// measure returns the deviation of the layers and, for those that have one,
+// their projection.
+func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Deviation, []*Map, error) {
+	d := &Deviation{Layers: make([]LayerDeviation, len(all))}
+	projections := make([]*Map, len(all))
+	var sum squares
+	for i, a := range all {
+		l := &d.Layers[i]
+		*l = LayerDeviation{Node: a.rec.Node, Op: a.rec.Op, Layout: a.rec.Layout, NotMeasured: a.free}
+		if a.support == nil {
+			continue
+		}
+		t, err := a.ties(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		projections[i] = t.projection(a.support)
+		l.squares = t.squares()
+		l.squares.bias, l.squares.biasTied = a.biasSquares(projections[i])
+		if m := origin[a.rec.Node]; m != nil {
+			l.squares.cnn, l.squares.difference = t.from(m)
+		}
+		if s := l.squares.all + l.squares.bias; math.IsNaN(s) || math.IsInf(s, 0) {
+			return nil, nil, fmt.Errorf("layer %q: its weights are not all finite", a.rec.Node)
+		}
+		l.Norm = math.Sqrt(l.squares.all)
+		l.Distance, l.OffLocal, l.Bias, l.FromCNN = l.squares.ratios(origin != nil)
+		sum.add(l.squares)
+	}
+	d.Distance, d.OffLocal, d.Bias, d.FromCNN = sum.ratios(origin != nil)
+	return d, projections, nil
+}
+
+func (s *squares) ratios(cnn bool) (distance, off, bias float64, from *float64) {
+	if cnn {
+		r := ratio(s.difference, s.cnn)
+		from = &r
+	}
+	return ratio(s.off+s.tied, s.all), ratio(s.off, s.all), ratio(s.biasTied, s.bias), from
+}
+
+// ties sums up the entries that share a coefficient, for every coefficient of a
+// map: sums of differences from the first of them, so that entries that are all
+// equal have exactly that mean and no deviation.
+type ties struct {
+	count     []int64
+	first     []float64
+	sum, sum2 []float64 // of w − first and of its square
+	all, off  float64   // sums of squares: of all entries, of those outside the support
+}
+
+// ties reads the matrix.
+func (a *Matrix) ties(ctx context.Context) (*ties, error) {
+	m := a.support
+	perGroup := m.InChannels / m.Groups
+	size := perGroup * m.Taps.Coefs
+	if n := int64(m.OutChannels) * int64(perGroup) * int64(m.Taps.Coefs); n > math.MaxInt32 {
+		return nil, fmt.Errorf("layer %q: record: a kernel of %d weights", a.rec.Node, n)
+	}
+	n := m.OutChannels * size
+	t := &ties{count: make([]int64, n), first: make([]float64, n), sum: make([]float64, n), sum2: make([]float64, n)}
+	var taps []Tap
+	err := a.each(ctx, func(r int, row []float32, stored []int32) error {
+		taps = m.Taps.At(r%m.Taps.Out, taps)
+		first, channels := m.channels(r)
+		var in, off float64
+		for c := range channels {
+			entries := row[(first+c)*m.Taps.In:][:m.Taps.In]
+			at := r/m.Taps.Out*size + c*m.Taps.Coefs
+			for _, tap := range taps {
+				w, i := float64(entries[tap.In]), at+int(tap.Coef)
+				entries[tap.In] = 0
+				in += w * w
+				if t.count[i] == 0 {
+					t.first[i] = w
+				}
+				t.count[i]++
+				w -= t.first[i]
+				t.sum[i] += w
+				t.sum2[i] += w * w
+			}
+		}
+		// What is left in the row is outside the support.
+		if stored == nil {
+			for _, w := range row {
+				off += float64(w) * float64(w)
+			}
+		} else {
+			for _, col := range stored {
+				off += float64(row[col]) * float64(row[col])
+			}
+		}
+		t.all, t.off = t.all+in+off, t.off+off
+		return nil
+	})
+	return t, err
+}
+
+// mean is the mean of the entries that have coefficient i, less the first.
+func (t *ties) mean(i int) float64 {
+	if t.count[i] == 0 {
+		return 0
+	}
+	return t.sum[i] / float64(t.count[i])
+}
+
+// spread is the sum of the squares of the differences from the mean.
+func (t *ties) spread(i int) float64 {
+	return max(0, t.sum2[i]-t.sum[i]*t.mean(i))
+}
+
+func (t *ties) squares() squares {
+	s := squares{all: t.all, off: t.off}
+	for i := range t.count {
+		s.tied += t.spread(i)
+	}
+	return s
+}
+
+// from returns the squares of the norms of the matrix A of m, and of its
+// difference from the matrix that was read: what is off the support, the spread
+// of tied entries around their mean, and the mean's distance from m's.
+func (t *ties) from(m *Map) (cnn, difference float64) {
+	difference = t.off
+	for i, k := range m.Kernel {
+		n := float64(t.count[i])
+		cnn += n * float64(k) * float64(k)
+		if n > 0 {
+			shift := t.first[i] - float64(k) + t.mean(i)
+			difference += t.spread(i) + n*shift*shift
+		}
+	}
+	return cnn, difference
+}
+
+// projection returns the map of the nearest CNN: every coefficient is the mean
+// of the entries tied to it, rounded once. One that no entry has is zero.
+func (t *ties) projection(support *Map) *Map {
+	m := *support
+	m.Kernel = make([]float32, len(t.count))
+	for i := range m.Kernel {
+		m.Kernel[i] = float32(shifted(t.first[i], t.mean(i)))
+	}
+	return &m
+}
+
+// shifted is first + by, and first itself, though it be −0, if that is no shift.
+func shifted(first, by float64) float64 {
+	if by == 0 {
+		return first
+	}
+	return first + by
+}
+
+// biasSquares puts the mean bias of every channel into the projection m, and
+// returns the squares of the norms of the bias and of its distance from that
+// mean.
+func (a *Matrix) biasSquares(m *Map) (all, tied float64) {
+	if a.bias == nil {
+		return 0, 0
+	}
+	m.Bias = make([]float32, m.OutChannels)
+	for o := range m.Bias {
+		own := a.bias[o*m.Taps.Out : (o+1)*m.Taps.Out]
+		if len(own) == 0 {
+			continue
+		}
+		first, sum := float64(own[0]), 0.0
+		for _, b := range own {
+			sum += float64(b) - first
+		}
+		mean := shifted(first, sum/float64(len(own)))
+		for _, b := range own {
+			all += float64(b) * float64(b)
+			tied += (float64(b) - mean) * (float64(b) - mean)
+		}
+		m.Bias[o] = float32(mean)
+	}
+	return all, tied
+}
+
+// embedding returns the maps that the layers of an eFCN have in the CNN.
+func embedding(efcn, cnn *onnxio.Model, all []*Matrix) (map[string]*Map, error) {
+	o := Options{NoFoldBN: true, Layout: Dense, InputShapes: make(map[string][]int64)}
+	for _, a := range all {
+		o.NoFoldBN = o.NoFoldBN && len(a.rec.Folded) == 0
+	}
+	for _, v := range efcn.Graph.FeedInputs() {
+		dims := make([]int64, len(v.Type.Shape))
+		for i, d := range v.Type.Shape {
+			dims[i] = d.Value
+		}
+		o.InputShapes[v.Name] = dims
+	}
+	plan, err := NewPlan(cnn, o)
+	if err != nil {
+		return nil, fmt.Errorf("the CNN: %w", err)
+	}
+	maps := make(map[string]*Map)
+	for _, l := range plan.Layers {
+		if l.affine != nil {
+			maps[l.Node] = l.affine
+		}
+	}
+	for _, a := range all {
+		if a.support == nil {
+			continue
+		}
+		m := maps[a.rec.Node]
+		if m == nil {
+			return nil, fmt.Errorf("the CNN has no layer %q", a.rec.Node)
+		}
+		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols || m.Taps.Coefs != a.support.Taps.Coefs || m.NonZeros() != a.support.NonZeros() {
+			return nil, fmt.Errorf("layer %q of the CNN has another geometry", a.rec.Node)
+		}
+	}
+	return maps, nil
+}

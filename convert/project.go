@@ -1,0 +1,260 @@
+package convert
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+// Project returns the CNN that is nearest to an eFCN, and how far away it is.
+//
+// A layer that was a Conv or ConvTranspose is one again: entries off the
+// support are dropped, tied entries become their mean, taken in float64 and
+// rounded once, and so do the biases of a channel. A kernel weight that no
+// output reads is not in the matrix and comes back as 0. What was multiplied
+// into the layer stays so: the kernel of a Conv that a BatchNormalization
+// followed is kernel·scale.
+//
+// In a pooling by averages those entries are tied that divide by the same
+// number of cells. It is the pooling again if they have the values that the
+// pooling has, else a depthwise Conv if all windows have that number in common.
+// Where neither is so (averages near the border that leave the padding out, and
+// were trained) no single operator is the nearest; the layer stays a matrix,
+// the projected one. A layer with no CNN subspace stays as it is.
+//
+// Values have their axes again: elementwise operators and joins work on
+// tensors, and constants laid out along a vector (a BatchNormalization that was
+// not multiplied in is a Mul and an Add of such) take the shape of the tensor.
+// Nodes and values have the names that they had in the CNN; the record is
+// removed. The projection of an eFCN just converted has the CNN's weights, bit
+// for bit, where nothing was multiplied into them.
+func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *Deviation, error) {
+	all, err := openMatrices(efcn)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, projections, err := measure(ctx, all, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := shape.Infer(efcn, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := newRestorer(efcn, info)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, a := range all {
+		if projections[i] == nil {
+			continue
+		}
+		if err := p.replace(a, projections[i]); err != nil {
+			return nil, nil, fmt.Errorf("layer %q: %w", a.rec.Node, err)
+		}
+	}
+	cnn, err := p.model()
+	if err != nil {
+		return nil, nil, err
+	}
+	return cnn, d, nil
+}
+
+// operator returns the node, without inputs and outputs, that computes the
+// projection m of the layer, and its weights: none for a pooling. The node is
+// nil if no single operator does.
+func (l *LayerRecord) operator(m *Map) (*onnxio.Node, *onnxio.Tensor, error) {
+	n := &onnxio.Node{Name: l.Node, OpType: l.Op}
+	if l.Node == l.Source { // it had no name of its own
+		n.Name = ""
+	}
+	switch l.Op {
+	case "Conv":
+		n.Attributes = append(l.windowAttributes(), onnxio.IntAttr("group", l.Group))
+		return n, l.weights(m.Kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), l.KernelShape), nil
+	case "ConvTranspose":
+		extra, err := l.transposedAttributes()
+		if err != nil {
+			return nil, nil, err
+		}
+		n.Attributes = append(extra, onnxio.IntAttr("group", l.Group))
+		return n, l.weights(inputFirst(m), int64(m.InChannels), int64(m.OutChannels/m.Groups), l.KernelShape), nil
+	case "AveragePool":
+		ws, err := l.windows()
+		if err != nil {
+			return nil, nil, err
+		}
+		taps, divisors := averageTaps(ws, l.CountIncludePad)
+		if isAverage(m, divisors) {
+			n.Attributes = l.poolAttributes()
+			return n, nil, nil
+		}
+		if class, ok := taps.onlyCoef(); ok {
+			n.OpType, n.Attributes = "Conv", append(l.paddedAttributes(), onnxio.IntAttr("group", int64(m.Groups)))
+			return n, l.weights(spread(m, class, int(product64(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
+		}
+		return nil, nil, nil
+	default: // an average of all positions
+		if isAverage(m, []int{m.Taps.In}) {
+			n.OpType = "GlobalAveragePool"
+			return n, nil, nil
+		}
+		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
+		return n, l.weights(spread(m, 0, m.Taps.In), int64(m.OutChannels), 1, l.InputShape[1:]), nil
+	}
+}
+
+func (l *LayerRecord) weights(kernel []float32, first, second int64, kernelShape []int64) *onnxio.Tensor {
+	return onnxio.NewTensor(l.Weight, append([]int64{first, second}, kernelShape...), kernel)
+}
+
+// windowAttributes are those that convolutions and poolings have in common.
+func (l *LayerRecord) windowAttributes() []*onnxio.Attribute {
+	return []*onnxio.Attribute{
+		onnxio.IntsAttr("dilations", l.Dilations...),
+		onnxio.IntsAttr("kernel_shape", l.KernelShape...),
+		onnxio.IntsAttr("pads", l.Pads...),
+		onnxio.IntsAttr("strides", l.Strides...),
+	}
+}
+
+// paddedAttributes are those of a convolution that has the windows of a pooling
+// whose last may reach past the padding (ceil_mode): the padding is larger.
+func (l *LayerRecord) paddedAttributes() []*onnxio.Attribute {
+	padded := *l
+	padded.Pads = slices.Clone(l.Pads)
+	axes := len(l.KernelShape)
+	for i := range axes {
+		reach := (l.OutputShape[i+1]-1)*l.Strides[i] + (l.KernelShape[i]-1)*l.Dilations[i] + 1
+		padded.Pads[axes+i] = max(l.Pads[axes+i], reach-l.InputShape[i+1]-l.Pads[i])
+	}
+	return padded.windowAttributes()
+}
+
+// transposedAttributes are those of a ConvTranspose: what the output has past
+// the last tap is its output_padding, or its output_shape where that is too
+// much for one.
+func (l *LayerRecord) transposedAttributes() ([]*onnxio.Attribute, error) {
+	axes := len(l.KernelShape)
+	extra, fits := make([]int64, axes), true
+	for i := range extra {
+		full := l.Strides[i]*(l.InputShape[i+1]-1) + (l.KernelShape[i]-1)*l.Dilations[i] + 1
+		extra[i] = l.OutputShape[i+1] - (full - l.Pads[i] - l.Pads[axes+i])
+		fits = fits && extra[i] >= 0 && extra[i] < max(l.Strides[i], l.Dilations[i])
+	}
+	if fits {
+		attrs := l.windowAttributes()
+		if slices.ContainsFunc(extra, func(v int64) bool { return v != 0 }) {
+			attrs = append(attrs, onnxio.IntsAttr("output_padding", extra...))
+		}
+		return attrs, nil
+	}
+	// Then the CNN gave the output's shape, and the pads follow from it.
+	for _, mode := range []string{"NOTSET", "SAME_UPPER"} {
+		n := &onnxio.Node{OpType: "ConvTranspose", Attributes: []*onnxio.Attribute{
+			onnxio.StringAttr("auto_pad", mode),
+			onnxio.IntsAttr("dilations", l.Dilations...),
+			onnxio.IntsAttr("kernel_shape", l.KernelShape...),
+			onnxio.IntsAttr("output_shape", l.OutputShape[1:]...),
+			onnxio.IntsAttr("strides", l.Strides...),
+		}}
+		w, err := shape.ConvTransposeWindow(n, slices.Concat([]int64{1}, l.InputShape), slices.Concat([]int64{1, 1}, l.KernelShape))
+		if err == nil && slices.Equal(slices.Concat(w.PadBegin, w.PadEnd), l.Pads) {
+			return n.Attributes, nil
+		}
+	}
+	return nil, fmt.Errorf("record: no attributes of a ConvTranspose give pads %v and output %v", l.Pads, l.OutputShape)
+}
+
+// poolAttributes are those of an AveragePool. The attributes that newer
+// versions of the operator brought are given only where they are needed, which
+// is where the CNN had them.
+func (l *LayerRecord) poolAttributes() []*onnxio.Attribute {
+	attrs := slices.DeleteFunc(l.windowAttributes(), func(a *onnxio.Attribute) bool {
+		return a.Name == "dilations" && !slices.ContainsFunc(a.Ints, func(v int64) bool { return v != 1 })
+	})
+	if l.CountIncludePad {
+		attrs = append(attrs, onnxio.IntAttr("count_include_pad", 1))
+	}
+	axes := len(l.KernelShape)
+	for i := range axes {
+		room := l.InputShape[i+1] + l.Pads[i] + l.Pads[axes+i] - (l.KernelShape[i]-1)*l.Dilations[i] - 1
+		if room < 0 || l.OutputShape[i+1] > room/l.Strides[i]+1 {
+			return append(attrs, onnxio.IntAttr("ceil_mode", 1))
+		}
+	}
+	return attrs
+}
+
+// isAverage says whether m has the coefficients that averages have: those of
+// any that it uses are 1/divisor, bit for bit, and there is no bias.
+func isAverage(m *Map, divisors []int) bool {
+	if slices.ContainsFunc(m.Bias, func(b float32) bool { return b != 0 }) {
+		return false
+	}
+	want := averages(m.InChannels, m.Taps, divisors)
+	used := m.Taps.usedCoefs()
+	for i, k := range m.Kernel {
+		if used[i%m.Taps.Coefs] && math.Float32bits(k) != math.Float32bits(want.Kernel[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// usedCoefs says which coefficients any output position reads with.
+func (t *Taps) usedCoefs() []bool {
+	used := make([]bool, t.Coefs)
+	var taps []Tap
+	for p := range t.Out {
+		taps = t.At(p, taps)
+		for _, tap := range taps {
+			used[tap.Coef] = true
+		}
+	}
+	return used
+}
+
+// onlyCoef returns the one coefficient that all output positions read with.
+func (t *Taps) onlyCoef() (coef int, ok bool) {
+	coef = -1
+	for i, used := range t.usedCoefs() {
+		if used && coef >= 0 {
+			return 0, false
+		}
+		if used {
+			coef = i
+		}
+	}
+	return max(coef, 0), true
+}
+
+// spread returns the kernel of a depthwise convolution with that many taps, all
+// of which have coefficient coef of their channel in m.
+func spread(m *Map, coef, taps int) []float32 {
+	kernel := make([]float32, 0, m.OutChannels*taps)
+	for o := range m.OutChannels {
+		for range taps {
+			kernel = append(kernel, m.Kernel[o*m.Taps.Coefs+coef])
+		}
+	}
+	return kernel
+}
+
+// inputFirst lays a kernel out as ConvTranspose has it, [in, out a group, k…]:
+// the inverse of outputFirst.
+func inputFirst(m *Map) []float32 {
+	outPerGroup, inPerGroup, k := m.OutChannels/m.Groups, m.InChannels/m.Groups, m.Taps.Coefs
+	w := make([]float32, len(m.Kernel))
+	for c := range m.InChannels {
+		for o := range outPerGroup {
+			out, in := c/inPerGroup*outPerGroup+o, c%inPerGroup
+			copy(w[(c*outPerGroup+o)*k:][:k], m.Kernel[(out*inPerGroup+in)*k:][:k])
+		}
+	}
+	return w
+}

@@ -1,0 +1,142 @@
+package convert_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+var layouts = []convert.Layout{convert.Dense, convert.Sparse, convert.Local}
+
+// project returns the projection of an eFCN as it is read back from its file.
+func project(t *testing.T, efcn *onnxio.Model) (*onnxio.Model, *convert.Deviation) {
+	t.Helper()
+	cnn, d, err := convert.Project(context.Background(), efcn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := t.TempDir() + "/cnn.onnx"
+	if _, err := onnxio.Write(path, cnn, onnxio.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if cnn, err = onnxio.Read(path); err != nil {
+		t.Fatal(err)
+	}
+	return cnn, d
+}
+
+// bits are the bits of the floats of a constant.
+func bits(t *testing.T, m *onnxio.Model, name string) []uint32 {
+	t.Helper()
+	tensor := m.Graph.Initializer(name)
+	if tensor == nil {
+		t.Fatalf("no initializer %q", name)
+	}
+	v, err := onnxio.Floats[float32](tensor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]uint32, len(v))
+	for i := range v {
+		b[i] = math.Float32bits(v[i])
+	}
+	return b
+}
+
+// TestProjectConverted checks that the projection of the real models' eFCNs is
+// the CNN: operators, weights bit for bit, names, function. What a
+// BatchNormalization was multiplied into is compared by the function alone.
+func TestProjectConverted(t *testing.T) {
+	tests := []struct {
+		model string
+		opts  convert.Options
+		ops   string
+		exact int // layers of which the weights are compared
+	}{
+		{"plain-torchscript", convert.Options{}, "Conv Relu Conv Relu Flatten Gemm", 2},
+		{"lenet-torchscript", convert.Options{}, "Conv Relu MaxPool Conv Relu MaxPool Flatten Gemm", 1},
+		{"lenet-torchscript", convert.Options{NoFoldBN: true}, "Conv Relu MaxPool Conv Mul Add Relu MaxPool Flatten Gemm", 2},
+		{"lenet-dynamo", convert.Options{}, "Conv Relu MaxPool Conv Relu MaxPool Flatten Gemm", 2},
+		{"resnet-torchscript", convert.Options{}, "Conv Relu Conv Relu Conv Add Relu AveragePool Mul Add Relu Conv Conv Add Relu GlobalAveragePool Flatten Gemm", 1},
+		{"resnet-torchscript", convert.Options{NoFoldBN: true}, "Conv Mul Add Relu Conv Mul Add Relu Conv Mul Add Add Relu AveragePool Mul Add Relu Conv Conv Mul Add Add Relu GlobalAveragePool Flatten Gemm", 5},
+		{"resnet-dynamo", convert.Options{}, "Conv Relu Conv Relu Conv Add Relu AveragePool Mul Add Relu Conv Conv Add Relu GlobalAveragePool Flatten Gemm", 5},
+		{"keras-tf2onnx", convert.Options{}, "Reshape Conv Relu Conv LeakyRelu MaxPool Conv Conv Mul Add Clip Flatten Gather MatMul Add Softmax", 4},
+		{"keras-tf2onnx-shape", convert.Options{}, "Reshape Conv Relu Conv LeakyRelu MaxPool Conv Conv Mul Add Clip Flatten Gather MatMul Add Softmax", 4},
+	}
+	for _, test := range tests {
+		for _, layout := range layouts {
+			t.Run(fmt.Sprint(test.model, test.opts.NoFoldBN, layout), func(t *testing.T) {
+				cnn := readFolded(t, test.model)
+				test.opts.Layout = layout
+				got, d := project(t, written(t, cnn, test.opts))
+				if d.Distance != 0 || d.OffLocal != 0 || d.Bias != 0 {
+					t.Errorf("deviation %+v right after embedding", d)
+				}
+				if s := strings.Join(ops(got), " "); s != test.ops {
+					t.Errorf("operators:\n got %s\nwant %s", s, test.ops)
+				}
+				if _, ok := got.Meta(convert.RecordKey); ok {
+					t.Error("the record is still there")
+				}
+				sameFace(t, cnn, got)
+				exact := 0
+				for _, n := range cnn.Graph.Nodes {
+					if n.OpType != "Conv" {
+						continue
+					}
+					i := slices.IndexFunc(got.Graph.Nodes, func(c *onnxio.Node) bool { return c.OpType == "Conv" && c.Output(0) == n.Output(0) })
+					if i < 0 {
+						continue // a BatchNormalization was multiplied in
+					}
+					for j := 1; j < len(n.Inputs); j++ {
+						if !slices.Equal(bits(t, got, got.Graph.Nodes[i].Inputs[j]), bits(t, cnn, n.Inputs[j])) {
+							t.Errorf("%s: input %d is not the CNN's", n.Label(), j)
+						}
+					}
+					exact++
+				}
+				if exact != test.exact {
+					t.Errorf("%d layers compared, want %d", exact, test.exact)
+				}
+				in := cnn.Graph.FeedInputs()[0]
+				var dims []int64
+				for _, d := range in.Type.Shape[1:] {
+					dims = append(dims, d.Value)
+				}
+				x := randomInput(rand.New(rand.NewPCG(5, 5)), 2, dims)
+				out := cnn.Graph.Outputs[0].Name
+				checkSame(t, run(t, got, x)[out], run(t, cnn, x)[out])
+			})
+		}
+	}
+}
+
+func TestMeasureRefuses(t *testing.T) {
+	cnn := readFolded(t, "plain-torchscript")
+	if _, err := convert.Measure(context.Background(), cnn, nil); !errors.Is(err, convert.ErrNoRecord) {
+		t.Errorf("error %v, want ErrNoRecord", err)
+	}
+	if _, _, err := convert.Project(context.Background(), cnn); !errors.Is(err, convert.ErrNoRecord) {
+		t.Errorf("error %v, want ErrNoRecord", err)
+	}
+	efcn := written(t, cnn, convert.Options{})
+	if _, err := convert.OpenMatrix(efcn, "conv9"); err == nil || !strings.Contains(err.Error(), `"/conv1/Conv" "/conv2/Conv" "/fc/Gemm"`) {
+		t.Errorf("error %v, want one with the names there are", err)
+	}
+	if _, err := convert.Measure(context.Background(), efcn, readFolded(t, "lenet-torchscript")); err == nil {
+		t.Error("another CNN is taken for the one that the eFCN came from")
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := convert.Measure(ctx, efcn, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
