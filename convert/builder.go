@@ -51,6 +51,9 @@ type builder struct {
 
 func newBuilder(p *Plan) *builder {
 	out := p.model.Clone()
+	// Before version 4 every initializer had to be among the inputs, where a
+	// caller could replace it: a matrix made from a kernel cannot be.
+	out.IRVersion = max(out.IRVersion, 4)
 	b := &builder{
 		plan: p, out: out, graph: out.Graph,
 		values: make(map[string]*forms),

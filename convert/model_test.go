@@ -170,3 +170,23 @@ func TestBudget(t *testing.T) {
 		t.Errorf("error %v, want one line that names --max-bytes", err)
 	}
 }
+
+// TestOldIR converts a model of the time when initializers were inputs as well.
+func TestOldIR(t *testing.T) {
+	cnn := readFolded(t, "plain-torchscript")
+	cnn.IRVersion = 3
+	for _, w := range cnn.Graph.Initializers {
+		v := &onnxio.ValueInfo{Name: w.Name, Type: onnxio.TensorType{Elem: w.Type, HasShape: true}}
+		for _, d := range w.Dims {
+			v.Type.Shape = append(v.Type.Shape, onnxio.Fixed(d))
+		}
+		cnn.Graph.Inputs = append(cnn.Graph.Inputs, v)
+	}
+	if err := cnn.Check(); err != nil {
+		t.Fatal(err)
+	}
+	efcn := written(t, cnn, convert.Options{})
+	if efcn.IRVersion != 4 || len(efcn.Graph.Inputs) != 1 {
+		t.Errorf("IR %d with %d inputs, want IR 4 with 1", efcn.IRVersion, len(efcn.Graph.Inputs))
+	}
+}
