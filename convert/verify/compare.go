@@ -44,7 +44,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c.bounder = &bounder{
 		arithmetic: arithmeticOf[T](), net: cnn,
 		hidden:   func(name string) bool { return held[name] == nil },
-		replaced: func(name string) bool { return isOp(held[name], "Gemm") },
+		replaced: func(name string) bool { return v.efcn.embeds(held[name]) },
 		abs:      make(map[string]*engine.Tensor[float64]),
 	}
 	if v.record == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -82,6 +83,35 @@ func TestTaps(t *testing.T) {
 	}
 }
 
+// TestReach: no tap is outside of what reach says.
+func TestReach(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	hits := 0
+	for range 2000 {
+		a := axis{
+			in: 1 + random.IntN(9), out: 1 + random.IntN(9), kernel: 1 + random.IntN(4), stride: 1 + random.IntN(3),
+			dilation: 1 + random.IntN(3), padBegin: random.IntN(5) - 1, transposed: random.IntN(2) == 0,
+		}
+		for p := range a.out {
+			lo, hi := a.reach(p)
+			if lo < 0 || hi > a.in {
+				t.Fatalf("%+v: output %d reaches from %d to %d", a, p, lo, hi)
+			}
+			for q := range a.in {
+				if a.tap(p, q) < 0 {
+					continue
+				}
+				if hits++; q < lo || q >= hi {
+					t.Fatalf("%+v: output %d sees input %d, outside of %d to %d", a, p, q, lo, hi)
+				}
+			}
+		}
+	}
+	if hits < 1000 {
+		t.Errorf("%d hits", hits)
+	}
+}
+
 // TestSupport: the taps of two axes together are those of each, the last one
 // running fastest.
 func TestSupport(t *testing.T) {
@@ -93,21 +123,16 @@ func TestSupport(t *testing.T) {
 	s := newSupport(axes)
 	for p := range s.out {
 		s.move(p)
-		count := 0
-		for q, tap := range s.taps {
+		var want []hit
+		for q := range s.in {
 			a := axes[0].tap(p/axes[1].out, q/4)
 			b := axes[1].tap(p%axes[1].out, q%4)
-			want := int32(-1)
 			if a >= 0 && b >= 0 {
-				want = int32(3*a + b)
-				count++
-			}
-			if tap != want {
-				t.Errorf("output %d, input %d: tap %d, want %d", p, q, tap, want)
+				want = append(want, hit{q, 3*a + b})
 			}
 		}
-		if count != s.count {
-			t.Errorf("output %d: %d taps, counted %d", p, count, s.count)
+		if !slices.Equal(s.hits, want) {
+			t.Errorf("output %d: %v, want %v", p, s.hits, want)
 		}
 	}
 }
@@ -119,11 +144,12 @@ func TestRowChecker(t *testing.T) {
 	for i := range 6 {
 		content = binary.LittleEndian.AppendUint32(content, math.Float32bits(float32(i)))
 	}
-	fill := func(r int, want []uint32, put func(float32) uint32) int {
-		for c := range want {
-			want[c] = put(float32(3*r + c))
-		}
-		return len(want)
+	counting := func(rows int) *matrix {
+		return &matrix{rows: rows, cols: 3, entries: func(r int, entry func(int, float32)) {
+			for c := range 3 {
+				entry(c, float32(3*r+c))
+			}
+		}}
 	}
 	for piece := 1; piece <= len(content); piece++ {
 		for wrong := -1; wrong < 6; wrong++ {
@@ -131,7 +157,7 @@ func TestRowChecker(t *testing.T) {
 			if wrong >= 0 {
 				data[4*wrong] ^= 1
 			}
-			c := newRowChecker(2, 3, fill)
+			c := newRowChecker(counting(2))
 			for part := range slices.Chunk(data, piece) {
 				if _, err := c.Write(part); err != nil {
 					t.Fatal(err)
@@ -148,12 +174,12 @@ func TestRowChecker(t *testing.T) {
 			}
 		}
 	}
-	c := newRowChecker(1, 3, fill)
+	c := newRowChecker(counting(1))
 	if _, err := c.Write(content); err == nil {
 		t.Error("twice as many elements are accepted")
 	}
 	short := onnxio.NewTensor("w", []int64{3}, []float32{0, 1, 2})
-	if err := newRowChecker(2, 3, fill).check(short); err == nil || !strings.Contains(err.Error(), "1 of 2 rows") {
+	if err := newRowChecker(counting(2)).check(short); err == nil || !strings.Contains(err.Error(), "1 of 2 rows") {
 		t.Errorf("half of the elements: %v", err)
 	}
 }

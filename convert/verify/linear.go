@@ -90,18 +90,15 @@ func (n *net) convMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 	return &matrix{
 		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias, biasExact: true,
 		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
-		fill: func(r int, want []uint32, put func(float32) uint32) int {
+		entries: func(r int, entry func(int, float32)) {
 			o := r / s.out
 			s.move(r % s.out)
 			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
 				taps := kernel[(o*groupIn+c%groupIn)*s.kernel:][:s.kernel]
-				for q, t := range s.taps {
-					if t >= 0 {
-						want[c*s.in+q] = put(taps[t])
-					}
+				for _, h := range s.hits {
+					entry(c*s.in+h.in, taps[h.tap])
 				}
 			}
-			return s.count * groupIn
 		},
 	}, nil
 }
@@ -142,18 +139,15 @@ func (n *net) convTransposeMatrix(node *onnxio.Node, in []int) (*matrix, error) 
 	return &matrix{
 		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias, biasExact: true,
 		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
-		fill: func(r int, want []uint32, put func(float32) uint32) int {
+		entries: func(r int, entry func(int, float32)) {
 			o := r / s.out
 			s.move(r % s.out)
 			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
 				taps := kernel[(c*groupOut+o%groupOut)*s.kernel:][:s.kernel]
-				for q, t := range s.taps {
-					if t >= 0 {
-						want[c*s.in+q] = put(taps[t])
-					}
+				for _, h := range s.hits {
+					entry(c*s.in+h.in, taps[h.tap])
 				}
 			}
-			return s.count * groupIn
 		},
 	}, nil
 }
@@ -175,16 +169,13 @@ func averagePoolMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 	s := newSupport(axes)
 	return &matrix{
 		rows: in[1] * s.out, cols: in[1] * s.in,
-		fill: func(r int, want []uint32, put func(float32) uint32) int {
+		entries: func(r int, entry func(int, float32)) {
 			c := r / s.out
 			s.move(r % s.out)
-			bits := put(float32(1 / float64(s.counted(include != 0))))
-			for q, t := range s.taps {
-				if t >= 0 {
-					want[c*s.in+q] = bits
-				}
+			mean := float32(1 / float64(s.counted(include != 0)))
+			for _, h := range s.hits {
+				entry(c*s.in+h.in, mean)
 			}
-			return s.count
 		},
 	}, nil
 }
@@ -192,7 +183,7 @@ func averagePoolMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 // counted returns what an average over the current window divides by.
 func (s *support) counted(includePad bool) int {
 	if !includePad {
-		return s.count
+		return len(s.hits)
 	}
 	n := 1
 	for i, a := range s.axes {
@@ -206,11 +197,10 @@ func blockMean(rows, size int) *matrix {
 	mean := float32(1 / float64(size))
 	return &matrix{
 		rows: rows, cols: rows * size,
-		fill: func(r int, want []uint32, put func(float32) uint32) int {
+		entries: func(r int, entry func(int, float32)) {
 			for i := range size {
-				want[r*size+i] = put(mean)
+				entry(r*size+i, mean)
 			}
-			return size
 		},
 	}
 }
@@ -251,13 +241,12 @@ func (n *net) reduceMeanMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 	mean := float32(1 / float64(count))
 	return &matrix{
 		rows: rows, cols: len(rowOf),
-		fill: func(r int, want []uint32, put func(float32) uint32) int {
+		entries: func(r int, entry func(int, float32)) {
 			for c, row := range rowOf {
 				if row == r {
-					want[c] = put(mean)
+					entry(c, mean)
 				}
 			}
-			return count
 		},
 	}, nil
 }
@@ -328,11 +317,10 @@ func (n *net) gemmMatrix(node *onnxio.Node) (*matrix, error) {
 		m.rows, m.cols = m.cols, m.rows
 		rowStep, colStep = m.cols, 1
 	}
-	m.fill = func(r int, want []uint32, put func(float32) uint32) int {
-		for c := range want {
-			want[c] = put(w[r*rowStep+c*colStep])
+	m.entries = func(r int, entry func(int, float32)) {
+		for c := range m.cols {
+			entry(c, w[r*rowStep+c*colStep])
 		}
-		return len(want)
 	}
 	bias, _, hasBias, err := n.floats(node, 2)
 	if err != nil {

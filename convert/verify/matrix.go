@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -13,10 +12,10 @@ import (
 // input, without the batch axis.
 type matrix struct {
 	rows, cols int
-	// fill writes row r into want, which has cols elements that are all zero, and
-	// returns how many of them belong to the support. put gives the bits under
-	// which a number of the CNN is stored: see scaled.
-	fill func(r int, want []uint32, put func(k float32) uint32) int
+	// entries calls entry with every column of row r that belongs to the support,
+	// ascending, and the number that has to be there. What the row has elsewhere
+	// is +0 where it is stored, and not stored where it need not be.
+	entries func(r int, entry func(c int, k float32))
 	// bias returns the bias that row r has to have, and how far rounding in
 	// float64 before the one rounding to float32 may have moved it.
 	bias func(r int) (value, slack float64)
@@ -45,9 +44,9 @@ func (m *matrix) scaled(norm *batchNorm) *matrix {
 	perChannel := m.rows / len(norm.scale)
 	s := *m
 	s.hasBias, s.biasExact = true, false
-	s.fill = func(r int, want []uint32, put func(float32) uint32) int {
+	s.entries = func(r int, entry func(int, float32)) {
 		scale := norm.scale[r/perChannel]
-		return m.fill(r, want, func(k float32) uint32 { return put(float32(float64(k) * scale)) })
+		m.entries(r, func(c int, k float32) { entry(c, float32(float64(k)*scale)) })
 	}
 	s.bias = func(r int) (float64, float64) {
 		o := r / perChannel
@@ -106,100 +105,16 @@ func (n *net) batchNormOf(node *onnxio.Node, channels int) (*batchNorm, error) {
 	return b, nil
 }
 
-// difference is an element of a constant that is not what it has to be.
-type difference struct {
-	row, col  int
-	want, got uint32
-}
-
-// rowChecker is a Writer of a row-major little-endian float32 matrix that
-// compares what is written with what has to be there, and holds one row.
-type rowChecker struct {
-	rows, cols int
-	fill       func(r int, want []uint32, put func(float32) uint32) int
-	slack      float64
-
-	want    []uint32
-	partial []byte // of an element
-	row     int
-	col     int
-	nonzero int64
-	wrong   int64
-	first   difference
-}
-
-func newRowChecker(rows, cols int, fill func(int, []uint32, func(float32) uint32) int) *rowChecker {
-	return &rowChecker{rows: rows, cols: cols, fill: fill, want: make([]uint32, cols)}
-}
-
-func (c *rowChecker) Write(p []byte) (int, error) {
-	written := len(p)
-	if len(c.partial) > 0 {
-		take := min(4-len(c.partial), len(p))
-		c.partial = append(c.partial, p[:take]...)
-		p = p[take:]
-		if len(c.partial) < 4 {
-			return written, nil
-		}
-		whole := c.partial
-		c.partial = nil
-		if err := c.elements(whole); err != nil {
-			return 0, err
-		}
-	}
-	whole := len(p) / 4 * 4
-	if err := c.elements(p[:whole]); err != nil {
-		return 0, err
-	}
-	c.partial = append(c.partial, p[whole:]...)
-	return written, nil
-}
-
-func (c *rowChecker) elements(p []byte) error {
-	for len(p) > 0 {
-		if c.row >= c.rows {
-			return fmt.Errorf("more elements than %d×%d", c.rows, c.cols)
-		}
-		if c.col == 0 {
-			clear(c.want)
-			c.nonzero += int64(c.fill(c.row, c.want, math.Float32bits))
-		}
-		n := min(c.cols-c.col, len(p)/4)
-		for i, want := range c.want[c.col : c.col+n] {
-			if got := binary.LittleEndian.Uint32(p[4*i:]); got != want && !c.close(got, want) {
-				if c.wrong == 0 {
-					c.first = difference{row: c.row, col: c.col + i, want: want, got: got}
-				}
-				c.wrong++
-			}
-		}
-		p = p[4*n:]
-		if c.col += n; c.col == c.cols {
-			c.row, c.col = c.row+1, 0
-		}
-	}
-	return nil
-}
-
 // close says whether an entry is within the slack of what it has to be.
-func (c *rowChecker) close(got, want uint32) bool {
-	if c.slack == 0 {
+func (m *matrix) close(got, want uint32) bool {
+	if m.slack == 0 {
 		return false
 	}
 	a, b := float64(math.Float32frombits(got)), float64(math.Float32frombits(want))
-	return math.Abs(a-b) <= c.slack+2*0x1p-24*math.Abs(b)
+	return math.Abs(a-b) <= m.slack+2*0x1p-24*math.Abs(b)
 }
 
-// check streams a float32 constant through the checker.
-func (c *rowChecker) check(t *onnxio.Tensor) error {
-	if c.rows == 0 || c.cols == 0 {
-		return nil
-	}
-	if _, err := t.Data.WriteTo(c); err != nil {
-		return err
-	}
-	if c.row != c.rows || len(c.partial) > 0 {
-		return fmt.Errorf("%d of %d rows are there", c.row, c.rows)
-	}
-	return nil
+// place names an entry of m by its output and input.
+func (m *matrix) place(row, col int) string {
+	return fmt.Sprintf("output %v and input %v", unravel(row, m.outShape), unravel(col, m.inShape))
 }

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -68,10 +69,12 @@ func TestTrainedModels(t *testing.T) {
 		t.Fatalf("%d models in testdata, want at least 7", len(names))
 	}
 	for _, name := range names {
-		for _, noFold := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
+		for _, o := range []convert.Options{
+			{}, {NoFoldBN: true}, {Layout: convert.Local}, {Layout: convert.Sparse, NoFoldBN: true}, {MaxBytes: 1 << 20}, {Only: "*1*", Layout: convert.Local},
+		} {
+			t.Run(fmt.Sprint(name, o.Layout, o.NoFoldBN, o.MaxBytes, o.Only), func(t *testing.T) {
 				m := readTrained(t, name)
-				efcn := converted(t, m, convert.Options{NoFoldBN: noFold})
+				efcn := converted(t, m, o)
 				r, err := verify.Verify(context.Background(), m, efcn, verify.Options{Samples: 8, Seed: 1})
 				if err != nil {
 					t.Fatal(err)

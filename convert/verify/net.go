@@ -17,6 +17,12 @@ type net struct {
 	consumers map[string][]*onnxio.Node
 	constants map[string]*onnxio.Tensor
 	outputs   map[string]bool
+	// sparse are the constants that the model stores sparse, by name; each is one
+	// of constants too.
+	sparse map[string]*onnxio.SparseTensor
+	// ends are the values that a layer in local form ends with, though it is a
+	// Flatten that computes them.
+	ends map[string]bool
 }
 
 func newNet(m *onnxio.Model) (*net, error) {
@@ -105,9 +111,14 @@ func reshapes(node *onnxio.Node) bool {
 	return isOp(node, "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 }
 
+// passes says whether a node only reshapes a value that the model has before it,
+// too. The Flatten at the end of a layer in local form does not: what it reshapes
+// is in no order that the CNN knows.
+func (n *net) passes(node *onnxio.Node) bool { return reshapes(node) && !n.ends[node.Output(0)] }
+
 // origin follows a value back through nodes that only reshape.
 func (n *net) origin(name string) string {
-	for node := n.producer[name]; reshapes(node) && node.Input(0) != "" && n.constants[node.Input(0)] == nil; node = n.producer[name] {
+	for node := n.producer[name]; n.passes(node) && node.Input(0) != "" && n.constants[node.Input(0)] == nil; node = n.producer[name] {
 		name = node.Input(0)
 	}
 	return name

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"efcn/convert"
 )
 
 // Names of the checks, as Options.Skip and Report.Checks have them.
@@ -54,13 +56,14 @@ type Check struct {
 
 // Layer is an embedded layer, or a linear node of the CNN that should be one.
 type Layer struct {
-	Node     string   `json:"node"` // of the CNN
-	Op       string   `json:"op"`
-	Folded   []string `json:"folded,omitempty"` // labels of the nodes multiplied in
-	Output   string   `json:"output"`           // value
-	Rows     int      `json:"rows"`
-	Cols     int      `json:"cols"`
-	NonZeros int64    `json:"non_zeros"` // entries of the support
+	Node     string         `json:"node"` // of the CNN
+	Op       string         `json:"op"`
+	Folded   []string       `json:"folded,omitempty"` // labels of the nodes multiplied in
+	Layout   convert.Layout `json:"layout"`           // found in the eFCN, "" where it is none of them
+	Output   string         `json:"output"`           // value
+	Rows     int            `json:"rows"`
+	Cols     int            `json:"cols"`
+	NonZeros int64          `json:"non_zeros"` // entries of the support
 	// Structure is "ok", "failed", or "skipped".
 	Structure Status `json:"structure"`
 	// Wrong is the number of entries that are not what they have to be.

@@ -38,40 +38,44 @@ func (n *net) resizeMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
 	spatialIn, spatialOut := in[2:], out[2:]
 	positions, points := product(spatialOut), product(spatialIn)
 	slack := 0.0
-	weights := make([][][]float64, len(spatialIn)) // axis, output, input
-	for i := range spatialIn {
-		slack += resizeSlack(max(spatialIn[i], spatialOut[i]))
+	type share struct {
+		q int
+		w float64
+	}
+	shares := make([][][]share, len(spatialIn)) // by axis and output: the inputs it is between
+	for i, length := range spatialIn {
+		slack += resizeSlack(max(length, spatialOut[i]))
 		for p := range spatialOut[i] {
-			x, ok := resizePosition(coord, float64(p), float64(spatialIn[i]), float64(spatialOut[i]), scales[i+2])
+			x, ok := resizePosition(coord, float64(p), float64(length), float64(spatialOut[i]), scales[i+2])
 			if !ok {
 				return nil, errNoMatrix
 			}
-			x = math.Max(0, math.Min(x, float64(spatialIn[i]-1)))
-			row := make([]float64, spatialIn[i])
+			x = math.Max(0, math.Min(x, float64(length-1)))
 			left := int(x)
-			if row[left] = 1 - (x - float64(left)); left+1 < len(row) {
-				row[left+1] = x - float64(left)
+			between := []share{{left, 1 - (x - float64(left))}}
+			if left+1 < length && x > float64(left) {
+				between = append(between, share{left + 1, x - float64(left)})
 			}
-			weights[i] = append(weights[i], row)
+			shares[i] = append(shares[i], between)
 		}
 	}
 	return &matrix{
 		rows: in[1] * positions, cols: in[1] * points, slack: slack,
-		fill: func(r int, want []uint32, put func(float32) uint32) int {
-			block := want[r/positions*points:][:points]
+		entries: func(r int, entry func(int, float32)) {
 			at := unravel(r%positions, spatialOut)
-			count := 0
-			for k := range block {
-				w := 1.0
-				for i, q := range unravel(k, spatialIn) {
-					w *= weights[i][at[i]][q]
+			row := []share{{r / positions, 1}} // grows axis by axis, the last running fastest
+			for i, length := range spatialIn {
+				var next []share
+				for _, outer := range row {
+					for _, inner := range shares[i][at[i]] {
+						next = append(next, share{outer.q*length + inner.q, outer.w * inner.w})
+					}
 				}
-				if w != 0 {
-					block[k] = put(float32(w))
-					count++
-				}
+				row = next
 			}
-			return count
+			for _, e := range row {
+				entry(e.q, float32(e.w))
+			}
 		},
 	}, nil
 }

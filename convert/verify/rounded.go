@@ -34,7 +34,7 @@ func roundedOnce(cnn, efcn *net, shapes map[string][]int) (*onnxio.Model, error)
 			err = r.fold(node, bn)
 		case isOp(node, "BatchNormalization") && isOp(held, "Add"):
 			err = r.diagonal(node, held)
-		case isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean") && isOp(held, "Gemm"):
+		case isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean") && r.efcn.embeds(held):
 			err = r.average(node)
 		default:
 			m.Graph.Nodes = append(m.Graph.Nodes, node)
@@ -53,7 +53,7 @@ func (r *rounder) foldedAfter(node *onnxio.Node) *onnxio.Node {
 	if !isOp(node, "Conv", "ConvTranspose", "Gemm") || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
 		return nil
 	}
-	if bn := users[0]; isOp(bn, "BatchNormalization") && bn.Input(0) == node.Output(0) && isOp(r.held[bn.Output(0)], "Gemm") {
+	if bn := users[0]; isOp(bn, "BatchNormalization") && bn.Input(0) == node.Output(0) && r.efcn.embeds(r.held[bn.Output(0)]) {
 		return bn
 	}
 	return nil
@@ -159,7 +159,7 @@ func (r *rounder) fold(node, bn *onnxio.Node) error {
 	label := bn.Output(0)
 	c.Inputs = []string{
 		node.Input(0), constant(r, label+"/weight", dims, scaled),
-		constant(r, label+"/bias", []int64{int64(channels)}, shifts(norm, bias, r.stored(r.held[label], 2))),
+		constant(r, label+"/bias", []int64{int64(channels)}, shifts(norm, bias, r.efcn.biasOf(r.held[label]))),
 	}
 	r.node(&c)
 	return nil

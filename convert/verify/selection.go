@@ -161,7 +161,7 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 		}
 	}
 	switch {
-	case held == nil || reshapes(held):
+	case held == nil || s.efcn.passes(held):
 		if i := identity(from, size); i >= 0 {
 			s.fault("node", node, value, "the eFCN leaves it out, though element %d of its output is not that of its input", i)
 		}
@@ -250,10 +250,7 @@ func (s *structure) extended(node, held, pad *onnxio.Node, size int) {
 	if mode, err := pad.String("mode", "constant"); err != nil || mode != "constant" {
 		s.fault("attribute", pad, node.Output(0), "attribute mode: want constant, got %q (%v)", mode, err)
 	}
-	pads, err := pad.Ints("pads")
-	if name := pad.Input(1); err == nil && name != "" && s.efcn.constants[name] != nil {
-		pads, err = onnxio.Ints(s.efcn.constants[name])
-	}
+	pads, err := s.efcn.padsOf(pad)
 	if err != nil || !slices.Equal(pads, []int64{0, 0, 0, 1}) {
 		s.fault("attribute", pad, node.Output(0), "pads: want one element behind the %d of the vector, got %v (%v)", size, pads, err)
 	}

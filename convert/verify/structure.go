@@ -2,7 +2,6 @@ package verify
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"efcn/convert"
@@ -30,6 +29,12 @@ func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]in
 		held:     heldBy(cnn, efcn),
 		expected: make(map[*onnxio.Node]bool),
 		seen:     make(map[*onnxio.Node]bool),
+	}
+	efcn.ends = make(map[string]bool)
+	for i := range record.Layers {
+		if node := s.held[record.Layers[i].Output]; isOp(node, "Flatten") && efcn.localForm(node) != nil {
+			efcn.ends[node.Output(0)] = true
+		}
 	}
 	return s
 }
@@ -118,165 +123,6 @@ func (s *structure) fault(kind string, node *onnxio.Node, value, format string, 
 	s.report.find(f)
 }
 
-// layer checks one layer of the record.
-func (s *structure) layer(rec *convert.LayerRecord) {
-	source := s.cnn.producer[rec.Source]
-	if source == nil {
-		s.fault("record", nil, rec.Source, "the record names it as the source of layer %q, but the CNN does not compute it", rec.Node)
-		return
-	}
-	row := Layer{Node: source.Label(), Op: source.OpType, Output: rec.Output, Structure: OK}
-	before := len(s.report.Findings)
-	s.seen[source] = true
-	m, err := s.cnn.matrixOf(source, s.shapes[source.Input(0)], s.shapes[source.Output(0)])
-	if node := s.held[rec.Output]; errors.Is(err, errNoMatrix) && node != nil {
-		s.expected[node] = true
-		s.wire(source, node, 0, 0)
-		row.Structure = Skipped
-		s.unknown++
-		s.report.Layers = append(s.report.Layers, row)
-		return
-	}
-	if err == nil && rec.Output != rec.Source {
-		m, err = s.foldInto(m, rec, &row)
-	}
-	if err != nil {
-		s.fault("node", source, rec.Source, "%v", err)
-	} else {
-		row.Rows, row.Cols = m.rows, m.cols
-		if node := s.held[rec.Output]; node == nil {
-			s.fault("node", source, rec.Output, "the eFCN has no value %q", rec.Output)
-		} else {
-			s.expected[node] = true
-			s.dense(source, node, m, &row)
-			s.wire(source, node, 0, 0)
-		}
-	}
-	if len(s.report.Findings) > before {
-		row.Structure = Failed
-	}
-	s.report.Layers = append(s.report.Layers, row)
-}
-
-// foldInto multiplies the BatchNormalization into m that lies between the
-// source and the output of a layer.
-func (s *structure) foldInto(m *matrix, rec *convert.LayerRecord, row *Layer) (*matrix, error) {
-	bn := s.cnn.producer[rec.Output]
-	if !isOp(bn, "BatchNormalization") || bn.Input(0) != rec.Source {
-		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q", rec.Output, rec.Source)
-	}
-	if users := s.cnn.consumers[rec.Source]; len(users) != 1 || s.cnn.outputs[rec.Source] {
-		return nil, fmt.Errorf("%q was multiplied in, but other nodes or the graph's outputs use %q", bn.Label(), rec.Source)
-	}
-	s.seen[bn] = true
-	row.Folded = append(row.Folded, bn.Label())
-	norm, err := s.cnn.batchNormOf(bn, m.outShape[0])
-	if err != nil {
-		return nil, bn.Wrap(err)
-	}
-	return m.scaled(norm), nil
-}
-
-// dense compares a layer's node in the eFCN, a Gemm or MatMul, with what the
-// CNN says: attributes, matrix, bias.
-func (s *structure) dense(source, node *onnxio.Node, m *matrix, row *Layer) {
-	if isOp(source, "Gemm", "MatMul") && len(row.Folded) == 0 {
-		s.kept(source, node)
-		row.NonZeros = int64(m.rows) * int64(m.cols)
-		s.compared += row.NonZeros
-		return
-	}
-	if !isOp(node, "Gemm") {
-		s.fault("node", source, row.Output, "the eFCN computes it with node %q (%s); want Gemm", node.Label(), node.QualifiedOp())
-		return
-	}
-	if err := plainGemm(node); err != nil {
-		s.fault("attribute", node, row.Output, "%v", err)
-		return
-	}
-	weight := s.efcn.constants[node.Input(1)]
-	switch {
-	case weight == nil:
-		s.fault("node", node, row.Output, "its matrix %q is no constant", node.Input(1))
-		return
-	case weight.Type != onnxio.Float32 || len(weight.Dims) != 2 || weight.Dims[0] != int64(m.rows) || weight.Dims[1] != int64(m.cols):
-		s.fault("node", node, row.Output, "its matrix %q is %s %v; want float32 [%d %d]", weight.Name, weight.Type, weight.Dims, m.rows, m.cols)
-		return
-	}
-	c := newRowChecker(m.rows, m.cols, m.fill)
-	c.slack = m.slack
-	err := c.check(weight)
-	s.compared += int64(c.row) * int64(c.cols)
-	row.NonZeros, row.Wrong = c.nonzero, c.wrong
-	if err != nil {
-		s.fault("node", node, row.Output, "its matrix %q cannot be read: %v", weight.Name, err)
-		return
-	}
-	if c.wrong > 0 {
-		d := c.first
-		s.fault("entry", node, row.Output, "entry of output %v and input %v (row %d, column %d of %q): want %s, got %s; %d of %d entries are wrong",
-			unravel(d.row, m.outShape), unravel(d.col, m.inShape), d.row, d.col, weight.Name, hex(d.want), hex(d.got), c.wrong, int64(m.rows)*int64(m.cols))
-	}
-	s.bias(node, m, row)
-}
-
-// plainGemm says whether a node computes x·Wᵀ + b with W as it is stored.
-func plainGemm(node *onnxio.Node) error {
-	for _, a := range []struct {
-		name      string
-		def, want int64
-	}{{"transA", 0, 0}, {"transB", 0, 1}} {
-		v, err := node.Int(a.name, a.def)
-		if err != nil {
-			return err
-		}
-		if v != a.want {
-			return fmt.Errorf("attribute %s: want %d, got %d", a.name, a.want, v)
-		}
-	}
-	for _, name := range []string{"alpha", "beta"} {
-		v, err := node.Float(name, 1)
-		if err != nil {
-			return err
-		}
-		if v != 1 {
-			return fmt.Errorf("attribute %s: want 1, got %g", name, v)
-		}
-	}
-	return nil
-}
-
-// bias compares the bias of a layer's Gemm.
-func (s *structure) bias(node *onnxio.Node, m *matrix, row *Layer) {
-	got, dims, ok, err := s.efcn.floats(node, 2)
-	switch {
-	case err != nil:
-		s.fault("bias", node, row.Output, "%v", err)
-		return
-	case !ok && m.hasBias:
-		s.fault("bias", node, row.Output, "the bias of the CNN's node %q is missing", row.Node)
-		return
-	case !ok:
-		return
-	case len(got) != m.rows:
-		s.fault("bias", node, row.Output, "bias %q is %v; want [%d]", node.Input(2), dims, m.rows)
-		return
-	}
-	s.compared += int64(len(got))
-	for r, v := range got {
-		want, slack := 0.0, 0.0
-		if m.hasBias {
-			want, slack = m.bias(r)
-		}
-		if !accepts(v, want, slack) {
-			row.Wrong++
-			s.fault("bias", node, row.Output, "bias of output %v (row %d of %q): want %s, got %s",
-				unravel(r, m.outShape), r, node.Input(2), hexOf(float32(want)), hexOf(v))
-			return
-		}
-	}
-}
-
 // unrecorded checks a node of the CNN that no layer of the record stands for.
 func (s *structure) unrecorded(node *onnxio.Node) {
 	held := s.held[node.Output(0)]
@@ -338,7 +184,7 @@ func (s *structure) cnnOrigin(name string) string {
 	for {
 		name = s.cnn.origin(name)
 		node := s.cnn.producer[name]
-		if held := s.held[name]; !selects(node) || isOp(node, "Concat") && len(node.Inputs) > 1 || held != nil && !reshapes(held) {
+		if held := s.held[name]; !selects(node) || isOp(node, "Concat") && len(node.Inputs) > 1 || held != nil && !s.efcn.passes(held) {
 			return name
 		}
 		name = node.Input(0)

@@ -212,31 +212,45 @@ func (a axis) inside(p, lo, hi int) int {
 	return n
 }
 
-// support lays out, for one output position of all axes, which tap each input
-// position is seen through.
-type support struct {
-	axes []axis
-	in   int     // input positions
-	out  int     // output positions
-	taps []int32 // by input position: the tap's index in the kernel, or −1
-
-	at     int // the output position that taps is of; −1 for none
-	kernel int // taps of a whole kernel
-	count  int // taps that fall on the input
-	where  []int
-	line   [][]int32
+// reach returns the input positions lo ≤ q < hi outside of which output p sees
+// nothing, whatever tap says inside.
+func (a axis) reach(p int) (lo, hi int) {
+	last := (a.kernel - 1) * a.dilation
+	if a.transposed { // 0 ≤ p + padBegin − q·stride ≤ last
+		lo, hi = p+a.padBegin-last, p+a.padBegin
+		if hi < 0 {
+			return 0, 0
+		}
+		return max(0, (max(lo, 0)+a.stride-1)/a.stride), min(a.in, hi/a.stride+1)
+	}
+	lo = p*a.stride - a.padBegin
+	return max(0, lo), min(a.in, lo+last+1)
 }
 
+// support lists, for one output position of all axes, which input positions it
+// sees and through which taps.
+type support struct {
+	axes []axis
+	in   int   // input positions
+	out  int   // output positions
+	hits []hit // of the position moved to, inputs ascending
+
+	at     int // the output position that hits is of; −1 for none
+	kernel int // taps of a whole kernel
+	where  []int
+}
+
+// hit is an input position that is seen, and the index in the kernel of the tap
+// it is seen through.
+type hit struct{ in, tap int }
+
 func newSupport(axes []axis) *support {
-	s := &support{axes: axes, in: 1, out: 1, at: -1, kernel: 1}
+	s := &support{axes: axes, in: 1, out: 1, at: -1, kernel: 1, where: make([]int, len(axes))}
 	for _, a := range axes {
 		s.in *= a.in
 		s.out *= a.out
 		s.kernel *= a.kernel
-		s.line = append(s.line, make([]int32, a.in))
 	}
-	s.taps = make([]int32, s.in)
-	s.where = make([]int, len(axes))
 	return s
 }
 
@@ -249,44 +263,26 @@ func (s *support) position(p int) []int {
 	return s.where
 }
 
-// move fills taps for output position p.
+// move lists the hits of output position p: those of all axes together, the last
+// axis running fastest.
 func (s *support) move(p int) {
 	if s.at == p {
 		return
 	}
-	s.at, s.count = p, 1
+	s.at = p
 	where := s.position(p)
+	s.hits = append(s.hits[:0], hit{})
+	var next []hit
 	for i, a := range s.axes {
-		seen := 0
-		for q := range a.in {
-			t := a.tap(where[i], q)
-			s.line[i][q] = int32(t)
-			if t >= 0 {
-				seen++
-			}
-		}
-		s.count *= seen
-	}
-	// The taps of all axes together: the last axis runs fastest.
-	block := s.taps[:0]
-	for i, a := range s.axes {
-		if i == 0 {
-			block = append(block, s.line[0]...)
-			continue
-		}
-		n := len(block)
-		wide := s.taps[:n*a.in]
-		for j := n - 1; j >= 0; j-- {
-			outer := block[j]
-			for q := a.in - 1; q >= 0; q-- {
-				t := s.line[i][q]
-				if outer < 0 || t < 0 {
-					wide[j*a.in+q] = -1
-				} else {
-					wide[j*a.in+q] = outer*int32(a.kernel) + t
+		lo, hi := a.reach(where[i])
+		next = next[:0]
+		for _, h := range s.hits {
+			for q := lo; q < hi; q++ {
+				if t := a.tap(where[i], q); t >= 0 {
+					next = append(next, hit{h.in*a.in + q, h.tap*a.kernel + t})
 				}
 			}
 		}
-		block = wide
+		s.hits, next = next, s.hits
 	}
 }

@@ -1,0 +1,212 @@
+package verify
+
+import (
+	"errors"
+	"fmt"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+// layer checks one layer of the record.
+func (s *structure) layer(rec *convert.LayerRecord) {
+	source := s.cnn.producer[rec.Source]
+	if source == nil {
+		s.fault("record", nil, rec.Source, "the record names it as the source of layer %q, but the CNN does not compute it", rec.Node)
+		return
+	}
+	row := Layer{Node: source.Label(), Op: source.OpType, Output: rec.Output, Structure: OK}
+	before := len(s.report.Findings)
+	s.seen[source] = true
+	m, err := s.cnn.matrixOf(source, s.shapes[source.Input(0)], s.shapes[source.Output(0)])
+	node := s.held[rec.Output]
+	if errors.Is(err, errNoMatrix) && node != nil {
+		s.form(source, node, rec, nil, &row)
+		row.Structure = Skipped
+		if len(s.report.Findings) > before {
+			row.Structure = Failed
+		}
+		s.unknown++
+		s.report.Layers = append(s.report.Layers, row)
+		return
+	}
+	if err == nil && rec.Output != rec.Source {
+		m, err = s.foldInto(m, rec, &row)
+	}
+	if err != nil {
+		s.fault("node", source, rec.Source, "%v", err)
+	} else {
+		row.Rows, row.Cols = m.rows, m.cols
+		if node == nil {
+			s.fault("node", source, rec.Output, "the eFCN has no value %q", rec.Output)
+		} else {
+			s.form(source, node, rec, m, &row)
+		}
+	}
+	if len(s.report.Findings) > before {
+		row.Structure = Failed
+	}
+	s.report.Layers = append(s.report.Layers, row)
+}
+
+// foldInto multiplies the BatchNormalization into m that lies between the
+// source and the output of a layer.
+func (s *structure) foldInto(m *matrix, rec *convert.LayerRecord, row *Layer) (*matrix, error) {
+	bn := s.cnn.producer[rec.Output]
+	if !isOp(bn, "BatchNormalization") || bn.Input(0) != rec.Source {
+		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q", rec.Output, rec.Source)
+	}
+	if users := s.cnn.consumers[rec.Source]; len(users) != 1 || s.cnn.outputs[rec.Source] {
+		return nil, fmt.Errorf("%q was multiplied in, but other nodes or the graph's outputs use %q", bn.Label(), rec.Source)
+	}
+	s.seen[bn] = true
+	row.Folded = append(row.Folded, bn.Label())
+	norm, err := s.cnn.batchNormOf(bn, m.outShape[0])
+	if err != nil {
+		return nil, bn.Wrap(err)
+	}
+	return m.scaled(norm), nil
+}
+
+// form checks the nodes of the eFCN that end with node, in whatever layout they
+// are, against the matrix that they have to be. m is nil where that is not known.
+func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m *matrix, row *Layer) {
+	s.expected[node] = true
+	local := s.efcn.localForm(node)
+	var names [3]string // of weight, bias and index
+	switch {
+	case local != nil:
+		row.Layout = convert.Local
+		names = [3]string{local.product.Input(0), "", local.gatherIndex(s.efcn)}
+		if local.add != nil {
+			names[1] = local.add.Input(1)
+		}
+		s.local(source, local, m, row)
+	case isOp(source, "Gemm", "MatMul") && len(row.Folded) == 0:
+		row.Layout = convert.Dense
+		names = [3]string{node.Input(1), node.Input(2), ""}
+		s.kept(source, node)
+		row.NonZeros = int64(row.Rows) * int64(row.Cols)
+		s.compared += row.NonZeros
+		return
+	case !isOp(node, "Gemm"):
+		s.fault("node", source, row.Output, "the eFCN computes it with node %q (%s); want Gemm, or Reshape, Transpose, Gather, MatMul, Transpose, Flatten", node.Label(), node.QualifiedOp())
+		return
+	default:
+		row.Layout = convert.Dense
+		if s.efcn.sparse[node.Input(1)] != nil {
+			row.Layout = convert.Sparse
+		}
+		names = [3]string{node.Input(1), node.Input(2), ""}
+		s.gemm(node, m, row)
+		s.wire(source, node, 0, 0)
+	}
+	if rec.Layout != row.Layout || names != [3]string{rec.Weight, rec.Bias, rec.Index} {
+		s.fault("record", node, row.Output, "the record says %s with weight %q, bias %q and index %q; it is %s with %q, %q and %q",
+			rec.Layout, rec.Weight, rec.Bias, rec.Index, row.Layout, names[0], names[1], names[2])
+	}
+}
+
+// gemm compares a Gemm of the eFCN with a dense or sparse matrix.
+func (s *structure) gemm(node *onnxio.Node, m *matrix, row *Layer) {
+	if err := plainGemm(node); err != nil {
+		s.fault("attribute", node, row.Output, "%v", err)
+		return
+	}
+	if m == nil {
+		return
+	}
+	var whole bool
+	if sparse := s.efcn.sparse[node.Input(1)]; sparse != nil {
+		whole = s.sparse(node, sparse, m, row)
+	} else {
+		whole = s.dense(node, s.efcn.constants[node.Input(1)], m, row)
+	}
+	if whole {
+		s.bias(node, 2, m, row)
+	}
+}
+
+// dense compares a matrix stored with all its entries, and says whether it could
+// be read.
+func (s *structure) dense(node *onnxio.Node, weight *onnxio.Tensor, m *matrix, row *Layer) bool {
+	switch {
+	case weight == nil:
+		s.fault("node", node, row.Output, "its matrix %q is no constant", node.Input(1))
+		return false
+	case weight.Type != onnxio.Float32 || len(weight.Dims) != 2 || weight.Dims[0] != int64(m.rows) || weight.Dims[1] != int64(m.cols):
+		s.fault("node", node, row.Output, "its matrix %q is %s %v; want float32 [%d %d]", weight.Name, weight.Type, weight.Dims, m.rows, m.cols)
+		return false
+	}
+	c := newRowChecker(m)
+	err := c.check(weight)
+	s.compared += int64(c.row) * int64(c.cols)
+	row.NonZeros, row.Wrong = c.nonzero, c.wrong
+	if err != nil {
+		s.fault("node", node, row.Output, "its matrix %q cannot be read: %v", weight.Name, err)
+		return false
+	}
+	if c.wrong > 0 {
+		d := c.first
+		s.fault("entry", node, row.Output, "entry of %s (row %d, column %d of %q): want %s, got %s; %d of %d entries are wrong",
+			m.place(d.row, d.col), d.row, d.col, weight.Name, hex(d.want), hex(d.got), c.wrong, int64(m.rows)*int64(m.cols))
+	}
+	return true
+}
+
+// plainGemm says whether a node computes x·Wᵀ + b with W as it is stored.
+func plainGemm(node *onnxio.Node) error {
+	for _, a := range []struct {
+		name      string
+		def, want int64
+	}{{"transA", 0, 0}, {"transB", 0, 1}} {
+		v, err := node.Int(a.name, a.def)
+		if err != nil {
+			return err
+		}
+		if v != a.want {
+			return fmt.Errorf("attribute %s: want %d, got %d", a.name, a.want, v)
+		}
+	}
+	for _, name := range []string{"alpha", "beta"} {
+		v, err := node.Float(name, 1)
+		if err != nil {
+			return err
+		}
+		if v != 1 {
+			return fmt.Errorf("attribute %s: want 1, got %g", name, v)
+		}
+	}
+	return nil
+}
+
+// bias compares the bias of a layer, input i of a Gemm or Add.
+func (s *structure) bias(node *onnxio.Node, i int, m *matrix, row *Layer) {
+	got, dims, ok, err := s.efcn.floats(node, i)
+	switch {
+	case err != nil:
+		s.fault("bias", node, row.Output, "%v", err)
+		return
+	case !ok && m.hasBias:
+		s.fault("bias", node, row.Output, "the bias of the CNN's node %q is missing", row.Node)
+		return
+	case !ok:
+		return
+	case len(got) != m.rows:
+		s.fault("bias", node, row.Output, "bias %q is %v; want [%d]", node.Input(i), dims, m.rows)
+		return
+	}
+	s.compared += int64(len(got))
+	for r, v := range got {
+		want, slack := 0.0, 0.0
+		if m.hasBias {
+			want, slack = m.bias(r)
+		}
+		if !accepts(v, want, slack) {
+			row.Wrong++
+			s.fault("bias", node, row.Output, "bias of output %v (row %d of %q): want %s, got %s",
+				unravel(r, m.outShape), r, node.Input(i), hexOf(float32(want)), hexOf(v))
+			return
+		}
+	}
+}

@@ -1,0 +1,138 @@
+package verify
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+)
+
+// localChecker is a Writer of the weights of a layer in local form that compares
+// them with the matrix that they have to be. It holds the weights of one group
+// at one position.
+type localChecker struct {
+	*localTable
+	*matrix
+	size int    // bytes of a block of weights
+	part []byte // what has come of it
+	done int    // blocks
+
+	slotOf []int32 // by input of the group: the slot that reads it, or −1
+	hit    []int32 // by slot: the last row whose support has it, plus 1
+	reads  int     // slots that read an input, at this position
+
+	compared, support, wrong           int64
+	differs, padding, missing, surplus string // the first fault of each kind
+}
+
+func newLocalChecker(t *localTable, m *matrix) *localChecker {
+	c := &localChecker{localTable: t, matrix: m, size: 4 * t.out * t.slots, slotOf: make([]int32, t.block), hit: make([]int32, t.slots)}
+	for i := range c.slotOf {
+		c.slotOf[i] = -1
+	}
+	return c
+}
+
+func (c *localChecker) Write(p []byte) (int, error) {
+	written := len(p)
+	for len(p) > 0 {
+		if c.done == c.groups*c.positions {
+			return 0, fmt.Errorf("more than %d blocks", c.done)
+		}
+		if len(c.part) == 0 && len(p) >= c.size {
+			c.one(p[:c.size])
+			p = p[c.size:]
+			continue
+		}
+		take := min(c.size-len(c.part), len(p))
+		c.part, p = append(c.part, p[:take]...), p[take:]
+		if len(c.part) == c.size {
+			c.one(c.part)
+			c.part = c.part[:0]
+		}
+	}
+	return written, nil
+}
+
+// one compares the weights of group g at position p, [out channel, slot].
+func (c *localChecker) one(weights []byte) {
+	g, p := c.done/c.positions, c.done%c.positions
+	c.done++
+	index := c.index[p*c.slots : (p+1)*c.slots]
+	first := g * c.block // column of the group's first input
+	c.reads = 0
+	for slot, q := range index {
+		if int(q) < c.block {
+			c.slotOf[q] = int32(slot)
+			c.reads++
+		}
+	}
+	for o := range c.out {
+		row := (g*c.out+o)*c.positions + p
+		c.compareRow(weights[4*o*c.slots:4*(o+1)*c.slots], index, first, row, g, p, o)
+	}
+	for _, q := range index {
+		if int(q) < c.block {
+			c.slotOf[q] = -1
+		}
+	}
+}
+
+// compareRow compares the weights of one output.
+func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, p, o int) {
+	at := func(slot int) uint32 { return binary.LittleEndian.Uint32(weights[4*slot:]) }
+	where := func(slot int) string {
+		return fmt.Sprintf("group %d, position %v, slot %d, out channel %d", g, c.position(p, c.matrix), slot, o)
+	}
+	hits := 0
+	c.entries(row, func(col int, k float32) {
+		c.support++
+		want := math.Float32bits(k)
+		slot := int32(-1)
+		if q := col - first; q >= 0 && q < c.block {
+			slot = c.slotOf[q]
+		}
+		if slot < 0 {
+			if c.slack != 0 && c.close(0, want) {
+				return
+			}
+			c.wrong++
+			if c.missing == "" {
+				c.missing = fmt.Sprintf("group %d, position %v, out channel %d: no slot reads the input of entry %s: want %s", g, c.position(p, c.matrix), o, c.place(row, col), hex(want))
+			}
+			return
+		}
+		hits++
+		c.hit[slot] = int32(row) + 1
+		if got := at(int(slot)); got != want && !c.close(got, want) {
+			c.wrong++
+			if c.differs == "" {
+				c.differs = fmt.Sprintf("weight of %s, entry of %s: want %s, got %s", where(int(slot)), c.place(row, col), hex(want), hex(got))
+			}
+		}
+	})
+	c.compared += int64(c.slots)
+	if hits == c.slots {
+		return
+	}
+	for slot, q := range index {
+		got := at(slot)
+		switch {
+		case int(q) == c.block:
+			if got == 0 {
+				continue
+			}
+			c.wrong++
+			if c.padding == "" {
+				c.padding = fmt.Sprintf("weight of %s, which reads the padding's zero: want %s, got %s", where(slot), hex(0), hex(got))
+			}
+		case c.hit[slot] != int32(row)+1:
+			if c.slack != 0 && c.close(got, 0) {
+				continue
+			}
+			c.wrong++
+			if c.surplus == "" {
+				c.surplus = fmt.Sprintf("weight of %s reads the input of entry %s, which is outside the support: got %s", where(slot), c.place(row, first+int(q)), hex(got))
+			}
+		}
+	}
+}

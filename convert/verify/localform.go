@@ -1,0 +1,306 @@
+package verify
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"efcn/onnxio"
+)
+
+// localNodes are the nodes of a layer in local form, recognised from its end:
+//
+//	x [N, G·block] → Reshape [N, G, block] → Transpose [G, block, N]
+//	(→ Pad [G, block+1, N]) → Gather [G, P, S, N] → MatMul with W [G, P, O, S]
+//	→ Transpose [N, G, O, P] → Flatten (→ Add bias)
+//
+// so that y[(g·O+o)·P+p] = Σ_s W[g,p,o,s]·x[g·block + index[p,s]] + b: row
+// (g·O+o)·P+p of a matrix has W[g,p,o,s] in column g·block + index[p,s].
+type localNodes struct {
+	product, channels, flatten, add *onnxio.Node // add is nil without a bias
+}
+
+// localForm returns the nodes of the layer in local form that ends with node;
+// nil if that is no such layer.
+func (n *net) localForm(end *onnxio.Node) *localNodes {
+	f := &localNodes{flatten: end}
+	if isOp(end, "Add") {
+		f.add, f.flatten = end, n.producer[end.Input(0)]
+	}
+	if !isOp(f.flatten, "Flatten") {
+		return nil
+	}
+	if f.channels = n.producer[f.flatten.Input(0)]; !isOp(f.channels, "Transpose") {
+		return nil
+	}
+	if f.product = n.producer[f.channels.Input(0)]; !isOp(f.product, "MatMul") || n.constants[f.product.Input(0)] == nil {
+		return nil
+	}
+	return f
+}
+
+// embeds says whether node ends an embedded layer of whatever layout.
+func (n *net) embeds(node *onnxio.Node) bool {
+	return isOp(node, "Gemm") || n.localForm(node) != nil
+}
+
+// biasOf returns the constant that an embedded layer which ends with node adds;
+// nil if it adds none.
+func (n *net) biasOf(node *onnxio.Node) []float32 {
+	i := 2
+	if f := n.localForm(node); f != nil {
+		i = 1
+		if f.add == nil {
+			return nil
+		}
+	}
+	v, _, _, err := n.floats(node, i)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// gatherIndex names the index table; "" if there is no Gather.
+func (f *localNodes) gatherIndex(n *net) string {
+	if gather := n.producer[f.product.Input(1)]; isOp(gather, "Gather") {
+		return gather.Input(1)
+	}
+	return ""
+}
+
+// localTable is the weights and index table of a layer in local form.
+type localTable struct {
+	groups, positions, out, slots int
+	block                         int
+	padded                        bool
+	index                         []int32 // [position, slot]
+}
+
+// local checks a layer in local form. m is nil where the matrix is not known;
+// the nodes are checked then, and the entries are not.
+func (s *structure) local(source *onnxio.Node, f *localNodes, m *matrix, row *Layer) {
+	t, weight := s.localNodes(source, f, row)
+	if t == nil || m == nil {
+		return
+	}
+	if t.groups*t.out*t.positions != m.rows || t.groups*t.block != m.cols {
+		s.fault("node", f.product, row.Output, "weights %q %v over blocks of %d make a %d×%d matrix; want %d×%d",
+			weight.Name, weight.Dims, t.block, t.groups*t.out*t.positions, t.groups*t.block, m.rows, m.cols)
+		return
+	}
+	if !s.localIndex(f, t, m, row) {
+		return
+	}
+	c := newLocalChecker(t, m)
+	_, err := weight.Data.WriteTo(c)
+	if err == nil && (c.done != t.groups*t.positions && c.size > 0 || len(c.part) > 0) {
+		err = fmt.Errorf("%d of %d blocks are there", c.done, t.groups*t.positions)
+	}
+	s.compared += c.compared
+	row.NonZeros, row.Wrong = c.support, c.wrong
+	if err != nil {
+		s.fault("node", f.product, row.Output, "its weights %q cannot be read: %v", weight.Name, err)
+		return
+	}
+	for _, first := range []struct{ kind, text string }{{"entry", c.differs}, {"padding", c.padding}, {"index", c.missing}, {"index", c.surplus}} {
+		if first.text != "" {
+			s.fault(first.kind, f.product, row.Output, "%s (%q); %d weights are wrong", first.text, weight.Name, c.wrong)
+		}
+	}
+	if f.add != nil {
+		s.bias(f.add, 1, m, row)
+	} else if m.hasBias {
+		s.fault("bias", f.product, row.Output, "the bias of the CNN's node %q is missing", row.Node)
+	}
+}
+
+// localNodes checks the nodes of the local form one by one, from the last.
+func (s *structure) localNodes(source *onnxio.Node, f *localNodes, row *Layer) (*localTable, *onnxio.Tensor) {
+	ok := true
+	fault := func(kind string, node *onnxio.Node, format string, args ...any) {
+		s.fault(kind, node, row.Output, format, args...)
+		ok = false
+	}
+	ints := func(node *onnxio.Node, name string, want ...int64) {
+		if got, err := node.Ints(name); err != nil || !slices.Equal(got, want) {
+			fault("attribute", node, "attribute %s: want %v, got %v", name, want, got)
+		}
+	}
+	axis := func(node *onnxio.Node, def, want int64) {
+		if got, err := node.Int("axis", def); err != nil || got != want {
+			fault("attribute", node, "attribute axis: want %d, got %d", want, got)
+		}
+	}
+	for _, node := range []*onnxio.Node{f.flatten, f.channels, f.product} {
+		s.expected[node] = true
+	}
+	axis(f.flatten, 1, 1)
+	ints(f.channels, "perm", 3, 0, 2, 1)
+
+	gather := s.efcn.producer[f.product.Input(1)]
+	if !isOp(gather, "Gather") {
+		fault("node", f.product, "its input 1 is not what a Gather makes")
+		return nil, nil
+	}
+	s.expected[gather] = true
+	axis(gather, 0, 1)
+	before := s.efcn.producer[gather.Input(0)]
+	t := &localTable{}
+	if isOp(before, "Pad") {
+		t.padded = true
+		s.expected[before] = true
+		s.zeroBehind(before, row, fault)
+		before = s.efcn.producer[before.Input(0)]
+	}
+	if !isOp(before, "Transpose") {
+		fault("node", gather, "what it gathers from is not a Transpose, or that and a Pad")
+		return nil, nil
+	}
+	s.expected[before] = true
+	ints(before, "perm", 1, 2, 0)
+	reshape := s.efcn.producer[before.Input(0)]
+	if !isOp(reshape, "Reshape") {
+		fault("node", before, "its input is not what a Reshape makes")
+		return nil, nil
+	}
+	s.expected[reshape] = true
+	s.wire(source, reshape, 0, 0)
+
+	weight := s.efcn.constants[f.product.Input(0)]
+	if weight.Type != onnxio.Float32 || len(weight.Dims) != 4 || weight.Data == nil {
+		fault("node", f.product, "its weights %q are %s %v; want float32 [group, position, out channel, slot]", weight.Name, weight.Type, weight.Dims)
+		return nil, nil
+	}
+	t.groups, t.positions, t.out, t.slots = int(weight.Dims[0]), int(weight.Dims[1]), int(weight.Dims[2]), int(weight.Dims[3])
+	size := product(s.shapes[source.Input(0)][1:])
+	if t.groups < 1 || size%t.groups != 0 {
+		fault("node", f.product, "its weights %q have %d groups; the input of the layer has %d elements", weight.Name, t.groups, size)
+		return nil, nil
+	}
+	t.block = size / t.groups
+	if shape, err := s.efcn.reshapeTo(reshape); err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != int64(t.groups) || shape[2] != int64(t.block) {
+		fault("attribute", reshape, "shape: want [0 %d %d], got %v (%v)", t.groups, t.block, shape, err)
+	}
+	if t.index = s.localTable(gather, t, fault); !ok {
+		return nil, nil
+	}
+	return t, weight
+}
+
+// reshapeTo returns the shape that a Reshape asks for; a first dimension of 0 or
+// −1 is the batch's.
+func (n *net) reshapeTo(node *onnxio.Node) ([]int64, error) {
+	if zero, err := node.Int("allowzero", 0); err != nil || zero != 0 {
+		return nil, fmt.Errorf("attribute allowzero: want 0, got %d", zero)
+	}
+	t := n.constants[node.Input(1)]
+	if t == nil {
+		return nil, fmt.Errorf("%q is computed at run time", node.Input(1))
+	}
+	return onnxio.Ints(t)
+}
+
+// zeroBehind checks that a Pad puts one zero behind each block.
+func (s *structure) zeroBehind(pad *onnxio.Node, row *Layer, fault func(string, *onnxio.Node, string, ...any)) {
+	if mode, err := pad.String("mode", "constant"); err != nil || mode != "constant" {
+		fault("attribute", pad, "attribute mode: want constant, got %q", mode)
+	}
+	if pads, err := s.efcn.padsOf(pad); err != nil || !slices.Equal(pads, []int64{0, 0, 0, 0, 1, 0}) {
+		fault("attribute", pad, "pads: want [0 0 0 0 1 0], got %v (%v)", pads, err)
+	}
+	if v, err := s.efcn.fill(pad); err != nil || math.Float32bits(v) != 0 {
+		fault("padding", pad, "it pads with %s; want %s (%v)", hexOf(v), hex(0), err)
+	}
+}
+
+// padsOf returns the pads of a Pad of all axes, an attribute or an input.
+func (n *net) padsOf(pad *onnxio.Node) ([]int64, error) {
+	if name := pad.Input(3); name != "" {
+		return nil, fmt.Errorf("it has axes %q", name)
+	}
+	name := pad.Input(1)
+	if name == "" {
+		return pad.Ints("pads")
+	}
+	t := n.constants[name]
+	if t == nil {
+		return nil, fmt.Errorf("%q is computed at run time", name)
+	}
+	return onnxio.Ints(t)
+}
+
+// localTable reads the indices of the Gather of a local form, [position, slot].
+func (s *structure) localTable(gather *onnxio.Node, t *localTable, fault func(string, *onnxio.Node, string, ...any)) []int32 {
+	index := s.efcn.constants[gather.Input(1)]
+	switch {
+	case index == nil:
+		fault("index", gather, "its indices %q are no constant", gather.Input(1))
+		return nil
+	case index.Type != onnxio.Int64 || index.Data == nil || !slices.Equal(index.Dims, []int64{int64(t.positions), int64(t.slots)}):
+		fault("index", gather, "its indices %q are %s %v; want int64 [%d %d]", index.Name, index.Type, index.Dims, t.positions, t.slots)
+		return nil
+	}
+	end := t.block
+	if t.padded {
+		end++
+	}
+	w := &indexWriter{list: make([]int32, 0, t.positions*t.slots), end: int64(end)}
+	if _, err := index.Data.WriteTo(w); err != nil {
+		at := len(w.list)
+		fault("index", gather, "index of position %d, slot %d (%q): %v", at/max(t.slots, 1), at%max(t.slots, 1), index.Name, err)
+		return nil
+	}
+	return w.list
+}
+
+// indexWriter keeps int64 numbers 0 ≤ i < end as int32.
+type indexWriter struct {
+	list    []int32
+	end     int64
+	partial []byte
+}
+
+func (w *indexWriter) Write(p []byte) (int, error) {
+	written := len(p)
+	p = append(w.partial, p...)
+	for ; len(p) >= 8; p = p[8:] {
+		v := int64(binary.LittleEndian.Uint64(p))
+		if v < 0 || v >= w.end || v > math.MaxInt32 {
+			return 0, fmt.Errorf("%d is not one of the %d elements of a block", v, w.end)
+		}
+		w.list = append(w.list, int32(v))
+	}
+	w.partial = slices.Clone(p)
+	return written, nil
+}
+
+// localIndex checks that no position names an input twice.
+func (s *structure) localIndex(f *localNodes, t *localTable, m *matrix, row *Layer) bool {
+	gather := s.efcn.producer[f.product.Input(1)]
+	named := make([]int32, t.block+1) // by input: the position that named it last, plus 1
+	for p := range t.positions {
+		for slot, q := range t.index[p*t.slots : (p+1)*t.slots] {
+			if int(q) == t.block {
+				continue
+			}
+			if named[q] == int32(p)+1 {
+				row.Wrong++
+				s.fault("index", gather, row.Output, "position %v, slot %d reads element %d of a block, which an earlier slot of the position reads already (%q)",
+					t.position(p, m), slot, q, gather.Input(1))
+				return false
+			}
+			named[q] = int32(p) + 1
+		}
+	}
+	return true
+}
+
+// position writes a position with its axes if the layer's output has them.
+func (t *localTable) position(p int, m *matrix) []int {
+	if len(m.outShape) > 1 && product(m.outShape[1:]) == t.positions {
+		return unravel(p, m.outShape[1:])
+	}
+	return []int{p}
+}
