@@ -17,7 +17,7 @@ import (
 
 // folder is the place that a model's external data may come from. Files are
 // opened through os.Root, so that neither a location nor a symbolic link in it
-// leads outside.
+// leads outside, and may have no second name.
 type folder struct {
 	path string
 	root *os.Root
@@ -144,6 +144,11 @@ func (f *folder) stat(location string) (fs.FileInfo, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
+	}
+	// A second name may lie outside the folder, and the file belong to somebody
+	// else.
+	if n := hardLinks(info); n > 1 {
+		return nil, fmt.Errorf("the file has %d names (hard links); copy it", n)
 	}
 	f.seen[location] = info
 	return info, nil

@@ -65,6 +65,7 @@ func TestExternalData(t *testing.T) {
 		{"link out", []string{"location", "outside.bin"}, `external data "outside.bin": a symbolic link in it leaves`},
 		{"link out, absolute", []string{"location", "absolute.bin"}, `external data "absolute.bin": a symbolic link in it leaves`},
 		{"link to a folder out", []string{"location", "up/secret.bin"}, `external data "up/secret.bin": a symbolic link in it leaves`},
+		{"hard link", []string{"location", "hard.bin"}, `external data "hard.bin": the file has 2 names (hard links); copy it`},
 		{"folder", []string{"location", "sub"}, `external data "sub": not a regular file`},
 		{"the folder itself", []string{"location", "."}, `external data ".": not a regular file`},
 		{"zero byte", []string{"location", "w.bin\x00.txt"}, `external data "w.bin\x00.txt": invalid argument`},
@@ -90,6 +91,7 @@ func TestExternalData(t *testing.T) {
 				must(os.Symlink("../secret.bin", filepath.Join(dir, "outside.bin")))
 				must(os.Symlink(filepath.Join(top, "secret.bin"), filepath.Join(dir, "absolute.bin")))
 				must(os.Symlink("..", filepath.Join(dir, "up")))
+				must(os.Link(filepath.Join(top, "secret.bin"), filepath.Join(dir, "hard.bin")))
 			}
 			path := externalModel(t, dir, c.keys...)
 			m, err := Read(path)
