@@ -183,7 +183,7 @@ func (s *structure) localNodes(source *onnxio.Node, f *localNodes, row *Layer) (
 	if shape, err := s.efcn.reshapeTo(reshape); err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != int64(t.groups) || shape[2] != int64(t.block) {
 		fault("attribute", reshape, "shape: want [0 %d %d], got %v (%v)", t.groups, t.block, shape, err)
 	}
-	if t.index = s.localTable(gather, t, fault); !ok {
+	if t.index = s.localTable(f, gather, t, fault); !ok {
 		return nil, nil
 	}
 	return t, weight
@@ -232,14 +232,14 @@ func (n *net) padsOf(pad *onnxio.Node) ([]int64, error) {
 }
 
 // localTable reads the indices of the Gather of a local form, [position, slot].
-func (s *structure) localTable(gather *onnxio.Node, t *localTable, fault func(string, *onnxio.Node, string, ...any)) []int32 {
+func (s *structure) localTable(f *localNodes, gather *onnxio.Node, t *localTable, fault func(string, *onnxio.Node, string, ...any)) []int32 {
 	index := s.efcn.constants[gather.Input(1)]
 	switch {
 	case index == nil:
-		fault("index", gather, "its indices %q are no constant", gather.Input(1))
+		fault("index", f.product, "its indices %q are no constant", gather.Input(1))
 		return nil
 	case index.Type != onnxio.Int64 || index.Data == nil || !slices.Equal(index.Dims, []int64{int64(t.positions), int64(t.slots)}):
-		fault("index", gather, "its indices %q are %s %v; want int64 [%d %d]", index.Name, index.Type, index.Dims, t.positions, t.slots)
+		fault("index", f.product, "its indices %q are %s %v; want int64 [%d %d]", index.Name, index.Type, index.Dims, t.positions, t.slots)
 		return nil
 	}
 	end := t.block
@@ -249,7 +249,7 @@ func (s *structure) localTable(gather *onnxio.Node, t *localTable, fault func(st
 	w := &indexWriter{list: make([]int32, 0, t.positions*t.slots), end: int64(end)}
 	if _, err := index.Data.WriteTo(w); err != nil {
 		at := len(w.list)
-		fault("index", gather, "index of position %d, slot %d (%q): %v", at/max(t.slots, 1), at%max(t.slots, 1), index.Name, err)
+		fault("index", f.product, "index of position %d, slot %d (%q): %v", at/max(t.slots, 1), at%max(t.slots, 1), index.Name, err)
 		return nil
 	}
 	return w.list
@@ -287,7 +287,7 @@ func (s *structure) localIndex(f *localNodes, t *localTable, m *matrix, row *Lay
 			}
 			if named[q] == int32(p)+1 {
 				row.Wrong++
-				s.fault("index", gather, row.Output, "position %v, slot %d reads element %d of a block, which an earlier slot of the position reads already (%q)",
+				s.fault("index", f.product, row.Output, "position %v, slot %d reads element %d of a block, which an earlier slot of the position reads already (%q)",
 					t.position(p, m), slot, q, gather.Input(1))
 				return false
 			}

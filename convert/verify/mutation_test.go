@@ -126,10 +126,11 @@ func firstNonZero(v []float32, row, cols int) int {
 	return -1
 }
 
-// mutations is the table: what is done to the CNN or its eFCN, and what each
-// check has to say. A check's cell is "" if it cannot see the fault, else the
-// kind and the node of a finding, and words that its text has to have.
-var mutations = []struct {
+// mutation is something done to the CNN or its eFCN, and what each check has to
+// say. A check's cell is "" if it cannot see the fault, else the kind of a finding
+// and its node, either of which may be left out, and words that its text has to
+// have.
+type mutation struct {
 	name      string
 	cnn       func(t *testing.T, m *onnxio.Model)
 	efcn      func(t *testing.T, m *onnxio.Model)
@@ -137,7 +138,11 @@ var mutations = []struct {
 	float64   string
 	float32   string
 	text      string // of the structure finding, or of float64's where there is none
-}{
+	anyLayout bool   // it does not touch what is different in other layouts
+}
+
+// mutations is the table for dense layers.
+var mutations = []mutation{
 	{
 		name: "one weight by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
@@ -146,7 +151,7 @@ var mutations = []struct {
 		structure: "entry conv1", float64: "layer bn1", text: "output [1 4 3] and input [0 2 2] (row 123, column 18",
 	},
 	{
-		name: "one weight of a kept dense layer by one ulp",
+		name: "one weight of a kept dense layer by one ulp", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "fc.weight", func(v []float32, _ []int64) { ulp(v, 7) })
 		},
@@ -177,7 +182,7 @@ var mutations = []struct {
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "column 8",
 	},
 	{
-		name: "the pads of the CNN shifted by one",
+		name: "the pads of the CNN shifted by one", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "conv1"), onnxio.IntsAttr("pads", 2, 2, 2, 2))
 		},
@@ -199,7 +204,7 @@ var mutations = []struct {
 		structure: "bias conv2", float64: "layer conv2", text: "(row 17",
 	},
 	{
-		name: "the bias of a folded layer by two ulps",
+		name: "the bias of a folded layer by two ulps", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv1.bias", func(v []float32, _ []int64) { ulp(v, 100); ulp(v, 100) })
 		},
@@ -220,14 +225,14 @@ var mutations = []struct {
 		structure: "entry conv1", text: "got -0 (0x80000000)",
 	},
 	{
-		name: "the dilations of the CNN permuted",
+		name: "the dilations of the CNN permuted", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "conv1"), onnxio.IntsAttr("dilations", 1, 2))
 		},
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
 	},
 	{
-		name: "a dilation of the CNN ignored",
+		name: "a dilation of the CNN ignored", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			n := nodeOf(t, m, "conv1")
 			set(n, onnxio.IntsAttr("dilations", 1, 1))
@@ -236,7 +241,7 @@ var mutations = []struct {
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
 	},
 	{
-		name: "the strides of the CNN permuted",
+		name: "the strides of the CNN permuted", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "conv2"), onnxio.IntsAttr("strides", 1, 2))
 		},
@@ -257,35 +262,35 @@ var mutations = []struct {
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
 	},
 	{
-		name: "the epsilon of a BatchNormalization multiplied in",
+		name: "the epsilon of a BatchNormalization multiplied in", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "bn1"), onnxio.FloatAttr("epsilon", 1.1e-3))
 		},
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
 	},
 	{
-		name: "the epsilon of a BatchNormalization by itself",
+		name: "the epsilon of a BatchNormalization by itself", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "bn2"), onnxio.FloatAttr("epsilon", 1.1e-3))
 		},
 		structure: "entry bn2/mul", float64: "layer bn2", float32: "layer bn2", text: "element [0 0 0]",
 	},
 	{
-		name: "the scale of a BatchNormalization by one ulp at one place",
+		name: "the scale of a BatchNormalization by one ulp at one place", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "bn2.scale", func(v []float32, _ []int64) { ulp(v, 50) })
 		},
 		structure: "entry bn2/mul", float64: "layer bn2", text: "element [2 2 2] (50 of",
 	},
 	{
-		name: "an attribute of a MaxPool",
+		name: "an attribute of a MaxPool", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "pool1"), onnxio.IntsAttr("kernel_shape", 1, 2))
 		},
 		structure: "attribute pool1", float64: "layer pool1", float32: "layer pool1", text: "attribute kernel_shape is [1 2]; in the CNN it is [2 2]",
 	},
 	{
-		name: "a Relu removed",
+		name: "a Relu removed", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			m.Graph.Nodes = slices.DeleteFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.Name == "relu2" })
 			for _, n := range m.Graph.Nodes {
@@ -299,7 +304,7 @@ var mutations = []struct {
 		structure: "node relu2", float64: "layer avg1", float32: "layer avg1", text: "no value \"relu2_out\"",
 	},
 	{
-		name: "a wrong permutation in a Gather",
+		name: "a wrong permutation in a Gather", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			name := nodeOf(t, m, "trans1").Inputs[1]
 			for i, init := range m.Graph.Initializers {
@@ -317,14 +322,14 @@ var mutations = []struct {
 		structure: "index trans1", float64: "layer trans1", float32: "layer trans1", text: "(element 33 of",
 	},
 	{
-		name: "the operands of a Sub swapped",
+		name: "the operands of a Sub swapped", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			slices.Reverse(nodeOf(t, m, "sub1").Inputs)
 		},
 		structure: "node sub1", float64: "layer sub1", float32: "layer sub1", text: "its input 0 is \"avg1_out\"",
 	},
 	{
-		name: "padding counted in an average",
+		name: "padding counted in an average", anyLayout: true,
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "avg1"), onnxio.IntAttr("count_include_pad", 1))
 		},
@@ -338,14 +343,14 @@ var mutations = []struct {
 		structure: "attribute conv2", float64: "layer conv2", text: "attribute alpha: want 1",
 	},
 	{
-		name: "a dense layer that the record does not name",
+		name: "a dense layer that the record does not name", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editRecord(t, m, func(r *convert.Record) { r.Layers = r.Layers[1:] })
 		},
 		structure: "node conv1", text: "no layer of its record stands for the node",
 	},
 	{
-		name: "a dense layer more than the CNN has",
+		name: "a dense layer more than the CNN has", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			eye := make([]float32, 25)
 			for i := range 5 {
@@ -358,7 +363,7 @@ var mutations = []struct {
 		structure: "node fc", text: "the record does not name",
 	},
 	{
-		name: "a record that names another source",
+		name: "a record that names another source", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editRecord(t, m, func(r *convert.Record) { r.Layers[1].Source = r.Layers[0].Source })
 		},
@@ -378,47 +383,49 @@ func TestMutations(t *testing.T) {
 		t.Fatal("the eFCN is not equal before it is changed", err)
 	}
 	for _, c := range mutations {
-		t.Run(c.name, func(t *testing.T) {
-			cnn, efcn := mutable(), base.Clone()
-			if c.cnn != nil {
-				c.cnn(t, cnn)
-			}
-			if c.efcn != nil {
-				c.efcn(t, efcn)
-			}
-			r, err := verify.Verify(context.Background(), cnn, efcn, verify.Options{Samples: 16})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if r.Equal() {
-				t.Error("found equal")
-			}
-			text := c.text
-			for _, check := range []struct{ name, want string }{
-				{verify.Structure, c.structure}, {verify.Float64, c.float64}, {verify.Float32, c.float32},
-			} {
-				if check.want == "" {
-					continue
-				}
-				kind, node, _ := strings.Cut(check.want, " ")
-				if !slices.ContainsFunc(r.Findings, func(f verify.Finding) bool {
-					return f.Check == check.name && f.Kind == kind && f.Node == node && strings.Contains(f.Text, text)
-				}) {
-					t.Errorf("%s: want a finding of kind %q at node %q that says %q", check.name, kind, node, text)
-				}
-				text = "" // of the first of the checks only
-			}
-			for _, check := range r.Checks {
-				want := map[string]string{verify.Structure: c.structure, verify.Float64: c.float64, verify.Float32: c.float32}[check.Name]
-				if (check.Status == verify.Failed) != (want != "") {
-					t.Errorf("%s %s; want it to see the fault: %t", check.Name, check.Status, want != "")
-				}
-			}
-			if t.Failed() {
-				for _, f := range r.Findings {
-					t.Log(f)
-				}
-			}
-		})
+		t.Run(c.name, func(t *testing.T) { c.test(t, mutable(), base.Clone()) })
+	}
+}
+
+// test applies a mutation and looks for the findings that the table names.
+func (c *mutation) test(t *testing.T, cnn, efcn *onnxio.Model) {
+	if c.cnn != nil {
+		c.cnn(t, cnn)
+	}
+	if c.efcn != nil {
+		c.efcn(t, efcn)
+	}
+	r, err := verify.Verify(context.Background(), cnn, efcn, verify.Options{Samples: 16})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Equal() {
+		t.Error("found equal")
+	}
+	text := c.text
+	for _, check := range []struct{ name, want string }{
+		{verify.Structure, c.structure}, {verify.Float64, c.float64}, {verify.Float32, c.float32},
+	} {
+		if check.want == "" {
+			continue
+		}
+		if !slices.ContainsFunc(r.Findings, func(f verify.Finding) bool {
+			named := strings.Contains(" "+f.Kind+" "+f.Node+" ", " "+check.want+" ")
+			return f.Check == check.name && named && strings.Contains(f.Text, text)
+		}) {
+			t.Errorf("%s: want a finding of %q that says %q", check.name, check.want, text)
+		}
+		text = "" // of the first of the checks only
+	}
+	for _, check := range r.Checks {
+		want := map[string]string{verify.Structure: c.structure, verify.Float64: c.float64, verify.Float32: c.float32}[check.Name]
+		if (check.Status == verify.Failed) != (want != "") {
+			t.Errorf("%s %s; want it to see the fault: %t", check.Name, check.Status, want != "")
+		}
+	}
+	if t.Failed() {
+		for _, f := range r.Findings {
+			t.Log(f)
+		}
 	}
 }
