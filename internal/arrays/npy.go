@@ -180,25 +180,30 @@ func writeNPY(w io.Writer, a *onnxio.Tensor) error {
 	if a.Type.Size() == 1 {
 		order = "|"
 	}
+	if err := writeNPYHeader(w, order+code, a.Dims); err != nil {
+		return err
+	}
+	_, err := a.Data.WriteTo(w)
+	return err
+}
+
+func writeNPYHeader(w io.Writer, descr string, dims []int64) error {
 	shape := &strings.Builder{}
-	for i, d := range a.Dims {
+	for i, d := range dims {
 		if i > 0 {
 			shape.WriteString(", ")
 		}
 		shape.WriteString(strconv.FormatInt(d, 10))
 	}
-	if len(a.Dims) == 1 {
+	if len(dims) == 1 {
 		shape.WriteString(",")
 	}
-	header := fmt.Sprintf("{'descr': '%s%s', 'fortran_order': False, 'shape': (%s), }", order, code, shape)
+	header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape)
 	// The elements begin at a multiple of 64, so that they can be mapped.
 	const fixed = len(npyMagic) + 4
 	header += strings.Repeat(" ", 63-(fixed+len(header))%64) + "\n"
 	start := append([]byte(npyMagic), 1, 0)
 	start = binary.LittleEndian.AppendUint16(start, uint16(len(header)))
-	if _, err := w.Write(append(start, header...)); err != nil {
-		return err
-	}
-	_, err := a.Data.WriteTo(w)
+	_, err := w.Write(append(start, header...))
 	return err
 }

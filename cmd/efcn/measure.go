@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+func newMeasure(e *env) *cobra.Command {
+	var (
+		cnn    string
+		asJSON bool
+	)
+	cmd := &cobra.Command{
+		Use:   "measure EFCN",
+		Short: "Say how far an eFCN has left the CNN subspace",
+		Long: `measure prints, per layer and overall, the deviation d = |W - P(W)| / |W| from the
+CNN subspace, where P drops what is outside the support and puts their mean in
+place of tied weights, and the off-local share s, the part of |W| outside the
+support. Both are 0 right after convert. With --cnn it prints the distance from
+the CNN that the eFCN was made from as well.`,
+		Args: args("EFCN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			efcn, err := e.readModel(args[0])
+			if err != nil {
+				return err
+			}
+			var origin *onnxio.Model
+			if cnn != "" {
+				if origin, err = e.readFolded(cnn); err != nil {
+					return err
+				}
+			}
+			d, err := convert.Measure(cmd.Context(), efcn, origin)
+			if err != nil {
+				return inFile(args[0], err)
+			}
+			if asJSON {
+				return printJSON(e.out, struct {
+					Model string `json:"model"`
+					CNN   string `json:"cnn,omitempty"`
+					*convert.Deviation
+				}{args[0], cnn, d})
+			}
+			printDeviation(e.out, d)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&cnn, "cnn", "", "the CNN that the eFCN was made from")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	return cmd
+}
+
+// printDeviation prints a line for every layer and one for all.
+func printDeviation(w io.Writer, d *convert.Deviation) {
+	header := []string{"node", "op", "layout", ">norm", ">d", ">s", ">d of bias"}
+	if d.FromCNN != nil {
+		header = append(header, ">from CNN")
+	}
+	share := func(distance, off, bias float64, from *float64) []string {
+		cells := []string{formatShare(distance), formatShare(off), formatShare(bias)}
+		if from != nil {
+			cells = append(cells, formatShare(*from))
+		}
+		return cells
+	}
+	var rows [][]string
+	var free []convert.LayerDeviation
+	for _, l := range d.Layers {
+		if l.NotMeasured != "" {
+			free = append(free, l)
+			continue
+		}
+		rows = append(rows, append([]string{l.Node, l.Op, string(l.Layout), formatShare(l.Norm)}, share(l.Distance, l.OffLocal, l.Bias, l.FromCNN)...))
+	}
+	rows = append(rows, append([]string{"all", "", "", ""}, share(d.Distance, d.OffLocal, d.Bias, d.FromCNN)...))
+	printTable(w, header, rows)
+	for _, l := range free {
+		fmt.Fprintf(w, "not measured: %s (%s): %s\n", l.Node, l.Op, l.NotMeasured)
+	}
+}
+
+// formatShare writes a ratio of norms with six digits.
+func formatShare(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"efcn/convert"
+)
+
+type projectFlags struct {
+	output   string
+	external oneOf // Default auto.
+	json     bool
+}
+
+func (f *projectFlags) addFlags(flags *pflag.FlagSet) {
+	f.external = newExternalData()
+	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
+func newProject(e *env) *cobra.Command {
+	var f projectFlags
+	cmd := &cobra.Command{
+		Use:   "project EFCN -o CNN.onnx",
+		Short: "Write the CNN that is nearest to an eFCN",
+		Long: `project turns the layers of an eFCN into convolutions and poolings again: weights
+outside the support are dropped, tied weights replaced by their mean. It writes
+the CNN and prints how far the eFCN is from it. Of an eFCN that was not trained
+this is the CNN that it was made from; a BatchNormalization that convert
+multiplied into a layer stays there.`,
+		Args: args("EFCN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.output == "" {
+				return usagef("-o CNN.onnx is missing")
+			}
+			if f.output == "-" && f.json {
+				return usagef("-o - and --json both write to stdout; use one")
+			}
+			return f.run(cmd.Context(), e, args[0])
+		},
+	}
+	f.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
+	efcn, err := e.readModel(path)
+	if err != nil {
+		return err
+	}
+	cnn, d, err := convert.Project(ctx, efcn)
+	if err != nil {
+		return inFile(path, err)
+	}
+	w, err := e.writeModel(ctx, f.output, cnn, f.external.value)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(e.out, struct {
+			Model string `json:"model"`
+			*convert.Deviation
+			Output *written `json:"output"`
+		}{path, d, w})
+	}
+	report := e.out
+	if f.output == "-" {
+		report = e.err
+	}
+	printDeviation(report, d)
+	fmt.Fprintln(report, w)
+	return nil
+}
