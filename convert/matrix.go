@@ -20,6 +20,7 @@ type Matrix struct {
 	rec        LayerRecord
 	support    *Map   // without coefficients; nil if the layer has no CNN subspace
 	free       string // why it has none
+	divisors   []int  // of an AveragePool: coefficients of one divisor are tied
 	bias       []float32
 	stored     *onnxio.Tensor // dense and local
 	sparse     *onnxio.SparseTensor
@@ -72,6 +73,13 @@ func openMatrix(g *onnxio.Graph, rec LayerRecord) (*Matrix, error) {
 	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), rec: rec, support: support, free: free}
 	if support != nil && (support.Rows() != a.Rows || support.Cols() != a.Cols) {
 		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", support.Rows(), support.Cols(), a.Rows, a.Cols)
+	}
+	if rec.Op == "AveragePool" {
+		ws, err := rec.windows()
+		if err != nil {
+			return nil, err
+		}
+		_, a.divisors = averageTaps(ws, rec.CountIncludePad)
 	}
 	if err := a.find(g); err != nil {
 		return nil, err

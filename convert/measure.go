@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -108,7 +109,8 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Devia
 		if err != nil {
 			return nil, nil, err
 		}
-		projections[i] = t.projection(a.support)
+		t.merge(a.divisors)
+		projections[i] = t.projection(a.support, a.divisors)
 		l.squares = t.squares()
 		l.squares.bias, l.squares.biasTied = a.biasSquares(projections[i])
 		if m := origin[a.rec.Node]; m != nil {
@@ -190,6 +192,35 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 	return t, err
 }
 
+// merge ties the coefficients of a channel that have the same divisor: the
+// sums of a later one are added to those of the first.
+func (t *ties) merge(divisors []int) {
+	for i := range t.count {
+		j := sameDivisor(divisors, i)
+		if i == j || t.count[i] == 0 {
+			continue
+		}
+		if t.count[j] == 0 {
+			t.first[j] = t.first[i]
+		}
+		n, shift := float64(t.count[i]), t.first[i]-t.first[j]
+		t.sum2[j] += t.sum2[i] + 2*shift*t.sum[i] + n*shift*shift
+		t.sum[j] += t.sum[i] + n*shift
+		t.count[j] += t.count[i]
+		t.count[i], t.sum[i], t.sum2[i] = 0, 0, 0
+	}
+}
+
+// sameDivisor returns the first coefficient of the channel of coefficient i that
+// is tied to it: i itself if there are no divisors.
+func sameDivisor(divisors []int, i int) int {
+	if divisors == nil {
+		return i
+	}
+	k := i % len(divisors)
+	return i - k + slices.Index(divisors, divisors[k])
+}
+
 // mean is the mean of the entries that have coefficient i, less the first.
 func (t *ties) mean(i int) float64 {
 	if t.count[i] == 0 {
@@ -229,11 +260,12 @@ func (t *ties) from(m *Map) (cnn, difference float64) {
 
 // projection returns the map of the nearest CNN: every coefficient is the mean
 // of the entries tied to it, rounded once. One that no entry has is zero.
-func (t *ties) projection(support *Map) *Map {
+func (t *ties) projection(support *Map, divisors []int) *Map {
 	m := *support
 	m.Kernel = make([]float32, len(t.count))
 	for i := range m.Kernel {
-		m.Kernel[i] = float32(shifted(t.first[i], t.mean(i)))
+		j := sameDivisor(divisors, i)
+		m.Kernel[i] = float32(shifted(t.first[j], t.mean(j)))
 	}
 	return &m
 }

@@ -93,7 +93,7 @@ func (l *LayerRecord) operator(m *Map) (*onnxio.Node, *onnxio.Tensor, error) {
 			n.Attributes = l.poolAttributes()
 			return n, nil, nil
 		}
-		if class, ok := taps.onlyCoef(); ok {
+		if class, ok := taps.onlyDivisor(divisors); ok {
 			n.OpType, n.Attributes = "Conv", append(l.paddedAttributes(), onnxio.IntAttr("group", int64(m.Groups)))
 			return n, l.weights(spread(m, class, int(product64(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
 		}
@@ -219,11 +219,12 @@ func (t *Taps) usedCoefs() []bool {
 	return used
 }
 
-// onlyCoef returns the one coefficient that all output positions read with.
-func (t *Taps) onlyCoef() (coef int, ok bool) {
+// onlyDivisor returns a coefficient that output positions read with, if all of
+// those that any does have one divisor.
+func (t *Taps) onlyDivisor(divisors []int) (coef int, ok bool) {
 	coef = -1
 	for i, used := range t.usedCoefs() {
-		if used && coef >= 0 {
+		if used && coef >= 0 && divisors[i] != divisors[coef] {
 			return 0, false
 		}
 		if used {
