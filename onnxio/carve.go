@@ -67,7 +67,7 @@ func (c *carver) message(b []byte, in carrier, depth int) (size int, err error) 
 			size += end - start
 		}
 	}
-	err = fields(b, func(num protowire.Number, value []byte, from, to int) error {
+	err = fields(b, func(num protowire.Number, value []byte, _, to int) error {
 		next, inner := carriers[in][num]
 		switch {
 		case value == nil || !inner && (in != inTensor || num != tensorRawData):

@@ -155,7 +155,7 @@ func TestFloat16(t *testing.T) {
 	if !math.Signbit(float64(float16(0x8000))) {
 		t.Error("negative zero lost its sign")
 	}
-	if got := float16(0x7e01); got == got { //nolint:staticcheck // NaN
+	if got := float16(0x7e01); got == got {
 		t.Errorf("got %v, want NaN", got)
 	}
 	brain := &Tensor{Type: BFloat16, Dims: []int64{2}, Data: rawData("\x80\x3f\x01\x00")}

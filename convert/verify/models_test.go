@@ -83,7 +83,7 @@ func TestTrainedModels(t *testing.T) {
 					t.Error("not equal")
 				}
 				if testing.Verbose() || !r.Equal() {
-					r.WriteText(os.Stdout)
+					_ = r.WriteText(os.Stdout)
 				}
 			})
 		}

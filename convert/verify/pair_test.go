@@ -25,7 +25,7 @@ func TestTwoExports(t *testing.T) {
 				t.Fatal(err)
 			}
 			if testing.Verbose() {
-				r.WriteText(os.Stdout)
+				_ = r.WriteText(os.Stdout)
 			}
 			if !r.Equal() || r.Recorded || r.Checks[0].Status != verify.Skipped || !strings.Contains(r.Checks[0].Summary, "no record") {
 				t.Errorf("equal %t, recorded %t, %+v; %v", r.Equal(), r.Recorded, r.Checks, r.Findings)

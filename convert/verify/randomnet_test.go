@@ -38,7 +38,7 @@ func TestRandomNets(t *testing.T) {
 		}
 		if !r.Equal() {
 			var text strings.Builder
-			r.WriteText(&text)
+			_ = r.WriteText(&text)
 			t.Errorf("net %d: flagged\n%s", seed, &text)
 		}
 		layers += len(r.Layers)

@@ -40,7 +40,7 @@ func readNodeCases(t testing.TB) map[string]*nodeCase {
 	cases := map[string]*nodeCase{}
 	for tr := tar.NewReader(z); ; {
 		h, err := tr.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return cases
 		}
 		if err != nil {
