@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Export torchvision's architectures to ONNX and keep their graphs, without weights, in testdata/zoo.
+"""Export torchvision's architectures to ONNX and keep their graphs in testdata/zoo, without weights.
 
 Every architecture is built with random weights, put into evaluation mode and exported by both of
 PyTorch's exporters, "torchscript" (dynamo=False, opset 17) and "dynamo" (its default opset), with a
-symbolic batch. See zoo.py for what a skeleton is. Needs torch, torchvision, onnx and onnxscript.
+symbolic batch. See zoo.py for what a skeleton is; scale_zoo.py has to run next. Needs torch,
+torchvision, onnx and onnxscript.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Fill skeletons of testdata/zoo with reproducible random weights. Needs numpy and onnx only.
 
-fill_zoo.py FOLDER [NAME...] writes FOLDER/NAME/model.onnx and FOLDER/NAME/inputs.npz, a batch of two
-random images, for each name (default: every skeleton). The same name gives the same files.
+fill_zoo.py FOLDER [NAME...] writes FOLDER/NAME/model.onnx and FOLDER/NAME/inputs.npz, a batch of
+two random images, for each name (default: every skeleton). The same name gives the same files.
 """
 
 import argparse
@@ -71,10 +71,7 @@ def main():
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a skeleton (default: all)")
     parser.add_argument("--size", type=int, help="height and width where another is possible")
     args = parser.parse_args()
-    unknown = sorted(set(args.names) - set(zoo.names()))
-    if unknown:
-        parser.error(f"no skeleton {', '.join(unknown)}")
-    for name in args.names or zoo.names():
+    for name in zoo.chosen(parser, args.names):
         write(name, args.folder / name, args.size)
     return 0
 

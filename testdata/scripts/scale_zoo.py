@@ -75,7 +75,7 @@ def signal(node, output):
 
 
 def open_for_weights(model, layers):
-    """Return a session that takes the hollow initializers as inputs and gives the layers' outputs."""
+    """Return a session that takes hollow initializers as inputs and gives the layers' outputs."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     graph = model.graph
     hollow = [t for t in graph.initializer if zoo.is_hollow(t)]
@@ -135,10 +135,7 @@ def main():
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="of a skeleton (default: all)")
     args = parser.parse_args()
-    unknown = sorted(set(args.names) - set(zoo.names()))
-    if unknown:
-        parser.error(f"no skeleton {', '.join(unknown)}")
-    for name in args.names or zoo.names():
+    for name in zoo.chosen(parser, args.names):
         model = zoo.read(name)
         scale(name, model)
         zoo.write(name, model)
