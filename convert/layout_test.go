@@ -113,3 +113,37 @@ func TestChoice(t *testing.T) {
 		})
 	}
 }
+
+// TestTables checks that layers of equal geometry share their index table, and
+// that tables of the same numbers in another shape stay apart.
+func TestTables(t *testing.T) {
+	rng := rand.New(rand.NewPCG(12, 12))
+	conv := func(name, w, in, out string, group int64) *onnxio.Node {
+		n := node("Conv", in+" "+w, out, onnxio.IntsAttr("pads", 1, 1), onnxio.IntAttr("group", group))
+		n.Name = name
+		return n
+	}
+	cnn := small(17, []int64{4, 6}, []*onnxio.Tensor{floats("w", rng, 4, 4, 3), floats("v", rng, 4, 4, 3), floats("u", rng, 4, 1, 3)},
+		conv("a", "w", "x", "a", 1), conv("b", "v", "a", "b", 1), conv("c", "u", "b", "y", 4))
+	efcn := written(t, cnn, convert.Options{Layout: convert.Local})
+	record, err := convert.ReadRecord(efcn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b, c := record.Layers[0].Index, record.Layers[1].Index, record.Layers[2].Index
+	if a != b || a == c {
+		t.Errorf("tables %q, %q and %q; want the first two shared", a, b, c)
+	}
+
+	// One position that sees six inputs, and six that see one each.
+	cnn = small(17, []int64{1, 6}, []*onnxio.Tensor{floats("w", rng, 1, 1, 6), floats("v", rng, 1, 1, 1)},
+		node("Conv", "x w", "y"), node("Conv", "x v", "z"))
+	cnn.Graph.Outputs = append(cnn.Graph.Outputs, &onnxio.ValueInfo{Name: "y", Type: onnxio.TensorType{Elem: onnxio.Float32}})
+	cnn.Graph.Nodes[1].Name = "other"
+	efcn = written(t, cnn, convert.Options{Layout: convert.Local})
+	for _, name := range []string{"conv.index", "other.index"} {
+		if table := efcn.Graph.Initializer(name); table == nil {
+			t.Errorf("no table %q", name)
+		}
+	}
+}

@@ -183,7 +183,8 @@ func (b *builder) zeroBehind(x, output string) string {
 // the same.
 func (b *builder) sharedTable(table []int64, rows, cols int64, name string) string {
 	h := sha256.New()
-	_ = binary.Write(h, binary.LittleEndian, table) // a hash takes everything
+	_ = binary.Write(h, binary.LittleEndian, rows) // a hash takes everything
+	_ = binary.Write(h, binary.LittleEndian, table)
 	key := [sha256.Size]byte(h.Sum(nil))
 	if b.tables[key] == "" {
 		b.tables[key] = b.tensor(onnxio.NewTensor(name, []int64{rows, cols}, table))
