@@ -15,6 +15,9 @@ import (
 
 type convertFlags struct {
 	output   string
+	layout   oneOf // Default auto.
+	layers   layerLayouts
+	only     string
 	noFoldBN bool
 	maxBytes byteSize    // Default 2 GiB.
 	external oneOf       // Default auto.
@@ -26,7 +29,11 @@ type convertFlags struct {
 func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	f.maxBytes = convert.DefaultMaxBytes
 	f.external = newExternalData()
+	f.layout = newLayout()
 	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	flags.Var(&f.layout, "layout", "form of the layers; auto is dense within --max-bytes, local beyond")
+	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT; may be given again")
+	flags.StringVar(&f.only, "only", "", "embed only the layers of this name; * and ? stand for any characters and for one")
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
@@ -36,7 +43,10 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 func (f *convertFlags) options() convert.Options {
-	return convert.Options{Layout: convert.Dense, NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes}
+	return convert.Options{
+		Layout: convert.Layout(f.layout.value), Layers: f.layers, Only: f.only,
+		NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes,
+	}
 }
 
 func newConvert(e *env) *cobra.Command {
@@ -137,10 +147,10 @@ func printLayers(w io.Writer, p *convert.Plan) {
 		rows = append(rows, []string{
 			l.Node, op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l.LayerRecord),
 			formatCount(l.CNNParameters), formatCount(l.Rows) + " x " + formatCount(l.Cols),
-			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()), formatBytes(l.DenseBytes()),
+			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()), formatBytes(l.DenseBytes()), formatBytes(l.SparseBytes()), formatBytes(l.LocalBytes()), string(l.Layout),
 		})
 	}
-	printTable(w, []string{"node", "op", "input > output", "geometry", ">CNN", ">matrix", ">non-zeros", ">density", ">dense"}, rows)
+	printTable(w, []string{"node", "op", "input > output", "geometry", ">CNN", ">matrix", ">non-zeros", ">density", ">dense", ">sparse", ">local", "layout"}, rows)
 }
 
 // geometry describes a window in the terms of its ONNX attributes, leaving out

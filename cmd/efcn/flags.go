@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"efcn/convert"
 )
 
 // byteSize is a flag for a number of bytes: 2GiB, 500MB, 1048576.
@@ -83,3 +85,37 @@ func (f *oneOf) Set(s string) error {
 
 func (f *oneOf) String() string { return f.value }
 func (f *oneOf) Type() string   { return strings.Join(f.allowed, "|") }
+
+// newLayout is the flag for a layout.
+func newLayout() oneOf {
+	f := oneOf{value: string(convert.Auto)}
+	for _, l := range convert.Layouts() {
+		f.allowed = append(f.allowed, string(l))
+	}
+	return f
+}
+
+// layerLayouts is a flag, given once a layer, that says which layout it gets.
+type layerLayouts map[string]convert.Layout
+
+func (f *layerLayouts) Set(s string) error {
+	at := strings.LastIndex(s, "=") // a layout holds no equals sign, a name may
+	if at < 1 {
+		return fmt.Errorf("want NODE=LAYOUT")
+	}
+	name, layout := s[:at], newLayout()
+	if err := layout.Set(s[at+1:]); err != nil {
+		return fmt.Errorf("layout %q: %w", s[at+1:], err)
+	}
+	if _, ok := (*f)[name]; ok {
+		return fmt.Errorf("layer %q is given twice", name)
+	}
+	if *f == nil {
+		*f = make(layerLayouts)
+	}
+	(*f)[name] = convert.Layout(layout.value)
+	return nil
+}
+
+func (f *layerLayouts) String() string { return "" }
+func (f *layerLayouts) Type() string   { return "NODE=LAYOUT" }
