@@ -139,6 +139,11 @@ func TestRefused(t *testing.T) {
 			err:  `input "x": dimension 2 ("H") is not a number; fix it with --input-shape x=DIMS`,
 		},
 		{
+			name: "a batch of none",
+			cnn:  renamed(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(0) }),
+			err:  `input "x": its first axis, the batch, is 0`,
+		},
+		{
 			name: "operator",
 			cnn:  renamed(func(m *onnxio.Model) { m.Graph.Nodes[2].OpType = "Nonesuch" }),
 			err:  `node "relu1" (Nonesuch)`,

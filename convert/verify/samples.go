@@ -39,6 +39,9 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 	if !free {
 		batch = shapes[0][0]
 	}
+	if batch == 0 {
+		return nil, fmt.Errorf("input %q: its first axis, the batch, is 0, so there is nothing to run the models on; skip float64 and float32 to check the structure alone", inputs[0].Name)
+	}
 	var all []feed
 	first := 0
 	if len(o.Inputs) > 0 {
@@ -174,7 +177,7 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 			return nil, fmt.Errorf("the models have no input %q", name)
 		}
 	}
-	if !free && (batch == 0 || n%batch != 0) {
+	if !free && n%batch != 0 {
 		return nil, fmt.Errorf("%d samples are given; the models take exactly %d at a time", n, batch)
 	}
 	var all []feed
