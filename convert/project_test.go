@@ -1,6 +1,7 @@
 package convert_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,21 +17,42 @@ import (
 
 var layouts = []convert.Layout{convert.Dense, convert.Sparse, convert.Local}
 
-// project returns the projection of an eFCN as it is read back from its file.
+// embedded is what written does, in memory.
+func embedded(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
+	t.Helper()
+	plan, err := convert.NewPlan(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	efcn, err := plan.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reread(t, efcn)
+}
+
+// reread returns m as it is read back from its bytes.
+func reread(t *testing.T, m *onnxio.Model) *onnxio.Model {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := onnxio.WriteTo(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	m, err := onnxio.ReadFrom(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// project returns the projection of an eFCN as it is read back.
 func project(t *testing.T, efcn *onnxio.Model) (*onnxio.Model, *convert.Deviation) {
 	t.Helper()
 	cnn, d, err := convert.Project(context.Background(), efcn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := t.TempDir() + "/cnn.onnx"
-	if _, err := onnxio.Write(path, cnn, onnxio.WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if cnn, err = onnxio.Read(path); err != nil {
-		t.Fatal(err)
-	}
-	return cnn, d
+	return reread(t, cnn), d
 }
 
 // bits are the bits of the floats of a constant.
@@ -76,7 +98,7 @@ func TestProjectConverted(t *testing.T) {
 			t.Run(fmt.Sprint(test.model, test.opts.NoFoldBN, layout), func(t *testing.T) {
 				cnn := readFolded(t, test.model)
 				test.opts.Layout = layout
-				got, d := project(t, written(t, cnn, test.opts))
+				got, d := project(t, embedded(t, cnn, test.opts))
 				if d.Distance != 0 || d.OffLocal != 0 || d.Bias != 0 {
 					t.Errorf("deviation %+v right after embedding", d)
 				}
@@ -138,5 +160,47 @@ func TestMeasureRefuses(t *testing.T) {
 	cancel()
 	if _, err := convert.Measure(ctx, efcn, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+// TestProjectBranches projects a net with branches that join and two outputs,
+// one of them a value in between.
+func TestProjectBranches(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 1))
+	pads := onnxio.IntsAttr("pads", 1, 1, 1, 1)
+	cnn := small(17, []int64{2, 5, 4}, []*onnxio.Tensor{floats("w1", rng, 3, 2, 3, 3), floats("w2", rng, 2, 2, 1, 1), floats("w3", rng, 5, 5, 3, 3), floats("w4", rng, 5, 5, 3, 3), floats("c", rng, 5, 1, 1)},
+		node("Conv", "x w1", "a", pads),
+		node("Relu", "a", "ra"),
+		node("Conv", "x w2", "b"),
+		node("Concat", "ra b", "joined", onnxio.IntAttr("axis", 1)),
+		node("Conv", "joined w3", "d", pads),
+		node("Add", "d joined", "sum"),
+		node("Mul", "sum c", "scaled"),
+		node("ConvTranspose", "scaled w4", "e", pads),
+		node("Softmax", "e", "y", onnxio.IntAttr("axis", 1)),
+	)
+	for i, n := range cnn.Graph.Nodes {
+		n.Name = fmt.Sprintf("node%d", i)
+	}
+	cnn.Graph.Outputs = append(cnn.Graph.Outputs, &onnxio.ValueInfo{Name: "sum", Type: onnxio.TensorType{Elem: onnxio.Float32}})
+	x := randomInput(rng, 3, []int64{2, 5, 4})
+	want := run(t, cnn, x)
+	for _, layout := range layouts {
+		t.Run(string(layout), func(t *testing.T) {
+			got, _ := project(t, embedded(t, cnn, convert.Options{Layout: layout}))
+			if a, b := strings.Join(ops(got), " "), strings.Join(ops(cnn), " "); a != b {
+				t.Errorf("operators %s, want %s", a, b)
+			}
+			for i, n := range got.Graph.Nodes {
+				if w := cnn.Graph.Nodes[min(i, len(cnn.Graph.Nodes)-1)]; n.Name != w.Name || !slices.Equal(n.Outputs, w.Outputs) {
+					t.Errorf("node %q computes %q, want %q and %q", n.Name, n.Outputs, w.Name, w.Outputs)
+				}
+			}
+			for name, y := range run(t, got, x) {
+				if !slices.Equal(y.F, want[name].F) {
+					t.Errorf("output %q is not bit for bit the CNN's", name)
+				}
+			}
+		})
 	}
 }

@@ -198,7 +198,7 @@ func TestSubspace(t *testing.T) {
 					if layout == convert.Dense {
 						w = everywhere
 					}
-					efcn := put(t, written(t, cnn, convert.Options{Layout: layout}), w, cols)
+					efcn := put(t, embedded(t, cnn, convert.Options{Layout: layout}), w, cols)
 					d, err := convert.Measure(ctx, efcn, cnn)
 					if err != nil {
 						t.Fatal(err)
@@ -239,7 +239,7 @@ func TestSubspace(t *testing.T) {
 					for i := range p {
 						near(t, fmt.Sprintf("entry %d of the projection", i), p[i], float64(float32(nearest[i])), rounding)
 					}
-					again := written(t, once, convert.Options{Layout: layout})
+					again := embedded(t, once, convert.Options{Layout: layout})
 					if d, err := convert.Measure(ctx, again, once); err != nil || d.Distance != 0 || d.OffLocal != 0 || *d.FromCNN != 0 {
 						t.Errorf("the projection is %+v away from the subspace (%v)", d, err)
 					}
@@ -286,7 +286,7 @@ func TestExportedMatrix(t *testing.T) {
 		plain.Graph.Nodes[0].Inputs = plain.Graph.Nodes[0].Inputs[:2]
 		rows, cols, want := matrixOf(t, plain, shape)
 		for _, layout := range layouts {
-			a, err := convert.OpenMatrix(written(t, cnn, convert.Options{Layout: layout}), "conv")
+			a, err := convert.OpenMatrix(embedded(t, cnn, convert.Options{Layout: layout}), "conv")
 			if err != nil {
 				t.Fatal(err)
 			}
