@@ -14,13 +14,37 @@ import (
 func init() {
 	versions := []int64{1, 6, 7, 13, 14}
 	register(operator{name: "Add", versions: versions, inputs: "nn", required: 2},
-		arithmetic(addRow[float32], addRow[int64], nil), arithmetic(addRow[float64], addRow[int64], nil))
+		addition[float32], addition[float64])
 	register(operator{name: "Sub", versions: versions, inputs: "nn", required: 2},
 		arithmetic(subRow[float32], subRow[int64], nil), arithmetic(subRow[float64], subRow[int64], nil))
 	register(operator{name: "Mul", versions: versions, inputs: "nn", required: 2},
 		arithmetic(mulRow[float32], mulRow[int64], nil), arithmetic(mulRow[float64], mulRow[int64], nil))
 	register(operator{name: "Div", versions: versions, inputs: "nn", required: 2},
 		arithmetic(divRow[float32], divRow[int64], divRow[uint64]), arithmetic(divRow[float64], divRow[int64], divRow[uint64]))
+}
+
+// addition is arithmetic that can follow the node that computes either operand.
+func addition[T kernel.Float](n *node) (compute[T], error) {
+	n.follow = follower[T](func(y *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
+		other := in[0]
+		if other == nil {
+			other = in[1]
+		}
+		if other == nil || other.Type != y.Type || !slices.Equal(other.Shape, y.Shape) {
+			return nil
+		}
+		return func(at int, part []T) { kernel.Add(part, part, other.F[at:at+len(part)]) }
+	})
+	return arithmetic(addFloats[T], addRow[int64], nil)(n)
+}
+
+// addFloats is addRow, by the kernel where the operands are as long.
+func addFloats[T kernel.Float](dst, a, b []T) {
+	if len(a) == len(dst) && len(b) == len(dst) {
+		kernel.Add(dst, a, b)
+		return
+	}
+	addRow(dst, a, b)
 }
 
 // arithmetic makes the builder of an operator from its row functions. unsignedRow
@@ -32,7 +56,7 @@ func arithmetic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b [
 			if unsignedRow != nil && slices.Contains(b.I, 0) {
 				return nil, errors.New("integer division by zero")
 			}
-			y, err := x.broadcast(a, b)
+			y, err := x.broadcastOver(a, b)
 			if err != nil {
 				return nil, err
 			}
@@ -59,7 +83,18 @@ func (x *exec[T]) broadcast(a, b *Tensor[T]) (*Tensor[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return x.alloc(a.Type, shape)
+	return x.fresh(a.Type, shape)
+}
+
+// broadcastOver is broadcast for an operator that reads no element of an operand
+// after writing that of the result: it may lie in the operand's memory.
+func (x *exec[T]) broadcastOver(a, b *Tensor[T]) (*Tensor[T], error) {
+	if a.Type == b.Type && slices.Contains(x.dying, a) && len(a.Shape) >= len(b.Shape) {
+		if shape, err := broadcastShape(a.Shape, b.Shape); err == nil && slices.Equal(shape, a.Shape) {
+			return x.over(a)
+		}
+	}
+	return x.broadcast(a, b)
 }
 
 // number is any element type that arithmetic is done in.

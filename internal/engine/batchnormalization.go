@@ -25,6 +25,20 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 	if n.version < 9 && !n.flag("spatial", true) {
 		n.refuse("attribute spatial: 0 is not supported; 1 is")
 	}
+	n.follow = follower[T](func(y *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
+		channels := y.Shape[1]
+		for _, p := range in[1:] {
+			if p == nil || len(p.Shape) != 1 || len(p.F) != channels {
+				return nil
+			}
+		}
+		factor, offset := normalization(in, epsilon)
+		inner := product(y.Shape[2:])
+		return func(at int, part []T) {
+			c := at / inner % channels
+			kernel.ScaleShift(part, part, factor[c], offset[c])
+		}
+	})
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
 		if len(v.Shape) == 0 {
@@ -39,30 +53,33 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 				return nil, fmt.Errorf("input %d has shape %v; want [%d], one number a channel", i+1, p.Shape, channels)
 			}
 		}
-		y, err := x.like(v)
+		y, err := x.over(v)
 		if err != nil {
 			return nil, err
 		}
 		if len(y.F) == 0 {
 			return []*Tensor[T]{y}, nil
 		}
-		scale, b, mean, variance := in[1].F, in[2].F, in[3].F, in[4].F
-		factor, offset := make([]T, channels), make([]T, channels)
-		for c := range channels {
-			f := float64(scale[c]) / math.Sqrt(float64(variance[c])+epsilon)
-			factor[c] = T(f)
-			offset[c] = T(float64(b[c]) - float64(mean[c])*f)
-		}
+		factor, offset := normalization(in, epsilon)
 		inner := len(v.F) / (v.Shape[0] * channels)
 		kernel.Parallel(v.Shape[0]*channels, max(1, rowGrain/inner), func(lo, hi int) {
 			for k := lo; k < hi; k++ {
-				f, o := factor[k%channels], offset[k%channels]
-				dst := y.F[k*inner : (k+1)*inner]
-				for i, e := range v.F[k*inner : (k+1)*inner] {
-					dst[i] = e*f + o
-				}
+				kernel.ScaleShift(y.F[k*inner:(k+1)*inner], v.F[k*inner:(k+1)*inner], factor[k%channels], offset[k%channels])
 			}
 		})
 		return []*Tensor[T]{y}, nil
 	}, nil
+}
+
+// normalization returns what each channel is multiplied by and what is added
+// then, from scale, B, mean and var.
+func normalization[T kernel.Float](in []*Tensor[T], epsilon float64) (factor, offset []T) {
+	scale, b, mean, variance := in[1].F, in[2].F, in[3].F, in[4].F
+	factor, offset = make([]T, len(scale)), make([]T, len(scale))
+	for c := range scale {
+		f := float64(scale[c]) / math.Sqrt(float64(variance[c])+epsilon)
+		factor[c] = T(f)
+		offset[c] = T(float64(b[c]) - float64(mean[c])*f)
+	}
+	return factor, offset
 }

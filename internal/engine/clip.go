@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 
 	"efcn/internal/kernel"
 )
@@ -18,15 +19,34 @@ func clip[T kernel.Float](n *node) (compute[T], error) {
 		if len(n.Inputs) > 1 {
 			n.refuse("version %d takes its bounds as attributes, not inputs", n.version)
 		}
-		lower, upper := T(n.float("min", -3.4028234663852886e38)), T(n.float("max", 3.4028234663852886e38))
-		hasLower, hasUpper := n.has("min"), n.has("max")
+		lower, upper := T(n.float("min", 0)), T(n.float("max", 0))
+		if !n.has("min") {
+			lower = T(math.Inf(-1))
+		}
+		if !n.has("max") {
+			upper = T(math.Inf(1))
+		}
+		row := func(dst, src []T) { kernel.Clip(dst, src, lower, upper) }
+		n.follow = mapFollower(row)
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			if !in[0].Type.IsFloat() {
 				return nil, fmt.Errorf("%s needs opset 12", in[0].Type)
 			}
-			return one(x.apply(in[0], clipRow(lower, upper, hasLower, hasUpper)))
+			return one(x.apply(in[0], row))
 		}, nil
 	}
+	n.follow = follower[T](func(_ *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
+		for _, bound := range in[1:] {
+			if bound != nil && len(bound.F) != 1 {
+				return nil
+			}
+		}
+		if in[0] != nil {
+			return nil
+		}
+		lo, hi := floatBounds(in)
+		return func(_ int, part []T) { kernel.Clip(part, part, lo, hi) }
+	})
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v, lower, upper := in[0], in[1], in[2]
 		for _, bound := range []*Tensor[T]{lower, upper} {
@@ -35,14 +55,8 @@ func clip[T kernel.Float](n *node) (compute[T], error) {
 			}
 		}
 		if v.Type.IsFloat() {
-			var lo, hi T
-			if lower != nil {
-				lo = lower.F[0]
-			}
-			if upper != nil {
-				hi = upper.F[0]
-			}
-			return one(x.apply(v, clipRow(lo, hi, lower != nil, upper != nil)))
+			lo, hi := floatBounds(in)
+			return one(x.apply(v, func(dst, src []T) { kernel.Clip(dst, src, lo, hi) }))
 		}
 		y, err := x.like(v)
 		if err != nil {
@@ -64,8 +78,20 @@ func clip[T kernel.Float](n *node) (compute[T], error) {
 	}, nil
 }
 
-// clipRow keeps NaN: no comparison with it holds.
-func clipRow[E number](lo, hi E, hasLo, hasHi bool) func(dst, src []E) {
+// floatBounds returns the bounds among the inputs, infinite where left out.
+func floatBounds[T kernel.Float](in []*Tensor[T]) (lo, hi T) {
+	lo, hi = T(math.Inf(-1)), T(math.Inf(1))
+	if in[1] != nil {
+		lo = in[1].F[0]
+	}
+	if in[2] != nil {
+		hi = in[2].F[0]
+	}
+	return lo, hi
+}
+
+// clipRow clips integers.
+func clipRow[E integer](lo, hi E, hasLo, hasHi bool) func(dst, src []E) {
 	return func(dst, src []E) {
 		for i, v := range src {
 			if hasLo && v < lo {

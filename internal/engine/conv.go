@@ -19,6 +19,7 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 	if group < 1 || group > math.MaxInt32 {
 		n.refuse("attribute group: want at least 1, got %d", group)
 	}
+	n.leads = true
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v, weight, bias := in[0], in[1], in[2]
 		size, err := spatial(v.Shape)
@@ -45,7 +46,7 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 		if err := c.Validate(); err != nil {
 			return nil, err
 		}
-		y, err := x.alloc(v.Type, append([]int{v.Shape[0], c.OutChannels}, c.Out...))
+		y, err := x.fresh(v.Type, append([]int{v.Shape[0], c.OutChannels}, c.Out...))
 		if err != nil || len(y.F) == 0 {
 			return one(y, err)
 		}
@@ -53,7 +54,7 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 		if bias != nil {
 			b = bias.F
 		}
-		c.Forward(v.Shape[0], v.F, weight.F, b, y.F)
+		c.ForwardThen(v.Shape[0], v.F, weight.F, b, y.F, x.then(y))
 		return []*Tensor[T]{y}, nil
 	}, nil
 }

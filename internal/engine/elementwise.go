@@ -65,14 +65,24 @@ func each[T kernel.Float](f func(T) T) func(dst, src []T) {
 }
 
 func mapped[T kernel.Float](row func(dst, src []T)) builder[T] {
-	return func(*node) (compute[T], error) {
+	return func(n *node) (compute[T], error) {
+		n.follow = mapFollower(row)
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) { return one(x.apply(in[0], row)) }, nil
 	}
 }
 
-// apply maps a floating-point value stretch by stretch, in parallel.
+// mapFollower is what a mapped operator does as a follower. row must do with dst
+// and src the same.
+func mapFollower[T kernel.Float](row func(dst, src []T)) follower[T] {
+	return func(*Tensor[T], []*Tensor[T]) kernel.Then[T] {
+		return func(_ int, part []T) { row(part, part) }
+	}
+}
+
+// apply maps a floating-point value stretch by stretch, in parallel; row may be
+// given the same for dst and src.
 func (x *exec[T]) apply(v *Tensor[T], row func(dst, src []T)) (*Tensor[T], error) {
-	y, err := x.like(v)
+	y, err := x.over(v)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +95,7 @@ func (x *exec[T]) apply(v *Tensor[T], row func(dst, src []T)) (*Tensor[T], error
 
 // relu keeps NaN, as the comparison is false for it.
 func relu[T kernel.Float](dst, src []T) {
-	for i, v := range src {
-		if v < 0 {
-			v = 0
-		}
-		dst[i] = v
-	}
+	kernel.Clip(dst, src, 0, T(math.Inf(1)))
 }
 
 // sigmoid takes exp of a number that isn't positive, which can't overflow.

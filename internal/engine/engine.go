@@ -35,7 +35,8 @@ import (
 type Engine[T kernel.Float] struct {
 	graph    *program[T]
 	feeds    []*onnxio.ValueInfo
-	elements int // the most elements that a value may have
+	elements int       // the most elements that a value may have
+	arenas   sync.Pool // of *arena[T], between runs
 }
 
 // New makes m ready. Every node that the engine cannot run is named in the
@@ -87,9 +88,18 @@ func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T], se
 		}
 	}
 	x := &exec[T]{ctx: ctx, elements: e.elements, see: see}
+	if see == nil {
+		// What an observer sees may be kept by mistake; it gets memory of its own.
+		if x.memory, _ = e.arenas.Get().(*arena[T]); x.memory == nil {
+			x.memory = &arena[T]{}
+		}
+	}
 	values, err := e.graph.run(x, func(name string) *Tensor[T] { return feeds[name] })
 	if err != nil {
 		return nil, err
+	}
+	if x.memory != nil {
+		e.arenas.Put(&arena[T]{free: x.memory.free})
 	}
 	out := make(map[string]*Tensor[T], len(values))
 	for i, v := range values {

@@ -35,7 +35,7 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 		if k != kb {
 			return nil, fmt.Errorf("shapes %v and %v (transA %t, transB %t) do not multiply", a.Shape, b.Shape, transA, transB)
 		}
-		y, err := x.alloc(a.Type, []int{m, cols})
+		y, err := x.fresh(a.Type, []int{m, cols})
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func globalPool[T kernel.Float](f func([]T) T) builder[T] {
 			if inner == 0 {
 				return nil, fmt.Errorf("input of shape %v has nothing to pool", v.Shape)
 			}
-			y, err := x.alloc(v.Type, shape)
+			y, err := x.fresh(v.Type, shape)
 			if err != nil {
 				return nil, err
 			}

@@ -84,7 +84,7 @@ func (x *exec[T]) pooled(v *Tensor[T], w window) (*Tensor[T], kernel.Window, err
 			return nil, g, fmt.Errorf("kernel_shape %v over %v is absurdly large", g.Kernel, g.Out)
 		}
 	}
-	y, err := x.alloc(v.Type, append([]int{v.Shape[0], v.Shape[1]}, g.Out...))
+	y, err := x.fresh(v.Type, append([]int{v.Shape[0], v.Shape[1]}, g.Out...))
 	return y, g, err
 }
 

@@ -18,6 +18,8 @@ type node struct {
 	opsets   map[string]int64
 	outer    scope
 	captured []string // set by a builder that has subgraphs
+	leads    bool     // set by a builder whose result asks exec.then
+	follow   any      // set by a builder to the follower[T] that does the node's work in place
 
 	read []string
 	errs []error

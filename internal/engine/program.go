@@ -23,6 +23,7 @@ type program[T kernel.Float] struct {
 	names     []string // by value number
 	outputs   []string
 	outs      []int
+	turns     []turn // the order in which steps are done when nobody watches
 }
 
 // step is one node of a program.
@@ -36,6 +37,8 @@ type step[T kernel.Float] struct {
 	// they follow the inputs.
 	captured []string
 	free     []int // values that no later step and no output needs
+	leads    bool  // compute asks exec.then
+	follow   follower[T]
 }
 
 // exec is one run: what a computing node may ask for.
@@ -43,6 +46,12 @@ type exec[T kernel.Float] struct {
 	ctx      context.Context
 	elements int
 	see      func(name string, v *Tensor[T]) error
+	memory   *arena[T] // nil: none is kept
+
+	// About the step being done:
+	dying     []*Tensor[T] // inputs that nothing needs after it
+	followers []pending[T]
+	absorbed  int // how many followers it has done along
 }
 
 // scope resolves names of an enclosing graph for a subgraph.
@@ -125,6 +134,7 @@ func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer s
 		return nil, errors.Join(errs...)
 	}
 	p.planRelease()
+	p.planTurns()
 	return p, nil
 }
 
@@ -177,75 +187,170 @@ func (p *program[T]) planRelease() {
 	}
 }
 
+// frame is the values of one run.
+type frame[T kernel.Float] struct {
+	*program[T]
+	x       *exec[T]
+	lookup  func(name string) *Tensor[T]
+	values  []*Tensor[T]
+	pending map[int]*constant[T]
+	own     []bool // by value: computed by a step of this run
+}
+
 // run computes the outputs. lookup gives the values of inputs and captured names;
 // nil lets an initializer of the same name stand.
 func (p *program[T]) run(x *exec[T], lookup func(name string) *Tensor[T]) ([]*Tensor[T], error) {
-	values := make([]*Tensor[T], len(p.names))
-	pending := make(map[int]*constant[T], len(p.constants))
+	f := &frame[T]{
+		program: p, x: x, lookup: lookup,
+		values:  make([]*Tensor[T], len(p.names)),
+		pending: make(map[int]*constant[T], len(p.constants)),
+		own:     make([]bool, len(p.names)),
+	}
 	for k, c := range p.constants {
-		pending[p.consts[k]] = c
+		f.pending[p.consts[k]] = c
 	}
-	for i, name := range p.names {
-		if i < len(p.inputs) {
-			values[i] = lookup(name)
-		}
+	for i, name := range p.inputs {
+		f.values[i] = lookup(name)
 	}
-	value := func(i int) (*Tensor[T], error) {
-		if values[i] != nil {
-			return values[i], nil
-		}
-		if c := pending[i]; c != nil {
-			v, err := c.get()
-			values[i] = v
-			return v, err
-		}
-		if v := lookup(p.names[i]); v != nil { // captured from the enclosing graph
-			values[i] = v
-			return v, nil
-		}
-		return nil, fmt.Errorf("value %q is missing", p.names[i])
-	}
-	for _, s := range p.steps {
-		if err := x.ctx.Err(); err != nil {
-			return nil, err
-		}
-		in := make([]*Tensor[T], len(s.in))
-		for k, i := range s.in {
-			if i < 0 {
-				continue
-			}
-			v, err := value(i)
-			if err != nil {
-				return nil, s.node.Wrap(err)
-			}
-			in[k] = v
-		}
-		out, err := s.run(x, in)
-		if err != nil {
-			return nil, err
-		}
-		for k, i := range s.out {
-			if i < 0 {
-				continue
-			}
-			values[i] = out[k]
-			if x.see != nil {
-				if err := x.see(p.names[i], out[k]); err != nil {
-					return nil, err
-				}
+	if x.see != nil {
+		for k := range p.steps {
+			if err := f.do(turn{step: k}); err != nil {
+				return nil, err
 			}
 		}
-		for _, i := range s.free {
-			values[i] = nil
+	} else {
+		for _, t := range p.turns {
+			if err := f.do(t); err != nil {
+				return nil, err
+			}
 		}
 	}
 	result := make([]*Tensor[T], len(p.outs))
 	for k, i := range p.outs {
-		v, err := value(i)
+		v, err := f.value(i)
 		if err != nil {
 			return nil, fmt.Errorf("graph output %q: %w", p.outputs[k], err)
 		}
 		result[k] = v
 	}
+	for k, v := range result {
+		result[k] = x.memory.part(v)
+	}
+	x.memory.settle()
 	return result, nil
+}
+
+// value returns value i, fetching what is not computed.
+func (f *frame[T]) value(i int) (*Tensor[T], error) {
+	if f.values[i] != nil {
+		return f.values[i], nil
+	}
+	if c := f.pending[i]; c != nil {
+		v, err := c.get()
+		f.values[i] = v
+		return v, err
+	}
+	if v := f.lookup(f.names[i]); v != nil { // captured from the enclosing graph
+		f.values[i] = v
+		return v, nil
+	}
+	return nil, fmt.Errorf("value %q is missing", f.names[i])
+}
+
+// inputs returns the inputs of a step, nil for those left out and for value
+// except.
+func (f *frame[T]) inputs(s *step[T], except int) ([]*Tensor[T], error) {
+	in := make([]*Tensor[T], len(s.in))
+	for k, i := range s.in {
+		if i < 0 || i == except {
+			continue
+		}
+		v, err := f.value(i)
+		if err != nil {
+			return nil, s.node.Wrap(err)
+		}
+		in[k] = v
+	}
+	return in, nil
+}
+
+// do does a step and then its followers, as far as they were not done along.
+func (f *frame[T]) do(t turn) error {
+	x, s := f.x, f.steps[t.step]
+	if err := x.ctx.Err(); err != nil {
+		return err
+	}
+	in, err := f.inputs(s, -1)
+	if err != nil {
+		return err
+	}
+	x.followers, x.absorbed = x.followers[:0], 0
+	result := s.out
+	for _, k := range t.followers {
+		next := f.steps[k]
+		others, err := f.inputs(next, result[0])
+		if err != nil {
+			break // it is next's, which will report it
+		}
+		x.followers = append(x.followers, pending[T]{next.follow, others})
+		result = next.out
+	}
+	x.dying = x.dying[:0]
+	for _, i := range s.free {
+		if f.own[i] {
+			x.dying = append(x.dying, f.values[i])
+		}
+	}
+	out, err := s.run(x, in)
+	if err != nil {
+		return err
+	}
+	last := s
+	if x.absorbed > 0 {
+		last = f.steps[t.followers[x.absorbed-1]]
+	}
+	if err := f.store(last, out); err != nil {
+		return err
+	}
+	f.release(s)
+	done := x.absorbed
+	for _, k := range t.followers[:done] {
+		f.release(f.steps[k])
+	}
+	x.memory.settle()
+	for _, k := range t.followers[done:] {
+		if err := f.do(turn{step: k}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// store notes the results of a step.
+func (f *frame[T]) store(s *step[T], out []*Tensor[T]) error {
+	for k, i := range s.out {
+		if i < 0 {
+			continue
+		}
+		f.values[i], f.own[i] = out[k], true
+		f.x.memory.hold(out[k])
+		if f.x.see != nil {
+			if err := f.x.see(f.names[i], out[k]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// release forgets the values that nothing needs after s. One that was never
+// there lay between s and the step that did it along.
+func (f *frame[T]) release(s *step[T]) {
+	for _, i := range s.free {
+		if f.own[i] {
+			f.x.memory.release(f.values[i])
+			f.own[i] = false
+		}
+		f.values[i] = nil
+	}
 }

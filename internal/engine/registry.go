@@ -17,7 +17,8 @@ const (
 
 // compute runs one node. in holds one value per input of the operator's
 // signature, or more for a variadic one; nil where an optional input is left
-// out. Inputs are not modified; a result may share memory with an input.
+// out. Inputs are not modified, but where exec.over allows it; a result may share
+// memory with an input.
 type compute[T kernel.Float] func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error)
 
 // builder reads a node's attributes and returns what computes it.
@@ -117,7 +118,8 @@ func prepareIn[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer 
 	if err != nil {
 		return nil, n.Wrap(err)
 	}
-	return &step[T]{node: n, op: op, compute: c, captured: nn.captured}, nil
+	follow, _ := nn.follow.(follower[T])
+	return &step[T]{node: n, op: op, compute: c, captured: nn.captured, leads: nn.leads, follow: follow}, nil
 }
 
 func (op *operator) checkArity(n *onnxio.Node) error {

@@ -99,17 +99,11 @@ func product(dims []int) int {
 
 // alloc returns a zeroed tensor.
 func (x *exec[T]) alloc(t onnxio.DataType, shape []int) (*Tensor[T], error) {
-	n, err := count(shape, x.elements)
-	if err != nil {
-		return nil, err
+	v, err := x.fresh(t, shape)
+	if err == nil {
+		clear(v.F)
 	}
-	v := &Tensor[T]{Type: t, Shape: shape}
-	if t.IsFloat() {
-		v.F = make([]T, n)
-	} else {
-		v.I = make([]int64, n)
-	}
-	return v, nil
+	return v, err
 }
 
 // like returns a zeroed tensor of the type and shape of t.
