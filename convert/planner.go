@@ -164,12 +164,6 @@ func (pl *planner) vector(name string) (value, error) {
 	return v, nil
 }
 
-// isVector says whether a value has a vector form.
-func (pl *planner) isVector(name string) bool {
-	_, err := pl.vector(name)
-	return err == nil
-}
-
 // linear returns the shapes of the first input and first output of a linear
 // operator. A linear operator on tensors of unknown shape is an error and not
 // kept, since the same node with its shape given would be embedded.
