@@ -28,7 +28,7 @@ func BenchmarkStep(b *testing.B) {
 				fill(n, 1)
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := n.step(1e-6); err != nil {
+					if err := n.step(sgd[float32](1e-6)); err != nil {
 						b.Fatal(err)
 					}
 				}

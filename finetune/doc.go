@@ -5,8 +5,8 @@
 //
 // The loss is the softmax cross-entropy, averaged over the batch, taken on the
 // model's output or, where that is a Softmax, on what goes into it. The
-// optimiser is plain SGD, w ← w − rate·∂loss/∂w, with the defaults of d'Ascoli,
-// Sagun, Biroli and Bruna (arXiv 1906.06766): rate 0.1, batches of 250.
+// optimiser is by default plain SGD, w ← w − rate·∂loss/∂w, as d'Ascoli, Sagun,
+// Biroli and Bruna use it (arXiv 1906.06766): rate 0.1, batches of 250.
 //
 // Trained are the weights of Conv, Gemm and MatMul, their biases, the scale and
 // bias of BatchNormalization, and the vectors of an Add or Mul that lies behind
@@ -18,8 +18,9 @@
 //
 // The graph is a gorgonia expression graph, differentiated and executed by
 // gorgonia. Its Ops are our own, over internal/kernel, each with a buffer made
-// once: a step allocates no arrays. Where a weight matrix has one reader, its
-// update is part of the backward product and its gradient never exists.
+// once: a step allocates no arrays. With plain SGD, where a weight matrix has one
+// reader, its update is part of the backward product and its gradient never
+// exists.
 //
 // A run repeats bit for bit from the same seed on the same machine at the same
 // number of threads.

@@ -123,7 +123,7 @@ func TestFusedUpdates(t *testing.T) {
 			for step := range uint64(3) {
 				for _, n := range []*network[float64]{a, b} {
 					fill(n, 8+step)
-					if err := n.step(0.05); err != nil {
+					if err := n.step(sgd[float64](0.05)); err != nil {
 						t.Fatal(err)
 					}
 				}

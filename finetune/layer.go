@@ -24,11 +24,11 @@ type pass[T kernel.Float] struct {
 	din  [][]T // receives the gradient at each input; nil where none is wanted
 }
 
-// fusible is a layer that can subtract rate·gradient from the parameter at
-// input i directly, without a buffer that holds the gradient. It is called
-// after backward of the same step.
+// fusible is a layer that can set the parameter w at input i to keep·w −
+// rate·gradient directly, without a buffer that holds the gradient. It is
+// called after backward of the same step.
 type fusible[T kernel.Float] interface {
 	layer[T]
 	fuses(i int) bool
-	update(p pass[T], i int, rate T)
+	update(p pass[T], i int, rate, keep T)
 }

@@ -63,8 +63,8 @@ func (l *linear[T]) fuses(i int) bool { return i == 1 }
 
 // update subtracts rate·gradient from the weights as the product is formed:
 // the gradient, as large as the weights, is never written down.
-func (l *linear[T]) update(p pass[T], _ int, rate T) {
-	l.addGradient(p, -rate*l.alpha, 1, p.in[1])
+func (l *linear[T]) update(p pass[T], _ int, rate, keep T) {
+	l.addGradient(p, -rate*l.alpha, keep, p.in[1])
 }
 
 func emitGemm[T kernel.Float](n *node[T]) error {

@@ -15,6 +15,7 @@ import (
 type parameter[T kernel.Float] struct {
 	name   string
 	values []T
+	state  [][]T // of the optimiser, list by list as long as values; made at the first step
 }
 
 // statistic is a running mean or variance: an initializer that a layer updates
@@ -31,7 +32,8 @@ type network[T kernel.Float] struct {
 
 	x      []T   // batch × sample: the step's input
 	labels []int // batch
-	rate   T     // learning rate of the fused updates
+	rate   T     // the fused updates are w ← keep·w − rate·∇
+	keep   T
 	loss   float64
 	hits   int
 
@@ -48,18 +50,45 @@ type gradient[T kernel.Float] struct {
 // step runs forward, backward and the update of every parameter on the batch
 // that x and labels hold. A loss that is not finite is an error; the
 // parameters are then spoilt.
-func (n *network[T]) step(rate T) error {
-	n.rate = rate
+func (n *network[T]) step(u update[T]) error {
+	n.rate, n.keep = T(u.rate), T(u.Optimizer.keep(u.rate))
 	if err := n.run(); err != nil {
 		return err
 	}
 	if math.IsNaN(n.loss) || math.IsInf(n.loss, 0) {
 		return errNotFinite
 	}
+	factor := T(1)
+	if u.clip > 0 {
+		factor = T(u.clipFactor(n.gradientNorm()))
+	}
 	for _, g := range n.reads {
-		kernel.Axpy(-rate, elements[T](g.node.Value()), g.p.values)
+		g.p.follow(&u, factor, elements[T](g.node.Value()))
 	}
 	return nil
+}
+
+// gradientNorm is the norm of all gradients that are there to be read.
+func (n *network[T]) gradientNorm() float64 {
+	var squares float64
+	for _, g := range n.reads {
+		squares += kernel.SumSquares(elements[T](g.node.Value()))
+	}
+	return math.Sqrt(squares)
+}
+
+// follow moves the parameter along factor times its gradient.
+func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
+	for len(p.state) < u.states() {
+		p.state = append(p.state, make([]T, len(p.values)))
+	}
+	kernel.Parallel(len(p.values), elementGrain, func(lo, hi int) {
+		var state [2][]T
+		for i, s := range p.state {
+			state[i] = s[lo:hi]
+		}
+		u.apply(factor, p.values[lo:hi], gradient[lo:hi], state[:])
+	})
 }
 
 var errNotFinite = errors.New("the loss is not finite; a smaller learning rate may work")
@@ -192,7 +221,7 @@ func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], input
 		p := pass[T]{in: values[:len(in)], out: values[len(in)], dout: values[len(in)+1], din: din}
 		l.backward(p)
 		for _, i := range fused {
-			l.(fusible[T]).update(p, i, a.net.rate)
+			l.(fusible[T]).update(p, i, a.net.rate, a.net.keep)
 		}
 	})
 	node, err := gorgonia.ApplyOp(all, append(append(gorgonia.Nodes(nil), inputs...), output, grad)...)

@@ -13,8 +13,15 @@ type Options struct {
 	// Batch is the number of samples a step; 0 means 250. The last step of an
 	// epoch takes what is left.
 	Batch int
-	// Rate is the learning rate of SGD; 0 means 0.1.
+	// Rate is the learning rate; 0 means 0.1.
 	Rate float64
+	// Schedule says how the rate changes over the run.
+	Schedule Schedule
+	// Optimizer says how weights follow their gradients.
+	Optimizer Optimizer
+	// Clip bounds the norm of all gradients together: where it is greater, all
+	// are shrunk to it alike. 0 means no bound.
+	Clip float64
 	// Seed decides the order of the samples in every epoch; 0 is a seed like
 	// any other.
 	Seed uint64
@@ -35,6 +42,11 @@ func (o Options) Validate() error {
 	if !(o.Rate >= 0) || math.IsInf(o.Rate, 0) {
 		errs = append(errs, fmt.Errorf("learning rate: want a positive number, got %g", o.Rate))
 	}
+	if !(o.Clip >= 0) || math.IsInf(o.Clip, 0) {
+		errs = append(errs, fmt.Errorf("clip: want a number from 0, got %g", o.Clip))
+	}
+	errs = append(errs, o.Schedule.validate())
+	errs = append(errs, o.Optimizer.validate()...)
 	return errors.Join(errs...)
 }
 
@@ -49,5 +61,10 @@ func (o Options) WithDefaults() Options {
 	if o.Rate == 0 {
 		o.Rate = 0.1
 	}
+	o.Optimizer = o.Optimizer.withDefaults()
 	return o
 }
+
+// fuses says whether layers can update their weights themselves, as the
+// gradients come up: not where all gradients are wanted first.
+func (o Options) fuses() bool { return o.Optimizer.fuses() && o.Clip == 0 }

@@ -69,7 +69,7 @@ type reference struct {
 	}
 }
 
-// Twenty steps of SGD come to the weights that PyTorch comes to from the same
+// Twenty steps of every optimiser come to the weights that PyTorch comes to from the same
 // start on the same batches.
 func TestAgreesWithPyTorch(t *testing.T) {
 	text, err := os.ReadFile("testdata/reference.json")
@@ -94,32 +94,63 @@ func TestAgreesWithPyTorch(t *testing.T) {
 		renamed[layer.Weight] = []string{"conv1.weight", "conv2.weight"}[i]
 		renamed[layer.Bias] = []string{"conv1.bias", "conv2.bias"}[i]
 	}
-	models := map[string]*onnxio.Model{
-		"plain": readModel(t, "plain-torchscript"),
-		"lenet": readModel(t, "lenet-torchscript"),
-		"efcn":  efcn,
+	plain := readModel(t, "plain-torchscript")
+	sgd := func(rate float64) Options { return Options{Rate: rate} }
+	adam := func(m Method, decay float64) Options {
+		return Options{Rate: 0.001, Optimizer: Optimizer{Method: m, WeightDecay: decay}}
+	}
+	runs := map[string]struct {
+		m *onnxio.Model
+		o Options
+	}{
+		"plain":      {plain, sgd(0.1)},
+		"lenet":      {readModel(t, "lenet-torchscript"), sgd(0.01)},
+		"efcn":       {efcn, sgd(0.1)},
+		"momentum":   {plain, Options{Rate: 0.05, Optimizer: Optimizer{Momentum: 0.9}}},
+		"nesterov":   {plain, Options{Rate: 0.05, Optimizer: Optimizer{Momentum: 0.9, Nesterov: true, WeightDecay: 0.01}}},
+		"decay":      {plain, Options{Rate: 0.1, Optimizer: Optimizer{WeightDecay: 0.05}}},
+		"adam":       {plain, adam(Adam, 0)},
+		"adam-decay": {plain, adam(Adam, 0.05)},
+		"adamw":      {plain, adam(AdamW, 0.5)},
+		"beta-lasso": {plain, Options{Rate: 0.1, Optimizer: Optimizer{Method: BetaLasso, Lambda: 0.0005}}},
+		"step":       {plain, Options{Rate: 0.1, Schedule: Schedule{Kind: "step", Every: 1, Factor: 0.5}}},
+		"cosine":     {plain, Options{Rate: 0.1, Optimizer: Optimizer{Momentum: 0.5}, Schedule: Schedule{Kind: "cosine", Floor: 0.1}}},
+		"warmup":     {plain, Options{Rate: 0.1, Schedule: Schedule{Kind: "cosine", Warmup: 1}}},
+		"clip":       {plain, Options{Rate: 0.1, Clip: 0.5}},
 	}
 	compared := 0
-	for name, m := range models {
+	for name, run := range runs {
 		name32, name64 := name+"/float32", name+"/float64"
-		t.Run(name32, func(t *testing.T) { compared += compareRun[float32](t, ref, "float32", name, m, set, renamed, 1e-5) })
-		t.Run(name64, func(t *testing.T) { compared += compareRun[float64](t, ref, "float64", name, m, set, renamed, 1e-12) })
+		t.Run(name32, func(t *testing.T) {
+			compared += compareRun[float32](t, ref, "float32", name, run.m, run.o, set, renamed, 1e-5)
+		})
+		t.Run(name64, func(t *testing.T) {
+			compared += compareRun[float64](t, ref, "float64", name, run.m, run.o, set, renamed, 1e-12)
+		})
 	}
-	if want := 2 * (6 + 8 + 6); compared != want {
+	if want := 2 * (8 + 13*6); compared != want {
 		t.Errorf("compared %d tensors, want %d", compared, want)
 	}
 }
 
-func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name string, m *onnxio.Model, set *data.Set, renamed map[string]string, tolerance float64) int {
+func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name string, m *onnxio.Model, o Options, set *data.Set, renamed map[string]string, tolerance float64) int {
 	tr, err := newTrainee[T](m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := tr.network(ref.Batch, false)
+	want := ref.Runs[dtype][name]
+	if o.Rate != want.Rate {
+		t.Fatalf("rate %g, the reference has %g", o.Rate, want.Rate)
+	}
+	o.Batch, o.Epochs = ref.Batch, 4
+	if err := o.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSession(tr, &data.Set{X: set.X[:250*784], Shape: set.Shape, Labels: set.Labels[:250]}, o.WithDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := ref.Runs[dtype][name]
+	n := s.full // the session's 250 samples make epochs of 5 steps; the batches below are given to it
 	for step := range ref.Steps {
 		for i := range n.labels {
 			n.labels[i] = set.Labels[step*ref.Batch+i]
@@ -127,7 +158,8 @@ func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name st
 		for i := range n.x {
 			n.x[i] = T(set.X[step*len(n.x)+i])
 		}
-		if err := n.step(T(want.Rate)); err != nil {
+		s.steps++
+		if err := n.step(s.update()); err != nil {
 			t.Fatal(err)
 		}
 		if d := math.Abs(n.loss - want.Losses[step]); !(d <= tolerance*want.Losses[step]) {

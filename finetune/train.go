@@ -83,6 +83,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 // session is a run of training.
 type session[T kernel.Float] struct {
 	options  Options
+	trainee  *trainee[T]
 	feed     *feeder
 	order    []int       // of the samples, shuffled anew every epoch
 	full     *network[T] // nil where the set is smaller than a batch
@@ -99,14 +100,14 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 	if set.N() == 0 {
 		return nil, errors.New("training data: no samples")
 	}
-	s := &session[T]{options: o, feed: feed, order: make([]int, set.N())}
+	s := &session[T]{options: o, trainee: t, feed: feed, order: make([]int, set.N())}
 	if set.N() >= o.Batch {
-		if s.full, err = t.network(o.Batch, false); err != nil {
+		if s.full, err = t.network(o.Batch, !o.fuses()); err != nil {
 			return nil, err
 		}
 	}
 	if left := set.N() % o.Batch; left > 0 {
-		if s.rest, err = t.network(left, false); err != nil {
+		if s.rest, err = t.network(left, !o.fuses()); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +143,7 @@ func (s *session[T]) epoch(ctx context.Context, epoch int) (Epoch, error) {
 		batch := s.order[at : at+n.batch]
 		s.load(n, batch)
 		s.steps++
-		if err := n.step(T(s.options.Rate)); err != nil {
+		if err := n.step(s.update()); err != nil {
 			return e, fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.steps, epoch, at, at+n.batch-1, err)
 		}
 		loss += n.loss * float64(n.batch)
@@ -156,6 +157,14 @@ func (s *session[T]) epoch(ctx context.Context, epoch int) (Epoch, error) {
 	e.Seconds = time.Since(begin).Seconds()
 	e.Train = Metrics{N: len(s.order), Loss: loss / float64(len(s.order)), Top1: float64(hits) / float64(len(s.order))}
 	return e, nil
+}
+
+// update is what step s.steps, counted from 1, does.
+func (s *session[T]) update() update[T] {
+	o := s.options
+	perEpoch := (len(s.order) + o.Batch - 1) / o.Batch
+	rate := o.Rate * o.Schedule.factor(s.steps-1, perEpoch, perEpoch*o.Epochs)
+	return update[T]{Optimizer: o.Optimizer, rate: rate, step: s.steps, clip: o.Clip}
 }
 
 // load copies samples into a network's input.

@@ -25,6 +25,16 @@ type finetuneFlags struct {
 	rate   float64 // Default 0.1.
 	seed   uint64  // Default 0.
 	json   bool
+
+	optimizer   oneOf   // Default sgd.
+	momentum    float64 // Default 0.
+	nesterov    bool    // Default false.
+	weightDecay float64 // Default 0.
+	lassoLambda float64 // No default: beta-lasso needs it.
+	lassoBeta   float64 // Default 50.
+	schedule    string  // Default constant.
+	warmup      float64 // Default 0.
+	clip        float64 // Default 0: no bound.
 }
 
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
@@ -35,6 +45,15 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.epochs, "epochs", defaults.Epochs, "passes over the training images")
 	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
 	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
+	flags.Var(&f.optimizer, "optimizer", "how weights follow their gradients")
+	flags.Float64Var(&f.momentum, "momentum", 0, "momentum of sgd, from 0 to below 1")
+	flags.BoolVar(&f.nesterov, "nesterov", false, "Nesterov's momentum")
+	flags.Float64Var(&f.weightDecay, "weight-decay", 0, "weight decay of sgd, adam and adamw")
+	flags.Float64Var(&f.lassoLambda, "lasso-lambda", 0, "lambda of beta-lasso: what pulls weights to 0")
+	flags.Float64Var(&f.lassoBeta, "lasso-beta", 50, "beta of beta-lasso: weights below beta*lambda become 0")
+	flags.StringVar(&f.schedule, "lr-schedule", "constant", "constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
+	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
+	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
@@ -51,18 +70,45 @@ func (f *finetuneFlags) validate() error {
 		return usagef("--batch %d; want a number from 1", f.batch)
 	case !(f.rate > 0) || math.IsInf(f.rate, 0):
 		return usagef("--lr %v; want a number above 0", f.rate)
+	case f.schedule == "":
+		return usagef("--lr-schedule is empty")
+	}
+	o, err := f.options()
+	if err == nil {
+		err = o.Validate()
+	}
+	if err != nil {
+		return usageError{err}
 	}
 	return nil
 }
 
+// options are those of the flags.
+func (f *finetuneFlags) options() (finetune.Options, error) {
+	schedule, err := finetune.ParseSchedule(f.schedule)
+	schedule.Warmup = f.warmup
+	o := finetune.Options{
+		Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed, Schedule: schedule, Clip: f.clip,
+		Optimizer: finetune.Optimizer{
+			Method: finetune.Method(f.optimizer.value), Momentum: f.momentum, Nesterov: f.nesterov,
+			WeightDecay: f.weightDecay, Lambda: f.lassoLambda,
+		},
+	}
+	if o.Optimizer.Method == finetune.BetaLasso || f.lassoBeta != 50 {
+		o.Optimizer.Beta = f.lassoBeta
+	}
+	return o, err
+}
+
 func newFinetune(e *env) *cobra.Command {
-	var f finetuneFlags
+	f := finetuneFlags{optimizer: newOptimizer()}
 	cmd := &cobra.Command{
 		Use:   "finetune MODEL --data SPEC -o OUT.onnx",
 		Short: "Train a CNN or an eFCN and write it back to ONNX",
-		Long: `finetune trains all weights of a model, CNN or eFCN alike, on labelled images with
-plain SGD on the softmax cross-entropy, and writes the same graph with the
-trained weights. The defaults are those of the eFCN paper (arXiv 1906.06766).
+		Long: `finetune trains all weights of a model, CNN or eFCN alike, on labelled images by the
+softmax cross-entropy, and writes the same graph with the trained weights. The
+defaults are those of the eFCN paper (arXiv 1906.06766): plain SGD. beta-lasso
+is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
@@ -129,6 +175,14 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	return nil
 }
 
+func newOptimizer() oneOf {
+	f := oneOf{value: string(finetune.SGD)}
+	for _, m := range finetune.Methods() {
+		f.allowed = append(f.allowed, string(m))
+	}
+	return f
+}
+
 // openData opens the training set and, unless its spec is empty, the test set.
 func openData(trainSpec, testSpec string) (train, test *data.Set, err error) {
 	if train, err = data.Open(trainSpec); err != nil || testSpec == "" {
@@ -150,7 +204,10 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 			fmt.Fprintf(e.out, "before: test %s\n", result.Before)
 		}
 	}
-	o := finetune.Options{Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed}
+	o, err := f.options()
+	if err != nil {
+		return nil, err
+	}
 	bar := e.progress()
 	o.Stepped = func(epoch, samples int) { bar.at(fmt.Sprintf("epoch %d of %d", epoch, f.epochs), samples, train.N()) }
 	defer bar.clear()

@@ -3,12 +3,15 @@ finetune/reference_test.go to compare with.
 
     python finetune/testdata/make_reference.py        # from the root of the repository
 
-Needs torch, onnx and numpy. Every run is 20 steps of torch.optim.SGD, batches of
+Needs torch, onnx and numpy. Every run is 20 steps, of torch.optim.SGD if not said otherwise, batches of
 50 in the order of the training set, pixels divided by 255; the rate is 0.1, and
 0.01 for the net with batch normalisation, whose loss jumps about at 0.1 so that
 rounding grows tenfold every few steps. What is kept, in reference.json: the loss
 of every step and, of every weight after the last, its norm and 64 entries spread
 over it.
+
+The other optimisers, the schedules and clipping train one of the CNNs, and keep 16
+entries. Epochs there are 5 steps. PyTorch has no beta-LASSO; it is three lines.
 
 The eFCN is made here from scratch, not read from a file that efcn wrote: its
 matrices are the responses of the convolution to every unit vector.
@@ -83,10 +86,49 @@ def efcn_of_plain():
         nn.Flatten(), embed(cnn[0], (1, 28, 28)), nn.ReLU(), embed(cnn[2], (4, 14, 14)), nn.ReLU(), cnn[5])
 
 
-def train(net, names, x, y, dtype, rate=0.1):
+class BetaLasso(torch.optim.Optimizer):
+    """Neyshabur, arXiv 2007.13657, algorithm 1."""
+
+    def __init__(self, parameters, lr, lambda_, beta):
+        super().__init__(parameters, {"lr": lr, "lambda_": lambda_, "beta": beta})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p -= group["lr"] * (p.grad + group["lambda_"] * torch.sign(p))
+                p *= p.abs() >= group["beta"] * group["lambda_"]
+
+
+sched = torch.optim.lr_scheduler
+
+
+def warm_cosine(o):
+    return sched.SequentialLR(o, [sched.LinearLR(o, 1 / 5, 1, total_iters=4), sched.CosineAnnealingLR(o, 15)], [5])
+
+
+# Name: rate, optimiser, schedule by steps, greatest norm of the gradients.
+SGD, ADAM, ADAMW = torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW
+OPTIMISERS = {
+    "momentum": (0.05, lambda p, r: SGD(p, r, momentum=0.9), None, None),
+    "nesterov": (0.05, lambda p, r: SGD(p, r, momentum=0.9, nesterov=True, weight_decay=0.01), None, None),
+    "decay": (0.1, lambda p, r: SGD(p, r, weight_decay=0.05), None, None),
+    "adam": (0.001, lambda p, r: ADAM(p, r), None, None),
+    "adam-decay": (0.001, lambda p, r: ADAM(p, r, weight_decay=0.05), None, None),
+    "adamw": (0.001, lambda p, r: ADAMW(p, r, weight_decay=0.5), None, None),
+    "beta-lasso": (0.1, lambda p, r: BetaLasso(p, r, 0.0005, 50), None, None),
+    "step": (0.1, lambda p, r: SGD(p, r), lambda o: sched.StepLR(o, 5, 0.5), None),
+    "cosine": (0.1, lambda p, r: SGD(p, r, momentum=0.5), lambda o: sched.CosineAnnealingLR(o, 20, 0.01), None),
+    "warmup": (0.1, lambda p, r: SGD(p, r), warm_cosine, None),
+    "clip": (0.1, lambda p, r: SGD(p, r), None, 0.5),
+}
+
+
+def train(net, names, x, y, dtype, rate=0.1, optimiser=SGD, schedule=None, clip=None, entries=ENTRIES):
     net = net.to(dtype)
     net.train()
-    optimiser = torch.optim.SGD(net.parameters(), lr=rate)
+    optimiser = optimiser(net.parameters(), rate)
+    schedule = schedule and schedule(optimiser)
     losses = []
     for step in range(STEPS):
         rows = slice(step * BATCH, (step + 1) * BATCH)
@@ -94,11 +136,15 @@ def train(net, names, x, y, dtype, rate=0.1):
         losses.append(loss.item())
         optimiser.zero_grad()
         loss.backward()
+        if clip:
+            nn.utils.clip_grad_norm_(net.parameters(), clip)
         optimiser.step()
+        if schedule:
+            schedule.step()
     weights = {}
     for p, name in zip(net.parameters(), names, strict=True):
         flat = p.detach().reshape(-1).double()
-        at = torch.linspace(0, len(flat) - 1, min(ENTRIES, len(flat))).long()
+        at = torch.linspace(0, len(flat) - 1, min(entries, len(flat))).long()
         weights[name] = {"norm": flat.norm().item(), "at": at.tolist(), "values": flat[at].tolist()}
     return {"rate": rate, "losses": losses, "weights": weights}
 
@@ -116,6 +162,9 @@ def main():
             "plain": train(load("plain-torchscript", plain(), PLAIN), PLAIN, x, y, dtype),
             "lenet": train(load("lenet-torchscript", lenet(), LENET), LENET, x, y, dtype, rate=0.01),
             "efcn": train(efcn_of_plain(), PLAIN, x, y, dtype),
+        } | {
+            name: train(load("plain-torchscript", plain(), PLAIN), PLAIN, x, y, dtype, *how, entries=16)
+            for name, how in OPTIMISERS.items()
         }
     out = {"torch": torch.__version__, "steps": STEPS, "batch": BATCH, "runs": runs}
     path = pathlib.Path(__file__).with_name("reference.json")

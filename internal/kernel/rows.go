@@ -34,3 +34,26 @@ func Axpy[T Float](alpha T, x, y []T) {
 		}
 	})
 }
+
+// SumSquares returns the sum of the squares of x in float64, added up in an
+// order that follows from len(x) alone.
+func SumSquares[T Float](x []T) float64 {
+	const block = 1 << 14
+	n := (len(x) + block - 1) / block
+	sums := borrow[float64](n)
+	defer giveBack(sums)
+	Parallel(n, 1, func(lo, hi int) {
+		for b := lo; b < hi; b++ {
+			var total float64
+			for _, v := range x[b*block : min((b+1)*block, len(x))] {
+				total += float64(v) * float64(v)
+			}
+			(*sums)[b] = total
+		}
+	})
+	var total float64
+	for _, s := range (*sums)[:n] {
+		total += s
+	}
+	return total
+}

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -43,6 +44,20 @@ func TestRows(t *testing.T) {
 		Axpy(-0.5, x, y)
 		if i := worst(want, y); i >= 0 {
 			t.Errorf("%v: axpy[%d] = %g, want %g", s, i, y[i], want.value[i])
+		}
+	}
+}
+
+func TestSumSquares(t *testing.T) {
+	rng := rand.New(rand.NewPCG(17, 18))
+	for _, n := range []int{0, 1, 100, 1 << 14, 1<<14 + 1, 100000} {
+		x := random[float32](rng, n)
+		var want float64
+		for _, v := range x {
+			want += float64(v) * float64(v)
+		}
+		if got := SumSquares(x); math.Abs(got-want) > 1e-12*want {
+			t.Errorf("%d elements: %g, want %g", n, got, want)
 		}
 	}
 }
