@@ -11,6 +11,12 @@ func gather[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
 		}
 		return
 	}
+	if v.shifted() {
+		v.rows(channels, func(c, row, _, t1, t2 int) {
+			gatherShifted(v, x[c*inSize:(c+1)*inSize], col[row*ld:row*ld+p1-p0], p0, t1, t2)
+		})
+		return
+	}
 	v.rows(channels, func(c, row, t0, t1, t2 int) {
 		plane, line := x[c*inSize:(c+1)*inSize], col[row*ld:row*ld+p1-p0]
 		lo, hi := v.reach(2, t2)
@@ -24,6 +30,36 @@ func gather[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
 			}
 		}
 	})
+}
+
+// shifted says that lines are as long in the output as in the input and next to
+// each other, so that a tap reads the whole plane shifted by so many elements.
+func (v *volume) shifted() bool {
+	return v.kernel[0] == 1 && v.pad[0] == 0 && v.in[0] == 1 && v.out[0] == 1 &&
+		v.stride[1] == 1 && v.stride[2] == 1 && v.in[2] == v.out[2]
+}
+
+// gatherShifted writes what the positions from p0 on read at a tap: one copy,
+// and then zeros where a line's end would have read from the next line.
+func gatherShifted[T Float](v *volume, plane, line []T, p0, t1, t2 int) {
+	width := v.out[2]
+	top, bottom := v.reach(1, t1)
+	lo, hi := v.reach(2, t2)
+	from := min(max(top*width-p0, 0), len(line))
+	to := max(from, min(bottom*width-p0, len(line)))
+	clear(line[:from])
+	clear(line[to:])
+	shift := p0 + v.source(1, 0, t1)*width + v.source(2, 0, t2)
+	if first, last := max(from, -shift), min(to, len(plane)-shift); first < last {
+		copy(line[first:last], plane[first+shift:])
+	}
+	if lo == 0 && hi == width {
+		return
+	}
+	for start := from - (p0+from)%width; start < to; start += width {
+		clear(line[max(start, from):max(min(start+lo, to), from)])
+		clear(line[min(max(start+hi, from), to):min(start+width, to)])
+	}
 }
 
 // gatherLine writes what output positions from, from+1, … of line (d, h) read

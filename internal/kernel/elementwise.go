@@ -49,6 +49,23 @@ func Add[T Float](dst, a, b []T) {
 	}
 }
 
+// maximum computes the greater of a and b, NaN if either is.
+func maximum[T Float](dst, a, b []T) {
+	sameLength(len(dst), len(a))
+	sameLength(len(dst), len(b))
+	if d, s, ok := vectors(dst, a); ok {
+		smaximum(len(d), &s[0], &any(b).([]float32)[0], &d[0])
+		return
+	}
+	for i, v := range a {
+		// Not the built-in max: it tells zeros apart.
+		if u := b[i]; u > v || u != u {
+			v = u
+		}
+		dst[i] = v
+	}
+}
+
 // everySecond computes dst[i] = src[2·i].
 func everySecond[T Float](dst, src []T) {
 	if len(dst) == 0 {

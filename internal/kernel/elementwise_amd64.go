@@ -15,6 +15,9 @@ func sclip(n int, lo, hi float32, src, dst *float32)
 //go:noescape
 func sadd(n int, a, b, dst *float32)
 
+//go:noescape
+func smaximum(n int, a, b, dst *float32)
+
 // severysecond reads src up to its element 2·(n-1).
 //
 //go:noescape

@@ -170,6 +170,67 @@ added:
 	VZEROUPPER
 	RET
 
+// The processor's maximum gives its second operand if either is NaN or both are
+// zero: that is a, unless b is NaN, which is put in after.
+
+// func smaximum(n int, a, b, dst *float32)
+TEXT ·smaximum(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ b+16(FP), DX
+	MOVQ dst+24(FP), DI
+
+max16:
+	CMPQ      CX, $16
+	JL        max8
+	VMOVUPS   (DX), Y0
+	VMOVUPS   32(DX), Y1
+	VMAXPS    (SI), Y0, Y2
+	VMAXPS    32(SI), Y1, Y3
+	VCMPPS    $3, Y0, Y0, Y4
+	VCMPPS    $3, Y1, Y1, Y5
+	VBLENDVPS Y4, Y0, Y2, Y2
+	VBLENDVPS Y5, Y1, Y3, Y3
+	VMOVUPS   Y2, (DI)
+	VMOVUPS   Y3, 32(DI)
+	ADDQ      $64, SI
+	ADDQ      $64, DX
+	ADDQ      $64, DI
+	SUBQ      $16, CX
+	JMP       max16
+
+max8:
+	CMPQ      CX, $8
+	JL        max1
+	VMOVUPS   (DX), Y0
+	VMAXPS    (SI), Y0, Y2
+	VCMPPS    $3, Y0, Y0, Y4
+	VBLENDVPS Y4, Y0, Y2, Y2
+	VMOVUPS   Y2, (DI)
+	ADDQ      $32, SI
+	ADDQ      $32, DX
+	ADDQ      $32, DI
+	SUBQ      $8, CX
+	JMP       max8
+
+max1:
+	TESTQ     CX, CX
+	JEQ       maxed
+	VMOVSS    (DX), X0
+	VMAXSS    (SI), X0, X2
+	VCMPPS    $3, X0, X0, X4
+	VBLENDVPS X4, X0, X2, X2
+	VMOVSS    X2, (DI)
+	ADDQ      $4, SI
+	ADDQ      $4, DX
+	ADDQ      $4, DI
+	DECQ      CX
+	JMP       max1
+
+maxed:
+	VZEROUPPER
+	RET
+
 // Eight results take sixteen elements of which the last is not needed, so it
 // may lie past the end: the vector loop runs while a ninth result follows.
 

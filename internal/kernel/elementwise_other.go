@@ -12,6 +12,8 @@ func sclip(n int, lo, hi float32, src, dst *float32) {}
 
 func sadd(n int, a, b, dst *float32) {}
 
+func smaximum(n int, a, b, dst *float32) {}
+
 func severysecond(n int, src, dst *float32) {}
 
 func staps(n, taps int, offsets *int, factors, src, dst *float32, bias float32) {}

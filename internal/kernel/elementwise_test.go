@@ -49,6 +49,15 @@ func TestElementwise(t *testing.T) {
 		Add(got, a, b)
 		same("Add", n, got, want)
 
+		for i, v := range a {
+			if u := b[i]; u > v || u != u {
+				v = u
+			}
+			want[i] = v
+		}
+		maximum(got, a, b)
+		same("maximum", n, got, want)
+
 		for _, bounds := range [][2]float32{{0, inf}, {0, 6}, {-1, 1}, {2, -2}, {-inf, inf}, {nan, nan}} {
 			for i, v := range a {
 				if v < bounds[0] {

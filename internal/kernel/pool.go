@@ -10,6 +10,10 @@ import "math"
 func MaxPool[T Float](w Window, n int, x, y []T, argmax []int32) {
 	v := w.volume()
 	in, out := v.inSize(), v.outSize()
+	if argmax == nil && v.in[0] == 1 && v.kernel[0] == 1 && v.out[0] == 1 && v.pad[0] == 0 {
+		maxPlanes(&v, n, x, y)
+		return
+	}
 	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			xs, ys := x[i*in:(i+1)*in], y[i*out:(i+1)*out]
@@ -32,6 +36,41 @@ func MaxPool[T Float](w Window, n int, x, y []T, argmax []int32) {
 				}
 				o++
 			})
+		}
+	})
+}
+
+// maxPlanes is MaxPool over two axes: each output line is the maximum of the
+// input lines that it sees, and then of that line's taps.
+func maxPlanes[T Float](v *volume, n int, x, y []T) {
+	in, out, width := v.inSize(), v.outSize(), v.in[2]
+	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
+		highest, taps := borrow[T](width), borrow[T](v.out[2])
+		defer giveBack(highest)
+		defer giveBack(taps)
+		for i := lo; i < hi; i++ {
+			xs := x[i*in : (i+1)*in]
+			for h := range v.out[1] {
+				line := y[i*out+h*v.out[2]:][:v.out[2]]
+				fill(line, T(math.Inf(-1)))
+				top, bottom := v.inside(1, h)
+				if top >= bottom {
+					continue
+				}
+				copy(*highest, xs[top*width:(top+1)*width])
+				for s := top + v.dilation[1]; s < bottom; s += v.dilation[1] {
+					maximum(*highest, *highest, xs[s*width:(s+1)*width])
+				}
+				for t := range v.kernel[2] {
+					lo, hi := v.reach(2, t)
+					if lo == hi {
+						continue
+					}
+					read := (*taps)[:hi-lo]
+					copyStrided(read, (*highest)[v.source(2, lo, t):], v.stride[2])
+					maximum(line[lo:hi], line[lo:hi], read)
+				}
+			}
 		}
 	})
 }

@@ -43,6 +43,25 @@ func checkPools[T Float](t *testing.T, w Window, n int, rng *rand.Rand) {
 			t.Fatalf("%T %+v: max[%d] = %g at %d, want %g at %d", x, w, i, y[i], argmax[i], want, at)
 		}
 	}
+	alone := nans[T](n * out)
+	for i := 0; i < len(x); i += 1 + rng.IntN(7) {
+		x[i] = []T{T(math.NaN()), T(math.Inf(-1)), T(math.Inf(1)), -1}[rng.IntN(4)]
+	}
+	MaxPool(w, n, x, alone, nil)
+	MaxPool(w, n, x, y, argmax)
+	for i := range alone {
+		if alone[i] != y[i] && !(alone[i] != alone[i] && y[i] != y[i]) {
+			t.Fatalf("%T %+v: max[%d] = %g without argmax, %g with it", x, w, i, alone[i], y[i])
+		}
+	}
+	x = random[T](rng, n*in)
+	MaxPool(w, n, x, y, argmax)
+	wantX = newSums(n * in)
+	for i, at := range argmax {
+		if at >= 0 {
+			wantX.add(i/out*in+int(at), float64(dy[i]))
+		}
+	}
 	MaxPoolBackward(w, n, dy, argmax, dx)
 	if i := worst(wantX, dx); i >= 0 {
 		t.Fatalf("%T %+v: gradient of max[%d] = %g, want %g", x, w, i, dx[i], wantX.value[i])
