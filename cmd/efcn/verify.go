@@ -21,6 +21,7 @@ type verifyFlags struct {
 	rtol, atol  float64 // Default 0 and 0: the derived bounds alone decide.
 	skip        []string
 	saveOutputs string
+	maxMemory   byteSize // Default 4 GiB.
 	shapes      inputShapes
 	json        bool
 }
@@ -33,6 +34,8 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
 	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
 	flags.StringVar(&f.saveOutputs, "save-outputs", "", "write the inputs and both models' outputs to this .npz file")
+	f.maxMemory = verify.DefaultMaxMemory
+	flags.Var(&f.maxMemory, "max-memory", "run fewer samples at once, or skip a check, rather than take more than this")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
@@ -67,7 +70,7 @@ are not a CNN and its eFCN the structure is not.`,
 			if err != nil {
 				return err
 			}
-			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, InputShapes: f.shapes}
+			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory), InputShapes: f.shapes}
 			if f.samples == 0 {
 				o.Samples = -1 // none
 			}

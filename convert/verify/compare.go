@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"unsafe"
 
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -17,7 +18,7 @@ type comparison[T kernel.Float] struct {
 	*verifier
 	cnn      *net // the CNN as it is compared at this precision
 	bounder  *bounder
-	engines  [2]*engine.Engine[T]
+	engine   *engine.Engine[T]    // of the CNN
 	distance map[string]*Distance // by value of the CNN
 	outputs  []*outcome
 	// parted is the first value in the order of the CNN's graph, with node, that
@@ -25,12 +26,8 @@ type comparison[T kernel.Float] struct {
 	// its place.
 	parted      string
 	partedOrder int
-	weights     map[string]*engine.Tensor[T] // the eFCN's constants that are kept
-	kept        int64                        // their elements
+	runner      *runner[T] // of the eFCN
 }
-
-// keptElements bounds the constants of the eFCN that are kept between batches.
-const keptElements = 1 << 25
 
 // compare runs both models on every batch and appends the outcome to the
 // report.
@@ -38,7 +35,6 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c := &comparison[T]{
 		verifier: v, cnn: cnn, partedOrder: math.MaxInt,
 		distance: make(map[string]*Distance),
-		weights:  make(map[string]*engine.Tensor[T]),
 	}
 	held := heldBy(cnn, v.efcn)
 	c.bounder = &bounder{
@@ -50,17 +46,25 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	if v.record == nil {
 		c.bounder.parameters = 0x1p-24
 	}
-	for i, n := range []*net{cnn, v.efcn} {
-		e, err := engine.New[T](n.model)
-		if err != nil {
+	var size T
+	feeds, why, err := v.fit(int64(unsafe.Sizeof(size)))
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		v.skipped(c.bounder.name, why)
+		return nil
+	}
+	c.runner = newRunner[T](v.efcn)
+	for _, n := range []*net{v.efcn, cnn} { // of the first, only what it cannot run is asked
+		if c.engine, err = engine.New[T](n.model); err != nil {
 			return named(n.model, err)
 		}
-		c.engines[i] = e
 	}
 	for _, out := range cnn.graph.Outputs {
 		c.outputs = append(c.outputs, newOutcome(out.Name, c.bounder.name))
 	}
-	for _, f := range v.feeds {
+	for _, f := range feeds {
 		if err := c.batch(ctx, f); err != nil {
 			return err
 		}
@@ -72,18 +76,27 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 // batch compares the models on one batch.
 func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	feeds := at[T](f)
-	var values [2]map[string]*engine.Tensor[T]
-	var results [2]map[string]*engine.Tensor[T]
-	for i, e := range c.engines {
-		values[i] = maps.Clone(feeds)
-		var err error
-		results[i], err = e.Observe(ctx, feeds, func(name string, v *engine.Tensor[T]) error {
-			values[i][name] = &engine.Tensor[T]{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
-			return nil
-		})
-		if err != nil {
-			return named([]*net{c.cnn, c.efcn}[i].model, err)
+	var values, results [2]map[string]*engine.Tensor[T]
+	values[0], values[1] = maps.Clone(feeds), maps.Clone(feeds)
+	var err error
+	results[0], err = c.engine.Observe(ctx, feeds, func(name string, v *engine.Tensor[T]) error {
+		values[0][name] = &engine.Tensor[T]{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
+		return nil
+	})
+	if err != nil {
+		return named(c.cnn.model, err)
+	}
+	err = c.runner.run(ctx, feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+		if c.efcn.outputs[name] || c.cnn.producer[name] != nil {
+			values[1][name] = v
 		}
+		return v, nil
+	})
+	if err != nil {
+		return err
+	}
+	if results[1], err = c.outputsOf(values[1]); err != nil {
+		return err
 	}
 	if ran, ok := any(results).([2]map[string]*Array); ok && c.options.Ran != nil {
 		if err := c.options.Ran(f.arrays, ran[0], ran[1]); err != nil {
@@ -148,80 +161,48 @@ func place(value string, node *onnxio.Node) string {
 // Of two models without a record, only a value within its bound is replaced:
 // that two values have one name does not mean that they are to be the same.
 func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[string]*engine.Tensor[T], b *bounds[T]) error {
-	env := maps.Clone(feeds)
-	for _, node := range c.efcn.graph.Nodes {
-		if err := ctx.Err(); err != nil {
-			return err
+	return c.runner.run(ctx, feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+		value, ok := c.cnn.valueOf(name)
+		own := b.values[value]
+		if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != v.Type {
+			return v, nil
 		}
-		in := make([]*engine.Tensor[T], len(node.Inputs))
-		for i, name := range node.Inputs {
-			if name == "" {
-				continue
+		if own.Len() != v.Len() {
+			if c.record != nil {
+				c.misshapen(value, own.Shape, v.Shape)
 			}
-			var err error
-			if in[i], err = c.input(env, name); err != nil {
-				return named(c.efcn.model, node.Wrap(err))
-			}
+			return v, nil
 		}
-		out, err := engine.RunNode(node, c.efcn.opset, in)
+		d, err := b.of(value)
 		if err != nil {
-			return named(c.efcn.model, err)
+			return nil, err
 		}
-		for i, name := range node.Outputs {
-			if name == "" {
-				continue
-			}
-			env[name] = out[i]
-			value, ok := c.cnn.valueOf(name)
-			own := b.values[value]
-			if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != out[i].Type {
-				continue
-			}
-			if own.Len() != out[i].Len() {
-				if c.record != nil {
-					c.misshapen(value, own.Shape, out[i].Shape)
-				}
-				continue
-			}
-			d, err := b.of(value)
-			if err != nil {
-				return err
-			}
-			var here Distance
-			measure(&here, own, out[i], d, f.first)
-			if c.distance[value] == nil {
-				c.distance[value] = &Distance{Exact: true}
-			}
-			c.distance[value].add(&here)
-			if c.record != nil || here.Over == 0 && here.Unbounded == 0 {
-				env[name] = &engine.Tensor[T]{Type: own.Type, Shape: out[i].Shape, F: own.F, I: own.I}
-				b.reset[value] = true
-			}
+		var here Distance
+		measure(&here, own, v, d, f.first)
+		if c.distance[value] == nil {
+			c.distance[value] = &Distance{Exact: true}
 		}
-	}
-	return nil
+		c.distance[value].add(&here)
+		if c.record != nil || here.Over == 0 && here.Unbounded == 0 {
+			b.reset[value] = true
+			return &engine.Tensor[T]{Type: own.Type, Shape: v.Shape, F: own.F, I: own.I}, nil
+		}
+		return v, nil
+	})
 }
 
-// input returns an input of a node of the eFCN.
-func (c *comparison[T]) input(env map[string]*engine.Tensor[T], name string) (*engine.Tensor[T], error) {
-	if v := env[name]; v != nil {
-		return v, nil
+// outputsOf returns the eFCN's outputs: values that it computed, inputs or
+// constants.
+func (c *comparison[T]) outputsOf(values map[string]*engine.Tensor[T]) (map[string]*engine.Tensor[T], error) {
+	out := make(map[string]*engine.Tensor[T])
+	for _, o := range c.efcn.graph.Outputs {
+		v, err := c.runner.input(values, o.Name)
+		if err != nil {
+			return nil, named(c.efcn.model, err)
+		}
+		out[o.Name] = v
 	}
-	if v := c.weights[name]; v != nil {
-		return v, nil
-	}
-	t := c.efcn.constants[name]
-	if t == nil {
-		return nil, fmt.Errorf("input %q: nothing before this node computes it", name)
-	}
-	v, err := engine.FromONNX[T](t)
-	if err != nil {
-		return nil, err
-	}
-	if c.kept += int64(v.Len()); c.kept <= keptElements {
-		c.weights[name] = v
-	}
-	return v, nil
+	return out, nil
 }
 
 // misshapen reports a value that has another size in the eFCN, once.

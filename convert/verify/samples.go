@@ -79,6 +79,12 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 	return all, nil
 }
 
+// freeBatch says whether the models take any number of samples at a time.
+func (o *Options) freeBatch(inputs []*onnxio.ValueInfo) bool {
+	s, err := o.inputShape(inputs[0])
+	return err == nil && s[0] < 0
+}
+
 // randomSample fills x with random numbers; what kind depends on the sample's
 // number, so that any 8 in a row have all kinds: normal (three of them),
 // uniform on [−1, 1), uniform on [0, 1) as pixels are, nine of ten zero, large,

@@ -57,12 +57,9 @@ func sparseFits(t *onnxio.SparseTensor, m *matrix) error {
 
 type sparseFault struct{ text string }
 
-// sparseChecker is a Writer of linear indices that compares each, and the value
-// that values gives for it, with what has to be there.
+// sparseChecker compares stored entries, as they come, with what has to be there.
 type sparseChecker struct {
 	*matrix
-	values  io.Reader
-	partial []byte // of an index
 
 	row     int // whose support is in want; −1 before the first
 	want    []stored
@@ -81,53 +78,68 @@ type stored struct {
 	bits uint32
 }
 
-// check streams indices and values side by side.
+// check streams the stored entries.
 func (c *sparseChecker) check(t *onnxio.SparseTensor) error {
-	r, w := io.Pipe()
-	defer r.Close()
-	go func() {
-		_, err := t.Values.Data.WriteTo(w)
-		w.CloseWithError(err)
-	}()
-	c.values = bufio.NewReaderSize(r, 1<<16)
-	if _, err := t.Indices.Data.WriteTo(c); err != nil {
+	if err := eachStored(t, c.element); err != nil {
 		return err
 	}
 	c.finishRows(c.rows)
 	return nil
 }
 
-func (c *sparseChecker) Write(p []byte) (int, error) {
+// eachStored streams the linear indices and float32 values of a sparse tensor
+// side by side.
+func eachStored(t *onnxio.SparseTensor, do func(index int64, bits uint32) error) error {
+	r, w := io.Pipe()
+	defer r.Close()
+	go func() {
+		_, err := t.Values.Data.WriteTo(w)
+		w.CloseWithError(err)
+	}()
+	_, err := t.Indices.Data.WriteTo(&indexReader{values: bufio.NewReaderSize(r, 1<<16), do: do})
+	return err
+}
+
+// indexReader is a Writer of int64 that reads a float32 for each.
+type indexReader struct {
+	values  io.Reader
+	do      func(index int64, bits uint32) error
+	partial []byte
+}
+
+func (x *indexReader) Write(p []byte) (int, error) {
 	written := len(p)
 	for len(p) > 0 {
-		if len(c.partial) == 0 && len(p) >= 8 {
-			if err := c.element(int64(binary.LittleEndian.Uint64(p))); err != nil {
+		if len(x.partial) == 0 && len(p) >= 8 {
+			if err := x.one(p); err != nil {
 				return 0, err
 			}
 			p = p[8:]
 			continue
 		}
-		take := min(8-len(c.partial), len(p))
-		c.partial, p = append(c.partial, p[:take]...), p[take:]
-		if len(c.partial) == 8 {
-			at := int64(binary.LittleEndian.Uint64(c.partial))
-			c.partial = c.partial[:0]
-			if err := c.element(at); err != nil {
+		take := min(8-len(x.partial), len(p))
+		x.partial, p = append(x.partial, p[:take]...), p[take:]
+		if len(x.partial) == 8 {
+			if err := x.one(x.partial); err != nil {
 				return 0, err
 			}
+			x.partial = x.partial[:0]
 		}
 	}
 	return written, nil
 }
 
+func (x *indexReader) one(p []byte) error {
+	var value [4]byte
+	if _, err := io.ReadFull(x.values, value[:]); err != nil {
+		return fmt.Errorf("value: %w", err)
+	}
+	return x.do(int64(binary.LittleEndian.Uint64(p)), binary.LittleEndian.Uint32(value[:]))
+}
+
 // element compares one stored entry. An index that is out of order or out of
 // range ends the comparison: what comes after it cannot be attributed.
-func (c *sparseChecker) element(at int64) error {
-	var value [4]byte
-	if _, err := io.ReadFull(c.values, value[:]); err != nil {
-		return err
-	}
-	got := binary.LittleEndian.Uint32(value[:])
+func (c *sparseChecker) element(at int64, got uint32) error {
 	if size := int64(c.rows) * int64(c.cols); at <= c.last || at >= size {
 		c.wrong++
 		text := fmt.Sprintf("index %d of the sparse matrix is %d, after %d; they have to ascend from 0 to %d", c.count, at, c.last, size-1)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -42,10 +43,12 @@ func (r *Report) verdict() string {
 	switch {
 	case !r.Equal():
 		return "NOT EQUAL"
-	case r.Checks[0].Status == OK: // the structure
+	case r.Checks[0].Status != OK: // the structure
+		return "EQUAL, up to rounding, on the inputs that were run"
+	case slices.ContainsFunc(r.Checks[1:], func(c Check) bool { return c.Status == OK }):
 		return "EQUAL: the eFCN holds what the CNN says, and computes what it computes up to rounding"
 	default:
-		return "EQUAL, up to rounding, on the inputs that were run"
+		return "EQUAL: the eFCN holds what the CNN says; neither was run"
 	}
 }
 
@@ -61,7 +64,7 @@ func (r *Report) writeLayers(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nlayer by layer, both models on the CNN's activations (largest |difference| as a part of its rounding bound)\n")
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "  node\top\tmatrix\tsupport\tstructure\tfloat64\tfloat32\twhere\n")
+	fmt.Fprintf(t, "  node\top\tlayout\tmatrix\tsupport\tstructure\tfloat64\tfloat32\twhere\n")
 	equal := 0
 	listed := make(map[string]bool)
 	for i := range r.Values {
@@ -93,10 +96,10 @@ func (r *Report) writeLayers(w io.Writer) {
 	}
 }
 
-// describe returns the columns op, matrix, support and structure.
+// describe returns the columns op, layout, matrix, support and structure.
 func (l *Layer) describe(op string) string {
 	if l == nil {
-		return op + "\t\t\t"
+		return op + "\t\t\t\t"
 	}
 	if len(l.Folded) > 0 {
 		op = l.Op + "+" + op
@@ -105,7 +108,7 @@ func (l *Layer) describe(op string) string {
 	if l.Wrong > 0 {
 		status = fmt.Sprintf("%d wrong", l.Wrong)
 	}
-	return fmt.Sprintf("%s\t%d×%d\t%d\t%s", op, l.Rows, l.Cols, l.NonZeros, status)
+	return fmt.Sprintf("%s\t%s\t%d×%d\t%d\t%s", op, l.Layout, l.Rows, l.Cols, l.NonZeros, status)
 }
 
 func (v *Value) exact() bool {

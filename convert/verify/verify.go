@@ -35,6 +35,10 @@ type Options struct {
 	// what each model made of them, by name, with the batch axis. An error from
 	// it ends the verification. Default (nil): nobody is told.
 	Ran func(inputs, cnn, efcn map[string]*Array) error
+	// MaxMemory bounds what running the models may take, in bytes: batches become
+	// smaller, and a check that would take more at any size is skipped. Default (0)
+	// DefaultMaxMemory.
+	MaxMemory int64
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
@@ -49,6 +53,9 @@ func (o Options) Validate() error {
 	}
 	if o.Batch < 0 {
 		return fmt.Errorf("batch: %d is negative", o.Batch)
+	}
+	if o.MaxMemory < 0 {
+		return fmt.Errorf("max memory: %d is negative", o.MaxMemory)
 	}
 	for _, tol := range []float64{o.RTol, o.ATol} {
 		if tol < 0 || math.IsNaN(tol) || math.IsInf(tol, 0) {
@@ -73,6 +80,13 @@ func (o *Options) batch() int {
 		return 32
 	}
 	return o.Batch
+}
+
+func (o *Options) maxMemory() int64 {
+	if o.MaxMemory == 0 {
+		return DefaultMaxMemory
+	}
+	return o.MaxMemory
 }
 
 func (o *Options) skips(check string) bool { return slices.Contains(o.Skip, check) }
@@ -135,7 +149,7 @@ func named(m *onnxio.Model, err error) error {
 // are folded wrongly in the same way, which the engine's own tests are for.
 func prepared(m *onnxio.Model) (*net, error) {
 	sparse := sparseConstants(m)
-	folded, err := engine.FoldConstants(m)
+	folded, err := engine.FoldConstants(withoutSparse(m, heldElements))
 	if err != nil {
 		return nil, err
 	}
