@@ -278,7 +278,7 @@ func (a *Matrix) eachSparse(ctx context.Context, visit rowVisitor) error {
 		feed.CloseWithError(err)
 	}()
 	defer func() {
-		indices.Close()
+		_ = indices.Close() // which a pipe's reader always does without an error
 		<-done
 	}()
 	var (

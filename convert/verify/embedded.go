@@ -84,7 +84,6 @@ func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m 
 		s.local(source, local, m, row)
 	case isOp(source, "Gemm", "MatMul") && len(row.Folded) == 0:
 		row.Layout = convert.Dense
-		names = [3]string{node.Input(1), node.Input(2), ""}
 		s.kept(source, node)
 		row.NonZeros = int64(row.Rows) * int64(row.Cols)
 		s.compared += row.NonZeros

@@ -151,7 +151,7 @@ func (s *structure) localNodes(source *onnxio.Node, f *localNodes, row *Layer) (
 	if isOp(before, "Pad") {
 		t.padded = true
 		s.expected[before] = true
-		s.zeroBehind(before, row, fault)
+		s.zeroBehind(before, fault)
 		before = s.efcn.producer[before.Input(0)]
 	}
 	if !isOp(before, "Transpose") {
@@ -203,7 +203,7 @@ func (n *net) reshapeTo(node *onnxio.Node) ([]int64, error) {
 }
 
 // zeroBehind checks that a Pad puts one zero behind each block.
-func (s *structure) zeroBehind(pad *onnxio.Node, row *Layer, fault func(string, *onnxio.Node, string, ...any)) {
+func (s *structure) zeroBehind(pad *onnxio.Node, fault func(string, *onnxio.Node, string, ...any)) {
 	if mode, err := pad.String("mode", "constant"); err != nil || mode != "constant" {
 		fault("attribute", pad, "attribute mode: want constant, got %q", mode)
 	}
