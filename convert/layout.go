@@ -38,6 +38,9 @@ func (o Options) layoutOf(label string) Layout {
 	return o.Layout
 }
 
+// askedToBeKept is why a layer is kept that could be embedded.
+const askedToBeKept = "asked to be kept"
+
 // globs says whether a name has the form of a pattern, in which * stands for
 // any characters, slashes too, and ? for one.
 func globs(pattern, name string) bool {
@@ -45,18 +48,27 @@ func globs(pattern, name string) bool {
 	return regexp.MustCompile(`(?s)^` + expr + `$`).MatchString(name)
 }
 
-// checkLayers reports names in Options.Layers that no linear layer has.
-func (p *Plan) checkLayers(asked map[string]Layout) error {
-	for label := range asked {
-		known := func(l *Layer) bool { return l.Node == label }
+// checkLayers reports names in Options.Layers that no linear layer has, and an
+// Options.Only that none fits.
+func (p *Plan) checkLayers(o Options) error {
+	var names []string
+	for _, l := range p.Layers {
+		names = append(names, l.Node)
+	}
+	for _, k := range p.Kept {
+		if k.Why == askedToBeKept {
+			names = append(names, k.Node)
+		}
+	}
+	for label := range o.Layers {
 		kept := func(k Kept) bool { return k.Node == label }
-		if !slices.ContainsFunc(p.Layers, known) && !slices.ContainsFunc(p.Kept, kept) {
-			names := make([]string, len(p.Layers))
-			for i, l := range p.Layers {
-				names[i] = l.Node
-			}
+		if !slices.Contains(names, label) && !slices.ContainsFunc(p.Kept, kept) {
 			return fmt.Errorf("layer %q: the model has none of that name; it has %q", label, names)
 		}
+	}
+	fits := func(name string) bool { return globs(o.Only, name) }
+	if o.Only != "" && len(names) > 0 && !slices.ContainsFunc(names, fits) {
+		return fmt.Errorf("no layer's name fits %q; they are %q", o.Only, names)
 	}
 	return nil
 }

@@ -186,7 +186,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := pl.plan.measure(); err != nil {
 		return nil, err
 	}
-	return pl.plan, pl.plan.checkLayers(o.Layers)
+	return pl.plan, pl.plan.checkLayers(o)
 }
 
 // measure builds the eFCN, which generates no matrix, to see which nodes are

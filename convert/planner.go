@@ -217,7 +217,7 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 	}
 	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), pl.opts.layoutOf(n.Label())
 	if rec.Layout == Keep {
-		return nil, keep("asked to be kept")
+		return nil, keep(askedToBeKept)
 	}
 	if foldBN && !pl.opts.NoFoldBN {
 		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
