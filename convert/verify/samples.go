@@ -63,7 +63,7 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 		f := feed{first: first, size: size, arrays: make(map[string]*Array)}
 		for i, in := range inputs {
 			if !in.Type.Elem.IsFloat() {
-				return nil, fmt.Errorf("input %q is %s; random numbers are made for floating-point inputs, give others with --inputs and --samples -1", in.Name, in.Type.Elem)
+				return nil, fmt.Errorf("input %q is %s; random numbers are made for floating-point inputs only; give arrays with --inputs, and --samples 0", in.Name, in.Type.Elem)
 			}
 			t := &Array{Type: in.Type.Elem, Shape: append([]int{size}, shapes[i][1:]...)}
 			t.F = make([]float32, product(t.Shape))
