@@ -232,6 +232,9 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 
 // canWrite says whether a file could be made at path, by making one beside it.
 func canWrite(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s: not a regular file; a model can't replace it", path)
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
 	if err != nil {
 		return fmt.Errorf("%s: cannot be written: %w", path, reason(err))
