@@ -308,9 +308,8 @@ func (b *netBuilder) pad() {
 func (b *netBuilder) resize() {
 	scales, shape := []float32{1, 1}, []int64{b.shape[0]}
 	for _, d := range b.shape[1:] {
-		// Factors whose positions are the same in float32 and float64: by others,
-		// such as 0.6, runtimes differ in which pixel is the nearest.
-		s := []float32{2, 3, 4, 0.5}[b.IntN(4)]
+		// By 0.6 and 1.5, which pixel is the nearest depends on the precision.
+		s := []float32{2, 3, 4, 0.5, 0.6, 1.5}[b.IntN(6)]
 		if int64(float32(d)*s) < 1 {
 			return
 		}

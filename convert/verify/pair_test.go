@@ -191,6 +191,23 @@ func TestInputs(t *testing.T) {
 	}
 }
 
+// TestInputShapes: an eFCN says which shapes its CNN was converted for, whatever
+// the CNN's own file leaves open or says.
+func TestInputShapes(t *testing.T) {
+	for _, height := range []onnxio.Dim{onnxio.Symbol("H"), onnxio.Fixed(12)} {
+		open := mutable()
+		open.Graph.Inputs[0].Type.Shape[2] = height
+		efcn := converted(t, open, convert.Options{InputShapes: map[string][]int64{"x": {-1, 4, 8, 8}}, Layout: convert.Local})
+		r, err := verify.Verify(context.Background(), open, efcn, verify.Options{Samples: 4})
+		if err != nil || !r.Equal() {
+			t.Errorf("%v: %v", height, err)
+		}
+		if d := open.Graph.Inputs[0].Type.Shape[2]; d != height {
+			t.Errorf("the CNN was changed: %v", d)
+		}
+	}
+}
+
 // TestSkip: a check that is left out says so, and the rest decides.
 func TestSkip(t *testing.T) {
 	efcn := converted(t, mutable(), convert.Options{})

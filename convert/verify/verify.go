@@ -123,6 +123,9 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if cnnRecord, err := convert.ReadRecord(cnn); err == nil && cnnRecord != nil {
 		record = nil // two eFCNs: the record is not about the first
 	}
+	if record != nil {
+		a.inputsOf(b)
+	}
 	v := &verifier{cnn: a, efcn: b, record: record, options: &o, report: &Report{
 		CNN: cnn.Path, EFCN: efcn.Path, Recorded: record != nil,
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
@@ -175,6 +178,20 @@ func sparseConstants(m *onnxio.Model) map[string]*onnxio.SparseTensor {
 		}
 	}
 	return sparse
+}
+
+// inputsOf gives n's inputs the shapes that those of an eFCN made from it have:
+// what it leaves open, or was overruled when it was converted, is settled there.
+func (n *net) inputsOf(efcn *net) {
+	for i, v := range n.graph.Inputs {
+		for _, other := range efcn.graph.FeedInputs() {
+			if other.Name == v.Name && other.Type.Elem == v.Type.Elem {
+				settled := *v
+				settled.Type = other.Type
+				n.graph.Inputs[i] = &settled
+			}
+		}
+	}
 }
 
 // sameFace checks that two models have the same inputs and outputs by name.
