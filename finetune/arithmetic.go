@@ -119,7 +119,7 @@ func (l *shift[T]) backward(p pass[T]) {
 			p.din[0][i] = l.a * g
 		}
 	}
-	if l.fixed == nil {
+	if l.fixed == nil && p.din[1] != nil {
 		total(l.spread, p.din[1], func(lo, hi int) (sum float64) {
 			for _, g := range p.dout[lo:hi] {
 				sum += float64(l.b * g)
@@ -162,7 +162,7 @@ func (l *scale[T]) backward(p pass[T]) {
 			}
 		})
 	}
-	if l.fixed == nil {
+	if l.fixed == nil && p.din[1] != nil {
 		total(l.spread, p.din[1], func(lo, hi int) (sum float64) {
 			x := p.in[0][lo:hi]
 			for i, g := range p.dout[lo:hi] {
@@ -214,7 +214,7 @@ func emitMul[T kernel.Float](n *node[T]) error {
 		}
 		return n.emit(&scale[T]{s, fixed}, x.shape, []value{x})
 	}
-	p, err := n.parameter(at)
+	p, err := n.vector(at, x, c)
 	if err != nil {
 		return err
 	}
@@ -277,11 +277,21 @@ func (n *node[T]) emitShift(at int, a, b T, trainable bool) error {
 		}
 		return n.emit(l, x.shape, []value{x})
 	}
-	p, err := n.parameter(at)
+	p, err := n.vector(at, x, c)
 	if err != nil {
 		return err
 	}
 	return n.emit(l, x.shape, []value{x}, p)
+}
+
+// vector makes the constant c at input at, which lies over the value x at the
+// other, a parameter.
+func (n *node[T]) vector(at int, x value, c *onnxio.Tensor) (*parameter[T], error) {
+	p, err := n.parameter(at)
+	if err == nil && product(toInts(c.Dims)) == x.size() && n.b.t.subset.mayTie(c.Name, n.Input(1-at)) {
+		p.frozen = true
+	}
+	return p, err
 }
 
 // trains says whether the constant operand of an Add or Mul is a weight: a
@@ -289,7 +299,7 @@ func (n *node[T]) emitShift(at int, a, b T, trainable bool) error {
 // that was written out); a scalar is not, nor is what is done to the input
 // before any weight, which is its normalisation.
 func trains(x value, c *onnxio.Tensor) bool {
-	return x.wants && len(c.Dims) > 0 && product(toInts(c.Dims)) > 1
+	return x.deep && len(c.Dims) > 0 && product(toInts(c.Dims)) > 1
 }
 
 // broadcast returns the computed value at the input that is not at, and how the

@@ -1,6 +1,10 @@
 package finetune
 
-import "efcn/internal/kernel"
+import (
+	"math"
+
+	"efcn/internal/kernel"
+)
 
 func init() {
 	register("BatchNormalization", emitBatchNorm[float32], emitBatchNorm[float64])
@@ -16,9 +20,22 @@ type batchNorm[T kernel.Float] struct {
 
 	mean, variance               []T // of the batch
 	runningMean, runningVariance []T
+
+	// frozen normalises by the running statistics and leaves them as they are.
+	frozen bool
+	unused []T // takes the gradient at a frozen scale or bias
 }
 
 func (b *batchNorm[T]) forward(in [][]T, y []T) {
+	if b.frozen {
+		b.each(in[1], func(c int, factor T, lo, hi int) {
+			mean, bias := b.runningMean[c], in[2][c]
+			for i := lo; i < hi; i++ {
+				y[i] = factor*(in[0][i]-mean) + bias
+			}
+		})
+		return
+	}
 	kernel.BatchNorm(b.n, b.channels, b.size, in[0], in[1], in[2], b.epsilon, y, b.mean, b.variance)
 	for c := range b.channels {
 		b.runningMean[c] = T(float64(b.runningMean[c])*b.momentum + float64(b.mean[c])*(1-b.momentum))
@@ -26,12 +43,39 @@ func (b *batchNorm[T]) forward(in [][]T, y []T) {
 	}
 }
 
+// each calls body for the planes of channels with what a channel is multiplied
+// by when running statistics normalise it.
+func (b *batchNorm[T]) each(scale []T, body func(c int, factor T, lo, hi int)) {
+	kernel.Parallel(b.n*b.channels, 1+elementGrain/max(1, b.size), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			c := i % b.channels
+			body(c, T(float64(scale[c])/math.Sqrt(float64(b.runningVariance[c])+b.epsilon)), i*b.size, (i+1)*b.size)
+		}
+	})
+}
+
 func (b *batchNorm[T]) backward(p pass[T]) {
 	dx := p.din[0]
+	if b.frozen {
+		b.each(p.in[1], func(_ int, factor T, lo, hi int) {
+			for i := lo; i < hi; i++ {
+				dx[i] = factor * p.dout[i]
+			}
+		})
+		return
+	}
 	if dx == nil {
 		dx = p.dout // not wanted by anyone, nor is dout after this
 	}
-	kernel.BatchNormBackward(b.n, b.channels, b.size, p.in[0], p.dout, p.in[1], b.mean, b.variance, b.epsilon, dx, p.din[1], p.din[2])
+	kernel.BatchNormBackward(b.n, b.channels, b.size, p.in[0], p.dout, p.in[1], b.mean, b.variance, b.epsilon, dx, b.or(p.din[1]), b.or(p.din[2]))
+}
+
+// or returns a gradient's buffer, or one for a gradient that nobody wants.
+func (b *batchNorm[T]) or(din []T) []T {
+	if din == nil {
+		return b.unused
+	}
+	return din
 }
 
 func emitBatchNorm[T kernel.Float](n *node[T]) error {
@@ -82,5 +126,9 @@ func emitBatchNorm[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return err
 	}
+	if scale == nil || bias == nil {
+		return n.Errorf("scale and bias: want initializers")
+	}
+	l.frozen, l.unused = scale.frozen && bias.frozen, make([]T, l.channels)
 	return n.emit(l, x.shape, []value{x}, scale, bias)
 }

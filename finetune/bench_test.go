@@ -17,7 +17,7 @@ func BenchmarkStep(b *testing.B) {
 		}
 		for form, m := range map[string]*onnxio.Model{"cnn": cnn, "efcn": embed(b, cnn)} {
 			b.Run(fmt.Sprintf("%s/%s", name, form), func(b *testing.B) {
-				tr, err := newTrainee[float32](m)
+				tr, err := newTrainee[float32](m, TrainAll)
 				if err != nil {
 					b.Fatal(err)
 				}

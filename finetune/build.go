@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -23,9 +24,12 @@ type trainee[T kernel.Float] struct {
 	params []*parameter[T]
 	stats  []*statistic[T]
 	byName map[string]*parameter[T]
+	subset *subset
 }
 
-func newTrainee[T kernel.Float](m *onnxio.Model) (*trainee[T], error) {
+// newTrainee prepares a model for the training of what is named: see
+// Options.Train.
+func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], error) {
 	folded, err := engine.FoldConstants(m)
 	if err != nil {
 		return nil, err
@@ -45,6 +49,13 @@ func newTrainee[T kernel.Float](m *onnxio.Model) (*trainee[T], error) {
 		return nil, err
 	}
 	t.nodes = ancestors(folded.Graph, t.logits)
+	record, err := convert.ReadRecord(folded)
+	if err != nil {
+		return nil, err
+	}
+	if t.subset, err = newSubset(what, t.nodes, record); err != nil {
+		return nil, err
+	}
 	return t, t.refuse()
 }
 
@@ -144,6 +155,9 @@ func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 		return nil, err
 	}
 	p := &parameter[T]{name: init.Name, values: values}
+	if err := selectEntries(t.subset, p); err != nil {
+		return nil, err
+	}
 	t.params = append(t.params, p)
 	t.byName[init.Name] = p
 	return p, nil
@@ -203,6 +217,9 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 		return nil, fmt.Errorf("output %q does not depend on the input", t.logits)
 	}
 	if !logits.wants {
+		if len(t.params) > 0 {
+			return nil, fmt.Errorf("train %s: the model has no weights of that kind", t.subset.what)
+		}
 		return nil, errors.New("the model has no weights to train")
 	}
 	return b.a.finish(logits.node)

@@ -30,7 +30,12 @@ func (c *conv[T]) backward(p pass[T]) {
 	if len(p.din) > 2 {
 		db = p.din[2]
 	}
-	c.BackwardWeights(c.n, p.in[0], p.dout, p.din[1], db)
+	switch {
+	case p.din[1] != nil:
+		c.BackwardWeights(c.n, p.in[0], p.dout, p.din[1], db)
+	case db != nil:
+		kernel.SumPlanes(c.n, product(c.Out), p.dout, db)
+	}
 }
 
 func emitConv[T kernel.Float](n *node[T]) error {

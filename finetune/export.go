@@ -12,7 +12,9 @@ import (
 func (t *trainee[T]) export(m *onnxio.Model) (*onnxio.Model, error) {
 	trained := map[string][]T{}
 	for _, p := range t.params {
-		trained[p.name] = p.values
+		if !p.frozen {
+			trained[p.name] = p.values
+		}
 	}
 	for _, s := range t.stats {
 		trained[s.name] = s.values

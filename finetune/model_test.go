@@ -191,7 +191,7 @@ func fill[T float32 | float64](n *network[T], seed uint64) {
 
 func mustNetwork[T float32 | float64](t *testing.T, m *onnxio.Model, batch int, keep bool) (*trainee[T], *network[T]) {
 	t.Helper()
-	tr, err := newTrainee[T](m)
+	tr, err := newTrainee[T](m, TrainAll)
 	if err != nil {
 		t.Fatal(err)
 	}

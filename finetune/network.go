@@ -16,6 +16,10 @@ type parameter[T kernel.Float] struct {
 	name   string
 	values []T
 	state  [][]T // of the optimiser, list by list as long as values; made at the first step
+
+	frozen bool        // nothing of it is trained
+	mask   *mask       // what of it is trained; nil for everything
+	tie    func(g []T) // averages a gradient over entries that move together; nil if none do
 }
 
 // statistic is a running mean or variance: an initializer that a layer updates
@@ -58,6 +62,9 @@ func (n *network[T]) step(u update[T]) error {
 	if math.IsNaN(n.loss) || math.IsInf(n.loss, 0) {
 		return errNotFinite
 	}
+	for _, g := range n.reads {
+		g.p.restrict(elements[T](g.node.Value()))
+	}
 	factor := T(1)
 	if u.clip > 0 {
 		factor = T(u.clipFactor(n.gradientNorm()))
@@ -82,13 +89,28 @@ func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
 	for len(p.state) < u.states() {
 		p.state = append(p.state, make([]T, len(p.values)))
 	}
-	kernel.Parallel(len(p.values), elementGrain, func(lo, hi int) {
+	move := func(lo, hi int) {
 		var state [2][]T
 		for i, s := range p.state {
 			state[i] = s[lo:hi]
 		}
 		u.apply(factor, p.values[lo:hi], gradient[lo:hi], state[:])
-	})
+	}
+	if p.mask != nil {
+		p.mask.each(true, move)
+		return
+	}
+	kernel.Parallel(len(p.values), elementGrain, move)
+}
+
+// restrict makes a gradient that of what is trained.
+func (p *parameter[T]) restrict(gradient []T) {
+	if p.mask != nil {
+		clearOthers(p.mask, gradient)
+	}
+	if p.tie != nil {
+		p.tie(gradient)
+	}
 }
 
 var errNotFinite = errors.New("the loss is not finite; a smaller learning rate may work")
@@ -128,7 +150,7 @@ func newAssembler[T kernel.Float](batch int, keepGradients bool) *assembler[T] {
 // updated.
 func (a *assembler[T]) fused(l layer[T], i int, v operand[T]) bool {
 	f, ok := l.(fusible[T])
-	return ok && !a.keepGradients && v.param != nil && f.fuses(i) && a.uses[v.param] == 1
+	return ok && !a.keepGradients && v.param != nil && v.param.mask == nil && v.param.tie == nil && f.fuses(i) && a.uses[v.param] == 1
 }
 
 // input makes the node of the batch's samples, of size elements each.
@@ -150,7 +172,9 @@ func (a *assembler[T]) parameter(p *parameter[T]) *gorgonia.Node {
 	}
 	n := a.leaf(p.name, 1, len(p.values), p.values)
 	a.leaves[p] = n
-	a.params = append(a.params, p)
+	if !p.frozen {
+		a.params = append(a.params, p)
+	}
 	return n
 }
 

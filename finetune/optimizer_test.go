@@ -86,7 +86,7 @@ func TestOptimizerFuses(t *testing.T) {
 
 func mustTrainee[T float32 | float64](t *testing.T, m *onnxio.Model) *trainee[T] {
 	t.Helper()
-	tr, err := newTrainee[T](m)
+	tr, err := newTrainee[T](m, TrainAll)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,12 @@ type Options struct {
 	// Clip bounds the norm of all gradients together: where it is greater, all
 	// are shrunk to it alike. 0 means no bound.
 	Clip float64
+	// Train says what is trained: TrainAll, which "" means as well, TrainLocal,
+	// TrainOffLocal, TrainTied, or else the name of a node with * for any
+	// characters and ? for one, whose weights are trained alone. What is not
+	// trained stays as it is, bit for bit; a BatchNormalization that is not
+	// trained normalises by its running statistics.
+	Train string
 	// Seed decides the order of the samples in every epoch; 0 is a seed like
 	// any other.
 	Seed uint64

@@ -134,7 +134,7 @@ func TestAgreesWithPyTorch(t *testing.T) {
 }
 
 func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name string, m *onnxio.Model, o Options, set *data.Set, renamed map[string]string, tolerance float64) int {
-	tr, err := newTrainee[T](m)
+	tr, err := newTrainee[T](m, TrainAll)
 	if err != nil {
 		t.Fatal(err)
 	}

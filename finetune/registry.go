@@ -39,7 +39,8 @@ func lookup[T kernel.Float](op string) emitter[T] {
 type value struct {
 	node  *gorgonia.Node
 	shape []int
-	wants bool // a parameter lies behind it, so its gradient is wanted
+	wants bool // a trained parameter lies behind it, so its gradient is wanted
+	deep  bool // a parameter lies behind it, trained or not
 }
 
 func (v value) size() int { return product(v.shape) }
@@ -130,22 +131,22 @@ func (n *node[T]) parameter(i int, dims ...int) (*parameter[T], error) {
 // activation each, then parameters; a nil parameter is left out.
 func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
 	var in []operand[T]
-	wants := false
+	wants, deep := false, false
 	for _, v := range activations {
 		in = append(in, operand[T]{node: v.node, wants: v.wants})
-		wants = wants || v.wants
+		wants, deep = wants || v.wants, deep || v.deep
 	}
 	for _, p := range parameters {
 		if p != nil {
-			in = append(in, operand[T]{node: n.b.a.parameter(p), wants: true, param: p})
-			wants = true
+			in = append(in, operand[T]{node: n.b.a.parameter(p), wants: !p.frozen, param: p})
+			wants, deep = wants || !p.frozen, true
 		}
 	}
 	out, err := n.b.a.add(n.label(), l, product(shape), in)
 	if err != nil {
 		return n.Wrap(err)
 	}
-	n.b.values[n.Output(0)] = value{out, shape, wants}
+	n.b.values[n.Output(0)] = value{out, shape, wants, deep}
 	return nil
 }
 

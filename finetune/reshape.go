@@ -23,6 +23,6 @@ func emitReshape[T kernel.Float](n *node[T]) error {
 	if product(shape) != x.size() {
 		return n.Errorf("shape %v a sample from %v; training needs each sample's elements kept together", shape, x.shape)
 	}
-	n.b.values[n.Output(0)] = value{x.node, shape, x.wants}
+	n.b.values[n.Output(0)] = value{x.node, shape, x.wants, x.deep}
 	return nil
 }

@@ -42,7 +42,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		return nil, err
 	}
 	o = o.WithDefaults()
-	t, err := newTrainee[float32](m)
+	t, err := newTrainee[float32](m, o.Train)
 	if err != nil {
 		return nil, err
 	}

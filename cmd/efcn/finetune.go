@@ -26,6 +26,7 @@ type finetuneFlags struct {
 	seed   uint64  // Default 0.
 	json   bool
 
+	what        string  // --train. Default all.
 	optimizer   oneOf   // Default sgd.
 	momentum    float64 // Default 0.
 	nesterov    bool    // Default false.
@@ -45,6 +46,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.epochs, "epochs", defaults.Epochs, "passes over the training images")
 	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
 	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
+	flags.StringVar(&f.what, "train", finetune.TrainAll, "what is trained: all, local, off-local, tied or the name of a node with * and ?")
 	flags.Var(&f.optimizer, "optimizer", "how weights follow their gradients")
 	flags.Float64Var(&f.momentum, "momentum", 0, "momentum of sgd, from 0 to below 1")
 	flags.BoolVar(&f.nesterov, "nesterov", false, "Nesterov's momentum")
@@ -70,6 +72,8 @@ func (f *finetuneFlags) validate() error {
 		return usagef("--batch %d; want a number from 1", f.batch)
 	case !(f.rate > 0) || math.IsInf(f.rate, 0):
 		return usagef("--lr %v; want a number above 0", f.rate)
+	case f.what == "":
+		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
 	case f.schedule == "":
 		return usagef("--lr-schedule is empty")
 	}
@@ -88,7 +92,7 @@ func (f *finetuneFlags) options() (finetune.Options, error) {
 	schedule, err := finetune.ParseSchedule(f.schedule)
 	schedule.Warmup = f.warmup
 	o := finetune.Options{
-		Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed, Schedule: schedule, Clip: f.clip,
+		Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed, Train: f.what, Schedule: schedule, Clip: f.clip,
 		Optimizer: finetune.Optimizer{
 			Method: finetune.Method(f.optimizer.value), Momentum: f.momentum, Nesterov: f.nesterov,
 			WeightDecay: f.weightDecay, Lambda: f.lassoLambda,
@@ -105,10 +109,20 @@ func newFinetune(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "finetune MODEL --data SPEC -o OUT.onnx",
 		Short: "Train a CNN or an eFCN and write it back to ONNX",
-		Long: `finetune trains all weights of a model, CNN or eFCN alike, on labelled images by the
+		Long: `finetune trains the weights of a model, CNN or eFCN alike, on labelled images by the
 softmax cross-entropy, and writes the same graph with the trained weights. The
 defaults are those of the eFCN paper (arXiv 1906.06766): plain SGD. beta-lasso
 is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
+
+--train says what of an eFCN is trained; the rest keeps its bits:
+  all         everything
+  local       the support of embedded layers, and what is not embedded
+  off-local   what lies outside the support, and nothing else
+  tied        everything, along the CNN subspace: tied weights move together,
+              a vector over all positions that is no bias stays as it is
+  NAME        the nodes of that name alone, with * for any characters and ? for
+              one; a BatchNormalization that is not among them normalises by its
+              running statistics
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of

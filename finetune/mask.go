@@ -1,0 +1,130 @@
+package finetune
+
+import (
+	"efcn/convert"
+	"efcn/internal/kernel"
+)
+
+// mask is the support of a dense matrix [out, in], or what lies outside it: the
+// entries that are trained. It takes no memory of the matrix's size.
+type mask struct {
+	support *convert.Map
+	outside bool
+}
+
+// each calls visit for all stretches of the entries in the mask or, if in is
+// false, of the others, in ascending order within a row and in parallel over
+// rows. Entries of one row are visited by one goroutine.
+func (k *mask) each(in bool, visit func(lo, hi int)) {
+	m, cols := k.support, k.support.Cols()
+	inside := in != k.outside
+	channels := m.InChannels / m.Groups
+	kernel.Parallel(m.Rows(), 1+elementGrain/max(1, cols), func(lo, hi int) {
+		var taps []convert.Tap
+		for r := lo; r < hi; r++ {
+			o, p := r/m.Taps.Out, r%m.Taps.Out
+			taps = m.Taps.At(p, taps)
+			first := o / (m.OutChannels / m.Groups) * channels
+			done := r * cols // what lies before this was visited or passed over
+			for c := first; c < first+channels; c++ {
+				base := r*cols + c*m.Taps.In
+				for i := 0; i < len(taps); {
+					j := i + 1
+					for j < len(taps) && taps[j].In == taps[j-1].In+1 {
+						j++
+					}
+					from, to := base+int(taps[i].In), base+int(taps[j-1].In)+1
+					if inside {
+						visit(from, to)
+					} else if done < from {
+						visit(done, from)
+					}
+					done, i = to, j
+				}
+			}
+			if end := (r + 1) * cols; !inside && done < end {
+				visit(done, end)
+			}
+		}
+	})
+}
+
+// clearOthers sets to zero what of a matrix is not in the mask.
+func clearOthers[T kernel.Float](k *mask, g []T) {
+	k.each(false, func(lo, hi int) { clear(g[lo:hi]) })
+}
+
+// tieDense puts in place of the entries of a matrix [out, in] that share a
+// coefficient their mean.
+func tieDense[T kernel.Float](m *convert.Map, g []T) {
+	cols, channels := m.Cols(), m.InChannels/m.Groups
+	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
+		first := o / (m.OutChannels / m.Groups) * channels
+		var taps []convert.Tap
+		for p := range m.Taps.Out {
+			taps = m.Taps.At(p, taps)
+			row := (o*m.Taps.Out + p) * cols
+			mean(p, func(c, j int) int { return row + (first+c)*m.Taps.In + int(taps[j].In) })
+		}
+	}, g)
+}
+
+// tieLocal does the same to weights in local form.
+func tieLocal[T kernel.Float](m *convert.Map, g []T) {
+	dims, slots := m.LocalDims()
+	out, width := int(dims[2]), int(dims[3])
+	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
+		for p := range m.Taps.Out {
+			row := ((o/out*m.Taps.Out+p)*out + o%out) * width
+			mean(p, func(c, j int) int { return row + c*slots + j })
+		}
+	}, g)
+}
+
+// tieChannels averages over ties, output channel by output channel. walk calls
+// its visitor for every position of channel o with where the entries of the
+// position's taps are in g.
+func tieChannels[T kernel.Float](m *convert.Map, walk func(o int, mean func(p int, at func(c, tap int) int)), g []T) {
+	channels := m.InChannels / m.Groups
+	kernel.Parallel(m.OutChannels, 1, func(lo, hi int) {
+		sums := make([]float64, channels*m.Taps.Coefs)
+		counts := make([]int, len(sums))
+		var taps []convert.Tap
+		each := func(o int, visit func(coef, entry int)) {
+			walk(o, func(p int, at func(c, tap int) int) {
+				taps = m.Taps.At(p, taps)
+				for c := range channels {
+					for j, t := range taps {
+						visit(c*m.Taps.Coefs+int(t.Coef), at(c, j))
+					}
+				}
+			})
+		}
+		for o := lo; o < hi; o++ {
+			clear(sums)
+			clear(counts)
+			each(o, func(coef, entry int) {
+				sums[coef] += float64(g[entry])
+				counts[coef]++
+			})
+			for i, n := range counts {
+				sums[i] /= float64(max(1, n))
+			}
+			each(o, func(coef, entry int) { g[entry] = T(sums[coef]) })
+		}
+	})
+}
+
+// tieBlocks puts in place of every block of so many elements its mean.
+func tieBlocks[T kernel.Float](size int, g []T) {
+	for at := 0; size > 0 && at < len(g); at += size {
+		var sum float64
+		for _, v := range g[at : at+size] {
+			sum += float64(v)
+		}
+		mean := T(sum / float64(size))
+		for i := range g[at : at+size] {
+			g[at+i] = mean
+		}
+	}
+}

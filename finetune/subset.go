@@ -1,0 +1,169 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+// What can be trained, besides the layers that a pattern names.
+const (
+	TrainAll = "all"
+	// TrainLocal trains the support of embedded layers and everything that is
+	// not embedded: the eLCN, whatever the layout.
+	TrainLocal = "local"
+	// TrainOffLocal trains what lies outside the support of embedded layers,
+	// and nothing else.
+	TrainOffLocal = "off-local"
+	// TrainTied moves an eFCN along the CNN subspace: what is tied there, in
+	// embedded layers and their biases, follows the mean of its gradients, and
+	// what lies outside the support is frozen. So is a vector over all
+	// positions that the record does not describe, such as a
+	// BatchNormalization that was written out.
+	TrainTied = "tied"
+)
+
+// subset says which weights of a model are trained.
+type subset struct {
+	what    string          // as it was asked for
+	mode    string          // one of the above, or "" with named
+	named   map[string]bool // initializers that a pattern names
+	weights map[string]*convert.LayerRecord
+	biases  map[string]*convert.LayerRecord
+	free    map[string]bool // values that fully-connected layers of the CNN compute
+	maps    map[string]*convert.Map
+}
+
+// newSubset reads what to train. It refuses what the layouts of an eFCN do not
+// allow.
+func newSubset(what string, nodes []*onnxio.Node, record *convert.Record) (*subset, error) {
+	if what == "" {
+		what = TrainAll
+	}
+	s := &subset{what: what, mode: what, weights: map[string]*convert.LayerRecord{}, biases: map[string]*convert.LayerRecord{}, free: map[string]bool{}, maps: map[string]*convert.Map{}}
+	switch what {
+	case TrainAll, TrainLocal, TrainOffLocal, TrainTied:
+	default:
+		s.mode = ""
+		return s, s.match(what, nodes)
+	}
+	if record == nil {
+		if what != TrainAll {
+			return nil, fmt.Errorf("train %s: the model is no eFCN, its metadata has no record; train all or layers by name", what)
+		}
+		return s, nil
+	}
+	var errs []error
+	for i := range record.Layers {
+		l := &record.Layers[i]
+		m, err := l.Support()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("layer %q: %w", l.Node, err))
+			continue
+		}
+		if err := s.allows(l, m); err != nil {
+			errs = append(errs, fmt.Errorf("layer %q: %w", l.Node, err))
+			continue
+		}
+		s.weights[l.Weight], s.maps[l.Weight] = l, m
+		if l.Bias != "" {
+			s.biases[l.Bias] = l
+		}
+		if l.Connected() {
+			s.free[l.Output] = true
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+// allows says whether a layer with support m can be trained in this mode.
+func (s *subset) allows(l *convert.LayerRecord, m *convert.Map) error {
+	if m == nil {
+		if s.mode == TrainAll {
+			return nil
+		}
+		return fmt.Errorf("the record does not hold the geometry of %s; train all or layers by name", l.Op)
+	}
+	if l.Layout == convert.Local && !l.Connected() && (s.mode == TrainAll || s.mode == TrainOffLocal) {
+		return fmt.Errorf("train %s needs the dense form, which takes %d bytes (local: %d); convert with --layout dense, or train local", s.mode, m.DenseBytes(), localBytes(m))
+	}
+	return nil
+}
+
+func localBytes(m *convert.Map) int64 {
+	n := int64(4)
+	dims, _ := m.LocalDims()
+	for _, d := range dims {
+		n *= d
+	}
+	return n
+}
+
+// match finds the layers whose name has the form of a pattern, in which *
+// stands for any characters, slashes too, and ? for one.
+func (s *subset) match(pattern string, nodes []*onnxio.Node) error {
+	quoted := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
+	form := regexp.MustCompile(`(?s)^` + quoted + `$`)
+	s.named = map[string]bool{}
+	for _, n := range nodes {
+		if form.MatchString(n.Label()) {
+			for _, in := range n.Inputs {
+				s.named[in] = true
+			}
+		}
+	}
+	if len(s.named) == 0 {
+		return fmt.Errorf("train %q: want all, local, off-local, tied or the name of a node, with * and ?; none has that name", pattern)
+	}
+	delete(s.named, "")
+	return nil
+}
+
+// selectEntries decides what of a parameter is trained.
+func selectEntries[T float32 | float64](s *subset, p *parameter[T]) error {
+	name := p.name
+	switch weight, bias := s.weights[name], s.biases[name]; {
+	case s.mode == "":
+		p.frozen = !s.named[name]
+	case s.mode == TrainAll:
+	case weight != nil && weight.Connected():
+		p.frozen = s.mode == TrainOffLocal
+	case weight != nil:
+		return selectMatrix(s, p, weight, s.maps[name])
+	case s.mode == TrainOffLocal:
+		p.frozen = true
+	case bias != nil && s.mode == TrainTied && !bias.Connected():
+		size := s.maps[bias.Weight].Taps.Out
+		p.tie = func(g []T) { tieBlocks(size, g) }
+	}
+	return nil
+}
+
+// mayTie says of a vector as long as the value that it is added to or multiplied
+// with, which the value called source goes into, that it cannot be trained: its
+// entries may be tied, and nobody knows how.
+func (s *subset) mayTie(vector, source string) bool {
+	return s.mode == TrainTied && s.biases[vector] == nil && !s.free[source]
+}
+
+// selectMatrix decides on the weights of an embedded layer.
+func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *convert.LayerRecord, m *convert.Map) error {
+	if l.Layout == convert.Local {
+		if s.mode == TrainTied {
+			p.tie = func(g []T) { tieLocal(m, g) }
+		}
+		return nil
+	}
+	if len(p.values) != m.Rows()*m.Cols() {
+		return fmt.Errorf("layer %q: %d weights, the record is of a %d×%d matrix", l.Node, len(p.values), m.Rows(), m.Cols())
+	}
+	p.mask = &mask{support: m, outside: s.mode == TrainOffLocal}
+	if s.mode == TrainTied {
+		p.tie = func(g []T) { tieDense(m, g) }
+	}
+	return nil
+}
