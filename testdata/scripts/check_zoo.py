@@ -98,12 +98,11 @@ def check_run(program, folder, want):
     return f"{compare(check_models.load_npz(out), want):.1e}"
 
 
-def check_convert(program, folder, want, max_bytes):
+def check_convert(program, folder, want, options):
     """Check the conversion; return the greatest relative difference, or that it was refused."""
     out = folder / "efcn" / "model.onnx"
     out.parent.mkdir()
-    command = ("convert", folder / "model.onnx", "-o", out, "--max-bytes", max_bytes)
-    code, message = program.result(*command)
+    code, message = program.result("convert", folder / "model.onnx", "-o", out, *options)
     if code == 2 and "--max-bytes" in message:
         if "\n" in message or any(out.parent.iterdir()):
             raise Failure(f"refused, but not in one line and without a file: {message}")
@@ -142,7 +141,10 @@ def check(program, name, folder, args):
         step("run", check_run, program, folder, want)
         step("inspect", program.call, "inspect", folder / "model.onnx")
         if args.convert:
-            step("convert", check_convert, program, folder, want, args.max_bytes)
+            options = ["--max-bytes", args.max_bytes]
+            if args.layout:
+                options += ["--layout", args.layout]
+            step("convert", check_convert, program, folder, want, options)
     print("FAIL" if failures else "ok  ", name, ", ".join(results), f"({', '.join(times)})")
     for failure in failures:
         print(failure)
@@ -162,6 +164,7 @@ def main():
     parser.add_argument("--size", type=int, help="height and width where another is possible")
     parser.add_argument("--convert", action="store_true", help="check conversions too")
     parser.add_argument("--max-bytes", default="1GiB", help="of an eFCN (default: %(default)s)")
+    parser.add_argument("--layout", help="of the eFCN (default: the program's)")
     parser.add_argument("--timeout", type=float, default=300, help="seconds (default: %(default)g)")
     args = parser.parse_args()
     checked = zoo.chosen(parser, args.only)
