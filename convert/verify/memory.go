@@ -61,9 +61,8 @@ func (v *verifier) weightBytes(size int64) int64 {
 	return total + largest*size
 }
 
-// fit returns the feeds in batches that the memory allows for, or an error in
-// words that says what it takes.
-func (v *verifier) fit(size int64) ([]feed, string, error) {
+// fit returns the feeds in batches that the memory allows for, or in words what it takes.
+func (v *verifier) fit(size int64) ([]feed, string) {
 	limit := v.options.maxMemory()
 	each, fixed := v.sampleBytes(size), v.weightBytes(size)
 	free := v.options.freeBatch(v.cnn.graph.FeedInputs())
@@ -73,15 +72,12 @@ func (v *verifier) fit(size int64) ([]feed, string, error) {
 		least = int64(v.feeds[0].size)
 	}
 	if need := fixed + least*each; need > limit {
-		return nil, fmt.Sprintf("it needs about %d bytes of memory (%d for weights, %d a sample), more than the %d allowed; --max-memory, or --skip it", need, fixed, each, limit), nil
+		return nil, fmt.Sprintf("it needs about %d bytes of memory (%d for weights, %d a sample), more than the %d allowed; --max-memory, or --skip it", need, fixed, each, limit)
 	}
 	if fits := (limit - fixed) / max(each, 1); free && fits < batch {
-		o := *v.options
-		o.Batch = int(fits)
-		feeds, err := o.feeds(v.cnn.graph.FeedInputs())
-		return feeds, "", err
+		return smaller(v.feeds, int(fits)), ""
 	}
-	return v.feeds, "", nil
+	return v.feeds, ""
 }
 
 // withoutSparse returns m with its sparse constants of more than held elements as dense initializers

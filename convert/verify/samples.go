@@ -15,6 +15,7 @@ type Array = engine.Tensor[float32]
 // feed is one batch of inputs by name, with the number of the first sample.
 type feed struct {
 	first, size int
+	random      int // number of the first sample among the random ones; −1 for given inputs
 	arrays      map[string]*Array
 }
 
@@ -54,13 +55,16 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 			first += f.size
 		}
 	}
-	random := rand.New(rand.NewPCG(o.Seed, 0x6566636e))
+	random := make([]*rand.Rand, len(inputs)) // each its own, whatever the batch
+	for i := range random {
+		random[i] = rand.New(rand.NewPCG(o.Seed, 0x6566636e+uint64(i)))
+	}
 	for done := 0; done < o.samples(); {
 		size := batch
 		if free {
 			size = min(batch, o.samples()-done)
 		}
-		f := feed{first: first, size: size, arrays: make(map[string]*Array)}
+		f := feed{first: first, size: size, random: done, arrays: make(map[string]*Array)}
 		for i, in := range inputs {
 			if !in.Type.Elem.IsFloat() {
 				return nil, fmt.Errorf("input %q is %s; random numbers are made for floating-point inputs only; give arrays with --inputs, and --samples 0", in.Name, in.Type.Elem)
@@ -69,7 +73,7 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 			t.F = make([]float32, product(t.Shape))
 			for s := range size {
 				each := len(t.F) / size
-				randomSample(random, done+s, t.F[s*each:(s+1)*each])
+				randomSample(random[i], done+s, t.F[s*each:(s+1)*each])
 			}
 			f.arrays[in.Name] = t
 		}
@@ -79,6 +83,31 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 	return all, nil
 }
 
+// smaller cuts batches of a free size into some of at most that many samples.
+func smaller(feeds []feed, batch int) []feed {
+	var all []feed
+	for _, f := range feeds {
+		for at := 0; at < f.size; at += batch {
+			part := feed{first: f.first + at, size: min(batch, f.size-at), random: f.random, arrays: make(map[string]*Array)}
+			if part.random >= 0 {
+				part.random += at
+			}
+			for name, a := range f.arrays {
+				each := a.Len() / f.size
+				p := &Array{Type: a.Type, Shape: append([]int{part.size}, a.Shape[1:]...)}
+				if a.Type.IsFloat() {
+					p.F = a.F[at*each : (at+part.size)*each]
+				} else {
+					p.I = a.I[at*each : (at+part.size)*each]
+				}
+				part.arrays[name] = p
+			}
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
 // freeBatch says whether the models take any number of samples at a time.
 func (o *Options) freeBatch(inputs []*onnxio.ValueInfo) bool {
 	s, err := o.inputShape(inputs[0])
@@ -86,8 +115,8 @@ func (o *Options) freeBatch(inputs []*onnxio.ValueInfo) bool {
 }
 
 // randomSample fills x with random numbers; what kind depends on the sample's
-// number, so that any 8 in a row have all kinds: normal (three of them),
-// uniform on [−1, 1), uniform on [0, 1) as pixels are, nine of ten zero, large,
+// number, so that any 8 in a row have all kinds: normal (three of them, one
+// of which tie moves), uniform on [−1, 1), uniform on [0, 1) as pixels are, nine of ten zero, large,
 // tiny. Sample 7 is all zeros.
 func randomSample(r *rand.Rand, sample int, x []float32) {
 	for i := range x {
@@ -188,7 +217,7 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 	}
 	var all []feed
 	for first := 0; first < n; first += batch {
-		f := feed{first: first, size: min(batch, n-first), arrays: make(map[string]*Array)}
+		f := feed{first: first, size: min(batch, n-first), random: -1, arrays: make(map[string]*Array)}
 		for _, in := range inputs {
 			a := given[in.Name]
 			each := a.Len() / n

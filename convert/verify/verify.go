@@ -236,6 +236,11 @@ func (v *verifier) run(ctx context.Context) error {
 	if v.shapes, err = v.observeShapes(ctx); err != nil {
 		return named(v.cnn.model, err)
 	}
+	if !v.options.skips(Float64) || !v.options.skips(Float32) {
+		if _, err := v.tie(ctx); err != nil {
+			return named(v.cnn.model, err)
+		}
+	}
 	v.values = make(map[string]*Value)
 	switch {
 	case v.options.skips(Structure):
