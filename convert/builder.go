@@ -250,6 +250,7 @@ func (b *builder) keep(n *onnxio.Node, why string) error {
 		b.declare(name, t)
 	}
 	own := on(n, inputs, slices.Clone(n.Outputs))
+	own.Attributes = b.explicitWindow(n)
 	b.node(own)
 	b.stay[own] = Kept{Node: n.Label(), Op: n.QualifiedOp(), Why: why}
 	return nil
@@ -293,9 +294,11 @@ func (b *builder) nodeName(n *onnxio.Node) string {
 // what nothing depends on: above all the nodes that computed shapes in the CNN.
 func (b *builder) finish() error {
 	for i, v := range b.plan.model.Graph.Outputs {
-		if !v.Type.HasShape { // which a model may not leave out
+		// A model may not leave a shape out, and what exporters declare behind a
+		// pooling with ceil_mode can be wrong.
+		if t := b.shapeOf(v.Name); !v.Type.HasShape || contradict(v.Type.Shape, t.Shape) {
 			declared := *v
-			declared.Type = b.shapeOf(v.Name)
+			declared.Type = t
 			b.graph.Outputs[i] = &declared
 		}
 		f := b.values[v.Name]
@@ -318,6 +321,16 @@ func (b *builder) finish() error {
 	}
 	b.out.SetMeta(RecordKey, string(text))
 	return nil
+}
+
+// contradict says whether two shapes have different numbers in one place.
+func contradict(a, b onnxio.Shape) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i].Known() && b[i].Known() && a[i].Value != b[i].Value {
+			return true
+		}
+	}
+	return false
 }
 
 // hasLayer says whether the eFCN has the layer that computes output.

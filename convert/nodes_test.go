@@ -2,6 +2,7 @@ package convert_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,6 +163,90 @@ func TestJoins(t *testing.T) {
 			want, got := run(t, cnn, x), run(t, efcn, x)
 			for name := range want {
 				checkSame(t, got[name], want[name])
+			}
+		})
+	}
+}
+
+// TestDroppedWindow converts poolings with ceil_mode whose last window starts
+// in the padding: declared as exporters do, with that window.
+func TestDroppedWindow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(13, 13))
+	for _, op := range []string{"MaxPool", "AveragePool"} {
+		pool := node(op, "x", "p", onnxio.IntsAttr("kernel_shape", 2, 2), onnxio.IntsAttr("strides", 2, 2),
+			onnxio.IntsAttr("pads", 1, 1, 1, 1), onnxio.IntAttr("ceil_mode", 1))
+		cnn := small(17, []int64{4, 3, 5}, nil, pool, node("Relu", "p", "y"))
+		cnn.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{
+			onnxio.Symbol("N"), onnxio.Fixed(4), onnxio.Fixed(3), onnxio.Fixed(4),
+		}}
+		efcn := written(t, cnn, convert.Options{Layout: convert.Keep})
+		x := randomInput(rng, 2, []int64{4, 3, 5})
+		want, got := run(t, cnn, x)["y"], run(t, efcn, x)["y"]
+		checkSame(t, got, want)
+		for _, n := range efcn.Graph.Nodes {
+			if n.OpType != op {
+				continue
+			}
+			pads, _ := n.Ints("pads")
+			if n.Attr("ceil_mode") != nil || !slices.Equal(pads, []int64{1, 1, 0, 0}) {
+				t.Errorf("%s has pads %v and ceil_mode %v, want [1 1 0 0] and none", op, pads, n.Attr("ceil_mode"))
+			}
+		}
+		if shape := efcn.Graph.Outputs[0].Type.Shape; shape[2].Value != int64(want.Shape[2]) || shape[3].Value != int64(want.Shape[3]) {
+			t.Errorf("%s: the output is declared %v, and has shape %v", op, shape, want.Shape)
+		}
+	}
+}
+
+// TestQuantized converts a convolution behind operators that only carry its
+// weights and inputs as integers.
+func TestQuantized(t *testing.T) {
+	rng := rand.New(rand.NewPCG(14, 14))
+	inits := []*onnxio.Tensor{
+		onnxio.NewTensor("scale", nil, []float32{0.1}), onnxio.NewTensor("zero", nil, []uint8{128}), floats("w", rng, 2, 3, 3, 3),
+	}
+	cnn := small(17, []int64{3, 5, 5}, inits, node("QuantizeLinear", "x scale zero", "q"), node("DequantizeLinear", "q scale zero", "d"), node("Conv", "d w", "y"))
+	efcn := written(t, cnn, convert.Options{})
+	if got := strings.Join(ops(efcn), " "); got != "QuantizeLinear DequantizeLinear Flatten Gemm Reshape" {
+		t.Errorf("operators %s", got)
+	}
+	x := randomInput(rng, 2, []int64{3, 5, 5})
+	checkSame(t, run(t, efcn, x)["y"], run(t, cnn, x)["y"])
+}
+
+// TestRefuses gives models that are not to be converted.
+func TestRefuses(t *testing.T) {
+	conv := func() *onnxio.Model {
+		return small(17, []int64{1, 4, 4}, []*onnxio.Tensor{floats("w", rand.New(rand.NewPCG(1, 1)), 1, 1, 3, 3)}, node("Conv", "x w", "y"))
+	}
+	tests := []struct {
+		name string
+		edit func(m *onnxio.Model)
+		want string
+	}{
+		{"an eFCN", func(m *onnxio.Model) { m.SetMeta(convert.RecordKey, `{"version":1,"layers":[]}`) }, "it is an eFCN already"},
+		{"a record of a later version", func(m *onnxio.Model) { m.SetMeta(convert.RecordKey, `{"version":99}`) }, "version 99"},
+		{"no outputs", func(m *onnxio.Model) { m.Graph.Outputs = nil }, "the graph has no outputs"},
+		{"a scalar input", func(m *onnxio.Model) {
+			m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: "s", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true}})
+		}, `input "s": it is a scalar`},
+		{"one fault of a folded normalisation, said once", func(m *onnxio.Model) {
+			bn := node("BatchNormalization", "y a a a a", "z", onnxio.IntAttr("training_mode", 1))
+			m.Graph.Nodes = append(m.Graph.Nodes, bn)
+			m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("a", []int64{1}, []float32{1}))
+			m.Graph.Outputs[0].Name = "z"
+		}, `node "batchnormalization" (BatchNormalization): training_mode 1: statistics of the batch are not linear; export the model in evaluation mode`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			m := conv()
+			test.edit(m)
+			_, err := convert.NewPlan(m, convert.Options{})
+			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %v, want one line with %q", err, test.want)
+			}
+			if err != nil && strings.Count(err.Error(), "training_mode") > 1 {
+				t.Errorf("error %v says it twice", err)
 			}
 		})
 	}

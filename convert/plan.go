@@ -153,6 +153,14 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if rec, err := ReadRecord(m); err != nil {
+		return nil, err
+	} else if rec != nil {
+		return nil, fmt.Errorf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first", RecordKey)
+	}
+	if len(m.Graph.Outputs) == 0 {
+		return nil, errors.New("the graph has no outputs")
+	}
 	if v := m.Opset(""); v < MinOpset {
 		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v, MinOpset)
 	}

@@ -15,13 +15,16 @@ type step func(b *builder) error
 
 // keepError is how an operator says that a node cannot be embedded but may
 // stay as it is, on tensors.
-type keepError struct{ why string }
+type keepError struct {
+	why  string
+	open bool // a shape is not known, which fixing the input's would change
+}
 
 func (e *keepError) Error() string { return e.why }
 
 // keep returns an error that leaves the node on tensors and is reported.
 func keep(format string, args ...any) error {
-	return &keepError{fmt.Sprintf(format, args...)}
+	return &keepError{why: fmt.Sprintf(format, args...)}
 }
 
 // planner is what the operators are asked with while a plan is made.
@@ -71,8 +74,11 @@ func (pl *planner) findBatch() error {
 	}
 	for i, v := range feeds {
 		t, ok := pl.plan.info.Type(v.Name)
-		if !ok || !t.HasShape || len(t.Shape) == 0 {
+		if !ok || !t.HasShape {
 			return fmt.Errorf("input %q: its shape is not known; give it with --input-shape %s=DIMS", v.Name, v.Name)
+		}
+		if len(t.Shape) == 0 {
+			return fmt.Errorf("input %q: it is a scalar; make it a constant, or give it a batch axis", v.Name)
 		}
 		for axis, d := range t.Shape[1:] {
 			if !d.Known() {
@@ -142,7 +148,7 @@ func (pl *planner) vector(name string) (value, error) {
 	}
 	t, ok := pl.plan.info.Type(name)
 	if !ok || !t.HasShape {
-		return value{}, keep("the shape of %q is not known", name)
+		return value{}, pl.unknown("the shape of %q is not known", name)
 	}
 	if len(t.Shape) == 0 || t.Shape[0] != pl.plan.batch {
 		return value{}, keep("%q has no batch axis in front", name)
@@ -151,7 +157,7 @@ func (pl *planner) vector(name string) (value, error) {
 	dims := make([]int64, 0, len(t.Shape))
 	for axis, d := range t.Shape[1:] {
 		if !d.Known() {
-			return value{}, keep("dimension %d of %q is not known", axis+1, name)
+			return value{}, pl.unknown("dimension %d of %q is not known", axis+1, name)
 		}
 		dims = append(dims, d.Value)
 		v.dims = append(v.dims, int(d.Value))
@@ -164,15 +170,24 @@ func (pl *planner) vector(name string) (value, error) {
 	return v, nil
 }
 
+// unknown is keep for a shape that is not known. Where operators without shape
+// inference are the cause, one is named; else the input's shape is.
+func (pl *planner) unknown(format string, args ...any) error {
+	if nodes := pl.plan.info.Unknown(); len(nodes) > 0 {
+		return keep(format+"; that of node %q (%s) cannot be inferred", append(args, nodes[0].Label(), nodes[0].QualifiedOp())...)
+	}
+	return &keepError{why: fmt.Sprintf(format, args...), open: true}
+}
+
 // linear returns the shapes of the first input and first output of a linear
-// operator. A linear operator on tensors of unknown shape is an error and not
-// kept, since the same node with its shape given would be embedded.
+// operator. Where they are not known only because the model leaves its input's
+// shape open, that is an error: with the shape given the node is embedded.
 func (pl *planner) linear(n *onnxio.Node) (in, out value, err error) {
 	if in, err = pl.vector(n.Input(0)); err == nil {
 		out, err = pl.vector(n.Output(0))
 	}
 	var why *keepError
-	if errors.As(err, &why) {
+	if errors.As(err, &why) && why.open {
 		return in, out, fmt.Errorf("%s; fix the input's shape with --input-shape", why.why)
 	}
 	if err == nil && in.elem != onnxio.Float32 {
@@ -221,13 +236,9 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 	}
 	if foldBN && !pl.opts.NoFoldBN {
 		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
-			scale, shift, err := pl.batchNorm(bn)
-			var why *keepError
-			switch {
-			case errors.As(err, &why): // planned on its own, and reported then
-			case err != nil:
-				return nil, bn.Wrap(err)
-			default:
+			// What cannot be multiplied in is planned on its own, and its error or
+			// its reason to be kept is reported then.
+			if scale, shift, err := pl.batchNorm(bn); err == nil {
 				m = m.scaleChannels(scale, shift)
 				params += 4 * len(scale)
 				rec.Output, rec.Folded = bn.Output(0), append(rec.Folded, bn.Label())

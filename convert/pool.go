@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
@@ -144,4 +145,48 @@ func averages(channels int, taps *Taps, divisors []int) *Map {
 		}
 	}
 	return m
+}
+
+// explicitWindow returns the attributes of a node that is kept. They are its
+// own, but for a pooling with ceil_mode whose last window would start in the
+// padding: onnx's shape inference counts that window, runtimes do not, and the
+// checker finds a contradiction. Padding at the end that comes out even says
+// the same without ceil_mode, unless the padding is averaged over.
+func (b *builder) explicitWindow(n *onnxio.Node) []*onnxio.Attribute {
+	t := b.shapeOf(n.Input(0))
+	if ceil, _ := n.Int("ceil_mode", 0); ceil != 1 || n.OpType != "MaxPool" && n.OpType != "AveragePool" || !t.HasShape || len(t.Shape) < 3 {
+		return n.Attributes
+	}
+	if padding, _ := n.Int("count_include_pad", 0); padding != 0 {
+		return n.Attributes
+	}
+	dims := []int64{1}
+	for _, d := range t.Shape[1:] {
+		dims = append(dims, d.Value)
+	}
+	w, err := shape.PoolWindow(n, dims)
+	if err != nil || slices.Contains(dims, -1) {
+		return n.Attributes
+	}
+	ends := slices.Clone(w.PadEnd)
+	dropped := false
+	for i := range ends {
+		extent := (w.Kernel[i]-1)*w.Dilation[i] + 1
+		room := w.In[i] + w.PadBegin[i] + w.PadEnd[i] - extent
+		dropped = dropped || (room+w.Stride[i]-1)/w.Stride[i]+1 != w.Out[i]
+		ends[i] = max(0, (w.Out[i]-1)*w.Stride[i]+extent-w.In[i]-w.PadBegin[i])
+		if ends[i] >= w.Kernel[i] { // more than runtimes take
+			return n.Attributes
+		}
+	}
+	if !dropped {
+		return n.Attributes
+	}
+	attrs := []*onnxio.Attribute{onnxio.IntsAttr("pads", slices.Concat(w.PadBegin, ends)...)}
+	for _, a := range n.Attributes {
+		if a.Name != "pads" && a.Name != "ceil_mode" {
+			attrs = append(attrs, a)
+		}
+	}
+	return attrs
 }

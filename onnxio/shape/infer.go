@@ -110,7 +110,8 @@ type session struct {
 	lastID    int
 	symbols   map[string]*symbol
 	bound     map[string]int64 // numbers that overridden inputs give to symbols
-	stale     bool             // declared shapes belong to other input shapes
+	stale     bool             // declared shapes are of other input shapes, or wrong
+	roundedUp bool             // a pooling with ceil_mode has been seen
 	depth     int              // of nested subgraphs
 	unknown   []*onnxio.Node
 }
@@ -197,6 +198,7 @@ func (s *session) graph(g *onnxio.Graph, feeds map[string]*value, outer *scope) 
 		if err != nil {
 			return nil, wrap(n, err)
 		}
+		s.roundedUp = s.roundedUp || roundsUp(n)
 		for i, name := range n.Outputs {
 			if name == "" {
 				continue
@@ -206,9 +208,18 @@ func (s *session) graph(g *onnxio.Graph, feeds map[string]*value, outer *scope) 
 				v = outputs[i]
 			}
 			if t, ok := declared[name]; ok {
-				if v, err = s.merge(name, v, t); err != nil {
+				merged, err := s.merge(name, v, t)
+				if err != nil && s.roundedUp {
+					// Inference of versions before 22 counts a last window that starts in the
+					// end padding, which every runtime drops; exporters declare what it says of
+					// the pooling and of all that follows.
+					s.stale = true
+					merged, err = s.merge(name, v, t)
+				}
+				if err != nil {
 					return nil, n.Wrap(err)
 				}
+				v = merged
 			}
 			if sizes, ok := v.sizes(); ok {
 				if _, err := onnxio.NumElements(sizes); err != nil {
@@ -219,6 +230,12 @@ func (s *session) graph(g *onnxio.Graph, feeds map[string]*value, outer *scope) 
 		}
 	}
 	return sc, nil
+}
+
+// roundsUp says whether a node is a pooling with ceil_mode.
+func roundsUp(n *onnxio.Node) bool {
+	ceil, err := n.Int("ceil_mode", 0)
+	return err == nil && ceil == 1
 }
 
 // wrap names the node in err unless err names one already.
