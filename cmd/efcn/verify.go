@@ -21,6 +21,7 @@ type verifyFlags struct {
 	rtol, atol  float64 // Default 0 and 0: the derived bounds alone decide.
 	skip        []string
 	saveOutputs string
+	saveInputs  string
 	maxMemory   byteSize // Default 4 GiB.
 	shapes      inputShapes
 	json        bool
@@ -34,6 +35,7 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
 	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
 	flags.StringVar(&f.saveOutputs, "save-outputs", "", "write the inputs and both models' outputs to this .npz file")
+	flags.StringVar(&f.saveInputs, "save-inputs", "", "write the samples that show a fault to this .npz file, for run --inputs and verify --inputs")
 	f.maxMemory = verify.DefaultMaxMemory
 	flags.Var(&f.maxMemory, "max-memory", "run fewer samples at once, or skip a check, rather than take more than this")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
@@ -96,6 +98,13 @@ are not a CNN and its eFCN the structure is not.`,
 			}
 			if f.saveOutputs != "" {
 				if err := kept.write(f.saveOutputs); err != nil {
+					return err
+				}
+			}
+			if f.saveInputs != "" && report.FailingInputs != nil {
+				var failing recorder
+				failing.append("", report.FailingInputs)
+				if err := failing.write(f.saveInputs); err != nil {
 					return err
 				}
 			}

@@ -123,7 +123,7 @@ func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T]
 			return err
 		}
 		measure(&o.Distance, a, b, d, f.first)
-		figures(o, a, b)
+		figures(o, a, b, f.first)
 	}
 	order := 0
 	for _, node := range c.cnn.graph.Nodes {
@@ -259,6 +259,14 @@ func (c *comparison[T]) conclude() {
 			r.find(c.finding("output", o.Name, text))
 		}
 	}
+	if c.record == nil && len(r.Findings) == before {
+		worst = 0
+		for _, d := range c.distance {
+			if d.Unrelated = d.Over > 0; !d.Unrelated {
+				worst = math.Max(worst, float64(d.Ratio))
+			}
+		}
+	}
 	check := Check{Name: name, Status: OK}
 	for _, o := range c.outputs {
 		check.Summary += fmt.Sprintf("%s: largest |difference| %.3g of %.3g; ", o.Name, float64(o.Max), float64(o.Scale))
@@ -266,8 +274,24 @@ func (c *comparison[T]) conclude() {
 	check.Summary += fmt.Sprintf("%d values layer by layer, %d of them exactly equal, the largest difference %.3g of its bound", compared, exact, worst)
 	if len(r.Findings) > before {
 		check.Status = Failed
+		for _, o := range c.outputs {
+			c.failing(&o.Distance)
+		}
+		for _, d := range c.distance {
+			if c.record != nil {
+				c.failing(d)
+			}
+		}
 	}
 	r.Checks = append(r.Checks, check)
+}
+
+// failing notes the samples that showed a fault.
+func (c *comparison[T]) failing(d *Distance) {
+	r := c.report
+	r.Failing = append(r.Failing, d.samples...)
+	slices.Sort(r.Failing)
+	r.Failing = slices.Compact(r.Failing)
 }
 
 // note puts the distance of a value into its line of the report.

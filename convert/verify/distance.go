@@ -35,6 +35,9 @@ func measure[T kernel.Float](d *Distance, a, b *engine.Tensor[T], bound []float6
 		ratio := diff / limit // Inf where the bound is 0
 		if ratio > 1 {
 			d.Over++
+			if sample := first + i*samplesOf(a.Shape)/n; len(d.samples) == 0 || d.samples[len(d.samples)-1] != sample {
+				d.samples = append(d.samples, sample)
+			}
 		}
 		if Figure(ratio) > d.Ratio {
 			d.Ratio, worst = Figure(ratio), i
@@ -56,6 +59,14 @@ func measure[T kernel.Float](d *Distance, a, b *engine.Tensor[T], bound []float6
 			d.CNN, d.EFCN = Figure(a.I[worst]), Figure(b.I[worst])
 		}
 	}
+}
+
+// samplesOf is the length of the batch axis of a value; 1 of one that has none.
+func samplesOf(shape []int) int {
+	if len(shape) == 0 {
+		return 1
+	}
+	return shape[0]
 }
 
 // differ returns |a − b| at element i; +Inf where one of them is NaN or
@@ -82,6 +93,7 @@ func (d *Distance) add(e *Distance) {
 	d.Over += e.Over
 	d.Unbounded += e.Unbounded
 	d.Exact = d.Exact && e.Exact
+	d.samples = append(d.samples, e.samples...)
 	if e.Ratio > d.Ratio {
 		d.Ratio, d.At, d.CNN, d.EFCN, d.Bound = e.Ratio, e.At, e.CNN, e.EFCN, e.Bound
 	}
@@ -106,14 +118,17 @@ type outcome struct {
 }
 
 // pair is an element that differs: the CNN's value, and how far the eFCN's is.
-type pair struct{ value, diff float64 }
+type pair struct {
+	value, diff float64
+	sample      int
+}
 
 func newOutcome(name, precision string) *outcome {
 	return &outcome{Outcome: Outcome{Name: name, Precision: precision}, ulps: make(map[int64]int64)}
 }
 
 // figures adds the figures of one batch of an output.
-func figures[T kernel.Float](o *outcome, a, b *engine.Tensor[T]) {
+func figures[T kernel.Float](o *outcome, a, b *engine.Tensor[T], first int) {
 	if !a.Type.IsFloat() {
 		return
 	}
@@ -135,7 +150,7 @@ func figures[T kernel.Float](o *outcome, a, b *engine.Tensor[T]) {
 		if diff == 0 {
 			continue
 		}
-		o.pairs = append(o.pairs, pair{math.Abs(x), diff})
+		o.pairs = append(o.pairs, pair{math.Abs(x), diff, first + i*samplesOf(a.Shape)/len(a.F)})
 		rel := diff / math.Abs(x)
 		if math.IsNaN(rel) {
 			rel = math.Inf(1)
@@ -223,6 +238,7 @@ func (o *outcome) beyond(rtol, atol float64) string {
 	for _, p := range o.pairs {
 		if !(p.diff <= atol+rtol*p.value) { // also where value is NaN
 			over++
+			o.samples = append(o.samples, p.sample)
 			if p.diff > worst.diff {
 				worst = p
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -31,6 +32,64 @@ func TestTwoExports(t *testing.T) {
 				t.Errorf("equal %t, recorded %t, %+v; %v", r.Equal(), r.Recorded, r.Checks, r.Findings)
 			}
 		})
+	}
+}
+
+// TestOptimised: what optimisers make of a model is equal to it, names used for
+// other values and merged operators included; a weight changed after that is not.
+func TestOptimised(t *testing.T) {
+	for _, name := range []string{"lenet-torchscript", "resnet-torchscript"} {
+		for _, by := range []string{"onnxruntime", "onnxsim"} {
+			t.Run(name+" "+by, func(t *testing.T) {
+				m, err := onnxio.Read(filepath.Join("..", "..", "testdata", "optimised", name+"-"+by+".onnx"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := verify.Verify(context.Background(), readTrained(t, name), m, verify.Options{Samples: 16})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !r.Equal() || r.Checks[0].Status != verify.Skipped || len(r.Failing) > 0 {
+					t.Errorf("%+v; %v", r.Checks, r.Findings)
+				}
+				unrelated := 0
+				for _, v := range r.Values {
+					if v.Float64.Unrelated {
+						unrelated++
+					}
+				}
+				if (unrelated > 0) != (by == "onnxsim") {
+					t.Errorf("%d names stand for other values", unrelated)
+				}
+				for _, n := range m.Graph.Nodes {
+					if n.OpType == "Conv" {
+						edit(t, m, n.Input(1), func(v []float32, _ []int64) { v[3] *= 1.01 })
+						break
+					}
+				}
+				r, err = verify.Verify(context.Background(), readTrained(t, name), m, verify.Options{Samples: 16})
+				if err != nil || r.Equal() || len(r.Failing) == 0 || r.FailingInputs["input"].Shape[0] != len(r.Failing) {
+					t.Errorf("%v: a weight changed by a hundredth is not seen; samples %v", err, r.Failing)
+				}
+			})
+		}
+	}
+}
+
+// TestReplay: the inputs that showed a fault show it again.
+func TestReplay(t *testing.T) {
+	efcn := converted(t, mutable(), convert.Options{Layout: convert.Local})
+	edit(t, efcn, "fc.weight", func(v []float32, _ []int64) { v[7] *= 1.001 })
+	for _, o := range []verify.Options{{Samples: 16}, {Samples: 16, Skip: []string{verify.Float64}}, {Samples: 16, ATol: 1e-9, Skip: []string{verify.Structure}}} {
+		r, err := verify.Verify(context.Background(), mutable(), efcn, o)
+		if err != nil || r.Equal() || len(r.Failing) == 0 {
+			t.Fatal(err, r)
+		}
+		o.Samples, o.Inputs = -1, r.FailingInputs
+		again, err := verify.Verify(context.Background(), mutable(), efcn, o)
+		if err != nil || len(again.Failing) != len(r.Failing) || again.Samples != len(r.Failing) {
+			t.Errorf("%v: %v failed, and of those %v again", err, r.Failing, again.Failing)
+		}
 	}
 }
 

@@ -30,10 +30,14 @@ type Report struct {
 	// of the checks and of the graph.
 	Findings []Finding `json:"findings"`
 
-	Samples int     `json:"samples"` // inputs that both models ran on
-	Seed    uint64  `json:"seed"`
-	RTol    float64 `json:"rtol"`
-	ATol    float64 `json:"atol"`
+	Samples int `json:"samples"` // inputs that both models ran on
+	// Failing are the numbers of the samples that showed a fault, and
+	// FailingInputs those samples by input, to run again.
+	Failing       []int             `json:"failing,omitempty"`
+	FailingInputs map[string]*Array `json:"-"`
+	Seed          uint64            `json:"seed"`
+	RTol          float64           `json:"rtol"`
+	ATol          float64           `json:"atol"`
 }
 
 // Status is the outcome of a check.
@@ -93,8 +97,13 @@ type Distance struct {
 	Over     int64  `json:"over"` // elements past their bound
 	// Exact says that no two elements differ.
 	Exact bool `json:"exact"`
+	// Unrelated says of two models that agree in their outputs that they use one
+	// name for two values.
+	Unrelated bool `json:"unrelated,omitempty"`
 	// Unbounded counts elements of which no bound is known.
 	Unbounded int64 `json:"unbounded"`
+
+	samples []int // numbers of the samples with elements past their bound
 }
 
 // Outcome compares one output of the two models, each run as a whole.

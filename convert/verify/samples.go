@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -103,6 +104,36 @@ func smaller(feeds []feed, batch int) []feed {
 				part.arrays[name] = p
 			}
 			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// pick returns the samples of those numbers, by input; nil if there are none.
+func pick(feeds []feed, numbers []int) map[string]*Array {
+	if len(numbers) == 0 {
+		return nil
+	}
+	all := make(map[string]*Array)
+	for _, f := range feeds {
+		for s := range f.size {
+			if !slices.Contains(numbers, f.first+s) {
+				continue
+			}
+			for name, a := range f.arrays {
+				p := all[name]
+				if p == nil {
+					p = &Array{Type: a.Type, Shape: append([]int{0}, a.Shape[1:]...)}
+					all[name] = p
+				}
+				each := a.Len() / f.size
+				p.Shape[0]++
+				if a.Type.IsFloat() {
+					p.F = append(p.F, a.F[s*each:(s+1)*each]...)
+				} else {
+					p.I = append(p.I, a.I[s*each:(s+1)*each]...)
+				}
+			}
 		}
 	}
 	return all

@@ -36,6 +36,9 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(b, "\n%s\n", r.verdict())
+	if len(r.Failing) > 0 {
+		fmt.Fprintf(b, "samples that show it: %v\n", r.Failing)
+	}
 	return b.Flush()
 }
 
@@ -121,6 +124,8 @@ func ratio(d *Distance) string {
 		return "-"
 	case d.Exact:
 		return "exact"
+	case d.Unrelated:
+		return "another"
 	case d.Unbounded > 0 && d.Over == 0:
 		return fmt.Sprintf("%.3g, %d without a bound", float64(d.Ratio), d.Unbounded)
 	default:

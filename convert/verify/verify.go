@@ -262,6 +262,7 @@ func (v *verifier) run(ctx context.Context) error {
 	} else if err := compare[float32](ctx, v, v.cnn); err != nil {
 		return err
 	}
+	v.report.FailingInputs = pick(v.feeds, v.report.Failing)
 	for _, node := range v.cnn.graph.Nodes {
 		for _, name := range node.Outputs {
 			if value := v.values[name]; value != nil {
