@@ -25,6 +25,7 @@ type trainee[T kernel.Float] struct {
 	stats  []*statistic[T]
 	byName map[string]*parameter[T]
 	subset *subset
+	chains map[*onnxio.Node]*localChain // nodes that are one layer
 }
 
 // newTrainee prepares a model for the training of what is named: see
@@ -53,7 +54,13 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if err != nil {
 		return nil, err
 	}
-	if t.subset, err = newSubset(what, t.nodes, record); err != nil {
+	if err := refuseSparse(record); err != nil {
+		return nil, err
+	}
+	if t.chains, err = localChains(t.nodes, record); err != nil {
+		return nil, err
+	}
+	if t.subset, err = newSubset(what, t.nodes, record, t.chains); err != nil {
 		return nil, err
 	}
 	return t, t.refuse()
@@ -67,7 +74,7 @@ func (t *trainee[T]) refuse() error {
 		if !slices.ContainsFunc(n.Inputs, func(name string) bool { return active[name] }) || shapeOnly(n) {
 			continue
 		}
-		if onnxio.CanonicalDomain(n.Domain) != "" || lookup[T](n.OpType) == nil {
+		if t.chains[n] == nil && (onnxio.CanonicalDomain(n.Domain) != "" || lookup[T](n.OpType) == nil) {
 			errs = append(errs, n.Errorf("this operator cannot be trained"))
 		}
 		for _, out := range n.Outputs {
@@ -205,7 +212,15 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 	sample := toInts(dims[1:])
 	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
 	for _, n := range t.nodes {
-		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) || shapeOnly(n) {
+		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) && t.chains[n] == nil || shapeOnly(n) {
+			continue
+		}
+		if c := t.chains[n]; c != nil {
+			if n == c.nodes[0] {
+				if err := emitLocal(b, c); err != nil {
+					return nil, err
+				}
+			}
 			continue
 		}
 		if err := lookup[T](n.OpType)(&node[T]{n, t.model.Opset(""), b}); err != nil {

@@ -11,6 +11,9 @@
 // Trained are the weights of Conv, Gemm and MatMul, their biases, the scale and
 // bias of BatchNormalization, and the vectors of an Add or Mul that lies behind
 // other weights (the bias of a MatMul; a BatchNormalization written out).
+// Options.Train leaves out some of it. A layer that efcn convert wrote in local
+// form, several nodes, is trained as the one layer that it is.
+//
 // BatchNormalization normalises by its batch and moves its running statistics
 // with the momentum of the node, as ONNX defines training mode. Scalars, the
 // constants of Sub and Div, and what is done to the input before the first

@@ -38,11 +38,19 @@ func readModel(t *testing.T, name string) *onnxio.Model {
 // embed converts a CNN to its eFCN.
 func embed(t testing.TB, cnn *onnxio.Model) *onnxio.Model {
 	t.Helper()
+	return embedAs(t, cnn, convert.Auto)
+}
+
+// embedAs converts a CNN to an eFCN whose layers have one layout.
+func embedAs(t testing.TB, cnn *onnxio.Model, layout convert.Layout) *onnxio.Model {
+	t.Helper()
+	cnn = cnn.Clone()
+	cnn.Metadata = nil // toyModel carries a record, to see that training leaves it alone
 	folded, err := engine.FoldConstants(cnn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := convert.NewPlan(folded, convert.Options{})
+	p, err := convert.NewPlan(folded, convert.Options{Layout: layout})
 	if err != nil {
 		t.Fatal(err)
 	}

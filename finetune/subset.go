@@ -40,7 +40,7 @@ type subset struct {
 
 // newSubset reads what to train. It refuses what the layouts of an eFCN do not
 // allow.
-func newSubset(what string, nodes []*onnxio.Node, record *convert.Record) (*subset, error) {
+func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains map[*onnxio.Node]*localChain) (*subset, error) {
 	if what == "" {
 		what = TrainAll
 	}
@@ -49,7 +49,7 @@ func newSubset(what string, nodes []*onnxio.Node, record *convert.Record) (*subs
 	case TrainAll, TrainLocal, TrainOffLocal, TrainTied:
 	default:
 		s.mode = ""
-		return s, s.match(what, nodes)
+		return s, s.match(what, nodes, chains)
 	}
 	if record == nil {
 		if what != TrainAll {
@@ -103,14 +103,33 @@ func localBytes(m *convert.Map) int64 {
 	return n
 }
 
+// refuseSparse names the layers of a record whose weights are sparse.
+func refuseSparse(record *convert.Record) error {
+	if record == nil {
+		return nil
+	}
+	var errs []error
+	for _, l := range record.Layers {
+		if l.Layout == convert.Sparse {
+			errs = append(errs, fmt.Errorf("layer %q: its weights are sparse, which cannot be trained; convert with --layout dense or local", l.Node))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // match finds the layers whose name has the form of a pattern, in which *
 // stands for any characters, slashes too, and ? for one.
-func (s *subset) match(pattern string, nodes []*onnxio.Node) error {
+func (s *subset) match(pattern string, nodes []*onnxio.Node, chains map[*onnxio.Node]*localChain) error {
 	quoted := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
 	form := regexp.MustCompile(`(?s)^` + quoted + `$`)
 	s.named = map[string]bool{}
+	for _, c := range chains {
+		if form.MatchString(c.record.Node) {
+			s.named[c.record.Weight], s.named[c.record.Bias] = true, true
+		}
+	}
 	for _, n := range nodes {
-		if form.MatchString(n.Label()) {
+		if chains[n] == nil && form.MatchString(n.Label()) {
 			for _, in := range n.Inputs {
 				s.named[in] = true
 			}

@@ -9,6 +9,15 @@ func FillRows[T Float](n int, v, dst []T) {
 	})
 }
 
+// AddRows adds the row v to each of n rows of dst, n×len(v).
+func AddRows[T Float](n int, v, dst []T) {
+	Parallel(n, 1+1<<14/max(1, len(v)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			add(dst[i*len(v):(i+1)*len(v)], v)
+		}
+	})
+}
+
 // SumRows writes the sum of n rows of x, n×len(sums), to sums.
 func SumRows[T Float](n int, x, sums []T) {
 	width := len(sums)
