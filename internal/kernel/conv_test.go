@@ -107,6 +107,8 @@ func TestConv(t *testing.T) {
 		{"pointwise, cropped", 1, 5, 4, 3, window([]int{5, 3}, one, one, one, zero, zero, []int{3, 2})},
 		{"no images", 1, 2, 2, 0, window([]int{5, 5}, []int{3, 3}, one, one, zero, zero, []int{3, 3})},
 		{"kernel wider than the input", 1, 1, 1, 1, window([]int{2, 2}, []int{5, 5}, one, one, two, two, two)},
+		{"taps that always lie outside", 1, 2, 3, 2, window([]int{4, 4}, []int{3, 3}, one, []int{12, 12}, []int{12, 12}, []int{12, 12}, []int{4, 4})},
+		{"depthwise, taps that always lie outside", 3, 3, 3, 2, window([]int{4, 4}, []int{3, 3}, one, []int{12, 12}, []int{12, 12}, []int{12, 12}, []int{4, 4})},
 		{"1-D", 1, 3, 2, 2, window([]int{20}, []int{5}, []int{2}, []int{2}, []int{3}, []int{4}, []int{10})},
 		{"3-D", 1, 2, 2, 2, window([]int{4, 5, 6}, []int{2, 3, 2}, []int{1, 2, 1}, []int{1, 1, 2}, []int{1, 0, 1}, []int{0, 1, 1}, []int{4, 2, 6})},
 		{"columns in several blocks of whole lines", 1, 40, 2, 1, window([]int{40, 41}, []int{3, 3}, one, one, one, one, []int{40, 41})},

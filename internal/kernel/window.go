@@ -111,7 +111,8 @@ func (v *volume) source(a, p, t int) int {
 func (v *volume) reach(a, t int) (lo, hi int) {
 	offset := t*v.dilation[a] - v.pad[a]
 	// p·stride + offset >= 0 and <= in-1.
-	lo = max(0, ceilDiv(-offset, v.stride[a]))
+	// A tap that never does has an empty range, inside the output all the same.
+	lo = min(max(0, ceilDiv(-offset, v.stride[a])), v.out[a])
 	hi = min(v.out[a], floorDiv(v.in[a]-1-offset, v.stride[a])+1)
 	return lo, max(lo, hi)
 }
