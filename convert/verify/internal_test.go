@@ -137,6 +137,34 @@ func TestSupport(t *testing.T) {
 	}
 }
 
+// TestSameWindows: ceil_mode and padding at the end that comes out even say the
+// same, unless the padding counts or the number of windows differs.
+func TestSameWindows(t *testing.T) {
+	pool := func(op string, attrs ...*onnxio.Attribute) *onnxio.Node {
+		attrs = append(attrs, onnxio.IntsAttr("kernel_shape", 3), onnxio.IntsAttr("strides", 2))
+		return &onnxio.Node{OpType: op, Inputs: []string{"x"}, Attributes: attrs}
+	}
+	ceil, pads := onnxio.IntAttr("ceil_mode", 1), onnxio.IntsAttr
+	s := &structure{shapes: map[string][]int{"x": {1, 2, 6}}}
+	tests := []struct {
+		name string
+		a, b *onnxio.Node
+		want bool
+	}{
+		{"ceil_mode and padding", pool("MaxPool", ceil), pool("MaxPool", pads("pads", 0, 1)), true},
+		{"averages without padding", pool("AveragePool", ceil), pool("AveragePool", pads("pads", 0, 1)), true},
+		{"averages with padding", pool("AveragePool", ceil, onnxio.IntAttr("count_include_pad", 1)), pool("AveragePool", pads("pads", 0, 1), onnxio.IntAttr("count_include_pad", 1)), false},
+		{"fewer windows", pool("MaxPool", ceil), pool("MaxPool"), false},
+		{"padding in front", pool("MaxPool", ceil), pool("MaxPool", pads("pads", 1, 0)), false},
+		{"another operator", pool("LpPool", ceil), pool("LpPool", ceil), false},
+	}
+	for _, c := range tests {
+		if got := s.sameWindows(c.a, c.b); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+}
+
 // TestRowChecker: whatever the pieces a matrix is written in, the first entry
 // that is wrong is found, and a matrix of another size is refused.
 func TestRowChecker(t *testing.T) {

@@ -49,14 +49,41 @@ func (s *structure) attributes(source, node *onnxio.Node) {
 			}
 		}
 	}
+	same := s.sameWindows(source, node)
 	for _, name := range names {
-		if name == "axis" && axisOnVectors(source) {
+		if name == "axis" && axisOnVectors(source) || same && (name == "pads" || name == "ceil_mode") {
 			continue
 		}
 		if a, b := attributeText(source.Attr(name)), attributeText(node.Attr(name)); a != b {
 			s.fault("attribute", node, source.Output(0), "attribute %s is %s; in the CNN it is %s", name, b, a)
 		}
 	}
+}
+
+// sameWindows says whether two poolings see the same inputs through the same
+// taps, however their attributes say where the last window ends: with ceil_mode,
+// or with more padding at the end. Padding does not count for a maximum, nor for
+// an average that leaves it out.
+func (s *structure) sameWindows(source, node *onnxio.Node) bool {
+	in := s.shapes[source.Input(0)]
+	if !isOp(source, "MaxPool", "AveragePool") || len(in) < 3 {
+		return false
+	}
+	if include, err := source.Int("count_include_pad", 0); err != nil || include != 0 {
+		return false
+	}
+	a, errA := axesOf(source, in[2:], nil)
+	b, errB := axesOf(node, in[2:], nil)
+	if errA != nil || errB != nil || len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		a[i].padEnd, b[i].padEnd = 0, 0 // tap does not ask for it
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // attributeText writes an attribute's value so that different values read
