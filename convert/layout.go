@@ -76,16 +76,18 @@ func (p *Plan) checkLayers(o Options) error {
 // chooseLayouts gives the layers that are left to Auto their layouts: dense,
 // and where that is more than the budget local for those, largest saving first,
 // that bring it down.
-func (p *Plan) chooseLayouts() {
+func (p *Plan) chooseLayouts() error {
 	var open []*Layer
-	var total int64
 	for _, l := range p.Layers {
 		if l.affine != nil && l.Layout == Auto {
 			l.Layout = Dense
 			open = append(open, l)
 		}
-		total += l.bytesIn(l.Layout)
 	}
+	if err := p.measure(); err != nil {
+		return err
+	}
+	total := p.WeightBytes
 	slices.SortStableFunc(open, func(a, b *Layer) int {
 		return cmp.Compare(b.DenseBytes()-b.LocalBytes(), a.DenseBytes()-a.LocalBytes())
 	})
@@ -96,6 +98,7 @@ func (p *Plan) chooseLayouts() {
 		total += l.LocalBytes() - l.DenseBytes()
 		l.Layout = Local
 	}
+	return p.measure()
 }
 
 // bytesIn is the size of the layer's matrix in a layout.

@@ -190,8 +190,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	pl.plan.chooseLayouts()
-	if err := pl.plan.measure(); err != nil {
+	if err := pl.plan.chooseLayouts(); err != nil {
 		return nil, err
 	}
 	return pl.plan, pl.plan.checkLayers(o)

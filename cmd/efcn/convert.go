@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -82,6 +83,9 @@ type converted struct {
 }
 
 func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
+	if !f.dryRun && sameFile(path, f.output) {
+		return usagef("-o %s is the CNN itself, without which the eFCN cannot be verified; write another file", f.output)
+	}
 	m, err := e.readFolded(path)
 	if err != nil {
 		return err
@@ -119,6 +123,13 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		return printJSON(e.out, result)
 	}
 	return nil
+}
+
+// sameFile says whether two paths name one file that exists.
+func sameFile(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // printPlan prints what a conversion would do and cost.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -72,13 +73,22 @@ func printTable(w io.Writer, header []string, rows [][]string) {
 	for _, row := range rows {
 		cells := make(table.Row, len(row))
 		for i, c := range row {
-			cells[i] = c
+			cells[i] = printable(c)
 		}
 		t.AppendRow(cells)
 	}
 	for line := range strings.SplitSeq(t.Render(), "\n") {
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
+}
+
+// printable returns a name as it may go to a terminal: as it is, or quoted where
+// it holds characters that break lines or steer the terminal.
+func printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // printJSON writes v as the one document of --json.
