@@ -86,9 +86,7 @@ func (n *network[T]) gradientNorm() float64 {
 
 // follow moves the parameter along factor times its gradient.
 func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
-	for len(p.state) < u.states() {
-		p.state = append(p.state, make([]T, len(p.values)))
-	}
+	p.grow(u.states())
 	move := func(lo, hi int) {
 		var state [2][]T
 		for i, s := range p.state {
@@ -101,6 +99,13 @@ func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
 		return
 	}
 	kernel.Parallel(len(p.values), elementGrain, move)
+}
+
+// grow makes the lists of the optimiser's state.
+func (p *parameter[T]) grow(states int) {
+	for len(p.state) < states {
+		p.state = append(p.state, make([]T, len(p.values)))
+	}
 }
 
 // restrict makes a gradient that of what is trained.

@@ -31,6 +31,16 @@ type Options struct {
 	// Seed decides the order of the samples in every epoch; 0 is a seed like
 	// any other.
 	Seed uint64
+	// Checkpoint is a folder, made where it is missing, for the state of the run:
+	// it is saved after every epoch and when the context ends the run. A folder
+	// that holds a run already is refused, unless Resume says to go on with that.
+	// "" means that nothing is saved.
+	Checkpoint string
+	// Resume goes on with the run of Checkpoint, or begins it where nothing is
+	// saved yet. Model, data, options and number of threads have to be those of
+	// that run, but for Epochs, which may be more unless the schedule depends on
+	// it. It ends with the bits that a run without a stop ends with.
+	Resume bool
 	// Stepped is called after every step with the number of the epoch, from 1,
 	// and how many of its samples were taken so far; nil means nobody is told.
 	Stepped func(epoch, samples int)
@@ -50,6 +60,9 @@ func (o Options) Validate() error {
 	}
 	if !(o.Clip >= 0) || math.IsInf(o.Clip, 0) {
 		errs = append(errs, fmt.Errorf("clip: want a number from 0, got %g", o.Clip))
+	}
+	if o.Resume && o.Checkpoint == "" {
+		errs = append(errs, errors.New("resume: want the folder of the checkpoint"))
 	}
 	errs = append(errs, o.Schedule.validate())
 	errs = append(errs, o.Optimizer.validate()...)

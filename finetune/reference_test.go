@@ -166,7 +166,7 @@ func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name st
 		for i := range n.x {
 			n.x[i] = T(set.X[step*len(n.x)+i])
 		}
-		s.steps++
+		s.at.Steps++
 		if err := n.step(s.update()); err != nil {
 			t.Fatal(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"time"
 
 	"efcn/finetune/data"
@@ -55,29 +56,73 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 			return nil, fmt.Errorf("test data: %w", err)
 		}
 	}
-	for epoch := 1; epoch <= o.Epochs; epoch++ {
-		e, err := s.epoch(ctx, epoch)
+	if err := s.begin(m, train); err != nil {
+		return nil, err
+	}
+	for s.at.Epoch <= o.Epochs {
+		e, err := s.finishEpoch(ctx, m, test)
+		if err == nil && onEpoch != nil {
+			err = onEpoch(e)
+		}
 		if err != nil {
+			if ctx.Err() != nil && !errors.Is(err, errNotFinite) {
+				err = errors.Join(err, s.save())
+			}
 			return nil, err
 		}
-		if test != nil {
-			trained, err := t.export(m)
-			if err != nil {
-				return nil, err
-			}
-			metrics, err := Evaluate(ctx, trained, test, o.Batch)
-			if err != nil {
-				return nil, err
-			}
-			e.Test = &metrics
-		}
-		if onEpoch != nil {
-			if err := onEpoch(e); err != nil {
-				return nil, err
-			}
+		s.at = progress{Epoch: s.at.Epoch + 1, Steps: s.at.Steps}
+		if err := s.save(); err != nil {
+			return nil, err
 		}
 	}
 	return t.export(m)
+}
+
+// finishEpoch takes what is left of an epoch and measures the model after it.
+func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *data.Set) (Epoch, error) {
+	e, err := s.epoch(ctx)
+	if err != nil || test == nil {
+		return e, err
+	}
+	trained, err := s.trainee.export(m)
+	if err != nil {
+		return e, err
+	}
+	metrics, err := Evaluate(ctx, trained, test, s.options.Batch)
+	e.Test = &metrics
+	return e, err
+}
+
+// begin sets the run to where it starts: at its first step, or where its
+// checkpoint left it.
+func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
+	o := s.options
+	if o.Checkpoint == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.Checkpoint, 0o777); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	found, err := hasCheckpoint(o.Checkpoint)
+	switch {
+	case err != nil:
+		return fmt.Errorf("checkpoint: %w", err)
+	case found && !o.Resume:
+		return fmt.Errorf("checkpoint: %s holds a run already; resume it, or take another folder", o.Checkpoint)
+	}
+	if s.id, err = identify(m, train, o); err != nil || !found {
+		return err
+	}
+	s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.states()))
+	return err
+}
+
+// save writes the checkpoint, if there is to be one.
+func (s *session[T]) save() error {
+	if s.options.Checkpoint == "" {
+		return nil
+	}
+	return saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.states()))
 }
 
 // session is a run of training.
@@ -88,7 +133,8 @@ type session[T kernel.Float] struct {
 	order    []int       // of the samples, shuffled anew every epoch
 	full     *network[T] // nil where the set is smaller than a batch
 	rest     *network[T] // for the last batch; nil where batches come out even
-	steps    int
+	at       progress
+	id       identity // of the run, where it is saved
 	narrowed []float32
 }
 
@@ -100,7 +146,7 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 	if set.N() == 0 {
 		return nil, errors.New("training data: no samples")
 	}
-	s := &session[T]{options: o, trainee: t, feed: feed, order: make([]int, set.N())}
+	s := &session[T]{options: o, trainee: t, feed: feed, order: make([]int, set.N()), at: progress{Epoch: 1}}
 	if set.N() >= o.Batch {
 		if s.full, err = t.network(o.Batch, !o.fuses()); err != nil {
 			return nil, err
@@ -119,52 +165,51 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 	return s, nil
 }
 
-// epoch takes every sample once, in an order that follows from the seed and
-// the number of the epoch alone.
-func (s *session[T]) epoch(ctx context.Context, epoch int) (Epoch, error) {
+// epoch takes every sample once that is left of the epoch, in an order that
+// follows from the seed and the number of the epoch alone.
+func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	for i := range s.order {
 		s.order[i] = i
 	}
-	rng := rand.New(rand.NewPCG(s.options.Seed, uint64(epoch)))
+	rng := rand.New(rand.NewPCG(s.options.Seed, uint64(s.at.Epoch)))
 	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
 
-	begin := time.Now()
-	e := Epoch{Epoch: epoch, Of: s.options.Epochs}
-	var loss float64
-	hits := 0
-	for at := 0; at < len(s.order); {
+	begin, before := time.Now(), s.at.Seconds
+	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
+	for s.at.Samples < len(s.order) {
 		if err := ctx.Err(); err != nil {
 			return e, err
 		}
+		at := s.at.Samples
 		n := s.full
 		if len(s.order)-at < s.options.Batch {
 			n = s.rest
 		}
-		batch := s.order[at : at+n.batch]
-		s.load(n, batch)
-		s.steps++
+		s.load(n, s.order[at:at+n.batch])
+		s.at.Steps++
 		if err := n.step(s.update()); err != nil {
-			return e, fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.steps, epoch, at, at+n.batch-1, err)
+			return e, fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+n.batch-1, err)
 		}
-		loss += n.loss * float64(n.batch)
-		hits += n.hits
-		at += n.batch
+		s.at.Loss += n.loss * float64(n.batch)
+		s.at.Hits += n.hits
+		s.at.Samples += n.batch
+		s.at.Seconds = before + time.Since(begin).Seconds()
 		if s.options.Stepped != nil {
-			s.options.Stepped(epoch, at)
+			s.options.Stepped(s.at.Epoch, s.at.Samples)
 		}
 	}
-	e.Steps = s.steps
-	e.Seconds = time.Since(begin).Seconds()
-	e.Train = Metrics{N: len(s.order), Loss: loss / float64(len(s.order)), Top1: float64(hits) / float64(len(s.order))}
+	e.Steps, e.Seconds = s.at.Steps, s.at.Seconds
+	count := float64(len(s.order))
+	e.Train = Metrics{N: len(s.order), Loss: s.at.Loss / count, Top1: float64(s.at.Hits) / count}
 	return e, nil
 }
 
-// update is what step s.steps, counted from 1, does.
+// update is what step s.at.Steps, counted from 1, does.
 func (s *session[T]) update() update[T] {
 	o := s.options
 	perEpoch := (len(s.order) + o.Batch - 1) / o.Batch
-	rate := o.Rate * o.Schedule.factor(s.steps-1, perEpoch, perEpoch*o.Epochs)
-	return update[T]{Optimizer: o.Optimizer, rate: rate, step: s.steps, clip: o.Clip}
+	rate := o.Rate * o.Schedule.factor(s.at.Steps-1, perEpoch, perEpoch*o.Epochs)
+	return update[T]{Optimizer: o.Optimizer, rate: rate, step: s.at.Steps, clip: o.Clip}
 }
 
 // load copies samples into a network's input.

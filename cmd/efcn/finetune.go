@@ -36,6 +36,9 @@ type finetuneFlags struct {
 	schedule    string  // Default constant.
 	warmup      float64 // Default 0.
 	clip        float64 // Default 0: no bound.
+
+	checkpoint string // Default none.
+	resume     bool   // Default false.
 }
 
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
@@ -56,6 +59,8 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.schedule, "lr-schedule", "constant", "constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
 	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
 	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
+	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder that keeps the state of the run, saved after every epoch and at Ctrl-C")
+	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
@@ -74,6 +79,8 @@ func (f *finetuneFlags) validate() error {
 		return usagef("--lr %v; want a number above 0", f.rate)
 	case f.what == "":
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
+	case f.resume && f.checkpoint == "":
+		return usagef("--resume needs --checkpoint DIR, the folder of the run")
 	case f.schedule == "":
 		return usagef("--lr-schedule is empty")
 	}
@@ -92,7 +99,7 @@ func (f *finetuneFlags) options() (finetune.Options, error) {
 	schedule, err := finetune.ParseSchedule(f.schedule)
 	schedule.Warmup = f.warmup
 	o := finetune.Options{
-		Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed, Train: f.what, Schedule: schedule, Clip: f.clip,
+		Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed, Train: f.what, Checkpoint: f.checkpoint, Resume: f.resume, Schedule: schedule, Clip: f.clip,
 		Optimizer: finetune.Optimizer{
 			Method: finetune.Method(f.optimizer.value), Momentum: f.momentum, Nesterov: f.nesterov,
 			WeightDecay: f.weightDecay, Lambda: f.lassoLambda,
@@ -123,6 +130,11 @@ is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
   NAME        the nodes of that name alone, with * for any characters and ? for
               one; a BatchNormalization that is not among them normalises by its
               running statistics
+
+With --checkpoint DIR the state of the run is saved there after every epoch and
+at Ctrl-C, each time as a whole new file. --resume goes on with it, or begins
+where there is none yet, and ends bit-identical to a run that was not stopped.
+It takes the same model, data, options and threads; --epochs may grow.
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of

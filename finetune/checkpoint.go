@@ -1,0 +1,306 @@
+package finetune
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"efcn/finetune/data"
+	"efcn/internal/atomicfile"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// A checkpoint is one file: a line that says what it is, the length of a JSON
+// header in 8 bytes, the header, the arrays that it lists as little-endian
+// floats, and the SHA-256 of all that.
+const (
+	checkpointName  = "run.checkpoint"
+	checkpointMagic = "efcn checkpoint 1\n"
+)
+
+// progress is where a run stands: what is left of it follows from this, the
+// weights and the options. The order of the samples follows from the seed and
+// the number of the epoch, so it holds the state of the random numbers too.
+type progress struct {
+	Epoch   int     `json:"epoch"`   // the one that is going on, from 1
+	Samples int     `json:"samples"` // of it that were taken
+	Steps   int     `json:"steps"`   // of the whole run
+	Loss    float64 `json:"loss"`    // summed over the samples of the epoch
+	Hits    int     `json:"hits"`
+	Seconds float64 `json:"seconds"`
+}
+
+// identity is what a run has to have in common with the one that it resumes.
+type identity struct {
+	Model   string `json:"model"` // hashes
+	Data    string `json:"data"`
+	Options string `json:"options"` // as JSON
+	Threads int    `json:"threads"` // results repeat at one number of threads only
+}
+
+type checkpointHeader struct {
+	Identity identity          `json:"identity"`
+	Progress progress          `json:"progress"`
+	Arrays   []checkpointArray `json:"arrays"`
+}
+
+type checkpointArray struct {
+	Name  string `json:"name"`
+	Size  int    `json:"size"`
+	State bool   `json:"state,omitempty"` // of the optimiser
+}
+
+// array is a part of what a checkpoint holds.
+type array[T kernel.Float] struct {
+	checkpointArray
+	values []T
+}
+
+func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
+	id := identity{Threads: kernel.Threads()}
+	h := sha256.New()
+	for _, n := range m.Graph.Nodes {
+		fmt.Fprintf(h, "%q %q %q %q\n", n.Domain, n.OpType, n.Inputs, n.Outputs)
+	}
+	for _, t := range m.Graph.Initializers {
+		fmt.Fprintf(h, "%q %v %v\n", t.Name, t.Type, t.Dims)
+		if t.Data != nil {
+			if _, err := t.Data.WriteTo(h); err != nil {
+				return id, err
+			}
+		}
+	}
+	id.Model = hex.EncodeToString(h.Sum(nil))
+	h = sha256.New()
+	fmt.Fprintf(h, "%v %v\n", set.Shape, set.Labels)
+	err := writeFloats(h, set.X)
+	id.Data = hex.EncodeToString(h.Sum(nil))
+	if err != nil {
+		return id, err
+	}
+	epochs := 0
+	if o.Schedule.Kind == "cosine" { // elsewhere a run may be made longer
+		epochs = o.Epochs
+	}
+	text, err := json.Marshal(struct {
+		Batch     int
+		Rate      float64
+		Schedule  Schedule
+		Optimizer Optimizer
+		Clip      float64
+		Train     string
+		Seed      uint64
+		Epochs    int `json:",omitempty"`
+	}{o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Seed, epochs})
+	id.Options = string(text)
+	return id, err
+}
+
+// differs says what keeps a run from resuming that of a checkpoint.
+func (id identity) differs(saved identity) error {
+	switch {
+	case id.Model != saved.Model:
+		return errors.New("it is of another model")
+	case id.Data != saved.Data:
+		return errors.New("it is of a run on other data")
+	case id.Options != saved.Options:
+		return fmt.Errorf("it is of a run with other options: %s; this one has %s", saved.Options, id.Options)
+	case id.Threads != saved.Threads:
+		return fmt.Errorf("it is of a run on %d threads, this one has %d; results repeat at one number only", saved.Threads, id.Threads)
+	}
+	return nil
+}
+
+// arrays lists everything that training changes.
+func (t *trainee[T]) arrays(states int) []array[T] {
+	var all []array[T]
+	for _, p := range t.params {
+		if p.frozen {
+			continue
+		}
+		all = append(all, array[T]{checkpointArray{p.name, len(p.values), false}, p.values})
+		p.grow(states)
+		for _, s := range p.state {
+			all = append(all, array[T]{checkpointArray{p.name, len(s), true}, s})
+		}
+	}
+	for _, s := range t.stats {
+		all = append(all, array[T]{checkpointArray{s.name, len(s.values), false}, s.values})
+	}
+	return all
+}
+
+// saveCheckpoint writes the state of a run into a folder. Until it is whole the
+// checkpoint that was there stays.
+func saveCheckpoint[T kernel.Float](dir string, id identity, at progress, arrays []array[T]) error {
+	header := checkpointHeader{Identity: id, Progress: at}
+	for _, a := range arrays {
+		header.Arrays = append(header.Arrays, a.checkpointArray)
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return err
+	}
+	err = atomicfile.Write(filepath.Join(dir, checkpointName), func(w io.Writer) error {
+		h := sha256.New()
+		buffered := bufio.NewWriterSize(io.MultiWriter(w, h), 1<<20)
+		head := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(text)))
+		if _, err := buffered.Write(append(head, text...)); err != nil {
+			return err
+		}
+		for _, a := range arrays {
+			if err := writeFloats(buffered, a.values); err != nil {
+				return err
+			}
+		}
+		if err := buffered.Flush(); err != nil {
+			return err
+		}
+		_, err := w.Write(h.Sum(nil))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}
+
+func hasCheckpoint(dir string) (bool, error) {
+	_, err := os.Stat(filepath.Join(dir, checkpointName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// loadCheckpoint reads the state of the run into arrays. They are spoilt where
+// it returns an error.
+func loadCheckpoint[T kernel.Float](dir string, id identity, arrays []array[T]) (progress, error) {
+	path := filepath.Join(dir, checkpointName)
+	at, err := readCheckpoint(path, id, arrays)
+	if err != nil {
+		return at, fmt.Errorf("%s: %w", path, err)
+	}
+	return at, nil
+}
+
+func readCheckpoint[T kernel.Float](path string, id identity, arrays []array[T]) (progress, error) {
+	broken := errors.New("the checkpoint is broken; start without --resume in another folder")
+	f, err := os.Open(path)
+	if err != nil {
+		return progress{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return progress{}, err
+	}
+	h := sha256.New()
+	in := &hashedReader{r: bufio.NewReaderSize(f, 1<<20), h: h}
+	head := make([]byte, len(checkpointMagic)+8)
+	if _, err := io.ReadFull(in, head); err != nil || !bytes.HasPrefix(head, []byte(checkpointMagic)) {
+		return progress{}, broken
+	}
+	size := binary.LittleEndian.Uint64(head[len(checkpointMagic):])
+	if size > uint64(info.Size()) {
+		return progress{}, broken
+	}
+	text := make([]byte, size)
+	var header checkpointHeader
+	if _, err := io.ReadFull(in, text); err != nil || json.Unmarshal(text, &header) != nil {
+		return progress{}, broken
+	}
+	if err := id.differs(header.Identity); err != nil {
+		return progress{}, err
+	}
+	if len(header.Arrays) != len(arrays) {
+		return progress{}, broken
+	}
+	for i, a := range arrays {
+		if header.Arrays[i] != a.checkpointArray {
+			return progress{}, broken
+		}
+		if err := readFloats(in, a.values); err != nil {
+			return progress{}, broken
+		}
+	}
+	want := h.Sum(nil)
+	var have [sha256.Size]byte
+	if _, err := io.ReadFull(in.r, have[:]); err != nil || !bytes.Equal(have[:], want) {
+		return progress{}, broken
+	}
+	return header.Progress, nil
+}
+
+type hashedReader struct {
+	r *bufio.Reader
+	h hash.Hash
+}
+
+func (r *hashedReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.h.Write(p[:n]) // a hash takes everything
+	return n, err
+}
+
+// floatBlock is how many floats are encoded at a time.
+const floatBlock = 1 << 13
+
+func writeFloats[T kernel.Float](w io.Writer, values []T) error {
+	buf := make([]byte, 0, 8*floatBlock)
+	for len(values) > 0 {
+		n := min(floatBlock, len(values))
+		buf = buf[:0]
+		for _, v := range values[:n] {
+			if dtypeSize[T]() == 4 {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(v)))
+			} else {
+				buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(float64(v)))
+			}
+		}
+		if _, err := w.Write(buf); err != nil {
+			return err
+		}
+		values = values[n:]
+	}
+	return nil
+}
+
+func readFloats[T kernel.Float](r io.Reader, values []T) error {
+	size := dtypeSize[T]()
+	buf := make([]byte, size*floatBlock)
+	for len(values) > 0 {
+		n := min(floatBlock, len(values))
+		if _, err := io.ReadFull(r, buf[:size*n]); err != nil {
+			return err
+		}
+		for i := range n {
+			if size == 4 {
+				values[i] = T(math.Float32frombits(binary.LittleEndian.Uint32(buf[4*i:])))
+			} else {
+				values[i] = T(math.Float64frombits(binary.LittleEndian.Uint64(buf[8*i:])))
+			}
+		}
+		values = values[n:]
+	}
+	return nil
+}
+
+func dtypeSize[T kernel.Float]() int {
+	if any(T(0)) == any(float32(0)) {
+		return 4
+	}
+	return 8
+}
