@@ -44,7 +44,8 @@
 //
 // Both fold the constant part of a model with engine.FoldConstants, so the two
 // could be wrong together there; the engine's tests against reference outputs
-// of other frameworks are what speaks for it. Both read files with onnxio.
+// of other frameworks are what speaks for it. Both read files with onnxio, and
+// take integers that follow from declared shapes from its shape inference.
 //
 // # Two arbitrary models
 //

@@ -279,3 +279,10 @@ func (n *net) fill(pad *onnxio.Node) (float32, error) {
 		return pad.Float("value", 0)
 	}
 }
+
+// joinsBatches says whether a Concat works along the batch axis, which no
+// vector form has.
+func (s *structure) joinsBatches(node *onnxio.Node) bool {
+	axis, err := node.Int("axis", 1)
+	return err == nil && (axis == 0 || axis == -int64(len(s.shapes[node.Output(0)])))
+}

@@ -129,7 +129,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 	switch {
 	case reshapes(node):
 		return // what it feeds is checked where it is used
-	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(held)):
+	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(held) && !s.joinsBatches(node)):
 		for k, name := range node.Outputs {
 			if name != "" && (k == 0 || s.held[name] != nil || s.cnn.used(name)) {
 				s.selected(node, k)

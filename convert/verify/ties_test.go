@@ -16,7 +16,7 @@ func TestTies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := prepared(m)
+	n, err := prepared(m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -105,11 +105,11 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	a, err := prepared(cnn)
+	a, err := prepared(cnn, o.InputShapes)
 	if err != nil {
 		return nil, named(cnn, err)
 	}
-	b, err := prepared(efcn)
+	b, err := prepared(efcn, o.InputShapes)
 	if err != nil {
 		return nil, named(efcn, err)
 	}
@@ -145,18 +145,19 @@ func named(m *onnxio.Model, err error) error {
 	return fmt.Errorf("%s: %w", m.Path, err)
 }
 
-// prepared folds the constant part of a model. The converter does the same with
+// prepared folds the constant part of a model, and what only depends on declared
+// shapes. The converter does the same with
 // the same code, so a fault in there could not be seen by comparing parameters
 // alone; but the functions are compared by running what the files hold, and a
 // constant that was folded wrongly gives other values there unless both models
 // are folded wrongly in the same way, which the engine's own tests are for.
-func prepared(m *onnxio.Model) (*net, error) {
+func prepared(m *onnxio.Model, inputs map[string][]int64) (*net, error) {
 	sparse := sparseConstants(m)
 	folded, err := engine.FoldConstants(withoutSparse(m, heldElements))
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNet(folded)
+	n, err := newNet(withKnown(folded, inputs))
 	if err == nil {
 		n.sparse = sparse
 	}
