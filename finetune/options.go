@@ -32,7 +32,8 @@ type Options struct {
 	// any other.
 	Seed uint64
 	// Checkpoint is a folder, made where it is missing, for the state of the run:
-	// it is saved after every epoch and when the context ends the run. A folder
+	// it is saved after every epoch and when the context ends the run. Beside it
+	// metrics.jsonl gets a line of EpochMetrics after every epoch. A folder
 	// that holds a run already is refused, unless Resume says to go on with that.
 	// "" means that nothing is saved.
 	Checkpoint string

@@ -60,7 +60,11 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		return nil, err
 	}
 	for s.at.Epoch <= o.Epochs {
+		s.norms = nil
 		e, err := s.finishEpoch(ctx, m, test)
+		if err == nil {
+			err = s.note(ctx, m, e)
+		}
 		if err == nil && onEpoch != nil {
 			err = onEpoch(e)
 		}
@@ -110,11 +114,15 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 	case found && !o.Resume:
 		return fmt.Errorf("checkpoint: %s holds a run already; resume it, or take another folder", o.Checkpoint)
 	}
-	if s.id, err = identify(m, train, o); err != nil || !found {
+	if s.id, err = identify(m, train, o); err != nil {
 		return err
 	}
-	s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.states()))
-	return err
+	if found {
+		if s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.states())); err != nil {
+			return err
+		}
+	}
+	return trimMetrics(o.Checkpoint, s.at.Epoch)
 }
 
 // save writes the checkpoint, if there is to be one.
@@ -134,7 +142,8 @@ type session[T kernel.Float] struct {
 	full     *network[T] // nil where the set is smaller than a batch
 	rest     *network[T] // for the last batch; nil where batches come out even
 	at       progress
-	id       identity // of the run, where it is saved
+	id       identity           // of the run, where it is saved
+	norms    map[string]float64 // of the gradients at the end of an epoch
 	narrowed []float32
 }
 
@@ -194,6 +203,9 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 		s.at.Hits += n.hits
 		s.at.Samples += n.batch
 		s.at.Seconds = before + time.Since(begin).Seconds()
+		if s.options.Checkpoint != "" && s.at.Samples == len(s.order) {
+			s.norms = n.norms()
+		}
 		if s.options.Stepped != nil {
 			s.options.Stepped(s.at.Epoch, s.at.Samples)
 		}

@@ -59,7 +59,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.schedule, "lr-schedule", "constant", "constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
 	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
 	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
-	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder that keeps the state of the run, saved after every epoch and at Ctrl-C")
+	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
@@ -132,7 +132,9 @@ is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
               running statistics
 
 With --checkpoint DIR the state of the run is saved there after every epoch and
-at Ctrl-C, each time as a whole new file. --resume goes on with it, or begins
+at Ctrl-C, each time as a whole new file, and DIR/metrics.jsonl gets a line after
+every epoch: losses, accuracies, gradient norms, deviation from the CNN subspace
+per layer, seconds, peak memory. --resume goes on with it, or begins
 where there is none yet, and ends bit-identical to a run that was not stopped.
 It takes the same model, data, options and threads; --epochs may grow.
 
