@@ -1,6 +1,11 @@
 package onnxio
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+)
 
 // NodeError says which node of a model an error is about. Its text is the
 // form that every command prints: node "conv1" (Conv): what is wrong.
@@ -46,4 +51,13 @@ func (n *Node) QualifiedOp() string {
 		return d + "." + n.OpType
 	}
 	return n.OpType
+}
+
+// Printable returns a name of a model as it may go to a terminal: as it is, or
+// quoted where it holds characters that break lines or steer the terminal.
+func Printable(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }

@@ -6,10 +6,11 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"efcn/onnxio"
 )
 
 // formatBytes writes a size with a binary unit and three digits or so.
@@ -73,22 +74,13 @@ func printTable(w io.Writer, header []string, rows [][]string) {
 	for _, row := range rows {
 		cells := make(table.Row, len(row))
 		for i, c := range row {
-			cells[i] = printable(c)
+			cells[i] = onnxio.Printable(c)
 		}
 		t.AppendRow(cells)
 	}
 	for line := range strings.SplitSeq(t.Render(), "\n") {
 		fmt.Fprintln(w, strings.TrimRight(line, " "))
 	}
-}
-
-// printable returns a name as it may go to a terminal: as it is, or quoted where
-// it holds characters that break lines or steer the terminal.
-func printable(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
-		return strconv.Quote(name)
-	}
-	return name
 }
 
 // printJSON writes v as the one document of --json.

@@ -150,15 +150,15 @@ func (s *summary) print(w io.Writer) {
 		ops = append(ops, fmt.Sprintf("%s %d", c.Op, c.Count))
 	}
 	fmt.Fprintf(w, "model       %s\n", s.Model)
-	fmt.Fprintf(w, "producer    %s\n", printable(s.Producer))
-	fmt.Fprintf(w, "format      IR %d, opset %s\n", s.IR, printable(strings.Join(opsets, ", ")))
+	fmt.Fprintf(w, "producer    %s\n", onnxio.Printable(s.Producer))
+	fmt.Fprintf(w, "format      IR %d, opset %s\n", s.IR, onnxio.Printable(strings.Join(opsets, ", ")))
 	for _, v := range s.Inputs {
-		fmt.Fprintf(w, "input       %s  %s\n", printable(v.Name), printable(fmt.Sprint(v.Type)))
+		fmt.Fprintf(w, "input       %s  %s\n", onnxio.Printable(v.Name), onnxio.Printable(fmt.Sprint(v.Type)))
 	}
 	for _, v := range s.Outputs {
-		fmt.Fprintf(w, "output      %s  %s\n", printable(v.Name), printable(fmt.Sprint(v.Type)))
+		fmt.Fprintf(w, "output      %s  %s\n", onnxio.Printable(v.Name), onnxio.Printable(fmt.Sprint(v.Type)))
 	}
-	fmt.Fprintf(w, "operators   %s\n", printable(strings.Join(ops, ", ")))
+	fmt.Fprintf(w, "operators   %s\n", onnxio.Printable(strings.Join(ops, ", ")))
 	fmt.Fprintf(w, "parameters  %s (weights %s)\n", formatCount(s.Parameters), formatBytes(s.Bytes))
 	if s.NoPlan == "" {
 		fmt.Fprintf(w, "MACs        %s for one input, padding not counted\n", formatCount(s.MACs))

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"efcn/onnxio"
 )
 
 // maxFindings is how many findings the text lists; JSON has all.
@@ -22,7 +24,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	fmt.Fprintf(b, "%d samples, seed %d\n\n", r.Samples, r.Seed)
 	for _, c := range r.Checks {
-		fmt.Fprintf(b, "%-10s %-8s %s\n", c.Name, c.Status, c.Summary)
+		fmt.Fprintf(b, "%-10s %-8s %s\n", c.Name, c.Status, onnxio.Printable(c.Summary))
 	}
 	r.writeLayers(b)
 	r.writeOutputs(b)
@@ -86,11 +88,11 @@ func (r *Report) writeLayers(w io.Writer) {
 		if d := v.Float32; d != nil && len(d.At) > 0 {
 			where = fmt.Sprint(d.At)
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", node, l.describe(v.Op), ratio(v.Float64), ratio(v.Float32), where)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", onnxio.Printable(node), l.describe(v.Op), ratio(v.Float64), ratio(v.Float32), where)
 	}
 	for i := range r.Layers {
 		if l := &r.Layers[i]; !listed[l.Output] {
-			fmt.Fprintf(t, "  %s\t%s\t\t\t\n", l.Node, l.describe(l.Op))
+			fmt.Fprintf(t, "  %s\t%s\t\t\t\n", onnxio.Printable(l.Node), l.describe(l.Op))
 		}
 	}
 	t.Flush() //nolint:errcheck // w buffers; WriteText returns the error of its Flush
@@ -140,7 +142,7 @@ func (r *Report) writeOutputs(w io.Writer) {
 	fmt.Fprintf(w, "\noutputs, end to end\n")
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
-		fmt.Fprintf(w, "  %s in %s: largest |difference| %.3g (of %.3g), relative %.3g", o.Name, o.Precision, float64(o.Max), float64(o.Scale), float64(o.MaxRel))
+		fmt.Fprintf(w, "  %s in %s: largest |difference| %.3g (of %.3g), relative %.3g", onnxio.Printable(o.Name), o.Precision, float64(o.Max), float64(o.Scale), float64(o.MaxRel))
 		if o.Exact {
 			fmt.Fprint(w, ", exactly equal")
 		} else {
