@@ -37,6 +37,8 @@ type Options struct {
 	// that holds a run already is refused, unless Resume says to go on with that.
 	// "" means that nothing is saved.
 	Checkpoint string
+	// Snapshots says when the model is kept in that folder, as step-N.onnx.
+	Snapshots Snapshots
 	// Resume goes on with the run of Checkpoint, or begins it where nothing is
 	// saved yet. Model, data, options and number of threads have to be those of
 	// that run, but for Epochs, which may be more unless the schedule depends on
@@ -64,6 +66,9 @@ func (o Options) Validate() error {
 	}
 	if o.Resume && o.Checkpoint == "" {
 		errs = append(errs, errors.New("resume: want the folder of the checkpoint"))
+	}
+	if o.Snapshots != (Snapshots{}) && o.Checkpoint == "" {
+		errs = append(errs, errors.New("snapshots: want the folder of the checkpoint"))
 	}
 	errs = append(errs, o.Schedule.validate())
 	errs = append(errs, o.Optimizer.validate()...)

@@ -104,6 +104,7 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 	if o.Checkpoint == "" {
 		return nil
 	}
+	s.model = m
 	if err := os.MkdirAll(o.Checkpoint, 0o777); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
@@ -137,6 +138,7 @@ func (s *session[T]) save() error {
 type session[T kernel.Float] struct {
 	options  Options
 	trainee  *trainee[T]
+	model    *onnxio.Model // as the run was given it; nil where nothing is saved
 	feed     *feeder
 	order    []int       // of the samples, shuffled anew every epoch
 	full     *network[T] // nil where the set is smaller than a batch
@@ -206,6 +208,12 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 		if s.options.Checkpoint != "" && s.at.Samples == len(s.order) {
 			s.norms = n.norms()
 		}
+		if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
+			if err := s.snapshot(); err != nil {
+				return e, err
+			}
+			begin, before = time.Now(), s.at.Seconds // keeping it is no training
+		}
 		if s.options.Stepped != nil {
 			s.options.Stepped(s.at.Epoch, s.at.Samples)
 		}
@@ -219,9 +227,13 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 // update is what step s.at.Steps, counted from 1, does.
 func (s *session[T]) update() update[T] {
 	o := s.options
-	perEpoch := (len(s.order) + o.Batch - 1) / o.Batch
+	perEpoch := s.stepsAnEpoch()
 	rate := o.Rate * o.Schedule.factor(s.at.Steps-1, perEpoch, perEpoch*o.Epochs)
 	return update[T]{Optimizer: o.Optimizer, rate: rate, step: s.at.Steps, clip: o.Clip}
+}
+
+func (s *session[T]) stepsAnEpoch() int {
+	return (len(s.order) + s.options.Batch - 1) / s.options.Batch
 }
 
 // load copies samples into a network's input.

@@ -38,6 +38,7 @@ type finetuneFlags struct {
 	clip        float64 // Default 0: no bound.
 
 	checkpoint string // Default none.
+	snapshots  string // --checkpoints. Default none.
 	resume     bool   // Default false.
 }
 
@@ -60,6 +61,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
 	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
+	flags.StringVar(&f.snapshots, "checkpoints", "", "keep the model in that folder too: log:N times in geometric progression, or every:N steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
@@ -81,6 +83,8 @@ func (f *finetuneFlags) validate() error {
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
 	case f.resume && f.checkpoint == "":
 		return usagef("--resume needs --checkpoint DIR, the folder of the run")
+	case f.snapshots != "" && f.checkpoint == "":
+		return usagef("--checkpoints needs --checkpoint DIR, the folder for them")
 	case f.schedule == "":
 		return usagef("--lr-schedule is empty")
 	}
@@ -104,6 +108,9 @@ func (f *finetuneFlags) options() (finetune.Options, error) {
 			Method: finetune.Method(f.optimizer.value), Momentum: f.momentum, Nesterov: f.nesterov,
 			WeightDecay: f.weightDecay, Lambda: f.lassoLambda,
 		},
+	}
+	if err == nil && f.snapshots != "" {
+		o.Snapshots, err = finetune.ParseSnapshots(f.snapshots)
 	}
 	if o.Optimizer.Method == finetune.BetaLasso || f.lassoBeta != 50 {
 		o.Optimizer.Beta = f.lassoBeta
@@ -137,6 +144,7 @@ every epoch: losses, accuracies, gradient norms, deviation from the CNN subspace
 per layer, seconds, peak memory. --resume goes on with it, or begins
 where there is none yet, and ends bit-identical to a run that was not stopped.
 It takes the same model, data, options and threads; --epochs may grow.
+--checkpoints keeps the model itself as DIR/step-N.onnx.
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
