@@ -55,7 +55,7 @@ type gradient[T kernel.Float] struct {
 // that x and labels hold. A loss that is not finite is an error; the
 // parameters are then spoilt.
 func (n *network[T]) step(u update[T]) error {
-	n.rate, n.keep = T(u.rate), T(u.Optimizer.keep(u.rate))
+	n.rate, n.keep = T(u.rate), T(u.keep(u.rate))
 	if err := n.run(); err != nil {
 		return err
 	}
