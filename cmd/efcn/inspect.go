@@ -2,6 +2,8 @@ package main
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -27,12 +29,12 @@ the embedding would cost: the geometry, the parameters of the CNN, and the
 non-zeros, density and bytes of the matrix. Of an eFCN it prints what was
 embedded and how.`,
 		Args: args("MODEL"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			m, err := e.readModel(args[0])
 			if err != nil {
 				return err
 			}
-			s, err := summarise(args[0], m, convert.Options{InputShapes: shapes})
+			s, err := summarise(cmd.Context(), args[0], m, convert.Options{InputShapes: shapes})
 			if err != nil {
 				return inFile(args[0], err)
 			}
@@ -50,21 +52,31 @@ embedded and how.`,
 
 // summary is what inspect found; its JSON is what --json prints.
 type summary struct {
-	Model      string          `json:"model"`
-	Producer   string          `json:"producer"`
-	IR         int64           `json:"ir_version"`
-	Opsets     []opset         `json:"opsets"`
-	Inputs     []value         `json:"inputs"`
-	Outputs    []value         `json:"outputs"`
-	Nodes      int             `json:"nodes"`
-	Operators  []count         `json:"operators"`
-	Parameters int64           `json:"parameters"`    // elements of the floating-point initializers
-	Bytes      int64           `json:"weights_bytes"` // of all initializers
-	MACs       int64           `json:"macs"`          // of the linear layers on one input, without those on padding
-	Embedded   *convert.Record `json:"embedded,omitempty"`
-	Plan       *convert.Plan   `json:"plan,omitempty"`
+	Model      string  `json:"model"`
+	Producer   string  `json:"producer"`
+	IR         int64   `json:"ir_version"`
+	Opsets     []opset `json:"opsets"`
+	Inputs     []value `json:"inputs"`
+	Outputs    []value `json:"outputs"`
+	Nodes      int     `json:"nodes"`
+	Operators  []count `json:"operators"`
+	Parameters int64   `json:"parameters"`    // elements of the floating-point initializers
+	Bytes      int64   `json:"weights_bytes"` // of all initializers
+	MACs       int64   `json:"macs"`          // of the linear layers on one input, without those on padding
+	// Unsupported lists the nodes that the embedded engine cannot run.
+	Unsupported []unsupported   `json:"unsupported"`
+	Embedded    *convert.Record `json:"embedded,omitempty"`
+	// Deviation of an eFCN's layers from the CNN subspace.
+	Deviation *convert.Deviation `json:"deviation,omitempty"`
+	Plan      *convert.Plan      `json:"plan,omitempty"`
 	// NoPlan says why the model cannot be converted.
 	NoPlan string `json:"no_plan,omitempty"`
+}
+
+type unsupported struct {
+	Node string `json:"node"`
+	Op   string `json:"op"`
+	Why  string `json:"why"`
 }
 
 type opset struct {
@@ -82,7 +94,7 @@ type count struct {
 	Count int    `json:"count"`
 }
 
-func summarise(path string, m *onnxio.Model, o convert.Options) (*summary, error) {
+func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Options) (*summary, error) {
 	s := &summary{Model: path, Producer: strings.TrimSpace(m.ProducerName + " " + m.ProducerVersion), IR: m.IRVersion, Nodes: len(m.Graph.Nodes)}
 	for _, o := range m.Opsets {
 		domain := o.Domain
@@ -115,9 +127,14 @@ func summarise(path string, m *onnxio.Model, o convert.Options) (*summary, error
 			s.Parameters += n
 		}
 	}
-	var err error
+	_, err := engine.New[float32](m)
+	s.Unsupported = unsupportedNodes(err)
 	if s.Embedded, err = convert.ReadRecord(m); err != nil {
 		return nil, err
+	}
+	if s.Embedded != nil {
+		s.Deviation, err = convert.Measure(ctx, m, nil)
+		return s, err
 	}
 	plan, err := planOf(m, o)
 	if err != nil {
@@ -127,10 +144,25 @@ func summarise(path string, m *onnxio.Model, o convert.Options) (*summary, error
 	for _, l := range plan.Layers {
 		s.MACs += l.MACs
 	}
-	if s.Embedded == nil {
-		s.Plan = plan
-	}
+	s.Plan = plan
 	return s, nil
+}
+
+// unsupportedNodes takes the nodes out of an error of engine.New.
+func unsupportedNodes(err error) []unsupported {
+	nodes := []unsupported{}
+	var joined interface{ Unwrap() []error }
+	errs := []error{err}
+	if errors.As(err, &joined) {
+		errs = joined.Unwrap()
+	}
+	for _, err := range errs {
+		var n *onnxio.NodeError
+		if errors.As(err, &n) {
+			nodes = append(nodes, unsupported{n.Node, n.Op, n.Err.Error()})
+		}
+	}
+	return nodes
 }
 
 func planOf(m *onnxio.Model, o convert.Options) (*convert.Plan, error) {
@@ -160,19 +192,29 @@ func (s *summary) print(w io.Writer) {
 	}
 	fmt.Fprintf(w, "operators   %s\n", onnxio.Printable(strings.Join(ops, ", ")))
 	fmt.Fprintf(w, "parameters  %s (weights %s)\n", formatCount(s.Parameters), formatBytes(s.Bytes))
-	if s.NoPlan == "" {
+	if s.Plan != nil {
 		fmt.Fprintf(w, "MACs        %s for one input, padding not counted\n", formatCount(s.MACs))
 	}
 	switch {
 	case s.Embedded != nil:
 		fmt.Fprintf(w, "\nan eFCN; embedded layers:\n\n")
 		printRecord(w, s.Embedded)
+		fmt.Fprintf(w, "\ndeviation from the CNN subspace:\n\n")
+		printDeviation(w, s.Deviation)
 	case s.Plan != nil:
 		fmt.Fprintf(w, "\nembedding its linear layers would cost:\n\n")
 		printLayers(w, s.Plan)
 		fmt.Fprintf(w, "\nweights of the eFCN: %s\n", formatBytes(s.Plan.WeightBytes))
 	default:
 		fmt.Fprintf(w, "\ncannot be converted: %s\n", s.NoPlan)
+	}
+	if len(s.Unsupported) > 0 {
+		fmt.Fprintf(w, "\ncannot be run or verified here:\n")
+		var rows [][]string
+		for _, u := range s.Unsupported {
+			rows = append(rows, []string{"  " + u.Node, u.Op, u.Why})
+		}
+		printTable(w, []string{"  node", "op", "why"}, rows)
 	}
 }
 
