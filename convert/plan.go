@@ -117,6 +117,7 @@ type Kept struct {
 // BudgetError says that a plan needs more bytes than Options.MaxBytes allows.
 type BudgetError struct {
 	Need, Allowed int64
+	Local         int64  // about what it would need with every matrix in local form
 	Largest       *Layer // the layer that needs most
 }
 
@@ -124,6 +125,9 @@ func (e *BudgetError) Error() string {
 	text := fmt.Sprintf("the eFCN needs %d bytes of weights, more than the %d allowed", e.Need, e.Allowed)
 	if e.Largest != nil {
 		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %s, %d bytes)", e.Largest.Node, e.Largest.Rows, e.Largest.Cols, e.Largest.Layout, e.Largest.bytesIn(e.Largest.Layout))
+	}
+	if e.Local <= e.Allowed {
+		return text + fmt.Sprintf("; --layout local (about %d bytes) or --max-bytes %d would fit", e.Local, e.Need)
 	}
 	return text + fmt.Sprintf("; --max-bytes %d would fit", e.Need)
 }
@@ -134,8 +138,9 @@ func (p *Plan) CheckBudget() error {
 	if p.WeightBytes <= p.MaxBytes {
 		return nil
 	}
-	e := &BudgetError{Need: p.WeightBytes, Allowed: p.MaxBytes}
+	e := &BudgetError{Need: p.WeightBytes, Allowed: p.MaxBytes, Local: p.WeightBytes}
 	for _, l := range p.Layers {
+		e.Local += l.LocalBytes() - l.bytesIn(l.Layout)
 		if e.Largest == nil || l.bytesIn(l.Layout) > e.Largest.bytesIn(e.Largest.Layout) {
 			e.Largest = l
 		}
