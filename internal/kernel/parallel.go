@@ -2,8 +2,8 @@ package kernel
 
 import (
 	"runtime"
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // threads is what SetThreads was last given; 0 follows GOMAXPROCS.
@@ -43,20 +43,86 @@ func Parallel(n, grain int, body func(lo, hi int)) {
 	size := (n + ranges - 1) / ranges
 	ranges = (n + size - 1) / size
 
-	var next atomic.Int64
-	work := func() {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= ranges {
-				return
-			}
-			body(i*size, min(i*size+size, n))
+	t := &task{n: n, size: size, ranges: int64(ranges), body: body, done: make(chan struct{})}
+	t.left.Store(t.ranges)
+	for range workers - 1 {
+		if waiting.Load() == 0 || !offered.CompareAndSwap(nil, t) {
+			go help(t)
 		}
 	}
-	var wg sync.WaitGroup
-	for range workers - 1 {
-		wg.Go(work)
+	t.run()
+	offered.CompareAndSwap(t, nil) // nobody took it in time
+	if !spin(func() bool { return t.left.Load() == 0 }) {
+		<-t.done
 	}
-	work()
-	wg.Wait()
+}
+
+// task is one call of Parallel. Whoever has it takes the next range until there
+// is none, so it does not matter how many do.
+type task struct {
+	n, size int
+	ranges  int64
+	body    func(lo, hi int)
+	next    atomic.Int64  // range to be taken
+	left    atomic.Int64  // ranges not finished
+	done    chan struct{} // closed when none is left
+}
+
+func (t *task) run() {
+	for {
+		i := t.next.Add(1) - 1
+		if i >= t.ranges {
+			return
+		}
+		lo := int(i) * t.size
+		t.body(lo, min(lo+t.size, t.n))
+		if t.left.Add(-1) == 0 {
+			close(t.done)
+		}
+	}
+}
+
+// A helper that has nothing left to do waits awake for a moment before it ends:
+// the layers of a network follow one another within microseconds, and waking a
+// sleeping thread takes as long as a small layer does.
+var (
+	offered atomic.Pointer[task] // for a waiting helper to take
+	waiting atomic.Int64         // helpers that wait
+)
+
+// awake is how long a helper waits for the next task, and a caller for the
+// last ranges of its own, before giving up the processor.
+const awake = 300 * time.Microsecond
+
+// help works on t, and on what is offered within a moment after.
+func help(t *task) {
+	for t != nil {
+		t.run()
+		t = nil
+		waiting.Add(1)
+		spin(func() bool {
+			if offered.Load() != nil {
+				t = offered.Swap(nil)
+			}
+			return t != nil
+		})
+		waiting.Add(-1)
+	}
+}
+
+// spin waits awake until ready, and says whether it came to that. Others that
+// could run on this processor go first.
+func spin(ready func() bool) bool {
+	begin := time.Now()
+	for {
+		for range 64 {
+			if ready() {
+				return true
+			}
+		}
+		if time.Since(begin) > awake {
+			return false
+		}
+		runtime.Gosched()
+	}
 }
