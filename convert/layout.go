@@ -87,6 +87,9 @@ func (p *Plan) chooseLayouts() error {
 	if err := p.measure(); err != nil {
 		return err
 	}
+	if p.WeightBytes <= p.MaxBytes {
+		return nil
+	}
 	total := p.WeightBytes
 	slices.SortStableFunc(open, func(a, b *Layer) int {
 		return cmp.Compare(b.DenseBytes()-b.LocalBytes(), a.DenseBytes()-a.LocalBytes())

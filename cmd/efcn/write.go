@@ -34,39 +34,25 @@ func (w *written) String() string {
 // writeModel writes m to path, or to stdout if path is "-". An interrupt ends
 // the writing of a large model, and leaves no file, as an error does.
 func (e *env) writeModel(ctx context.Context, path string, m *onnxio.Model, external string) (*written, error) {
-	m = interruptible(ctx, m)
 	if path == "-" {
-		n, err := onnxio.WriteTo(e.out, m)
+		n, err := onnxio.WriteTo(interruptible(ctx, e.out), m)
 		return &written{Path: "stdout", Bytes: n}, inFile("stdout", err)
 	}
-	w, err := onnxio.Write(path, m, onnxio.WriteOptions{External: onnxio.ExternalData(external)})
+	w, err := onnxio.WriteContext(ctx, path, m, onnxio.WriteOptions{External: onnxio.ExternalData(external)})
 	if err != nil {
 		return nil, inFile(path, err)
 	}
 	return &written{Path: w.Path, Bytes: w.Bytes, DataPath: w.DataPath, DataBytes: w.DataBytes}, nil
 }
 
-// interruptible returns a copy of m whose weights stop being written when ctx
-// is done.
-func interruptible(ctx context.Context, m *onnxio.Model) *onnxio.Model {
-	m = m.Clone()
-	for i, t := range m.Graph.Initializers {
-		if t.Data == nil {
-			continue
+// interruptible returns a writer to w that fails once ctx is done.
+func interruptible(ctx context.Context, w io.Writer) io.Writer {
+	return writerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
 		}
-		data, weights := t.Data, *t
-		weights.Data = onnxio.Generate(data.Len(), func(w io.Writer) error {
-			_, err := data.WriteTo(writerFunc(func(p []byte) (int, error) {
-				if err := ctx.Err(); err != nil {
-					return 0, err
-				}
-				return w.Write(p)
-			}))
-			return err
-		})
-		m.Graph.Initializers[i] = &weights
-	}
-	return m
+		return w.Write(p)
+	})
 }
 
 type writerFunc func(p []byte) (int, error)
