@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 
@@ -17,25 +16,10 @@ import (
 )
 
 type finetuneFlags struct {
-	data   string
-	test   string
+	trainFlags
 	output string
-	epochs int     // Default 10.
-	batch  int     // Default 250.
-	rate   float64 // Default 0.1.
-	seed   uint64  // Default 0.
+	what   string // --train. Default all.
 	json   bool
-
-	what        string  // --train. Default all.
-	optimizer   oneOf   // Default sgd.
-	momentum    float64 // Default 0.
-	nesterov    bool    // Default false.
-	weightDecay float64 // Default 0.
-	lassoLambda float64 // No default: beta-lasso needs it.
-	lassoBeta   float64 // Default 50.
-	schedule    string  // Default constant.
-	warmup      float64 // Default 0.
-	clip        float64 // Default 0: no bound.
 
 	checkpoint string // Default none.
 	snapshots  string // --checkpoints. Default none.
@@ -43,50 +27,28 @@ type finetuneFlags struct {
 }
 
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
-	defaults := finetune.Options{}.WithDefaults()
-	flags.StringVar(&f.data, "data", "", "labelled images to train on")
-	flags.StringVar(&f.test, "test", "", "labelled images to measure on, before and after every epoch")
+	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
 	flags.StringVarP(&f.output, "output", "o", "", "file to write")
-	flags.IntVar(&f.epochs, "epochs", defaults.Epochs, "passes over the training images")
-	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
-	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
 	flags.StringVar(&f.what, "train", finetune.TrainAll, "what is trained: all, local, off-local, tied or the name of a node with * and ?")
-	flags.Var(&f.optimizer, "optimizer", "how weights follow their gradients")
-	flags.Float64Var(&f.momentum, "momentum", 0, "momentum of sgd, from 0 to below 1")
-	flags.BoolVar(&f.nesterov, "nesterov", false, "Nesterov's momentum")
-	flags.Float64Var(&f.weightDecay, "weight-decay", 0, "weight decay of sgd, adam and adamw")
-	flags.Float64Var(&f.lassoLambda, "lasso-lambda", 0, "lambda of beta-lasso: what pulls weights to 0")
-	flags.Float64Var(&f.lassoBeta, "lasso-beta", 50, "beta of beta-lasso: weights below beta*lambda become 0")
-	flags.StringVar(&f.schedule, "lr-schedule", "constant", "constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
-	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
-	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
 	flags.StringVar(&f.snapshots, "checkpoints", "", "keep the model in that folder too: log:N times in geometric progression, or every:N steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
-	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
 
 func (f *finetuneFlags) validate() error {
+	if err := f.trainFlags.validate(); err != nil {
+		return err
+	}
 	switch {
-	case f.data == "":
-		return usagef("--data is missing")
 	case f.output == "":
 		return usagef("-o OUT.onnx is missing")
-	case f.epochs < 1:
-		return usagef("--epochs %d; want a number from 1", f.epochs)
-	case f.batch < 1:
-		return usagef("--batch %d; want a number from 1", f.batch)
-	case !(f.rate > 0) || math.IsInf(f.rate, 0):
-		return usagef("--lr %v; want a number above 0", f.rate)
 	case f.what == "":
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
 	case f.resume && f.checkpoint == "":
 		return usagef("--resume needs --checkpoint DIR, the folder of the run")
 	case f.snapshots != "" && f.checkpoint == "":
 		return usagef("--checkpoints needs --checkpoint DIR, the folder for them")
-	case f.schedule == "":
-		return usagef("--lr-schedule is empty")
 	}
 	o, err := f.options()
 	if err == nil {
@@ -100,26 +62,16 @@ func (f *finetuneFlags) validate() error {
 
 // options are those of the flags.
 func (f *finetuneFlags) options() (finetune.Options, error) {
-	schedule, err := finetune.ParseSchedule(f.schedule)
-	schedule.Warmup = f.warmup
-	o := finetune.Options{
-		Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed, Train: f.what, Checkpoint: f.checkpoint, Resume: f.resume, Schedule: schedule, Clip: f.clip,
-		Optimizer: finetune.Optimizer{
-			Method: finetune.Method(f.optimizer.value), Momentum: f.momentum, Nesterov: f.nesterov,
-			WeightDecay: f.weightDecay, Lambda: f.lassoLambda,
-		},
-	}
+	o, err := f.trainFlags.options()
+	o.Train, o.Checkpoint, o.Resume = f.what, f.checkpoint, f.resume
 	if err == nil && f.snapshots != "" {
 		o.Snapshots, err = finetune.ParseSnapshots(f.snapshots)
-	}
-	if o.Optimizer.Method == finetune.BetaLasso || f.lassoBeta != 50 {
-		o.Optimizer.Beta = f.lassoBeta
 	}
 	return o, err
 }
 
 func newFinetune(e *env) *cobra.Command {
-	f := finetuneFlags{optimizer: newOptimizer()}
+	var f finetuneFlags
 	cmd := &cobra.Command{
 		Use:   "finetune MODEL --data SPEC -o OUT.onnx",
 		Short: "Train a CNN or an eFCN and write it back to ONNX",
@@ -209,23 +161,6 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	fmt.Fprintln(e.out, result.Output)
 	return nil
-}
-
-func newOptimizer() oneOf {
-	f := oneOf{value: string(finetune.SGD)}
-	for _, m := range finetune.Methods() {
-		f.allowed = append(f.allowed, string(m))
-	}
-	return f
-}
-
-// openData opens the training set and, unless its spec is empty, the test set.
-func openData(trainSpec, testSpec string) (train, test *data.Set, err error) {
-	if train, err = data.Open(trainSpec); err != nil || testSpec == "" {
-		return train, nil, err
-	}
-	test, err = data.OpenTest(testSpec, train)
-	return train, test, err
 }
 
 // train trains m, saying how it goes, and notes in result what came of it.
