@@ -164,7 +164,7 @@ func TestCheckpointSurvivesDivergence(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Stepped, o.Resume = nil, true
-	if _, err := Train(t.Context(), toyModel(), toySet(30, 1), nil, o, nil); !errors.Is(err, errNotFinite) {
+	if _, err := Train(t.Context(), toyModel(), toySet(30, 1), nil, o, nil); !errors.Is(err, ErrNotFinite) {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(path)

@@ -60,7 +60,7 @@ func (n *network[T]) step(u update[T]) error {
 		return err
 	}
 	if math.IsNaN(n.loss) || math.IsInf(n.loss, 0) {
-		return errNotFinite
+		return ErrNotFinite
 	}
 	for _, g := range n.reads {
 		g.p.restrict(elements[T](g.node.Value()))
@@ -118,7 +118,8 @@ func (p *parameter[T]) restrict(gradient []T) {
 	}
 }
 
-var errNotFinite = errors.New("the loss is not finite; a smaller learning rate may work")
+// ErrNotFinite says that a step ended in a loss that is no number, or infinite.
+var ErrNotFinite = errors.New("the loss is not finite; a smaller learning rate may work")
 
 func (n *network[T]) run() error {
 	n.machine.Reset()

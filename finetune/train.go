@@ -25,6 +25,9 @@ type Epoch struct {
 	Test *Metrics
 	// Seconds of training, without the test.
 	Seconds float64
+	// Model returns what training has arrived at: what Train would return if the
+	// run ended here. It is valid while onEpoch runs.
+	Model func() (*onnxio.Model, error)
 }
 
 // Train trains a copy of m on train and returns it: the same graph with the
@@ -62,6 +65,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 	for s.at.Epoch <= o.Epochs {
 		s.norms = nil
 		e, err := s.finishEpoch(ctx, m, test)
+		e.Model = func() (*onnxio.Model, error) { return t.export(m) }
 		if err == nil {
 			err = s.note(ctx, m, e)
 		}
@@ -69,7 +73,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 			err = onEpoch(e)
 		}
 		if err != nil {
-			if ctx.Err() != nil && !errors.Is(err, errNotFinite) {
+			if ctx.Err() != nil && !errors.Is(err, ErrNotFinite) {
 				err = errors.Join(err, s.save())
 			}
 			return nil, err

@@ -179,6 +179,33 @@ func TestTrainRepeats(t *testing.T) {
 
 // A set smaller than a batch is one batch; one more than a batch leaves a batch
 // of one.
+// The model of an epoch is that of a run that ends there.
+func TestTrainModelOfEpoch(t *testing.T) {
+	var along [][]byte
+	_, err := Train(t.Context(), toyModel(), toySet(50, 1), nil, Options{Epochs: 3, Batch: 20}, func(e Epoch) error {
+		m, err := e.Model()
+		if err == nil {
+			along = append(along, encoded(t, m))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range along {
+		m, err := Train(t.Context(), toyModel(), toySet(50, 1), nil, Options{Epochs: i + 1, Batch: 20}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, encoded(t, m)) {
+			t.Errorf("epoch %d: not the model of a run of %d", i+1, i+1)
+		}
+	}
+	if len(along) != 3 {
+		t.Errorf("%d models; want 3", len(along))
+	}
+}
+
 func TestTrainUnevenBatches(t *testing.T) {
 	for _, n := range []int{1, 3, 8, 9, 17} {
 		steps := 0
