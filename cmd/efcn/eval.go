@@ -36,7 +36,7 @@ cross-entropy) and how often the right class is first, or among the first five.
 			if err != nil {
 				return err
 			}
-			set, err := data.Open(spec)
+			set, err := data.OpenTest(spec, nil)
 			if err != nil {
 				return err
 			}
@@ -64,11 +64,16 @@ cross-entropy) and how often the right class is first, or among the first five.
 }
 
 // dataHelp says how --data and --test name images.
-const dataHelp = `SPEC names images: idx:IMAGES,LABELS (MNIST, Fashion-MNIST; gzipped or not) or
-npz:FILE (arrays x and y). Options follow a question mark, separated by &:
-normalize=MEAN/STD of pixels between 0 and 1 (with commas, one per channel),
-normalize=auto or normalize=none (default); limit=N; layout=nchw (default) or
-nhwc. A test set has to be normalised with the figures of the training set.`
+const dataHelp = `SPEC names images: idx:IMAGES,LABELS (MNIST, Fashion-MNIST; gzipped or not),
+npz:FILE (arrays x and y), cifar10:DIR, cifar100:DIR (the binary version) or
+folder:DIR (a folder of PNG or JPEG for each class). Options follow a question
+mark, separated by &: normalize=MEAN/STD of pixels between 0 and 1 (with commas,
+one per channel), normalize=auto or normalize=none (default); limit=N;
+shift=N (each image moved once by a random offset of up to N pixels either way,
+from shift-seed=S and its index); resize=HxW; layout=nchw (default) or nhwc; of
+CIFAR split=train (default of --data in training) or test (default elsewhere),
+of CIFAR-100 labels=fine (default) or coarse. A test set has to be normalised
+with the figures of the training set. More: go doc efcn/finetune/data`
 
 // measured is what was measured of a model, as it is printed.
 type measured struct {

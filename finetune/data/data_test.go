@@ -85,6 +85,7 @@ func folder(t *testing.T) string {
 	write(t, dir, "noy.npz", npzBytes(t, onnxio.NewTensor("x", []int64{12}, x)))
 	write(t, dir, "count.npz", npzBytes(t, onnxio.NewTensor("x", []int64{3, 4}, x), y))
 	write(t, dir, "negative.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2}, 0, -1)))
+	write(t, dir, "vectors.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), y))
 	write(t, dir, "onehot.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2, 2}, 0, 1, 1, 0)))
 	write(t, dir, "floaty.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), onnxio.NewTensor("y", []int64{2}, []float32{0, 1})))
 	x[7] = float32(math.NaN())
@@ -132,8 +133,9 @@ func TestOpen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	t.Chdir(folder(t))
 	for _, c := range []struct{ spec, want string }{
-		{"images,labels", "no kind; want idx:IMAGES,LABELS or npz:FILE"},
-		{"cifar10:dir", `kind "cifar10" is not known; idx and npz are`},
+		{"images,labels", "no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR"},
+		{"mnist:dir", `kind "mnist" is not known; idx, npz, cifar10, cifar100 and folder are`},
+		{"npz:", "nothing is named after npz:"},
 		{"idx:images", "want two files"},
 		{"idx:images,labels,labels", "want two files"},
 		{"idx:missing,labels", "missing: no such file"},
@@ -164,7 +166,17 @@ func TestOpenRefuses(t *testing.T) {
 		{"npz:good.npz?limit=0", "limit=0: want a number from 1"},
 		{"npz:good.npz?limit=1&limit=2", `option "limit" is given twice`},
 		{"npz:good.npz?layout=chw", "layout=chw: want nchw or nhwc"},
-		{"npz:good.npz?resize=32x32", `option "resize" is not known; normalize, limit and layout are`},
+		{"npz:good.npz?size=32x32", `option "size" is not known; normalize, layout, limit, shift, shift-seed and resize are`},
+		{"npz:good.npz?split=test", `option "split" is not known`},
+		{"npz:good.npz?resize=32", "resize=32: want HEIGHTxWIDTH"},
+		{"npz:good.npz?resize=0x4", "resize=0x4: want HEIGHTxWIDTH"},
+		{"npz:good.npz?resize=4x4x4", "resize=4x4x4: want HEIGHTxWIDTH"},
+		{"npz:good.npz?resize=99999x4", "resize=99999x4: want HEIGHTxWIDTH"},
+		{"npz:good.npz?shift=-1", "shift=-1: want a number from 0"},
+		{"npz:good.npz?shift=1", "shift=1: would move images of 1×3 pixels out of sight"},
+		{"npz:good.npz?shift-seed=1", "nothing is shifted without shift=N"},
+		{"npz:good.npz?shift=1&shift-seed=x", "shift-seed=x: want a number from 0"},
+		{"npz:vectors.npz?resize=2x2", "samples of shape [6] are no images of three axes"},
 	} {
 		_, err := data.Open(c.spec)
 		if err == nil {

@@ -1,20 +1,47 @@
 // Package data opens labelled images for training and evaluation.
 //
-// Call [Open] with a specification, as the --data flag of the commands has it:
+// Call [Open] with a specification, as the --data flag of the commands has it,
+// and [OpenTest] with that of the images to test on:
 //
 //	idx:IMAGES,LABELS    two IDX files (MNIST, Fashion-MNIST), gzipped or not
 //	npz:FILE             a NumPy archive with the arrays x and y
+//	cifar10:DIR          the folder of the binary version of CIFAR-10
+//	cifar100:DIR         the same of CIFAR-100
+//	folder:DIR           a folder that has a folder of PNG or JPEG images for each class
 //
 // and options after a question mark, separated by &:
 //
 //	normalize=MEAN/STD   (pixel-MEAN)/STD; with commas one value per channel
 //	normalize=auto       the mean and standard deviation of this set, per channel
 //	normalize=none       the pixels as they are (default)
-//	layout=nchw|nhwc     where the channel axis is (default nchw)
+//	layout=nchw|nhwc     where the channel axis is in x of an archive, and is put
+//	                     for the other kinds (default nchw)
 //	limit=N              the first N samples only
+//	shift=N              each image moved once by a fixed random offset, see below
+//	shift-seed=S         the seed of these offsets (default 0)
+//	resize=HxW           each image resized to H rows of W pixels, see below
+//	split=train|test     of CIFAR: data_batch_1.bin to data_batch_5.bin or
+//	                     test_batch.bin; train.bin or test.bin. The default is train
+//	                     with [Open] and test with [OpenTest]
+//	labels=fine|coarse   of CIFAR-100: the 100 classes (default) or the 20 superclasses
 //
-// Integer pixels of 8 bits are divided by 255 first, so MEAN and STD are those
-// of pixels between 0 and 1; floating-point pixels are taken as they are.
+// Integer pixels of 8 bits are divided by 255 first, those of 16 by 65,535, so
+// MEAN and STD are those of pixels between 0 and 1; floating-point pixels are
+// taken as they are.
+//
+// Images are shifted first, then resized, then normalised; normalize=auto
+// measures what it is applied to. shift=N moves sample i of the set, counted from
+// 0 and whatever the limit, down and right by two integers between -N and N: the
+// first two that Go's rand.New(rand.NewPCG(S, i)) gives as IntN(2N+1)-N, down
+// first. What moves in is 0. resize=HxW makes pixels of means where an axis shrinks
+// by a whole factor; otherwise it is bilinear, and when shrinking antialiased, as
+// Pillow's BILINEAR is.
+//
+// The images of a folder are grey or in colour, all of them, and of one size
+// unless they are resized. Classes count from 0 in the order of the names of their
+// folders; samples are taken from each class in turn, in the order of the names of
+// their files, so that the first N have all classes alike. Names with a leading
+// dot are passed over; any other file that is no image is refused.
 //
 // A test set has to be normalised by the figures of the training set: its own
 // would shift it. [OpenTest] takes them from there for normalize=auto; for a

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"efcn/onnxio"
@@ -27,10 +28,8 @@ func openIDX(images, labels string, o options) (*Set, error) {
 	if shape[0] != count[0] {
 		return nil, fmt.Errorf("%s has %d images, %s has %d labels; want as many", images, shape[0], labels, count[0])
 	}
-	s := &Set{X: make([]float32, len(pixels)), Labels: make([]int, len(classes)), Shape: []int{1, shape[1], shape[2]}}
-	if o.nhwc {
-		s.Shape = []int{shape[1], shape[2], 1}
-	}
+	f := frame{1, shape[1], shape[2], o.nhwc}
+	s := &Set{X: make([]float32, len(pixels)), Labels: make([]int, len(classes)), Shape: f.shape(), ChannelsLast: o.nhwc}
 	for i, p := range pixels {
 		s.X[i] = float32(p) / 255
 	}
@@ -114,4 +113,13 @@ func because(err error) string {
 		return ""
 	}
 	return fmt.Sprintf(" (%v)", err)
+}
+
+// reason strips the operation and the path from an error of the system.
+func reason(err error) error {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return pathErr.Err
+	}
+	return err
 }

@@ -39,7 +39,7 @@ func openNPZ(path string, o options) (*Set, error) {
 	if o.limit > 0 {
 		n = min(n, o.limit)
 	}
-	s := &Set{Labels: make([]int, n)}
+	s := &Set{Labels: make([]int, n), ChannelsLast: o.nhwc}
 	for _, d := range x.Dims[1:] {
 		s.Shape = append(s.Shape, int(d))
 	}

@@ -12,9 +12,12 @@ type Set struct {
 	X []float32
 	// Shape is the shape of one sample: C×H×W or H×W×C for images.
 	Shape []int
+	// ChannelsLast says that it is H×W×C.
+	ChannelsLast bool
 	// Labels holds the class of each sample, from 0.
 	Labels []int
-	// Classes is the greatest label plus one.
+	// Classes is how many classes the format has (CIFAR: 10, 100 or 20; a folder:
+	// as many as it has folders), otherwise the greatest label plus one.
 	Classes int
 
 	// Mean and Std are what X was normalised with, a value per channel; nil if
@@ -32,6 +35,15 @@ func (s *Set) Size() int {
 		n *= d
 	}
 	return n
+}
+
+// Counts returns how many samples each class has.
+func (s *Set) Counts() []int {
+	counts := make([]int, s.Classes)
+	for _, y := range s.Labels {
+		counts[y]++
+	}
+	return counts
 }
 
 // Batch copies the samples of the given indices, one after another, into dst,
@@ -72,11 +84,11 @@ func (s *Set) validate() error {
 
 // channels returns how many channels a sample has and how many elements lie
 // between one channel and the next. What is no image has one channel.
-func (s *Set) channels(nhwc bool) (count, stride int) {
+func (s *Set) channels() (count, stride int) {
 	if len(s.Shape) < 2 {
 		return 1, s.Size()
 	}
-	if nhwc {
+	if s.ChannelsLast {
 		return s.Shape[len(s.Shape)-1], 1
 	}
 	return s.Shape[0], s.Size() / s.Shape[0]
@@ -84,8 +96,8 @@ func (s *Set) channels(nhwc bool) (count, stride int) {
 
 // normalize subtracts the mean of each channel and divides by its standard
 // deviation. mean and std hold one value, or one per channel.
-func (s *Set) normalize(mean, std []float64, nhwc bool) error {
-	count, stride := s.channels(nhwc)
+func (s *Set) normalize(mean, std []float64) error {
+	count, stride := s.channels()
 	for _, list := range [][]float64{mean, std} {
 		if len(list) != 1 && len(list) != count {
 			return fmt.Errorf("normalize: %d values for %d channels; want 1 or %d", len(list), count, count)
@@ -104,8 +116,8 @@ func (s *Set) normalize(mean, std []float64, nhwc bool) error {
 
 // moments returns the mean and the standard deviation of each channel over
 // all samples and positions.
-func (s *Set) moments(nhwc bool) (mean, std []float64, err error) {
-	count, stride := s.channels(nhwc)
+func (s *Set) moments() (mean, std []float64, err error) {
+	count, stride := s.channels()
 	mean, std = make([]float64, count), make([]float64, count)
 	n := float64(len(s.X) / count)
 	for i, x := range s.X {

@@ -1,35 +1,44 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // options are what follows the question mark of a specification.
 type options struct {
+	transform
 	limit     int // 0 for all
 	nhwc      bool
+	test      bool // split
+	coarse    bool // labels
 	auto      bool
 	mean, std []float64 // nil unless given
 }
 
-// Open reads the data that spec names; see the package comment for its form.
-// Errors name the file, and the offset where one is too short.
-func Open(spec string) (*Set, error) { return open(spec, nil) }
+// Open reads the data that spec names to train on; see the package comment for
+// its form. Errors name the file, and the offset where one is too short.
+func Open(spec string) (*Set, error) { return open(spec, nil, false) }
 
-// OpenTest is Open for the test set that belongs to train: normalize=auto takes
-// the mean and standard deviation that train was normalised with.
-func OpenTest(spec string, train *Set) (*Set, error) { return open(spec, train) }
+// OpenTest reads the data that spec names to test on: split=test is then the
+// default. normalize=auto takes the mean and standard deviation that train was
+// normalised with or, if train is nil, those of the set itself.
+func OpenTest(spec string, train *Set) (*Set, error) { return open(spec, train, true) }
 
-func open(spec string, train *Set) (*Set, error) {
+func open(spec string, train *Set, test bool) (*Set, error) {
 	source, query, _ := strings.Cut(spec, "?")
 	kind, rest, ok := strings.Cut(source, ":")
 	if !ok {
-		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS or npz:FILE", spec)
+		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR", spec)
 	}
-	o, err := parseOptions(query)
+	if rest == "" {
+		return nil, fmt.Errorf("data %q: nothing is named after %s:", spec, kind)
+	}
+	o, err := parseOptions(kind, query, test)
 	if err != nil {
 		return nil, fmt.Errorf("data %q: %w", spec, err)
 	}
@@ -43,35 +52,67 @@ func open(spec string, train *Set) (*Set, error) {
 		s, err = openIDX(images, labels, o)
 	case "npz":
 		s, err = openNPZ(rest, o)
+	case "cifar10":
+		s, err = newCIFAR10().open(rest, o)
+	case "cifar100":
+		s, err = newCIFAR100(o.coarse).open(rest, o)
+	case "folder":
+		s, err = openFolder(rest, o)
+		o.transform = transform{} // done
 	default:
-		return nil, fmt.Errorf("data %q: kind %q is not known; idx and npz are", spec, kind)
+		return nil, fmt.Errorf("data %q: kind %q is not known; idx, npz, cifar10, cifar100 and folder are", spec, kind)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := s.validate(); err != nil {
+	err = s.validate()
+	if err == nil {
+		err = s.transform(o.transform)
+	}
+	if err == nil {
+		err = s.normalizeAs(o, train)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("data %q: %w", spec, err)
-	}
-	switch {
-	case o.auto && train == nil:
-		if o.mean, o.std, err = s.moments(o.nhwc); err != nil {
-			return nil, fmt.Errorf("data %q: %w", spec, err)
-		}
-	case o.auto && train.Mean == nil:
-		return nil, fmt.Errorf("data %q: normalize=auto takes the figures of the training set, which was not normalised", spec)
-	case o.auto:
-		o.mean, o.std = train.Mean, train.Std
-	}
-	if o.mean != nil {
-		if err := s.normalize(o.mean, o.std, o.nhwc); err != nil {
-			return nil, fmt.Errorf("data %q: %w", spec, err)
-		}
 	}
 	return s, nil
 }
 
-func parseOptions(query string) (options, error) {
-	var o options
+// normalizeAs normalises the set as its options say.
+func (s *Set) normalizeAs(o options, train *Set) error {
+	mean, std := o.mean, o.std
+	switch {
+	case o.auto && train == nil:
+		var err error
+		if mean, std, err = s.moments(); err != nil {
+			return err
+		}
+	case o.auto && train.Mean == nil:
+		return errors.New("normalize=auto takes the figures of the training set, which was not normalised")
+	case o.auto:
+		mean, std = train.Mean, train.Std
+	}
+	if mean == nil {
+		return nil
+	}
+	return s.normalize(mean, std)
+}
+
+// optionsOf names the options of each kind of data, in the order of their
+// documentation.
+func optionsOf(kind string) []string {
+	all := []string{"normalize", "layout", "limit", "shift", "shift-seed", "resize"}
+	switch kind {
+	case "cifar10":
+		all = append(all, "split")
+	case "cifar100":
+		all = append(all, "split", "labels")
+	}
+	return all
+}
+
+func parseOptions(kind, query string, test bool) (options, error) {
+	o := options{test: test}
 	if query == "" {
 		return o, nil
 	}
@@ -82,31 +123,63 @@ func parseOptions(query string) (options, error) {
 			return o, fmt.Errorf("option %q is given twice", key)
 		}
 		seen[key] = true
-		var err error
-		switch key {
-		case "normalize":
-			err = o.parseNormalize(value)
-		case "limit":
-			o.limit, err = strconv.Atoi(value)
-			if err != nil || o.limit < 1 {
-				err = fmt.Errorf("limit=%s: want a number from 1", value)
-			}
-		case "layout":
-			switch value {
-			case "nchw":
-			case "nhwc":
-				o.nhwc = true
-			default:
-				err = fmt.Errorf("layout=%s: want nchw or nhwc", value)
-			}
-		default:
-			err = fmt.Errorf("option %q is not known; normalize, limit and layout are", key)
+		if known := optionsOf(kind); !slices.Contains(known, key) {
+			last := len(known) - 1
+			return o, fmt.Errorf("option %q is not known; %s and %s are", key, strings.Join(known[:last], ", "), known[last])
 		}
-		if err != nil {
+		if err := o.set(key, value); err != nil {
 			return o, err
 		}
 	}
+	if seen["shift-seed"] && o.shift == 0 {
+		return o, errors.New("shift-seed: nothing is shifted without shift=N")
+	}
 	return o, nil
+}
+
+// set reads the value of one option.
+func (o *options) set(key, value string) error {
+	number := func(min int) (int, error) {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < min {
+			return 0, fmt.Errorf("%s=%s: want a number from %d", key, value, min)
+		}
+		return n, nil
+	}
+	choice := func(no, yes string) (bool, error) {
+		if value != no && value != yes {
+			return false, fmt.Errorf("%s=%s: want %s or %s", key, value, no, yes)
+		}
+		return value == yes, nil
+	}
+	var err error
+	switch key {
+	case "normalize":
+		err = o.parseNormalize(value)
+	case "limit":
+		o.limit, err = number(1)
+	case "layout":
+		o.nhwc, err = choice("nchw", "nhwc")
+	case "split":
+		o.test, err = choice("train", "test")
+	case "labels":
+		o.coarse, err = choice("fine", "coarse")
+	case "shift":
+		o.shift, err = number(0)
+	case "shift-seed":
+		if o.seed, err = strconv.ParseUint(value, 10, 64); err != nil {
+			err = fmt.Errorf("shift-seed=%s: want a number from 0", value)
+		}
+	case "resize":
+		height, width, _ := strings.Cut(value, "x")
+		h, badH := strconv.ParseUint(height, 10, 16)
+		w, badW := strconv.ParseUint(width, 10, 16)
+		if badH != nil || badW != nil || h == 0 || w == 0 {
+			err = fmt.Errorf("resize=%s: want HEIGHTxWIDTH in pixels, such as 32x32", value)
+		}
+		o.height, o.width = int(h), int(w)
+	}
+	return err
 }
 
 func (o *options) parseNormalize(value string) error {

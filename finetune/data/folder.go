@@ -1,0 +1,195 @@
+package data
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+	"image/png"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// maxPixels bounds the size of an image, so that a broken header can't ask for
+// all memory.
+const maxPixels = 1 << 26
+
+// openFolder reads a folder that has a folder of images for each class, in
+// ascending order of their names as bytes. The samples are the first image of
+// each class, then the second of each that has one, and so on. Images are
+// transformed as they are read, so that resizing may bring them to one size.
+func openFolder(dir string, o options) (*Set, error) {
+	classes, err := entries(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := make([][]string, len(classes))
+	longest := 0
+	for i, class := range classes {
+		path := filepath.Join(dir, class.Name())
+		if !isDir(path, class) {
+			return nil, fmt.Errorf("%s: not a folder; want a folder of images for each class, and nothing else", path)
+		}
+		images, err := entries(path)
+		if err != nil {
+			return nil, err
+		}
+		for _, entry := range images {
+			files[i] = append(files[i], filepath.Join(path, entry.Name()))
+		}
+		longest = max(longest, len(images))
+	}
+
+	s := &Set{ChannelsLast: o.nhwc, Classes: len(classes)}
+	var first string
+	var want frame
+	for k := range longest {
+		for class := range files {
+			if k >= len(files[class]) || (o.limit > 0 && s.N() == o.limit) {
+				continue
+			}
+			path := files[class][k]
+			f, pixels, err := readImage(path, o.nhwc)
+			if err != nil {
+				return nil, err
+			}
+			to, err := o.after(f)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
+			}
+			if first == "" {
+				first, want, s.Shape = path, to, to.shape()
+			}
+			if to.channels != want.channels {
+				return nil, fmt.Errorf("%s has %s, %s has %s; want one kind", first, colours(want.channels), path, colours(to.channels))
+			}
+			if to != want {
+				return nil, fmt.Errorf("%s has %d×%d pixels, %s has %d×%d; give resize=HxW", first, want.height, want.width, path, to.height, to.width)
+			}
+			if !o.none() {
+				transformed := make([]float32, to.size())
+				o.apply(transformed, pixels, f, to, s.N())
+				pixels = transformed
+			}
+			s.X = append(s.X, pixels...)
+			s.Labels = append(s.Labels, class)
+		}
+	}
+	return s, nil
+}
+
+// entries lists a folder without what is hidden by a leading dot, in order.
+func entries(dir string) ([]fs.DirEntry, error) {
+	all, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	kept := all[:0]
+	for _, e := range all {
+		if !strings.HasPrefix(e.Name(), ".") {
+			kept = append(kept, e)
+		}
+	}
+	return kept, nil
+}
+
+// isDir says whether an entry is a folder, or a link to one.
+func isDir(path string, e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func colours(channels int) string {
+	if channels == 1 {
+		return "shades of grey"
+	}
+	return "colours"
+}
+
+// readImage reads a PNG or JPEG file: one channel if it is grey, else red, green
+// and blue, between 0 and 1. How a camera was held (EXIF) is not regarded.
+func readImage(path string, nhwc bool) (frame, []float32, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return frame{}, nil, err
+	}
+	f, pixels, err := decodeImage(content, nhwc)
+	if err != nil {
+		return f, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, pixels, nil
+}
+
+func decodeImage(content []byte, nhwc bool) (frame, []float32, error) {
+	in := bytes.NewReader(content)
+	decode, config := png.Decode, png.DecodeConfig
+	switch {
+	case bytes.HasPrefix(content, []byte("\x89PNG\r\n\x1a\n")):
+	case bytes.HasPrefix(content, []byte{0xff, 0xd8}):
+		decode, config = jpeg.Decode, jpeg.DecodeConfig
+	default:
+		return frame{}, nil, fmt.Errorf("starts with % x; a PNG file starts with 89 50 4e 47, a JPEG file with ff d8", content[:min(4, len(content))])
+	}
+	broken := func(err error) error {
+		// The decoders read ahead by no more than a few kilobytes.
+		return fmt.Errorf("broken or short, found by offset %d of %d: %w", len(content)-in.Len(), len(content), err)
+	}
+	c, err := config(in)
+	if err != nil {
+		return frame{}, nil, broken(err)
+	}
+	if c.Height <= 0 || c.Width <= 0 || c.Height > maxPixels/c.Width {
+		return frame{}, nil, fmt.Errorf("%d×%d pixels; want 1 to %d in all", c.Height, c.Width, maxPixels)
+	}
+	in.Reset(content)
+	img, err := decode(in)
+	if err != nil {
+		return frame{}, nil, broken(err)
+	}
+	return pixelsOf(img, nhwc)
+}
+
+// pixelsOf returns the samples of an image as shares of the greatest.
+func pixelsOf(img image.Image, nhwc bool) (frame, []float32, error) {
+	b := img.Bounds()
+	f := frame{channels: 3, height: b.Dy(), width: b.Dx(), last: nhwc}
+	depth := 8
+	switch img.(type) {
+	case *image.Gray:
+		f.channels = 1
+	case *image.Gray16:
+		f.channels, depth = 1, 16
+	case *image.RGBA64, *image.NRGBA64:
+		depth = 16
+	case *image.RGBA, *image.NRGBA, *image.Paletted, *image.YCbCr:
+	default:
+		return f, nil, errors.New("neither grey nor RGB (CMYK, perhaps); convert it")
+	}
+	if o, ok := img.(interface{ Opaque() bool }); ok && !o.Opaque() {
+		return f, nil, errors.New("has transparent pixels; put it on a background first")
+	}
+	out := make([]float32, f.size())
+	channel, row, column := f.strides()
+	for y := range f.height {
+		for x := range f.width {
+			p := color.RGBA64Model.Convert(img.At(b.Min.X+x, b.Min.Y+y)).(color.RGBA64)
+			for c, v := range []uint16{p.R, p.G, p.B}[:f.channels] {
+				at := c*channel + y*row + x*column
+				if depth == 8 {
+					// 8 bits are widened by repeating them.
+					out[at] = float32(v>>8) / 255
+				} else {
+					out[at] = float32(v) / 65535
+				}
+			}
+		}
+	}
+	return f, out, nil
+}
