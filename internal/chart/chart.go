@@ -63,8 +63,13 @@ type Tick struct {
 // people with any kind of colour vision tell apart; yellow is left out, which
 // is too light for a line.
 var colors = []color.NRGBA{
-	{0, 114, 178, 255}, {213, 94, 0, 255}, {0, 158, 115, 255}, {204, 121, 167, 255},
-	{230, 159, 0, 255}, {86, 180, 233, 255}, {0, 0, 0, 255},
+	{0, 114, 178, 255},
+	{213, 94, 0, 255},
+	{0, 158, 115, 255},
+	{204, 121, 167, 255},
+	{230, 159, 0, 255},
+	{86, 180, 233, 255},
+	{0, 0, 0, 255},
 }
 
 const (
@@ -221,7 +226,7 @@ func addBand(p *plot.Plot, outline plotter.XYs, c color.NRGBA) error {
 		return err
 	}
 	c.A = 50
-	band.Color, band.LineStyle.Width = c, 0
+	band.Color, band.Width = c, 0
 	p.Add(band)
 	return nil
 }
