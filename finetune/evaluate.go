@@ -23,35 +23,64 @@ type Metrics struct {
 // (0 means 250; a model with a fixed batch takes its own). Where logits are
 // equal the lower class counts as the greater.
 func Evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (Metrics, error) {
+	sum := Metrics{}
+	err := eachLogits(ctx, m, set, batch, func(classes int, logits []float32, labels []int) {
+		sum.add(classes, logits, labels)
+	})
+	if err != nil {
+		return Metrics{}, err
+	}
+	return sum.mean(), nil
+}
+
+// Logits runs the model as Evaluate does and returns what it makes of every
+// sample, N × classes, before a final Softmax.
+func Logits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (classes int, logits []float32, err error) {
+	err = eachLogits(ctx, m, set, batch, func(width int, rows []float32, _ []int) {
+		classes, logits = width, append(logits, rows...)
+	})
+	return classes, logits, err
+}
+
+// Measure returns the metrics of logits, N × classes, for samples of these
+// labels, all below classes.
+func Measure(classes int, logits []float32, labels []int) Metrics {
+	sum := Metrics{}
+	sum.add(classes, logits, labels)
+	return sum.mean()
+}
+
+// eachLogits runs the model on every sample of set and calls visit with the
+// logits of each batch, as many rows as there are labels.
+func eachLogits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int, visit func(classes int, logits []float32, labels []int)) error {
 	if batch < 0 {
-		return Metrics{}, fmt.Errorf("batch: %d is negative", batch)
+		return fmt.Errorf("batch: %d is negative", batch)
 	}
 	if batch == 0 {
 		batch = 250
 	}
 	input, err := onlyInput(m)
 	if err != nil {
-		return Metrics{}, err
+		return err
 	}
 	if d := input.Type.Shape[0]; d.Known() {
 		batch = int(d.Value)
 	}
 	feed, err := newFeeder(set, sampleShape(input))
 	if err != nil {
-		return Metrics{}, err
+		return err
 	}
 	if set.N() == 0 || batch == 0 {
-		return Metrics{}, errors.New("no samples to evaluate")
+		return errors.New("no samples to evaluate")
 	}
 	if m, err = endAtLogits(m); err != nil {
-		return Metrics{}, err
+		return err
 	}
 	e, err := engine.New[float32](m)
 	if err != nil {
-		return Metrics{}, err
+		return err
 	}
 	output := m.Graph.Outputs[0].Name
-	sum := Metrics{N: set.N()}
 	x := make([]float32, batch*product(sampleShape(input)))
 	labels := make([]int, batch)
 	for at := 0; at < set.N(); at += batch {
@@ -71,31 +100,28 @@ func Evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (M
 			input.Name: {Type: input.Type.Elem, Shape: shape, F: x[:rows*product(shape[1:])]},
 		})
 		if err != nil {
-			return Metrics{}, err
+			return err
 		}
-		if err := sum.add(got[output], rows, labels[:count], set.Classes); err != nil {
-			return Metrics{}, fmt.Errorf("output %q: %w", output, err)
+		logits := got[output]
+		if len(logits.F) == 0 || len(logits.Shape) < 2 || logits.Shape[0] != rows {
+			return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", output, rows, logits.Shape)
 		}
+		classes := len(logits.F) / rows
+		if classes < set.Classes {
+			return fmt.Errorf("output %q: the data has %d classes, the model tells %d apart", output, set.Classes, classes)
+		}
+		visit(classes, logits.F[:count*classes], labels[:count])
 	}
-	sum.Loss /= float64(sum.N)
-	sum.Top1 /= float64(sum.N)
-	sum.Top5 /= float64(sum.N)
-	return sum, nil
+	return nil
 }
 
 // add counts a batch in: sums, not means.
-func (m *Metrics) add(logits *engine.Tensor[float32], rows int, labels []int, classes int) error {
-	if len(logits.F) == 0 || len(logits.Shape) < 2 || logits.Shape[0] != rows {
-		return fmt.Errorf("want a row of logits for each of %d samples, got shape %v", rows, logits.Shape)
-	}
-	width := len(logits.F) / rows
-	if width < classes {
-		return fmt.Errorf("the data has %d classes, the model tells %d apart", classes, width)
-	}
-	loss, _ := kernel.CrossEntropy(len(labels), width, logits.F, labels, nil)
+func (m *Metrics) add(classes int, logits []float32, labels []int) {
+	loss, _ := kernel.CrossEntropy(len(labels), classes, logits, labels, nil)
+	m.N += len(labels)
 	m.Loss += loss
 	for i, label := range labels {
-		row := logits.F[i*width : (i+1)*width]
+		row := logits[i*classes : (i+1)*classes]
 		rank := 0
 		for j, v := range row {
 			if v > row[label] || (v == row[label] && j < label) || row[label] != row[label] {
@@ -109,7 +135,12 @@ func (m *Metrics) add(logits *engine.Tensor[float32], rows int, labels []int, cl
 			m.Top5++
 		}
 	}
-	return nil
+}
+
+// mean makes means of the sums.
+func (m Metrics) mean() Metrics {
+	n := float64(m.N)
+	return Metrics{N: m.N, Loss: m.Loss / n, Top1: m.Top1 / n, Top5: m.Top5 / n}
 }
 
 // endAtLogits returns m, or a copy that stops before its final Softmax.
