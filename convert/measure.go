@@ -26,8 +26,24 @@ type Deviation struct {
 	Bias float64 `json:"bias_distance"`
 	// FromCNN is ‖W − A‖₂/‖A‖₂, the distance from the embedding A of the CNN
 	// given, if one was.
-	FromCNN *float64         `json:"from_cnn,omitempty"`
-	Layers  []LayerDeviation `json:"layers"`
+	FromCNN *float64 `json:"from_cnn,omitempty"`
+	Counts
+	Layers []LayerDeviation `json:"layers"`
+}
+
+// Counts says how many entries matrices have.
+type Counts struct {
+	Entries int64 `json:"entries"` // all
+	Support int64 `json:"support"` // those in the support
+	// NonZero and NonZeroLocal are how many of them, and of those in the
+	// support, are not zero.
+	NonZero      int64 `json:"nonzero"`
+	NonZeroLocal int64 `json:"nonzero_local"`
+}
+
+func (c *Counts) add(d Counts) {
+	c.Entries, c.Support = c.Entries+d.Entries, c.Support+d.Support
+	c.NonZero, c.NonZeroLocal = c.NonZero+d.NonZero, c.NonZeroLocal+d.NonZeroLocal
 }
 
 // LayerDeviation is the deviation of one layer; the fields mean what those of
@@ -43,6 +59,7 @@ type LayerDeviation struct {
 	OffLocal    float64  `json:"off_local"`
 	Bias        float64  `json:"bias_distance"`
 	FromCNN     *float64 `json:"from_cnn,omitempty"`
+	Counts
 
 	squares squares
 }
@@ -111,7 +128,8 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Devia
 		}
 		t.merge(a.divisors)
 		projections[i] = t.projection(a.support, a.divisors)
-		l.squares = t.squares()
+		l.squares, l.Counts = t.squares(), t.counts
+		l.Entries, l.Support = int64(a.Rows)*int64(a.Cols), a.support.NonZeros()
 		l.squares.bias, l.squares.biasTied = a.biasSquares(projections[i])
 		if m := origin[a.rec.Node]; m != nil {
 			l.squares.cnn, l.squares.difference = t.from(m)
@@ -122,6 +140,7 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Devia
 		l.Norm = math.Sqrt(l.squares.all)
 		l.Distance, l.OffLocal, l.Bias, l.FromCNN = l.squares.ratios(origin != nil)
 		sum.add(l.squares)
+		d.Counts.add(l.Counts)
 	}
 	d.Distance, d.OffLocal, d.Bias, d.FromCNN = sum.ratios(origin != nil)
 	return d, projections, nil
@@ -143,6 +162,7 @@ type ties struct {
 	first     []float64
 	sum, sum2 []float64 // of w − first and of its square
 	all, off  float64   // sums of squares: of all entries, of those outside the support
+	counts    Counts    // of what is not zero
 }
 
 // ties reads the matrix.
@@ -167,6 +187,10 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 				w, i := float64(entries[tap.In]), at+int(tap.Coef)
 				entries[tap.In] = 0
 				in += w * w
+				if w != 0 {
+					t.counts.NonZero++
+					t.counts.NonZeroLocal++
+				}
 				if t.count[i] == 0 {
 					t.first[i] = w
 				}
@@ -179,17 +203,25 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 		// What is left in the row is outside the support.
 		if stored == nil {
 			for _, w := range row {
-				off += float64(w) * float64(w)
+				off += t.outside(w)
 			}
 		} else {
 			for _, col := range stored {
-				off += float64(row[col]) * float64(row[col])
+				off += t.outside(row[col])
 			}
 		}
 		t.all, t.off = t.all+in+off, t.off+off
 		return nil
 	})
 	return t, err
+}
+
+// outside counts an entry outside the support in and returns its square.
+func (t *ties) outside(w float32) float64 {
+	if w != 0 {
+		t.counts.NonZero++
+	}
+	return float64(w) * float64(w)
 }
 
 // merge ties the coefficients of a channel that have the same divisor: the

@@ -191,6 +191,9 @@ func TestSubspace(t *testing.T) {
 				if v == 0 {
 					everywhere[i] = float32(0.1 * rng.NormFloat64())
 				}
+				if rng.IntN(4) == 0 { // as beta-lasso leaves them
+					inside[i], everywhere[i] = 0, 0
+				}
 			}
 			for _, layout := range layouts {
 				t.Run(fmt.Sprint(op, i, layout), func(t *testing.T) {
@@ -214,7 +217,17 @@ func TestSubspace(t *testing.T) {
 						}
 					}
 					var all, off, apart, from, norm float64
+					counts := convert.Counts{Entries: int64(len(w))}
 					for i, v := range w {
+						if a[i] != 0 {
+							counts.Support++
+						}
+						if v != 0 {
+							counts.NonZero++
+						}
+						if v != 0 && a[i] != 0 {
+							counts.NonZeroLocal++
+						}
 						v, k := float64(v), float64(float32(a[i]))
 						all += v * v
 						apart += (v - nearest[i]) * (v - nearest[i])
@@ -227,6 +240,9 @@ func TestSubspace(t *testing.T) {
 					near(t, "s", d.OffLocal, math.Sqrt(off/max(all, 1e-300)), order)
 					near(t, "distance from the CNN", *d.FromCNN, math.Sqrt(from/max(norm, 1e-300)), order)
 					near(t, "norm", d.Layers[0].Norm, math.Sqrt(all), order)
+					if d.Counts != counts || d.Layers[0].Counts != counts {
+						t.Errorf("%+v and %+v entries, want %+v", d.Counts, d.Layers[0].Counts, counts)
+					}
 
 					once, reported := project(t, efcn)
 					near(t, "reported d", reported.Distance, d.Distance, order)

@@ -83,13 +83,7 @@ func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
 		}
 	}
 	id.Model = hex.EncodeToString(h.Sum(nil))
-	h = sha256.New()
-	fmt.Fprintf(h, "%v %v\n", set.Shape, set.Labels)
-	err := writeFloats(h, set.X)
-	id.Data = hex.EncodeToString(h.Sum(nil))
-	if err != nil {
-		return id, err
-	}
+	id.Data = set.Hash()
 	epochs := 0
 	if o.Schedule.Kind == "cosine" { // elsewhere a run may be made longer
 		epochs = o.Epochs

@@ -1,9 +1,13 @@
 package data
 
 import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Set is a list of labelled samples in memory.
@@ -133,4 +137,20 @@ func (s *Set) moments() (mean, std []float64, err error) {
 		}
 	}
 	return mean, std, nil
+}
+
+// Hash returns the SHA-256 of the samples, their shape and their labels, in
+// hexadecimal digits.
+func (s *Set) Hash() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%v %v\n", s.Shape, s.Labels)
+	var buf []byte
+	for block := range slices.Chunk(s.X, 1<<13) {
+		buf = buf[:0]
+		for _, x := range block {
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(x))
+		}
+		h.Write(buf) // a hash takes everything
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
