@@ -135,7 +135,7 @@ func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct{ spec, want string }{
 		{"images,labels", "no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR"},
 		{"mnist:dir", `kind "mnist" is not known; idx, npz, cifar10, cifar100 and folder are`},
-		{"npz:", "nothing is named after npz:"},
+		{"npz:", `nothing is named after "npz:"`},
 		{"idx:images", "want two files"},
 		{"idx:images,labels,labels", "want two files"},
 		{"idx:missing,labels", "missing: no such file"},

@@ -36,7 +36,7 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR", spec)
 	}
 	if rest == "" {
-		return nil, fmt.Errorf("data %q: nothing is named after %s:", spec, kind)
+		return nil, fmt.Errorf("data %q: nothing is named after %q", spec, kind+":")
 	}
 	o, err := parseOptions(kind, query, test)
 	if err != nil {
