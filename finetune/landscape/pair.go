@@ -25,7 +25,7 @@ type tensorPair struct {
 // newPair compares the graphs of two models.
 func newPair(a, b *onnxio.Model) (*pair, error) {
 	if err := sameGraph(a, b); err != nil {
-		return nil, fmt.Errorf("%w; a path needs two models of one architecture, such as an eFCN before and after training", err)
+		return nil, fmt.Errorf("%w; a path needs two models of one architecture, such as an eFCN before and after training (efcn convert embeds a CNN)", err)
 	}
 	statistics := make(map[string]bool)
 	for _, n := range a.Graph.Nodes {
