@@ -95,9 +95,10 @@ func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
 		Optimizer Optimizer
 		Clip      float64
 		Train     string
+		Augment   data.Augment
 		Seed      uint64
 		Epochs    int `json:",omitempty"`
-	}{o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Seed, epochs})
+	}{o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Augment, o.Seed, epochs})
 	id.Options = string(text)
 	return id, err
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/finetune/data"
 	"efcn/onnxio"
 )
 
@@ -24,6 +25,7 @@ func TestResume(t *testing.T) {
 		"sgd":      {toyModel(), Options{}},
 		"nesterov": {toyModel(), Options{Optimizer: Optimizer{Momentum: 0.9, Nesterov: true}, Schedule: Schedule{Kind: "cosine", Warmup: 0.5}}},
 		"adam":     {embed(t, toyModel()), Options{Optimizer: Optimizer{Method: Adam}, Clip: 1, Train: TrainTied}},
+		"augment":  {toyModel(), Options{Augment: data.Augment{Flip: true, Crop: 2}}},
 		"local":    {embedAs(t, toyModel(), convert.Local), Options{Train: TrainLocal, Schedule: Schedule{Kind: "step", Every: 1}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,6 +102,9 @@ func TestCheckpointRefuses(t *testing.T) {
 	other := o
 	other.Optimizer.Momentum = 0.5
 	refused("other options", toyModel(), other, "it is of a run with other options")
+	other = o
+	other.Augment.Flip = true
+	refused("another augmentation", toyModel(), other, "it is of a run with other options")
 	old := set
 	set = toySet(30, 2)
 	refused("other data", toyModel(), o, "it is of a run on other data")

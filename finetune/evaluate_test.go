@@ -3,6 +3,7 @@ package finetune
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,6 +140,40 @@ func TestFeeder(t *testing.T) {
 	for _, want := range [][]int{{2, 4, 3}, {3, 8}, {24, 2}} {
 		if _, err := newFeeder(&data.Set{X: x, Shape: []int{2, 3, 4}}, want); err == nil {
 			t.Errorf("samples of shape [2 3 4] were taken for %v", want)
+		}
+	}
+}
+
+// A model that has its channels elsewhere gets the same augmented images.
+func TestFeederAugments(t *testing.T) {
+	set := &data.Set{X: make([]float32, 3*24), Shape: []int{2, 3, 4}, Labels: make([]int, 3)}
+	for i := range set.X {
+		set.X[i] = float32(i + 1)
+	}
+	var got [2][]float32
+	for i, shape := range [][]int{{2, 3, 4}, {3, 4, 2}} {
+		f, err := newFeeder(set, shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[i] = make([]float32, 48)
+		f.take([]int{2, 0}, 5, 1, got[i])
+		if got[i][0] != 49 || got[i][24] != 1 {
+			t.Errorf("plain samples begin with %v and %v", got[i][0], got[i][24])
+		}
+		if err := f.augment(data.Augment{Flip: true, Crop: 1}); err != nil {
+			t.Fatal(err)
+		}
+		f.take([]int{2, 0}, 5, 1, got[i])
+		other := make([]float32, 48)
+		if f.take([]int{2, 0}, 5, 2, other); slices.Equal(other, got[i]) {
+			t.Error("two epochs have the same images")
+		}
+	}
+	for i, v := range got[0] {
+		sample, c, pixel := i/24, i/12%2, i%12
+		if w := got[1][sample*24+pixel*2+c]; v != w {
+			t.Fatalf("element %d: %v, with the channels last %v", i, v, w)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"efcn/finetune/data"
+	"efcn/internal/kernel"
 )
 
 // feeder hands out the samples of a set in the axes that a model reads.
@@ -13,6 +14,48 @@ type feeder struct {
 	// from says, for each element of the model's sample, which element of the
 	// set's it is; nil where they agree.
 	from []int32
+	// augmented samples take the place of those of the set; nil for none.
+	augmenter *data.Augmenter
+}
+
+// augment makes take hand out augmented samples.
+func (f *feeder) augment(a data.Augment) (err error) {
+	if a != (data.Augment{}) {
+		f.augmenter, err = data.NewAugmenter(f.set, a)
+	}
+	return err
+}
+
+// take copies samples into dst as an epoch of training has them: augmented, if
+// they are to be, by what follows from the seed, the epoch and the sample.
+func (f *feeder) take(indices []int, seed uint64, epoch int, dst []float32) {
+	if f.augmenter == nil {
+		f.batch(indices, dst)
+		return
+	}
+	size := f.set.Size()
+	kernel.Parallel(len(indices), 1+elementGrain/max(1, size), func(lo, hi int) {
+		var scratch []float32
+		if f.from != nil {
+			scratch = make([]float32, size)
+		}
+		for i := lo; i < hi; i++ {
+			y := dst[i*size : (i+1)*size]
+			if f.from == nil {
+				f.augmenter.Sample(indices[i], seed, epoch, y)
+				continue
+			}
+			f.augmenter.Sample(indices[i], seed, epoch, scratch)
+			f.permute(y, scratch)
+		}
+	})
+}
+
+// permute copies a sample into the model's axes.
+func (f *feeder) permute(dst, src []float32) {
+	for k, from := range f.from {
+		dst[k] = src[from]
+	}
 }
 
 // newFeeder matches the samples of a set with the input of a model: shapes that
@@ -25,11 +68,11 @@ func newFeeder(set *data.Set, shape []int) (*feeder, error) {
 	if len(have) == 3 && len(want) == 3 {
 		c, h, w := have[0], have[1], have[2]
 		if slices.Equal(want, []int{h, w, c}) { // the model has channels last
-			return &feeder{set, walk(want, []int{w, 1, h * w})}, nil
+			return &feeder{set: set, from: walk(want, []int{w, 1, h * w})}, nil
 		}
 		h, w, c = have[0], have[1], have[2]
 		if slices.Equal(want, []int{c, h, w}) {
-			return &feeder{set, walk(want, []int{1, w * c, c})}, nil
+			return &feeder{set: set, from: walk(want, []int{1, w * c, c})}, nil
 		}
 	}
 	if len(want) <= 1 && product(have) == product(want) {
@@ -51,9 +94,6 @@ func (f *feeder) batch(indices []int, dst []float32) {
 	}
 	size := len(f.from)
 	for i, index := range indices {
-		x, y := f.set.X[index*size:(index+1)*size], dst[i*size:(i+1)*size]
-		for k, from := range f.from {
-			y[k] = x[from]
-		}
+		f.permute(dst[i*size:(i+1)*size], f.set.X[index*size:(index+1)*size])
 	}
 }

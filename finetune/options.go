@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"efcn/finetune/data"
 )
 
 // Options says how to train. The zero value trains as the paper does.
@@ -28,8 +30,11 @@ type Options struct {
 	// trained stays as it is, bit for bit; a BatchNormalization that is not
 	// trained normalises by its running statistics.
 	Train string
-	// Seed decides the order of the samples in every epoch; 0 is a seed like
-	// any other.
+	// Augment changes the samples at random in every epoch. What is black there
+	// follows from the Mean and Std of the set: 0 where it has none.
+	Augment data.Augment
+	// Seed decides the order of the samples in every epoch, and how they are
+	// augmented; 0 is a seed like any other.
 	Seed uint64
 	// Checkpoint is a folder, made where it is missing, for the state of the run:
 	// it is saved after every epoch and when the context ends the run. Beside it

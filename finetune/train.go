@@ -161,6 +161,9 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 	if set.N() == 0 {
 		return nil, errors.New("training data: no samples")
 	}
+	if err := feed.augment(o.Augment); err != nil {
+		return nil, fmt.Errorf("training data: %w", err)
+	}
 	s := &session[T]{options: o, trainee: t, feed: feed, order: make([]int, set.N()), at: progress{Epoch: 1}}
 	if set.N() >= o.Batch {
 		if s.full, err = t.network(o.Batch, !o.fuses()); err != nil {
@@ -246,13 +249,13 @@ func (s *session[T]) load(n *network[T], batch []int) {
 		n.labels[i] = s.feed.set.Labels[index]
 	}
 	if x, ok := any(n.x).([]float32); ok {
-		s.feed.batch(batch, x)
+		s.feed.take(batch, s.options.Seed, s.at.Epoch, x)
 		return
 	}
 	if len(s.narrowed) < len(n.x) {
 		s.narrowed = make([]float32, len(n.x))
 	}
-	s.feed.batch(batch, s.narrowed)
+	s.feed.take(batch, s.options.Seed, s.at.Epoch, s.narrowed)
 	for i := range n.x {
 		n.x[i] = T(s.narrowed[i])
 	}

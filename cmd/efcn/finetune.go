@@ -90,6 +90,10 @@ is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
               one; a BatchNormalization that is not among them normalises by its
               running statistics
 
+--augment flip mirrors half of the images, --augment crop:4 pads each by 4 black
+pixels and cuts out the old size anywhere, anew in every epoch; what is drawn
+follows from --seed, the epoch and the image.
+
 With --checkpoint DIR the state of the run is saved there after every epoch and
 at Ctrl-C, each time as a whole new file, and DIR/metrics.jsonl gets a line after
 every epoch: losses, accuracies, gradient norms, deviation from the CNN subspace
@@ -139,7 +143,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err := canWrite(f.output); err != nil {
 		return err
 	}
-	train, test, err := openData(f.data, f.test)
+	train, test, err := openData(f.dataSpec(), f.test)
 	if err != nil {
 		return err
 	}

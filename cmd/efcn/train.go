@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"math"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -12,12 +14,14 @@ import (
 // trainFlags are the flags of every command that trains: the images and how
 // weights follow their gradients.
 type trainFlags struct {
-	data   string
-	test   string
-	epochs int
-	batch  int     // Default 250.
-	rate   float64 // Default 0.1.
-	seed   uint64  // Default 0.
+	data    string
+	test    string
+	limit   int    // Default 0: all.
+	augment string // Default none.
+	epochs  int
+	batch   int     // Default 250.
+	rate    float64 // Default 0.1.
+	seed    uint64  // Default 0.
 
 	optimizer   oneOf   // Default sgd.
 	momentum    float64 // Default 0.
@@ -35,6 +39,8 @@ func (f *trainFlags) addFlags(flags *pflag.FlagSet, epochs int) {
 	f.optimizer = newOptimizer()
 	flags.StringVar(&f.data, "data", "", "labelled images to train on")
 	flags.StringVar(&f.test, "test", "", "labelled images to measure on, before and after every epoch")
+	flags.IntVar(&f.limit, "limit", 0, "train on the first so many images (0: all), as limit=N in --data")
+	flags.StringVar(&f.augment, "augment", "", "change the images at random in every epoch: flip, crop:PIXELS or both with a comma")
 	flags.IntVar(&f.epochs, "epochs", epochs, "passes over the training images")
 	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
 	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
@@ -47,13 +53,15 @@ func (f *trainFlags) addFlags(flags *pflag.FlagSet, epochs int) {
 	flags.StringVar(&f.schedule, "lr-schedule", "constant", "constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
 	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
 	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
-	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images, and of what --augment does")
 }
 
 func (f *trainFlags) validate() error {
 	switch {
 	case f.data == "":
 		return usagef("--data is missing")
+	case f.limit < 0:
+		return usagef("--limit %d; want a number from 1, or 0 for all", f.limit)
 	case f.epochs < 1:
 		return usagef("--epochs %d; want a number from 1", f.epochs)
 	case f.batch < 1:
@@ -80,6 +88,9 @@ func (f *trainFlags) options() (finetune.Options, error) {
 	if o.Optimizer.Method == finetune.BetaLasso || f.lassoBeta != 50 {
 		o.Optimizer.Beta = f.lassoBeta
 	}
+	if err == nil && f.augment != "" {
+		o.Augment, err = data.ParseAugment(f.augment)
+	}
 	return o, err
 }
 
@@ -89,6 +100,18 @@ func newOptimizer() oneOf {
 		f.allowed = append(f.allowed, string(m))
 	}
 	return f
+}
+
+// dataSpec is --data with --limit among its options.
+func (f *trainFlags) dataSpec() string {
+	switch {
+	case f.limit == 0:
+		return f.data
+	case strings.Contains(f.data, "?"):
+		return fmt.Sprintf("%s&limit=%d", f.data, f.limit)
+	default:
+		return fmt.Sprintf("%s?limit=%d", f.data, f.limit)
+	}
 }
 
 // openData opens the training set and, unless its spec is empty, the test set.
