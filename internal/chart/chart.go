@@ -122,6 +122,11 @@ func (c *Chart) plot() (*plot.Plot, error) {
 	p := plot.New()
 	p.BackgroundColor = color.White
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.Title, c.X, c.Y
+	for _, style := range []*draw.TextStyle{
+		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
+	} {
+		style.Font.Variant = "Sans"
+	}
 	p.Title.TextStyle.Font.Size = font.Length(12)
 	p.Title.Padding = vg.Points(6)
 	p.Legend.Top, p.Legend.Padding = true, vg.Points(2)
