@@ -18,29 +18,27 @@ type comparison[T kernel.Float] struct {
 	*verifier
 	cnn      *net // the CNN as it is compared at this precision
 	bounder  *bounder
-	engine   *engine.Engine[T]    // of the CNN
-	distance map[string]*Distance // by value of the CNN
+	engine   *engine.Engine[T] // of the CNN
+	runner   *runner[T]        // of the eFCN
+	holds    func(name string) (string, bool)
+	held     map[string]*onnxio.Node // by value of the CNN: the eFCN's node
+	distance map[string]*Distance    // by value of the CNN
 	outputs  []*outcome
-	// parted is the first value in the order of the CNN's graph, with node, that
-	// is further apart than rounding from the inputs on explains; partedOrder is
-	// its place.
-	parted      string
-	partedOrder int
-	runner      *runner[T] // of the eFCN
+	arising  map[string]*Arising // by model and kind
 }
 
 // compare runs both models on every batch and appends the outcome to the
 // report.
 func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c := &comparison[T]{
-		verifier: v, cnn: cnn, partedOrder: math.MaxInt,
-		distance: make(map[string]*Distance),
+		verifier: v, cnn: cnn, holds: v.holds(cnn),
+		distance: make(map[string]*Distance), arising: make(map[string]*Arising),
 	}
-	held := heldBy(cnn, v.efcn)
+	c.held = heldBy(v.efcn, c.holds)
 	c.bounder = &bounder{
 		arithmetic: arithmeticOf[T](), net: cnn,
-		hidden:   func(name string) bool { return held[name] == nil },
-		replaced: func(name string) bool { return v.efcn.embeds(held[name]) },
+		hidden:   func(name string) bool { return c.held[name] == nil },
+		replaced: func(name string) bool { return v.efcn.embeds(c.held[name]) },
 		abs:      make(map[string]*engine.Tensor[float64]),
 	}
 	if v.record == nil {
@@ -60,40 +58,43 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 		}
 	}
 	for _, out := range cnn.graph.Outputs {
-		c.outputs = append(c.outputs, newOutcome(out.Name, c.bounder.name))
+		c.outputs = append(c.outputs, newOutcome(out.Name, c.bounder.name, v.options, v.report.words()))
 	}
 	for _, f := range feeds {
 		if err := c.batch(ctx, f); err != nil {
 			return err
 		}
 	}
-	c.conclude()
-	return nil
+	return c.conclude(ctx, feeds)
 }
 
 // batch compares the models on one batch.
 func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	feeds := at[T](f)
-	var values, results [2]map[string]*engine.Tensor[T]
-	values[0], values[1] = maps.Clone(feeds), maps.Clone(feeds)
+	values := maps.Clone(feeds)
+	var results [2]map[string]*engine.Tensor[T]
 	var err error
 	results[0], err = c.engine.Observe(ctx, feeds, func(name string, v *engine.Tensor[T]) error {
-		values[0][name] = &engine.Tensor[T]{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
+		values[name] = keep(v)
+		arises(c, "cnn", c.cnn, name, v, f.first)
 		return nil
 	})
 	if err != nil {
 		return named(c.cnn.model, err)
 	}
-	err = c.runner.run(ctx, feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
-		if c.efcn.outputs[name] || c.cnn.producer[name] != nil {
-			values[1][name] = v
+	second := feedsOf(c.faces, feeds)
+	theirs := maps.Clone(second)
+	err = c.runner.run(ctx, second, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+		if c.efcn.outputs[name] {
+			theirs[name] = v
 		}
+		arises(c, "efcn", c.efcn, name, v, f.first)
 		return v, nil
 	})
 	if err != nil {
 		return err
 	}
-	if results[1], err = c.outputsOf(values[1]); err != nil {
+	if results[1], err = c.outputsOf(theirs); err != nil {
 		return err
 	}
 	if ran, ok := any(results).([2]map[string]*Array); ok && c.options.Ran != nil {
@@ -101,21 +102,20 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 			return err
 		}
 	}
-	total := &bounds[T]{bounder: c.bounder, values: values[0], known: make(map[string][]float64)}
-	if err := c.endToEnd(f, results, values[1], total); err != nil {
+	total := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64)}
+	if err := c.endToEnd(f, results, total); err != nil {
 		return err
 	}
-	layers := &bounds[T]{bounder: c.bounder, values: values[0], known: make(map[string][]float64), reset: make(map[string]bool)}
-	return c.layerByLayer(ctx, f, feeds, layers)
+	layers := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64), reset: make(map[string]bool)}
+	return c.layerByLayer(ctx, f, second, layers)
 }
 
-// endToEnd compares the outputs of the two runs, and finds where they part:
-// the first value of the CNN that is further away than rounding explains.
-func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T], efcn map[string]*engine.Tensor[T], total *bounds[T]) error {
+// endToEnd compares the outputs of the two runs.
+func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T], total *bounds[T]) error {
 	for _, o := range c.outputs {
 		a, b := results[0][o.Name], results[1][o.Name]
 		if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
-			o.mismatch = fmt.Sprintf("the CNN gives %s %v, the eFCN %s %v", a.Type, a.Shape, b.Type, b.Shape)
+			o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type, b.Shape)
 			continue
 		}
 		d, err := total.of(o.Name)
@@ -125,30 +125,12 @@ func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T]
 		measure(&o.Distance, a, b, d, f.first)
 		figures(o, a, b, f.first)
 	}
-	order := 0
-	for _, node := range c.cnn.graph.Nodes {
-		for _, name := range node.Outputs {
-			order++
-			a, b := total.values[name], efcn[name]
-			if order >= c.partedOrder || a == nil || b == nil || a.Len() != b.Len() || a.Type.IsFloat() != b.Type.IsFloat() {
-				continue
-			}
-			d, err := total.of(name)
-			if err != nil {
-				return err
-			}
-			var at Distance
-			if measure(&at, a, b, d, f.first); at.Over > 0 {
-				c.parted, c.partedOrder = place(name, node), order
-			}
-		}
-	}
 	return nil
 }
 
 // place names a value and the node of the CNN that computes it.
 func place(value string, node *onnxio.Node) string {
-	return fmt.Sprintf("%q, computed by node %q (%s)", value, node.Label(), node.QualifiedOp())
+	return placeText(value, node.Label(), node.QualifiedOp())
 }
 
 // layerByLayer runs the eFCN node by node. Wherever it has computed a value of
@@ -156,11 +138,10 @@ func place(value string, node *onnxio.Node) string {
 // node is given the activations that the CNN's nodes were given, and a
 // difference is found where it arises.
 //
-// Of two models without a record, only a value within its bound is replaced:
-// that two values have one name does not mean that they are to be the same.
+// Of two models without a record, only a value within its bound is replaced.
 func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[string]*engine.Tensor[T], b *bounds[T]) error {
 	return c.runner.run(ctx, feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
-		value, ok := c.cnn.valueOf(name)
+		value, ok := c.holds(name)
 		own := b.values[value]
 		if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != v.Type {
 			return v, nil
@@ -174,6 +155,9 @@ func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[stri
 		d, err := b.of(value)
 		if err != nil {
 			return nil, err
+		}
+		if c.record == nil && !c.verifier.agreed[value] {
+			d = saying(own, d)
 		}
 		var here Distance
 		measure(&here, own, v, d, f.first)
@@ -189,16 +173,58 @@ func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[stri
 	})
 }
 
-// outputsOf returns the eFCN's outputs: values that it computed, inputs or
-// constants.
+// saying returns a bound with +Inf for what is too large to say anything about
+// an element: see telling.
+func saying[T kernel.Float](v *engine.Tensor[T], d []float64) []float64 {
+	if d == nil || !v.Type.IsFloat() {
+		return d
+	}
+	scales := sampleScales(v)
+	out := slices.Clone(d)
+	for i, limit := range d {
+		if limit > telling*scales[i*len(scales)/len(d)] {
+			out[i] = math.Inf(1)
+		}
+	}
+	return out
+}
+
+// arises notes the first value of a model, in the order of the graph, that is not
+// finite.
+func arises[T kernel.Float](c *comparison[T], model string, n *net, name string, v *engine.Tensor[T], first int) {
+	for i, x := range v.F {
+		kind := ""
+		switch x := float64(x); {
+		case math.IsNaN(x):
+			kind = "NaN"
+		case math.IsInf(x, 0):
+			kind = "infinite"
+		default:
+			continue
+		}
+		node := n.producer[name]
+		known := c.arising[model+kind]
+		if node == nil || known != nil && slices.Index(n.graph.Nodes, node) >= slices.Index(n.graph.Nodes, n.producer[known.Value]) {
+			continue
+		}
+		a := &Arising{Model: model, Precision: c.bounder.name, Kind: kind, Value: name, Node: node.Label(), Op: node.QualifiedOp(), At: unravel(i, v.Shape)}
+		if len(a.At) > 0 {
+			a.At[0] += first
+		}
+		c.arising[model+kind] = a
+	}
+}
+
+// outputsOf returns the eFCN's outputs by their names in the CNN: values that it
+// computed, inputs or constants.
 func (c *comparison[T]) outputsOf(values map[string]*engine.Tensor[T]) (map[string]*engine.Tensor[T], error) {
 	out := make(map[string]*engine.Tensor[T])
-	for _, o := range c.efcn.graph.Outputs {
-		v, err := c.runner.input(values, o.Name)
+	for a, b := range c.faces.outputs {
+		v, err := c.runner.input(values, b)
 		if err != nil {
 			return nil, named(c.efcn.model, err)
 		}
-		out[o.Name] = v
+		out[a] = v
 	}
 	return out, nil
 }
@@ -223,7 +249,7 @@ func (c *comparison[T]) finding(kind, value, text string) Finding {
 }
 
 // conclude turns what was measured into findings and the check's outcome.
-func (c *comparison[T]) conclude() {
+func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	r, name := c.report, c.bounder.name
 	before := len(r.Findings)
 	worst, exact, compared, first := 0.0, 0, 0, ""
@@ -240,32 +266,43 @@ func (c *comparison[T]) conclude() {
 			compared++
 			worst = math.Max(worst, float64(d.Ratio))
 			if d.Over > 0 && first == "" {
-				first = place(value, node)
+				first = value
 			}
-			if d.Over > 0 && c.record != nil {
-				r.find(c.finding("layer", value, d.over(value)))
+			if d.Over > 0 && (c.record != nil || !c.options.tolerance() && !c.cnn.outputs[value]) {
+				r.find(c.finding("layer", value, d.over(value, r.words())))
 			}
 		}
 	}
-	if first != "" { // closer than a bound that adds up from the inputs on
-		c.parted = first
-	}
+	var faults []Finding
 	for _, o := range c.outputs {
 		r.Outputs = append(r.Outputs, o.finish())
 		for _, text := range c.faults(o) {
-			if c.parted != "" {
-				text += "; the first value where the two part is " + c.parted
+			faults = append(faults, c.finding("output", o.Name, text))
+			if first == "" && o.mismatch == "" {
+				first = o.Name
 			}
-			r.find(c.finding("output", o.Name, text))
 		}
 	}
-	if c.record == nil && len(r.Findings) == before {
-		worst = 0
-		for _, d := range c.distance {
-			if d.Unrelated = d.Over > 0; !d.Unrelated {
-				worst = math.Max(worst, float64(d.Ratio))
+	if len(r.Findings) == before && len(faults) == 0 {
+		first = "" // a tolerance allows for it
+	}
+	if first != "" && r.Parting == nil {
+		var err error
+		if r.Parting, err = c.partAt(ctx, first, feeds); err != nil {
+			return err
+		}
+	}
+	for _, f := range faults {
+		if p := r.Parting; p != nil && p.Precision == name {
+			f.Text += "; the first value where the two part is " + place(p.Value, c.cnn.producer[p.Value])
+			if p.Other != p.Value {
+				f.Text += fmt.Sprintf(", in %s %s", r.words().second, place(p.Other, c.efcn.producer[p.Other]))
 			}
 		}
+		r.find(f)
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.arising)) {
+		r.Arising = append(r.Arising, *c.arising[key])
 	}
 	check := Check{Name: name, Status: OK}
 	for _, o := range c.outputs {
@@ -278,12 +315,32 @@ func (c *comparison[T]) conclude() {
 			c.failing(&o.Distance)
 		}
 		for _, d := range c.distance {
-			if c.record != nil {
-				c.failing(d)
-			}
+			c.failing(d)
 		}
 	}
 	r.Checks = append(r.Checks, check)
+	return nil
+}
+
+// partAt finds the parting before a value of the CNN that differs.
+func (c *comparison[T]) partAt(ctx context.Context, value string, feeds []feed) (*Parting, error) {
+	distances := []*Distance{c.distance[value]}
+	for _, o := range c.outputs {
+		if o.Name == value {
+			distances = append(distances, &o.Distance)
+		}
+	}
+	for _, d := range distances {
+		if d == nil || len(d.At) == 0 {
+			continue
+		}
+		for _, f := range feeds {
+			if d.At[0] >= f.first && d.At[0] < f.first+f.size {
+				return c.part(ctx, value, f)
+			}
+		}
+	}
+	return nil, nil
 }
 
 // failing notes the samples that showed a fault.
@@ -298,7 +355,7 @@ func (c *comparison[T]) failing(d *Distance) {
 func (c *comparison[T]) note(node *onnxio.Node, value string, d *Distance) {
 	v := c.values[value]
 	if v == nil {
-		v = &Value{Name: value, Node: node.Label(), Op: node.QualifiedOp()}
+		v = &Value{Name: value, Other: c.heldName(value), Node: node.Label(), Op: node.QualifiedOp()}
 		c.values[value] = v
 	}
 	if c.bounder.name == Float64 {
@@ -315,7 +372,7 @@ func (c *comparison[T]) faults(o *outcome) []string {
 	}
 	var texts []string
 	if c.options.tolerance() {
-		if text := o.beyond(c.options.RTol, c.options.ATol); text != "" {
+		if text := o.beyond(); text != "" {
 			texts = append(texts, text)
 		}
 		if c.record == nil {
@@ -323,7 +380,7 @@ func (c *comparison[T]) faults(o *outcome) []string {
 		}
 	}
 	if o.Over > 0 {
-		texts = append(texts, o.over(o.Name))
+		texts = append(texts, o.over(o.Name, o.words))
 	}
 	if c.record != nil {
 		return texts
@@ -334,9 +391,9 @@ func (c *comparison[T]) faults(o *outcome) []string {
 	switch {
 	case d == nil:
 	case d.Over > 0 && o.Over == 0:
-		texts = append(texts, d.over(o.Name))
+		texts = append(texts, d.over(o.Name, o.words))
 	case d.Unbounded > 0 && !d.Exact:
-		texts = append(texts, fmt.Sprintf("%d elements differ, by at most %.3g, and no bound on their rounding is known; a tolerance (--rtol, --atol) would decide", d.Unbounded, float64(d.Max)))
+		texts = append(texts, fmt.Sprintf("%d elements differ, by at most %.3g, and no bound on their rounding is known that says anything; a tolerance (--rtol, --atol) would decide", d.Unbounded, float64(d.Max)))
 	}
 	return texts
 }

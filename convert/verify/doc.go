@@ -49,10 +49,17 @@
 //
 // # Two arbitrary models
 //
-// A second model without a record can be anything with the same inputs and
-// outputs: the CNN after an optimiser, another export of it. Structure is then
-// skipped. Parameters may have been multiplied together and rounded once to
-// float32 on the way, so every linear operator is allowed one such rounding in
-// each model. Values of one name are compared, and where they agree, what
-// follows is bounded from there on; the outputs decide.
+// A second model without a record can be anything with as many inputs and
+// outputs: the CNN after an optimiser, another export of it, an edited copy.
+// Inputs and outputs are matched by name, and where names differ by order, if
+// types and shapes fit. Structure is then skipped. Parameters may have been
+// multiplied together and rounded once to float32 on the way, so every operator
+// with constants is allowed one such rounding in each model.
+//
+// Values in between are matched by what they are, not by what they are called:
+// two of one size that agree in double precision on all samples, within that
+// bound, are one value (match.go). What follows a value that both have is bounded
+// from there on. The outputs decide; where they differ, [Report.Parting] names
+// the last values that agree, the first that do not, and the nodes between
+// (parting.go).
 package verify

@@ -26,7 +26,7 @@ func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]flo
 	case isOp(node, "MatMul") && len(ds) == 2:
 		d, err := b.matMul(node, ds)
 		return [][]float64{d}, err
-	case !known:
+	case !known && (!b.pair() || moves(node)):
 		return nil, nil
 	case moves(node):
 		return b.moved(node, ds)
@@ -42,11 +42,20 @@ func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]flo
 	case isOp(node, "Softmax", "LogSoftmax"):
 		return [][]float64{b.softmax(node, ds[0])}, nil
 	}
-	if l, exact, ok := b.lipschitz(node); ok {
-		return [][]float64{b.function(node, ds[0], l, exact)}, nil
+	if l, exact, ok := b.lipschitz(node); ok && (known || !exact) {
+		d, err := b.function(node, ds[0], l, exact)
+		return [][]float64{d}, err
+	}
+	if !known {
+		return nil, nil
 	}
 	return b.unknown(node), nil
 }
+
+// pair says whether nothing is known of how the second model was made. Equal
+// inputs then do not give equal bits: what is one node in one model may be
+// several in the other, with constants that were rounded once.
+func (b *bounder) pair() bool { return b.parameters != 0 }
 
 // unknown is +Inf for every element of every floating-point output.
 func (b *bounds[T]) unknown(node *onnxio.Node) [][]float64 {
@@ -132,7 +141,7 @@ func (b *bounds[T]) added(node *onnxio.Node, ds [][]float64) ([]float64, error) 
 	if err != nil {
 		return nil, err
 	}
-	g := b.gamma(len(node.Inputs))
+	g := b.gamma(len(node.Inputs)) + b.parameters
 	d := make([]float64, len(gain.F))
 	for i := range d {
 		d[i] = own * ((1+g)*gain.F[i] + 2*g*size.F[i])
@@ -181,7 +190,7 @@ func (b *bounds[T]) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, er
 		}
 	}
 	for k := range d {
-		d[k] = own*(1+4*b.unit)*d[k] + own*2*b.unit*size.F[k] + 2*b.tiny
+		d[k] = own*(1+4*b.unit)*d[k] + own*2*(b.unit+b.parameters)*size.F[k] + 2*b.tiny
 		if own*(size.F[k]+d[k]) >= b.huge {
 			d[k] = math.Inf(1)
 		}
@@ -224,7 +233,7 @@ func (b *bounds[T]) divided(node *onnxio.Node, ds [][]float64) ([]float64, error
 		return nil, err
 	}
 	for k := range q.F {
-		q.F[k] = own*(1+4*b.unit)*q.F[k] + own*2*b.unit*y.F[k] + 2*b.tiny
+		q.F[k] = own*(1+4*b.unit)*q.F[k] + own*2*(b.unit+b.parameters)*y.F[k] + 2*b.tiny
 	}
 	return q.F, nil
 }
@@ -287,8 +296,10 @@ func (b *bounds[T]) softmax(node *onnxio.Node, d []float64) []float64 {
 	g := b.gamma(each + 16)
 	for s := range y.Shape[0] {
 		delta := 0.0
-		for _, v := range d[s*each : (s+1)*each] {
-			delta = math.Max(delta, v)
+		if d != nil {
+			for _, v := range d[s*each : (s+1)*each] {
+				delta = math.Max(delta, v)
+			}
 		}
 		for k := s * each; k < (s+1)*each; k++ {
 			v := math.Abs(float64(y.F[k]))
@@ -352,16 +363,31 @@ func (b *bounds[T]) lipschitz(node *onnxio.Node) (l float64, exact, ok bool) {
 }
 
 // function bounds an elementwise function with Lipschitz constant l. A function
-// that rounds is taken to be right to 4 units in the last place.
-func (b *bounds[T]) function(node *onnxio.Node, d []float64, l float64, exact bool) []float64 {
+// that rounds is taken to be right to 4 units in the last place. Of a pair of
+// models, one may write it in several operators, with constants rounded once: it
+// is taken to be as if its argument were off by as much.
+func (b *bounds[T]) function(node *onnxio.Node, d []float64, l float64, exact bool) ([]float64, error) {
 	y := b.values[node.Output(0)]
-	out := make([]float64, len(d))
-	for i, v := range d {
+	out := make([]float64, len(y.F))
+	for i := range out {
+		v := 0.0
+		if d != nil {
+			v = d[i]
+		}
 		out[i] = own * l * v
 		if !exact {
-			out[i] += own * 16 * b.unit * (math.Abs(float64(y.F[i])) + l*v)
-			out[i] += 2 * b.tiny
+			out[i] += own*16*b.unit*(math.Abs(float64(y.F[i]))+l*v) + 2*b.tiny
 		}
 	}
-	return out
+	if exact || !b.pair() {
+		return out, nil
+	}
+	x, err := b.magnitude(node.Input(0))
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range x.F {
+		out[i] += own * (16*b.unit + 2*b.parameters) * l * m
+	}
+	return out, nil
 }

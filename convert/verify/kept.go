@@ -41,16 +41,8 @@ func axisOnVectors(node *onnxio.Node) bool {
 
 // attributes compares the attributes of a kept node.
 func (s *structure) attributes(source, node *onnxio.Node) {
-	var names []string
-	for _, n := range []*onnxio.Node{source, node} {
-		for _, a := range n.Attributes {
-			if !slices.Contains(names, a.Name) {
-				names = append(names, a.Name)
-			}
-		}
-	}
 	same := s.sameWindows(source, node)
-	for _, name := range names {
+	for _, name := range attributeNames(source, node) {
 		if name == "axis" && axisOnVectors(source) || same && (name == "pads" || name == "ceil_mode") {
 			continue
 		}
@@ -58,6 +50,19 @@ func (s *structure) attributes(source, node *onnxio.Node) {
 			s.fault("attribute", node, source.Output(0), "attribute %s is %s; in the CNN it is %s", name, b, a)
 		}
 	}
+}
+
+// attributeNames lists the attributes that one of the nodes has.
+func attributeNames(nodes ...*onnxio.Node) []string {
+	var names []string
+	for _, n := range nodes {
+		for _, a := range n.Attributes {
+			if !slices.Contains(names, a.Name) {
+				names = append(names, a.Name)
+			}
+		}
+	}
+	return names
 }
 
 // sameWindows says whether two poolings see the same inputs through the same

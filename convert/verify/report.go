@@ -26,6 +26,10 @@ type Report struct {
 	Layers   []Layer   `json:"layers"`
 	Values   []Value   `json:"values"`
 	Outputs  []Outcome `json:"outputs"`
+	// Parting is where the models part; nil if they do not.
+	Parting *Parting `json:"parting,omitempty"`
+	// Arising holds the first values in which a model makes NaNs or infinities.
+	Arising []Arising `json:"non_finite"`
 	// Findings holds the first fault of every kind at every node, in the order
 	// of the checks and of the graph.
 	Findings []Finding `json:"findings"`
@@ -78,6 +82,7 @@ type Layer struct {
 // same inputs: those of its inputs that are compared themselves.
 type Value struct {
 	Name    string    `json:"name"` // in the CNN
+	Other   string    `json:"efcn"` // in the eFCN
 	Node    string    `json:"node"` // of the CNN that computes it
 	Op      string    `json:"op"`
 	Float64 *Distance `json:"float64,omitempty"`
@@ -97,9 +102,6 @@ type Distance struct {
 	Over     int64  `json:"over"` // elements past their bound
 	// Exact says that no two elements differ.
 	Exact bool `json:"exact"`
-	// Unrelated says of two models that agree in their outputs that they use one
-	// name for two values.
-	Unrelated bool `json:"unrelated,omitempty"`
 	// Unbounded counts elements of which no bound is known.
 	Unbounded int64 `json:"unbounded"`
 
@@ -119,14 +121,42 @@ type Outcome struct {
 	// the other at 0.
 	LeastATol Figure `json:"least_atol"`
 	LeastRTol Figure `json:"least_rtol"`
-	// Ulps are the 50, 90, 99 and 100 % quantiles of the distance in units in
-	// the last place (float32 numbers between the two).
+	// AbsQuantiles and RelQuantiles are the 50, 90, 99 and 100 % quantiles of
+	// |difference| and of |difference|/|CNN's value| over all elements, rounded up
+	// by at most 0.4 %.
+	AbsQuantiles []Figure `json:"abs_quantiles,omitempty"`
+	RelQuantiles []Figure `json:"rel_quantiles,omitempty"`
+	// Ulps are those of the distance in units in the last place (float32 numbers
+	// between the two), of Float32 only.
 	Ulps []int64 `json:"ulps,omitempty"`
-	// Agree of Rows samples have their largest element in the same place.
-	Agree int64 `json:"argmax_agree"`
-	Rows  int64 `json:"argmax_of"`
-	NaN   int64 `json:"nan"` // elements that are NaN in either model
-	Inf   int64 `json:"inf"`
+	// Agree of Rows samples have their largest element in the same place; of Ties
+	// of them the CNN has more than one that is largest. Margin is the most by
+	// which the CNN prefers its own class to that of the eFCN.
+	Agree  int64  `json:"argmax_agree"`
+	Rows   int64  `json:"argmax_of"`
+	Ties   int64  `json:"argmax_ties"`
+	Margin Figure `json:"argmax_margin"`
+
+	CNNNonFinite  NonFinite `json:"cnn_non_finite"`
+	EFCNNonFinite NonFinite `json:"efcn_non_finite"`
+}
+
+// NonFinite counts elements that are no finite numbers.
+type NonFinite struct {
+	NaN int64 `json:"nan"`
+	Inf int64 `json:"inf"`
+}
+
+// Arising is the first value, in the order of the graph, of a model that holds a
+// NaN or an infinity.
+type Arising struct {
+	Model     string `json:"model"`     // "cnn" or "efcn"
+	Precision string `json:"precision"` // Float64 or Float32
+	Kind      string `json:"kind"`      // "NaN" or "infinite"
+	Value     string `json:"value"`
+	Node      string `json:"node"`
+	Op        string `json:"op"`
+	At        []int  `json:"at"` // sample first
 }
 
 // Finding is one fault.
@@ -165,6 +195,16 @@ func (r *Report) Equal() bool {
 		}
 	}
 	return made > 0
+}
+
+// MarshalJSON implements json.Marshaler: the fields, and what they come to.
+func (r *Report) MarshalJSON() ([]byte, error) {
+	type fields Report // without this method
+	return json.Marshal(struct {
+		Equal   bool   `json:"equal"`
+		Verdict string `json:"verdict"`
+		*fields
+	}{r.Equal(), r.verdict(), (*fields)(r)})
 }
 
 func (r *Report) find(f Finding) { r.Findings = append(r.Findings, f) }

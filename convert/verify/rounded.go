@@ -20,7 +20,7 @@ import (
 // Which of them the eFCN has is read off its nodes, not off its record.
 func roundedOnce(cnn, efcn *net, shapes map[string][]int) (*onnxio.Model, error) {
 	m := cnn.model.Clone()
-	r := &rounder{cnn: cnn, efcn: efcn, held: heldBy(cnn, efcn), shapes: shapes, out: m.Graph}
+	r := &rounder{cnn: cnn, efcn: efcn, held: heldBy(efcn, cnn.valueOf), shapes: shapes, out: m.Graph}
 	m.Graph.Nodes = nil
 	folded := make(map[*onnxio.Node]bool)
 	for _, node := range cnn.graph.Nodes {

@@ -26,7 +26,7 @@ type structure struct {
 func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]int, report *Report) *structure {
 	s := &structure{
 		cnn: cnn, efcn: efcn, record: record, shapes: shapes, report: report,
-		held:     heldBy(cnn, efcn),
+		held:     heldBy(efcn, cnn.valueOf),
 		expected: make(map[*onnxio.Node]bool),
 		seen:     make(map[*onnxio.Node]bool),
 	}
@@ -40,12 +40,13 @@ func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]in
 }
 
 // heldBy returns, for every value of the CNN that the eFCN has in some form,
-// the first node of the eFCN that computes it.
-func heldBy(cnn, efcn *net) map[string]*onnxio.Node {
+// the first node of the eFCN that computes it. holds says which value of the CNN
+// one of the eFCN is.
+func heldBy(efcn *net, holds func(name string) (string, bool)) map[string]*onnxio.Node {
 	held := make(map[string]*onnxio.Node)
 	for _, node := range efcn.graph.Nodes {
 		for _, name := range node.Outputs {
-			if v, ok := cnn.valueOf(name); ok && name != "" && held[v] == nil {
+			if v, ok := holds(name); ok && name != "" && held[v] == nil {
 				held[v] = node
 			}
 		}

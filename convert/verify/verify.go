@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"efcn/convert"
 	"efcn/internal/engine"
@@ -95,7 +96,7 @@ func (o *Options) tolerance() bool { return o.RTol != 0 || o.ATol != 0 }
 
 // Verify checks that two models compute the same function: a CNN and the eFCN
 // made from it or, if the second model carries no record of a conversion, any
-// two models whose inputs and outputs have the same names. See the package
+// two models whose inputs and outputs have the same names or fit in their order. See the package
 // documentation for what each check proves. Neither model is modified.
 //
 // That the models differ is in the report and not an error. An error says that
@@ -113,7 +114,8 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if err != nil {
 		return nil, named(efcn, err)
 	}
-	if err := sameFace(a, b); err != nil {
+	f, err := matchFaces(a, b)
+	if err != nil {
 		return nil, err
 	}
 	record, err := convert.ReadRecord(efcn)
@@ -123,13 +125,16 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if cnnRecord, err := convert.ReadRecord(cnn); err == nil && cnnRecord != nil {
 		record = nil // two eFCNs: the record is not about the first
 	}
+	if len(f.named) > 0 {
+		record = nil // an eFCN has the names of its CNN
+	}
 	if record != nil {
 		a.inputsOf(b)
 	}
-	v := &verifier{cnn: a, efcn: b, record: record, options: &o, report: &Report{
+	v := &verifier{cnn: a, efcn: b, faces: f, record: record, options: &o, report: &Report{
 		CNN: cnn.Path, EFCN: efcn.Path, Recorded: record != nil,
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
-		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Findings: []Finding{},
+		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Arising: []Arising{}, Findings: []Finding{},
 	}}
 	if err := v.run(ctx); err != nil {
 		return nil, err
@@ -195,35 +200,21 @@ func (n *net) inputsOf(efcn *net) {
 	}
 }
 
-// sameFace checks that two models have the same inputs and outputs by name.
-func sameFace(a, b *net) error {
-	names := func(infos []*onnxio.ValueInfo) []string {
-		var list []string
-		for _, v := range infos {
-			list = append(list, v.Name)
-		}
-		slices.Sort(list)
-		return list
-	}
-	inA, inB := names(a.graph.FeedInputs()), names(b.graph.FeedInputs())
-	if !slices.Equal(inA, inB) {
-		return fmt.Errorf("the models have different inputs: %q and %q", inA, inB)
-	}
-	outA, outB := names(a.graph.Outputs), names(b.graph.Outputs)
-	if !slices.Equal(outA, outB) {
-		return fmt.Errorf("the models have different outputs: %q and %q", outA, outB)
-	}
-	return nil
-}
-
 type verifier struct {
 	cnn, efcn *net
+	faces     *faces
 	record    *convert.Record
 	options   *Options
 	report    *Report
 	values    map[string]*Value
 	feeds     []feed
 	shapes    map[string][]int
+
+	// Of two models without a record: which value of the first one of the second
+	// is, which of those of the first agree, and why nothing was matched.
+	matched   map[string]string
+	agreed    map[string]bool
+	unmatched string
 }
 
 func (v *verifier) run(ctx context.Context) error {
@@ -243,11 +234,16 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 	}
 	v.values = make(map[string]*Value)
+	if v.record == nil && len(v.feeds) > 0 && (!v.options.skips(Float64) || !v.options.skips(Float32)) {
+		if err := v.match(ctx); err != nil {
+			return err
+		}
+	}
 	switch {
 	case v.options.skips(Structure):
 		v.skipped(Structure, "left out as asked")
 	case v.record == nil:
-		v.skipped(Structure, "the second model carries no record of a conversion; outputs are compared, and intermediate values where both models have one of the same name")
+		v.skipped(Structure, v.pairing())
 	default:
 		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
 			return err
@@ -272,6 +268,20 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pairing says how two models without a record are compared.
+func (v *verifier) pairing() string {
+	text := "the second model carries no record of a conversion of the first; outputs are compared, and "
+	if v.unmatched != "" {
+		text += "no values in between: " + v.unmatched
+	} else {
+		text += fmt.Sprintf("%d values in between that agree in both, %d of them under different names", len(v.agreed), v.renamed())
+	}
+	if len(v.faces.named) > 0 {
+		text += "; matched by their order: " + strings.Join(v.faces.named, ", ")
+	}
+	return text
 }
 
 func (v *verifier) skipped(check, why string) {

@@ -1,0 +1,99 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"efcn/internal/engine"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// faces pairs the inputs and the outputs of two models.
+type faces struct {
+	inputs, outputs map[string]string // name in the first model -> name in the second
+	named           []string          // what was matched by order, in words
+}
+
+// matchFaces pairs the inputs and outputs of two models: those of one name, and
+// the others in their order, if element types and shapes fit.
+func matchFaces(a, b *net) (*faces, error) {
+	f := &faces{}
+	var err error
+	if f.inputs, err = f.match("inputs", a.graph.FeedInputs(), b.graph.FeedInputs()); err != nil {
+		return nil, err
+	}
+	f.outputs, err = f.match("outputs", a.graph.Outputs, b.graph.Outputs)
+	return f, err
+}
+
+func (f *faces) match(what string, a, b []*onnxio.ValueInfo) (map[string]string, error) {
+	refuse := func(why string) (map[string]string, error) {
+		return nil, fmt.Errorf("the models have different %s: %s and %s; %s", what, describe(a), describe(b), why)
+	}
+	if len(a) != len(b) {
+		return refuse("want as many")
+	}
+	pairs := make(map[string]string)
+	without := func(list, other []*onnxio.ValueInfo) []*onnxio.ValueInfo {
+		return slices.DeleteFunc(slices.Clone(list), func(v *onnxio.ValueInfo) bool {
+			return slices.ContainsFunc(other, func(w *onnxio.ValueInfo) bool { return w.Name == v.Name })
+		})
+	}
+	for _, v := range a {
+		pairs[v.Name] = v.Name
+	}
+	mine, others := without(a, b), without(b, a)
+	for i, v := range mine {
+		if !fits(v.Type, others[i].Type) {
+			return refuse(fmt.Sprintf("%q and %q are of one place and do not fit", v.Name, others[i].Name))
+		}
+		pairs[v.Name] = others[i].Name
+		f.named = append(f.named, fmt.Sprintf("%q and %q", v.Name, others[i].Name))
+	}
+	return pairs, nil
+}
+
+// fits says whether two declarations may be of the same value.
+func fits(a, b onnxio.TensorType) bool {
+	if a.Elem != b.Elem && a.Elem != onnxio.Undefined && b.Elem != onnxio.Undefined {
+		return false
+	}
+	if !a.HasShape || !b.HasShape {
+		return true
+	}
+	return slices.EqualFunc(a.Shape, b.Shape, func(x, y onnxio.Dim) bool {
+		return !x.Known() || !y.Known() || x.Value == y.Value
+	})
+}
+
+// describe lists declarations with what they say.
+func describe(infos []*onnxio.ValueInfo) string {
+	list := make([]string, len(infos))
+	for i, v := range infos {
+		list[i] = fmt.Sprintf("%q %s", v.Name, v.Type.Elem)
+		if !v.Type.HasShape {
+			continue
+		}
+		dims := make([]string, len(v.Type.Shape))
+		for k, d := range v.Type.Shape {
+			if dims[k] = d.Param; d.Known() {
+				dims[k] = fmt.Sprint(d.Value)
+			} else if d.Param == "" {
+				dims[k] = "?"
+			}
+		}
+		list[i] += fmt.Sprint(" ", dims)
+	}
+	return strings.Join(list, ", ")
+}
+
+// feedsOf returns inputs by their names in the second model.
+func feedsOf[T kernel.Float](f *faces, x map[string]*engine.Tensor[T]) map[string]*engine.Tensor[T] {
+	feeds := make(map[string]*engine.Tensor[T], len(x))
+	for name, v := range x {
+		feeds[f.inputs[name]] = v
+	}
+	return feeds
+}

@@ -1,0 +1,229 @@
+package verify
+
+import (
+	"context"
+	"math"
+	"slices"
+
+	"efcn/internal/engine"
+	"efcn/internal/kernel"
+)
+
+// telling is the part of a sample's largest element beyond which a bound says
+// nothing: two values that are further apart than that are not taken for one
+// because rounding might explain it.
+const telling = 0x1p-10
+
+// matcher finds which values of a second model are values of the first,
+// whatever they are called: those of one size that agree in double precision, on
+// all samples, within the bound on rounding.
+//
+// The second model is run node by node, and what agrees is replaced by the first
+// model's own, so that bounds start again there. A pair that is matched by chance
+// costs nothing: it is within the bound, and what follows it is compared.
+type matcher struct {
+	*verifier
+	// candidates are the values of the first model that a value of the second has
+	// agreed with so far, in the order of the first model's graph.
+	candidates map[string][]string
+}
+
+// match fills in v.matched. Outputs are matched as faces says, whether or not
+// they agree.
+func (v *verifier) match(ctx context.Context) error {
+	v.matched = make(map[string]string)
+	v.agreed = make(map[string]bool)
+	feeds, why := v.fit(8)
+	if v.unmatched = why; why == "" {
+		m := &matcher{verifier: v, candidates: make(map[string][]string)}
+		if err := m.run(ctx, feeds); err != nil {
+			return err
+		}
+	}
+	for first, second := range v.faces.outputs {
+		if v.efcn.producer[second] != nil {
+			v.matched[second] = first
+		}
+	}
+	return nil
+}
+
+func (m *matcher) run(ctx context.Context, feeds []feed) error {
+	first, err := engine.New[float64](m.cnn.model)
+	if err != nil {
+		return named(m.cnn.model, err)
+	}
+	second := newRunner[float64](m.efcn)
+	for i, f := range feeds {
+		if err := m.batch(ctx, first, second, f, i == 0); err != nil {
+			return err
+		}
+	}
+	taken := make(map[string]bool)
+	for _, node := range m.efcn.graph.Nodes {
+		for _, name := range node.Outputs {
+			if a := pickOne(name, m.candidates[name], taken); a != "" {
+				m.matched[name] = a
+				m.agreed[a] = true
+			}
+		}
+	}
+	return nil
+}
+
+// pickOne chooses among candidates: that of the same name, else the first that
+// no other value was matched with, else the first.
+func pickOne(name string, candidates []string, taken map[string]bool) string {
+	if len(candidates) == 0 {
+		return ""
+	}
+	pick := candidates[0]
+	if i := slices.IndexFunc(candidates, func(c string) bool { return !taken[c] }); i >= 0 {
+		pick = candidates[i]
+	}
+	if slices.Contains(candidates, name) {
+		pick = name
+	}
+	taken[pick] = true
+	return pick
+}
+
+// batch runs both models on one batch and drops the candidates that do not agree.
+func (m *matcher) batch(ctx context.Context, e *engine.Engine[float64], second *runner[float64], f feed, all bool) error {
+	x := at[float64](f)
+	values := make(map[string]*engine.Tensor[float64])
+	for name, v := range x {
+		values[name] = v
+	}
+	bySize := make(map[int][]string)
+	_, err := e.Observe(ctx, x, func(name string, v *engine.Tensor[float64]) error {
+		values[name] = keep(v)
+		bySize[v.Len()] = append(bySize[v.Len()], name)
+		return nil
+	})
+	if err != nil {
+		return named(m.cnn.model, err)
+	}
+	b := &bounds[float64]{
+		bounder: &bounder{
+			arithmetic: arithmeticOf[float64](), net: m.cnn, abs: make(map[string]*engine.Tensor[float64]),
+			replaced: func(string) bool { return false },
+		},
+		values: values, known: make(map[string][]float64), reset: make(map[string]bool),
+	}
+	b.parameters = 0x1p-24
+	// Whether the second model has a value is known once it is matched.
+	b.hidden = func(name string) bool { return !b.reset[name] }
+	scales := make(map[string][]float64)
+	taken := make(map[string]bool)
+	outputs := make(map[string]string)
+	for a, other := range m.faces.outputs {
+		outputs[other] = a
+	}
+	return second.run(ctx, feedsOf(m.faces, x), func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+		candidates := m.candidates[name]
+		if all {
+			candidates = slices.Clone(bySize[v.Len()])
+			if a := outputs[name]; a != "" {
+				candidates = []string{a}
+			}
+		}
+		var agree []string
+		for _, a := range candidates {
+			own := values[a]
+			if own == nil || own.Len() != v.Len() {
+				continue
+			}
+			if scales[a] == nil {
+				scales[a] = sampleScales(own)
+			}
+			same, err := agrees(own, v, scales[a], func() ([]float64, error) { return b.of(a) })
+			if err != nil {
+				return nil, err
+			}
+			if same {
+				agree = append(agree, a)
+			}
+		}
+		m.candidates[name] = agree
+		a := pickOne(name, agree, taken)
+		if a == "" {
+			return v, nil
+		}
+		if !b.reset[a] {
+			b.reset[a] = true
+			clear(b.known) // what follows is bounded from here on
+		}
+		return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: values[a].F, I: values[a].I}, nil
+	})
+}
+
+// keep copies a value that is only valid during a call.
+func keep[T kernel.Float](v *engine.Tensor[T]) *engine.Tensor[T] {
+	return &engine.Tensor[T]{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
+}
+
+// sampleScales returns the largest finite magnitude of every sample of a value.
+func sampleScales[T kernel.Float](v *engine.Tensor[T]) []float64 {
+	scales := make([]float64, samplesOf(v.Shape))
+	for i, x := range v.F {
+		if s, m := i*len(scales)/len(v.F), math.Abs(float64(x)); m > scales[s] && !math.IsInf(m, 1) {
+			scales[s] = m
+		}
+	}
+	return scales
+}
+
+// agrees says whether two values are equal within the bound, where that says
+// anything. It is asked for only of values that are close.
+func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]float64, error)) (bool, error) {
+	if a.Type.IsFloat() != b.Type.IsFloat() {
+		return false, nil
+	}
+	n, exact := a.Len(), true
+	for i := range n {
+		diff := differ(a, b, i)
+		if diff == 0 {
+			continue
+		}
+		if exact = false; !a.Type.IsFloat() || diff > telling*scales[i*len(scales)/n] {
+			return false, nil
+		}
+	}
+	if exact {
+		return true, nil
+	}
+	d, err := bound()
+	if d == nil || err != nil {
+		return false, err
+	}
+	for i := range n {
+		if diff := differ(a, b, i); diff > d[i] || diff != 0 && d[i] > telling*scales[i*len(scales)/n] {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// holds returns the value of the CNN that a value of the eFCN stands for: with a
+// record by its name, else by what was matched.
+func (v *verifier) holds(cnn *net) func(name string) (string, bool) {
+	if v.record != nil {
+		return cnn.valueOf
+	}
+	return func(name string) (string, bool) {
+		a, ok := v.matched[name]
+		return a, ok
+	}
+}
+
+// renamed counts the values that agree under different names.
+func (v *verifier) renamed() int {
+	n := 0
+	for second, first := range v.matched {
+		if second != first && v.agreed[first] {
+			n++
+		}
+	}
+	return n
+}
