@@ -2,8 +2,9 @@
 // backend, as a second opinion on what a dense eFCN computes.
 //
 // onnx-go reads neither external data nor sparse tensors, ignores operator-set
-// versions and the group attribute, and misreads asymmetric pads, so it is no
-// judge of a CNN. Of a dense eFCN it runs Flatten, Gemm and Relu.
+// versions and the group attribute, and misreads asymmetric pads. [Check] refuses
+// what it would compute otherwise than ONNX says; a dense eFCN and plain CNNs
+// are left.
 package onnxgo
 
 import (
@@ -20,7 +21,7 @@ import (
 
 // Run computes the outputs of m, in the order of the graph, from float32
 // inputs in the order of Graph.FeedInputs. What onnx-go does not support is
-// an error.
+// an error, of which Check names the node.
 //
 // The batch has to be larger than one: of one sample, gorgonnx adds the result
 // of a Gemm to the model's own bias.
@@ -31,6 +32,9 @@ func Run(m *onnxio.Model, inputs []*onnxio.Tensor) (outputs []*onnxio.Tensor, er
 			err = fmt.Errorf("onnx-go: %v", r)
 		}
 	}()
+	if err := Check(m); err != nil {
+		return nil, err
+	}
 	var b bytes.Buffer
 	if _, err := onnxio.WriteTo(&b, m); err != nil {
 		return nil, err
