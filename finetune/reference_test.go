@@ -44,13 +44,18 @@ func embed(t testing.TB, cnn *onnxio.Model) *onnxio.Model {
 // embedAs converts a CNN to an eFCN whose layers have one layout.
 func embedAs(t testing.TB, cnn *onnxio.Model, layout convert.Layout) *onnxio.Model {
 	t.Helper()
+	return embedWith(t, cnn, convert.Options{Layout: layout})
+}
+
+func embedWith(t testing.TB, cnn *onnxio.Model, o convert.Options) *onnxio.Model {
+	t.Helper()
 	cnn = cnn.Clone()
 	cnn.Metadata = nil // toyModel carries a record, to see that training leaves it alone
 	folded, err := engine.FoldConstants(cnn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := convert.NewPlan(folded, convert.Options{Layout: layout})
+	p, err := convert.NewPlan(folded, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,228 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"efcn/onnxio"
+)
+
+// Reinit returns a copy of m with new weights, as PyTorch initialises modules by
+// default: those of a Conv or a matrix product (torch.nn.Conv2d, torch.nn.Linear;
+// kaiming_uniform with a = √5) and their biases are uniform between −1/√f and 1/√f,
+// f the inputs of one output (fan-in); a BatchNormalization has scale 1, bias 0,
+// running mean 0 and variance 1, and so has one that was written out as Mul and
+// Add. What training never changes stays as it is.
+//
+// A dense layer of an eFCN is a matrix product like any other, so that the copy
+// is the standard fully-connected network of the same architecture. In a local
+// layer f is the number of inputs that a position sees; slots that lie in padding
+// stay 0.
+//
+// The weights follow from the seed alone: one stream of Go's PCG(seed, 1), node
+// by node, weights before biases, each in the order of the file. A vector whose
+// part in the network is not clear is refused, as is what [Train] refuses.
+func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
+	t, err := newTrainee[float32](m, "*")
+	if err != nil {
+		return nil, err
+	}
+	r := &reinitializer{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fresh: map[string][]float32{}, makers: map[string]*onnxio.Node{}, deep: map[string]bool{}}
+	var errs []error
+	for _, n := range t.nodes {
+		if err := r.node(n); err != nil {
+			errs = append(errs, fmt.Errorf("reinit: %w", err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if len(r.fresh) == 0 {
+		return nil, errors.New("reinit: the model has no weights")
+	}
+	from := m
+	for name := range r.fresh {
+		if m.Graph.Initializer(name) == nil {
+			from = t.model // it exists only after constants are folded
+		}
+	}
+	out := from.Clone()
+	for i, init := range out.Graph.Initializers {
+		if values, ok := r.fresh[init.Name]; ok {
+			replaced := *init
+			replaced.Data = content(init, values)
+			out.Graph.Initializers[i] = &replaced
+		}
+	}
+	return out, nil
+}
+
+// reinitializer walks the nodes of a model in order.
+type reinitializer struct {
+	t      *trainee[float32]
+	rng    *rand.Rand
+	fresh  map[string][]float32    // by initializer
+	makers map[string]*onnxio.Node // of values
+	deep   map[string]bool         // values that weights lie before
+}
+
+func (r *reinitializer) node(n *onnxio.Node) error {
+	for _, out := range n.Outputs {
+		r.makers[out] = n
+		r.deep[out] = slices.ContainsFunc(n.Inputs, func(in string) bool { return r.deep[in] || r.fresh[in] != nil })
+	}
+	if c := r.t.chains[n]; c != nil {
+		for _, out := range n.Outputs {
+			r.deep[out] = true
+		}
+		if n != c.weight {
+			if c.biased && n == c.nodes[len(c.nodes)-1] {
+				return n.Wrap(r.uniform(c.record.Bias, r.fanIn(c.weight)))
+			}
+			return nil
+		}
+		return n.Wrap(r.local(c))
+	}
+	if onnxio.CanonicalDomain(n.Domain) != "" {
+		return nil
+	}
+	switch n.OpType {
+	case "Conv", "Gemm", "MatMul":
+		fan := r.fanIn(n)
+		if fan == 0 {
+			return nil // constants alone
+		}
+		if err := r.uniform(n.Input(1), fan); err != nil {
+			return n.Wrap(err)
+		}
+		r.deep[n.Output(0)] = true
+		return n.Wrap(r.uniform(n.Input(2), fan))
+	case "BatchNormalization":
+		for i, v := range []float32{1, 0, 0, 1} {
+			if err := r.constant(n.Input(1+i), v); err != nil {
+				return n.Wrap(err)
+			}
+		}
+		r.deep[n.Output(0)] = true
+	case "Mul", "Add":
+		return n.Wrap(r.vector(n))
+	}
+	return nil
+}
+
+// fanIn is how many inputs an output of a linear node has; 0 where it has no
+// weights.
+func (r *reinitializer) fanIn(n *onnxio.Node) int {
+	if c := r.t.chains[n]; c != nil {
+		n = c.weight
+		if w := r.t.initializers[c.record.Weight]; w != nil && len(w.Dims) == 4 {
+			return int(w.Dims[3])
+		}
+		return 0
+	}
+	w := r.t.initializers[n.Input(1)]
+	switch {
+	case w == nil || len(w.Dims) < 2:
+		return 0
+	case n.OpType == "Conv":
+		return product(toInts(w.Dims[1:]))
+	case n.OpType == "Gemm":
+		if transB, err := n.Int("transB", 0); err == nil && transB != 0 {
+			return int(w.Dims[1])
+		}
+		return int(w.Dims[0])
+	default:
+		return int(w.Dims[0])
+	}
+}
+
+// local draws the weights of a layer in local form.
+func (r *reinitializer) local(c *localChain) error {
+	m, err := c.record.Support()
+	if err != nil || m == nil {
+		return fmt.Errorf("the record does not hold the layer's geometry (%v)", err)
+	}
+	if err := r.uniform(c.record.Weight, r.fanIn(c.weight)); err != nil {
+		return err
+	}
+	dims, _ := m.LocalDims()
+	out, slots := int(dims[2]), int(dims[3])
+	table, w, behind := m.LocalTable(), r.fresh[c.record.Weight], int64(m.Cols()/m.Groups)
+	if len(w) != product(toInts(dims)) {
+		return fmt.Errorf("weights %q have %d elements; the record says %v", c.record.Weight, len(w), dims)
+	}
+	for i := range w {
+		if table[i/slots/out%m.Taps.Out*slots+i%slots] == behind {
+			w[i] = 0
+		}
+	}
+	return nil
+}
+
+// vector sets a vector that an Add or Mul has behind weights.
+func (r *reinitializer) vector(n *onnxio.Node) error {
+	at := 1
+	if r.t.initializers[n.Input(1)] == nil {
+		at = 0
+	}
+	c, x := r.t.initializers[n.Input(at)], n.Input(1-at)
+	if c == nil || !r.deep[x] || len(c.Dims) == 0 || product(toInts(c.Dims)) < 2 {
+		return nil
+	}
+	if n.OpType == "Mul" {
+		return r.constant(c.Name, 1)
+	}
+	maker := r.makers[x]
+	for maker != nil && slices.Contains([]string{"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"}, maker.OpType) && r.t.chains[maker] == nil {
+		maker = r.makers[maker.Input(0)]
+	}
+	switch {
+	case maker == nil:
+	case r.t.chains[maker] != nil && !r.t.chains[maker].biased, maker.OpType == "MatMul", maker.OpType == "Conv" && maker.Input(2) == "":
+		return r.uniform(c.Name, r.fanIn(maker))
+	case maker.OpType == "Mul":
+		return r.constant(c.Name, 0)
+	}
+	return fmt.Errorf("constant %q is neither the bias of a matrix product nor of a normalisation; how to initialise it is not known", c.Name)
+}
+
+// uniform draws an initializer; none is drawn twice.
+func (r *reinitializer) uniform(name string, fan int) error {
+	values, err := r.take(name)
+	if values == nil || fan == 0 {
+		return err
+	}
+	bound := 1 / math.Sqrt(float64(fan))
+	for i := range values {
+		values[i] = float32(bound * (2*r.rng.Float64() - 1))
+	}
+	return nil
+}
+
+func (r *reinitializer) constant(name string, v float32) error {
+	values, err := r.take(name)
+	for i := range values {
+		values[i] = v
+	}
+	return err
+}
+
+// take makes room for new values of an initializer; nil where an input is left
+// out, or where another node has set them.
+func (r *reinitializer) take(name string) ([]float32, error) {
+	if name == "" || r.fresh[name] != nil {
+		return nil, nil
+	}
+	t := r.t.initializers[name]
+	if t == nil {
+		return nil, fmt.Errorf("%q is no initializer", name)
+	}
+	if t.Type != onnxio.Float32 && t.Type != onnxio.Float64 {
+		return nil, fmt.Errorf("weights %q are %s; want float32 or float64", name, t.Type)
+	}
+	r.fresh[name] = make([]float32, product(toInts(t.Dims)))
+	return r.fresh[name], nil
+}

@@ -1,0 +1,185 @@
+package finetune
+
+import (
+	"bytes"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+// Every weight that training changes is drawn anew, in every model and layout,
+// and nothing else is.
+func TestReinitCoversWhatIsTrained(t *testing.T) {
+	compared := 0
+	for _, name := range []string{"plain-torchscript", "lenet-torchscript", "lenet-dynamo", "resnet-torchscript", "resnet-dynamo", "keras-tf2onnx", "keras-tf2onnx-shape"} {
+		cnn := readModel(t, name)
+		for form, m := range map[string]*onnxio.Model{
+			"cnn": cnn, "dense": embedAs(t, cnn, convert.Dense), "local": embedAs(t, cnn, convert.Local), "unfolded": embedWith(t, cnn, convert.Options{NoFoldBN: true}),
+		} {
+			fresh, err := Reinit(m, 1)
+			if err != nil {
+				t.Errorf("%s, %s: %v", name, form, err)
+				continue
+			}
+			tr, err := newTrainee[float32](m, "*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tr.network(2, false); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]bool{}
+			for _, p := range tr.params {
+				want[p.name] = true
+			}
+			for _, s := range tr.stats {
+				want[s.name] = true
+			}
+			got := map[string]bool{}
+			for i, init := range fresh.Graph.Initializers {
+				old := tr.model.Graph.Initializer(init.Name)
+				if old == nil {
+					old = m.Graph.Initializers[i]
+				}
+				var a, b bytes.Buffer
+				if _, err := old.Data.WriteTo(&a); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := init.Data.WriteTo(&b); err != nil {
+					t.Fatal(err)
+				}
+				if !bytes.Equal(a.Bytes(), b.Bytes()) {
+					got[init.Name] = true
+				}
+			}
+			if !maps.Equal(got, want) {
+				t.Errorf("%s, %s: drew %v, training changes %v", name, form, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+			}
+			compared++
+		}
+	}
+	if compared != 28 {
+		t.Errorf("compared %d models, want 28", compared)
+	}
+}
+
+// The distribution is that of PyTorch's Conv2d and Linear: uniform up to 1/√f.
+func TestReinitDistribution(t *testing.T) {
+	cnn := readModel(t, "plain-torchscript")
+	for _, c := range []struct {
+		what string
+		m    *onnxio.Model
+	}{
+		{"cnn", cnn}, {"dense", embedAs(t, cnn, convert.Dense)}, {"local", embedAs(t, cnn, convert.Local)},
+	} {
+		m, err := Reinit(c.m, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Reinit(c.m, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := Reinit(c.m, 4)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(encoded(t, m), encoded(t, again)) || bytes.Equal(encoded(t, m), encoded(t, other)) {
+			t.Errorf("%s: the weights do not follow from the seed", c.what)
+		}
+		weights := 0
+		for _, n := range m.Graph.Nodes {
+			for i, name := range n.Inputs {
+				w := m.Graph.Initializer(name)
+				if w == nil || w.Type != onnxio.Float32 {
+					continue
+				}
+				var fan int64
+				switch {
+				case n.OpType == "Conv":
+					k := m.Graph.Initializer(n.Inputs[1])
+					fan = k.Dims[1] * k.Dims[2] * k.Dims[3]
+				case n.OpType == "Gemm": // all of the models have transB
+					fan = m.Graph.Initializer(n.Inputs[1]).Dims[1]
+				case n.OpType == "MatMul" && i == 0:
+					fan = w.Dims[3]
+				case n.OpType == "Add":
+					product := slices.IndexFunc(m.Graph.Nodes, func(p *onnxio.Node) bool {
+						return p.OpType == "MatMul" && strings.HasPrefix(name, strings.TrimSuffix(p.Inputs[0], ".weight"))
+					})
+					fan = m.Graph.Initializer(m.Graph.Nodes[product].Inputs[0]).Dims[3]
+				default:
+					continue
+				}
+				weights++
+				values := floatsOf(t, m, name)
+				if n.OpType == "MatMul" {
+					values = slices.DeleteFunc(values, func(v float32) bool { return v == 0 }) // padding
+				}
+				checkUniform(t, c.what+" "+name, values, 1/math.Sqrt(float64(fan)))
+			}
+		}
+		if weights != 6 {
+			t.Errorf("%s: looked at %d initializers, want 6", c.what, weights)
+		}
+	}
+}
+
+// checkUniform compares values with the uniform distribution between -b and b
+// (Kolmogorov and Smirnov: the distance of the distributions exceeds 2/√n once
+// in 3,000 times) and sees that neighbours are not alike.
+func checkUniform(t *testing.T, what string, values []float32, b float64) {
+	t.Helper()
+	n := float64(len(values))
+	var product, squares float64
+	for i, v := range values[1:] {
+		product += float64(v) * float64(values[i])
+		squares += float64(v) * float64(v)
+	}
+	if r := product / squares; math.Abs(r) > 5/math.Sqrt(n) {
+		t.Errorf("%s: neighbours correlate by %g", what, r)
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	for i, v := range sorted {
+		if d := (float64(v)/b+1)/2 - (float64(i)+0.5)/n; math.Abs(d) > 2/math.Sqrt(n) {
+			t.Fatalf("%s: value %d of %d in order is %g of the bound %g", what, i, len(values), v, b)
+		}
+	}
+	if math.Abs(float64(sorted[0])) > b || float64(sorted[len(sorted)-1]) > b {
+		t.Errorf("%s: from %g to %g, beyond %g", what, sorted[0], sorted[len(sorted)-1], b)
+	}
+}
+
+func TestReinitNormalization(t *testing.T) {
+	trained, err := Train(t.Context(), toyModel(), toySet(50, 1), nil, Options{Epochs: 1, Batch: 25}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := Reinit(trained, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]float32{"scale": {1, 1, 1}, "bias": {0, 0, 0}, "mean": {0, 0, 0}, "var": {1, 1, 1}, "half": {0.5}} {
+		if got := floatsOf(t, m, name); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestReinitRefuses(t *testing.T) {
+	odd := toyModel()
+	odd.Graph.Nodes[3] = apply("Add", "r odd", "h")
+	odd.Graph.Initializers = append(odd.Graph.Initializers, onnxio.NewTensor("odd", []int64{3, 1, 1}, []float32{1, 2, 3}))
+	if _, err := Reinit(odd, 0); err == nil || !strings.Contains(err.Error(), `constant "odd" is neither the bias of a matrix product nor of a normalisation`) {
+		t.Error(err)
+	}
+	none := identityModel(3)
+	if _, err := Reinit(none, 0); err == nil || !strings.Contains(err.Error(), "no") {
+		t.Error(err)
+	}
+}
