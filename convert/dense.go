@@ -12,8 +12,7 @@ import (
 func (m *Map) DenseBytes() int64 { return 4 * int64(m.Rows()) * int64(m.Cols()) }
 
 // WriteDense writes A as a dense row-major float32 matrix [Rows, Cols],
-// little-endian. What is touched of the buffers is the non-zeros only, since
-// the zeros around them stay.
+// little-endian.
 func (m *Map) WriteDense(w io.Writer) error {
 	rows, rowBytes := m.Rows(), 4*m.Cols()
 	if rows == 0 || rowBytes == 0 {
@@ -29,12 +28,17 @@ func (m *Map) WriteDense(w io.Writer) error {
 }
 
 // denseRows is a buffer that holds some rows of a matrix and is zero
-// everywhere else.
+// everywhere else. For the next rows the entries of the last ones are made zero
+// one by one, or all of the buffer is where that is less work.
 type denseRows struct {
 	bytes  []byte
 	lo, hi int   // the rows it holds
 	taps   []Tap // scratch
 }
+
+// clearShare: a matrix with more than one entry in that many is cleared as a
+// whole. Clearing memory is 8 to 16 times faster than storing to single entries.
+const clearShare = 12
 
 // fill makes the buffer, which has room for that many rows, hold rows lo to hi
 // of m and returns their bytes.
@@ -43,8 +47,12 @@ func (d *denseRows) fill(m *Map, lo, hi, room int) []byte {
 	if d.bytes == nil {
 		d.bytes = make([]byte, room*rowBytes)
 	}
-	for r := d.lo; r < d.hi; r++ {
-		d.put(m, r, d.bytes[(r-d.lo)*rowBytes:], false)
+	if m.NonZeros() > int64(m.Rows())*int64(m.Cols())/clearShare {
+		clear(d.bytes[:(d.hi-d.lo)*rowBytes])
+	} else {
+		for r := d.lo; r < d.hi; r++ {
+			d.put(m, r, d.bytes[(r-d.lo)*rowBytes:], false)
+		}
 	}
 	d.lo, d.hi = lo, hi
 	for r := lo; r < hi; r++ {

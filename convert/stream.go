@@ -5,10 +5,10 @@ import (
 	"runtime"
 )
 
-// chunkBytes is about how much of a tensor one worker prepares at a time:
-// large enough to keep a disk busy, small enough that all of them together stay
-// far below a CNN's own size.
-const chunkBytes = 4 << 20
+// chunkBytes is about how much of a tensor one worker prepares at a time: large
+// enough that handing it over costs nothing beside making it, small enough that
+// it is still in the cache when it is written.
+const chunkBytes = 1 << 20
 
 // filler prepares chunk c of a tensor and returns its bytes, which are in use
 // until it is called again.

@@ -45,8 +45,15 @@ type Written struct {
 	DataBytes int64
 }
 
-// writeBuffer is the memory that writing takes beyond that of the graph.
-const writeBuffer = 1 << 20
+const (
+	// writeBuffer collects small pieces. What comes in larger ones, as generated
+	// matrices do, is not copied through it.
+	writeBuffer = 64 << 10
+	// syncStep is how much is written before the disk is told to begin with it:
+	// it then works while the rest is generated, and little is left for the Sync
+	// that ends the writing. Tried on 484 MB: 8 to 64 MiB make no difference.
+	syncStep = 16 << 20
+)
 
 // Write writes m to path, streaming: no tensor is in memory that was not there
 // before. Whoever opens path finds the old file or the whole new one; if Write
@@ -129,7 +136,7 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	if err != nil {
 		return Written{}, plain(err)
 	}
-	if err := fill(ctx, f, model); err != nil {
+	if err := fill(ctx, f, model, model.size); err != nil {
 		os.Remove(f.Name())
 		return Written{}, err
 	}
@@ -166,12 +173,17 @@ func createBeside(path string) (*os.File, error) {
 	}
 }
 
-// fill writes content to f, makes sure that it is on the disk, and closes f.
-func fill(ctx context.Context, f *os.File, content io.WriterTo) error {
-	b := bufio.NewWriterSize(f, writeBuffer)
-	_, err := content.WriteTo(&contextWriter{ctx, b})
-	if err == nil {
-		err = b.Flush()
+// fill writes content of that size to the new file f, makes sure that it is on
+// the disk, and closes f.
+func fill(ctx context.Context, f *os.File, content io.WriterTo, size int64) error {
+	err := reserve(f, size)
+	if err != nil {
+		err = fmt.Errorf("no room for %d bytes: %w", size, plain(err))
+	} else {
+		b := bufio.NewWriterSize(&syncingWriter{f: f}, writeBuffer)
+		if _, err = content.WriteTo(&contextWriter{ctx, b}); err == nil {
+			err = b.Flush()
+		}
 	}
 	if err == nil {
 		err = f.Sync()
@@ -180,6 +192,22 @@ func fill(ctx context.Context, f *os.File, content io.WriterTo) error {
 		err = closeErr
 	}
 	return plain(err)
+}
+
+// syncingWriter writes to f, and has what it wrote put on the disk step by step.
+type syncingWriter struct {
+	f               *os.File
+	written, synced int64
+}
+
+func (s *syncingWriter) Write(p []byte) (int, error) {
+	n, err := s.f.Write(p)
+	s.written += int64(n)
+	if s.written-s.synced >= syncStep {
+		beginSync(s.f, s.synced, s.written-s.synced)
+		s.synced = s.written
+	}
+	return n, err
 }
 
 // contextWriter stops writing when its context is done.

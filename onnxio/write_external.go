@@ -84,7 +84,7 @@ func writeExternal(ctx context.Context, path string, m *Model, w *Written) (*os.
 	if err != nil {
 		return nil, nil, plain(err)
 	}
-	if err := fill(ctx, f, d); err != nil {
+	if err := fill(ctx, f, d, d.size); err != nil {
 		return f, nil, err
 	}
 	w.DataPath, w.DataBytes = f.Name(), d.size
@@ -160,7 +160,7 @@ func mayMention(path, name string) bool {
 		return true
 	}
 	defer f.Close()
-	buf := make([]byte, 0, writeBuffer)
+	buf := make([]byte, 0, max(writeBuffer, 2*len(name)))
 	for {
 		n, err := f.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]

@@ -239,7 +239,7 @@ func TestWriteStopsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	m := counting()
-	m.Graph.Initializers[1] = &Tensor{Name: "w", Type: Float32, Dims: []int64{1 << 38}, Data: Generate(1<<40, func(w io.Writer) error {
+	m.Graph.Initializers[1] = &Tensor{Name: "w", Type: Float32, Dims: []int64{1 << 24}, Data: Generate(1<<26, func(w io.Writer) error {
 		cancel()
 		for {
 			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
