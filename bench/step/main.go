@@ -1,30 +1,36 @@
-// Step measures one step of SGD on an eFCN of 15 million weights at batch 250,
-// in efcn and in PyTorch side by side.
+// Step measures one step of SGD at batch 250 in efcn and in PyTorch, side by
+// side.
 //
-//	go run ./bench/step -python PYTHON        # a Python that has torch
+//	go run ./bench/step -python PYTHON -net efcn       # a Python that has torch
 //
-// The net is the eFCN of a CNN on 32×32×3 images with three 3×3 convolutions of
-// stride 2 to 12, 24 and 48 channels and a linear classifier: dense layers
-// 3072 → 3072 → 1536 → 768 → 10 with ReLU between them. Both sides start from
-// random weights and train on random data: the time of a step does not depend
-// on them. They take turns, a few steps each, on the same number of threads, so
-// that whatever else the machine does meets both; the ratio is taken of the
-// medians.
+// -net is one of
+//
+//	cnn      the eFCN paper's net of three convolutions to 64 channels
+//	efcn     its dense eFCN, beside PyTorch on the same matrices and on the
+//	         authors' layout, in which padding is part of the input
+//	strided  dense layers 3072 → 3072 → 1536 → 768 → 10 with ReLU between them
+//
+// All sides start from random weights and train on random data: the time of a
+// step does not depend on them. They take turns, a few steps each, on the same
+// number of threads, so that whatever else the machine does meets all; the
+// ratio is taken of the medians.
 package main
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log"
-	"math"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,75 +38,104 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
-	"efcn/onnxio"
 )
 
-const batch = 250
-
-var widths = []int{3072, 3072, 1536, 768, 10}
+const (
+	batch   = 250
+	classes = 10
+)
 
 func main() {
 	log.SetFlags(0)
+	net := flag.String("net", "strided", strings.Join(slices.Sorted(maps.Keys(comparisons)), ", "))
 	python := flag.String("python", "python3", "Python with torch; empty leaves PyTorch out")
 	script := flag.String("script", "bench/step/step_pytorch.py", "the PyTorch side")
 	rounds := flag.Int("rounds", 15, "turns of each side")
 	steps := flag.Int("steps", 4, "steps in a turn")
 	threads := flag.Int("threads", 2, "threads of each side")
+	profile := flag.String("profile", "", "file to write a CPU profile of efcn to")
 	flag.Parse()
 	kernel.SetThreads(*threads)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := measure(ctx, *python, *script, *rounds, *steps, *threads); err != nil {
+	c, ok := comparisons[*net]
+	if !ok {
+		log.Fatalf("-net %s: no such net", *net)
+	}
+	b := &bench{comparison: c, rounds: *rounds, steps: *steps, threads: *threads}
+	if err := b.run(ctx, *python, *script, *profile); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func measure(ctx context.Context, python, script string, rounds, steps, threads int) error {
-	var peer *pytorch
-	if python != "" {
-		var err error
-		if peer, err = startPyTorch(ctx, python, script, threads); err != nil {
-			return err
-		}
-		defer peer.stop()
-	}
-	model, weights := network()
-	fmt.Printf("%s %s/%s, %d threads, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, threads, kernel.BLAS())
-	if peer != nil {
-		fmt.Println(peer.version)
-	}
-	fmt.Printf("%.2f million weights, batch %d, %d turns of %d steps each\n", float64(weights)/1e6, batch, rounds, steps)
+type bench struct {
+	comparison
+	rounds, steps, threads int
+	others                 []*pytorch
+	ours                   []float64 // seconds of a step, turn by turn
+}
 
-	var ours, theirs []float64
-	// The first turn of both warms up and is not counted.
-	o := finetune.Options{Epochs: rounds + 1, Batch: batch, Rate: 0.01}
-	_, err := finetune.Train(ctx, model, samples(batch*steps), nil, o, func(e finetune.Epoch) error {
-		seconds := e.Seconds / float64(steps)
-		other := math.NaN()
-		if peer != nil {
-			var err error
-			if other, err = peer.turn(steps); err != nil {
-				return err
-			}
-		}
-		if e.Epoch > 1 {
-			ours, theirs = append(ours, seconds), append(theirs, other)
-		}
-		return nil
-	})
+func (b *bench) run(ctx context.Context, python, script, profile string) error {
+	m, err := b.model()
 	if err != nil {
 		return err
 	}
-	report("efcn", ours)
-	if peer != nil {
-		report("PyTorch", theirs)
-		fmt.Printf("ratio of medians: %.2f\n", median(ours)/median(theirs))
+	fmt.Printf("%s %s/%s, %d threads, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, b.threads, kernel.BLAS())
+	fmt.Printf("%-20s %.2f million weights, batch %d, %d turns of %d steps each\n", "efcn", float64(weights(m))/1e6, batch, b.rounds, b.steps)
+	if python != "" {
+		for _, name := range b.peers {
+			p, err := startPyTorch(ctx, python, script, name, b.threads)
+			if err != nil {
+				return err
+			}
+			defer p.stop()
+			fmt.Printf("%-20s %s\n", name, p.version)
+			b.others = append(b.others, p)
+		}
+	}
+	if profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	// The first turn of all warms up and is not counted.
+	o := finetune.Options{Epochs: b.rounds + 1, Batch: batch, Rate: 0.01}
+	if _, err := finetune.Train(ctx, m, samples(batch*b.steps), nil, o, b.turn); err != nil {
+		return err
+	}
+	report("efcn", b.ours)
+	for _, p := range b.others {
+		report(p.name, p.seconds)
+		fmt.Printf("%-20s %.2f of the medians, %.2f of the fastest turns\n", "  efcn : it", median(b.ours)/median(p.seconds), slices.Min(b.ours)/slices.Min(p.seconds))
+	}
+	return nil
+}
+
+// turn notes our turn and lets the others have theirs.
+func (b *bench) turn(e finetune.Epoch) error {
+	if e.Epoch > 1 {
+		b.ours = append(b.ours, e.Seconds/float64(b.steps))
+	}
+	for _, p := range b.others {
+		seconds, err := p.turn(b.steps)
+		if err != nil {
+			return err
+		}
+		if e.Epoch > 1 {
+			p.seconds = append(p.seconds, seconds)
+		}
 	}
 	return nil
 }
 
 func report(name string, seconds []float64) {
-	fmt.Printf("%-8s median %6.1f ms, fastest %6.1f ms, slowest %6.1f ms a step\n", name, 1e3*median(seconds), 1e3*slices.Min(seconds), 1e3*slices.Max(seconds))
+	fmt.Printf("%-20s median %6.1f ms, fastest %6.1f ms, slowest %6.1f ms a step\n", name, 1e3*median(seconds), 1e3*slices.Min(seconds), 1e3*slices.Max(seconds))
 }
 
 func median(v []float64) float64 {
@@ -108,43 +143,9 @@ func median(v []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// network returns the eFCN, as efcn convert writes it, with random weights.
-func network() (*onnxio.Model, int) {
-	rng := rand.New(rand.NewPCG(1, 1))
-	symbolic := func(width int) onnxio.TensorType {
-		return onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("batch"), onnxio.Fixed(int64(width))}}
-	}
-	last := len(widths) - 1
-	g := &onnxio.Graph{
-		Name:    "step",
-		Inputs:  []*onnxio.ValueInfo{{Name: "v0", Type: symbolic(widths[0])}},
-		Outputs: []*onnxio.ValueInfo{{Name: fmt.Sprintf("y%d", last), Type: symbolic(widths[last])}},
-	}
-	total := 0
-	for i := 1; i <= last; i++ {
-		in, out := widths[i-1], widths[i]
-		w := make([]float32, in*out)
-		for k := range w {
-			w[k] = float32(rng.NormFloat64() * math.Sqrt(2/float64(in)))
-		}
-		total += len(w) + out
-		weight, bias, y := fmt.Sprintf("w%d", i), fmt.Sprintf("b%d", i), fmt.Sprintf("y%d", i)
-		g.Initializers = append(g.Initializers,
-			onnxio.NewTensor(weight, []int64{int64(out), int64(in)}, w), onnxio.NewTensor(bias, []int64{int64(out)}, make([]float32, out)))
-		g.Nodes = append(g.Nodes, &onnxio.Node{
-			Name: "fc" + strconv.Itoa(i), OpType: "Gemm", Inputs: []string{fmt.Sprintf("v%d", i-1), weight, bias}, Outputs: []string{y},
-			Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
-		})
-		if i < last {
-			g.Nodes = append(g.Nodes, &onnxio.Node{Name: "relu" + strconv.Itoa(i), OpType: "Relu", Inputs: []string{y}, Outputs: []string{fmt.Sprintf("v%d", i)}})
-		}
-	}
-	return &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, Graph: g}, total
-}
-
 func samples(n int) *data.Set {
 	rng := rand.New(rand.NewPCG(2, 2))
-	s := &data.Set{X: make([]float32, n*widths[0]), Shape: []int{widths[0]}, Labels: make([]int, n), Classes: 10}
+	s := &data.Set{X: make([]float32, n*3*32*32), Shape: []int{3, 32, 32}, Labels: make([]int, n), Classes: classes}
 	for i := range s.X {
 		s.X[i] = float32(rng.NormFloat64())
 	}
@@ -157,18 +158,15 @@ func samples(n int) *data.Set {
 // pytorch is the other side: a process that takes so many steps whenever it is
 // told a number, and answers with the seconds of one.
 type pytorch struct {
-	version string
-	process *exec.Cmd
-	in      io.WriteCloser
-	out     *bufio.Reader
+	name, version string
+	process       *exec.Cmd
+	in            io.WriteCloser
+	out           *bufio.Reader
+	seconds       []float64 // of a step, turn by turn
 }
 
-func startPyTorch(ctx context.Context, python, script string, threads int) (*pytorch, error) {
-	sizes := make([]string, len(widths))
-	for i, w := range widths {
-		sizes[i] = strconv.Itoa(w)
-	}
-	cmd := exec.CommandContext(ctx, python, script, strconv.Itoa(threads), strconv.Itoa(batch), strings.Join(sizes, ","))
+func startPyTorch(ctx context.Context, python, script, name string, threads int) (*pytorch, error) {
+	cmd := exec.CommandContext(ctx, python, script, strconv.Itoa(threads), strconv.Itoa(batch), name)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -181,10 +179,13 @@ func startPyTorch(ctx context.Context, python, script string, threads int) (*pyt
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &pytorch{process: cmd, in: in, out: bufio.NewReader(out)}
+	p := &pytorch{name: name, process: cmd, in: in, out: bufio.NewReader(out)}
 	line, err := p.out.ReadString('\n')
+	if err != nil {
+		return nil, errors.Join(err, cmd.Wait())
+	}
 	p.version = strings.TrimSpace(line)
-	return p, err
+	return p, nil
 }
 
 func (p *pytorch) turn(steps int) (float64, error) {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+
+	"efcn/convert"
+	"efcn/onnxio"
+)
+
+// comparison is one net of ours and the PyTorch nets that it is held against.
+type comparison struct {
+	model func() (*onnxio.Model, error)
+	peers []string // names in step_pytorch.py
+}
+
+// comparisons are the values of -net.
+var comparisons = map[string]comparison{
+	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}},
+	"efcn":    {skinnyEFCN, []string{"authors", "folded"}},
+	"cnn":     {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}},
+}
+
+// sketcher makes a model with random weights, node after node; at is the name
+// of the value that the next node reads.
+type sketcher struct {
+	*onnxio.Graph
+	rng *rand.Rand
+	at  string
+}
+
+func newSketcher(name string, shape ...int64) *sketcher {
+	return &sketcher{
+		Graph: &onnxio.Graph{Name: name, Inputs: []*onnxio.ValueInfo{batchOf("input", shape...)}},
+		rng:   rand.New(rand.NewPCG(1, 1)), at: "input",
+	}
+}
+
+func batchOf(name string, shape ...int64) *onnxio.ValueInfo {
+	dims := onnxio.Shape{onnxio.Symbol("batch")}
+	for _, d := range shape {
+		dims = append(dims, onnxio.Fixed(d))
+	}
+	return &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: dims}}
+}
+
+// node appends a node; weights, unless nil, are the dimensions of its kernel or
+// matrix, of which the first is that of its bias.
+func (s *sketcher) node(op string, weights []int64, attributes ...*onnxio.Attribute) {
+	name := op + strconv.Itoa(len(s.Nodes))
+	inputs := []string{s.at}
+	if weights != nil {
+		out, size := weights[0], int64(1)
+		for _, d := range weights {
+			size *= d
+		}
+		w := make([]float32, size)
+		for i := range w {
+			w[i] = float32(s.rng.NormFloat64() * math.Sqrt(2*float64(out)/float64(size)))
+		}
+		s.Initializers = append(s.Initializers,
+			onnxio.NewTensor(name+".weight", weights, w), onnxio.NewTensor(name+".bias", []int64{out}, make([]float32, out)))
+		inputs = append(inputs, name+".weight", name+".bias")
+	}
+	s.at = fmt.Sprintf("v%d", len(s.Nodes))
+	s.Nodes = append(s.Nodes, &onnxio.Node{Name: name, OpType: op, Inputs: inputs, Outputs: []string{s.at}, Attributes: attributes})
+}
+
+func (s *sketcher) model(classes int64) *onnxio.Model {
+	s.Outputs = []*onnxio.ValueInfo{batchOf(s.at, classes)}
+	return &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, Graph: s.Graph}
+}
+
+// strided is the eFCN, as efcn convert writes it, of a CNN on 32×32×3 images
+// with three 3×3 convolutions of stride 2 to 12, 24 and 48 channels and a
+// linear classifier.
+func strided() *onnxio.Model {
+	s := newSketcher("strided", 3, 32, 32)
+	s.node("Flatten", nil)
+	widths := []int64{3072, 3072, 1536, 768, classes}
+	for i, out := range widths[1:] {
+		if i > 0 {
+			s.node("Relu", nil)
+		}
+		s.node("Gemm", []int64{out, widths[i]}, onnxio.IntAttr("transB", 1))
+	}
+	return s.model(classes)
+}
+
+// skinny is the net of 64 channels and three convolutions of the eFCN paper
+// (arXiv 1906.06766): SkinnyCNN in models.py of the authors' code,
+// github.com/sdascoli/anarchitectural-search.
+func skinny() *onnxio.Model {
+	const channels = 64
+	s := newSketcher("skinny", 3, 32, 32)
+	for _, c := range []struct{ in, kernel, stride, pad int64 }{{3, 4, 2, 2}, {channels, 5, 1, 2}, {channels, 3, 1, 1}} {
+		s.node("Conv", []int64{channels, c.in, c.kernel, c.kernel},
+			onnxio.IntsAttr("strides", c.stride, c.stride), onnxio.IntsAttr("pads", c.pad, c.pad, c.pad, c.pad))
+		s.node("Relu", nil)
+		s.node("MaxPool", nil, onnxio.IntsAttr("kernel_shape", 3, 3), onnxio.IntsAttr("strides", 2, 2))
+	}
+	s.node("Flatten", nil)
+	s.node("Gemm", []int64{classes, channels}, onnxio.IntAttr("transB", 1))
+	return s.model(classes)
+}
+
+// skinnyEFCN is the dense eFCN of skinny.
+func skinnyEFCN() (*onnxio.Model, error) {
+	p, err := convert.NewPlan(skinny(), convert.Options{Layout: convert.Dense})
+	if err != nil {
+		return nil, err
+	}
+	return p.Model()
+}
+
+// weights counts the floating-point elements of a model's initializers.
+func weights(m *onnxio.Model) int64 {
+	total := int64(0)
+	for _, t := range m.Graph.Initializers {
+		if t.Type.IsFloat() {
+			total += t.Data.Len() / t.Type.Size()
+		}
+	}
+	return total
+}
