@@ -14,6 +14,10 @@ type linear[T kernel.Float] struct {
 	rows, in, out int
 	transposed    bool
 	alpha, beta   T
+
+	// sparse says that the gradient at the output is mostly zero, and that this
+	// can be made use of.
+	sparse bool
 }
 
 func (l *linear[T]) forward(in [][]T, y []T) {
@@ -34,7 +38,12 @@ func (l *linear[T]) backward(p pass[T]) {
 	if l.transposed {
 		ldw = l.in
 	}
-	if p.din[0] != nil {
+	l.sparse = l.transposed && kernel.MostlyZero(p.dout)
+	switch {
+	case p.din[0] == nil:
+	case l.sparse:
+		kernel.GemmSparse(false, l.rows, l.in, l.out, l.alpha, p.dout, l.out, p.in[1], ldw, 0, p.din[0], l.in)
+	default:
 		kernel.Gemm(false, !l.transposed, l.rows, l.in, l.out, l.alpha, p.dout, l.out, p.in[1], ldw, 0, p.din[0], l.in)
 	}
 	if p.din[1] != nil {
@@ -52,6 +61,10 @@ func (l *linear[T]) backward(p pass[T]) {
 
 // addGradient computes dst = alpha·(gradient at w) + beta·dst.
 func (l *linear[T]) addGradient(p pass[T], alpha, beta T, dst []T) {
+	if l.sparse {
+		kernel.GemmSparse(true, l.out, l.in, l.rows, alpha, p.dout, l.out, p.in[0], l.in, beta, dst, l.in)
+		return
+	}
 	if l.transposed {
 		kernel.Gemm(true, false, l.out, l.in, l.rows, alpha, p.dout, l.out, p.in[0], l.in, beta, dst, l.in)
 		return
