@@ -67,21 +67,8 @@ func (n *node[T]) emitElementwise(e elementwise[T]) error {
 
 func emitRelu[T kernel.Float](n *node[T]) error {
 	return n.emitElementwise(elementwise[T]{
-		// max and min have no branch to mispredict; NaN passes through both.
-		value: func(dst, src []T) {
-			for i, v := range src {
-				dst[i] = max(v, 0)
-			}
-		},
-		slope: func(dsrc, _, dst, ddst []T) {
-			dst, dsrc = dst[:len(ddst)], dsrc[:len(ddst)]
-			for i, g := range ddst {
-				if dst[i] <= 0 {
-					g = 0
-				}
-				dsrc[i] = g
-			}
-		},
+		value: func(dst, src []T) { kernel.Clip(dst, src, 0, T(math.Inf(1))) },
+		slope: func(dsrc, _, dst, ddst []T) { kernel.Gate(dsrc, dst, ddst) },
 	})
 }
 

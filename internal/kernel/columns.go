@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // gather writes the columns of output positions [p0, p1) (flat, row-major): row
 // (c, t) of col holds what tap t of channel c of x reads, 0 in the padding; rows
 // begin ld apart. x is channels×input.
@@ -84,6 +86,22 @@ func copyStrided[T Float](dst, src []T, stride int) {
 		copy(dst, src)
 	case 2:
 		everySecond(dst, src)
+	default:
+		for i := range dst {
+			dst[i] = src[i*stride]
+		}
+	}
+}
+
+// copyIndices is copyStrided for positions.
+func copyIndices(dst, src []int32, stride int) {
+	switch {
+	case stride == 1:
+		copy(dst, src)
+	case stride == 2 && vectorCode:
+		// Two positions are as wide as two float32, and moved as they are.
+		src = src[:2*len(dst)-1]
+		severysecond(len(dst), (*float32)(unsafe.Pointer(&src[0])), (*float32)(unsafe.Pointer(&dst[0])))
 	default:
 		for i := range dst {
 			dst[i] = src[i*stride]

@@ -13,7 +13,8 @@ import (
 // Convolutions become matrix products on columns gathered from the input, a
 // block of output positions at a time so that scratch memory stays below
 // columnBudget elements a thread; pointwise ones need no columns, and those of
-// one input channel a group are summed directly.
+// one input channel a group are summed directly. The gradients of those whose
+// output gradient is mostly zero skip the zeros.
 type Conv[T Float] struct {
 	Groups, InChannels, OutChannels int
 	Window
@@ -72,6 +73,13 @@ func (c Conv[T]) BackwardInput(n int, dy, w, dx []T) {
 		backwardInputDirect(&l, n, dy, w, dx)
 		return
 	}
+	if MostlyZero(dy) {
+		if s, ok := l.stretches(); ok {
+			defer s.giveBack()
+			backwardInputSparse(s, n, dy, w, dx)
+			return
+		}
+	}
 	Parallel(n*l.groups, 1, func(lo, hi int) {
 		var col *[]T
 		if !l.pointwise() {
@@ -107,6 +115,13 @@ func (c Conv[T]) BackwardWeights(n int, x, dy, dw, db []T) {
 	if l.direct() {
 		backwardWeightsDirect(&l, n, x, dy, dw)
 		return
+	}
+	if MostlyZero(dy) {
+		if s, ok := l.stretches(); ok {
+			defer s.giveBack()
+			backwardWeightsSparse(s, n, x, dy, dw)
+			return
+		}
 	}
 	// Each share of the images has a sum of its own; the shares are fixed by n
 	// and Threads(), and added in order.

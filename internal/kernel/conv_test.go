@@ -20,7 +20,16 @@ func checkConv[T Float](t *testing.T, c Conv[T], n int, rng *rand.Rand) {
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
 	}
+	checkConvOf(t, c, n, rng, 1)
+	checkConvOf(t, c, n, rng, 6)
+}
+
+// checkConvOf is checkConv where about one gradient at the output in so many is
+// other than zero.
+func checkConvOf[T Float](t *testing.T, c Conv[T], n int, rng *rand.Rand, oneIn int) {
+	t.Helper()
 	x, dy := random[T](rng, n*c.InChannels*c.InSize()), random[T](rng, n*c.OutChannels*c.OutSize())
+	thinOut(rng, dy, oneIn)
 	w, bias := random[T](rng, c.OutChannels*c.InChannels/c.Groups*c.Taps()), random[T](rng, c.OutChannels)
 	y, dx, dw, db := nans[T](len(dy)), nans[T](len(x)), nans[T](len(w)), nans[T](len(bias))
 
@@ -47,6 +56,18 @@ func checkConv[T Float](t *testing.T, c Conv[T], n int, rng *rand.Rand) {
 	c.BackwardWeights(n, x, dy, dw, db)
 	report("dw", wantW, dw)
 	report("db", wantB, db)
+	// However many there are, the code for few comes to the same.
+	if l := c.layer(); !l.direct() {
+		if s, ok := l.stretches(); ok {
+			defer s.giveBack()
+			copy(dx, nans[T](len(dx)))
+			backwardInputSparse(s, n, dy, w, dx)
+			report("dx, skipping zeros", wantX, dx)
+			copy(dw, nans[T](len(dw)))
+			backwardWeightsSparse(s, n, x, dy, dw)
+			report("dw, skipping zeros", wantW, dw)
+		}
+	}
 
 	for i := range wantY.value {
 		wantY.value[i] -= float64(bias[i/c.OutSize()%c.OutChannels])

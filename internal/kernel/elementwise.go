@@ -49,6 +49,45 @@ func Add[T Float](dst, a, b []T) {
 	}
 }
 
+// Gate computes dst = grad where out is above 0, or NaN, and 0 elsewhere: the
+// gradient at the input of a ReLU whose output is out.
+func Gate[T Float](dst, out, grad []T) {
+	sameLength(len(dst), len(out))
+	sameLength(len(dst), len(grad))
+	if d, s, ok := vectors(dst, out); ok {
+		sgate(len(d), &s[0], &any(grad).([]float32)[0], &d[0])
+		return
+	}
+	for i, g := range grad {
+		if out[i] <= 0 {
+			g = 0
+		}
+		dst[i] = g
+	}
+}
+
+// greatest computes the greater of a and b, and its index, of ai and bi: NaN is
+// greater than anything else, and of equals the lower index goes first.
+func greatest[T Float](dst []T, index []int32, a []T, ai []int32, b []T, bi []int32) {
+	sameLength(len(dst), len(index))
+	sameLength(len(dst), len(a))
+	sameLength(len(dst), len(ai))
+	sameLength(len(dst), len(b))
+	sameLength(len(dst), len(bi))
+	if d, s, ok := vectors(dst, a); ok {
+		sgreatest(len(d), &s[0], &ai[0], &any(b).([]float32)[0], &bi[0], &d[0], &index[0])
+		return
+	}
+	for i, v := range a {
+		u, at := b[i], bi[i]
+		vNaN, uNaN := v != v, u != u
+		if v > u || vNaN && !uNaN || (v == u || vNaN && uNaN) && ai[i] < at {
+			u, at = v, ai[i]
+		}
+		dst[i], index[i] = u, at
+	}
+}
+
 // maximum computes the greater of a and b, NaN if either is.
 func maximum[T Float](dst, a, b []T) {
 	sameLength(len(dst), len(a))

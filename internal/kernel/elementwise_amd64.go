@@ -27,3 +27,9 @@ func severysecond(n int, src, dst *float32)
 //
 //go:noescape
 func staps(n, taps int, offsets *int, factors, src, dst *float32, bias float32)
+
+//go:noescape
+func sgate(n int, out, grad, dst *float32)
+
+//go:noescape
+func sgreatest(n int, a *float32, ai *int32, b *float32, bi *int32, dst *float32, index *int32)

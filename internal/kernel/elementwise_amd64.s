@@ -309,3 +309,136 @@ tap:
 	JNE          taps32
 	VZEROUPPER
 	RET
+
+// func sgate(n int, out, grad, dst *float32)
+TEXT ·sgate(SB), NOSPLIT, $0-32
+	MOVQ   n+0(FP), CX
+	MOVQ   out+8(FP), SI
+	MOVQ   grad+16(FP), BX
+	MOVQ   dst+24(FP), DI
+	VXORPS Y8, Y8, Y8
+
+gate32:
+	CMPQ    CX, $32
+	JL      gate8
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS 64(SI), Y2
+	VMOVUPS 96(SI), Y3
+	VCMPPS  $2, Y8, Y0, Y0     // out <= 0, ordered
+	VCMPPS  $2, Y8, Y1, Y1
+	VCMPPS  $2, Y8, Y2, Y2
+	VCMPPS  $2, Y8, Y3, Y3
+	VANDNPS (BX), Y0, Y0
+	VANDNPS 32(BX), Y1, Y1
+	VANDNPS 64(BX), Y2, Y2
+	VANDNPS 96(BX), Y3, Y3
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, 32(DI)
+	VMOVUPS Y2, 64(DI)
+	VMOVUPS Y3, 96(DI)
+	ADDQ    $128, SI
+	ADDQ    $128, BX
+	ADDQ    $128, DI
+	SUBQ    $32, CX
+	JMP     gate32
+
+gate8:
+	CMPQ    CX, $8
+	JL      gate1
+	VMOVUPS (SI), Y0
+	VCMPPS  $2, Y8, Y0, Y0
+	VANDNPS (BX), Y0, Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $32, SI
+	ADDQ    $32, BX
+	ADDQ    $32, DI
+	SUBQ    $8, CX
+	JMP     gate8
+
+gate1:
+	TESTQ   CX, CX
+	JEQ     gated
+	VMOVSS  (SI), X0
+	VMOVSS  (BX), X1
+	VCMPSS  $2, X8, X0, X0
+	VANDNPS X1, X0, X0
+	VMOVSS  X0, (DI)
+	ADDQ    $4, SI
+	ADDQ    $4, BX
+	ADDQ    $4, DI
+	DECQ    CX
+	JMP     gate1
+
+gated:
+	VZEROUPPER
+	RET
+
+// PICK puts into Y2 and Y3 the greater of the values Y0 and Y2 with its index, of
+// Y1 and Y3: NaN is greater than anything else, and of equals the lower index
+// goes first. Y4 to Y7 are spoilt.
+#define PICK \
+	VCMPPS    $3, Y0, Y0, Y4   \ // NaN
+	VCMPPS    $3, Y2, Y2, Y5   \
+	VCMPPS    $6, Y2, Y0, Y6   \ // not Y0 <= Y2: greater, or one of them is NaN
+	VANDNPS   Y6, Y5, Y6       \
+	VANDPS    Y5, Y4, Y4       \
+	VCMPPS    $0, Y2, Y0, Y7   \
+	VORPS     Y7, Y4, Y4       \ // equal, or both NaN
+	VPCMPGTD  Y1, Y3, Y7       \
+	VANDPS    Y7, Y4, Y4       \
+	VORPS     Y4, Y6, Y6       \
+	VBLENDVPS Y6, Y0, Y2, Y2   \
+	VBLENDVPS Y6, Y1, Y3, Y3
+
+// func sgreatest(n int, a *float32, ai *int32, b *float32, bi *int32, dst *float32, index *int32)
+TEXT ·sgreatest(SB), NOSPLIT, $0-56
+	MOVQ n+0(FP), CX
+	MOVQ a+8(FP), SI
+	MOVQ ai+16(FP), R8
+	MOVQ b+24(FP), BX
+	MOVQ bi+32(FP), R9
+	MOVQ dst+40(FP), DI
+	MOVQ index+48(FP), R10
+
+greatest8:
+	CMPQ    CX, $8
+	JL      greatest1
+	VMOVUPS (SI), Y0
+	VMOVUPS (R8), Y1
+	VMOVUPS (BX), Y2
+	VMOVUPS (R9), Y3
+	PICK
+	VMOVUPS Y2, (DI)
+	VMOVUPS Y3, (R10)
+	ADDQ    $32, SI
+	ADDQ    $32, R8
+	ADDQ    $32, BX
+	ADDQ    $32, R9
+	ADDQ    $32, DI
+	ADDQ    $32, R10
+	SUBQ    $8, CX
+	JMP     greatest8
+
+greatest1:
+	TESTQ  CX, CX
+	JEQ    chosen
+	VMOVSS (SI), X0
+	VMOVSS (R8), X1
+	VMOVSS (BX), X2
+	VMOVSS (R9), X3
+	PICK
+	VMOVSS X2, (DI)
+	VMOVSS X3, (R10)
+	ADDQ   $4, SI
+	ADDQ   $4, R8
+	ADDQ   $4, BX
+	ADDQ   $4, R9
+	ADDQ   $4, DI
+	ADDQ   $4, R10
+	DECQ   CX
+	JMP    greatest1
+
+chosen:
+	VZEROUPPER
+	RET

@@ -21,3 +21,7 @@ func staps(n, taps int, offsets *int, factors, src, dst *float32, bias float32) 
 func sterms64(count int, terms *term[float32], b, c *float32, beta float32) {}
 
 func sterms16(count int, terms *term[float32], b, c *float32, beta float32) {}
+
+func sgate(n int, out, grad, dst *float32) {}
+
+func sgreatest(n int, a *float32, ai *int32, b *float32, bi *int32, dst *float32, index *int32) {}

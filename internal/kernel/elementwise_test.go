@@ -58,6 +58,15 @@ func TestElementwise(t *testing.T) {
 		maximum(got, a, b)
 		same("maximum", n, got, want)
 
+		for i, v := range a {
+			want[i] = b[i]
+			if v <= 0 {
+				want[i] = 0
+			}
+		}
+		Gate(got, a, b)
+		same("Gate", n, got, want)
+
 		for _, bounds := range [][2]float32{{0, inf}, {0, 6}, {-1, 1}, {2, -2}, {-inf, inf}, {nan, nan}} {
 			for i, v := range a {
 				if v < bounds[0] {
@@ -80,6 +89,44 @@ func TestElementwise(t *testing.T) {
 		}
 		everySecond(got, src)
 		same("everySecond", n, got, want)
+	}
+}
+
+// greatest says what a loop over both values says, the one of the lower index
+// first: vector code for float32, plain code for float64.
+func TestGreatest(t *testing.T) {
+	checkGreatest[float32](t)
+	checkGreatest[float64](t)
+}
+
+func checkGreatest[T Float](t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	special := []T{T(math.NaN()), T(math.Inf(1)), T(math.Inf(-1)), 0, T(math.Copysign(0, -1)), 1, -1}
+	for n := range 60 {
+		var value [2][]T
+		var index [2][]int32
+		for k := range value {
+			value[k], index[k] = make([]T, n), make([]int32, n)
+			for i := range n {
+				value[k][i], index[k][i] = special[rng.IntN(len(special))], int32(2*rng.IntN(4)+k)
+			}
+		}
+		got, at := nans[T](n), make([]int32, n)
+		greatest(got, at, value[0], index[0], value[1], index[1])
+		for i := range n {
+			first, second := 0, 1
+			if index[1][i] < index[0][i] {
+				first, second = 1, 0
+			}
+			best := first
+			if u, v := value[second][i], value[first][i]; u > v || u != u && v == v {
+				best = second
+			}
+			v, u := got[i], value[best][i]
+			if at[i] != index[best][i] || v != u && (v == v || u == u) {
+				t.Fatalf("%g at %d beside %g at %d: %g at %d", value[0][i], index[0][i], value[1][i], index[1][i], v, at[i])
+			}
+		}
 	}
 }
 
@@ -113,6 +160,8 @@ func TestElementwiseRefusesUnequalLengths(t *testing.T) {
 		"ScaleShift": func(a, b []float32) { ScaleShift(a, b, 1, 0) },
 		"Clip":       func(a, b []float32) { Clip(a, b, 0, 1) },
 		"Add":        func(a, b []float32) { Add(a, a, b) },
+		"Gate":       func(a, b []float32) { Gate(a, b, a) },
+		"greatest":   func(a, b []float32) { greatest(a, make([]int32, 3), a, make([]int32, 3), b, make([]int32, 4)) },
 	} {
 		func() {
 			defer func() {

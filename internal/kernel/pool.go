@@ -10,9 +10,15 @@ import "math"
 func MaxPool[T Float](w Window, n int, x, y []T, argmax []int32) {
 	v := w.volume()
 	in, out := v.inSize(), v.outSize()
-	if argmax == nil && v.in[0] == 1 && v.kernel[0] == 1 && v.out[0] == 1 && v.pad[0] == 0 {
-		maxPlanes(&v, n, x, y)
-		return
+	if v.in[0] == 1 && v.kernel[0] == 1 && v.out[0] == 1 && v.pad[0] == 0 {
+		switch _, single := any(x).([]float32); {
+		case argmax == nil:
+			maxPlanes(&v, n, x, y)
+			return
+		case single && vectorCode:
+			argmaxPlanes(&v, n, x, y, argmax)
+			return
+		}
 	}
 	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
@@ -69,6 +75,68 @@ func maxPlanes[T Float](v *volume, n int, x, y []T) {
 					read := (*taps)[:hi-lo]
 					copyStrided(read, (*highest)[v.source(2, lo, t):], v.stride[2])
 					maximum(line[lo:hi], line[lo:hi], read)
+				}
+			}
+		}
+	})
+}
+
+// argmaxPlanes is MaxPool with argmax over two axes, in the way of maxPlanes.
+func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
+	in, out, width := v.inSize(), v.outSize(), v.in[2]
+	all := borrowFrom[int32](&scratchIndices, in)
+	defer scratchIndices.Put(all)
+	positions := *all
+	for i := range positions {
+		positions[i] = int32(i)
+	}
+	type tap struct{ lo, hi, source int }
+	taps := make([]tap, v.kernel[2])
+	for t := range taps {
+		lo, hi := v.reach(2, t)
+		taps[t] = tap{lo, hi, v.source(2, lo, t)}
+	}
+	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
+		values := borrow[T](width + v.out[2])
+		defer giveBack(values)
+		indices := borrowFrom[int32](&scratchIndices, width+v.out[2])
+		defer scratchIndices.Put(indices)
+		column, part := (*values)[:width], (*values)[width:]
+		columnAt, partAt := (*indices)[:width], (*indices)[width:]
+		for i := lo; i < hi; i++ {
+			xs := x[i*in : (i+1)*in]
+			for h := range v.out[1] {
+				at := i*out + h*v.out[2]
+				line, lineAt := y[at:at+v.out[2]], argmax[at:at+v.out[2]]
+				fill(line, T(math.Inf(-1)))
+				for k := range lineAt {
+					lineAt[k] = math.MaxInt32
+				}
+				top, bottom := v.inside(1, h)
+				// The greatest of each column, then of the columns that a window sees.
+				down, downAt := column, columnAt
+				for s := top; s < bottom; s += v.dilation[1] {
+					row, rowAt := xs[s*width:(s+1)*width], positions[s*width:(s+1)*width]
+					if s == top {
+						down, downAt = row, rowAt
+						continue
+					}
+					greatest(column, columnAt, down, downAt, row, rowAt)
+					down, downAt = column, columnAt
+				}
+				for _, t := range taps {
+					if t.lo == t.hi || top >= bottom {
+						continue
+					}
+					count := t.hi - t.lo
+					copyStrided(part[:count], down[t.source:], v.stride[2])
+					copyIndices(partAt[:count], downAt[t.source:], v.stride[2])
+					greatest(line[t.lo:t.hi], lineAt[t.lo:t.hi], line[t.lo:t.hi], lineAt[t.lo:t.hi], part[:count], partAt[:count])
+				}
+				for k, at := range lineAt {
+					if at == math.MaxInt32 { // no tap inside the input
+						lineAt[k] = -1
+					}
 				}
 			}
 		}

@@ -54,6 +54,31 @@ func checkPools[T Float](t *testing.T, w Window, n int, rng *rand.Rand) {
 			t.Fatalf("%T %+v: max[%d] = %g without argmax, %g with it", x, w, i, alone[i], y[i])
 		}
 	}
+	// NaN is the greatest, the first of several.
+	for i := range wantAt {
+		wantAt[i] = -1
+	}
+	for plane := range n {
+		naiveTaps(w, func(o, _, s int, _ bool) {
+			at := &wantAt[plane*out+o]
+			if s < 0 {
+				return
+			}
+			if *at < 0 {
+				*at = int32(s)
+				return
+			}
+			u, v := x[plane*in+s], x[plane*in+int(*at)]
+			if u > v || u != u && v == v || (u == v || u != u && v != v) && int32(s) < *at {
+				*at = int32(s)
+			}
+		})
+	}
+	for i, at := range wantAt {
+		if argmax[i] != at {
+			t.Fatalf("%T %+v: max[%d] with NaN is at %d, want %d", x, w, i, argmax[i], at)
+		}
+	}
 	x = random[T](rng, n*in)
 	MaxPool(w, n, x, y, argmax)
 	wantX = newSums(n * in)

@@ -7,7 +7,7 @@ import "sync"
 var (
 	scratch32, scratch64           sync.Pool
 	scratchTerms32, scratchTerms64 sync.Pool
-	scratchInts                    sync.Pool
+	scratchInts, scratchIndices    sync.Pool // of int and int32
 )
 
 // borrow returns a buffer of n elements, their content unspecified. Give it

@@ -58,9 +58,13 @@ func addTerms[T Float](dst []T, terms []term[T], src []T, beta T) {
 	}
 }
 
-// mostlyZero is the greatest share of non-zeros up to which skipping the zeros
-// is faster, by far, than a dense product; scratch memory is in proportion.
-const mostlyZero = 0.25
+// The greatest share of non-zeros up to which skipping the zeros is faster, by
+// far, than a dense product: with vector code, and for plain code beside a BLAS
+// that has some. Scratch memory is in proportion.
+const (
+	mostlyZero      = 1. / 4
+	mostlyZeroPlain = 1. / 32
+)
 
 // MostlyZero says whether GemmSparse, for one, is to be preferred for a matrix
 // of such elements. It looks at a sample of them, spread over all, which
@@ -76,7 +80,11 @@ func MostlyZero[T Float](v []T) bool {
 		others += nonZero(v[i])
 		seen++
 	}
-	return float64(others) <= mostlyZero*float64(seen)
+	share := mostlyZero
+	if _, single := any(v).([]float32); single && !vectorCode {
+		share = mostlyZeroPlain
+	}
+	return float64(others) <= share*float64(seen)
 }
 
 // nonZero is 1 for anything but zero, without a branch to mispredict.
