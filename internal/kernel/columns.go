@@ -13,6 +13,10 @@ func gather[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
 		}
 		return
 	}
+	if vectorCode && v.framed(p0, p1) {
+		gatherFramed(v, channels, x, col, ld, p0, p1)
+		return
+	}
 	if v.shifted() {
 		v.rows(channels, func(c, row, _, t1, t2 int) {
 			gatherShifted(v, x[c*inSize:(c+1)*inSize], col[row*ld:row*ld+p1-p0], p0, t1, t2)
@@ -30,6 +34,60 @@ func gather[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
 			if h++; h == v.out[1] {
 				h, d = 0, d+1
 			}
+		}
+	})
+}
+
+// framed says that [p0, p1) are whole lines of two axes whose input, with its
+// padding, is no larger than half the columns.
+func (v *volume) framed(p0, p1 int) bool {
+	width := v.out[2]
+	if v.in[0] != 1 || v.kernel[0] != 1 || v.out[0] != 1 || v.pad[0] != 0 || p0%width != 0 || p1%width != 0 {
+		return false
+	}
+	most := v.taps() * (p1 - p0) / 2
+	lines, length := v.frame(p0, p1)
+	return lines <= most && length <= most && lines*length <= most
+}
+
+// frame returns how many input lines the output lines [p0, p1) read, and how
+// many elements of them, padding included.
+func (v *volume) frame(p0, p1 int) (lines, length int) {
+	return ((p1-p0)/v.out[2]-1)*v.stride[1] + (v.kernel[1]-1)*v.dilation[1] + 1, (v.out[2]-1)*v.stride[2] + (v.kernel[2]-1)*v.dilation[2] + 1
+}
+
+// gatherFramed is gather from input lines that have had their padding put round
+// them: what a tap reads is then the same for all positions.
+func gatherFramed[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
+	width := v.out[2]
+	lines, length := v.frame(p0, p1)
+	frame := borrow[T](channels * lines * length)
+	defer giveBack(frame)
+	first, left := v.source(1, p0/width, 0), min(v.pad[2], length)
+	right := min(length, left+v.in[2])
+	for c := range channels {
+		for i := range lines {
+			line, s := (*frame)[(c*lines+i)*length:][:length], first+i
+			if s < 0 || s >= v.in[1] {
+				clear(line)
+				continue
+			}
+			clear(line[:left])
+			copy(line[left:right], x[(c*v.in[1]+s)*v.in[2]:])
+			clear(line[right:])
+		}
+	}
+	size := int(unsafe.Sizeof(x[0]))
+	v.rows(channels, func(c, row, _, t1, t2 int) {
+		src := (*frame)[(c*lines+t1*v.dilation[1])*length+t2*v.dilation[2]:]
+		dst := col[row*ld : row*ld+p1-p0]
+		if v.stride[2] == 1 {
+			copyRows(len(dst)/width, unsafe.Pointer(&src[0]), v.stride[1]*length*size, unsafe.Pointer(&dst[0]), width*size, width*size)
+			return
+		}
+		for h := 0; len(dst) > 0; h++ {
+			copyStrided(dst[:width], src[h*v.stride[1]*length:], v.stride[2])
+			dst = dst[width:]
 		}
 	})
 }

@@ -149,6 +149,12 @@ func backwardInputSparse[T Float](s *stretches, n int, dy, w, dx []T) {
 			})
 		}
 	}
+	kernelsAt := borrowFrom[int](&scratchInts, s.out)
+	defer scratchInts.Put(kernelsAt)
+	kernelAt := *kernelsAt
+	for o := range kernelAt {
+		kernelAt[o] = o * s.padded
+	}
 	Parallel(n*s.groups, 1, func(lo, hi int) {
 		sums := borrow[T](s.image())
 		defer giveBack(sums)
@@ -158,9 +164,7 @@ func backwardInputSparse[T Float](s *stretches, n int, dy, w, dx []T) {
 			dys := dy[image*s.out*s.outSize:][:s.out*s.outSize]
 			lists.begin()
 			for p := range s.outSize {
-				for o := range s.out {
-					lists.add(uint32(o*s.padded), dys[o*s.outSize+p])
-				}
+				lists.add(dys[p:], s.outSize, 0, kernelAt)
 				lists.end()
 			}
 			clear(*sums)
@@ -206,10 +210,7 @@ func backwardWeightsSparse[T Float](s *stretches, n int, x, dy, dw []T) {
 				lists.begin()
 				for o := range s.out {
 					for k := range count {
-						base := k * s.image()
-						for p, v := range dy[(((image+k)*s.groups+g)*s.out+o)*s.outSize:][:s.outSize] {
-							lists.add(uint32(base+s.first[p]), v)
-						}
+						lists.add(dy[(((image+k)*s.groups+g)*s.out+o)*s.outSize:], 1, k*s.image(), s.first)
 					}
 					lists.end()
 				}
@@ -269,10 +270,16 @@ func (l *termLists[T]) giveBack() {
 // begin drops all lists and begins the first.
 func (l *termLists[T]) begin() { l.lists, l.used, (*l.starts)[0] = 0, 0, 0 }
 
-// add adds a term to the list that is being made, unless its factor is zero.
-func (l *termLists[T]) add(offset uint32, factor T) {
-	(*l.all)[l.used] = term[T]{offset, factor}
-	l.used += nonZero(factor)
+// add adds the non-zeros of v, of which elements step apart count, as many as
+// offsets, to the list that is being made, each with its offset from base.
+func (l *termLists[T]) add(v []T, step, base int, offsets []int) {
+	all, used := *l.all, l.used
+	for i, offset := range offsets {
+		factor := v[i*step]
+		all[used] = term[T]{uint32(base + offset), factor}
+		used += nonZero(factor)
+	}
+	l.used = used
 }
 
 // end finishes a list and begins the next.

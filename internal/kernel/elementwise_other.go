@@ -2,6 +2,8 @@
 
 package kernel
 
+import "unsafe"
+
 // vectorCode says that there is no vector code for this processor; what stands
 // here is not called.
 const vectorCode = false
@@ -25,3 +27,5 @@ func sterms16(count int, terms *term[float32], b, c *float32, beta float32) {}
 func sgate(n int, out, grad, dst *float32) {}
 
 func sgreatest(n int, a *float32, ai *int32, b *float32, bi *int32, dst *float32, index *int32) {}
+
+func copyRows(rows int, src unsafe.Pointer, srcStep int, dst unsafe.Pointer, dstStep, size int) {}

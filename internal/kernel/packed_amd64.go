@@ -114,7 +114,7 @@ func sgemm6x16(rows, k int, a, b, c *float32, ldc int, alpha, beta float32)
 //go:noescape
 func dgemm6x8(rows, k int, a, b, c *float64, ldc int, alpha, beta float64)
 
-// copyRows copies rows of size bytes, a positive multiple of 8, from src to
+// copyRows copies rows of size bytes, a positive multiple of 4, from src to
 // dst, srcStep and dstStep bytes apart. rows is at least 1.
 //
 //go:noescape

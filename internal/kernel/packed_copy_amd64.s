@@ -40,9 +40,16 @@ xmm:
 
 quad:
 	TESTQ $8, R10
-	JEQ   next
+	JEQ   long
 	MOVQ  (SI)(AX*1), R11
 	MOVQ  R11, (DI)(AX*1)
+	ADDQ  $8, AX
+
+long:
+	TESTQ $4, R10
+	JEQ   next
+	MOVL  (SI)(AX*1), R11
+	MOVL  R11, (DI)(AX*1)
 
 next:
 	ADDQ R8, SI
