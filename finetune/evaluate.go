@@ -13,10 +13,10 @@ import (
 
 // Metrics measures a model on N samples.
 type Metrics struct {
-	N    int
-	Loss float64 // softmax cross-entropy, mean over the samples
-	Top1 float64 // share of samples whose label has the greatest logit
-	Top5 float64 // share of samples whose label is among the five greatest
+	N    int     `json:"samples,omitempty"`
+	Loss float64 `json:"loss"` // softmax cross-entropy, mean over the samples
+	Top1 float64 `json:"top1"` // share of samples whose label has the greatest logit
+	Top5 float64 `json:"top5"` // share of samples whose label is among the five greatest
 }
 
 // Evaluate runs the model in float32 on every sample of set, so many at a time

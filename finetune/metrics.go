@@ -51,7 +51,7 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 	}
 	line := EpochMetrics{
 		Epoch: e.Epoch, Steps: e.Steps, Rate: s.update().rate, TrainLoss: e.Train.Loss, TrainTop1: e.Train.Top1,
-		Seconds: e.Seconds, PeakBytes: peakBytes(), GradientNorms: s.norms,
+		Seconds: e.Seconds, PeakBytes: PeakBytes(), GradientNorms: s.norms,
 	}
 	if e.Test != nil {
 		line.TestLoss, line.TestTop1, line.TestTop5 = &e.Test.Loss, &e.Test.Top1, &e.Test.Top5
@@ -123,9 +123,9 @@ func trimMetrics(dir string, epoch int) error {
 	return nil
 }
 
-// peakBytes returns the most memory that the process has had: what the system
+// PeakBytes returns the most memory that the process has had: what the system
 // says on Linux, elsewhere what Go has asked it for.
-func peakBytes() int64 {
+func PeakBytes() int64 {
 	if f, err := os.Open("/proc/self/status"); err == nil {
 		defer f.Close()
 		for lines := bufio.NewScanner(f); lines.Scan(); {

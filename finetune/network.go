@@ -86,7 +86,7 @@ func (n *network[T]) gradientNorm() float64 {
 
 // follow moves the parameter along factor times its gradient.
 func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
-	p.grow(u.states())
+	p.grow(u.States())
 	move := func(lo, hi int) {
 		var state [2][]T
 		for i, s := range p.state {

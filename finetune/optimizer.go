@@ -103,8 +103,8 @@ func (o Optimizer) fuses() bool { return o.Method == SGD && o.Momentum == 0 }
 // keep is the factor of the weight in a fused update.
 func (o Optimizer) keep(rate float64) float64 { return 1 - rate*o.WeightDecay }
 
-// states returns how many values the optimiser keeps for every weight.
-func (o Optimizer) states() int {
+// States returns how many values the optimiser keeps for every weight.
+func (o Optimizer) States() int {
 	switch {
 	case o.Method == Adam || o.Method == AdamW:
 		return 2
@@ -129,7 +129,7 @@ func sgd[T kernel.Float](rate float64) update[T] {
 }
 
 // apply moves weights w along factor times their gradients g. state holds
-// states() values for each weight, list by list; w and state are modified.
+// States() values for each weight, list by list; w and state are modified.
 func (u *update[T]) apply(factor T, w, g []T, state [][]T) {
 	rate, decay := T(u.rate), T(u.WeightDecay)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -42,23 +43,11 @@ type Epoch struct {
 // Training stops with an error where the loss is not finite, naming the step,
 // and between batches when ctx is done.
 func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options, onEpoch func(Epoch) error) (*onnxio.Model, error) {
-	if err := o.Validate(); err != nil {
-		return nil, err
-	}
-	o = o.WithDefaults()
-	t, err := newTrainee[float32](m, o.Train)
+	s, err := prepare(m, train, test, o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newSession(t, train, o)
-	if err != nil {
-		return nil, err
-	}
-	if test != nil {
-		if _, err := newFeeder(test, t.sampleShape()); err != nil {
-			return nil, fmt.Errorf("test data: %w", err)
-		}
-	}
+	t, o := s.trainee, s.options
 	if err := s.begin(m, train); err != nil {
 		return nil, err
 	}
@@ -86,6 +75,34 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 	return t.export(m)
 }
 
+// Check returns the error with which Train would refuse these arguments before
+// it begins. It does not look at a checkpoint.
+func Check(m *onnxio.Model, train, test *data.Set, o Options) error {
+	_, err := prepare(m, train, test, o)
+	return err
+}
+
+func prepare(m *onnxio.Model, train, test *data.Set, o Options) (*session[float32], error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	o = o.WithDefaults()
+	t, err := newTrainee[float32](m, o.Train)
+	if err != nil {
+		return nil, err
+	}
+	s, err := newSession(t, train, o)
+	if err != nil {
+		return nil, err
+	}
+	if test != nil {
+		if _, err := newFeeder(test, t.sampleShape()); err != nil {
+			return nil, fmt.Errorf("test data: %w", err)
+		}
+	}
+	return s, nil
+}
+
 // finishEpoch takes what is left of an epoch and measures the model after it.
 func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *data.Set) (Epoch, error) {
 	e, err := s.epoch(ctx)
@@ -97,6 +114,9 @@ func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *dat
 		return e, err
 	}
 	metrics, err := Evaluate(ctx, trained, test, s.options.Batch)
+	if err == nil && (math.IsNaN(metrics.Loss) || math.IsInf(metrics.Loss, 0)) {
+		err = fmt.Errorf("test data, after epoch %d: %w", e.Epoch, ErrNotFinite)
+	}
 	e.Test = &metrics
 	return e, err
 }
@@ -123,7 +143,7 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 		return err
 	}
 	if found {
-		if s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.states())); err != nil {
+		if s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.States())); err != nil {
 			return err
 		}
 	}
@@ -135,7 +155,7 @@ func (s *session[T]) save() error {
 	if s.options.Checkpoint == "" {
 		return nil
 	}
-	return saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.states()))
+	return saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.States()))
 }
 
 // session is a run of training.

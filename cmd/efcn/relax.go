@@ -1,0 +1,359 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"efcn/convert"
+	"efcn/finetune/relax"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+type relaxFlags struct {
+	trainFlags
+	output      string
+	relaxEpochs []int     // Default 0, 1, 2, 5, 10, 20, 50.
+	cnnEpochs   int       // Default 0: as many as the others.
+	seeds       int       // Default 1.
+	with        []string  // Default none.
+	reinit      bool      // Default false.
+	cnnAt       givenCNNs // Default none.
+	noFoldBN    bool
+	maxBytes    byteSize // Default 2 GiB.
+	dryRun      bool
+	json        bool
+}
+
+func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
+	defaults := relax.Options{}.WithDefaults()
+	f.trainFlags.addFlags(flags, defaults.Train.Epochs)
+	f.maxBytes = convert.DefaultMaxBytes
+	flags.StringVarP(&f.output, "output", "o", "", "folder of the study; one that holds the same study goes on")
+	flags.IntSliceVar(&f.relaxEpochs, "relax-epochs", defaults.RelaxEpochs, "epochs of the CNN's training at which it is embedded")
+	flags.IntVar(&f.cnnEpochs, "cnn-epochs", 0, "epochs of the CNN (default: --epochs, or the last of --relax-epochs where that is later)")
+	flags.IntVar(&f.seeds, "seeds", defaults.Seeds, "repeat all with so many seeds, from --seed on")
+	flags.StringSliceVar(&f.with, "with", nil, "more runs at every relax time: elcn, local, off-local, tied")
+	flags.BoolVar(&f.reinit, "reinit", false, "give the CNN new weights for every seed, as PyTorch initialises")
+	flags.Var(&f.cnnAt, "cnn-at", "a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
+	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
+	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan, the memory and an estimate of the time, and write nothing")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
+func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
+	if err := f.trainFlags.validate(); err != nil {
+		return err
+	}
+	given := len(f.cnnAt) > 0
+	switch {
+	case len(args) == 0 && !given:
+		return usagef("CNN is missing (or --cnn-at EPOCH=FILE)")
+	case len(args) > 1:
+		return usagef("unexpected argument %q", args[1])
+	case len(args) == 1 && given:
+		return usagef("%s and --cnn-at: want a CNN that is trained or some that are given, not both", args[0])
+	case f.test == "":
+		return usagef("--test is missing")
+	case f.output == "" && !f.dryRun:
+		return usagef("-o DIR is missing (or --dry-run)")
+	case f.seeds < 1:
+		return usagef("--seeds %d; want a number from 1", f.seeds)
+	}
+	for _, name := range []string{"relax-epochs", "cnn-epochs", "reinit"} {
+		if given && flags.Changed(name) {
+			return usagef("--%s and --cnn-at: the CNNs are given, and are not trained", name)
+		}
+	}
+	if !given && len(f.relaxEpochs) == 0 {
+		return usagef("--relax-epochs is empty")
+	}
+	o, err := f.options()
+	if err == nil {
+		err = o.Validate()
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// options are those of the flags.
+func (f *relaxFlags) options() (relax.Options, error) {
+	train, err := f.trainFlags.options()
+	o := relax.Options{
+		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes),
+	}
+	if len(f.cnnAt) == 0 {
+		o.RelaxEpochs = f.relaxEpochs
+	}
+	for _, name := range f.with {
+		o.With = append(o.With, relax.Kind(name))
+	}
+	return o, err
+}
+
+func newRelax(e *env) *cobra.Command {
+	var f relaxFlags
+	cmd := &cobra.Command{
+		Use:   "relax CNN --data SPEC --test SPEC -o DIR",
+		Short: "Train a CNN, embed it at several times, and train on as eFCN",
+		Long: `relax runs the protocol of the eFCN paper (arXiv 1906.06766). For every seed it
+trains the CNN, keeps it at each of --relax-epochs, embeds it there with dense
+matrices, and trains all weights of the eFCN for --epochs more; beside them it
+trains the standard fully-connected network, which is the eFCN with new weights,
+initialised as PyTorch does. --epochs is the length of every run: an eFCN gets
+as many after the embedding as the CNN has in all. --cnn-epochs trains the CNN
+longer, for a comparison with the epochs before and after together.
+
+--with adds runs at every relax time:
+  elcn        the locally connected network: the support alone, in local form
+  local       the same in dense form
+  off-local   the weights outside the support alone
+  tied        the CNN subspace, in dense form
+
+The CNN begins with the weights of the file or, with --reinit, with new ones for
+every seed. With --cnn-at it is not trained: the files are embedded as they are.
+
+DIR gets all models, metrics.jsonl for every run, settings.json, and the tables
+results.csv, summary.csv, epochs.csv and layers.csv: "go doc efcn/finetune/relax"
+describes each column. The command can be stopped at any moment and be given
+again: runs that are finished are not repeated, the one that is not goes on and
+ends with the same bits. Another setting is refused; --seeds and --with may grow.
+
+` + dataHelp,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.validate(cmd.Flags(), args); err != nil {
+				return err
+			}
+			return f.run(cmd.Context(), e, args)
+		},
+	}
+	f.addFlags(cmd.Flags())
+	return cmd
+}
+
+// givenCNNs is a flag, given once a file or folder, that names CNNs by the epoch
+// of their training.
+type givenCNNs map[int]string
+
+var epochFile = regexp.MustCompile(`^epoch-([0-9]+)\.onnx$`)
+
+func (g *givenCNNs) Set(s string) error {
+	if *g == nil {
+		*g = givenCNNs{}
+	}
+	number, file, ok := strings.Cut(s, "=")
+	if epoch, err := strconv.Atoi(number); ok && err == nil && epoch >= 0 {
+		return g.add(epoch, file)
+	}
+	files, err := os.ReadDir(s)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("want EPOCH=FILE, or a folder of epoch-N.onnx")
+	}
+	if err != nil {
+		return reason(err)
+	}
+	found := false
+	for _, f := range files {
+		m := epochFile.FindStringSubmatch(f.Name())
+		if m == nil {
+			continue
+		}
+		epoch, err := strconv.Atoi(m[1])
+		if err != nil {
+			return err
+		}
+		if err := g.add(epoch, filepath.Join(s, f.Name())); err != nil {
+			return err
+		}
+		found = true
+	}
+	if !found {
+		return fmt.Errorf("the folder has no files called epoch-N.onnx")
+	}
+	return nil
+}
+
+func (g *givenCNNs) add(epoch int, file string) error {
+	if other, ok := (*g)[epoch]; ok {
+		return fmt.Errorf("epoch %d is given twice: %s and %s", epoch, other, file)
+	}
+	(*g)[epoch] = file
+	return nil
+}
+
+func (g *givenCNNs) String() string { return "" }
+func (g *givenCNNs) Type() string   { return "EPOCH=FILE|DIR" }
+
+func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
+	study, where, err := f.study(e, args)
+	if err != nil {
+		return err
+	}
+	if f.dryRun {
+		estimate, err := study.Estimate(ctx)
+		if err != nil {
+			return inFile(where, err)
+		}
+		if f.json {
+			return printJSON(e.out, estimate)
+		}
+		printPlan(e.out, where, estimate.Plan)
+		printEstimate(e.out, estimate)
+		return nil
+	}
+	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+	bar := e.progress()
+	defer bar.clear()
+	study.Stepped = func(r relax.Run, samples, of int) { bar.at(r.Path(), samples, of) }
+	study.Ended = func(r *relax.Result) {
+		bar.clear()
+		if !f.json {
+			fmt.Fprintln(e.out, describe(r))
+		}
+	}
+	folder, err := study.Run(ctx, f.output)
+	if err != nil {
+		return inFile(where, err)
+	}
+	bar.clear()
+	summary := relax.Summarise(folder.Results)
+	if f.json {
+		return printJSON(e.out, struct {
+			Folder   string           `json:"folder"`
+			Settings *relax.Settings  `json:"settings"`
+			Results  []*relax.Result  `json:"results"`
+			Summary  []*relax.Summary `json:"summary"`
+		}{f.output, folder.Settings, folder.Results, summary})
+	}
+	printSummary(e.out, summary, f.seeds)
+	fmt.Fprintf(e.out, "\nwrote %s\n", f.output)
+	return nil
+}
+
+// study reads what the flags name; where is the file that errors are about.
+func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string, err error) {
+	o, err := f.options()
+	if err != nil {
+		return nil, "", err
+	}
+	s = &relax.Study{Options: o, About: map[string]string{
+		"program": "efcn " + version(), "data": f.dataSpec(), "test": f.test, "matrix products": fmt.Sprint(kernel.BLAS()),
+	}}
+	if len(f.cnnAt) > 0 {
+		s.Given = map[int]*onnxio.Model{}
+		for _, epoch := range slices.Sorted(maps.Keys(f.cnnAt)) {
+			where = f.cnnAt[epoch]
+			s.About[fmt.Sprintf("cnn of epoch %d", epoch)] = where
+			if s.Given[epoch], err = e.readModel(where); err != nil {
+				return nil, "", err
+			}
+		}
+	} else {
+		where = args[0]
+		s.About["cnn"] = where
+		if s.CNN, err = e.readModel(where); err != nil {
+			return nil, "", err
+		}
+	}
+	s.Data, s.Test, err = openData(f.dataSpec(), f.test)
+	return s, where, err
+}
+
+// describe says in a line what came of a run.
+func describe(r *relax.Result) string {
+	text := r.Run + ": "
+	if r.Failed != "" {
+		return text + "failed: " + r.Failed
+	}
+	text += fmt.Sprintf("test %.2f %% before, %.2f %% after %d epochs", 100*r.Start.Test.Top1, 100*r.Final.Test.Top1, r.Epochs)
+	text += fmt.Sprintf(" (best %.2f %% after %d)", 100**r.BestTop1, *r.BestEpoch)
+	if d := r.Final.Deviation; d != nil {
+		text += fmt.Sprintf(", d %.3f, s %.3f", d.Distance, d.OffLocal)
+	}
+	return text + fmt.Sprintf(", %s", formatSeconds(r.Seconds))
+}
+
+// printSummary prints what the seeds came to together.
+func printSummary(w io.Writer, all []*relax.Summary, seeds int) {
+	var rows [][]string
+	for _, s := range all {
+		epoch := ""
+		if s.RelaxEpoch != nil {
+			epoch = strconv.Itoa(*s.RelaxEpoch)
+		}
+		runs := strconv.Itoa(s.Runs)
+		if s.Failed > 0 {
+			runs += fmt.Sprintf(" (%d failed)", s.Failed)
+		}
+		rows = append(rows, []string{
+			string(s.Kind), epoch, runs,
+			formatMean(s.StartTop1, 100, 2), formatMean(s.FinalTop1, 100, 2), formatMean(s.BestTop1, 100, 2), formatMean(s.ProjectedTop1, 100, 2),
+			formatMean(s.Distance, 1, 3), formatMean(s.OffLocal, 1, 3),
+		})
+	}
+	what := "one seed"
+	if seeds > 1 {
+		what = fmt.Sprintf("mean and standard deviation over %d seeds", seeds)
+	}
+	fmt.Fprintf(w, "\naccuracy on the test images in %%, %s; best is the greatest after any epoch, chosen on these images\n\n", what)
+	printTable(w, []string{"kind", ">relaxed at", ">runs", ">start", ">final", ">best", ">projected", ">d", ">s"}, rows)
+}
+
+// formatMean writes a mean with its standard deviation, in units of 1/scale.
+func formatMean(m *relax.Mean, scale float64, digits int) string {
+	if m == nil {
+		return ""
+	}
+	text := strconv.FormatFloat(scale*m.Mean, 'f', digits, 64)
+	if m.SD != nil {
+		text += " ± " + strconv.FormatFloat(scale**m.SD, 'f', digits, 64)
+	}
+	return text
+}
+
+// printEstimate prints what a study would take.
+func printEstimate(w io.Writer, e *relax.Estimate) {
+	var rows [][]string
+	runs := 0
+	for _, c := range e.Costs {
+		runs += c.Runs
+		rows = append(rows, []string{
+			string(c.Kind), strconv.Itoa(c.Runs), strconv.Itoa(c.Epochs), formatSeconds(c.Step), formatSeconds(c.Epoch), formatSeconds(c.Seconds),
+		})
+	}
+	fmt.Fprint(w, "\nat the speed of a few steps measured now:\n\n")
+	printTable(w, []string{"kind", ">runs", ">epochs", ">a step", ">an epoch, measured", ">all"}, rows)
+	fmt.Fprintf(w, "\n%d runs: about %s\n", runs, formatSeconds(e.Seconds))
+	fmt.Fprintf(w, "memory: %s, the most that this process had so far\n", formatBytes(e.PeakBytes))
+	fmt.Fprintf(w, "folder: about %s, and %s for the checkpoint of the run that is going on\n", formatBytes(e.DiskBytes), formatBytes(e.RunBytes))
+}
+
+// formatSeconds writes a time with two digits or more.
+func formatSeconds(s float64) string {
+	switch {
+	case s < 0.1:
+		return fmt.Sprintf("%.2g ms", 1e3*s)
+	case s < 100:
+		return fmt.Sprintf("%.2g s", s)
+	default:
+		return time.Duration(s * float64(time.Second)).Round(time.Second).String()
+	}
+}

@@ -1,0 +1,136 @@
+package relax
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"efcn/convert"
+	"efcn/finetune"
+	"efcn/finetune/data"
+	"efcn/onnxio"
+)
+
+// Estimate says what a study will take.
+type Estimate struct {
+	Plan  *convert.Plan `json:"plan"` // of the embedding, every matrix dense
+	Costs []*Cost       `json:"runs"`
+	// Seconds are those of all runs.
+	Seconds float64 `json:"seconds"`
+	// DiskBytes is the size of the folder when all is done; RunBytes what the
+	// checkpoint of the run that is going on takes beyond that.
+	DiskBytes int64 `json:"disk_bytes"`
+	RunBytes  int64 `json:"run_bytes"`
+	// PeakBytes is the most memory that the process had while it took the steps
+	// that were measured.
+	PeakBytes int64 `json:"peak_bytes"`
+}
+
+// Cost is that of the runs of one kind.
+type Cost struct {
+	Kind   Kind    `json:"kind"`
+	Runs   int     `json:"runs"`
+	Epochs int     `json:"epochs"` // of each
+	Step   float64 `json:"seconds_per_step"`
+	Epoch  float64 `json:"seconds_per_epoch"` // with its measurements
+	// Seconds are those of all runs of the kind.
+	Seconds float64 `json:"seconds"`
+}
+
+// Estimate measures a few steps of every kind of run, writing nothing, and
+// says what the study will take at that speed.
+func (s *Study) Estimate(ctx context.Context) (*Estimate, error) {
+	plan, err := s.prepare()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	e := &Estimate{Plan: plan}
+	costs := map[Kind]*Cost{}
+	for _, r := range settings.Runs() {
+		if costs[r.Kind] == nil {
+			costs[r.Kind] = &Cost{Kind: r.Kind, Epochs: s.options("", r).Epochs}
+			e.Costs = append(e.Costs, costs[r.Kind])
+		}
+		costs[r.Kind].Runs++
+	}
+	for _, c := range e.Costs {
+		size, err := s.time(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		c.Seconds = float64(c.Runs*c.Epochs) * c.Epoch
+		e.Seconds += c.Seconds
+		files := int64(2) // start and end
+		if c.Kind == CNN {
+			files += int64(len(s.Options.RelaxEpochs))
+		}
+		e.DiskBytes += int64(c.Runs) * files * size
+		e.RunBytes = max(e.RunBytes, int64(1+s.Options.Train.Optimizer.States())*size)
+	}
+	e.PeakBytes = finetune.PeakBytes()
+	return e, nil
+}
+
+// time measures what an epoch of a kind of run takes, and returns the size of
+// its model.
+func (s *Study) time(ctx context.Context, c *Cost) (size int64, err error) {
+	m := s.CNN
+	if c.Kind != CNN {
+		if m, err = s.embed(s.origin(), c.Kind); err != nil {
+			return 0, err
+		}
+	}
+	for _, t := range m.Graph.Initializers {
+		if t.Data != nil {
+			size += t.Data.Len()
+		}
+	}
+	o := s.options("", Run{Kind: c.Kind})
+	o.Checkpoint, o.Resume, o.Stepped = "", false, nil
+	if c.Step, err = timeStep(ctx, m, s.Data, o, 1); err != nil {
+		return 0, err
+	}
+	// Short steps are measured over about half a second of them.
+	if n := int(0.5 / c.Step); n > 1 {
+		if c.Step, err = timeStep(ctx, m, s.Data, o, min(n, 50)); err != nil {
+			return 0, err
+		}
+	}
+	part := head(s.Test, 4*o.Batch)
+	begin := time.Now()
+	if _, err := finetune.Evaluate(ctx, m, part, o.Batch); err != nil {
+		return 0, err
+	}
+	testing := time.Since(begin).Seconds() * float64(s.Test.N()) / float64(part.N())
+	begin = time.Now()
+	if c.Kind != CNN {
+		if _, err := convert.Measure(ctx, m, nil); err != nil {
+			return 0, err
+		}
+	}
+	c.Epoch = c.Step*math.Ceil(float64(s.Data.N())/float64(o.Batch)) + testing + time.Since(begin).Seconds()
+	return size, nil
+}
+
+// timeStep returns the seconds of a step, the mean over so many.
+func timeStep(ctx context.Context, m *onnxio.Model, set *data.Set, o finetune.Options, steps int) (float64, error) {
+	o.Epochs, o.Rate = 2, 1e-9 // of which the first warms up, and nothing diverges
+	var seconds float64
+	_, err := finetune.Train(ctx, m, head(set, steps*o.Batch), nil, o, func(e finetune.Epoch) error {
+		seconds = e.Seconds / float64(e.Steps/e.Epoch)
+		return nil
+	})
+	return seconds, err
+}
+
+// head returns the first samples of a set.
+func head(set *data.Set, n int) *data.Set {
+	part := *set
+	n = min(n, set.N())
+	part.X, part.Labels = set.X[:n*set.Size()], set.Labels[:n]
+	return &part
+}

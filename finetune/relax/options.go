@@ -1,0 +1,183 @@
+package relax
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"efcn/convert"
+	"efcn/finetune"
+)
+
+// Kind says what a run trains.
+type Kind string
+
+// The kinds of runs, and of rows of results.csv.
+const (
+	CNN  Kind = "cnn"  // the CNN that is embedded
+	FCN  Kind = "fcn"  // the eFCN's architecture, newly initialised
+	EFCN Kind = "efcn" // all weights of the embedded CNN
+
+	// Runs that Options.With adds.
+
+	ELCN     Kind = "elcn"      // the embedded CNN in local form: its support alone
+	Local    Kind = "local"     // the eFCN's support alone, in dense form; what ELCN computes, at the cost of EFCN
+	OffLocal Kind = "off-local" // the eFCN's weights outside the support alone
+	Tied     Kind = "tied"      // the eFCN along the CNN subspace: what the CNN computes, at the cost of EFCN
+
+	// Snapshot is no run: the CNN at a relax time.
+	Snapshot Kind = "snapshot"
+)
+
+// Extras lists what Options.With may hold.
+func Extras() []Kind { return []Kind{ELCN, Local, OffLocal, Tied} }
+
+// layout is the form that the layers of a run have.
+func (k Kind) layout() convert.Layout {
+	if k == ELCN {
+		return convert.Local
+	}
+	return convert.Dense
+}
+
+// train is what of an embedded CNN the run trains.
+func (k Kind) train() string {
+	switch k {
+	case ELCN, Local:
+		return finetune.TrainLocal
+	case OffLocal:
+		return finetune.TrainOffLocal
+	case Tied:
+		return finetune.TrainTied
+	default:
+		return finetune.TrainAll
+	}
+}
+
+// Options says what a study compares.
+type Options struct {
+	// Train is how every run is trained. Epochs counts those of every run but
+	// the CNN's; 0 means 100. Seed is that of the first of the seeds. What is
+	// trained, and the folder and snapshots of a run, are not to be given.
+	Train finetune.Options
+	// RelaxEpochs are the epochs of the CNN's training at which it is embedded,
+	// ascending, from 0, which is before the first. nil means 0, 1, 2, 5, 10, 20, 50.
+	// Where the CNNs are given they follow from those.
+	RelaxEpochs []int
+	// CNNEpochs is how long the CNN is trained. 0 means as long as the others,
+	// or to the last relax time where that is later.
+	CNNEpochs int
+	// Seeds is the number of seeds; 0 means 1.
+	Seeds int
+	// With adds runs at every relax time.
+	With []Kind
+	// Reinit gives the CNN new weights, other ones for every seed.
+	Reinit bool
+	// NoFoldBN and MaxBytes are those of the conversion.
+	NoFoldBN bool
+	MaxBytes int64
+}
+
+// WithDefaults returns o with the default in place of every zero.
+func (o Options) WithDefaults() Options {
+	if o.Train.Epochs == 0 {
+		o.Train.Epochs = 100
+	}
+	o.Train = o.Train.WithDefaults()
+	if o.RelaxEpochs == nil {
+		o.RelaxEpochs = []int{0, 1, 2, 5, 10, 20, 50}
+	}
+	if o.CNNEpochs == 0 {
+		o.CNNEpochs = max(o.Train.Epochs, o.RelaxEpochs[len(o.RelaxEpochs)-1])
+	}
+	if o.Seeds == 0 {
+		o.Seeds = 1
+	}
+	return o
+}
+
+// Validate reports fields that are out of range.
+func (o Options) Validate() error {
+	var errs []error
+	say := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	errs = append(errs, o.Train.Validate())
+	if t := o.Train; t.Train != "" || t.Checkpoint != "" || t.Resume || t.Snapshots != (finetune.Snapshots{}) {
+		say("what is trained, and the folder and the snapshots of a run, are the study's business")
+	}
+	if o.RelaxEpochs != nil && len(o.RelaxEpochs) == 0 {
+		say("relax epochs: none")
+	}
+	for i, t := range o.RelaxEpochs {
+		if t < 0 {
+			say("relax epochs: %d is negative", t)
+		}
+		if i > 0 && t <= o.RelaxEpochs[i-1] {
+			say("relax epochs: %d after %d; want them ascending", t, o.RelaxEpochs[i-1])
+		}
+	}
+	if n := len(o.RelaxEpochs); o.CNNEpochs < 0 || o.CNNEpochs > 0 && n > 0 && o.CNNEpochs < o.RelaxEpochs[n-1] {
+		say("the CNN is trained for %d epochs; want those of the last relax time at least", o.CNNEpochs)
+	}
+	if o.Seeds < 0 {
+		say("seeds: %d is negative", o.Seeds)
+	}
+	for i, k := range o.With {
+		if !slices.Contains(Extras(), k) {
+			say("with %q: want some of %q", k, Extras())
+		}
+		if slices.Contains(o.With[:i], k) {
+			say("with %q is given twice", k)
+		}
+	}
+	if o.MaxBytes < 0 {
+		say("max bytes: %d is negative", o.MaxBytes)
+	}
+	return errors.Join(errs...)
+}
+
+// Run names a run of a study.
+type Run struct {
+	Kind Kind
+	Seed uint64
+	// Relax is how many epochs the CNN had been trained for; -1 where nothing
+	// was embedded.
+	Relax int
+}
+
+// Path is the run's folder, within that of the study, with slashes.
+func (r Run) Path() string {
+	path := "seed-" + strconv.FormatUint(r.Seed, 10) + "/" + string(r.Kind)
+	if r.Relax >= 0 {
+		path += "-" + strconv.Itoa(r.Relax)
+	}
+	return path
+}
+
+// relaxEpoch is Relax, nil where nothing was embedded.
+func (r Run) relaxEpoch() *int {
+	if r.Relax < 0 {
+		return nil
+	}
+	return &r.Relax
+}
+
+// Runs lists the runs of a study in the order in which they are done: all of
+// a seed before the next seed, and a CNN before what is made from it.
+func (s *Settings) Runs() []Run {
+	var all []Run
+	for i := range s.Seeds {
+		seed := s.Seed + uint64(i)
+		if s.Given == nil {
+			all = append(all, Run{CNN, seed, -1})
+		}
+		all = append(all, Run{FCN, seed, -1})
+		for _, t := range s.RelaxEpochs {
+			all = append(all, Run{EFCN, seed, t})
+			for _, k := range s.With {
+				all = append(all, Run{k, seed, t})
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,177 @@
+package relax
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"efcn/convert"
+	"efcn/finetune"
+)
+
+const (
+	runName     = "run.json"
+	metricsName = "metrics.jsonl"
+)
+
+// Result is what came of a run, or a CNN at a relax time: run.json, and a row
+// of results.csv. Pointers are nil where there is nothing to say.
+type Result struct {
+	Run        string  `json:"run"`            // folder within that of the study
+	File       string  `json:"file,omitempty"` // the model that Final.Test is of
+	Kind       Kind    `json:"kind"`
+	Seed       *uint64 `json:"seed,omitempty"`
+	RelaxEpoch *int    `json:"relax_epoch,omitempty"`
+
+	Epochs int   `json:"epochs"` // of this run, that were finished
+	Start  State `json:"start"`
+	Final  State `json:"final"`
+	// BestTop1 is the greatest accuracy on the test set after any epoch from
+	// the first; BestEpoch the first that has it.
+	BestTop1  *float64 `json:"best_test_top1,omitempty"`
+	BestEpoch *int     `json:"best_epoch,omitempty"`
+	// Projected is the nearest CNN, of an eFCN.
+	Projected *finetune.Metrics `json:"projected_test,omitempty"`
+	Seconds   float64           `json:"seconds"` // of training, without measurements
+	Failed    string            `json:"failed,omitempty"`
+}
+
+// State is what was measured of a model.
+type State struct {
+	Train     *finetune.Metrics  `json:"train,omitempty"` // of the epoch that ended there, as it went on
+	Test      *finetune.Metrics  `json:"test,omitempty"`
+	Travelled *float64           `json:"travelled,omitempty"`
+	Deviation *convert.Deviation `json:"deviation,omitempty"`
+}
+
+// readResult returns the result of a run that is finished, nil of one that is
+// not.
+func readResult(dir string, r Run) (*Result, error) {
+	var result Result
+	err := readJSON(filepath.Join(dir, filepath.FromSlash(r.Path()), runName), &result)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return &result, err
+}
+
+// Metrics returns the lines of metrics.jsonl of the run in the folder dir: an
+// epoch each, from 1.
+func Metrics(dir string) ([]finetune.EpochMetrics, error) {
+	path := filepath.Join(dir, metricsName)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var all []finetune.EpochMetrics
+	in := json.NewDecoder(bufio.NewReader(f))
+	for in.More() {
+		var m finetune.EpochMetrics
+		if err := in.Decode(&m); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// Folder is the folder of a study as it was read.
+type Folder struct {
+	Settings *Settings
+	// Results are those of the runs that are finished and of the CNNs that were
+	// embedded, in the order of Settings.Runs.
+	Results []*Result
+	// Missing are the runs that are not finished.
+	Missing []Run
+}
+
+// Read reads the folder of a study, finished or not.
+func Read(dir string) (*Folder, error) {
+	s, err := readSettings(dir)
+	if err != nil {
+		return nil, err
+	}
+	f := &Folder{Settings: s}
+	for _, t := range s.RelaxEpochs {
+		if s.Given == nil {
+			break
+		}
+		var snapshot Result
+		err := readJSON(filepath.Join(dir, givenName, fmt.Sprintf("epoch-%d.json", t)), &snapshot)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		f.Results = append(f.Results, &snapshot)
+	}
+	for _, r := range s.Runs() {
+		result, err := readResult(dir, r)
+		if err != nil {
+			return nil, err
+		}
+		if result == nil {
+			f.Missing = append(f.Missing, r)
+			continue
+		}
+		f.Results = append(f.Results, result)
+		if r.Kind != CNN {
+			continue
+		}
+		lines, err := Metrics(filepath.Join(dir, filepath.FromSlash(r.Path())))
+		if err != nil {
+			return nil, err
+		}
+		f.Results = append(f.Results, snapshots(result, lines, s.RelaxEpochs)...)
+	}
+	return f, nil
+}
+
+// snapshots are the results of the CNN at the relax times that its run reached.
+func snapshots(cnn *Result, lines []finetune.EpochMetrics, relax []int) []*Result {
+	var all []*Result
+	for _, t := range relax {
+		if t > len(lines) {
+			break
+		}
+		s := &Result{Run: cnn.Run, File: cnn.Run + "/" + snapshotName(t), Kind: Snapshot, Seed: cnn.Seed, RelaxEpoch: &t, Epochs: t, Final: cnn.Start}
+		if t > 0 {
+			s.Final = state(lines[t-1])
+		}
+		for _, m := range lines[:t] {
+			s.Seconds += m.Seconds
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// state is what the line of an epoch says of the model.
+func state(m finetune.EpochMetrics) State {
+	s := State{Train: &finetune.Metrics{Loss: m.TrainLoss, Top1: m.TrainTop1}, Deviation: m.Deviation}
+	if m.TestLoss != nil {
+		s.Test = &finetune.Metrics{Loss: *m.TestLoss, Top1: *m.TestTop1, Top5: *m.TestTop5}
+	}
+	return s
+}
+
+// conclude makes the result of a run from the lines of its epochs.
+func (r *Result) conclude(lines []finetune.EpochMetrics) {
+	r.Epochs = len(lines)
+	for i, m := range lines {
+		r.Seconds += m.Seconds
+		if m.TestTop1 != nil && (r.BestTop1 == nil || *m.TestTop1 > *r.BestTop1) {
+			epoch := i + 1
+			r.BestTop1, r.BestEpoch = m.TestTop1, &epoch
+		}
+	}
+	if n := len(lines); n > 0 && r.Failed == "" {
+		r.Final = state(lines[n-1])
+	}
+}

@@ -1,0 +1,217 @@
+package relax
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"efcn/finetune"
+	"efcn/finetune/data"
+	"efcn/internal/atomicfile"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+const (
+	settingsName    = "settings.json"
+	settingsVersion = 1
+)
+
+// Settings is what settings.json holds: everything that the results follow
+// from.
+type Settings struct {
+	Version int `json:"version"`
+	// About says, for those who read it, where things were from: file names, data
+	// specifications, the program. It may change from call to call.
+	About map[string]string `json:"about,omitempty"`
+
+	CNN   string         `json:"cnn,omitempty"`       // SHA-256 of the model
+	Given map[int]string `json:"cnn_given,omitempty"` // the same of every CNN that was given, by its epoch
+	Data  string         `json:"data"`                // of the samples
+	Test  string         `json:"test"`
+
+	RelaxEpochs []int  `json:"relax_epochs"`
+	Epochs      int    `json:"epochs"`
+	CNNEpochs   int    `json:"cnn_epochs,omitempty"`
+	Seed        uint64 `json:"seed"`  // the first
+	Seeds       int    `json:"seeds"` // may grow
+	With        []Kind `json:"with"`  // may grow
+	Reinit      bool   `json:"reinit"`
+	NoFoldBN    bool   `json:"no_fold_bn"`
+	Threads     int    `json:"threads"` // results repeat at one number of threads only
+
+	Batch     int                `json:"batch"`
+	Rate      float64            `json:"lr"`
+	Schedule  finetune.Schedule  `json:"lr_schedule"`
+	Optimizer finetune.Optimizer `json:"optimizer"`
+	Clip      float64            `json:"clip"`
+	Augment   data.Augment       `json:"augment"`
+}
+
+// settings returns those of a study.
+func (s *Study) settings() (*Settings, error) {
+	o := s.Options
+	t := &Settings{
+		Version: settingsVersion, About: s.About,
+		RelaxEpochs: o.RelaxEpochs, Epochs: o.Train.Epochs, CNNEpochs: o.CNNEpochs, Seed: o.Train.Seed, Seeds: o.Seeds, With: o.With,
+		Reinit: o.Reinit, NoFoldBN: o.NoFoldBN, Threads: kernel.Threads(),
+		Batch: o.Train.Batch, Rate: o.Train.Rate, Schedule: o.Train.Schedule, Optimizer: o.Train.Optimizer, Clip: o.Train.Clip, Augment: o.Train.Augment,
+		Data: s.Data.Hash(), Test: s.Test.Hash(),
+	}
+	if s.Given == nil {
+		var err error
+		t.CNN, err = hash(s.CNN)
+		return t, err
+	}
+	t.CNNEpochs, t.Given = 0, map[int]string{}
+	for epoch, m := range s.Given {
+		var err error
+		if t.Given[epoch], err = hash(m); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func hash(m *onnxio.Model) (string, error) {
+	h := sha256.New()
+	if _, err := onnxio.WriteTo(h, m); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// adopt makes the folder dir that of the study s, if it is not, and refuses one
+// that holds a study with other settings.
+func (s *Settings) adopt(dir string) error {
+	old, err := readSettings(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		if files, err := os.ReadDir(dir); err != nil {
+			return err
+		} else if len(files) > 0 {
+			return fmt.Errorf("%s: holds files, and is no study's folder: it has no %s; take another", dir, settingsName)
+		}
+	case err != nil:
+		return err
+	default:
+		if err := s.continues(old); err != nil {
+			return fmt.Errorf("%s: %w; take another folder", dir, err)
+		}
+	}
+	return writeJSON(filepath.Join(dir, settingsName), s)
+}
+
+// continues says what keeps a study from being the one that was begun with the
+// settings old, or a larger one.
+func (s *Settings) continues(old *Settings) error {
+	if s.Seeds < old.Seeds {
+		return fmt.Errorf("it is a study of %d seeds, this one has %d", old.Seeds, s.Seeds)
+	}
+	for _, k := range old.With {
+		if !slices.Contains(s.With, k) {
+			return fmt.Errorf("it is a study with %s, this one is without", k)
+		}
+	}
+	was := *old
+	was.Version, was.About, was.Seeds, was.With = s.Version, s.About, s.Seeds, s.With
+	a, err := fields(&was)
+	if err != nil {
+		return err
+	}
+	b, err := fields(s)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names(a, b) {
+		if bytes.Equal(a[name], b[name]) {
+			continue
+		}
+		switch name {
+		case "cnn", "cnn_given":
+			errs = append(errs, errors.New("it is a study of another CNN"))
+		case "data", "test":
+			errs = append(errs, fmt.Errorf("it is a study on other samples (%s)", name))
+		default:
+			errs = append(errs, fmt.Errorf("it is a study with %s %s, this one has %s", name, text(a[name]), text(b[name])))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func text(value json.RawMessage) string {
+	if value == nil {
+		return "unset"
+	}
+	return string(value)
+}
+
+func names(a, b map[string]json.RawMessage) []string {
+	var all []string
+	for _, m := range []map[string]json.RawMessage{a, b} {
+		for name := range m {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+func fields(t *Settings) (map[string]json.RawMessage, error) {
+	b, err := json.Marshal(t)
+	if err != nil {
+		return nil, err
+	}
+	var m map[string]json.RawMessage
+	return m, json.Unmarshal(b, &m)
+}
+
+func readSettings(dir string) (*Settings, error) {
+	var t Settings
+	path := filepath.Join(dir, settingsName)
+	if err := readJSON(path, &t); err != nil {
+		return nil, err
+	}
+	if t.Version < 1 || t.Version > settingsVersion {
+		return nil, fmt.Errorf("%s: version %d is not one this program reads (1 to %d)", path, t.Version, settingsVersion)
+	}
+	return &t, nil
+}
+
+func readJSON(path string, v any) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(b, '\n'))
+}
+
+func writeFile(path string, b []byte) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}

@@ -1,0 +1,386 @@
+package relax
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"efcn/convert"
+	"efcn/finetune"
+	"efcn/finetune/data"
+	"efcn/internal/engine"
+	"efcn/onnxio"
+)
+
+const (
+	givenName     = "cnn"
+	startName     = "start.onnx"
+	modelName     = "model.onnx"
+	projectedName = "projected.onnx"
+)
+
+func snapshotName(epoch int) string { return fmt.Sprintf("epoch-%d.onnx", epoch) }
+
+// Study is a comparison of what a CNN becomes when it is embedded at different
+// times of its training.
+type Study struct {
+	// CNN is trained and kept at the relax times; nil where Given is not.
+	CNN *onnxio.Model
+	// Given are CNNs of one architecture, by the number of epochs that each was
+	// trained for.
+	Given map[int]*onnxio.Model
+	// Data is trained on, Test is measured on.
+	Data, Test *data.Set
+	Options    Options
+	// About is kept in settings.json for those who read it.
+	About map[string]string
+
+	// Stepped is called, unless nil, after every step of a run with how many
+	// samples it has taken so far, over all epochs, of those that it takes.
+	Stepped func(r Run, samples, of int)
+	// Ended is called, unless nil, with the result of every run, of those that
+	// were finished before as well.
+	Ended func(r *Result)
+}
+
+// prepare validates a study, fills in its defaults, and refuses what would fail
+// after hours of training. It returns the plan of the conversion, every matrix
+// dense.
+func (s *Study) prepare() (*convert.Plan, error) {
+	if err := s.Options.Validate(); err != nil {
+		return nil, err
+	}
+	if (s.CNN == nil) == (s.Given == nil) {
+		return nil, errors.New("want a CNN that is trained, or some that are given by epoch")
+	}
+	if s.Given != nil {
+		if s.Options.RelaxEpochs != nil || s.Options.CNNEpochs != 0 || s.Options.Reinit {
+			return nil, errors.New("the CNNs are given: they are not trained or initialised, and the relax times are theirs")
+		}
+		s.Options.RelaxEpochs = slices.Sorted(maps.Keys(s.Given))
+		if err := s.sameArchitecture(); err != nil {
+			return nil, err
+		}
+	}
+	s.Options = s.Options.WithDefaults()
+	plan, err := s.plan(s.origin(), convert.Dense)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(plan.Layers, func(l *convert.Layer) bool { return !l.Connected() }) {
+		return nil, errors.New("nothing to embed: its linear layers are fully connected already; want a CNN with a convolution or an average pooling")
+	}
+	if err := plan.CheckBudget(); err != nil {
+		return nil, err
+	}
+	if s.CNN != nil {
+		if err := finetune.Check(s.CNN, s.Data, s.Test, s.Options.Train); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range s.kinds() {
+		o := s.Options.Train
+		o.Train = k.train()
+		m, err := s.embed(s.origin(), k)
+		if err == nil {
+			err = finetune.Check(m, s.Data, s.Test, o)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", k, err)
+		}
+	}
+	return plan, nil
+}
+
+// kinds are those of the runs that train an embedded CNN.
+func (s *Study) kinds() []Kind { return append([]Kind{EFCN}, s.Options.With...) }
+
+// origin is a CNN of the study's architecture.
+func (s *Study) origin() *onnxio.Model {
+	if s.CNN != nil {
+		return s.CNN
+	}
+	return s.Given[s.Options.RelaxEpochs[0]]
+}
+
+// sameArchitecture refuses CNNs of which not all have the layers of the first.
+func (s *Study) sameArchitecture() error {
+	shape := func(epoch int) (text string, err error) {
+		plan, err := s.plan(s.Given[epoch], convert.Dense)
+		if err != nil {
+			return "", fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
+		}
+		for _, l := range plan.Layers {
+			text += fmt.Sprintf("%s %q %d×%d, %d\n", l.Op, l.Node, l.Rows, l.Cols, l.NonZeros)
+		}
+		return text, nil
+	}
+	first := s.Options.RelaxEpochs[0]
+	want, err := shape(first)
+	if err != nil {
+		return err
+	}
+	for _, epoch := range s.Options.RelaxEpochs[1:] {
+		if epoch < 0 {
+			return fmt.Errorf("the CNN of epoch %d: want a number from 0", epoch)
+		}
+		have, err := shape(epoch)
+		if err != nil {
+			return err
+		}
+		if have != want {
+			return fmt.Errorf("the CNN of epoch %d has other layers than that of epoch %d; want one architecture", epoch, first)
+		}
+	}
+	return nil
+}
+
+func (s *Study) plan(cnn *onnxio.Model, layout convert.Layout) (*convert.Plan, error) {
+	folded, err := engine.FoldConstants(cnn)
+	if err != nil {
+		return nil, err
+	}
+	return convert.NewPlan(folded, convert.Options{Layout: layout, NoFoldBN: s.Options.NoFoldBN, MaxBytes: s.Options.MaxBytes})
+}
+
+// embed returns the eFCN of a CNN in the form that a run of that kind trains.
+func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
+	plan, err := s.plan(cnn, k.layout())
+	if err != nil {
+		return nil, err
+	}
+	if err := plan.CheckBudget(); err != nil {
+		return nil, err
+	}
+	return plan.Model()
+}
+
+// Run does what of the study is not done yet in its folder dir, which is made
+// if it is missing, and returns the results of all. A folder with another study,
+// or with other files, is refused. Seeds and With may grow.
+func (s *Study) Run(ctx context.Context, dir string) (*Folder, error) {
+	if _, err := s.prepare(); err != nil {
+		return nil, err
+	}
+	settings, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	if err := settings.adopt(dir); err != nil {
+		return nil, err
+	}
+	if err := s.measureGiven(ctx, dir); err != nil {
+		return nil, err
+	}
+	for _, r := range settings.Runs() {
+		result, err := readResult(dir, r)
+		if err == nil && result == nil {
+			if result, err = s.do(ctx, dir, r); err == nil {
+				err = writeTables(dir)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", r.Path(), err)
+		}
+		if s.Ended != nil {
+			s.Ended(result)
+		}
+	}
+	// Those of the last call may have ended between a result and its tables.
+	if err := writeTables(dir); err != nil {
+		return nil, err
+	}
+	return Read(dir)
+}
+
+// measureGiven copies the CNNs that were given into the study's folder, and
+// measures them.
+func (s *Study) measureGiven(ctx context.Context, dir string) error {
+	if s.Given == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Join(dir, givenName), 0o777); err != nil {
+		return err
+	}
+	for _, epoch := range s.Options.RelaxEpochs {
+		file := givenName + "/" + snapshotName(epoch)
+		report := filepath.Join(dir, givenName, fmt.Sprintf("epoch-%d.json", epoch))
+		if _, err := os.Stat(report); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := writeModel(ctx, filepath.Join(dir, filepath.FromSlash(file)), s.Given[epoch]); err != nil {
+			return err
+		}
+		test, err := finetune.Evaluate(ctx, s.Given[epoch], s.Test, s.Options.Train.Batch)
+		if err != nil {
+			return fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
+		}
+		r := &Result{Run: givenName, File: file, Kind: Snapshot, RelaxEpoch: &epoch, Epochs: epoch, Final: State{Test: &test}}
+		if err := writeJSON(report, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// do does one run, or what is left of it.
+func (s *Study) do(ctx context.Context, dir string, r Run) (*Result, error) {
+	path := filepath.Join(dir, filepath.FromSlash(r.Path()))
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return nil, err
+	}
+	result := &Result{Run: r.Path(), Kind: r.Kind, Seed: &r.Seed, RelaxEpoch: r.relaxEpoch()}
+	start, err := s.start(dir, r)
+	if errors.Is(err, errNoCNN) {
+		result.Failed = err.Error()
+		return result, writeJSON(filepath.Join(path, runName), result)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := writeModel(ctx, filepath.Join(path, startName), start); err != nil {
+		return nil, err
+	}
+	if r.Kind == CNN && s.Options.RelaxEpochs[0] == 0 {
+		if err := writeModel(ctx, filepath.Join(path, snapshotName(0)), start); err != nil {
+			return nil, err
+		}
+	}
+	if result.Start, err = s.measure(ctx, start); err != nil {
+		return nil, err
+	}
+
+	model, err := finetune.Train(ctx, start, s.Data, s.Test, s.options(path, r), func(e finetune.Epoch) error {
+		if r.Kind != CNN || !slices.Contains(s.Options.RelaxEpochs, e.Epoch) {
+			return nil
+		}
+		m, err := e.Model()
+		if err != nil {
+			return err
+		}
+		return writeModel(ctx, filepath.Join(path, snapshotName(e.Epoch)), m)
+	})
+	if err != nil && !errors.Is(err, finetune.ErrNotFinite) {
+		return nil, err
+	}
+	if err != nil {
+		result.Failed = err.Error()
+	} else if err := s.finish(ctx, path, r, model, result); err != nil {
+		return nil, err
+	}
+	lines, err := Metrics(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // as where the first epoch failed
+		return nil, err
+	}
+	result.conclude(lines)
+	if result.Final.Test != nil {
+		result.Final.Test.N = s.Test.N()
+	}
+	if err := writeJSON(filepath.Join(path, runName), result); err != nil {
+		return nil, err
+	}
+	return result, os.RemoveAll(filepath.Join(path, checkpointName))
+}
+
+// checkpointName is the file of package finetune that a finished run needs no
+// more, as large as its model or larger.
+const checkpointName = "run.checkpoint"
+
+// options are those of package finetune for a run.
+func (s *Study) options(path string, r Run) finetune.Options {
+	o := s.Options.Train
+	o.Seed, o.Train, o.Checkpoint, o.Resume = r.Seed, r.Kind.train(), path, true
+	if r.Kind == CNN {
+		o.Epochs = s.Options.CNNEpochs
+	}
+	if s.Stepped != nil {
+		n := s.Data.N()
+		o.Stepped = func(epoch, samples int) { s.Stepped(r, (epoch-1)*n+samples, o.Epochs*n) }
+	}
+	return o
+}
+
+// errNoCNN says that the CNN to embed does not exist.
+var errNoCNN = errors.New("there is no CNN to embed: its training ended before")
+
+// start returns the model that a run begins with.
+func (s *Study) start(dir string, r Run) (*onnxio.Model, error) {
+	switch r.Kind {
+	case CNN:
+		if s.Options.Reinit {
+			return finetune.Reinit(s.CNN, r.Seed)
+		}
+		return s.CNN, nil
+	case FCN:
+		m, err := s.embed(s.origin(), FCN)
+		if err != nil {
+			return nil, err
+		}
+		return finetune.Reinit(m, r.Seed)
+	}
+	if s.Given != nil {
+		return s.embed(s.Given[r.Relax], r.Kind)
+	}
+	cnn, err := onnxio.Read(filepath.Join(dir, filepath.FromSlash(Run{CNN, r.Seed, -1}.Path()), snapshotName(r.Relax)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoCNN
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.embed(cnn, r.Kind)
+}
+
+// measure returns what there is to say of a model that is not trained yet.
+func (s *Study) measure(ctx context.Context, m *onnxio.Model) (State, error) {
+	test, err := finetune.Evaluate(ctx, m, s.Test, s.Options.Train.Batch)
+	if err != nil {
+		return State{}, err
+	}
+	state := State{Test: &test}
+	if record, err := convert.ReadRecord(m); err != nil || record == nil {
+		return state, err
+	}
+	if state.Deviation, err = convert.Measure(ctx, m, nil); err != nil {
+		return state, err
+	}
+	state.Travelled = new(float64)
+	return state, nil
+}
+
+// finish writes what a run ended with.
+func (s *Study) finish(ctx context.Context, path string, r Run, model *onnxio.Model, result *Result) error {
+	result.File = r.Path() + "/" + modelName
+	if err := writeModel(ctx, filepath.Join(path, modelName), model); err != nil {
+		return err
+	}
+	if r.Kind == CNN || r.Kind == FCN {
+		return nil
+	}
+	projected, _, err := convert.Project(ctx, model)
+	if err != nil {
+		return err
+	}
+	if err := writeModel(ctx, filepath.Join(path, projectedName), projected); err != nil {
+		return err
+	}
+	test, err := finetune.Evaluate(ctx, projected, s.Test, s.Options.Train.Batch)
+	if err != nil {
+		return err
+	}
+	result.Projected = &test
+	return nil
+}
+
+func writeModel(ctx context.Context, path string, m *onnxio.Model) error {
+	_, err := onnxio.WriteContext(ctx, path, m, onnxio.WriteOptions{})
+	return err
+}
