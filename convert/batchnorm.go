@@ -23,6 +23,9 @@ func planBatchNorm(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !pl.opts.NoFoldBN {
+		pl.noteFactor(n, n.Output(0), normalization(scale, shift, in.size()), 4*len(scale))
+	}
 	return func(b *builder) error {
 		x := b.vec(n.Input(0))
 		mul := b.tensor(onnxio.NewTensor(n.Label()+".scale", []int64{int64(in.size())}, perChannel(scale, in.size())))
@@ -33,6 +36,12 @@ func planBatchNorm(pl *planner, n *onnxio.Node) (step, error) {
 		b.node(&onnxio.Node{Name: b.nodeName(n), OpType: "Add", Inputs: []string{scaled, add}, Outputs: []string{b.newVec(n.Output(0))}})
 		return nil
 	}, nil
+}
+
+// normalization returns a BatchNormalization of a vector of that many elements as
+// a factor, with its scale and shift in float64.
+func normalization(scale, shift []float64, size int) factor {
+	return &diagonalFactor{size: size, scale: perChannelOf(scale, size), shift: perChannelOf(shift, size)}
 }
 
 // perChannel repeats each channel's value over the channel's positions and

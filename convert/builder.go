@@ -60,7 +60,7 @@ func newBuilder(p *Plan) *builder {
 		taken:  make(map[string]bool),
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
-		record: Record{Version: RecordVersion, Layers: []LayerRecord{}},
+		record: Record{Version: 1, Layers: []LayerRecord{}},
 		tables: make(map[[sha256.Size]byte]string),
 		stay:   make(map[*onnxio.Node]Kept),
 	}
@@ -72,6 +72,9 @@ func newBuilder(p *Plan) *builder {
 		for _, name := range n.Outputs {
 			b.taken[name] = true
 		}
+	}
+	for name := range p.added {
+		b.taken[name] = true
 	}
 	b.graph.Nodes, b.graph.Initializers, b.graph.ValueInfos = nil, nil, nil
 	b.graph.Inputs = nil
@@ -101,7 +104,7 @@ func (b *builder) unique(name string) string {
 
 // shapeOf returns the declared type of a value in the CNN.
 func (b *builder) shapeOf(name string) onnxio.TensorType {
-	t, _ := b.plan.info.Type(name)
+	t, _ := b.plan.typeOf(name)
 	return t
 }
 
@@ -315,6 +318,9 @@ func (b *builder) finish() error {
 		}
 	}
 	b.prune()
+	if slices.ContainsFunc(b.record.Layers, func(l LayerRecord) bool { return l.Factors != nil }) {
+		b.record.Version = RecordVersion
+	}
 	text, err := json.Marshal(b.record)
 	if err != nil {
 		return err

@@ -89,12 +89,8 @@ func (b *builder) gemm(n *onnxio.Node, l *Layer, weight string) {
 	x := b.vec(n.Input(0))
 	rec.Weight = weight
 	inputs := []string{x, rec.Weight}
-	bias := l.affine.BiasVector()
-	if bias == nil && b.plan.model.Opset("") < 11 {
-		bias = make([]float32, l.Rows) // Gemm's C is required before opset 11
-	}
-	if bias != nil {
-		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, bias))
+	if l.affine.hasBias() || b.plan.model.Opset("") < 11 { // Gemm's C is required before opset 11
+		rec.Bias = b.tensor(l.bias())
 		inputs = append(inputs, rec.Bias)
 	}
 	b.node(&onnxio.Node{
@@ -106,11 +102,26 @@ func (b *builder) gemm(n *onnxio.Node, l *Layer, weight string) {
 	b.record.Layers = append(b.record.Layers, rec)
 }
 
+// bias returns the bias of a layer, zeros if it has none. It is made when it is
+// written.
+func (l *Layer) bias() *onnxio.Tensor {
+	return &onnxio.Tensor{
+		Name: l.Node + ".bias", Type: onnxio.Float32, Dims: []int64{l.Rows},
+		Data: onnxio.Generate(4*l.Rows, func(w io.Writer) error {
+			bias := l.affine.BiasVector()
+			if bias == nil {
+				bias = make([]float32, l.Rows)
+			}
+			return binary.Write(w, binary.LittleEndian, bias)
+		}),
+	}
+}
+
 // dense puts a linear layer into the eFCN with a dense matrix.
 func (b *builder) dense(n *onnxio.Node, l *Layer) {
 	b.gemm(n, l, b.tensor(&onnxio.Tensor{
 		Name: l.Node + ".weight", Type: onnxio.Float32,
 		Dims: []int64{l.Rows, l.Cols},
-		Data: onnxio.Generate(l.affine.DenseBytes(), l.affine.WriteDense),
+		Data: onnxio.Generate(l.DenseBytes(), l.affine.WriteDense),
 	}))
 }

@@ -19,7 +19,7 @@ func BenchmarkWriteDense(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			m := plan.Layers[0].affine
+			m := plan.Layers[0].affine.(*Map)
 			b.SetBytes(m.DenseBytes())
 			b.ReportAllocs()
 			for b.Loop() {

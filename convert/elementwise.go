@@ -25,8 +25,12 @@ func init() {
 // planUnary plans an operator that treats every element of its first input
 // alike; other inputs, such as the bounds of Clip, are constants or scalars.
 func planUnary(pl *planner, n *onnxio.Node) (step, error) {
-	if _, err := pl.vector(n.Input(0)); err != nil {
+	in, err := pl.vector(n.Input(0))
+	if err != nil {
 		return nil, err
+	}
+	if n.OpType == "Neg" && in.elem == onnxio.Float32 {
+		pl.noteFactor(n, n.Output(0), &diagonalFactor{size: in.size(), scale: func(int) float64 { return -1 }}, 0)
 	}
 	for _, name := range n.Inputs[1:] {
 		if name != "" && pl.consts[name] == nil {
@@ -77,6 +81,11 @@ func planJoin(pl *planner, n *onnxio.Node) (step, error) {
 			return nil, err
 		}
 	}
+	if out.elem == onnxio.Float32 {
+		if err := pl.noteDiagonal(n, constants, out); err != nil {
+			return nil, err
+		}
+	}
 	return func(b *builder) error {
 		inputs := make([]string, len(n.Inputs))
 		for i, name := range n.Inputs {
@@ -93,6 +102,52 @@ func planJoin(pl *planner, n *onnxio.Node) (step, error) {
 		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
 		return nil
 	}, nil
+}
+
+// noteDiagonal notes a sum, difference, product or quotient of one branch and one
+// constant. A quotient by zero is left alone.
+func (pl *planner) noteDiagonal(n *onnxio.Node, constants []*onnxio.Tensor, out value) error {
+	if !slices.Contains([]string{"Add", "Sub", "Mul", "Div"}, n.OpType) || len(constants) != 2 {
+		return nil
+	}
+	branch, second := 0, true // second says that the constant is the second operand
+	if constants[0] != nil {
+		branch, second = 1, false
+	}
+	t := constants[1-branch]
+	if t == nil || t.Type != onnxio.Float32 {
+		return nil
+	}
+	v, err := onnxio.Floats[float64](t)
+	if err != nil {
+		return err
+	}
+	at, err := broadcastIndex(t, out.dims)
+	if err != nil {
+		return err
+	}
+	f := &diagonalFactor{size: out.size()}
+	switch n.OpType {
+	case "Add":
+		f.shift = func(i int) float64 { return v[at[i]] }
+	case "Sub":
+		f.shift = func(i int) float64 { return -v[at[i]] }
+		if !second {
+			f.scale, f.shift = func(int) float64 { return -1 }, func(i int) float64 { return v[at[i]] }
+		}
+	case "Mul":
+		f.scale = func(i int) float64 { return v[at[i]] }
+	case "Div":
+		if !second || slices.Contains(v, 0) {
+			return nil
+		}
+		f.scale = func(i int) float64 { return 1 / v[at[i]] }
+	}
+	pl.note(&link{
+		node: n, input: n.Input(branch), output: n.Output(0), factors: []factor{f}, params: len(v),
+		sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
+	})
+	return nil
 }
 
 // alongVector returns the constant t, which broadcasts to a batch of tensors of

@@ -54,7 +54,7 @@ func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32
 	m := a.support
 	if m == nil {
 		if a.rec.Op != "Gemm" && a.rec.Op != "MatMul" {
-			return fmt.Errorf("layer %q: no support to export: %s", a.rec.Node, a.free)
+			return fmt.Errorf("layer %q: no support to export, which only geometry gives: %s", a.rec.Node, a.free)
 		}
 		m = &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}
 	}

@@ -77,7 +77,23 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 		}
 		return pl.embed(n, m, vectorRecord(in, out), len(w)+len(bias), true)
 	}
-	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias))
+	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias), func() []factor {
+		m := &Map{Groups: 1, InChannels: cols, OutChannels: rows, Taps: onePoint, Kernel: w}
+		if transB == 0 {
+			m.Kernel = transposed(w, cols, rows)
+		}
+		if alpha != 1 {
+			m.exact = make([]float64, len(m.Kernel))
+			for i, k := range m.Kernel {
+				m.exact[i] = float64(alpha) * float64(k)
+			}
+		}
+		if !hasBias {
+			return []factor{matrixFactor{m}}
+		}
+		shift := func(r int) float64 { return float64(beta) * float64(bias[r%len(bias)]) }
+		return []factor{matrixFactor{m}, &diagonalFactor{size: rows, shift: shift}}
+	})
 }
 
 // planMatMul plans y = x·B with a constant matrix B and x a batch of vectors.
@@ -100,15 +116,28 @@ func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
 	if w.Dims[0] != int64(in.size()) || w.Dims[1] != int64(out.size()) {
 		return nil, fmt.Errorf("second factor: shape %v does not take %d inputs to %d outputs", w.Dims, in.size(), out.size())
 	}
-	return pl.matrixAsIs(n, in, out, w.Name, "", in.size()*out.size(), 0)
+	var v []float32
+	if pl.opts.folds() {
+		if v, err = onnxio.Floats[float32](w); err != nil {
+			return nil, fmt.Errorf("second factor: %w", err)
+		}
+	}
+	return pl.matrixAsIs(n, in, out, w.Name, "", in.size()*out.size(), 0, func() []factor {
+		return []factor{matrixFactor{&Map{Groups: 1, InChannels: in.size(), OutChannels: out.size(), Taps: onePoint, Kernel: transposed(v, in.size(), out.size())}}}
+	})
 }
 
 // matrixAsIs plans a node that is a fully-connected layer in the CNN already.
-func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int) (step, error) {
+// factors returns what it is made of, for folding.
+func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int, factors func() []factor) (step, error) {
 	rec := vectorRecord(in, out)
 	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), Dense
+	var refuse error
 	if asked, ok := pl.opts.Layers[n.Label()]; ok && asked != Dense && asked != Auto && asked != Keep {
-		return nil, fmt.Errorf("layout %s: its matrix is the CNN's own and stays dense", asked)
+		refuse = fmt.Errorf("layout %s: its matrix is the CNN's own and stays dense", asked)
+		if !pl.opts.folds() {
+			return nil, refuse
+		}
 	}
 	rec.Weight, rec.Bias = weight, bias
 	layer := &Layer{
@@ -117,6 +146,16 @@ func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string
 		CNNParameters: int64(weights + biases), NonZeros: int64(weights), MACs: int64(weights),
 	}
 	pl.plan.Layers = append(pl.plan.Layers, layer)
+	if pl.opts.folds() && pl.opts.layoutOf(n.Label()) != Keep {
+		l := &link{
+			node: n, input: n.Input(0), output: n.Output(0), factors: factors(), params: weights + biases, layer: layer,
+			sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
+		}
+		if refuse != nil {
+			l.refuse = n.Wrap(refuse)
+		}
+		pl.note(l)
+	}
 	return func(b *builder) error {
 		inputs := []string{b.vec(n.Input(0))}
 		for _, name := range n.Inputs[1:] {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"efcn/onnxio/shape"
 )
@@ -16,6 +17,9 @@ import (
 // connected in the CNN already, or the record holds no geometry of its
 // operator. An error says what is wrong with the record.
 func (l *LayerRecord) geometry() (m *Map, free string, err error) {
+	if len(l.Factors) > 0 {
+		return nil, l.factorsText(), nil
+	}
 	var taps func() (*Taps, error)
 	groups := int(l.Group)
 	switch l.Op {
@@ -58,6 +62,18 @@ func (l *LayerRecord) geometry() (m *Map, free string, err error) {
 		return nil, "", fmt.Errorf("record: %w", err)
 	}
 	return m, "", nil
+}
+
+// factorsText says what a layer with factors is, and that it has no kernel.
+func (l *LayerRecord) factorsText() string {
+	if f := l.Factors[0]; len(l.Factors) == 1 {
+		return fmt.Sprintf("map %d of the %d that %s %q is made of: it has no kernel", f.Level, f.Levels, f.Op, f.Node)
+	}
+	ops := make([]string, len(l.Factors))
+	for i, f := range l.Factors {
+		ops[i] = f.Op
+	}
+	return "the product of " + strings.Join(ops, ", ") + ": it has no kernel"
 }
 
 // windowTaps returns what makes a geometry from the window in the record.

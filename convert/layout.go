@@ -54,6 +54,11 @@ func (p *Plan) checkLayers(o Options) error {
 	var names []string
 	for _, l := range p.Layers {
 		names = append(names, l.Node)
+		for _, f := range l.Factors {
+			if !slices.Contains(names, f.Node) {
+				names = append(names, f.Node)
+			}
+		}
 	}
 	for _, k := range p.Kept {
 		if k.Why == askedToBeKept {

@@ -9,20 +9,58 @@ import (
 	"efcn/onnxio"
 )
 
-// localForm is the shape of a layer in local form: a batched matrix product in
+// localShape is the shape of a layer in local form: a batched matrix product in
 // which each group g and output position p has a matrix of its own, from the
-// inputs that p sees to the output channels of g.
-type localForm struct {
-	*Map
-	outPerGroup int
-	taps        int // most taps of any output position
-	slots       int // inputs that a position sees: channels of a group × taps
-	padded      bool
+// inputs that p sees to the output channels of g. Row (g·outPerGroup + o)·positions
+// + p of the layer's matrix belongs to channel o of group g, which reads elements
+// g·block to (g+1)·block of the vector.
+type localShape struct {
+	groups, positions, outPerGroup int
+	block                          int  // elements of the vector that a group reads
+	slots                          int  // inputs that a position sees
+	padded                         bool // some position sees fewer
 }
 
-// local returns the shape of m in local form.
+// dims are those of the weights: [group, position, output channel, slot].
+func (s localShape) dims() []int64 {
+	return int64s([]int{s.groups, s.positions, s.outPerGroup, s.slots})
+}
+
+// bytes is the size of the weights. A slot without a tap is stored, as a zero.
+func (s localShape) bytes() int64 {
+	return 4 * int64(s.groups) * int64(s.positions) * int64(s.outPerGroup) * int64(s.slots)
+}
+
+// tableBytes is the size of the table of inputs that each position sees.
+func (s localShape) tableBytes() int64 { return 8 * int64(s.positions) * int64(s.slots) }
+
+// localLayer is a layer in local form. Layers whose tables are equal share one.
+type localLayer interface {
+	shape() localShape
+	// table returns which inputs of its group each position sees, [position,
+	// slot]: numbers of elements of the group's block of the vector, and for a
+	// slot without a tap the number of the zero behind that block. It is nil
+	// where the table is as large as the weights: it is generated then.
+	table() []int64
+	writeTable(w io.Writer) error
+	// writeWeights writes the weights as little-endian float32.
+	writeWeights(w io.Writer) error
+}
+
+// localForm is a Map in local form. Its slots are channels of a group × taps.
+type localForm struct {
+	*Map
+	localShape
+	taps int // most taps of any output position
+}
+
+func (m *Map) localLayer() localLayer { return m.local() }
+
+// local returns m in local form.
 func (m *Map) local() localForm {
-	f := localForm{Map: m, outPerGroup: m.OutChannels / m.Groups}
+	f := localForm{Map: m, localShape: localShape{
+		groups: m.Groups, positions: m.Taps.Out, outPerGroup: m.OutChannels / m.Groups, block: m.InChannels / m.Groups * m.Taps.In,
+	}}
 	fewest := m.Taps.In
 	for _, n := range m.Taps.perPosition() {
 		f.taps, fewest = max(f.taps, n), min(fewest, n)
@@ -51,19 +89,7 @@ func (t *Taps) perPosition() []int {
 	return counts
 }
 
-// dims are those of the weights: [group, position, output channel, slot].
-func (f localForm) dims() []int64 {
-	return int64s([]int{f.Groups, f.Taps.Out, f.outPerGroup, f.slots})
-}
-
-// bytes is the size of the weights. A slot whose tap lies in padding is stored,
-// as a zero.
-func (f localForm) bytes() int64 {
-	return 4 * int64(f.OutChannels) * int64(f.Taps.Out) * int64(f.slots)
-}
-
-// tableBytes is the size of the table of inputs that each position sees.
-func (f localForm) tableBytes() int64 { return 8 * int64(f.Taps.Out) * int64(f.slots) }
+func (f localForm) shape() localShape { return f.localShape }
 
 // writeWeights writes the weights [group, position, output channel, slot] as
 // little-endian float32. Slot c·taps + j holds the weight of the j-th tap of
@@ -104,9 +130,6 @@ func (f localForm) putBlock(block []byte, g int, taps []Tap) {
 	}
 }
 
-// table returns which inputs of its group each position sees, [position, slot]:
-// numbers of elements of the group's block of the vector, and for a slot
-// without a tap the number of the zero behind that block.
 func (f localForm) table() []int64 {
 	channels, in := f.InChannels/f.Groups, f.Taps.In
 	table := make([]int64, 0, f.Taps.Out*f.slots)
@@ -126,17 +149,22 @@ func (f localForm) table() []int64 {
 	return table
 }
 
+func (f localForm) writeTable(w io.Writer) error {
+	return binary.Write(w, binary.LittleEndian, f.table())
+}
+
 // local puts a linear layer into the eFCN in local form, with the batch as the
 // last axis while it works so that a gathered element is a run of memory:
 // reshape [N, G, block] → transpose [G, block, N] → a zero behind each block →
 // gather [G, P, slots, N] → product with the weights [G, P, out, N] → transpose
 // [N, G, out, P] → flatten → bias.
 func (b *builder) local(n *onnxio.Node, l *Layer) {
-	f := l.affine.local()
+	form := l.affine.localLayer()
+	f := form.shape()
 	rec := l.LayerRecord
 	elem, batch := onnxio.Float32, b.plan.batch
-	group, out, positions := onnxio.Fixed(int64(f.Groups)), onnxio.Fixed(int64(f.outPerGroup)), onnxio.Fixed(int64(f.Taps.Out))
-	block, slots := int64(f.InChannels/f.Groups*f.Taps.In), onnxio.Fixed(int64(f.slots))
+	group, out, positions := onnxio.Fixed(int64(f.groups)), onnxio.Fixed(int64(f.outPerGroup)), onnxio.Fixed(int64(f.positions))
+	block, slots := int64(f.block), onnxio.Fixed(int64(f.slots))
 
 	value := func(what string, shape ...onnxio.Dim) string {
 		name := b.unique(l.Output + "/" + what)
@@ -155,17 +183,17 @@ func (b *builder) local(n *onnxio.Node, l *Layer) {
 	if f.padded {
 		y = b.zeroBehind(y, value("padded", group, onnxio.Fixed(block+1), batch))
 	}
-	rec.Index = b.sharedTable(f.table(), int64(f.Taps.Out), int64(f.slots), l.Node+".index")
+	rec.Index = b.indexTable(form, l.Node+".index")
 	y = add("Gather", value("seen", group, positions, slots, batch), []string{y, rec.Index}, onnxio.IntAttr("axis", 1))
 	rec.Weight = b.tensor(&onnxio.Tensor{
 		Name: l.Node + ".weight", Type: onnxio.Float32, Dims: f.dims(),
-		Data: onnxio.Generate(f.bytes(), f.writeWeights),
+		Data: onnxio.Generate(f.bytes(), form.writeWeights),
 	})
 	product := value("product", group, positions, out, batch)
 	b.node(&onnxio.Node{Name: b.nodeName(n), OpType: "MatMul", Inputs: []string{rec.Weight, y}, Outputs: []string{product}, Metadata: n.Metadata})
 	y = add("Transpose", value("channels", batch, group, out, positions), []string{product}, onnxio.IntsAttr("perm", 3, 0, 2, 1))
-	if bias := f.BiasVector(); bias != nil {
-		rec.Bias = b.tensor(onnxio.NewTensor(l.Node+".bias", []int64{l.Rows}, bias))
+	if l.affine.hasBias() {
+		rec.Bias = b.tensor(l.bias())
 		y = add("Flatten", value("linear", batch, onnxio.Fixed(l.Rows)), []string{y}, onnxio.IntAttr("axis", 1))
 		add("Add", b.newVec(l.Output), []string{y, rec.Bias})
 	} else {
@@ -179,9 +207,17 @@ func (b *builder) zeroBehind(x, output string) string {
 	return b.pad(x, output, []int64{0, 0, 0, 0, 1, 0}, 0)
 }
 
-// sharedTable returns the name of an index table, one for all layers that have
-// the same.
-func (b *builder) sharedTable(table []int64, rows, cols int64, name string) string {
+// indexTable returns the name of the index table of a layer, one for all layers
+// that have the same.
+func (b *builder) indexTable(form localLayer, name string) string {
+	s, table := form.shape(), form.table()
+	rows, cols := int64(s.positions), int64(s.slots)
+	if table == nil {
+		return b.tensor(&onnxio.Tensor{
+			Name: name, Type: onnxio.Int64, Dims: []int64{rows, cols},
+			Data: onnxio.Generate(s.tableBytes(), form.writeTable),
+		})
+	}
 	h := sha256.New()
 	_ = binary.Write(h, binary.LittleEndian, rows) // a hash takes everything
 	_ = binary.Write(h, binary.LittleEndian, table)

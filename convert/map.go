@@ -1,6 +1,9 @@
 package convert
 
-import "fmt"
+import (
+	"fmt"
+	"io"
+)
 
 // Map is an affine map y = A·x + b between the vectors of two tensors, laid
 // out channel by channel: x has InChannels blocks of Taps.In positions, y has
@@ -18,6 +21,25 @@ type Map struct {
 	Taps        *Taps
 	Kernel      []float32 // [OutChannels, InChannels/Groups, Taps.Coefs], row-major
 	Bias        []float32 // [OutChannels], or nil for none
+
+	// exact holds the coefficients in float64 where Kernel has them rounded; nil
+	// where Kernel is what they are.
+	exact []float64
+}
+
+// affine is an affine map y = A·x + b that a layer is made from. What is written
+// is generated as it is written.
+type affine interface {
+	Rows() int
+	Cols() int
+	NonZeros() int64 // entries of the support
+	Row(r int, visit func(col int, v float32))
+	hasBias() bool
+	BiasVector() []float32
+	WriteDense(w io.Writer) error
+	WriteValues(w io.Writer) error
+	WriteIndices(w io.Writer) error
+	localLayer() localLayer
 }
 
 // Rows and Cols are the dimensions of A.
@@ -63,6 +85,8 @@ func (m *Map) RowBias(r int) float32 {
 	}
 	return m.Bias[r/m.Taps.Out]
 }
+
+func (m *Map) hasBias() bool { return m.Bias != nil }
 
 // BiasVector returns b, [Rows], or nil if the map has no bias.
 func (m *Map) BiasVector() []float32 {

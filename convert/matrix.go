@@ -23,6 +23,7 @@ type Matrix struct {
 	divisors   []int  // of an AveragePool: coefficients of one divisor are tied
 	bias       []float32
 	stored     *onnxio.Tensor // dense and local
+	seen       []int64        // of a local layer with factors: its index table
 	sparse     *onnxio.SparseTensor
 	transposed bool // stored is [Cols, Rows]
 }
@@ -141,6 +142,10 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 	if a.transposed {
 		slices.Reverse(want)
 	}
+	if a.rec.Layout == Local && len(a.rec.Factors) > 0 {
+		a.transposed = false
+		return a.findTable(g)
+	}
 	if a.rec.Layout == Local {
 		m, err := a.localMap()
 		if err != nil {
@@ -150,6 +155,30 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 	}
 	if n := product64(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
 		return fmt.Errorf("weights %q: want a tensor of shape %v, got %v", name, want, a.stored.Dims)
+	}
+	return nil
+}
+
+// findTable looks up the index table of a layer in local form that has no
+// geometry, and checks it and the weights [group, position, out channel, slot].
+func (a *Matrix) findTable(g *onnxio.Graph) error {
+	w, t := a.stored, g.Initializer(a.rec.Index)
+	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) || product64(w.Dims[:3]) != int64(a.Rows) ||
+		int64(a.Cols)%w.Dims[0] != 0 || w.Data == nil || w.Data.Len() != 4*product64(w.Dims) {
+		return fmt.Errorf("weights %q: %v are no weights of a %d×%d matrix in local form", w.Name, w.Dims, a.Rows, a.Cols)
+	}
+	if t == nil || !slices.Equal(t.Dims, []int64{w.Dims[1], w.Dims[3]}) {
+		return fmt.Errorf("index table %q is not in the model, or not of shape %v", a.rec.Index, []int64{w.Dims[1], w.Dims[3]})
+	}
+	var err error
+	if a.seen, err = onnxio.Ints(t); err != nil {
+		return fmt.Errorf("index table %q: %w", t.Name, err)
+	}
+	block, slots := int64(a.Cols)/w.Dims[0], int(w.Dims[3])
+	for i, c := range a.seen {
+		if c < 0 || c > block || i%slots > 0 && c <= a.seen[i-1] && a.seen[i-1] < block {
+			return fmt.Errorf("index table %q: %d in slot %d of position %d; want them ascending and below %d, which is the zero", t.Name, c, i%slots, i/slots, block)
+		}
 	}
 	return nil
 }
@@ -234,7 +263,36 @@ func (a *Matrix) eachTransposed(ctx context.Context, visit rowVisitor) error {
 	return nil
 }
 
+// eachSeen reads a layer in local form by its index table.
+func (a *Matrix) eachSeen(ctx context.Context, visit rowVisitor) error {
+	positions, channels, n := int(a.stored.Dims[1]), int(a.stored.Dims[2]), int(a.stored.Dims[3])
+	width := a.Cols / int(a.stored.Dims[0])
+	row, slots, stored := make([]float32, a.Cols), make([]float32, n), []int32{}
+	block := 0
+	return eachBlock(ctx, a.stored.Data, 4*n, func(b []byte) error {
+		decode(slots, b)
+		o, p := block/channels/positions*channels+block%channels, block/channels%positions
+		block++
+		stored = stored[:0]
+		for i, c := range a.seen[p*n : (p+1)*n] {
+			if int(c) < width {
+				col := o/channels*width + int(c)
+				row[col] = slots[i]
+				stored = append(stored, int32(col))
+			}
+		}
+		err := visit(o*positions+p, row, stored)
+		for _, col := range stored {
+			row[col] = 0
+		}
+		return err
+	})
+}
+
 func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
+	if a.seen != nil {
+		return a.eachSeen(ctx, visit)
+	}
 	m, err := a.localMap()
 	if err != nil {
 		return err

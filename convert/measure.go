@@ -356,8 +356,8 @@ func embedding(efcn, cnn *onnxio.Model, all []*Matrix) (map[string]*Map, error) 
 	}
 	maps := make(map[string]*Map)
 	for _, l := range plan.Layers {
-		if l.affine != nil {
-			maps[l.Node] = l.affine
+		if m, ok := l.affine.(*Map); ok {
+			maps[l.Node] = m
 		}
 	}
 	for _, a := range all {

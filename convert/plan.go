@@ -30,6 +30,11 @@ type Options struct {
 	// Layers gives single layers, by the name of their node, a layout of their
 	// own. Default none.
 	Layers map[string]Layout
+	// Fold says which neighbouring linear operators become one matrix. Default
+	// FoldOff. With NoFoldBN a BatchNormalization is no factor.
+	Fold Fold
+	// MaxPool says what becomes of maxima. Default MaxPoolKeep.
+	MaxPool MaxPool
 	// Only keeps the layers whose name does not have the form of this pattern,
 	// with * for any characters and ? for one. Default all are embedded.
 	Only string
@@ -43,6 +48,12 @@ func (o Options) Validate() error {
 	if o.MaxBytes < 0 {
 		return fmt.Errorf("max bytes: %d is negative", o.MaxBytes)
 	}
+	if o.Fold != "" && !slices.Contains(Folds(), o.Fold) {
+		return fmt.Errorf("fold %q: want one of %q", o.Fold, Folds())
+	}
+	if o.MaxPool != "" && !slices.Contains(MaxPools(), o.MaxPool) {
+		return fmt.Errorf("maxpool %q: want one of %q", o.MaxPool, MaxPools())
+	}
 	layouts := []Layout{o.Layout}
 	for _, l := range o.Layers {
 		layouts = append(layouts, l)
@@ -55,11 +66,15 @@ func (o Options) Validate() error {
 	return nil
 }
 
+func (o Options) folds() bool { return o.Fold != "" && o.Fold != FoldOff }
+
 // Plan is what a conversion would do: it is cheap to make, and says what the
 // result will cost before any matrix is built.
 type Plan struct {
 	Layers []*Layer `json:"layers"` // in the order of the graph
 	Kept   []Kept   `json:"kept"`   // nodes that stay on tensors
+	// Folded says which layers are products, and what that changed.
+	Folded []*Folding `json:"folded,omitempty"`
 	// WeightBytes is the size of all initializers of the eFCN.
 	WeightBytes int64 `json:"weight_bytes"`
 	MaxBytes    int64 `json:"max_bytes"`
@@ -68,6 +83,17 @@ type Plan struct {
 	info  *shape.Info
 	steps []step
 	batch onnxio.Dim
+	// added are the types of values that the eFCN has and the CNN does not: the
+	// levels of a maximum.
+	added map[string]onnxio.TensorType
+}
+
+// typeOf returns the type of a value.
+func (p *Plan) typeOf(name string) (onnxio.TensorType, bool) {
+	if t, ok := p.added[name]; ok {
+		return t, true
+	}
+	return p.info.Type(name)
 }
 
 // Layer is one linear layer of a plan.
@@ -79,7 +105,7 @@ type Layer struct {
 	NonZeros      int64 `json:"non_zeros"`      // entries of the support
 	MACs          int64 `json:"macs"`           // multiply-adds of the source operator on one input
 
-	affine *Map // nil where the weights of the CNN are used as they are
+	affine affine // nil where the weights of the CNN are used as they are
 }
 
 // Density is the share of the matrix that is support.
@@ -103,8 +129,8 @@ func (l *Layer) LocalBytes() int64 {
 	if l.affine == nil {
 		return l.DenseBytes()
 	}
-	f := l.affine.local()
-	return f.bytes() + f.tableBytes()
+	s := l.affine.localLayer().shape()
+	return s.bytes() + s.tableBytes()
 }
 
 // Kept is a node that the eFCN has on tensors, as the CNN had it.
@@ -190,14 +216,18 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 			errs = append(errs, n.Wrap(err))
 			continue
 		}
-		pl.plan.steps = append(pl.plan.steps, st)
+		pl.emit(n.Inputs, n.Outputs, st)
 	}
 	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := pl.fold(); err != nil {
 		return nil, err
 	}
 	if err := pl.plan.chooseLayouts(); err != nil {
 		return nil, err
 	}
+	pl.plan.settleFolded()
 	return pl.plan, pl.plan.checkLayers(o)
 }
 

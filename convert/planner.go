@@ -36,6 +36,10 @@ type planner struct {
 	consumers map[string][]*onnxio.Node
 	outputs   map[string]bool       // names of the graph's outputs
 	absorbed  map[*onnxio.Node]bool // multiplied into the layer before them
+	producers map[string]*onnxio.Node
+
+	elements []*element
+	fresh    []*link // noted for the element that is being planned
 }
 
 func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
@@ -46,7 +50,9 @@ func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 		consumers: make(map[string][]*onnxio.Node),
 		outputs:   make(map[string]bool),
 		absorbed:  make(map[*onnxio.Node]bool),
+		producers: make(map[string]*onnxio.Node),
 	}
+	pl.plan.added = make(map[string]onnxio.TensorType)
 	if pl.plan.MaxBytes == 0 {
 		pl.plan.MaxBytes = DefaultMaxBytes
 	}
@@ -54,6 +60,9 @@ func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 		pl.consts[t.Name] = t
 	}
 	for _, n := range m.Graph.Nodes {
+		for _, out := range n.Outputs {
+			pl.producers[out] = n
+		}
 		for _, in := range n.Inputs {
 			if in != "" && !slices.Contains(pl.consumers[in], n) {
 				pl.consumers[in] = append(pl.consumers[in], n)
@@ -112,6 +121,9 @@ func (pl *planner) step(n *onnxio.Node) (step, error) {
 		st, err = op.plan(pl, n)
 	}
 	var why *keepError
+	if err != nil {
+		pl.fresh = nil
+	}
 	if errors.As(err, &why) {
 		return func(b *builder) error { return b.keep(n, why.why) }, nil
 	}
@@ -146,7 +158,7 @@ func (pl *planner) vector(name string) (value, error) {
 	if pl.consts[name] != nil {
 		return value{}, keep("input %q is a constant", name)
 	}
-	t, ok := pl.plan.info.Type(name)
+	t, ok := pl.plan.typeOf(name)
 	if !ok || !t.HasShape {
 		return value{}, pl.unknown("the shape of %q is not known", name)
 	}
@@ -234,6 +246,10 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 	if rec.Layout == Keep {
 		return nil, keep(askedToBeKept)
 	}
+	fold := &link{
+		node: n, input: n.Input(0), output: n.Output(0), factors: []factor{matrixFactor{m}},
+		sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
+	}
 	if foldBN && !pl.opts.NoFoldBN {
 		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
 			// What cannot be multiplied in is planned on its own, and its error or
@@ -243,6 +259,9 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 				params += 4 * len(scale)
 				rec.Output, rec.Folded = bn.Output(0), append(rec.Folded, bn.Label())
 				pl.absorbed[bn] = true
+				fold.output = bn.Output(0)
+				fold.factors = append(fold.factors, normalization(scale, shift, m.Rows()))
+				fold.sources = append(fold.sources, FactorRecord{Op: bn.OpType, Node: bn.Label(), Output: bn.Output(0)})
 			}
 		}
 	}
@@ -253,5 +272,7 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 		affine: m,
 	}
 	pl.plan.Layers = append(pl.plan.Layers, layer)
+	fold.layer, fold.params = layer, params
+	pl.note(fold)
 	return func(b *builder) error { return b.linear(n, layer) }, nil
 }

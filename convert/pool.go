@@ -12,11 +12,6 @@ func init() {
 	register("AveragePool", operator{becomes: "a matrix (Gemm)", plan: planAveragePool})
 	register("GlobalAveragePool", operator{becomes: "a matrix (Gemm)", plan: planGlobalAveragePool})
 	register("ReduceMean", operator{becomes: "a matrix (Gemm), where it averages over all spatial axes", plan: planReduceMean})
-	for _, name := range []string{"MaxPool", "GlobalMaxPool", "ReduceMax"} {
-		register(name, operator{becomes: "itself, on tensors: a maximum is not linear", plan: func(*planner, *onnxio.Node) (step, error) {
-			return nil, keep("a maximum is not linear")
-		}})
-	}
 }
 
 // planAveragePool plans a pooling by averages of any number of spatial axes,
@@ -142,6 +137,7 @@ func averages(channels int, taps *Taps, divisors []int) *Map {
 	for range channels {
 		for _, d := range divisors {
 			m.Kernel = append(m.Kernel, float32(1/float64(d)))
+			m.exact = append(m.exact, 1/float64(d))
 		}
 	}
 	return m

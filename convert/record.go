@@ -11,9 +11,10 @@ import (
 // carries its Record.
 const RecordKey = "efcn"
 
-// RecordVersion is the version of the record that this package writes. A
-// reader refuses a newer one.
-const RecordVersion = 1
+// RecordVersion is the newest version of the record: the one that has factors.
+// A record without any is written as version 1, which is what it is. A reader
+// refuses a newer version than it knows.
+const RecordVersion = 2
 
 // Record says what was embedded in an eFCN and how. It is a convenience for
 // training masks, measurements and reports: verification recomputes every
@@ -25,17 +26,26 @@ type Record struct {
 
 // LayerRecord describes one embedded layer. Shapes leave the batch axis out.
 type LayerRecord struct {
-	// Op is the ONNX operator that was embedded, such as "Conv".
+	// Op is the ONNX operator that was embedded, such as "Conv", or "Product" where
+	// several were multiplied together that have no kernel in common.
 	Op string `json:"op"`
-	// Node is the label of the node in the CNN, and of the node that replaces it.
+	// Node is the label of the node in the CNN, and of the node that replaces it. A
+	// layer that is one level of a maximum is called by the node and the level; a
+	// product has the name of one of its factors.
 	Node string `json:"node"`
-	// Source names the value that the operator computes in the CNN.
+	// Source names the value that the operator computes in the CNN, of a product
+	// that of the factor by which it is called.
 	Source string `json:"source"`
 	// Output names the value that the layer computes, in the CNN and in the
 	// eFCN. It differs from Source where what follows was multiplied in.
 	Output string `json:"output"`
 	// Folded names, in order, the nodes of the CNN that were multiplied in.
 	Folded []string `json:"folded,omitempty"`
+	// Factors lists the affine maps that the layer is the product of, the first
+	// applied first, where it is not the matrix of Op with a BatchNormalization or
+	// without: of a product, and of a level of a maximum. Such a layer has no
+	// kernel, and so no CNN subspace.
+	Factors []FactorRecord `json:"factors,omitempty"`
 
 	Layout Layout `json:"layout"`
 	// Weight is the initializer that holds the matrix: [out, in] where it is

@@ -14,7 +14,8 @@ func planReshape(pl *planner, n *onnxio.Node) (step, error) {
 	if pl.consts[n.Input(0)] != nil {
 		return nil, keep("input %q is a constant", n.Input(0))
 	}
-	if _, err := pl.vector(n.Input(0)); err != nil {
+	in, err := pl.vector(n.Input(0))
+	if err != nil {
 		return nil, err
 	}
 	if _, err := pl.vector(n.Output(0)); err != nil {
@@ -27,6 +28,9 @@ func planReshape(pl *planner, n *onnxio.Node) (step, error) {
 		if err := inferenceDropout(pl, n); err != nil {
 			return nil, err
 		}
+	}
+	if in.elem == onnxio.Float32 {
+		pl.noteView(n, n.Output(0))
 	}
 	return func(b *builder) error {
 		b.alias(n.Input(0), n.Output(0))

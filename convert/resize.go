@@ -184,6 +184,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 	for range in.dims[0] {
 		for _, w := range weights {
 			m.Kernel = append(m.Kernel, float32(w))
+			m.exact = append(m.exact, w)
 		}
 	}
 	return pl.embed(n, m, vectorRecord(in, out), 0, false)

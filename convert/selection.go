@@ -103,10 +103,20 @@ func (pl *planner) selectFrom(n *onnxio.Node, output string, s selection, fill f
 		return nil, keep("%s data; float32 is embedded", in.elem)
 	}
 	if !fills && len(s.from) == in.size() && isRange(s.from) {
+		if in.elem == onnxio.Float32 {
+			pl.noteView(n, output)
+		}
 		return func(b *builder) error {
 			b.alias(n.Input(0), output)
 			return nil
 		}, nil
+	}
+	if in.elem == onnxio.Float32 {
+		f := &selectionFactor{from: s.from, in: in.size()}
+		if fills {
+			f.fill = fill
+		}
+		pl.noteFactor(n, output, f, 0)
 	}
 	return func(b *builder) error {
 		x := b.vec(n.Input(0))

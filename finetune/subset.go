@@ -83,8 +83,11 @@ func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains
 // allows says whether a layer with support m can be trained in this mode.
 func (s *subset) allows(l *convert.LayerRecord, m *convert.Map) error {
 	if m == nil {
-		if s.mode == TrainAll {
+		if local := l.Layout == convert.Local; s.mode == TrainAll && !local || s.mode == TrainLocal && local {
 			return nil
+		}
+		if s.mode == TrainAll {
+			return fmt.Errorf("train all needs the dense form; convert with --layout dense, or train local")
 		}
 		return fmt.Errorf("the record does not hold the geometry of %s; train all or layers by name", l.Op)
 	}

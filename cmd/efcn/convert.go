@@ -19,6 +19,8 @@ type convertFlags struct {
 	layout   oneOf // Default auto.
 	layers   layerLayouts
 	only     string
+	fold     oneOf // Default off.
+	maxPool  oneOf // Default keep.
 	noFoldBN bool
 	maxBytes byteSize    // Default 2 GiB.
 	external oneOf       // Default auto.
@@ -35,7 +37,12 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.layout, "layout", "form of the layers; auto is dense within --max-bytes, local beyond")
 	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT; may be given again")
 	flags.StringVar(&f.only, "only", "", "embed only the layers of this name; * and ? stand for any characters and for one")
-	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
+	f.fold = newFold()
+	flags.Var(&f.fold, "fold", "multiply neighbouring linear operators: auto where that makes fewer operations, all wherever there is a matrix")
+	flags.Lookup("fold").NoOptDefVal = string(convert.FoldAuto)
+	f.maxPool = newMaxPool()
+	flags.Var(&f.maxPool, "maxpool", "keep maxima on tensors, or make matrices and Relu of them")
+	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization as Mul and Add, after a Conv or Gemm and with --fold")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
@@ -46,7 +53,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
 		Layout: convert.Layout(f.layout.value), Layers: f.layers, Only: f.only,
-		NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes,
+		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes,
 	}
 }
 
@@ -59,7 +66,21 @@ func newConvert(e *env) *cobra.Command {
 writes the eFCN: an ordinary ONNX model with the same inputs and outputs in
 which every linear layer is a matrix product. A plan that needs more bytes than
 --max-bytes is refused before any work. The output is written as it is
-generated, and appears only when it is complete.`,
+generated, and appears only when it is complete.
+
+--fold multiplies a linear operator into the one behind it, if nothing else reads
+what is between them. With --fold or --fold=auto a chain of them is cut into
+pieces, each multiplied out, so that the operations are fewest: a matrix counts
+its non-zeros; a BatchNormalization, an elementwise operator with a constant, and
+a Gather count one for every element that they compute. With --fold=all each
+chain becomes one matrix, unless there is none in it. A layer that is kept
+(--layer, --only, --layout keep) and, with --no-fold-bn, a BatchNormalization
+takes no part. Such a product has no kernel: measure and project leave it out.
+
+--maxpool relu writes MaxPool, GlobalMaxPool and ReduceMax exactly as a tree of
+max(a,b) = b + relu(a-b): a matrix and a Relu for each level, and one matrix
+more, which --fold may multiply into what follows. Where the values can be
+negative b is relu(b) - relu(-b).`,
 		Args: args("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.output == "" && !f.dryRun {
@@ -136,6 +157,7 @@ func sameFile(a, b string) bool {
 func printPlan(w io.Writer, path string, p *convert.Plan) {
 	fmt.Fprintf(w, "%s: plan of the conversion\n\n", path)
 	printLayers(w, p)
+	printFolded(w, p)
 	if len(p.Kept) > 0 {
 		fmt.Fprint(w, "\nkept on tensors:\n")
 		var rows [][]string
@@ -147,11 +169,27 @@ func printPlan(w io.Writer, path string, p *convert.Plan) {
 	fmt.Fprintf(w, "\nweights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
 }
 
+// printFolded prints which operators became one layer, and what that changed.
+func printFolded(w io.Writer, p *convert.Plan) {
+	if len(p.Folded) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\nmultiplied together:\n")
+	var rows [][]string
+	for _, f := range p.Folded {
+		rows = append(rows, []string{
+			"  " + f.Layer, strings.Join(f.Ops, " "),
+			formatCount(f.OperationsApart), formatCount(f.Operations), formatBytes(f.BytesApart), formatBytes(f.Bytes),
+		})
+	}
+	printTable(w, []string{"  layer", "operators", ">operations apart", ">folded", ">bytes apart", ">folded"}, rows)
+}
+
 // printLayers prints what the embedding of each linear layer costs.
 func printLayers(w io.Writer, p *convert.Plan) {
 	var rows [][]string
 	for _, l := range p.Layers {
-		op := l.Op
+		op := operatorOf(l.LayerRecord)
 		if n := len(l.Folded); n > 0 {
 			op += fmt.Sprintf(" +%d", n)
 		}
@@ -162,6 +200,17 @@ func printLayers(w io.Writer, p *convert.Plan) {
 		})
 	}
 	printTable(w, []string{"node", "op", "input > output", "geometry", ">CNN", ">matrix", ">non-zeros", ">density", ">dense", ">sparse", ">local", "layout"}, rows)
+}
+
+// operatorOf returns the operator that a layer is called by: of a product, the
+// one whose name it has.
+func operatorOf(l convert.LayerRecord) string {
+	for _, f := range l.Factors {
+		if f.Output == l.Source {
+			return f.Op
+		}
+	}
+	return l.Op
 }
 
 // geometry describes a window in the terms of its ONNX attributes, leaving out

@@ -95,6 +95,22 @@ func newLayout() oneOf {
 	return f
 }
 
+func newFold() oneOf {
+	f := oneOf{value: string(convert.FoldOff)}
+	for _, v := range convert.Folds() {
+		f.allowed = append(f.allowed, string(v))
+	}
+	return f
+}
+
+func newMaxPool() oneOf {
+	f := oneOf{value: string(convert.MaxPoolKeep)}
+	for _, v := range convert.MaxPools() {
+		f.allowed = append(f.allowed, string(v))
+	}
+	return f
+}
+
 // layerLayouts is a flag, given once a layer, that says which layout it gets.
 type layerLayouts map[string]convert.Layout
 

@@ -223,7 +223,7 @@ func printRecord(w io.Writer, r *convert.Record) {
 	var rows [][]string
 	for _, l := range r.Layers {
 		rows = append(rows, []string{
-			l.Node, l.Op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l), string(l.Layout), l.Weight, strings.Join(l.Folded, ", "),
+			l.Node, operatorOf(l), formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l), string(l.Layout), l.Weight, strings.Join(l.Folded, ", "),
 		})
 	}
 	printTable(w, []string{"node", "op", "input > output", "geometry", "layout", "weight", "folded"}, rows)

@@ -41,7 +41,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 		replaced: func(name string) bool { return v.efcn.embeds(c.held[name]) },
 		abs:      make(map[string]*engine.Tensor[float64]),
 	}
-	if v.record == nil {
+	if v.record == nil || factored(v.record) {
 		c.bounder.parameters = 0x1p-24
 	}
 	var size T

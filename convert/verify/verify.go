@@ -244,6 +244,8 @@ func (v *verifier) run(ctx context.Context) error {
 		v.skipped(Structure, "left out as asked")
 	case v.record == nil:
 		v.skipped(Structure, v.pairing())
+	case factored(v.record):
+		v.skipped(Structure, "not checked: some layers are products, or levels of a maximum; only running both models speaks for them")
 	default:
 		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
 			return err
@@ -282,6 +284,11 @@ func (v *verifier) pairing() string {
 		text += "; matched by their order: " + strings.Join(v.faces.named, ", ")
 	}
 	return text
+}
+
+// factored says whether a record has layers that are not one operator's matrix.
+func factored(record *convert.Record) bool {
+	return slices.ContainsFunc(record.Layers, func(l convert.LayerRecord) bool { return len(l.Factors) > 0 })
 }
 
 func (v *verifier) skipped(check, why string) {

@@ -1,0 +1,198 @@
+package convert
+
+import (
+	"encoding/binary"
+	"io"
+	"math"
+	"slices"
+	"sync/atomic"
+)
+
+// compositionLocal is a product in local form. All channels of a group share what an
+// output position sees: the union over them of the columns in the support.
+//
+// How the rows of a product fall into groups, channels and positions is not given
+// by its factors: a selection between them can move everything anywhere. Of the
+// ways that shape of its output and the factors suggest, the one that takes the
+// fewest bytes is chosen; that every row is a position of its own is always one.
+type compositionLocal struct {
+	localShape
+	m    *composition
+	seen []int32 // [position, slot], the columns that each position sees; nil if own
+	own  bool    // every row is a position, and its table is generated
+}
+
+func (m *composition) localLayer() localLayer { return m.inLocal() }
+
+func (m *composition) chooseLocal() *compositionLocal {
+	groups := 0
+	positions := []int{m.Rows(), m.positions}
+	for _, f := range m.factors {
+		groups = gcd(groups, f.parts())
+		if f, ok := f.(matrixFactor); ok {
+			positions = append(positions, f.Taps.Out)
+		}
+	}
+	slices.Sort(positions)
+	positions = slices.Compact(positions)
+	var best *compositionLocal
+	for _, g := range slices.Compact([]int{max(groups, 1), 1}) {
+		for _, p := range positions {
+			own := p == m.Rows()
+			if p == 0 || m.Rows()%(g*p) != 0 || m.Cols()%g != 0 || own && g > 1 {
+				continue
+			}
+			f := &compositionLocal{m: m, own: own, localShape: localShape{
+				groups: g, positions: p, outPerGroup: m.Rows() / g / p, block: m.Cols() / g,
+			}}
+			if f.measure() && (best == nil || f.bytes()+f.tableBytes() < best.bytes()+best.tableBytes()) {
+				best = f
+			}
+		}
+	}
+	if best == nil { // without rows
+		best = &compositionLocal{m: m, own: true, localShape: localShape{groups: 1, positions: m.Rows(), outPerGroup: 1, block: m.Cols(), slots: 1}}
+	}
+	if !best.own {
+		best.fill()
+	}
+	return best
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// measure finds out how many inputs a position sees, and says whether each group
+// reads its own block only.
+func (f *compositionLocal) measure() bool {
+	var most, fewest atomic.Int64
+	fewest.Store(math.MaxInt64)
+	var strays atomic.Bool
+	f.eachPosition(func(_ int, seen []int32, ok bool) bool {
+		if !ok {
+			strays.Store(true)
+		}
+		n := int64(len(seen))
+		for v := most.Load(); v < n && !most.CompareAndSwap(v, n); v = most.Load() {
+		}
+		for v := fewest.Load(); v > n && !fewest.CompareAndSwap(v, n); v = fewest.Load() {
+		}
+		return !strays.Load()
+	})
+	f.slots = int(max(1, most.Load()))
+	f.padded = fewest.Load() < int64(f.slots)
+	return !strays.Load()
+}
+
+// fill makes the table.
+func (f *compositionLocal) fill() {
+	f.seen = make([]int32, f.positions*f.slots)
+	f.eachPosition(func(p int, seen []int32, _ bool) bool {
+		row := f.seen[p*f.slots:][:f.slots]
+		for i := copy(row, seen); i < f.slots; i++ {
+			row[i] = int32(f.block)
+		}
+		return true
+	})
+}
+
+// eachPosition calls visit, in parallel, with every output position and the
+// columns that it sees, counted from the start of its group's block and ascending.
+// ok is false if one is outside of that. It stops where visit returns false.
+func (f *compositionLocal) eachPosition(visit func(p int, seen []int32, ok bool) bool) {
+	parallel(f.positions, func(lo, hi int) {
+		s := newRowMaker(f.m)
+		union := newAccumulator(f.block)
+		var cols []int32
+		for p := lo; p < hi; p++ {
+			last, ok := -1, true
+			for o := range f.groups * f.outPerGroup {
+				r := o*f.positions + p
+				if c := f.m.class(r); c == last {
+					continue
+				} else {
+					last = c
+				}
+				start := o / f.outPerGroup * f.block
+				cols = s.columns(r, cols)
+				for _, c := range cols {
+					at := int(c) - start
+					if at < 0 || at >= f.block {
+						ok = false
+						break
+					}
+					union.add(at, 0)
+				}
+			}
+			seen := cols[:0]
+			union.drain(func(c int, _ float64) { seen = append(seen, int32(c)) })
+			cols = seen
+			if !visit(p, seen, ok) {
+				return
+			}
+		}
+	})
+}
+
+func (f *compositionLocal) shape() localShape { return f.localShape }
+
+func (f *compositionLocal) table() []int64 {
+	if f.own {
+		return nil
+	}
+	table := make([]int64, len(f.seen))
+	for i, c := range f.seen {
+		table[i] = int64(c)
+	}
+	return table
+}
+
+// writeTable writes the table of a product whose every row is a position.
+func (f *compositionLocal) writeTable(w io.Writer) error {
+	return f.m.writeRows(w, max(1, chunkBytes/(8*f.slots)), func(b []byte, _ int, row *accumulator) []byte {
+		start := len(b)
+		row.drain(func(c int, _ float64) { b = binary.LittleEndian.AppendUint64(b, uint64(c)) })
+		for len(b) < start+8*f.slots {
+			b = binary.LittleEndian.AppendUint64(b, uint64(f.block))
+		}
+		return b
+	})
+}
+
+func (f *compositionLocal) writeWeights(w io.Writer) error {
+	blocks, blockBytes := f.groups*f.positions, 4*f.outPerGroup*f.slots
+	perChunk := min(max(blocks, 1), max(1, chunkBytes/max(blockBytes, 1)))
+	return writeChunks(w, (blocks+perChunk-1)/perChunk, func() filler {
+		buf := make([]byte, perChunk*blockBytes)
+		return func(c int) []byte {
+			s := f.m.scratch.Get().(*rowMaker)
+			defer f.m.scratch.Put(s)
+			lo, hi := c*perChunk, min((c+1)*perChunk, blocks)
+			clear(buf)
+			for i := lo; i < hi; i++ {
+				for o := range f.outPerGroup {
+					f.putRow(buf[(i-lo)*blockBytes+4*o*f.slots:], s, i/f.positions*f.outPerGroup+o, i%f.positions)
+				}
+			}
+			return buf[:(hi-lo)*blockBytes]
+		}
+	})
+}
+
+// putRow stores the row of an output channel at a position in the slots of its
+// inputs.
+func (f *compositionLocal) putRow(slots []byte, s *rowMaker, o, p int) {
+	start, at := o/f.outPerGroup*f.block, 0
+	s.row(o*f.positions + p).drain(func(c int, v float64) {
+		if !f.own {
+			for seen := f.seen[p*f.slots:]; int(seen[at]) != c-start; at++ {
+			}
+		}
+		binary.LittleEndian.PutUint32(slots[4*at:], math.Float32bits(float32(v)))
+		at++
+	})
+}

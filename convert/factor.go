@@ -1,0 +1,185 @@
+package convert
+
+// factor is an affine map y = A·x + b that may be one factor of a product. Its
+// entries are given in float64, unrounded where the CNN's parameters are not
+// themselves the entries (1/n of averages, scales of a normalisation). A factor
+// holds no more than its geometry and shares the CNN's parameters.
+type factor interface {
+	rows() int
+	cols() int
+	// count is how many operations it costs: the non-zeros of a matrix, the
+	// elements of what it computes otherwise.
+	count() int64
+	// addRow adds scale times row r to acc: every entry of the support in
+	// ascending order of columns.
+	addRow(r int, scale float64, acc *accumulator)
+	// dot returns the product of row r with x, summed up in ascending order of
+	// columns, without the bias.
+	dot(r int, x []float64, acc *accumulator) float64
+	// offset is the bias of row r, and biased says whether any row has one.
+	offset(r int) float64
+	biased() bool
+	// class numbers rows: those of one number, below classes(), have the same
+	// columns.
+	class(r int) int
+	classes() int
+	// through returns the row of the factor before that row r only passes on,
+	// scaled or not; ok is false if r sums several up or reads none.
+	through(r int) (before int, ok bool)
+	// parts is the number of groups that channels fall into, 0 if the factor
+	// does not tell.
+	parts() int
+}
+
+// matrixFactor is a Map as a factor. Its coefficients are those of exact where
+// the map's kernel has them rounded.
+type matrixFactor struct{ *Map }
+
+func (f matrixFactor) rows() int               { return f.Rows() }
+func (f matrixFactor) cols() int               { return f.Cols() }
+func (f matrixFactor) count() int64            { return f.NonZeros() }
+func (f matrixFactor) biased() bool            { return f.Bias != nil }
+func (f matrixFactor) offset(r int) float64    { return float64(f.RowBias(r)) }
+func (f matrixFactor) classes() int            { return f.Groups * f.Taps.Out }
+func (f matrixFactor) through(int) (int, bool) { return 0, false }
+func (f matrixFactor) parts() int              { return f.Groups }
+
+func (f matrixFactor) class(r int) int {
+	o, p := r/f.Taps.Out, r%f.Taps.Out
+	return o/(f.OutChannels/f.Groups)*f.Taps.Out + p
+}
+
+// coefficients returns where those of row r start, and how many there are for
+// one input channel.
+func (f matrixFactor) coefficients(r int) (start, coefs int) {
+	return r / f.Taps.Out * (f.InChannels / f.Groups) * f.Taps.Coefs, f.Taps.Coefs
+}
+
+func (f matrixFactor) addRow(r int, scale float64, acc *accumulator) {
+	acc.taps = f.Taps.At(r%f.Taps.Out, acc.taps)
+	first, channels := f.channels(r)
+	start, coefs := f.coefficients(r)
+	for c := range channels {
+		base := (first + c) * f.Taps.In
+		if f.exact != nil {
+			k := f.exact[start+c*coefs:][:coefs]
+			for _, t := range acc.taps {
+				acc.add(base+int(t.In), float64(scale*k[t.Coef]))
+			}
+			continue
+		}
+		k := f.Kernel[start+c*coefs:][:coefs]
+		for _, t := range acc.taps {
+			acc.add(base+int(t.In), float64(scale*float64(k[t.Coef])))
+		}
+	}
+}
+
+func (f matrixFactor) dot(r int, x []float64, acc *accumulator) float64 {
+	acc.taps = f.Taps.At(r%f.Taps.Out, acc.taps)
+	first, channels := f.channels(r)
+	start, coefs := f.coefficients(r)
+	sum := 0.0
+	for c := range channels {
+		base := (first + c) * f.Taps.In
+		for _, t := range acc.taps {
+			i := start + c*coefs + int(t.Coef)
+			k := 0.0
+			if f.exact != nil {
+				k = f.exact[i]
+			} else {
+				k = float64(f.Kernel[i])
+			}
+			sum += float64(k * x[base+int(t.In)]) // not fused: the same on every machine
+		}
+	}
+	return sum
+}
+
+// selectionFactor passes elements on: row r has a one in column from[r], or no
+// entry and the bias fill where that is outside.
+type selectionFactor struct {
+	from []int64
+	in   int
+	fill float32
+}
+
+func (f *selectionFactor) rows() int    { return len(f.from) }
+func (f *selectionFactor) cols() int    { return f.in }
+func (f *selectionFactor) count() int64 { return int64(len(f.from)) }
+func (f *selectionFactor) biased() bool { return f.fill != 0 }
+func (f *selectionFactor) classes() int { return f.in + 1 }
+func (f *selectionFactor) parts() int   { return 0 }
+func (f *selectionFactor) class(r int) int {
+	if f.from[r] == outside {
+		return f.in
+	}
+	return int(f.from[r])
+}
+
+func (f *selectionFactor) offset(r int) float64 {
+	if f.from[r] == outside {
+		return float64(f.fill)
+	}
+	return 0
+}
+
+func (f *selectionFactor) addRow(r int, scale float64, acc *accumulator) {
+	if c := f.from[r]; c != outside {
+		acc.add(int(c), scale)
+	}
+}
+
+func (f *selectionFactor) dot(r int, x []float64, _ *accumulator) float64 {
+	if c := f.from[r]; c != outside {
+		return x[c]
+	}
+	return 0
+}
+
+func (f *selectionFactor) through(r int) (int, bool) { return int(f.from[r]), f.from[r] != outside }
+
+// diagonalFactor multiplies every element by itself and adds to it:
+// y[i] = scale(i)·x[i] + shift(i). A nil function stands for ones or zeros.
+type diagonalFactor struct {
+	size         int
+	scale, shift func(i int) float64
+}
+
+func (f *diagonalFactor) rows() int                 { return f.size }
+func (f *diagonalFactor) cols() int                 { return f.size }
+func (f *diagonalFactor) count() int64              { return int64(f.size) }
+func (f *diagonalFactor) biased() bool              { return f.shift != nil }
+func (f *diagonalFactor) classes() int              { return f.size }
+func (f *diagonalFactor) class(r int) int           { return r }
+func (f *diagonalFactor) through(r int) (int, bool) { return r, true }
+func (f *diagonalFactor) parts() int                { return 0 }
+
+func (f *diagonalFactor) entry(r int) float64 {
+	if f.scale == nil {
+		return 1
+	}
+	return f.scale(r)
+}
+
+func (f *diagonalFactor) offset(r int) float64 {
+	if f.shift == nil {
+		return 0
+	}
+	return f.shift(r)
+}
+
+func (f *diagonalFactor) addRow(r int, scale float64, acc *accumulator) {
+	acc.add(r, float64(scale*f.entry(r)))
+}
+
+func (f *diagonalFactor) dot(r int, x []float64, _ *accumulator) float64 {
+	return float64(f.entry(r) * x[r])
+}
+
+// perChannelOf returns the function that gives every element of a vector of
+// that many elements its channel's value.
+func perChannelOf(values []float64, size int) func(i int) float64 {
+	positions := max(1, size/max(1, len(values)))
+	return func(i int) float64 { return values[i/positions] }
+}
