@@ -95,10 +95,11 @@ func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
 		Optimizer Optimizer
 		Clip      float64
 		Train     string
+		Reinit    bool `json:",omitempty"`
 		Augment   data.Augment
 		Seed      uint64
 		Epochs    int `json:",omitempty"`
-	}{o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Augment, o.Seed, epochs})
+	}{o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Reinit, o.Augment, o.Seed, epochs})
 	id.Options = string(text)
 	return id, err
 }

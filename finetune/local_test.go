@@ -146,9 +146,7 @@ func TestLocalRefuses(t *testing.T) {
 		edit   func(m *onnxio.Model)
 		want   string
 	}{
-		"all":       {convert.Local, TrainAll, nil, `layer "Conv_c": train all needs the dense form, which takes 3072 bytes (local: 1728); convert with --layout dense, or train local`},
-		"off-local": {convert.Local, TrainOffLocal, nil, `layer "Conv_c": train off-local needs the dense form`},
-		"sparse":    {convert.Sparse, TrainAll, nil, `layer "Conv_c": its weights are sparse, which cannot be trained; convert with --layout dense or local`},
+		"sparse": {convert.Sparse, TrainLocal, nil, `layer "Conv_c": its weights are sparse, which cannot be trained; convert with --layout dense or local`},
 		"table": {convert.Local, TrainLocal, func(m *onnxio.Model) {
 			table := m.Graph.Initializer(find(m, "Gather").Input(1))
 			v, err := onnxio.Ints(table)

@@ -30,6 +30,14 @@ type Options struct {
 	// trained stays as it is, bit for bit; a BatchNormalization that is not
 	// trained normalises by its running statistics.
 	Train string
+	// MaxBytes bounds the weights where layers are made dense first: TrainAll and
+	// TrainOffLocal do that to the local and sparse layers of an eFCN. 0 means
+	// convert.DefaultMaxBytes; layers that would not fit are refused.
+	MaxBytes int64
+	// Reinit starts from new weights, those of the function Reinit with Seed, in
+	// place of those of the model. It goes with TrainAll, with layers by name, and
+	// with TrainLocal where the layers are in local form.
+	Reinit bool
 	// Augment changes the samples at random in every epoch. What is black there
 	// follows from the Mean and Std of the set: 0 where it has none.
 	Augment data.Augment
@@ -49,6 +57,9 @@ type Options struct {
 	// that run, but for Epochs, which may be more unless the schedule depends on
 	// it. It ends with the bits that a run without a stop ends with.
 	Resume bool
+	// Notice is told, a line at a time, what is allowed but may be a mistake or a
+	// surprise: layers made dense, classes without samples. nil means nobody is.
+	Notice func(text string)
 	// Stepped is called after every step with the number of the epoch, from 1,
 	// and how many of its samples were taken so far; nil means nobody is told.
 	Stepped func(epoch, samples int)
@@ -68,6 +79,12 @@ func (o Options) Validate() error {
 	}
 	if !(o.Clip >= 0) || math.IsInf(o.Clip, 0) {
 		errs = append(errs, fmt.Errorf("clip: want a number from 0, got %g", o.Clip))
+	}
+	if o.MaxBytes < 0 {
+		errs = append(errs, fmt.Errorf("max bytes: %d is negative", o.MaxBytes))
+	}
+	if o.Reinit && (o.Train == TrainTied || o.Train == TrainOffLocal) {
+		errs = append(errs, fmt.Errorf("reinit: new weights are not in the CNN subspace, which training %s starts from; train all or local, or give the CNN new weights and convert it", o.Train))
 	}
 	if o.Resume && o.Checkpoint == "" {
 		errs = append(errs, errors.New("resume: want the folder of the checkpoint"))

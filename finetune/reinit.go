@@ -117,7 +117,6 @@ func (r *reinitializer) node(n *onnxio.Node) error {
 // weights.
 func (r *reinitializer) fanIn(n *onnxio.Node) int {
 	if c := r.t.chains[n]; c != nil {
-		n = c.weight
 		if w := r.t.initializers[c.record.Weight]; w != nil && len(w.Dims) == 4 {
 			return int(w.Dims[3])
 		}
@@ -142,8 +141,11 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 // local draws the weights of a layer in local form.
 func (r *reinitializer) local(c *localChain) error {
 	m, err := c.record.Support()
-	if err != nil || m == nil {
-		return fmt.Errorf("the record does not hold the layer's geometry (%v)", err)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		return errors.New("the record does not hold the layer's geometry")
 	}
 	if err := r.uniform(c.record.Weight, r.fanIn(c.weight)); err != nil {
 		return err

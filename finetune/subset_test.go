@@ -61,16 +61,23 @@ func groupedModel() *onnxio.Model {
 	return m
 }
 
-// In every mode what is frozen keeps its bits, under every kind of optimiser,
-// and what is trained moves.
-func TestTrainSubsets(t *testing.T) {
-	optimisers := map[string]Options{
+// optimisers are runs with every kind of update.
+func optimisers() map[string]Options {
+	return map[string]Options{
 		"sgd":      {},
+		"decay":    {Optimizer: Optimizer{WeightDecay: 0.1}},
 		"momentum": {Optimizer: Optimizer{Momentum: 0.9, WeightDecay: 0.1}},
+		"nesterov": {Optimizer: Optimizer{Momentum: 0.9, Nesterov: true}},
+		"adam":     {Optimizer: Optimizer{Method: Adam, WeightDecay: 0.1}},
 		"adamw":    {Optimizer: Optimizer{Method: AdamW, WeightDecay: 0.1}},
 		"lasso":    {Optimizer: Optimizer{Method: BetaLasso, Lambda: 1e-3}},
 		"clip":     {Clip: 0.01},
 	}
+}
+
+// In every mode what is frozen keeps its bits, under every kind of optimiser,
+// and what is trained moves.
+func TestTrainSubsets(t *testing.T) {
 	layers, runs := 0, 0
 	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
 		// A relaxed eFCN: all its weights are free of ties and zeros.
@@ -80,7 +87,7 @@ func TestTrainSubsets(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, mode := range []string{TrainAll, TrainLocal, TrainOffLocal, TrainTied} {
-			for optimiser, o := range optimisers {
+			for optimiser, o := range optimisers() {
 				t.Run(strings.Join([]string{name, mode, optimiser}, "/"), func(t *testing.T) {
 					o.Train, o.Epochs, o.Batch, o.Rate = mode, 1, 30, 0.01
 					trained, err := Train(t.Context(), m, toySet(90, 3), nil, o, nil)
@@ -120,8 +127,112 @@ func TestTrainSubsets(t *testing.T) {
 			}
 		}
 	}
-	if runs != 40 || layers != 4*5*(1+2) {
+	if runs != 2*4*8 || layers != 4*8*(1+2) {
 		t.Errorf("%d runs, %d layers", runs, layers)
+	}
+}
+
+// The same from the other layouts: local layers train as they are or are made
+// dense, sparse ones are made dense.
+func TestTrainSubsetsOfLayouts(t *testing.T) {
+	runs, compared := 0, 0
+	for _, layout := range []convert.Layout{convert.Local, convert.Sparse} {
+		m := embedAs(t, groupedModel(), layout)
+		modes := []string{TrainAll, TrainOffLocal}
+		if layout == convert.Local {
+			modes = append(modes, TrainLocal, TrainTied)
+		}
+		record, err := convert.ReadRecord(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, mode := range modes {
+			for optimiser, o := range optimisers() {
+				t.Run(strings.Join([]string{string(layout), mode, optimiser}, "/"), func(t *testing.T) {
+					o.Train, o.Epochs, o.Batch, o.Rate = mode, 1, 30, 0.01
+					var notices []string
+					o.Notice = func(text string) { notices = append(notices, text) }
+					trained, err := Train(t.Context(), m, toySet(60, 3), nil, o, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					runs++
+					if dense := mode == TrainAll || mode == TrainOffLocal; dense != strings.Contains(strings.Join(notices, "\n"), "made dense to train "+mode) {
+						t.Errorf("notices %q", notices)
+					}
+					for _, l := range record.Layers {
+						if l.Op != "Conv" {
+							continue
+						}
+						before, after := entriesOf(t, m, l), entriesOf(t, trained, l)
+						moved, outside := 0, 0
+						for at, v := range before {
+							if after[at] != v {
+								moved++
+							}
+							if mode == TrainOffLocal && math.Float32bits(after[at]) != math.Float32bits(v) {
+								t.Fatalf("%s: entry %v of the support moved from %g to %g", l.Node, at, v, after[at])
+							}
+							compared++
+						}
+						for at := range after {
+							if _, ok := before[at]; !ok {
+								outside++
+							}
+						}
+						// beta-lasso keeps what begins at 0 there, for so few steps.
+						dense := (mode == TrainAll || mode == TrainOffLocal) && optimiser != "lasso"
+						if (outside > 0) != dense || (moved > 0) != (mode != TrainOffLocal) {
+							t.Errorf("%s: %d entries of the support moved, %d outside it are not 0", l.Node, moved, outside)
+						}
+						if mode == TrainLocal || mode == TrainTied { // what lies in padding
+							start, end := bits(t, m, l.Weight), bits(t, trained, l.Weight)
+							for i, b := range start {
+								if b == 0 && end[i] != 0 {
+									t.Fatalf("%s: slot %d lies in padding and moved", l.Node, i)
+								}
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+	if runs != (4+2)*8 || compared == 0 {
+		t.Errorf("%d runs, compared %d entries", runs, compared)
+	}
+}
+
+// Layers by name, under every kind of optimiser and in the layouts that train:
+// no bit of another layer changes.
+func TestTrainByNameSubsets(t *testing.T) {
+	runs := 0
+	for _, layout := range []convert.Layout{convert.Dense, convert.Local, convert.Keep} {
+		m := embedAs(t, groupedModel(), layout)
+		for optimiser, o := range optimisers() {
+			o.Train, o.Epochs, o.Batch, o.Rate = "Conv_c2", 1, 30, 0.01
+			trained, err := Train(t.Context(), m, toySet(60, 3), nil, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			runs++
+			var moved []string
+			for _, init := range m.Graph.Initializers {
+				if init.Type == onnxio.Float32 && !equalBits(bits(t, m, init.Name), bits(t, trained, init.Name)) {
+					moved = append(moved, init.Name)
+				}
+			}
+			want := "Conv_c2.weight"
+			if layout == convert.Keep {
+				want = "k2"
+			}
+			if len(moved) != 1 || moved[0] != want {
+				t.Errorf("%s, %s: %q moved, want %s", layout, optimiser, moved, want)
+			}
+		}
+	}
+	if runs != 3*8 {
+		t.Errorf("%d runs", runs)
 	}
 }
 

@@ -1,14 +1,17 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
+	"efcn/convert"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -37,13 +40,14 @@ type Epoch struct {
 // graph transposes, say) the copy is of the folded graph.
 //
 // onEpoch, unless nil, is called after every epoch; an error from it ends the
-// training. test may be nil. A model with an operator that cannot be trained is
-// refused with the name of every such node.
+// training. test may be nil. Before it starts, local and sparse layers are made
+// dense where Options.Train needs that. A model with an operator that cannot be
+// trained is refused with the name of every such node.
 //
 // Training stops with an error where the loss is not finite, naming the step,
 // and between batches when ctx is done.
 func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options, onEpoch func(Epoch) error) (*onnxio.Model, error) {
-	s, err := prepare(m, train, test, o)
+	s, m, err := newRun(ctx, m, train, test, o)
 	if err != nil {
 		return nil, err
 	}
@@ -78,29 +82,79 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 // Check returns the error with which Train would refuse these arguments before
 // it begins. It does not look at a checkpoint.
 func Check(m *onnxio.Model, train, test *data.Set, o Options) error {
-	_, err := prepare(m, train, test, o)
+	o.Notice = nil
+	_, _, err := newRun(context.Background(), m, train, test, o)
 	return err
 }
 
-func prepare(m *onnxio.Model, train, test *data.Set, o Options) (*session[float32], error) {
+// newRun makes the session of a run, and returns the model that it starts from.
+func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options) (*session[float32], *onnxio.Model, error) {
 	if err := o.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	o = o.WithDefaults()
+	m, err := Prepare(ctx, m, o)
+	if err != nil {
+		return nil, nil, err
+	}
 	t, err := newTrainee[float32](m, o.Train)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s, err := newSession(t, train, o)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if test != nil {
 		if _, err := newFeeder(test, t.sampleShape()); err != nil {
-			return nil, fmt.Errorf("test data: %w", err)
+			return nil, nil, fmt.Errorf("test data: %w", err)
 		}
 	}
-	return s, nil
+	return s, m, nil
+}
+
+// Prepare returns the model that [Train] starts from: m, with its layers made
+// dense and its weights set anew where the options want that. Train calls it;
+// what it returns can be given to Train in the place of m.
+func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, error) {
+	if what := o.Train; what == "" || what == TrainAll || what == TrainOffLocal {
+		var layers []string
+		var err error
+		if m, layers, err = convert.ToDense(ctx, m, o.MaxBytes); err != nil {
+			var budget *convert.DenseError
+			if errors.As(err, &budget) {
+				return nil, fmt.Errorf("train %s needs dense layers: %w; allow more bytes, or train local", cmp.Or(what, TrainAll), err)
+			}
+			return nil, err
+		}
+		if len(layers) > 0 {
+			o.notice("made dense to train %s: layers %q", cmp.Or(what, TrainAll), layers)
+		}
+	}
+	if !o.Reinit {
+		return m, nil
+	}
+	if o.Train == TrainLocal {
+		record, err := convert.ReadRecord(m)
+		if err != nil {
+			return nil, err
+		}
+		if record != nil && slices.ContainsFunc(record.Layers, func(l convert.LayerRecord) bool { return l.Layout == convert.Dense && !l.Connected() }) {
+			return nil, errors.New("reinit: new weights of dense layers are not local; train all, or convert with --layout local")
+		}
+	}
+	fresh, err := Reinit(m, o.Seed)
+	if err == nil {
+		o.notice("all weights are new: uniform up to 1/√fan-in, as PyTorch initialises by default, from seed %d", o.Seed)
+	}
+	return fresh, err
+}
+
+// notice tells a line to who wants to know.
+func (o Options) notice(format string, args ...any) {
+	if o.Notice != nil {
+		o.Notice(fmt.Sprintf(format, args...))
+	}
 }
 
 // finishEpoch takes what is left of an epoch and measures the model after it.
@@ -196,11 +250,39 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 		}
 	}
 	for _, n := range []*network[T]{s.full, s.rest} {
-		if n != nil && n.classes < set.Classes {
-			return nil, fmt.Errorf("training data: %d classes, the model tells %d apart", set.Classes, n.classes)
+		if n != nil {
+			if err := checkLabels(set, n.classes, o); err != nil {
+				return nil, fmt.Errorf("training data: %w", err)
+			}
+			break
 		}
 	}
 	return s, nil
+}
+
+// checkLabels refuses labels that a model of so many classes does not know, and
+// says which classes it knows have no samples.
+func checkLabels(set *data.Set, classes int, o Options) error {
+	if i := slices.IndexFunc(set.Labels, func(y int) bool { return y < 0 || y >= classes }); i >= 0 {
+		return fmt.Errorf("sample %d has the label %d, the model tells %d classes apart", i, set.Labels[i], classes)
+	}
+	if set.Classes > classes {
+		return fmt.Errorf("%d classes, the model tells %d apart", set.Classes, classes)
+	}
+	counts := make([]int, classes)
+	for _, y := range set.Labels {
+		counts[y]++
+	}
+	var empty []int
+	for class, n := range counts {
+		if n == 0 {
+			empty = append(empty, class)
+		}
+	}
+	if len(empty) > 0 {
+		o.notice("training data: no sample of %d of the model's %d classes: %v", len(empty), classes, empty)
+	}
+	return nil
 }
 
 // epoch takes every sample once that is left of the epoch, in an order that

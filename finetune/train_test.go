@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"efcn/convert"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -302,7 +303,7 @@ func TestTrainRefuses(t *testing.T) {
 			m.Graph.Nodes[2].OpType, m.Graph.Nodes[3] = "Erf", apply("Sin", "r", "h")
 		}), toySet(10, 1), Options{}, "node \"Relu_r\" (Erf): this operator cannot be trained\nnode \"Sin_h\" (Sin): this operator cannot be trained"},
 		{"samples of another shape", toyModel(), wrong, Options{}, "training data: samples have shape [2 2 4], the model takes [1 4 4]"},
-		{"more classes", toyModel(), classes, Options{Batch: 5}, "training data: 5 classes, the model tells 4 apart"},
+		{"more classes", toyModel(), classes, Options{Batch: 5}, "training data: sample 3 has the label 4, the model tells 4 classes apart"},
 		{"fixed batch", edit(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(3) }), toySet(10, 1), Options{Batch: 5}, "the batch is fixed at 3, training needs 5"},
 		{"two inputs", edit(func(m *onnxio.Model) { m.Graph.Inputs = append(m.Graph.Inputs, value32("more", -1, 3)) }), toySet(10, 1), Options{}, "the model has 2 inputs"},
 		{"half precision", edit(func(m *onnxio.Model) {
@@ -365,5 +366,70 @@ func TestTrainLeavesInputNormalisation(t *testing.T) {
 	}
 	if !slices.Equal(floatsOf(t, m, "shift"), floatsOf(t, trained, "shift")) {
 		t.Error("the shift of the input was trained")
+	}
+}
+
+// What is allowed but may be a mistake is said before training starts; what
+// cannot be is refused then.
+func TestTrainNotices(t *testing.T) {
+	few := toySet(30, 1)
+	for i, y := range few.Labels {
+		if y == 2 {
+			few.Labels[i] = 1
+		}
+	}
+	beyond := toySet(30, 1)
+	beyond.Labels[7], beyond.Classes = 4, 5
+	cnn := toyModel()
+	local := embedAs(t, cnn, convert.Local)
+	for _, c := range []struct {
+		what   string
+		m      *onnxio.Model
+		set    *data.Set
+		o      Options
+		notice string
+		err    string
+	}{
+		{"nothing odd", cnn, toySet(30, 1), Options{}, "", ""},
+		{"an empty class", cnn, few, Options{}, "training data: no sample of 1 of the model's 4 classes: [2]", ""},
+		{"a label beyond", cnn, beyond, Options{}, "", "training data: sample 7 has the label 4, the model tells 4 classes apart"},
+		{"made dense", local, toySet(30, 1), Options{}, `made dense to train all: layers ["Conv_c"]`, ""},
+		{"not made dense", local, toySet(30, 1), Options{MaxBytes: 3000}, "", `train all needs dense layers: layers ["Conv_c"] take 1728 bytes now, 3072 in dense form, with all other weights 5280: more than the 3000 allowed; allow more bytes, or train local`},
+		{"reinit", cnn, toySet(30, 1), Options{Reinit: true, Seed: 7}, "all weights are new: uniform up to 1/√fan-in, as PyTorch initialises by default, from seed 7", ""},
+		{"reinit a dense layer, train local", embed(t, cnn), toySet(30, 1), Options{Reinit: true, Train: TrainLocal}, "", "reinit: new weights of dense layers are not local"},
+		{"reinit, train tied", embed(t, cnn), toySet(30, 1), Options{Reinit: true, Train: TrainTied}, "", "reinit: new weights are not in the CNN subspace"},
+	} {
+		c.o.Epochs, c.o.Batch = 1, 30
+		var notices []string
+		c.o.Notice = func(text string) { notices = append(notices, text) }
+		_, err := Train(t.Context(), c.m, c.set, nil, c.o, nil)
+		if c.err == "" && err != nil || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: %v, want %q", c.what, err, c.err)
+		}
+		if got := strings.Join(notices, "\n"); got != c.notice {
+			t.Errorf("%s: notices %q, want %q", c.what, got, c.notice)
+		}
+	}
+}
+
+// Training from new weights is training of what Reinit returns.
+func TestTrainReinit(t *testing.T) {
+	o := Options{Epochs: 1, Batch: 10, Reinit: true, Seed: 3}
+	a, err := Train(t.Context(), embedAs(t, toyModel(), convert.Local), toySet(30, 1), nil, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dense, _, err := convert.ToDense(t.Context(), embedAs(t, toyModel(), convert.Local), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := Reinit(dense, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Reinit = false
+	b, err := Train(t.Context(), fresh, toySet(30, 1), nil, o, nil)
+	if err != nil || !bytes.Equal(encoded(t, a), encoded(t, b)) {
+		t.Errorf("another model (%v)", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"efcn/convert"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
@@ -19,7 +20,10 @@ type finetuneFlags struct {
 	trainFlags
 	output string
 	what   string // --train. Default all.
+	reinit bool   // Default false.
 	json   bool
+
+	maxBytes byteSize // Default 2 GiB.
 
 	checkpoint string // Default none.
 	snapshots  string // --checkpoints. Default none.
@@ -30,6 +34,9 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
 	flags.StringVarP(&f.output, "output", "o", "", "file to write")
 	flags.StringVar(&f.what, "train", finetune.TrainAll, "what is trained: all, local, off-local, tied or the name of a node with * and ?")
+	f.maxBytes = convert.DefaultMaxBytes
+	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more")
+	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
 	flags.StringVar(&f.snapshots, "checkpoints", "", "keep the model in that folder too: log:N times in geometric progression, or every:N steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
@@ -64,6 +71,7 @@ func (f *finetuneFlags) validate() error {
 func (f *finetuneFlags) options() (finetune.Options, error) {
 	o, err := f.trainFlags.options()
 	o.Train, o.Checkpoint, o.Resume = f.what, f.checkpoint, f.resume
+	o.Reinit, o.MaxBytes = f.reinit, int64(f.maxBytes)
 	if err == nil && f.snapshots != "" {
 		o.Snapshots, err = finetune.ParseSnapshots(f.snapshots)
 	}
@@ -93,6 +101,14 @@ is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
 --augment flip mirrors half of the images, --augment crop:4 pads each by 4 black
 pixels and cuts out the old size anywhere, anew in every epoch; what is drawn
 follows from --seed, the epoch and the image.
+
+all and off-local need a layer of an eFCN in dense form: one that is local or
+sparse is made dense first, within --max-bytes of weights.
+
+--reinit starts from new weights: those of Conv, Gemm and MatMul and their biases
+uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as PyTorch
+initialises Conv2d and Linear by default; of a BatchNormalization scale 1 and
+bias 0. An eFCN becomes the standard fully-connected network.
 
 With --checkpoint DIR the state of the run is saved there after every epoch and
 at Ctrl-C, each time as a whole new file, and DIR/metrics.jsonl gets a line after
@@ -169,6 +185,15 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 
 // train trains m, saying how it goes, and notes in result what came of it.
 func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, result *tuned) (*onnxio.Model, error) {
+	o, err := f.options()
+	if err != nil {
+		return nil, err
+	}
+	o.Notice = func(text string) { fmt.Fprintln(e.err, "efcn finetune: "+text) }
+	if m, err = finetune.Prepare(ctx, m, o); err != nil {
+		return nil, err
+	}
+	o.Reinit = false // done
 	if test != nil {
 		metrics, err := finetune.Evaluate(ctx, m, test, f.batch)
 		if err != nil {
@@ -178,10 +203,6 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		if !f.json {
 			fmt.Fprintf(e.out, "before: test %s\n", result.Before)
 		}
-	}
-	o, err := f.options()
-	if err != nil {
-		return nil, err
 	}
 	bar := e.progress()
 	o.Stepped = func(epoch, samples int) { bar.at(fmt.Sprintf("epoch %d of %d", epoch, f.epochs), samples, train.N()) }

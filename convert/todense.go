@@ -1,0 +1,181 @@
+package convert
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+// DenseError says that the layers of an eFCN need more bytes in dense form than
+// is allowed.
+type DenseError struct {
+	Layers        []string // those that are not dense, by the name of their node
+	Bytes         int64    // what they take now
+	Dense         int64    // what they take in dense form
+	Need, Allowed int64    // of all weights
+}
+
+func (e *DenseError) Error() string {
+	return fmt.Sprintf("layers %q take %d bytes now, %d in dense form, with all other weights %d: more than the %d allowed", e.Layers, e.Bytes, e.Dense, e.Need, e.Allowed)
+}
+
+// ToDense returns an eFCN that has the layers of efcn which are local or sparse
+// in dense form, and their names; efcn itself if there are none. The entries are
+// the same, bit for bit. Their matrices are held in memory: more than maxBytes
+// for all weights (0 means DefaultMaxBytes) is a *DenseError, before any work.
+func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.Model, []string, error) {
+	record, err := ReadRecord(efcn)
+	if err != nil || record == nil {
+		return efcn, nil, err
+	}
+	if maxBytes == 0 {
+		maxBytes = DefaultMaxBytes
+	}
+	e := &DenseError{Allowed: maxBytes}
+	var all []*Matrix
+	for i := range record.Layers {
+		rec := record.Layers[i]
+		if rec.Layout != Local && rec.Layout != Sparse {
+			continue
+		}
+		a, err := openMatrix(efcn.Graph, rec)
+		if err != nil {
+			return nil, nil, fmt.Errorf("layer %q: %w", rec.Node, err)
+		}
+		all = append(all, a)
+		e.Layers = append(e.Layers, rec.Node)
+		e.Bytes += a.storedBytes()
+		e.Dense += 4 * int64(a.Rows) * int64(a.Cols)
+		record.Layers[i].Layout, record.Layers[i].Index = Dense, ""
+	}
+	if len(all) == 0 {
+		return efcn, nil, nil
+	}
+	for _, t := range efcn.Graph.Initializers {
+		if t.Data != nil && !slices.ContainsFunc(all, func(a *Matrix) bool { return a.rec.Weight == t.Name }) {
+			e.Need += t.Data.Len()
+		}
+	}
+	if e.Need += e.Dense; e.Need > maxBytes {
+		return nil, nil, e
+	}
+
+	info, err := shape.Infer(efcn, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := newRestorer(efcn, info)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, a := range all {
+		err := p.replace(a, nil)
+		if err == nil {
+			err = p.matrixOf(ctx, a)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("layer %q: %w", a.rec.Node, err)
+		}
+	}
+	if err := p.asDense(record); err != nil {
+		return nil, nil, err
+	}
+	text, err := json.Marshal(record)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.out.SetMeta(RecordKey, string(text))
+	return p.out, e.Layers, nil
+}
+
+// storedBytes is the size of the layer's weights as they are stored.
+func (a *Matrix) storedBytes() int64 {
+	if a.sparse != nil {
+		return a.sparse.Values.Data.Len() + a.sparse.Indices.Data.Len()
+	}
+	return a.stored.Data.Len()
+}
+
+// matrixOf puts the matrix of a layer in the place of its weights.
+func (p *restorer) matrixOf(ctx context.Context, a *Matrix) error {
+	w := make([]float32, a.Rows*a.Cols)
+	err := a.each(ctx, func(r int, row []float32, stored []int32) error {
+		to := w[r*a.Cols : (r+1)*a.Cols]
+		if stored == nil {
+			copy(to, row)
+		}
+		for _, c := range stored {
+			to[c] = row[c]
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.tensor(onnxio.NewTensor(a.rec.Weight, []int64{int64(a.Rows), int64(a.Cols)}, w))
+	return nil
+}
+
+// asDense writes the nodes of the eFCN with a Gemm in the place of the nodes of
+// each layer that is to be dense, and drops what they alone used.
+func (p *restorer) asDense(record *Record) error {
+	g := p.out.Graph
+	g.Nodes = nil
+	dropped := make(map[string]bool)
+	for _, n := range p.efcn.Graph.Nodes {
+		l := p.layers[n]
+		switch {
+		case p.gone[n]:
+			for _, name := range slices.Concat(n.Inputs, n.Outputs) {
+				dropped[name] = true
+			}
+		case l == nil || n.OpType == "Gemm": // sparse: the Gemm is there
+			p.add(n)
+		default:
+			if t, ok := p.info.Type(l.input); !ok || len(t.Shape) != 2 {
+				return n.Errorf("its input is not a batch of vectors")
+			}
+			gemm, err := p.gemm(n, l)
+			if err != nil {
+				return err
+			}
+			p.add(gemm)
+			i := slices.IndexFunc(record.Layers, func(r LayerRecord) bool { return r.Weight == l.a.rec.Weight })
+			record.Layers[i].Bias = gemm.Input(2)
+			dropped[n.Input(0)], dropped[n.Input(1)] = true, true
+		}
+	}
+	for _, n := range g.Nodes {
+		for _, name := range n.Inputs {
+			delete(dropped, name)
+		}
+	}
+	g.Initializers = slices.DeleteFunc(g.Initializers, func(t *onnxio.Tensor) bool { return dropped[t.Name] })
+	g.ValueInfos = slices.DeleteFunc(slices.Clone(g.ValueInfos), func(v *onnxio.ValueInfo) bool { return dropped[v.Name] })
+	return nil
+}
+
+// gemm returns the node of a layer whose last node was last.
+func (p *restorer) gemm(last *onnxio.Node, l *restored) (*onnxio.Node, error) {
+	rec := &l.a.rec
+	inputs := []string{l.input, rec.Weight}
+	switch {
+	case rec.Bias != "":
+		inputs = append(inputs, rec.Bias)
+	case p.efcn.Opset("") < 11: // C is required before
+		name := p.unique(rec.Node + ".bias")
+		inputs = append(inputs, p.tensor(onnxio.NewTensor(name, []int64{int64(l.a.Rows)}, make([]float32, l.a.Rows))))
+	}
+	product := p.users[rec.Weight][0]
+	if product.OpType != "MatMul" {
+		return nil, product.Errorf("want the MatMul of a layer in local form")
+	}
+	return &onnxio.Node{
+		Name: product.Name, OpType: "Gemm", Inputs: inputs, Outputs: slices.Clone(last.Outputs),
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)}, Metadata: product.Metadata,
+	}, nil
+}
