@@ -423,9 +423,30 @@ func (c *mutation) test(t *testing.T, cnn, efcn *onnxio.Model) {
 			t.Errorf("%s %s; want it to see the fault: %t", check.Name, check.Status, want != "")
 		}
 	}
+	if c.float64 != "" && r.Parting == nil {
+		t.Error("the place where they part is not named")
+	}
+	sumsUp(t, r.Parting)
 	if t.Failed() {
 		for _, f := range r.Findings {
 			t.Log(f)
 		}
+	}
+}
+
+// sumsUp checks that the two sums of a parting are what the models computed
+// there: the same numbers in another order, in double precision.
+func sumsUp(t *testing.T, p *verify.Parting) {
+	t.Helper()
+	if p == nil || p.Row == nil || p.Precision != verify.Float64 {
+		return
+	}
+	for _, v := range [][2]verify.Figure{{p.Row.CNNSum, p.CNN}, {p.Row.EFCNSum, p.EFCN}} {
+		if d := math.Abs(float64(v[0] - v[1])); d > 1e-9*(1+math.Abs(float64(v[1]))) {
+			t.Errorf("the terms add up to %v; the value is %v", v[0], v[1])
+		}
+	}
+	if len(p.Row.Terms) == 0 && p.Row.CNNBias == p.Row.EFCNBias {
+		t.Error("nothing in the row differs")
 	}
 }

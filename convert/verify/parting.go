@@ -16,9 +16,9 @@ import (
 // Parting is where two models part: the first values that do not agree, the last
 // ones before them that do, and what either model does in between.
 type Parting struct {
-	Precision string `json:"precision"` // Float64 or Float32
-	Value     string `json:"value"`     // of the CNN
-	Other     string `json:"efcn"`      // of the eFCN
+	Precision string `json:"precision"`  // Float64 or Float32
+	Value     string `json:"cnn_value"`  // of the CNN
+	Other     string `json:"efcn_value"` // of the eFCN
 	Distance         // in the batch that shows it, both on the values in After
 	// After are the values that agree which Value and Other are computed from.
 	After []Match `json:"after"`

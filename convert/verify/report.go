@@ -81,9 +81,9 @@ type Layer struct {
 // Value is a value that both models compute, compared where both are given the
 // same inputs: those of its inputs that are compared themselves.
 type Value struct {
-	Name    string    `json:"name"` // in the CNN
-	Other   string    `json:"efcn"` // in the eFCN
-	Node    string    `json:"node"` // of the CNN that computes it
+	Name    string    `json:"name"`      // in the CNN
+	Other   string    `json:"efcn_name"` // in the eFCN
+	Node    string    `json:"node"`      // of the CNN that computes it
 	Op      string    `json:"op"`
 	Float64 *Distance `json:"float64,omitempty"`
 	Float32 *Distance `json:"float32,omitempty"`

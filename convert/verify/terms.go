@@ -186,14 +186,26 @@ func (n *net) gemmRow(node *onnxio.Node, r int) (*affineRow, error) {
 	return row, nil
 }
 
-// localRow is row r of a layer in local form: see localNodes.
+// localRow is row r of a layer in local form (see localNodes); nil where one of
+// its nodes is not what that form has.
 func (n *net) localRow(f *localNodes, r int) (*affineRow, error) {
+	gather := n.producer[f.product.Input(1)]
 	w, index := n.constants[f.product.Input(0)], n.constants[f.gatherIndex(n)]
-	before := n.producer[n.producer[f.product.Input(1)].Input(0)]
+	if index == nil || len(w.Dims) != 4 || w.Type != onnxio.Float32 || w.Data == nil {
+		return nil, nil
+	}
+	has := func(node *onnxio.Node, name string, want ...int64) bool {
+		got, err := node.Ints(name)
+		return err == nil && slices.Equal(got, want)
+	}
+	before := n.producer[gather.Input(0)]
 	if isOp(before, "Pad") {
+		if pads, err := n.padsOf(before); err != nil || !slices.Equal(pads, []int64{0, 0, 0, 0, 1, 0}) {
+			return nil, nil
+		}
 		before = n.producer[before.Input(0)]
 	}
-	if before == nil || index == nil || len(w.Dims) != 4 || w.Type != onnxio.Float32 {
+	if !isOp(before, "Transpose") || !has(before, "perm", 1, 2, 0) || !has(f.channels, "perm", 3, 0, 2, 1) {
 		return nil, nil
 	}
 	reshape := n.producer[before.Input(0)]
@@ -201,7 +213,7 @@ func (n *net) localRow(f *localNodes, r int) (*affineRow, error) {
 		return nil, nil
 	}
 	shape, err := n.reshapeTo(reshape)
-	if err != nil || len(shape) != 3 {
+	if err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != w.Dims[0] || shape[2] < 1 {
 		return nil, err
 	}
 	positions, out, slots, block := int(w.Dims[1]), int(w.Dims[2]), int(w.Dims[3]), int(shape[2])
