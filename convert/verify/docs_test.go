@@ -54,7 +54,7 @@ func mutationTable() string {
 		}
 		row(layout, c)
 	}
-	for _, layout := range []convert.Layout{convert.Sparse, convert.Local} {
+	for _, layout := range []convert.Layout{convert.Sparse, convert.Local, convert.Keep} {
 		for _, c := range slices.Clone(layoutMutations) {
 			if c.layout == layout {
 				row(string(layout), c.mutation)

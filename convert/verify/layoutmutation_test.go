@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -208,6 +209,39 @@ var layoutMutations = []struct {
 		structure: "attribute conv2", float64: "layer conv2", float32: "layer conv2", text: "transB: want 1",
 	}},
 
+	{convert.Sparse, mutation{
+		name: "two rows swapped",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			moveSparse(t, m, "conv2.weight", func(row, col int64) (int64, int64) { return swap(row, 5, 6), col }, 120)
+		},
+		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "(row 5,",
+	}},
+	{convert.Sparse, mutation{
+		name: "two columns swapped",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			moveSparse(t, m, "conv2.weight", func(row, col int64) (int64, int64) { return row, swap(col, 8, 9) }, 120)
+		},
+		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "column 8",
+	}},
+	{convert.Sparse, mutation{
+		name: "two groups permuted",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			moveSparse(t, m, "conv1.weight", func(row, col int64) (int64, int64) { return row, (col + conv1Cols/2) % conv1Cols }, conv1Cols)
+		},
+		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
+	}},
+	{convert.Sparse, mutation{
+		name: "a bias by one ulp",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "conv2.bias", func(v []float32, _ []int64) { ulp(v, 17) })
+		},
+		structure: "bias conv2", float64: "layer conv2", text: "(row 17",
+	}},
+	{convert.Sparse, mutation{
+		name: "external data shifted by one element", efcn: shiftedData,
+		structure: "bias conv1", float64: "layer bn1", float32: "layer bn1", text: "(row 79",
+	}},
+
 	{convert.Local, mutation{
 		name: "one weight by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
@@ -371,18 +405,159 @@ var layoutMutations = []struct {
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2",
 	}},
 	{convert.Local, mutation{
+		name: "a tap moved by one slot",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "conv2.weight", func(v []float32, _ []int64) {
+				i := 5*4*conv2Slots + 10 // position (1,1), where all slots read inputs
+				v[i], v[i+1] = v[i+1], v[i]
+			})
+		},
+		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "position [1 1], slot 1",
+	}},
+	{convert.Local, mutation{
+		name: "an index table entry past the block",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			editInts(t, m, gatherOf(t, m, "conv2").Input(1), func(v, _ []int64) { v[5*conv2Slots+4] = 121 })
+		},
+		structure: "index conv2", float64: "run conv2_out/seen/Gather", float32: "run conv2_out/seen/Gather", text: "position 5, slot 4",
+	}},
+	{convert.Local, mutation{
+		// The tables of indices are in it too.
+		name: "external data shifted by one element", efcn: shiftedData,
+		structure: "index conv1", float64: "run", float32: "run",
+	}},
+	{convert.Local, mutation{
 		name: "a record of another layout",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editRecord(t, m, func(r *convert.Record) { r.Layers[0].Layout = convert.Dense })
 		},
 		structure: "record", text: "the record says dense with weight",
 	}},
+
+	{convert.Keep, mutation{
+		name: "one weight by one ulp",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "w2", func(v []float32, _ []int64) { ulp(v, 77) })
+		},
+		structure: "entry conv2", float64: "layer conv2", text: "element 77 of \"w2\"",
+	}},
+	{convert.Keep, mutation{
+		name: "two filters swapped",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "w2", func(v []float32, _ []int64) { swapRuns(v, 0, 54, 54) })
+		},
+		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "element 0 of \"w2\"",
+	}},
+	{convert.Keep, mutation{
+		name: "two input channels swapped",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "w2", func(v []float32, _ []int64) {
+				for o := range 4 {
+					swapRuns(v[54*o:], 9, 18, 9)
+				}
+			})
+		},
+		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "element 9 of \"w2\"",
+	}},
+	{convert.Keep, mutation{
+		name: "a tap moved by one",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "w2", func(v []float32, _ []int64) { v[40], v[41] = v[41], v[40] })
+		},
+		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "element 40 of \"w2\"",
+	}},
+	{convert.Keep, mutation{
+		name: "a bias dropped",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			n := nodeOf(t, m, "conv2")
+			n.Inputs = n.Inputs[:2]
+		},
+		structure: "bias conv2", float64: "layer conv2", float32: "layer conv2", text: "input 2 is \"\"; in the CNN it is \"b2\"",
+	}},
+	{convert.Keep, mutation{
+		name: "a bias by one ulp",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "b2", func(v []float32, _ []int64) { ulp(v, 3) })
+		},
+		structure: "entry conv2", float64: "layer conv2", text: "element 3 of \"b2\"",
+	}},
+	{convert.Keep, mutation{
+		name: "the pads shifted by one",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			set(nodeOf(t, m, "conv1"), onnxio.IntsAttr("pads", 2, 2, 2, 2))
+		},
+		structure: "attribute conv1", float64: "layer conv1", float32: "layer conv1", text: "attribute pads is [2 2 2 2]; in the CNN it is [2 1 2 3]",
+	}},
+	{convert.Keep, mutation{
+		name: "a dilation ignored",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			n := nodeOf(t, m, "conv1")
+			set(n, onnxio.IntsAttr("dilations", 1, 1))
+			set(n, onnxio.IntsAttr("pads", 1, 1, 1, 3))
+		},
+		structure: "attribute conv1", float64: "layer conv1", float32: "layer conv1",
+	}},
+	{convert.Keep, mutation{
+		name: "the groups permuted",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			edit(t, m, "w1", func(v []float32, _ []int64) { swapRuns(v, 0, len(v)/2, len(v)/2) })
+		},
+		structure: "entry conv1", float64: "layer conv1", float32: "layer conv1", text: "element 0 of \"w1\"",
+	}},
+	{convert.Keep, mutation{
+		name: "an index table entry changed",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			editInts(t, m, nodeOf(t, m, "trans1").Input(1), func(v, _ []int64) { v[33] = v[34] })
+		},
+		structure: "index trans1", float64: "layer trans1", float32: "layer trans1", text: "(element 33 of",
+	}},
+	{convert.Keep, mutation{
+		name: "external data shifted by one element", efcn: shiftedData,
+		structure: "entry bn1/mul", float64: "layer bn1", float32: "layer bn1",
+	}},
+}
+
+// swapRuns exchanges n elements from a on with those from b on.
+func swapRuns(v []float32, a, b, n int) {
+	for i := range n {
+		v[a+i], v[b+i] = v[b+i], v[a+i]
+	}
+}
+
+// swap returns b for a, a for b, and what else there is as it is.
+func swap(v, a, b int64) int64 {
+	switch v {
+	case a:
+		return b
+	case b:
+		return a
+	default:
+		return v
+	}
+}
+
+// moveSparse moves the entries of a sparse matrix of cols columns and puts them
+// in order again.
+func moveSparse(t *testing.T, m *onnxio.Model, name string, to func(row, col int64) (int64, int64), cols int64) {
+	t.Helper()
+	editSparse(t, m, name, func(v []float32, indices []int64) ([]float32, []int64) {
+		at := make(map[int64]float32)
+		for k, i := range indices {
+			row, col := to(i/cols, i%cols)
+			at[row*cols+col] = v[k]
+		}
+		indices = slices.Sorted(maps.Keys(at))
+		for k, i := range indices {
+			v[k] = at[i]
+		}
+		return v, indices
+	})
 }
 
 // TestLayoutMutations: as TestMutations, of what a layout has of its own.
 func TestLayoutMutations(t *testing.T) {
 	bases := make(map[convert.Layout]*onnxio.Model)
-	for _, layout := range []convert.Layout{convert.Sparse, convert.Local} {
+	for _, layout := range []convert.Layout{convert.Sparse, convert.Local, convert.Keep} {
 		bases[layout] = converted(t, mutable(), convert.Options{Layout: layout})
 		r, err := verify.Verify(context.Background(), mutable(), bases[layout], verify.Options{})
 		if err != nil || !r.Equal() {
@@ -394,8 +569,8 @@ func TestLayoutMutations(t *testing.T) {
 			c.test(t, mutable(), bases[c.layout].Clone())
 		})
 	}
-	if len(layoutMutations) != 29 {
-		t.Errorf("%d mutations, the table has had 29", len(layoutMutations))
+	if len(layoutMutations) != 48 {
+		t.Errorf("%d mutations, the table has had 48", len(layoutMutations))
 	}
 }
 
@@ -419,7 +594,7 @@ func TestMutationsOfAnyLayout(t *testing.T) {
 			})
 		}
 	}
-	if ran != 2*17 {
-		t.Errorf("%d ran, have had %d", ran, 2*17)
+	if ran != 2*19 {
+		t.Errorf("%d ran, have had %d", ran, 2*19)
 	}
 }

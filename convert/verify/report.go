@@ -162,8 +162,8 @@ type Arising struct {
 // Finding is one fault.
 type Finding struct {
 	Check string `json:"check"` // Structure, Float64 or Float32
-	// Kind says what was compared: entry, bias, attribute, index, node, layer,
-	// value, output, tolerance.
+	// Kind says what was compared: record, node, attribute, entry, bias, index,
+	// padding; layer, output; run where a model could not be run.
 	Kind  string `json:"kind"`
 	Node  string `json:"node,omitempty"`
 	Op    string `json:"op,omitempty"`

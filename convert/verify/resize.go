@@ -158,10 +158,11 @@ func (b *bounds[T]) interpolates(node *onnxio.Node) bool {
 // either precision, compute positions in float32: a position on an axis of
 // length n is off by at most 8·n·2⁻²⁴ in three operations and their factors, and
 // as interpolation is continuous, that moves the result by at most twice as much
-// of the largest |x|, for each axis. An eFCN's weights were computed in float64
-// and rounded to float32 once.
+// of the largest |x| of the sample, for each axis. An eFCN's weights were computed in float64
+// and rounded to float32 once. Of a pair of models, either may have a matrix for
+// it.
 func (b *bounds[T]) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
-	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.replaced(node.Output(0)) {
+	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.pair() && !b.replaced(node.Output(0)) {
 		if d == nil {
 			return nil, err
 		}
@@ -172,22 +173,25 @@ func (b *bounds[T]) interpolated(node *onnxio.Node, d []float64) ([]float64, err
 		return nil, err
 	}
 	y := b.values[node.Output(0)]
-	most, widest := 0.0, 0.0
-	for i, v := range x.F {
-		most = math.Max(most, v)
-		if d != nil {
-			widest = math.Max(widest, d[i])
-		}
-	}
 	moved := 0.0
 	for i := range x.Shape[min(2, len(x.Shape)):] {
 		moved += 2 * 8 * 0x1p-24 * float64(max(x.Shape[i+2], y.Shape[i+2]))
 	}
 	terms := 1 << len(x.Shape[min(2, len(x.Shape)):])
-	limit := own*(moved+2*b.gamma(terms+2)+2*0x1p-24)*(most+widest) + widest + 2*float64(terms)*b.tiny
+	samples := samplesOf(x.Shape)
 	out := make([]float64, len(y.F))
-	for i := range out {
-		out[i] = limit
+	for s := range samples {
+		most, widest := 0.0, 0.0
+		for i := s * len(x.F) / samples; i < (s+1)*len(x.F)/samples; i++ {
+			most = math.Max(most, x.F[i])
+			if d != nil {
+				widest = math.Max(widest, d[i])
+			}
+		}
+		limit := own*(moved+2*b.gamma(terms+2)+2*0x1p-24)*(most+widest) + widest + 2*float64(terms)*b.tiny
+		for i := s * len(out) / samples; i < (s+1)*len(out)/samples; i++ {
+			out[i] = limit
+		}
 	}
 	return out, nil
 }

@@ -253,12 +253,12 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	if v.options.skips(Float64) {
 		v.skipped(Float64, "left out as asked")
-	} else if err := v.float64(ctx); err != nil {
+	} else if err := v.stopped(ctx, Float64, v.float64(ctx)); err != nil {
 		return err
 	}
 	if v.options.skips(Float32) {
 		v.skipped(Float32, "left out as asked")
-	} else if err := compare[float32](ctx, v, v.cnn); err != nil {
+	} else if err := v.stopped(ctx, Float32, compare[float32](ctx, v, v.cnn)); err != nil {
 		return err
 	}
 	v.report.FailingInputs = pick(v.feeds, v.report.Failing)
@@ -269,6 +269,21 @@ func (v *verifier) run(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// stopped turns the error that ended a check into a finding where the structure
+// has faults already, one of which may be why the eFCN cannot be run.
+func (v *verifier) stopped(ctx context.Context, check string, err error) error {
+	if err == nil || ctx.Err() != nil || v.report.Checks[0].Status != Failed {
+		return err
+	}
+	f := Finding{Check: check, Kind: "run", Text: err.Error()}
+	if e := (*onnxio.NodeError)(nil); errors.As(err, &e) {
+		f.Node, f.Op, f.Text = e.Node, e.Op, e.Err.Error()
+	}
+	v.report.find(f)
+	v.report.Checks = append(v.report.Checks, Check{Name: check, Status: Failed, Summary: "the models could not be run: " + err.Error()})
 	return nil
 }
 
