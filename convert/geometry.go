@@ -32,13 +32,16 @@ func (l *LayerRecord) geometry() (m *Map, free string, err error) {
 			t, _ := averageTaps(ws, l.CountIncludePad)
 			return t
 		})
-	case "GlobalAveragePool", "ReduceMean":
+	case "GlobalAveragePool":
 		taps = func() (*Taps, error) {
 			if n := product64(l.OutputShape[1:]); n != 1 {
 				return nil, fmt.Errorf("output shape %v: want one position", l.OutputShape)
 			}
 			return globalTaps(int(product64(l.InputShape[1:]))), nil
 		}
+	case "ReduceMean", "ReduceSum":
+		m, err := l.reduction()
+		return m, "", err
 	case "Gemm", "MatMul":
 		return nil, "fully connected in the CNN: no weight is tied", nil
 	default:
@@ -74,6 +77,34 @@ func (l *LayerRecord) factorsText() string {
 		ops[i] = f.Op
 	}
 	return "the product of " + strings.Join(ops, ", ") + ": it has no kernel"
+}
+
+// reduction rebuilds the map of a ReduceMean or ReduceSum.
+func (l *LayerRecord) reduction() (*Map, error) {
+	axes := l.reduced()
+	notOne := func(a int64) bool { return a < 0 || a >= int64(len(l.InputShape)) }
+	tooLong := func(d int64) bool { return d > maxAxis }
+	if len(l.InputShape) < 1 || !isSize(l.InputShape) || slices.ContainsFunc(l.InputShape, tooLong) || slices.ContainsFunc(axes, notOne) {
+		return nil, fmt.Errorf("record: a %s over axes %v of %v", l.Op, l.Axes, l.InputShape)
+	}
+	dims := make([]int, len(l.InputShape))
+	for i, d := range l.InputShape {
+		dims[i] = int(d)
+	}
+	m, _ := reduction(dims, axes)
+	return m, nil
+}
+
+// reduced returns the axes that a reduction works along: all but the channels'
+// where the record lists none, which is so for a GlobalAveragePool.
+func (l *LayerRecord) reduced() []int64 {
+	axes := l.Axes
+	if axes == nil {
+		for i := 1; i < len(l.InputShape); i++ {
+			axes = append(axes, int64(i))
+		}
+	}
+	return axes
 }
 
 // windowTaps returns what makes a geometry from the window in the record.

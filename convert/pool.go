@@ -11,7 +11,6 @@ import (
 func init() {
 	register("AveragePool", operator{becomes: "a matrix (Gemm)", plan: planAveragePool})
 	register("GlobalAveragePool", operator{becomes: "a matrix (Gemm)", plan: planGlobalAveragePool})
-	register("ReduceMean", operator{becomes: "a matrix (Gemm), where it averages over all spatial axes", plan: planReduceMean})
 }
 
 // planAveragePool plans a pooling by averages of any number of spatial axes,
@@ -70,49 +69,6 @@ func planGlobalAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	return pl.embedGlobalAverage(n, in, out)
-}
-
-// planReduceMean plans a mean over all the spatial axes, which is how PyTorch's
-// newer exporter writes a global average pooling.
-// https://onnx.ai/onnx/operators/onnx__ReduceMean.html, versions 1 to 18.
-func planReduceMean(pl *planner, n *onnxio.Node) (step, error) {
-	in, err := pl.vector(n.Input(0))
-	if err != nil {
-		return nil, err
-	}
-	out, err := pl.vector(n.Output(0))
-	if err != nil {
-		return nil, err
-	}
-	axes, err := n.Ints("axes")
-	if err != nil {
-		return nil, err
-	}
-	if t := pl.consts[n.Input(1)]; t != nil {
-		if axes, err = onnxio.Ints(t); err != nil {
-			return nil, fmt.Errorf("axes: %w", err)
-		}
-	}
-	averaged := make(map[int64]bool)
-	for _, a := range axes {
-		if a < 0 {
-			a += int64(len(in.dims) + 1)
-		}
-		averaged[a] = true
-	}
-	for axis := range len(in.dims) + 1 {
-		if averaged[int64(axis)] != (axis >= 2) {
-			return nil, keep("axes %v are not all the spatial axes", axes)
-		}
-	}
-	if in.elem != onnxio.Float32 {
-		return nil, keep("%s data; float32 is embedded", in.elem)
-	}
-	return pl.embedGlobalAverage(n, in, out)
-}
-
-func (pl *planner) embedGlobalAverage(n *onnxio.Node, in, out value) (step, error) {
 	if len(in.dims) < 2 {
 		return nil, keep("N×%v has no spatial axis", in.dims)
 	}

@@ -67,7 +67,7 @@ func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *Deviation
 // operator returns the node, without inputs and outputs, that computes the
 // projection m of the layer, and its weights: none for a pooling. The node is
 // nil if no single operator does.
-func (l *LayerRecord) operator(m *Map) (*onnxio.Node, *onnxio.Tensor, error) {
+func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
 	n := &onnxio.Node{Name: l.Node, OpType: l.Op}
 	if l.Node == l.Source { // it had no name of its own
 		n.Name = ""
@@ -98,6 +98,27 @@ func (l *LayerRecord) operator(m *Map) (*onnxio.Node, *onnxio.Tensor, error) {
 			return n, l.weights(spread(m, class, int(product64(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
 		}
 		return nil, nil, nil
+	case "ReduceMean", "ReduceSum":
+		if l.reducesAs(m) {
+			return l.reduceNode(n, opset)
+		}
+		// Each channel that is read has a coefficient; a convolution over the whole
+		// of the reduced axes has it in every place.
+		window := slices.Repeat([]int64{1}, len(l.InputShape)-1)
+		for _, a := range l.reduced() {
+			if a > 0 {
+				window[a-1] = l.InputShape[a]
+			}
+		}
+		if len(window) == 0 {
+			return nil, nil, nil
+		}
+		var kernel []float32
+		for _, k := range m.Kernel {
+			kernel = append(kernel, slices.Repeat([]float32{k}, int(product64(window)))...)
+		}
+		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
+		return n, l.weights(kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), window), nil
 	default: // an average of all positions
 		if isAverage(m, []int{m.Taps.In}) {
 			n.OpType = "GlobalAveragePool"
@@ -106,6 +127,36 @@ func (l *LayerRecord) operator(m *Map) (*onnxio.Node, *onnxio.Tensor, error) {
 		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
 		return n, l.weights(spread(m, 0, m.Taps.In), int64(m.OutChannels), 1, l.InputShape[1:]), nil
 	}
+}
+
+// reducesAs says whether m has the coefficients that the reduction has, bit for
+// bit, and no bias.
+func (l *LayerRecord) reducesAs(m *Map) bool {
+	want := float32(1)
+	if l.Op == "ReduceMean" {
+		cells := 1
+		for _, a := range l.reduced() {
+			cells *= int(l.InputShape[a])
+		}
+		want = float32(1 / float64(cells))
+	}
+	other := func(k float32) bool { return math.Float32bits(k) != math.Float32bits(want) }
+	return !slices.ContainsFunc(m.Kernel, other) && !slices.ContainsFunc(m.Bias, func(b float32) bool { return b != 0 })
+}
+
+// reduceNode completes the node of a reduction, which keeps the axes that it
+// reduces, and returns them where they are an input of it.
+func (l *LayerRecord) reduceNode(n *onnxio.Node, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
+	axes := slices.Clone(l.reduced())
+	for i := range axes {
+		axes[i]++ // the batch
+	}
+	since := map[string]int64{"ReduceMean": 18, "ReduceSum": 13}[l.Op]
+	if opset < since {
+		n.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("axes", axes...)}
+		return n, nil, nil
+	}
+	return n, onnxio.NewTensor(l.Node+".axes", []int64{int64(len(axes))}, axes), nil
 }
 
 func (l *LayerRecord) weights(kernel []float32, first, second int64, kernelShape []int64) *onnxio.Tensor {

@@ -89,7 +89,7 @@ func TestProjectConverted(t *testing.T) {
 		{"lenet-dynamo", convert.Options{}, "Conv Relu MaxPool Conv Relu MaxPool Flatten Gemm", 2},
 		{"resnet-torchscript", convert.Options{}, "Conv Relu Conv Relu Conv Add Relu AveragePool Mul Add Relu Conv Conv Add Relu GlobalAveragePool Flatten Gemm", 1},
 		{"resnet-torchscript", convert.Options{NoFoldBN: true}, "Conv Mul Add Relu Conv Mul Add Relu Conv Mul Add Add Relu AveragePool Mul Add Relu Conv Conv Mul Add Add Relu GlobalAveragePool Flatten Gemm", 5},
-		{"resnet-dynamo", convert.Options{}, "Conv Relu Conv Relu Conv Add Relu AveragePool Mul Add Relu Conv Conv Add Relu GlobalAveragePool Flatten Gemm", 5},
+		{"resnet-dynamo", convert.Options{}, "Conv Relu Conv Relu Conv Add Relu AveragePool Mul Add Relu Conv Conv Add Relu ReduceMean Flatten Gemm", 5},
 		{"keras-tf2onnx", convert.Options{}, "Reshape Conv Relu Conv LeakyRelu MaxPool Conv Conv Mul Add Clip Flatten Gather MatMul Add Softmax", 4},
 		{"keras-tf2onnx-shape", convert.Options{}, "Reshape Conv Relu Conv LeakyRelu MaxPool Conv Conv Mul Add Clip Flatten Gather MatMul Add Softmax", 4},
 	}

@@ -67,6 +67,9 @@ type LayerRecord struct {
 	Group       int64   `json:"group,omitempty"`
 	// CountIncludePad says of an AveragePool that its averages count the padding.
 	CountIncludePad bool `json:"count_include_pad,omitempty"`
+	// Axes are those that a ReduceMean or ReduceSum reduces, 0 for the channels.
+	// A record from before there were any is of a ReduceMean of all the others.
+	Axes []int64 `json:"axes,omitempty"`
 }
 
 // ReadRecord returns the record that m carries, or nil if it carries none.

@@ -320,7 +320,7 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 	if !ok || !known || product64(x.dims) != int64(l.a.Cols) {
 		return last.Errorf("its input is not a batch of %d values", l.a.Cols)
 	}
-	n, weights, err := rec.operator(l.m)
+	n, weights, err := rec.operator(l.m, p.efcn.Opset(""))
 	if err != nil {
 		return err
 	}
@@ -332,15 +332,15 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 	n.Inputs = []string{p.in(x.content, rec.InputShape)}
 	if weights != nil {
 		n.Inputs = append(n.Inputs, p.tensor(weights))
-		if l.m.Bias != nil {
+		if takesBias := n.OpType == "Conv" || n.OpType == "ConvTranspose"; takesBias && l.m.Bias != nil {
 			n.Inputs = append(n.Inputs, p.tensor(onnxio.NewTensor(rec.Bias, []int64{int64(l.m.OutChannels)}, l.m.Bias)))
 		}
 	}
 	dims := rec.OutputShape
-	if len(rec.KernelShape) == 0 { // a mean over all positions keeps their axes here
+	if len(rec.KernelShape) == 0 { // a reduction keeps the axes that it reduces here
 		dims = slices.Clone(rec.InputShape)
-		for i := range dims[1:] {
-			dims[i+1] = 1
+		for _, a := range rec.reduced() {
+			dims[a] = 1
 		}
 	}
 	n.Outputs = []string{p.define(last.Output(0), own, dims)}

@@ -139,6 +139,15 @@ func randomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, cha
 		return small(17, shape, nil, node(op, "x", "y", attrs...)), shape, int(group * in), false
 	case "GlobalAveragePool":
 		return small(17, shape, nil, node(op, "x", "y")), shape, int(group * in), false
+	case "ReduceMean", "ReduceSum":
+		reduced := []int64{2 + rng.Int64N(int64(axes))}
+		if last := int64(axes + 1); reduced[0] < last && rng.IntN(2) == 0 {
+			reduced = append(reduced, last)
+		}
+		if rng.IntN(2) == 0 {
+			return small(11, shape, nil, node(op, "x", "y", onnxio.IntsAttr("axes", reduced...), onnxio.IntAttr("keepdims", rng.Int64N(2)))), shape, int(group * in), false
+		}
+		return small(18, shape, []*onnxio.Tensor{list("a", reduced...)}, node(op, "x a", "y")), shape, int(group * in), false
 	case "ConvTranspose":
 		wDims = slices.Concat([]int64{group * in, out}, kernel)
 		if rng.IntN(2) == 0 && strides[0] > 1 {
@@ -163,7 +172,7 @@ func TestSubspace(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 4))
 	ctx := context.Background()
 	ran := 0
-	for _, op := range []string{"Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool"} {
+	for _, op := range []string{"Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"} {
 		for i := range 15 {
 			cnn, shape, channels, bias := randomLayer(rng, op)
 			plain := cnn
@@ -272,8 +281,8 @@ func TestSubspace(t *testing.T) {
 			}
 		}
 	}
-	if ran < 50 {
-		t.Errorf("%d geometries ran, want 50 or more", ran)
+	if ran < 80 {
+		t.Errorf("%d geometries ran, want 80 or more", ran)
 	}
 }
 

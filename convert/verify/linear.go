@@ -30,8 +30,8 @@ func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
 		m, err = averagePoolMatrix(node, in)
 	case "GlobalAveragePool":
 		m = blockMean(in[1], product(in[2:]))
-	case "ReduceMean":
-		m, err = n.reduceMeanMatrix(node, in)
+	case "ReduceMean", "ReduceSum":
+		m, err = n.reduceMatrix(node, in)
 	case "Resize", "Upsample":
 		m, err = n.resizeMatrix(node, in, out)
 	default:
@@ -205,10 +205,11 @@ func blockMean(rows, size int) *matrix {
 	}
 }
 
-// reduceMeanMatrix: an input counts for the output whose index on the axes that
-// are not reduced is its own.
+// reduceMatrix: an input counts for the output whose index on the axes that are
+// not reduced is its own; in a sum with 1, in a mean of n inputs with 1/n.
 // https://onnx.ai/onnx/operators/onnx__ReduceMean.html
-func (n *net) reduceMeanMatrix(node *onnxio.Node, in []int) (*matrix, error) {
+// https://onnx.ai/onnx/operators/onnx__ReduceSum.html
+func (n *net) reduceMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 	reduced, err := n.reducedAxes(node, len(in))
 	if err != nil {
 		return nil, err
@@ -238,13 +239,16 @@ func (n *net) reduceMeanMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 		}
 		rowOf[c] = row
 	}
-	mean := float32(1 / float64(count))
+	share := float32(1)
+	if node.OpType == "ReduceMean" {
+		share = float32(1 / float64(count))
+	}
 	return &matrix{
 		rows: rows, cols: len(rowOf),
 		entries: func(r int, entry func(int, float32)) {
 			for c, row := range rowOf {
 				if row == r {
-					entry(c, mean)
+					entry(c, share)
 				}
 			}
 		},
@@ -252,7 +256,7 @@ func (n *net) reduceMeanMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 }
 
 // reducedAxes reads the axes of a reduction: an attribute, an input since
-// opset 18; none means all.
+// opset 18 (of a sum since 13); none means all.
 func (n *net) reducedAxes(node *onnxio.Node, rank int) ([]bool, error) {
 	axes, err := node.Ints("axes")
 	if err != nil {

@@ -1,0 +1,9 @@
+package convert
+
+import "efcn/onnxio"
+
+func init() {
+	register("Einsum", operator{becomes: "itself, on tensors: its equation is not taken apart", plan: func(*planner, *onnxio.Node) (step, error) {
+		return nil, keep("its equation is not taken apart; export the model with MatMul")
+	}})
+}
