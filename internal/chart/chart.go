@@ -6,6 +6,7 @@
 package chart
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image/color"
@@ -26,7 +27,8 @@ import (
 	"efcn/internal/atomicfile"
 )
 
-// Chart is one figure. Its lines take their colours in order, then its levels.
+// Chart is one figure. Its lines take their colours in order, then its levels;
+// where the colours begin again, lines are dashed.
 type Chart struct {
 	Title string
 	X, Y  string // what the axes show, with the unit
@@ -114,7 +116,12 @@ func (c *Chart) Write(w io.Writer, format string) error {
 		return fmt.Errorf("chart %q: format %q: want svg or png", c.Title, format)
 	}
 	p.Draw(draw.Crop(draw.New(canvas), margin, -2*margin, margin, -margin))
-	_, err = canvas.WriteTo(w)
+	var b bytes.Buffer
+	if _, err := canvas.WriteTo(&b); err != nil {
+		return err
+	}
+	// Where the font of an SVG is not installed, one of the same widths is.
+	_, err = w.Write(bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")))
 	return err
 }
 
@@ -143,6 +150,7 @@ func (c *Chart) plot() (*plot.Plot, error) {
 	}
 	drawn := false
 	for i, l := range c.Lines {
+		l.Dashed = l.Dashed || i >= len(colors)
 		some, err := l.add(p, colors[i%len(colors)])
 		if err != nil {
 			return nil, fmt.Errorf("line %q: %w", l.Name, err)
