@@ -115,7 +115,7 @@ func (c *Chart) Write(w io.Writer, format string) error {
 	default:
 		return fmt.Errorf("chart %q: format %q: want svg or png", c.Title, format)
 	}
-	p.Draw(draw.Crop(draw.New(canvas), margin, -2*margin, margin, -margin))
+	c.draw(p, draw.Crop(draw.New(canvas), margin, -2*margin, margin, -margin))
 	var b bytes.Buffer
 	if _, err := canvas.WriteTo(&b); err != nil {
 		return err
@@ -123,6 +123,24 @@ func (c *Chart) Write(w io.Writer, format string) error {
 	// Where the font of an SVG is not installed, one of the same widths is.
 	_, err = w.Write(bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")))
 	return err
+}
+
+// inside is how many names stand inside the picture; more go beside it, where
+// they hide no line.
+const inside = 4
+
+// draw draws the plot, and its names.
+func (c *Chart) draw(p *plot.Plot, area draw.Canvas) {
+	if len(c.Lines)+len(c.Levels) <= inside {
+		p.Draw(area)
+		return
+	}
+	names := p.Legend
+	p.Legend = plot.NewLegend()
+	names.XOffs = 0
+	wide := names.Rectangle(area).Size().X
+	p.Draw(draw.Crop(area, 0, -wide-4*margin, 0, 0))
+	names.Draw(area)
 }
 
 func (c *Chart) plot() (*plot.Plot, error) {
@@ -163,9 +181,9 @@ func (c *Chart) plot() (*plot.Plot, error) {
 	if !drawn && len(c.Levels) == 0 {
 		return nil, errors.New("nothing to draw")
 	}
-	// The legend has the top of the picture to itself.
-	if span := p.Y.Max - p.Y.Min; span > 0 {
-		p.Y.Max += 0.05 * span * float64(len(c.Lines)+len(c.Levels))
+	// Names inside have the top of the picture to themselves.
+	if n := len(c.Lines) + len(c.Levels); n <= inside {
+		p.Y.Max += 0.08 * (p.Y.Max - p.Y.Min) * float64(n)
 	}
 	return p, nil
 }

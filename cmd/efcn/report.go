@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"efcn/finetune/report"
+	"efcn/internal/atomicfile"
+)
+
+func newReport(e *env) *cobra.Command {
+	var (
+		output  string
+		noCheck bool
+		samples int
+	)
+	cmd := &cobra.Command{
+		Use:   "report DIR -o report.html",
+		Short: "Put a study or a run of training on one page",
+		Long: `report writes one page of HTML about the folder of efcn relax, finished or not, or
+of efcn finetune --checkpoint: curves, tables, deviation from the CNN subspace,
+pictures of weights, the plan of the embedding and the settings. It holds all
+pictures itself and needs no network.
+
+Every embedding of a study is verified, as efcn verify does, on the files of the
+folder; --no-check leaves that out.`,
+		Args: args("DIR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case output == "":
+				return usagef("-o report.html is missing")
+			case samples < 1:
+				return usagef("--samples %d; want a number from 1", samples)
+			case noCheck && cmd.Flags().Changed("samples"):
+				return usagef("--samples is for the check that --no-check leaves out")
+			}
+			if output != "-" {
+				if err := canWrite(output); err != nil {
+					return err
+				}
+			}
+			bar := e.progress()
+			defer bar.clear()
+			// The page is small, and a page that fails half-way is none.
+			var page bytes.Buffer
+			err := report.Write(cmd.Context(), &page, args[0], report.Options{NoCheck: noCheck, Samples: samples, Progress: bar.at})
+			bar.clear()
+			if err != nil {
+				return inFile(args[0], err)
+			}
+			if output == "-" {
+				_, err := e.out.Write(page.Bytes())
+				return err
+			}
+			size := page.Len()
+			err = atomicfile.Write(output, func(w io.Writer) error {
+				_, err := page.WriteTo(w)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(e.out, "wrote %s (%s)\n", output, formatBytes(int64(size)))
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write")
+	cmd.Flags().BoolVar(&noCheck, "no-check", false, "do not verify the embeddings")
+	cmd.Flags().IntVar(&samples, "samples", 16, "random inputs to verify an embedding on")
+	return cmd
+}

@@ -1,0 +1,254 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/csv"
+	"fmt"
+	"html"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"efcn/finetune"
+	"efcn/finetune/data"
+	"efcn/finetune/relax"
+	"efcn/onnxio"
+)
+
+const testdata = "../../testdata/"
+
+func images(t *testing.T, split string, n int) *data.Set {
+	t.Helper()
+	s, err := data.Open(fmt.Sprintf("idx:%[1]sfashion-mnist/%[2]s-images-%[3]s-idx3-ubyte.gz,%[1]sfashion-mnist/%[2]s-labels-%[3]s-idx1-ubyte.gz?normalize=0.286/0.353&limit=%[4]d",
+		testdata, split, map[string]string{"train": "10k", "test": "2k"}[split], n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// made is a small study, run once.
+var made struct {
+	once sync.Once
+	dir  string
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if made.dir != "" {
+		os.RemoveAll(made.dir)
+	}
+	os.Exit(code)
+}
+
+// newStudy returns a copy of the study's folder.
+func newStudy(t *testing.T) string {
+	t.Helper()
+	made.once.Do(func() {
+		cnn, err := onnxio.Read(testdata + "models/plain-torchscript/model.onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made.dir, err = os.MkdirTemp("", "efcn-report-"); err != nil {
+			t.Fatal(err)
+		}
+		s := &relax.Study{
+			CNN: cnn, Data: images(t, "train", 200), Test: images(t, "test", 100), About: map[string]string{"cnn": "plain <&> CNN"},
+			Options: relax.Options{Train: finetune.Options{Epochs: 2, Batch: 50, Rate: 0.02}, RelaxEpochs: []int{0, 2}, Seeds: 2, With: []relax.Kind{relax.ELCN}, Reinit: true},
+		}
+		if _, err := s.Run(context.Background(), made.dir); err != nil {
+			t.Fatal(err)
+		}
+	})
+	dir := filepath.Join(t.TempDir(), "study")
+	if err := os.CopyFS(dir, os.DirFS(made.dir)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func write(t *testing.T, dir string, o Options) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := Write(context.Background(), &b, dir, o); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestStudyPage(t *testing.T) {
+	dir := newStudy(t)
+	page := write(t, dir, Options{Samples: 4})
+
+	// Nothing is fetched: every source is in the page, and every link too.
+	sources := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
+	pictures := map[string]int{}
+	for _, m := range sources {
+		source := html.UnescapeString(m[1])
+		kind, content, ok := strings.Cut(source, ";base64,")
+		switch {
+		case strings.HasPrefix(source, "#"):
+			if !strings.Contains(page, `<section id="`+source[1:]+`">`) {
+				t.Errorf("a link to %s, which is nowhere", source)
+			}
+		case ok:
+			pictures[kind]++
+			if _, err := base64.StdEncoding.DecodeString(content); err != nil {
+				t.Errorf("a picture: %v", err)
+			}
+		default:
+			t.Errorf("the page needs %.60q", source)
+		}
+	}
+	// Two layers, four units, four models; accuracy 2, deviation 3 or more, training 4.
+	if pictures["data:image/png"] != 32 || pictures["data:image/svg+xml"] < 9 {
+		t.Errorf("pictures %v", pictures)
+	}
+	for _, want := range []string{"accuracy", "deviation", "training", "weights", "plan", "certificate", "settings"} {
+		if !strings.Contains(page, `<section id="`+want+`">`) {
+			t.Errorf("no section %q", want)
+		}
+	}
+	if strings.Contains(page, "plain <&> CNN") || !strings.Contains(page, "plain &lt;&amp;&gt; CNN") {
+		t.Error("a name is not escaped")
+	}
+	if text := regexp.MustCompile(`base64,[^"]*`).ReplaceAllString(page, ""); strings.Contains(text, "ZgotmplZ") || strings.Contains(text, "NaN") {
+		t.Error("something is missing on the page")
+	}
+
+	// The accuracies are those of the study's own table.
+	f, err := os.Open(filepath.Join(dir, "summary.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	mean, sd := slices.Index(rows[0], "final_test_top1_mean"), slices.Index(rows[0], "final_test_top1_sd")
+	for _, row := range rows[1:] {
+		if row[0] == "snapshot" {
+			continue
+		}
+		m, errM := strconv.ParseFloat(row[mean], 64)
+		s, errS := strconv.ParseFloat(row[sd], 64)
+		if want := fmt.Sprintf("%.2f ± %.2f %%", 100*m, 100*s); errM != nil || errS != nil || !strings.Contains(page, want) {
+			t.Errorf("%q: the page does not say %q", row, want)
+		} else {
+			found++
+		}
+	}
+	if found != 6 { // CNN, FCN, two eFCNs and two eLCNs
+		t.Errorf("%d accuracies", found)
+	}
+	if n := strings.Count(page, "<td>equal</td>"); n != 8 || !strings.Contains(page, "Every one of the 8 embeddings") {
+		t.Errorf("%d embeddings are equal; want 8", n)
+	}
+}
+
+// One weight of an embedded CNN that is another by one unit in its last place
+// is no embedding any more.
+func TestCertificateIsRefused(t *testing.T) {
+	dir := newStudy(t)
+	path := filepath.Join(dir, "seed-0", "efcn-2", "start.onnx")
+	m, err := onnxio.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, init := range m.Graph.Initializers {
+		if init.Type != onnxio.Float32 || len(init.Dims) != 2 {
+			continue
+		}
+		w, err := onnxio.Floats[float32](init)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(w, func(v float32) bool { return v != 0 })
+		w[at] *= 1 + 1.0/(1<<23)
+		m.Graph.Initializers[i] = onnxio.NewTensor(init.Name, init.Dims, w)
+		break
+	}
+	if _, err := onnxio.Write(path, m, onnxio.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	page := write(t, dir, Options{Samples: 4})
+	if !strings.Contains(page, "NOT EQUAL: ") || !strings.Contains(page, "1 of the 8 embeddings do not compute") {
+		t.Error("the page calls it equal")
+	}
+	if page := write(t, dir, Options{NoCheck: true}); strings.Contains(page, "EQUAL") || !strings.Contains(page, "not verified for this page") {
+		t.Error("without the check the page says something of it")
+	}
+}
+
+// A study that is not finished has a page of what there is.
+func TestUnfinishedStudy(t *testing.T) {
+	dir := newStudy(t)
+	for _, run := range []string{"seed-0/efcn-2", "seed-1/fcn", "seed-1/efcn-0", "seed-1/efcn-2", "seed-1/elcn-0", "seed-1/elcn-2"} {
+		if err := os.RemoveAll(filepath.Join(dir, run)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page := write(t, dir, Options{Samples: 2}); !strings.Contains(page, "6 runs of 12 runs finished") {
+		t.Error("the page does not say that runs are missing")
+	}
+}
+
+func TestRunPage(t *testing.T) {
+	cnn, err := onnxio.Read(newStudy(t) + "/seed-0/efcn-0/start.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	o := finetune.Options{Epochs: 3, Batch: 50, Rate: 0.01, Checkpoint: dir, Snapshots: finetune.Snapshots{Every: 6}}
+	if _, err := finetune.Train(context.Background(), cnn, images(t, "train", 200), images(t, "test", 100), o, nil); err != nil {
+		t.Fatal(err)
+	}
+	page := write(t, dir, Options{})
+	for _, want := range []string{"Training run run", "3 epochs, 12 steps", `<section id="deviation">`, `<section id="weights">`, `<section id="plan">`, "after step 12"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
+func TestRefuses(t *testing.T) {
+	empty := t.TempDir()
+	file := filepath.Join(empty, "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{empty: "neither settings.json nor metrics.jsonl", file: "not a folder", filepath.Join(empty, "none"): "no such file"} {
+		if err := Write(context.Background(), &bytes.Buffer{}, dir, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", dir, err, want)
+		}
+	}
+}
+
+func TestReadRows(t *testing.T) {
+	const cols = 5000 // more than tensors are written at a time
+	v := make([]float32, 7*cols)
+	for i := range v {
+		v[i] = float32(i)
+	}
+	rows, err := readRows(onnxio.NewTensor("w", []int64{7, cols}, v), cols, []int{0, 3, 4, 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range []int{0, 3, 4, 6} {
+		if !slices.Equal(rows[i], v[r*cols:(r+1)*cols]) {
+			t.Errorf("row %d is not that of the matrix", r)
+		}
+	}
+	if _, err := readRows(onnxio.NewTensor("w", []int64{7, cols}, v), cols, []int{7}); err == nil {
+		t.Error("a row beyond the end: no error")
+	}
+}

@@ -1,0 +1,223 @@
+package report
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"slices"
+
+	"efcn/convert"
+	"efcn/finetune/relax"
+	"efcn/internal/chart"
+	"efcn/onnxio"
+)
+
+// Of each layer as many hidden units are drawn, in as many layers.
+const (
+	drawnUnits  = 4
+	drawnLayers = 3
+)
+
+// weights draws the weights of hidden units before and after relaxation: of the
+// first seed, at the relax time that ends highest, with those of the FCN beside
+// them.
+func (s *study) weights() (*section, error) {
+	var best *relax.Summary
+	for _, sum := range s.groups(relax.EFCN) {
+		if sum.FinalTop1 != nil && (best == nil || sum.FinalTop1.Mean > best.FinalTop1.Mean) {
+			best = sum
+		}
+	}
+	if best == nil {
+		return nil, nil
+	}
+	var efcn, fcn []column
+	for _, r := range s.folder.Results {
+		if r.Seed == nil || *r.Seed != s.folder.Settings.Seed || r.Failed != "" {
+			continue
+		}
+		switch {
+		case r.Kind == relax.EFCN && *r.RelaxEpoch == *best.RelaxEpoch:
+			efcn = []column{{fmt.Sprintf("eFCN from %d, embedded", *r.RelaxEpoch), r.Run + "/start.onnx"}, {"after training", r.Run + "/model.onnx"}}
+		case r.Kind == relax.FCN:
+			fcn = []column{{"FCN, at the start", r.Run + "/start.onnx"}, {"after training", r.Run + "/model.onnx"}}
+		}
+	}
+	columns := append(efcn, fcn...)
+	return drawWeights(s.model, columns)
+}
+
+// column is a model whose weights are drawn beside those of others.
+type column struct{ title, file string }
+
+// drawWeights draws units of the convolutions of several eFCNs of one
+// architecture. A model that is missing has no pictures.
+func drawWeights(open func(file string) (*onnxio.Model, error), columns []column) (*section, error) {
+	var models []*onnxio.Model
+	var titles []string
+	var record *convert.Record
+	for _, c := range columns {
+		m, err := open(c.file)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if record == nil {
+			if record, err = convert.ReadRecord(m); err != nil {
+				return nil, err
+			}
+		}
+		models, titles = append(models, m), append(titles, c.title)
+	}
+	if record == nil {
+		return nil, nil
+	}
+	part := &section{ID: "weights", Title: "Weights of hidden units", Text: []string{
+		"Each picture is a row of a layer's matrix, the weights of one hidden unit, over the positions of one channel of the layer's input; the line is its support, what the convolution could see. Red is positive, blue negative, white zero; the pictures of a row of this table have one scale. The units are those of the first channels, in the middle of the image.",
+	}}
+	for i := range record.Layers {
+		l := &record.Layers[i]
+		if len(part.Galleries) == drawnLayers {
+			break
+		}
+		g, err := drawLayer(models, titles, l)
+		if err != nil {
+			return nil, fmt.Errorf("layer %q: %w", l.Node, err)
+		}
+		if g != nil {
+			part.Galleries = append(part.Galleries, g)
+		}
+	}
+	if len(part.Galleries) == 0 {
+		return nil, nil
+	}
+	return part, nil
+}
+
+// drawLayer draws units of one layer, nil if it is no dense convolution.
+func drawLayer(models []*onnxio.Model, titles []string, l *convert.LayerRecord) (*gallery, error) {
+	if l.Op != "Conv" || l.Layout != convert.Dense || len(l.InputShape) < 2 {
+		return nil, nil
+	}
+	m, err := l.Support()
+	if err != nil || m == nil {
+		return nil, err
+	}
+	high, wide := int(product(l.InputShape[1:len(l.InputShape)-1])), int(l.InputShape[len(l.InputShape)-1])
+	middle := centre(l.OutputShape[1:])
+	units := min(drawnUnits, m.OutChannels)
+	var rows []int
+	for o := range units {
+		rows = append(rows, o*m.Taps.Out+middle)
+	}
+	drawn := make([][][]float32, len(models)) // by model and unit
+	for i, model := range models {
+		t := model.Graph.Initializer(l.Weight)
+		if t == nil || t.Type != onnxio.Float32 || !slices.Equal(t.Dims, []int64{int64(m.Rows()), int64(m.Cols())}) {
+			return nil, fmt.Errorf("weights %q are not a dense matrix in every model", l.Weight)
+		}
+		if drawn[i], err = readRows(t, m.Cols(), rows); err != nil {
+			return nil, err
+		}
+	}
+	g := &gallery{Caption: fmt.Sprintf("%s (%s): %s > %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)), Header: titles}
+	perGroup := m.InChannels / m.Groups
+	for u := range units {
+		first := u / (m.OutChannels / m.Groups) * perGroup
+		channel := heaviest(drawn[0][u], first, perGroup, m.Taps.In)
+		outline := make([]bool, m.Taps.In)
+		for _, tap := range m.Taps.At(middle, nil) {
+			outline[tap.In] = true
+		}
+		scale := 0.0
+		for i := range models {
+			for _, v := range drawn[i][u][channel*m.Taps.In : (channel+1)*m.Taps.In] {
+				scale = max(scale, math.Abs(float64(v)))
+			}
+		}
+		row := tileRow{Unit: fmt.Sprintf("unit %d, input channel %d", u, channel)}
+		for i := range models {
+			tile := chart.Tile{Rows: high, Cols: wide, Values: drawn[i][u][channel*m.Taps.In : (channel+1)*m.Taps.In], Scale: scale, Outline: outline}
+			var b bytes.Buffer
+			if err := tile.WritePNG(&b); err != nil {
+				return nil, err
+			}
+			row.Tiles = append(row.Tiles, figure{Image: dataURL("image/png", b.Bytes()), Alt: fmt.Sprintf("weights of unit %d of %s: %s", u, l.Node, titles[i])})
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	return g, nil
+}
+
+// centre is the number of the position in the middle of a shape.
+func centre(dims []int64) int {
+	at := int64(0)
+	for _, d := range dims {
+		at = at*d + d/2
+	}
+	return int(at)
+}
+
+// heaviest is the input channel, of n from first, that a row has the largest
+// weights in.
+func heaviest(row []float32, first, n, size int) int {
+	best, most := first, -1.0
+	for c := first; c < first+n; c++ {
+		sum := 0.0
+		for _, v := range row[c*size : (c+1)*size] {
+			sum += float64(v) * float64(v)
+		}
+		if sum > most {
+			best, most = c, sum
+		}
+	}
+	return best
+}
+
+// readRows returns rows, ascending, of a float32 matrix without holding the rest
+// of it.
+func readRows(t *onnxio.Tensor, cols int, rows []int) ([][]float32, error) {
+	w := &rowWriter{width: 4 * cols, rows: rows}
+	if _, err := t.Data.WriteTo(w); err != nil {
+		return nil, err
+	}
+	if len(w.found) != len(rows) {
+		return nil, fmt.Errorf("weights %q end early", t.Name)
+	}
+	return w.found, nil
+}
+
+// rowWriter keeps some rows of what is written to it.
+type rowWriter struct {
+	width int   // bytes of a row
+	rows  []int // that are wanted, ascending
+	at    int   // bytes so far
+	part  []byte
+	found [][]float32
+}
+
+func (w *rowWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	for len(p) > 0 && len(w.found) < len(w.rows) {
+		from := w.rows[len(w.found)]*w.width + len(w.part) // of what is wanted next
+		skip := min(max(0, from-w.at), len(p))
+		take := min(w.width-len(w.part), len(p)-skip)
+		w.part = append(w.part, p[skip:skip+take]...)
+		w.at += skip + take
+		p = p[skip+take:]
+		if len(w.part) == w.width {
+			row := make([]float32, w.width/4)
+			for i := range row {
+				row[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.part[4*i:]))
+			}
+			w.found, w.part = append(w.found, row), w.part[:0]
+		}
+	}
+	w.at += len(p)
+	return n, nil
+}
