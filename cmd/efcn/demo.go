@@ -22,9 +22,10 @@ func newDemo(e *env) *cobra.Command {
 		Use:   "demo",
 		Short: "Show the whole path on a CNN and images that come with the program",
 		Long: `demo takes a CNN that PyTorch trained on Fashion-MNIST through all the steps:
-inspect, convert, verify, finetune. It prints each command before running it,
-and in the end how often each model is right on 2,000 test images. It reads the
-testdata folder of the repository, so it runs inside a clone.`,
+inspect, convert, verify, finetune, measure, report. It prints each command before
+running it, and in the end how often each model is right on 2,000 test images. It
+reads the testdata folder of the repository, so it runs inside a clone. The run of
+an earlier demo in the folder is replaced.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return demo(cmd.Context(), e, dir)
@@ -50,14 +51,20 @@ func demo(ctx context.Context, e *env, dir string) error {
 		cnn   = filepath.Join(testdata, "models", "lenet-torchscript", "model.onnx")
 		efcn  = filepath.Join(dir, "efcn.onnx")
 		tuned = filepath.Join(dir, "efcn-tuned.onnx")
+		run   = filepath.Join(dir, "run")
 		train = images("train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz")
 		test  = images("test-images-2k-idx3-ubyte.gz", "test-labels-2k-idx1-ubyte.gz")
 	)
+	if err := os.RemoveAll(run); err != nil {
+		return err
+	}
 	for _, step := range [][]string{
 		{"inspect", cnn},
 		{"convert", cnn, "-o", efcn},
 		{"verify", cnn, efcn},
-		{"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "1", "--lr", "0.01"},
+		{"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "1", "--lr", "0.01", "--checkpoint", run, "--checkpoints", "log:2"},
+		{"measure", tuned, "--cnn", cnn},
+		{"report", run, "-o", filepath.Join(dir, "report.html")},
 	} {
 		if err := e.show(ctx, step); err != nil {
 			return err

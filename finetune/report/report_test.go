@@ -43,7 +43,7 @@ var made struct {
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if made.dir != "" {
-		os.RemoveAll(made.dir)
+		_ = os.RemoveAll(made.dir) // in the folder for temporary files
 	}
 	os.Exit(code)
 }

@@ -43,14 +43,6 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 	if d := deviationOf(lines); d != nil {
 		p.Sections = append(p.Sections, d)
 	}
-	g := &section{ID: "gradients", Title: "Gradients inside and outside the support"}
-	g.draw(linesOf(lines, "norm of the gradient", "‖∇‖", 1,
-		quantity{"inside the support", func(m *finetune.EpochMetrics) *float64 { return m.GradientLocal }},
-		quantity{"outside", func(m *finetune.EpochMetrics) *float64 { return m.GradientOffLocal }}),
-		"Over the embedded layers, at the last step of each epoch.")
-	if len(g.Figures) > 0 {
-		p.Sections = append(p.Sections, g)
-	}
 	weights, plan, err := keptModels(dir)
 	if err != nil {
 		return nil, err

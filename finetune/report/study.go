@@ -54,7 +54,7 @@ func studyPage(ctx context.Context, dir string, o Options) (*page, error) {
 		return nil, err
 	}
 	for _, part := range []*section{
-		s.accuracy(), s.deviation(), s.curves(), s.gradients(), weights, plan, certificate, s.settings(),
+		s.accuracy(), s.deviation(), s.curves(), weights, plan, certificate, s.settings(),
 	} {
 		if part != nil {
 			p.Sections = append(p.Sections, part)
@@ -279,8 +279,6 @@ func (s *study) deviation() *section {
 		}
 		return &p.Deviation.OffLocal
 	}), "All embedded layers together.")
-	part.draw(s.curve("distance travelled from the embedding", "‖W − W₀‖/‖W₀‖", 1, kinds, func(p *relax.Point) *float64 { return p.Travelled }),
-		"W₀ is what the run started with.")
 	part.draw(s.againstRelaxTime("deviation at the end", "d", 1, func(sum *relax.Summary) *relax.Mean {
 		if sum.Kind == relax.CNN || sum.Kind == relax.FCN {
 			return nil
@@ -346,17 +344,6 @@ func afterStart(p *relax.Point, v *float64) *float64 {
 		return nil
 	}
 	return v
-}
-
-func (s *study) gradients() *section {
-	part := &section{ID: "gradients", Title: "Gradients inside and outside the support"}
-	kinds := append([]relax.Kind{relax.EFCN}, relax.Extras()...)
-	part.draw(s.curve("norm of the gradient inside the support", "‖∇‖", 1, kinds, func(p *relax.Point) *float64 { return p.GradientLocal }), "Over the embedded layers, at the last step of each epoch.")
-	part.draw(s.curve("norm of the gradient outside the support", "‖∇‖", 1, kinds, func(p *relax.Point) *float64 { return p.GradientOffLocal }), "Over the embedded layers, at the last step of each epoch.")
-	if len(part.Figures) == 0 {
-		return nil
-	}
-	return part
 }
 
 // settings lists what settings.json says.
