@@ -78,7 +78,7 @@ func drawWeights(open func(file string) (*onnxio.Model, error), columns []column
 		return nil, nil
 	}
 	part := &section{ID: "weights", Title: "Weights of hidden units", Text: []string{
-		"Each picture is a row of a layer's matrix, the weights of one hidden unit, over the positions of one channel of the layer's input; the line is its support, what the convolution could see. Red is positive, blue negative, white zero; the pictures of a row of this table have one scale. The units are those of the first channels, in the middle of the image.",
+		"Each picture is a row of a layer's matrix, the weights of one hidden unit, over the positions of one channel of the layer's input; the line is its support, what the convolution could see. Red is positive, blue negative, white zero, the colour as strong as the square root of the weight; the pictures of a row of this table have one scale. The units are those of the first channels, in the middle of the image.",
 	}}
 	for i := range record.Layers {
 		l := &record.Layers[i]

@@ -10,7 +10,8 @@ import (
 )
 
 // Tile is a matrix drawn as a picture, a square of colour for every value:
-// white for 0, blue below, red above.
+// white for 0, blue below, red above, as strong as the square root of its size,
+// so that small ones are seen beside large ones.
 type Tile struct {
 	Rows, Cols int
 	Values     []float32 // Rows × Cols, row-major
@@ -83,7 +84,7 @@ func diverging(v, scale float64) color.NRGBA {
 	}
 	share := 0.0
 	if scale > 0 {
-		share = min(1, math.Abs(v)/scale)
+		share = math.Sqrt(min(1, math.Abs(v)/scale))
 	}
 	blend := func(c uint8) uint8 { return uint8(math.Round(255 + share*(float64(c)-255))) }
 	return color.NRGBA{blend(full.R), blend(full.G), blend(full.B), 255}

@@ -12,7 +12,7 @@ import (
 func TestTile(t *testing.T) {
 	tile := Tile{
 		Rows: 2, Cols: 3,
-		Values:  []float32{0, 1, -1, float32(math.NaN()), 0.5, 2},
+		Values:  []float32{0, 1, -1, float32(math.NaN()), 0.25, 2},
 		Scale:   1,
 		Outline: []bool{false, true, true, false, false, false},
 	}
@@ -39,7 +39,8 @@ func TestTile(t *testing.T) {
 		{at(0, 1, half, half), red},
 		{at(0, 2, half, half), blue},
 		{at(1, 0, half, half), color.NRGBA{128, 128, 128, 255}},
-		{at(1, 2, half, half), red}, // beyond the scale
+		{at(1, 1, half, half), color.NRGBA{217, 140, 149, 255}}, // half of the way
+		{at(1, 2, half, half), red},                             // beyond the scale
 		{at(0, 1, half, 0), black},
 		{at(0, 1, 0, half), black},
 		{at(0, 1, cell-1, half), black},
