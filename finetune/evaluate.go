@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"efcn/finetune/data"
-	"efcn/internal/engine"
+	"efcn/internal/engines"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -23,8 +23,20 @@ type Metrics struct {
 // (0 means 250; a model with a fixed batch takes its own). Where logits are
 // equal the lower class counts as the greater.
 func Evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (Metrics, error) {
+	return EvaluateIn(ctx, embedded, m, set, batch)
+}
+
+// An Opener makes a model ready in an engine.
+type Opener func(ctx context.Context, m *onnxio.Model) (*engines.Session, error)
+
+func embedded(ctx context.Context, m *onnxio.Model) (*engines.Session, error) {
+	return engines.Options{}.Open(ctx, engines.Embedded, m)
+}
+
+// EvaluateIn is Evaluate in the engine that open opens.
+func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (Metrics, error) {
 	sum := Metrics{}
-	err := eachLogits(ctx, m, set, batch, func(classes int, logits []float32, labels []int) {
+	err := eachLogits(ctx, open, m, set, batch, func(classes int, logits []float32, labels []int) {
 		sum.add(classes, logits, labels)
 	})
 	if err != nil {
@@ -36,7 +48,7 @@ func Evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (M
 // Logits runs the model as Evaluate does and returns what it makes of every
 // sample, N × classes, before a final Softmax.
 func Logits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (classes int, logits []float32, err error) {
-	err = eachLogits(ctx, m, set, batch, func(width int, rows []float32, _ []int) {
+	err = eachLogits(ctx, embedded, m, set, batch, func(width int, rows []float32, _ []int) {
 		classes, logits = width, append(logits, rows...)
 	})
 	return classes, logits, err
@@ -52,7 +64,7 @@ func Measure(classes int, logits []float32, labels []int) Metrics {
 
 // eachLogits runs the model on every sample of set and calls visit with the
 // logits of each batch, as many rows as there are labels.
-func eachLogits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int, visit func(classes int, logits []float32, labels []int)) error {
+func eachLogits(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int, visit func(classes int, logits []float32, labels []int)) (err error) {
 	if batch < 0 {
 		return fmt.Errorf("batch: %d is negative", batch)
 	}
@@ -76,10 +88,11 @@ func eachLogits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int, 
 	if m, err = endAtLogits(m); err != nil {
 		return err
 	}
-	e, err := engine.New[float32](m)
+	session, err := open(ctx, m)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, session.Close()) }()
 	output := m.Graph.Outputs[0].Name
 	x := make([]float32, batch*product(sampleShape(input)))
 	labels := make([]int, batch)
@@ -95,22 +108,27 @@ func eachLogits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int, 
 			labels[i] = set.Labels[at+i]
 		}
 		feed.batch(indices, x)
-		shape := append([]int{rows}, sampleShape(input)...)
-		got, err := e.Run(ctx, map[string]*engine.Tensor[float32]{
-			input.Name: {Type: input.Type.Elem, Shape: shape, F: x[:rows*product(shape[1:])]},
-		})
+		shape := []int64{int64(rows)}
+		for _, d := range sampleShape(input) {
+			shape = append(shape, int64(d))
+		}
+		got, err := session.Run(ctx, []*onnxio.Tensor{onnxio.NewTensor(input.Name, shape, x[:rows*product(sampleShape(input))])})
 		if err != nil {
 			return err
 		}
-		logits := got[output]
-		if len(logits.F) == 0 || len(logits.Shape) < 2 || logits.Shape[0] != rows {
-			return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", output, rows, logits.Shape)
+		dims := got[0].Dims
+		logits, err := onnxio.Floats[float32](got[0])
+		if err != nil {
+			return err
 		}
-		classes := len(logits.F) / rows
+		if len(logits) == 0 || len(dims) < 2 || dims[0] != int64(rows) {
+			return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", output, rows, dims)
+		}
+		classes := len(logits) / rows
 		if classes < set.Classes {
 			return fmt.Errorf("output %q: the data has %d classes, the model tells %d apart", output, set.Classes, classes)
 		}
-		visit(classes, logits.F[:count*classes], labels[:count])
+		visit(classes, logits[:count*classes], labels[:count])
 	}
 	return nil
 }
@@ -150,6 +168,7 @@ func endAtLogits(m *onnxio.Model) (*onnxio.Model, error) {
 		return m, err
 	}
 	c := m.Clone()
+	c.Path = "" // it is no longer what that file holds
 	c.Graph.Outputs = []*onnxio.ValueInfo{{Name: name}}
 	c.Graph.Nodes = ancestors(c.Graph, name)
 	return c, nil
