@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -8,7 +9,8 @@ import (
 
 	"efcn/finetune"
 	"efcn/finetune/data"
-	"efcn/internal/kernel"
+	"efcn/internal/engines"
+	"efcn/onnxio"
 )
 
 func newEval(e *env) *cobra.Command {
@@ -16,6 +18,7 @@ func newEval(e *env) *cobra.Command {
 		spec   string
 		batch  int
 		asJSON bool
+		engine engineFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "eval MODEL --data SPEC",
@@ -32,6 +35,9 @@ cross-entropy) and how often the right class is first, or among the first five.
 			if batch < 1 {
 				return usagef("--batch %d; want a number from 1", batch)
 			}
+			if err := engine.validate(); err != nil {
+				return err
+			}
 			m, err := e.readModel(args[0])
 			if err != nil {
 				return err
@@ -40,18 +46,25 @@ cross-entropy) and how often the right class is first, or among the first five.
 			if err != nil {
 				return err
 			}
-			e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
-			metrics, err := finetune.Evaluate(cmd.Context(), m, set, batch)
+			open := func(ctx context.Context, m *onnxio.Model) (*engines.Session, error) {
+				s, err := engine.open(ctx, m, false)
+				if err == nil {
+					e.logf("engine %s: %s", s.Name(), s)
+				}
+				return s, err
+			}
+			metrics, err := finetune.EvaluateIn(cmd.Context(), open, m, set, batch)
 			if err != nil {
 				return inFile(args[0], err)
 			}
 			result := measure(metrics)
 			if asJSON {
 				return printJSON(e.out, struct {
-					Model string `json:"model"`
-					Data  string `json:"data"`
+					Model  string `json:"model"`
+					Data   string `json:"data"`
+					Engine string `json:"engine"`
 					*measured
-				}{args[0], spec, result})
+				}{args[0], spec, engine.engine.value, result})
 			}
 			fmt.Fprintf(e.out, "%s: %s\n", args[0], result)
 			return nil
@@ -59,6 +72,7 @@ cross-entropy) and how often the right class is first, or among the first five.
 	}
 	cmd.Flags().StringVar(&spec, "data", "", "labelled images to measure on")
 	cmd.Flags().IntVar(&batch, "batch", 250, "images to run at once")
+	engine.addFlags(cmd.Flags())
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	return cmd
 }

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 17
+const scripts = 18
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
@@ -117,6 +117,26 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		ts.Check(err)
 		values[0] = math.Nextafter32(values[0], 1)
 		m.Graph.Initializers[i] = onnxio.NewTensor(old.Name, old.Dims, values)
+		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
+		ts.Check(err)
+	},
+	// halve IN OUT: copies a model with its output rounded to float16.
+	"halve": func(ts *testscript.TestScript, _ bool, args []string) {
+		m, err := onnxio.Read(ts.MkAbs(args[0]))
+		ts.Check(err)
+		out := m.Graph.Outputs[0]
+		for _, n := range m.Graph.Nodes {
+			for i, name := range n.Outputs {
+				if name == out.Name {
+					n.Outputs[i] = "wide"
+				}
+			}
+		}
+		m.Graph.Nodes = append(m.Graph.Nodes, &onnxio.Node{
+			Name: "halve", OpType: "Cast", Inputs: []string{"wide"}, Outputs: []string{out.Name},
+			Attributes: []*onnxio.Attribute{onnxio.IntAttr("to", int64(onnxio.Float16))},
+		})
+		out.Type.Elem = onnxio.Float16
 		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
 		ts.Check(err)
 	},

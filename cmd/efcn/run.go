@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,13 +16,14 @@ import (
 	"efcn/internal/arrays"
 	"efcn/internal/atomicfile"
 	"efcn/internal/engine"
-	"efcn/internal/kernel"
+	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
 type runFlags struct {
 	inputs string
 	output string
+	engine engineFlags
 	dtype  oneOf // Default float32.
 	bench  int   // Default 0: none.
 }
@@ -30,7 +32,8 @@ func (f *runFlags) addFlags(flags *pflag.FlagSet) {
 	f.dtype = oneOf{value: "float32", allowed: []string{"float32", "float64"}}
 	flags.StringVar(&f.inputs, "inputs", "", "X.npz with an array per input, X.npy for a single one, or a folder of ONNX test data")
 	flags.StringVarP(&f.output, "output", "o", "", "write the outputs to this .npz file")
-	flags.Var(&f.dtype, "dtype", "precision to compute in")
+	f.engine.addFlags(flags)
+	flags.Var(&f.dtype, "dtype", "precision that the embedded engine computes in")
 	flags.IntVar(&f.bench, "bench", 0, "time this many runs more")
 }
 
@@ -39,11 +42,12 @@ func newRun(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run MODEL --inputs X.npz",
 		Short: "Run a model on given inputs",
-		Long: `run computes the outputs of a model in the embedded engine and prints what they
-are like; -o writes them as one array per output. If --inputs is a folder of
-ONNX test data with output_0.pb and so on, the outputs are compared with those,
-within the tolerance of ONNX's own tests (1e-3 relative, 1e-7 absolute), and
-the exit code is 1 if they differ.`,
+		Long: `run computes the outputs of a model and prints what they are like; -o writes
+them as one array per output, of the types that the model declares (float64 with
+--dtype float64; bfloat16, which NumPy does not have, as float32). If --inputs is
+a folder of ONNX test data with output_0.pb and so on, the outputs are compared
+with those, within the tolerance of ONNX's own tests (1e-3 relative, 1e-7
+absolute), and the exit code is 1 if they differ.`,
 		Args: args("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.inputs == "" {
@@ -52,17 +56,20 @@ the exit code is 1 if they differ.`,
 			if f.bench < 0 {
 				return usagef("--bench %d; want a number of runs", f.bench)
 			}
-			if f.dtype.value == "float64" {
-				return runModel[float64](cmd.Context(), e, &f, args[0])
+			if err := f.engine.validate(); err != nil {
+				return err
 			}
-			return runModel[float32](cmd.Context(), e, &f, args[0])
+			if f.engine.engine.value != engines.Embedded && cmd.Flags().Changed("dtype") {
+				return usagef("--dtype is for --engine %s; %s computes in the types that the model declares", engines.Embedded, f.engine.engine.value)
+			}
+			return runModel(cmd.Context(), e, &f, args[0])
 		},
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
 }
 
-func runModel[T kernel.Float](ctx context.Context, e *env, f *runFlags, path string) error {
+func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error) {
 	m, err := e.readModel(path)
 	if err != nil {
 		return err
@@ -71,20 +78,17 @@ func runModel[T kernel.Float](ctx context.Context, e *env, f *runFlags, path str
 	if err != nil {
 		return err
 	}
-	feeds, err := feed[T](m.Graph, given.Inputs)
+	inputs, err := matchInputs(m.Graph, given.Inputs)
 	if err != nil {
 		return inFile(f.inputs, err)
 	}
-	eng, err := engine.New[T](m)
-	if err != nil {
-		return inFile(path, unjoin(err)[0])
-	}
-	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
-	outputs, err := eng.Run(ctx, feeds)
+	session, err := f.engine.open(ctx, m, f.dtype.value == "float64")
 	if err != nil {
 		return inFile(path, err)
 	}
-	results, err := fetch(m.Graph, outputs)
+	defer func() { err = errors.Join(err, session.Close()) }()
+	e.logf("engine %s: %s", session.Name(), session)
+	results, err := session.Run(ctx, inputs)
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -92,25 +96,41 @@ func runModel[T kernel.Float](ctx context.Context, e *env, f *runFlags, path str
 		return err
 	}
 	if f.output != "" {
-		if err := atomicfile.Write(f.output, func(w io.Writer) error { return arrays.WriteNPZ(w, results) }); err != nil {
+		if err := atomicfile.Write(f.output, func(w io.Writer) error { return writeNPZ(w, results) }); err != nil {
 			return err
 		}
 		fmt.Fprintf(e.out, "wrote %s\n", f.output)
 	}
 	if f.bench > 0 {
-		if err := bench(ctx, e, eng, feeds, f.bench); err != nil {
+		if err := bench(ctx, e, session, inputs, f.bench); err != nil {
 			return inFile(path, err)
 		}
 	}
 	return compareExpected(e.out, f.inputs, results, given.Outputs)
 }
 
-// feed matches arrays with the inputs of a graph, by name; a single array
-// without a name is the single input. Floating-point arrays are converted to
-// the engine's precision.
-func feed[T kernel.Float](g *onnxio.Graph, given []*onnxio.Tensor) (map[string]*engine.Tensor[T], error) {
+// writeNPZ writes arrays, those of bfloat16 as float32, which holds them exactly.
+func writeNPZ(w io.Writer, all []*onnxio.Tensor) error {
+	all = slices.Clone(all)
+	for i, a := range all {
+		if a.Type == onnxio.BFloat16 {
+			values, err := onnxio.Floats[float32](a)
+			if err != nil {
+				return err
+			}
+			all[i] = onnxio.NewTensor(a.Name, a.Dims, values)
+		}
+	}
+	return arrays.WriteNPZ(w, all)
+}
+
+// matchInputs matches arrays with the inputs of a graph, by name, and returns them
+// under those names in the graph's order; arrays without a name, as many as there
+// are inputs, are in that order.
+func matchInputs(g *onnxio.Graph, given []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
 	inputs := g.FeedInputs()
-	feeds := make(map[string]*engine.Tensor[T], len(inputs))
+	all := make([]*onnxio.Tensor, len(inputs))
+	used := make(map[int]bool, len(inputs))
 	for i, v := range inputs {
 		at := slices.IndexFunc(given, func(a *onnxio.Tensor) bool { return a.Name == v.Name })
 		if at < 0 && i < len(given) && len(given) == len(inputs) && given[i].Name == "" {
@@ -119,71 +139,52 @@ func feed[T kernel.Float](g *onnxio.Graph, given []*onnxio.Tensor) (map[string]*
 		if at < 0 {
 			return nil, fmt.Errorf("no array %q for that input; the file has %s", v.Name, arrayNames(given))
 		}
-		t, err := engineTensor[T](v.Type, given[at])
-		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", v.Name, err)
+		used[at] = true
+		if !suits(v.Type, given[at]) {
+			return nil, fmt.Errorf("input %q: the array is %s; the model wants %s", v.Name, arrays.Describe(given[at]), formatType(v.Type))
 		}
-		feeds[v.Name] = t
+		a := *given[at]
+		a.Name = v.Name
+		all[i] = &a
 	}
-	if len(given) > len(inputs) {
-		for _, a := range given {
-			if feeds[a.Name] == nil {
-				return nil, fmt.Errorf("array %q is no input of the model; its inputs are %s", a.Name, valueNames(inputs))
-			}
-		}
-	}
-	return feeds, nil
-}
-
-// engineTensor is the array a as a value of the declared type.
-func engineTensor[T kernel.Float](want onnxio.TensorType, a *onnxio.Tensor) (*engine.Tensor[T], error) {
-	t := &engine.Tensor[T]{Type: want.Elem, Shape: make([]int, len(a.Dims))}
-	for i, d := range a.Dims {
-		t.Shape[i] = int(d)
-	}
-	if want.Elem.IsFloat() != a.Type.IsFloat() || !want.Elem.IsFloat() && want.Elem != a.Type {
-		return nil, fmt.Errorf("the array is %s; the model wants %s", arrays.Describe(a), formatType(want))
-	}
-	if want.HasShape {
-		fits := len(a.Dims) == len(want.Shape)
-		for i := 0; fits && i < len(a.Dims); i++ {
-			fits = !want.Shape[i].Known() || want.Shape[i].Value == a.Dims[i]
-		}
-		if !fits {
-			return nil, fmt.Errorf("the array is %s; the model wants %s", arrays.Describe(a), formatType(want))
-		}
-	}
-	var err error
-	if want.Elem.IsFloat() {
-		t.F, err = onnxio.Floats[T](a)
-	} else {
-		t.I, err = onnxio.Ints(a)
-	}
-	return t, err
-}
-
-// fetch returns the outputs of a graph as arrays, in the graph's order.
-func fetch[T kernel.Float](g *onnxio.Graph, outputs map[string]*engine.Tensor[T]) ([]*onnxio.Tensor, error) {
-	all := make([]*onnxio.Tensor, len(g.Outputs))
-	for i, v := range g.Outputs {
-		var err error
-		if all[i], err = array(v.Name, outputs[v.Name]); err != nil {
-			return nil, err
+	for i, a := range given {
+		if !used[i] {
+			return nil, fmt.Errorf("array %q is no input of the model; its inputs are %s", a.Name, valueNames(inputs))
 		}
 	}
 	return all, nil
 }
 
-// array is the value t of the engine as an array, floats at its precision.
-func array[T kernel.Float](name string, t *engine.Tensor[T]) (*onnxio.Tensor, error) {
-	dims := make([]int64, len(t.Shape))
-	for i, d := range t.Shape {
-		dims[i] = int64(d)
+// suits says whether an array can be fed to a declared input. Floating point is
+// converted to the declared type.
+func suits(want onnxio.TensorType, a *onnxio.Tensor) bool {
+	if want.Elem != onnxio.Undefined && want.Elem != a.Type && !(want.Elem.IsFloat() && a.Type.IsFloat()) {
+		return false
 	}
-	if t.Type.IsFloat() {
-		return onnxio.NewTensor(name, dims, t.F), nil
+	if !want.HasShape {
+		return true
 	}
-	return arrays.FromInts(name, t.Type, dims, t.I)
+	return slices.EqualFunc(want.Shape, a.Dims, func(d onnxio.Dim, n int64) bool { return !d.Known() || d.Value == n })
+}
+
+// engineTensors is what matchInputs returns as values of the engine.
+func engineTensors(g *onnxio.Graph, given []*onnxio.Tensor) (map[string]*engine.Tensor[float32], error) {
+	inputs, err := matchInputs(g, given)
+	if err != nil {
+		return nil, err
+	}
+	all := make(map[string]*engine.Tensor[float32], len(inputs))
+	for i, v := range g.FeedInputs() {
+		t, err := engine.FromONNX[float32](inputs[i])
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", v.Name, err)
+		}
+		if v.Type.Elem != onnxio.Undefined {
+			t.Type = v.Type.Elem
+		}
+		all[v.Name] = t
+	}
+	return all, nil
 }
 
 func printArrays(w io.Writer, all []*onnxio.Tensor) error {
@@ -209,19 +210,19 @@ func printArrays(w io.Writer, all []*onnxio.Tensor) error {
 }
 
 // bench times n runs after the first, which has made ready what is made once.
-func bench[T kernel.Float](ctx context.Context, e *env, eng *engine.Engine[T], feeds map[string]*engine.Tensor[T], n int) error {
+func bench(ctx context.Context, e *env, session *engines.Session, inputs []*onnxio.Tensor, n int) error {
 	times := make([]time.Duration, n)
 	for i := range times {
 		start := time.Now()
-		if _, err := eng.Run(ctx, feeds); err != nil {
+		if _, err := session.Run(ctx, inputs); err != nil {
 			return err
 		}
 		times[i] = time.Since(start)
 	}
 	slices.Sort(times)
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/1e6) }
-	fmt.Fprintf(e.out, "%d runs: fastest %s, median %s, slowest %s (%s, %d threads)\n",
-		n, ms(times[0]), ms(times[n/2]), ms(times[n-1]), kernel.BLAS(), kernel.Threads())
+	fmt.Fprintf(e.out, "%d runs: fastest %s, median %s, slowest %s (%s)\n",
+		n, ms(times[0]), ms(times[n/2]), ms(times[n-1]), session)
 	return nil
 }
 

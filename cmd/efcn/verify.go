@@ -11,6 +11,9 @@ import (
 	"efcn/convert/verify"
 	"efcn/internal/arrays"
 	"efcn/internal/atomicfile"
+	"efcn/internal/engine"
+	"efcn/internal/engines"
+	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
@@ -20,6 +23,8 @@ type verifyFlags struct {
 	inputs      string
 	rtol, atol  float64 // Default 0 and 0: the derived bounds alone decide.
 	skip        []string
+	engines     []string
+	library     string // of ONNX Runtime
 	saveOutputs string
 	saveInputs  string
 	maxMemory   byteSize // Default 4 GiB.
@@ -34,6 +39,8 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.rtol, "rtol", 0, "relative tolerance that the outputs have to meet as well")
 	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
 	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
+	flags.StringSliceVar(&f.engines, "engine", nil, "compare the outputs in these engines too: onnxruntime, onnx-go, or A:B for CNN in A and EFCN in B")
+	addLibraryFlag(flags, &f.library)
 	flags.StringVar(&f.saveOutputs, "save-outputs", "", "write the inputs and both models' outputs to this .npz file")
 	flags.StringVar(&f.saveInputs, "save-inputs", "", "write the samples that show a fault to this .npz file, for run --inputs and verify --inputs")
 	f.maxMemory = verify.DefaultMaxMemory
@@ -52,7 +59,14 @@ runs both models in double and in single precision, layer by layer, and holds
 the differences against derived rounding bounds. It exits with 0 if the models
 are equal and with 1, naming the first place where they part, if they are not.
 Any two models with the same inputs and outputs can be compared; of two that
-are not a CNN and its eFCN the structure is not.`,
+are not a CNN and its eFCN the structure is not.
+
+--engine runs both files in other engines besides: of the embedded one and
+those that are named, the outputs of CNN in each are compared with those of EFCN
+in each, within the bound that the outputs have in float32. It holds for engines
+that add and multiply in float32, in whatever order; where a model does more
+than that, only --rtol and --atol judge. onnxruntime:onnx-go compares CNN in the
+first with EFCN in the second alone. An engine that cannot run a model says why.`,
 		Args: args("CNN", "EFCN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.samples < 0 {
@@ -60,6 +74,9 @@ are not a CNN and its eFCN the structure is not.`,
 			}
 			if f.saveOutputs != "" && slices.Contains(f.skip, verify.Float32) {
 				return usagef("--save-outputs saves what the float32 check runs; do not skip that")
+			}
+			if err := checkLibraryFlag(f.library, f.engines); err != nil {
+				return err
 			}
 			if args[0] == "-" && args[1] == "-" {
 				return usagef("only one of the models can be read from stdin")
@@ -76,6 +93,9 @@ are not a CNN and its eFCN the structure is not.`,
 			if f.samples == 0 {
 				o.Samples = -1 // none
 			}
+			if len(f.engines) > 0 {
+				o.Engines, o.Open = f.engines, engines.Options{Library: f.library, Threads: kernel.Threads()}.Open
+			}
 			if err := o.Validate(); err != nil && f.inputs == "" {
 				return usageError{err}
 			}
@@ -84,7 +104,7 @@ are not a CNN and its eFCN the structure is not.`,
 				if err != nil {
 					return err
 				}
-				if o.Inputs, err = feed[float32](cnn.Graph, given.Inputs); err != nil {
+				if o.Inputs, err = engineTensors(cnn.Graph, given.Inputs); err != nil {
 					return inFile(f.inputs, err)
 				}
 			}
@@ -158,10 +178,7 @@ func (r *recorder) append(prefix string, batch map[string]*verify.Array) {
 func (r *recorder) write(path string) error {
 	all := make([]*onnxio.Tensor, len(r.names))
 	for i, name := range r.names {
-		var err error
-		if all[i], err = array(name, r.values[name]); err != nil {
-			return err
-		}
+		all[i] = engine.ToONNX(name, r.values[name])
 	}
-	return atomicfile.Write(path, func(w io.Writer) error { return arrays.WriteNPZ(w, all) })
+	return atomicfile.Write(path, func(w io.Writer) error { return writeNPZ(w, all) })
 }

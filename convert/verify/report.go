@@ -26,6 +26,8 @@ type Report struct {
 	Layers   []Layer   `json:"layers"`
 	Values   []Value   `json:"values"`
 	Outputs  []Outcome `json:"outputs"`
+	// Engines compares the outputs in other engines, where that was asked for.
+	Engines []EngineOutcome `json:"engines,omitempty"`
 	// Parting is where the models part; nil if they do not.
 	Parting *Parting `json:"parting,omitempty"`
 	// Arising holds the first values in which a model makes NaNs or infinities.

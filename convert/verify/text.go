@@ -27,11 +27,16 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], r.CNN, names[1], r.EFCN)
 	}
 	fmt.Fprintf(b, "%d samples, seed %d\n\n", r.Samples, r.Seed)
+	width := 10
 	for _, c := range r.Checks {
-		fmt.Fprintf(b, "%-10s %-8s %s\n", c.Name, c.Status, onnxio.Printable(c.Summary))
+		width = max(width, len(c.Name))
+	}
+	for _, c := range r.Checks {
+		fmt.Fprintf(b, "%-*s %-8s %s\n", width, c.Name, c.Status, onnxio.Printable(c.Summary))
 	}
 	r.writeLayers(b)
 	r.writeOutputs(b)
+	r.writeEngines(b)
 	if n := len(r.Findings); n > 0 {
 		fmt.Fprintf(b, "\nfound\n")
 		for _, f := range r.Findings[:min(n, maxFindings)] {

@@ -10,6 +10,7 @@ import (
 
 	"efcn/convert"
 	"efcn/internal/engine"
+	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
@@ -40,6 +41,13 @@ type Options struct {
 	// smaller, and a check that would take more at any size is skipped. Default (0)
 	// DefaultMaxMemory.
 	MaxMemory int64
+	// Engines names engines to compare the outputs in besides the checks: each of
+	// them and the embedded one runs both models, and every two are compared; A:B
+	// is the first model in A and the second in B. Default none. See the package
+	// internal/engines for what there is.
+	Engines []string
+	// Open makes a model ready in an engine. It has to be given with Engines.
+	Open func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error)
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
@@ -51,6 +59,12 @@ func (o Options) Validate() error {
 		if name != Structure && name != Float64 && name != Float32 {
 			return fmt.Errorf("skip: no check is called %q; %s, %s and %s are", name, Structure, Float64, Float32)
 		}
+	}
+	if _, err := o.pairs(); err != nil {
+		return err
+	}
+	if len(o.Engines) > 0 && o.Open == nil {
+		return errors.New("engines: Open is missing")
 	}
 	if o.Batch < 0 {
 		return fmt.Errorf("batch: %d is negative", o.Batch)
@@ -131,7 +145,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if record != nil {
 		a.inputsOf(b)
 	}
-	v := &verifier{cnn: a, efcn: b, faces: f, record: record, options: &o, report: &Report{
+	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, faces: f, record: record, options: &o, report: &Report{
 		CNN: cnn.Path, EFCN: efcn.Path, Recorded: record != nil,
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
 		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Arising: []Arising{}, Findings: []Finding{},
@@ -201,6 +215,7 @@ func (n *net) inputsOf(efcn *net) {
 }
 
 type verifier struct {
+	files     [2]*onnxio.Model // as they were given
 	cnn, efcn *net
 	faces     *faces
 	record    *convert.Record
@@ -259,6 +274,9 @@ func (v *verifier) run(ctx context.Context) error {
 	if v.options.skips(Float32) {
 		v.skipped(Float32, "left out as asked")
 	} else if err := v.stopped(ctx, Float32, compare[float32](ctx, v, v.cnn)); err != nil {
+		return err
+	}
+	if err := v.engines(ctx); err != nil {
 		return err
 	}
 	v.report.FailingInputs = pick(v.feeds, v.report.Failing)

@@ -75,7 +75,7 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 		if err != nil {
 			return nil, err
 		}
-		return &Session{name, library.String(), m.Graph.FeedInputs(), s.Run, s.Close}, nil
+		return &Session{name, fmt.Sprintf("%s on %d threads", library, o.Threads), m.Graph.FeedInputs(), s.Run, s.Close}, nil
 	case OnnxGo:
 		if err := onnxgo.Check(m); err != nil {
 			return nil, first(err)
@@ -83,7 +83,7 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 		run := func(_ context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
 			return onnxgo.Run(m, inputs)
 		}
-		return &Session{name, "onnx-go", m.Graph.FeedInputs(), run, nothing}, nil
+		return &Session{name, "onnx-go with gorgonnx", m.Graph.FeedInputs(), run, nothing}, nil
 	default:
 		return nil, fmt.Errorf("no engine is called %q; %s are", name, strings.Join(Names(), ", "))
 	}
@@ -165,7 +165,7 @@ func openEmbedded[T kernel.Float](m *onnxio.Model) (*Session, error) {
 		}
 		return outputs, nil
 	}
-	return &Session{Embedded, fmt.Sprintf("the embedded engine, %s, %d threads", kernel.BLAS(), kernel.Threads()), e.Inputs(), run, nothing}, nil
+	return &Session{Embedded, fmt.Sprintf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads()), e.Inputs(), run, nothing}, nil
 }
 
 func nothing() error { return nil }

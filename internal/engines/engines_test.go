@@ -135,7 +135,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"tensorrt", engines.Options{}, unknown, nil, `no engine is called "tensorrt"; embedded, onnxruntime, onnx-go are`},
 		{engines.Embedded, engines.Options{}, unknown, nil, `node "add" (Nonesuch): `},
-		{engines.OnnxGo, engines.Options{}, unknown, nil, `node "add" (Nonesuch): the operator is not supported in onnx-go`},
+		{engines.OnnxGo, engines.Options{}, unknown, nil, `node "add" (Nonesuch): onnx-go does not support the operator`},
 		{engines.OnnxGo, engines.Options{Float64: true}, unknown, nil, "engine onnx-go does not compute a model in another precision"},
 		{engines.ONNXRuntime, engines.Options{Library: "no.such.file"}, unknown, nil, "--ort-lib no.such.file: "},
 		{engines.Embedded, engines.Options{}, twice(onnxio.Float32), nil, `input "x" is missing`},

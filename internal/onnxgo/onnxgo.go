@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/owulveryck/onnx-go"
 	"github.com/owulveryck/onnx-go/backend/x/gorgonnx"
@@ -36,13 +37,13 @@ func Run(m *onnxio.Model, inputs []*onnxio.Tensor) (outputs []*onnxio.Tensor, er
 		return nil, err
 	}
 	var b bytes.Buffer
-	if _, err := onnxio.WriteTo(&b, m); err != nil {
+	if _, err := onnxio.WriteTo(&b, plain(m)); err != nil {
 		return nil, err
 	}
 	graph := gorgonnx.NewGraph()
 	model := onnx.NewModel(graph)
 	if err := model.UnmarshalBinary(b.Bytes()); err != nil {
-		return nil, fmt.Errorf("onnx-go: %w", err)
+		return nil, says(m, err)
 	}
 	if len(inputs) != len(model.Input) {
 		return nil, fmt.Errorf("%d inputs; the model has %d", len(inputs), len(model.Input))
@@ -64,7 +65,7 @@ func Run(m *onnxio.Model, inputs []*onnxio.Tensor) (outputs []*onnxio.Tensor, er
 		}
 	}
 	if err := graph.Run(); err != nil {
-		return nil, fmt.Errorf("onnx-go: %w", err)
+		return nil, says(m, err)
 	}
 	results, err := model.GetOutputTensors()
 	if err != nil {
@@ -82,4 +83,17 @@ func Run(m *onnxio.Model, inputs []*onnxio.Tensor) (outputs []*onnxio.Tensor, er
 		outputs = append(outputs, onnxio.NewTensor(m.Graph.Outputs[i].Name, dims, values))
 	}
 	return outputs, nil
+}
+
+// says is an error of onnx-go, of the first node of the operator that it names.
+func says(m *onnxio.Model, err error) error {
+	var unknown *onnx.ErrNotImplemented
+	if errors.As(err, &unknown) {
+		for _, n := range m.Graph.Nodes {
+			if name, _, _ := strings.Cut(unknown.Operator, " "); strings.EqualFold(n.OpType, name) {
+				return n.Errorf("onnx-go: %w", err)
+			}
+		}
+	}
+	return fmt.Errorf("onnx-go: %w", err)
 }

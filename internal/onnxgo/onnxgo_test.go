@@ -155,7 +155,7 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{m, nil, "0 inputs; the model has 1"},
 		{m, []*onnxio.Tensor{one}, "want a batch of at least 2"},
-		{unknown, x, `node "/Relu" (Mish): the operator is not supported in onnx-go`},
+		{unknown, x, `node "/Relu" (Mish): onnx-go does not support the operator`},
 	} {
 		if _, err := onnxgo.Run(c.m, c.x); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
