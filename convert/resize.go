@@ -142,6 +142,11 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 	if s.mode == "nearest" {
 		sel := everything(in.dims)
 		for axis := range in.dims {
+			// With scale 1 an axis is what it was, in ONNX Runtime too, even where the
+			// formula of tf_half_pixel_for_nn would move it by half a pixel.
+			if s.scales[axis] == 1 && in.dims[axis] == out.dims[axis] {
+				continue
+			}
 			index := make([]int, out.dims[axis])
 			for p := range index {
 				x, err := coordinate[float32](s, p, in.dims[axis], out.dims[axis], s.scales[axis])

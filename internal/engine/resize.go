@@ -114,6 +114,10 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	for a, p := range plan {
 		tables[a], outside[a] = make([]int, p.size), make([]bool, p.size)
 		for i := range p.size {
+			if s.stays(v.Shape[a], p) {
+				tables[a][i] = i
+				continue
+			}
 			at := s.coordinate(i, v.Shape[a], p)
 			outside[a][i] = s.coordinates == "tf_crop_and_resize" && (at < 0 || at > float32(v.Shape[a]-1))
 			tables[a][i] = s.nearestTo(at, v.Shape[a])
@@ -139,7 +143,7 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	}
 	y := v
 	for a, p := range plan {
-		if p.size == v.Shape[a] && p.scale == 1 && s.coordinates != "tf_crop_and_resize" {
+		if s.stays(v.Shape[a], p) {
 			continue
 		}
 		if y, err = x.interpolate(s, y, a, p); err != nil {
@@ -163,6 +167,13 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	}
 	takeGrid(masked.F, y.F, y.Shape, tables, T(s.extrapolation))
 	return masked, nil
+}
+
+// stays says whether an axis of d elements is as it was. With scale 1 it is, in
+// ONNX Runtime too, even where the formula of tf_half_pixel_for_nn would move
+// it by half an element.
+func (s sampling) stays(d int, p resample) bool {
+	return p.size == d && p.scale == 1 && s.coordinates != "tf_crop_and_resize"
 }
 
 // plan works out size and scale of every axis.

@@ -97,7 +97,9 @@ func (x *exec[T]) slice(v *Tensor[T], starts, ends, axes, steps []int64) (*Tenso
 	return y, nil
 }
 
-// sliceRange clamps a range to an axis of d elements and counts its elements.
+// sliceRange clamps a range to an axis of d elements and counts its elements. A
+// start before the axis is its first element, whatever the step: so the
+// operator's page has it, where NumPy's slices are empty with a negative step.
 func sliceRange(start, end, step, d int64) (first, n int) {
 	if start < 0 {
 		start += d
@@ -112,8 +114,8 @@ func sliceRange(start, end, step, d int64) (first, n int) {
 		}
 		return int(start), int((end-start-1)/step + 1)
 	}
-	start, end = max(-1, min(start, d-1)), max(-1, min(end, d-1))
-	if start <= end {
+	start, end = max(0, min(start, d-1)), max(-1, min(end, d-1))
+	if d == 0 || start <= end {
 		return 0, 0
 	}
 	if step < -d { // its negation may not exist

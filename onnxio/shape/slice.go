@@ -139,22 +139,24 @@ func (c *call) sliceDim(d, start, end, step num) num {
 	return c.s.unknownDim()
 }
 
-// sliceLength returns how many positions start:end:step has in [0, n).
+// sliceLength returns how many positions start:end:step has in [0, n). As the
+// operator's page has it, a start before the axis is its first position whatever
+// the step; in NumPy's slices it is none where the step is negative.
 func sliceLength(n, start, end, step int64) int64 {
-	lo, hi := int64(0), n
-	if step < 0 {
-		lo, hi = -1, n-1
+	if n == 0 {
+		return 0
 	}
-	place := func(i int64) int64 {
+	place := func(i, lo, hi int64) int64 {
 		if i < 0 {
 			i += n
-			if i < 0 {
-				return lo
-			}
 		}
-		return min(i, hi)
+		return min(max(i, lo), hi)
 	}
-	start, end = place(start), place(end)
+	if step > 0 {
+		start, end = place(start, 0, n), place(end, 0, n)
+	} else {
+		start, end = place(start, 0, n-1), place(end, -1, n-1)
+	}
 	if step > 0 {
 		if end <= start {
 			return 0
