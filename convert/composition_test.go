@@ -80,13 +80,13 @@ func randomFactor(rng *rand.Rand, dims []int) (factor, []int) {
 		s := everything(dims).along(axis, index)
 		return &selectionFactor{from: s.from, in: size, fill: fill}, s.dims
 	default:
-		axes, groups, out := make([]axis, len(dims)-1), 1, dims[0]
+		axes, groups := make([]axis, len(dims)-1), 1
 		for g := range dims[0] {
 			if dims[0]%(g+1) == 0 && rng.IntN(2) == 0 {
 				groups = g + 1
 			}
 		}
-		out = groups * (1 + rng.IntN(2))
+		out := groups * (1 + rng.IntN(2))
 		next := []int{out}
 		for i := range axes {
 			w := window{in: dims[i+1], kernel: 1 + rng.IntN(3), stride: 1 + rng.IntN(2), dilation: 1 + rng.IntN(2), padBegin: rng.IntN(2), padEnd: rng.IntN(2)}

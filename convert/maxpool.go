@@ -121,8 +121,9 @@ func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, La
 	}
 	st, err := pl.maximumLevels(n, windows)
 	if err != nil {
-		// What is asked for is done or refused, never left out.
-		return nil, fmt.Errorf("--maxpool relu: %w; --layer %s=keep leaves the node as it is", err, n.Label())
+		// What is asked for is done or refused: a reason to keep the node is no
+		// reason then.
+		return nil, fmt.Errorf("--maxpool relu: %s; --layer %s=keep leaves the node as it is", err.Error(), n.Label())
 	}
 	return st, nil
 }
