@@ -471,6 +471,45 @@ func TestFoldBudget(t *testing.T) {
 	}
 }
 
+// TestFoldLocal checks what the local form of a product takes: the non-zeros, and
+// one table for all channels and groups.
+func TestFoldLocal(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 1))
+	pool := node("AveragePool", "a", "y", onnxio.IntsAttr("kernel_shape", 2, 2))
+	tests := []struct {
+		name  string
+		nodes []*onnxio.Node
+		w     []int64
+		slots int64
+		want  []int64 // dimensions of the weights
+	}{
+		{"full", []*onnxio.Node{node("Conv", "x w", "a"), pool}, []int64{4, 4, 3, 3}, 4 * 16, []int64{1, 25, 4, 64}},
+		{"depthwise", []*onnxio.Node{node("Conv", "x w", "a", onnxio.IntAttr("group", 4)), pool}, []int64{4, 1, 3, 3}, 16, []int64{4, 25, 1, 16}},
+		{"two groups, then four", []*onnxio.Node{node("Conv", "x w", "a", onnxio.IntAttr("group", 2)), pool}, []int64{4, 2, 3, 3}, 32, []int64{2, 25, 2, 32}},
+		{"rows that see different inputs", []*onnxio.Node{node("Conv", "x w", "a"), node("Transpose", "a", "y", onnxio.IntsAttr("perm", 0, 2, 3, 1))}, []int64{4, 4, 3, 3}, 36, []int64{1, 144, 1, 36}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			cnn := small(17, []int64{4, 8, 8}, []*onnxio.Tensor{floats("w", rng, test.w...)}, test.nodes...)
+			o := convert.Options{Fold: convert.FoldAll, Layout: convert.Local}
+			plan, err := convert.NewPlan(cnn, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := plan.Layers[0]
+			if want := 4*l.NonZeros + 8*test.want[1]*test.slots; l.LocalBytes() != want {
+				t.Errorf("%d bytes, want %d", l.LocalBytes(), want)
+			}
+			efcn := written(t, cnn, o)
+			if w := efcn.Graph.Initializer("conv.weight"); !slices.Equal(w.Dims, test.want) {
+				t.Errorf("weights of shape %v, want %v", w.Dims, test.want)
+			}
+			x := randomInput(rng, 2, []int64{4, 8, 8})
+			checkSame(t, run(t, efcn, x)["y"], run(t, cnn, x)["y"])
+		})
+	}
+}
+
 // TestFoldStreams writes products of hundreds of megabytes in every layout, and
 // watches the heap.
 func TestFoldStreams(t *testing.T) {

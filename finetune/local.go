@@ -194,6 +194,50 @@ func (l *local[T]) update(p pass[T], _ int, rate, keep T) {
 	l.BackwardWeights(-rate, keep, p.in[1])
 }
 
+// localKernel returns the sizes and the index table of a layer. Where the record
+// holds its geometry, the table has to be that of the geometry; a product has none,
+// and what its weights and table say is taken.
+func (b *builder[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
+	m, err := l.Support()
+	if err != nil {
+		return kernel.Local{}, err
+	}
+	weight, index := b.t.initializers[l.Weight], b.t.initializers[l.Index]
+	if weight == nil || index == nil || len(weight.Dims) != 4 {
+		return kernel.Local{}, fmt.Errorf("weights %q [group, position, channel, slot] and index table %q: want initializers", l.Weight, l.Index)
+	}
+	dims := weight.Dims
+	table, err := onnxio.Ints(index)
+	if err != nil {
+		return kernel.Local{}, err
+	}
+	inputs := int64(1)
+	for _, d := range l.InputShape {
+		inputs *= d
+	}
+	switch {
+	case m != nil:
+		dims, _ = m.LocalDims()
+		if inputs = int64(m.Cols()); !slices.Equal(table, m.LocalTable()) {
+			return kernel.Local{}, fmt.Errorf("index table %q is not that of the geometry in the record", l.Index)
+		}
+	case len(l.Factors) == 0:
+		return kernel.Local{}, fmt.Errorf("the record does not hold the geometry of %s", l.Op)
+	case dims[0] < 1 || inputs%dims[0] != 0:
+		return kernel.Local{}, fmt.Errorf("weights %q: %d groups do not divide %d inputs", l.Weight, dims[0], inputs)
+	}
+	k := kernel.Local{
+		Groups: int(dims[0]), Block: int(inputs / dims[0]), Positions: int(dims[1]), Out: int(dims[2]), Slots: int(dims[3]), Table: make([]int32, len(table)),
+	}
+	for i, v := range table {
+		if v < 0 || v > int64(k.Block) {
+			return kernel.Local{}, fmt.Errorf("index table %q: %d is no input of %d", l.Index, v, k.Block)
+		}
+		k.Table[i] = int32(v)
+	}
+	return k, nil
+}
+
 // emitLocal emits the layer in place of its nodes.
 func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 	first, last := &node[T]{c.nodes[0], b.t.model.Opset(""), b}, &node[T]{c.nodes[len(c.nodes)-1], b.t.model.Opset(""), b}
@@ -202,36 +246,25 @@ func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.record.Support()
-	if err != nil || m == nil {
-		return product.Errorf("the record does not hold the layer's geometry (%v)", err)
-	}
-	dims, _ := m.LocalDims()
-	if x.size() != m.Cols() {
-		return first.Errorf("the input has %d elements a sample; the record says %d", x.size(), m.Cols())
-	}
-	table := m.LocalTable()
-	if err := b.checkTable(c.record.Index, table); err != nil {
+	k, err := b.localKernel(c.record)
+	if err != nil {
 		return product.Wrap(err)
 	}
-	k := kernel.Local{
-		Groups: m.Groups, Block: m.Cols() / m.Groups, Positions: m.Taps.Out, Out: int(dims[2]), Slots: int(dims[3]), Table: make([]int32, len(table)),
-	}
-	for i, v := range table {
-		k.Table[i] = int32(v)
+	if x.size() != k.Groups*k.Block {
+		return first.Errorf("the input has %d elements a sample; the record says %d", x.size(), k.Groups*k.Block)
 	}
 	kl, err := kernel.NewLocalLayer[T](k, b.a.net.batch)
 	if err != nil {
 		return product.Wrap(err)
 	}
-	weights, err := product.parameter(0, toInts(dims)...)
+	weights, err := product.parameter(0, k.Groups, k.Positions, k.Out, k.Slots)
 	if err != nil {
 		return err
 	}
 	if err := checkPadding(k, weights.values); err != nil {
 		return product.Wrap(err)
 	}
-	l := &local[T]{kl, b.a.net.batch, m.Rows()}
+	l := &local[T]{kl, b.a.net.batch, k.Groups * k.Out * k.Positions}
 	if !c.biased {
 		return last.emit(l, []int{l.out}, []value{x}, weights)
 	}
@@ -240,22 +273,6 @@ func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 		return err
 	}
 	return last.emit(l, []int{l.out}, []value{x}, weights, bias)
-}
-
-// checkTable compares the index table of a local layer with its geometry.
-func (b *builder[T]) checkTable(name string, want []int64) error {
-	t := b.t.initializers[name]
-	if t == nil {
-		return fmt.Errorf("index table %q is no initializer", name)
-	}
-	have, err := onnxio.Ints(t)
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(have, want) {
-		return fmt.Errorf("index table %q is not that of the geometry in the record", name)
-	}
-	return nil
 }
 
 // checkPadding makes sure that slots which read a zero hold one: it would move
