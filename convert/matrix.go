@@ -23,7 +23,7 @@ type Matrix struct {
 	divisors   []int  // of an AveragePool: coefficients of one divisor are tied
 	bias       []float32
 	stored     *onnxio.Tensor // dense and local
-	seen       []int64        // of a local layer with factors: its index table
+	seen       []int64        // of a local layer without geometry: its index table
 	sparse     *onnxio.SparseTensor
 	transposed bool // stored is [Cols, Rows]
 }
@@ -142,16 +142,13 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 	if a.transposed {
 		slices.Reverse(want)
 	}
-	if a.rec.Layout == Local && len(a.rec.Factors) > 0 {
-		a.transposed = false
-		return a.findTable(g)
-	}
 	if a.rec.Layout == Local {
-		m, err := a.localMap()
-		if err != nil {
-			return err
+		a.transposed = false
+		m := a.localMap()
+		if m == nil {
+			return a.findTable(g)
 		}
-		want, a.transposed = m.local().dims(), false
+		want = m.local().dims()
 	}
 	if n := product64(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
 		return fmt.Errorf("weights %q: want a tensor of shape %v, got %v", name, want, a.stored.Dims)
@@ -183,16 +180,13 @@ func (a *Matrix) findTable(g *onnxio.Graph) error {
 	return nil
 }
 
-// localMap returns the geometry that weights in local form are laid out by.
-func (a *Matrix) localMap() (*Map, error) {
-	switch {
-	case a.support != nil:
-		return a.support, nil
-	case a.rec.Op == "Gemm" || a.rec.Op == "MatMul": // one position that sees everything
-		return &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}, nil
-	default:
-		return nil, fmt.Errorf("the local form cannot be read: %s", a.free)
+// localMap returns the geometry that weights in local form are laid out by, nil if
+// only their index table says it: of a product, or of a Resize.
+func (a *Matrix) localMap() *Map {
+	if a.support == nil && len(a.rec.Factors) == 0 && a.rec.Connected() { // one position that sees everything
+		return &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}
 	}
+	return a.support
 }
 
 func (a *Matrix) checkSparse() error {
@@ -293,10 +287,7 @@ func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
 	if a.seen != nil {
 		return a.eachSeen(ctx, visit)
 	}
-	m, err := a.localMap()
-	if err != nil {
-		return err
-	}
+	m := a.localMap()
 	f := m.local()
 	row, slots := make([]float32, a.Cols), make([]float32, f.slots)
 	var (

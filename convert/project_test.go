@@ -204,3 +204,21 @@ func TestProjectBranches(t *testing.T) {
 		})
 	}
 }
+
+// TestProjectWithoutGeometry projects a layer whose record does not say its
+// geometry: it stays what it is, in every layout.
+func TestProjectWithoutGeometry(t *testing.T) {
+	scales := onnxio.NewTensor("s", []int64{4}, []float32{1, 1, 2, 1.5})
+	cnn := small(13, []int64{2, 3, 4}, []*onnxio.Tensor{scales}, node("Resize", "x  s", "y", onnxio.StringAttr("mode", "linear")))
+	x := randomInput(rand.New(rand.NewPCG(4, 2)), 2, []int64{2, 3, 4})
+	want := run(t, cnn, x)["y"]
+	for _, layout := range layouts {
+		t.Run(string(layout), func(t *testing.T) {
+			got, d := project(t, embedded(t, cnn, convert.Options{Layout: layout}))
+			if len(d.Layers) != 1 || !strings.Contains(d.Layers[0].NotMeasured, "geometry of Resize") {
+				t.Errorf("measured %+v, want why not", d.Layers)
+			}
+			checkSame(t, run(t, got, x)["y"], want)
+		})
+	}
+}
