@@ -40,6 +40,10 @@
 // the unit roundoff, the number of terms, and magnitudes that the CNN's own
 // parameters and activations give.
 //
+// Other engines: with [Options.Engines], both files also run in ONNX Runtime or
+// onnx-go, and the outputs are compared between engines, within the bound that they
+// have end to end in float32; where none holds in every engine, a tolerance judges.
+//
 // # What is shared with the converter
 //
 // Both fold the constant part of a model with engine.FoldConstants, so the two
