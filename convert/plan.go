@@ -78,6 +78,8 @@ type Plan struct {
 	// WeightBytes is the size of all initializers of the eFCN.
 	WeightBytes int64 `json:"weight_bytes"`
 	MaxBytes    int64 `json:"max_bytes"`
+	// Memory is about what the conversion and its result take.
+	Memory Memory `json:"memory_bytes"`
 
 	model *onnxio.Model
 	info  *shape.Info
@@ -257,5 +259,6 @@ func (p *Plan) measure() error {
 			}
 		}
 	}
+	p.Memory = p.memory(b)
 	return nil
 }

@@ -19,7 +19,7 @@ func (m *Map) rowsPerChunk(bytes int64) int {
 func (m *Map) writeNonZeros(w io.Writer, bytes int64, put func(b []byte, r int, taps *[]Tap) []byte) error {
 	rows, perChunk := m.Rows(), m.rowsPerChunk(bytes)
 	return writeChunks(w, (rows+perChunk-1)/perChunk, func() filler {
-		var buf []byte
+		buf := make([]byte, 0, chunkBytes+chunkBytes/4) // rows differ in length
 		var taps []Tap
 		return func(c int) []byte {
 			buf = buf[:0]

@@ -167,6 +167,7 @@ func printPlan(w io.Writer, path string, p *convert.Plan) {
 		printTable(w, []string{"  node", "op", "why"}, rows)
 	}
 	fmt.Fprintf(w, "\nweights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
+	fmt.Fprintf(w, "memory: about %s to convert, %s when loaded\n", formatBytes(p.Memory.Converting), formatBytes(p.Memory.Loaded))
 }
 
 // printFolded prints which operators became one layer, and what that changed.
