@@ -140,7 +140,7 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Devia
 		l.Norm = math.Sqrt(l.squares.all)
 		l.Distance, l.OffLocal, l.Bias, l.FromCNN = l.squares.ratios(origin != nil)
 		sum.add(l.squares)
-		d.Counts.add(l.Counts)
+		d.add(l.Counts)
 	}
 	d.Distance, d.OffLocal, d.Bias, d.FromCNN = sum.ratios(origin != nil)
 	return d, projections, nil
