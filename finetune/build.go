@@ -26,6 +26,8 @@ type trainee[T kernel.Float] struct {
 	byName map[string]*parameter[T]
 	subset *subset
 	chains map[*onnxio.Node]*localChain // nodes that are one layer
+	// supports are those of dense embedded layers, by weight, where they have one.
+	supports map[string]*convert.Map
 }
 
 // newTrainee prepares a model for the training of what is named: see
@@ -39,6 +41,7 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 		model:        folded,
 		initializers: map[string]*onnxio.Tensor{},
 		byName:       map[string]*parameter[T]{},
+		supports:     map[string]*convert.Map{},
 	}
 	for _, init := range folded.Graph.Initializers {
 		t.initializers[init.Name] = init
@@ -62,6 +65,21 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	}
 	if t.subset, err = newSubset(what, t.nodes, record, t.chains); err != nil {
 		return nil, err
+	}
+	if record != nil {
+		for i := range record.Layers {
+			l := &record.Layers[i]
+			if l.Layout != convert.Dense || l.Connected() {
+				continue
+			}
+			m, err := l.Support()
+			if err != nil {
+				return nil, fmt.Errorf("layer %q: %w", l.Node, err)
+			}
+			if w := t.initializers[l.Weight]; m != nil && w != nil && slices.Equal(toInts(w.Dims), []int{m.Rows(), m.Cols()}) {
+				t.supports[l.Weight] = m
+			}
+		}
 	}
 	return t, t.refuse()
 }

@@ -23,11 +23,11 @@ import (
 )
 
 // A checkpoint is one file: a line that says what it is, the length of a JSON
-// header in 8 bytes, the header, the arrays that it lists as little-endian
-// floats, and the SHA-256 of all that.
+// header in 8 bytes, the header, the SHA-256 of all that, and for each array that
+// the header lists its elements as little-endian floats and their SHA-256.
 const (
 	checkpointName  = "run.checkpoint"
-	checkpointMagic = "efcn checkpoint 1\n"
+	checkpointMagic = "efcn checkpoint 2\n"
 )
 
 // progress is where a run stands: what is left of it follows from this, the
@@ -40,6 +40,7 @@ type progress struct {
 	Loss    float64 `json:"loss"`    // summed over the samples of the epoch
 	Hits    int     `json:"hits"`
 	Seconds float64 `json:"seconds"`
+	Norms   *Norms  `json:"norms,omitempty"` // of the gradients of its last step, once that is taken
 }
 
 // identity is what a run has to have in common with the one that it resumes.
@@ -141,6 +142,16 @@ func (t *trainee[T]) arrays(states int) []array[T] {
 // saveCheckpoint writes the state of a run into a folder. Until it is whole the
 // checkpoint that was there stays.
 func saveCheckpoint[T kernel.Float](dir string, id identity, at progress, arrays []array[T]) error {
+	err := atomicfile.Write(filepath.Join(dir, checkpointName), func(w io.Writer) error {
+		return writeCheckpoint(w, id, at, arrays)
+	})
+	if err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	return nil
+}
+
+func writeCheckpoint[T kernel.Float](w io.Writer, id identity, at progress, arrays []array[T]) error {
 	header := checkpointHeader{Identity: id, Progress: at}
 	for _, a := range arrays {
 		header.Arrays = append(header.Arrays, a.checkpointArray)
@@ -149,26 +160,48 @@ func saveCheckpoint[T kernel.Float](dir string, id identity, at progress, arrays
 	if err != nil {
 		return err
 	}
-	err = atomicfile.Write(filepath.Join(dir, checkpointName), func(w io.Writer) error {
-		h := sha256.New()
-		buffered := bufio.NewWriterSize(io.MultiWriter(w, h), 1<<20)
-		head := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(text)))
-		if _, err := buffered.Write(append(head, text...)); err != nil {
+	h := sha256.New()
+	buffered := bufio.NewWriterSize(w, 1<<20)
+	out := io.MultiWriter(buffered, h)
+	seal := func() error {
+		_, err := buffered.Write(h.Sum(nil))
+		h.Reset()
+		return err
+	}
+	head := binary.LittleEndian.AppendUint64([]byte(checkpointMagic), uint64(len(text)))
+	if _, err := out.Write(append(head, text...)); err != nil {
+		return err
+	}
+	if err := seal(); err != nil {
+		return err
+	}
+	for _, a := range arrays {
+		if err := writeFloats(out, a.values); err != nil {
 			return err
 		}
-		for _, a := range arrays {
-			if err := writeFloats(buffered, a.values); err != nil {
+		if err := seal(); err != nil {
+			return err
+		}
+	}
+	return buffered.Flush()
+}
+
+// clearTemporary removes what a process that was killed left half-written in the
+// folder of a run.
+func clearTemporary(dir string) error {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		for _, form := range []string{checkpointName + ".*.tmp", metricsName + ".*.tmp", eventsName + ".*.tmp", ".step-*.onnx.*.tmp"} {
+			if ok, err := filepath.Match(form, f.Name()); err != nil || !ok {
+				continue
+			}
+			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
 				return err
 			}
 		}
-		if err := buffered.Flush(); err != nil {
-			return err
-		}
-		_, err := w.Write(h.Sum(nil))
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
 	}
 	return nil
 }
@@ -193,7 +226,6 @@ func loadCheckpoint[T kernel.Float](dir string, id identity, arrays []array[T]) 
 }
 
 func readCheckpoint[T kernel.Float](path string, id identity, arrays []array[T]) (progress, error) {
-	broken := errors.New("the checkpoint is broken; start without --resume in another folder")
 	f, err := os.Open(path)
 	if err != nil {
 		return progress{}, err
@@ -203,52 +235,94 @@ func readCheckpoint[T kernel.Float](path string, id identity, arrays []array[T])
 	if err != nil {
 		return progress{}, err
 	}
-	h := sha256.New()
-	in := &hashedReader{r: bufio.NewReaderSize(f, 1<<20), h: h}
+	in := &sealedReader{r: bufio.NewReaderSize(f, 1<<20), h: sha256.New()}
 	head := make([]byte, len(checkpointMagic)+8)
 	if _, err := io.ReadFull(in, head); err != nil || !bytes.HasPrefix(head, []byte(checkpointMagic)) {
-		return progress{}, broken
+		return progress{}, fmt.Errorf("it does not begin with %q, as a checkpoint of this version does", checkpointMagic)
 	}
 	size := binary.LittleEndian.Uint64(head[len(checkpointMagic):])
 	if size > uint64(info.Size()) {
-		return progress{}, broken
+		in.at = info.Size()
+		return progress{}, in.broken("header", 0, io.ErrUnexpectedEOF)
 	}
 	text := make([]byte, size)
+	if _, err := io.ReadFull(in, text); err != nil {
+		return progress{}, in.broken("header", 0, err)
+	}
+	if err := in.unseal("header", 0); err != nil {
+		return progress{}, err
+	}
 	var header checkpointHeader
-	if _, err := io.ReadFull(in, text); err != nil || json.Unmarshal(text, &header) != nil {
-		return progress{}, broken
+	if err := json.Unmarshal(text, &header); err != nil {
+		return progress{}, err
 	}
 	if err := id.differs(header.Identity); err != nil {
 		return progress{}, err
 	}
 	if len(header.Arrays) != len(arrays) {
-		return progress{}, broken
+		return progress{}, fmt.Errorf("it holds %d arrays, this run has %d", len(header.Arrays), len(arrays))
 	}
 	for i, a := range arrays {
 		if header.Arrays[i] != a.checkpointArray {
-			return progress{}, broken
+			return progress{}, fmt.Errorf("it holds %+v where this run has %+v", header.Arrays[i], a.checkpointArray)
 		}
+		start := in.at
 		if err := readFloats(in, a.values); err != nil {
-			return progress{}, broken
+			return progress{}, in.broken(a.what(), start, err)
+		}
+		if err := in.unseal(a.what(), start); err != nil {
+			return progress{}, err
 		}
 	}
-	want := h.Sum(nil)
-	var have [sha256.Size]byte
-	if _, err := io.ReadFull(in.r, have[:]); err != nil || !bytes.Equal(have[:], want) {
-		return progress{}, broken
+	if in.at != info.Size() {
+		return progress{}, fmt.Errorf("the checkpoint is broken: it goes on past byte %d", in.at)
 	}
 	return header.Progress, nil
 }
 
-type hashedReader struct {
-	r *bufio.Reader
-	h hash.Hash
+// what says what an array is.
+func (a checkpointArray) what() string {
+	if a.State {
+		return fmt.Sprintf("the optimiser's state for %q", a.Name)
+	}
+	return fmt.Sprintf("%q", a.Name)
 }
 
-func (r *hashedReader) Read(p []byte) (int, error) {
+// sealedReader reads parts of a file that are followed by their SHA-256.
+type sealedReader struct {
+	r  *bufio.Reader
+	h  hash.Hash
+	at int64 // bytes read
+}
+
+func (r *sealedReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
+	r.at += int64(n)
 	r.h.Write(p[:n]) // a hash takes everything
 	return n, err
+}
+
+// unseal compares what was read since byte start with the hash that follows.
+func (r *sealedReader) unseal(what string, start int64) error {
+	want := r.h.Sum(nil)
+	end := r.at
+	have := make([]byte, sha256.Size)
+	if _, err := io.ReadFull(r, have); err != nil {
+		return r.broken(what, start, err)
+	}
+	r.h.Reset()
+	if !bytes.Equal(have, want) {
+		return fmt.Errorf("the checkpoint is broken: %s, bytes %d to %d, is not what its SHA-256 is of; start anew in another folder", what, start, end-1)
+	}
+	return nil
+}
+
+// broken says that what began at byte start can't be read to its end.
+func (r *sealedReader) broken(what string, start int64, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the checkpoint is broken: it ends at byte %d, within %s, which begins at %d; start anew in another folder", r.at, what, start)
+	}
+	return err
 }
 
 // floatBlock is how many floats are encoded at a time.

@@ -3,14 +3,20 @@ package finetune
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"efcn/convert"
 	"efcn/finetune/data"
+	"efcn/internal/atomicfile"
 	"efcn/onnxio"
 )
 
@@ -130,12 +136,33 @@ func TestCheckpointRefuses(t *testing.T) {
 			if err := os.WriteFile(path, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Train(t.Context(), toyModel(), set, nil, o, nil); err == nil {
+			_, err := Train(t.Context(), toyModel(), set, nil, o, nil)
+			if err == nil {
 				t.Fatalf("a checkpoint damaged at byte %d is taken", at)
 			}
 			damaged++
+			if at < len(checkpointMagic)+8 {
+				continue
+			}
+			// What is broken is named, with its bytes.
+			var from, to int
+			text := err.Error()
+			_, scanned := fmt.Sscanf(text[max(0, strings.Index(text, ", bytes ")):], ", bytes %d to %d,", &from, &to)
+			if len(b) < len(whole) {
+				_, scanned = fmt.Sscanf(text[max(0, strings.Index(text, "ends at byte")):], "ends at byte %d", &from)
+				to = from
+			} else {
+				to += sha256.Size
+			}
+			if scanned != nil || at < from || at > to || !strings.HasPrefix(text, path+": the checkpoint is broken: ") {
+				t.Fatalf("damaged at byte %d of %d: %v", at, len(b), err)
+			}
 		}
 	}
+	if err := os.WriteFile(path, append(bytes.Clone(whole), 0), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("something behind it", toyModel(), o, "it goes on past byte")
 	if damaged < 100 {
 		t.Errorf("damaged %d files", damaged)
 	}
@@ -150,6 +177,123 @@ func TestCheckpointRefuses(t *testing.T) {
 	straight, err := Train(t.Context(), toyModel(), set, nil, Options{Epochs: 2, Batch: 10}, nil)
 	if err != nil || !bytes.Equal(encoded(t, longer), encoded(t, straight)) {
 		t.Errorf("a run made longer is not a longer run: %v", err)
+	}
+}
+
+// Within epochs a run is saved as often as it is to be: what a kill loses is at
+// most that, and what goes on from there ends with the same bits.
+func TestSaveEvery(t *testing.T) {
+	set := toySet(100, 1)
+	o := Options{Epochs: 2, Batch: 10, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.9}}
+	whole, err := Train(t.Context(), toyModel(), set, nil, o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := encoded(t, whole)
+	o.Checkpoint, o.SaveEvery = t.TempDir(), Interval{Steps: 3}
+	path := filepath.Join(o.Checkpoint, checkpointName)
+	resumed, step := 0, 0
+	last := time.Time{}
+	o.Stepped = func(int, int) {
+		step++
+		info, err := os.Stat(path)
+		if err != nil || info.ModTime().Equal(last) {
+			return
+		}
+		last = info.ModTime()
+		// What a kill would leave here.
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := o
+		other.Checkpoint, other.Resume, other.Stepped = t.TempDir(), true, nil
+		left := filepath.Join(other.Checkpoint, checkpointName)
+		for name, b := range map[string][]byte{left: content, left + ".0123abcd.tmp": content[:99], filepath.Join(other.Checkpoint, "notes.tmp"): nil} {
+			if err := os.WriteFile(name, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m, err := Train(t.Context(), toyModel(), set, nil, other, nil)
+		if err != nil || !bytes.Equal(want, encoded(t, m)) {
+			t.Errorf("from the checkpoint of step %d it ends with other weights (%v)", step, err)
+		}
+		if files, err := os.ReadDir(other.Checkpoint); err != nil || len(files) != 4 {
+			t.Errorf("%v, %v: want the checkpoint, metrics, events and what is not the run's", files, err)
+		}
+		resumed++
+	}
+	if m, err := Train(t.Context(), toyModel(), set, nil, o, nil); err != nil || !bytes.Equal(want, encoded(t, m)) {
+		t.Errorf("saving changes what comes out (%v)", err)
+	}
+	if resumed < 6 {
+		t.Errorf("resumed %d times of 20 steps, saved every 3", resumed)
+	}
+	for text, want := range map[string]Interval{"12": {Steps: 12}, "90s": {Time: 90 * time.Second}} {
+		if got, err := ParseInterval(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "0s", "1.5", "x"} {
+		if _, err := ParseInterval(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
+// failing lets so many bytes through.
+type failing struct {
+	w    io.Writer
+	left int
+}
+
+func (f *failing) Write(p []byte) (int, error) {
+	if len(p) <= f.left {
+		f.left -= len(p)
+		return f.w.Write(p)
+	}
+	n, err := f.w.Write(p[:f.left])
+	f.left = 0
+	return n, errors.Join(err, syscall.ENOSPC)
+}
+
+// A disk that is full, wherever in the file, leaves the old checkpoint alone.
+func TestCheckpointDiskFull(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, checkpointName)
+	values := make([]float32, 1<<19) // more than a buffer
+	arrays := []array[float32]{{checkpointArray{Name: "w", Size: len(values)}, values}}
+	if err := saveCheckpoint(dir, identity{}, progress{Epoch: 1}, arrays); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range []int{0, 1, 100, 1 << 20, len(old) - 1} {
+		err := atomicfile.Write(path, func(w io.Writer) error {
+			return writeCheckpoint(&failing{w, room}, identity{}, progress{Epoch: 2}, arrays)
+		})
+		if !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("with room for %d bytes: %v", room, err)
+		}
+		files, err := os.ReadDir(dir)
+		if now, errRead := os.ReadFile(path); err != nil || errRead != nil || len(files) != 1 || !bytes.Equal(old, now) {
+			t.Errorf("with room for %d bytes: %v in the folder, the old checkpoint changed (%v, %v)", room, files, err, errRead)
+		}
+	}
+}
+
+// Weights that are not finite are not saved.
+func TestCheckpointSurvivesSpoiltWeights(t *testing.T) {
+	o := Options{Epochs: 2, Batch: 10, Checkpoint: t.TempDir(), SaveEvery: Interval{Steps: 1}, Rate: 1e-30, Schedule: Schedule{Kind: "step", Every: 1, Factor: 1e69}}
+	_, err := Train(t.Context(), toyModel(), toySet(10, 1), nil, o, nil)
+	if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), "after step 2 (epoch 2)") {
+		t.Fatal(err)
+	}
+	o.Resume, o.Epochs = true, 1
+	if _, err := Train(t.Context(), toyModel(), toySet(10, 1), nil, o, nil); err != nil {
+		t.Errorf("the checkpoint of the first epoch is gone: %v", err)
 	}
 }
 

@@ -31,4 +31,8 @@ type fusible[T kernel.Float] interface {
 	layer[T]
 	fuses(i int) bool
 	update(p pass[T], i int, rate, keep T)
+	// gradient makes the gradient at input i after all and calls visit with its
+	// parts in order: at is the index of the first element of a part, which
+	// holds whole rows.
+	gradient(p pass[T], i int, visit func(at int, part []T))
 }

@@ -80,6 +80,24 @@ func (l *linear[T]) update(p pass[T], _ int, rate, keep T) {
 	l.addGradient(p, -rate*l.alpha, keep, p.in[1])
 }
 
+// partSize is how many elements of a gradient are made at a time to be measured.
+const partSize = 1 << 20
+
+func (l *linear[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
+	// A row of the weights belongs to a column of one factor.
+	left, right, rows, cols := p.in[0], p.dout, l.in, l.out
+	if l.transposed {
+		left, right, rows, cols = p.dout, p.in[0], l.out, l.in
+	}
+	step := min(rows, 1+partSize/max(1, cols))
+	part := make([]T, step*cols)
+	for r := 0; r < rows; r += step {
+		n := min(step, rows-r)
+		kernel.Gemm(true, false, n, cols, l.rows, l.alpha, left[r:], rows, right, cols, 0, part[:n*cols], cols)
+		visit(r*cols, part[:n*cols])
+	}
+}
+
 func emitGemm[T kernel.Float](n *node[T]) error {
 	transA, errA := n.Int("transA", 0)
 	transB, errB := n.Int("transB", 0)

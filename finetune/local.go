@@ -197,12 +197,12 @@ func (l *local[T]) update(p pass[T], _ int, rate, keep T) {
 // localKernel returns the sizes and the index table of a layer. Where the record
 // holds its geometry, the table has to be that of the geometry; a product has none,
 // and what its weights and table say is taken.
-func (b *builder[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
+func (t *trainee[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
 	m, err := l.Support()
 	if err != nil {
 		return kernel.Local{}, err
 	}
-	weight, index := b.t.initializers[l.Weight], b.t.initializers[l.Index]
+	weight, index := t.initializers[l.Weight], t.initializers[l.Index]
 	if weight == nil || index == nil || len(weight.Dims) != 4 {
 		return kernel.Local{}, fmt.Errorf("weights %q [group, position, channel, slot] and index table %q: want initializers", l.Weight, l.Index)
 	}
@@ -235,7 +235,20 @@ func (b *builder[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
 		}
 		k.Table[i] = int32(v)
 	}
+	if len(k.Table) != k.Positions*k.Slots {
+		return kernel.Local{}, fmt.Errorf("index table %q has %d entries, want %d positions of %d", l.Index, len(k.Table), k.Positions, k.Slots)
+	}
 	return k, nil
+}
+
+// gradient makes all of it: weights in local form are few.
+func (l *local[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
+	if p.din[0] != nil {
+		l.Load(p.in[0])
+	}
+	g := make([]T, len(p.in[1]))
+	l.BackwardWeights(1, 0, g)
+	visit(0, g)
 }
 
 // emitLocal emits the layer in place of its nodes.
@@ -246,7 +259,7 @@ func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 	if err != nil {
 		return err
 	}
-	k, err := b.localKernel(c.record)
+	k, err := b.t.localKernel(c.record)
 	if err != nil {
 		return product.Wrap(err)
 	}
@@ -275,12 +288,17 @@ func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 	return last.emit(l, []int{l.out}, []value{x}, weights, bias)
 }
 
+// inPadding says whether weight i of a layer reads a zero.
+func inPadding(k kernel.Local, i int) bool {
+	position := i / k.Slots / k.Out % k.Positions
+	return int(k.Table[position*k.Slots+i%k.Slots]) == k.Block
+}
+
 // checkPadding makes sure that slots which read a zero hold one: it would move
 // with weight decay otherwise.
 func checkPadding[T kernel.Float](k kernel.Local, w []T) error {
 	for i, v := range w {
-		block := i / k.Slots / k.Out % k.Positions
-		if v != 0 && int(k.Table[block*k.Slots+i%k.Slots]) == k.Block {
+		if v != 0 && inPadding(k, i) {
 			return fmt.Errorf("weight %d lies in padding and is %g; want 0", i, v)
 		}
 	}

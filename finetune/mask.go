@@ -16,37 +16,40 @@ type mask struct {
 // false, of the others, in ascending order within a row and in parallel over
 // rows. Entries of one row are visited by one goroutine.
 func (k *mask) each(in bool, visit func(lo, hi int)) {
+	kernel.Parallel(k.support.Rows(), 1+elementGrain/max(1, k.support.Cols()), func(lo, hi int) { k.rows(lo, hi, in, visit) })
+}
+
+// rows is each for the rows from lo to hi.
+func (k *mask) rows(lo, hi int, in bool, visit func(lo, hi int)) {
 	m, cols := k.support, k.support.Cols()
 	inside := in != k.outside
 	channels := m.InChannels / m.Groups
-	kernel.Parallel(m.Rows(), 1+elementGrain/max(1, cols), func(lo, hi int) {
-		var taps []convert.Tap
-		for r := lo; r < hi; r++ {
-			o, p := r/m.Taps.Out, r%m.Taps.Out
-			taps = m.Taps.At(p, taps)
-			first := o / (m.OutChannels / m.Groups) * channels
-			done := r * cols // what lies before this was visited or passed over
-			for c := first; c < first+channels; c++ {
-				base := r*cols + c*m.Taps.In
-				for i := 0; i < len(taps); {
-					j := i + 1
-					for j < len(taps) && taps[j].In == taps[j-1].In+1 {
-						j++
-					}
-					from, to := base+int(taps[i].In), base+int(taps[j-1].In)+1
-					if inside {
-						visit(from, to)
-					} else if done < from {
-						visit(done, from)
-					}
-					done, i = to, j
+	var taps []convert.Tap
+	for r := lo; r < hi; r++ {
+		o, p := r/m.Taps.Out, r%m.Taps.Out
+		taps = m.Taps.At(p, taps)
+		first := o / (m.OutChannels / m.Groups) * channels
+		done := r * cols // what lies before this was visited or passed over
+		for c := first; c < first+channels; c++ {
+			base := r*cols + c*m.Taps.In
+			for i := 0; i < len(taps); {
+				j := i + 1
+				for j < len(taps) && taps[j].In == taps[j-1].In+1 {
+					j++
 				}
-			}
-			if end := (r + 1) * cols; !inside && done < end {
-				visit(done, end)
+				from, to := base+int(taps[i].In), base+int(taps[j-1].In)+1
+				if inside {
+					visit(from, to)
+				} else if done < from {
+					visit(done, from)
+				}
+				done, i = to, j
 			}
 		}
-	})
+		if end := (r + 1) * cols; !inside && done < end {
+			visit(done, end)
+		}
+	}
 }
 
 // clearOthers sets to zero what of a matrix is not in the mask.

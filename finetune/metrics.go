@@ -9,20 +9,26 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"efcn/convert"
 	"efcn/internal/atomicfile"
-	"efcn/internal/kernel"
+	"efcn/internal/tfevents"
 	"efcn/onnxio"
 )
 
-const metricsName = "metrics.jsonl"
+const (
+	metricsName = "metrics.jsonl"
+	// eventsName has what TensorBoard looks for in it.
+	eventsName = "events.out.tfevents.efcn"
+)
 
 // EpochMetrics is a line of metrics.jsonl.
 type EpochMetrics struct {
@@ -35,11 +41,18 @@ type EpochMetrics struct {
 	TestTop1  *float64 `json:"test_top1,omitempty"`
 	TestTop5  *float64 `json:"test_top5,omitempty"`
 	Seconds   float64  `json:"seconds"`    // of training, without the test
+	Time      float64  `json:"time"`       // when the epoch ended, in seconds since 1970
 	PeakBytes int64    `json:"peak_bytes"` // of memory, of the process so far
-	// GradientNorms are those of the epoch's last step, before clipping, by
-	// initializer. A weight matrix that plain SGD updates inside the backward
-	// product has no gradient to measure.
+	// GradientNorms are those of the epoch's last step, before clipping, of what
+	// is trained, by initializer.
 	GradientNorms map[string]float64 `json:"gradient_norms,omitempty"`
+	// GradientInside and GradientOutside are those of that step's whole gradient
+	// inside and outside the support of each dense embedded layer, trained or not.
+	GradientInside  map[string]float64 `json:"gradient_inside,omitempty"`
+	GradientOutside map[string]float64 `json:"gradient_outside,omitempty"`
+	// Travelled is how far each trained initializer is from where the run began:
+	// the norm of the difference.
+	Travelled map[string]float64 `json:"travelled,omitempty"`
 	// Deviation says how far an eFCN is from the CNN subspace.
 	Deviation *convert.Deviation `json:"deviation,omitempty"`
 }
@@ -51,7 +64,14 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 	}
 	line := EpochMetrics{
 		Epoch: e.Epoch, Steps: e.Steps, Rate: s.update().rate, TrainLoss: e.Train.Loss, TrainTop1: e.Train.Top1,
-		Seconds: e.Seconds, PeakBytes: PeakBytes(), GradientNorms: s.norms,
+		Seconds: e.Seconds, PeakBytes: PeakBytes(), Time: float64(time.Now().UnixMilli()) / 1e3,
+	}
+	if n := s.at.Norms; n != nil {
+		line.GradientNorms, line.GradientInside, line.GradientOutside = n.Trained, n.Inside, n.Outside
+	}
+	var err error
+	if line.Travelled, err = s.trainee.distances(); err != nil {
+		return fmt.Errorf("distance travelled: %w", err)
 	}
 	if e.Test != nil {
 		line.TestLoss, line.TestTop1, line.TestTop5 = &e.Test.Loss, &e.Test.Top1, &e.Test.Top5
@@ -68,57 +88,99 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 		}
 	}
 	text, err := json.Marshal(line)
-	if err != nil {
-		return err
+	if err == nil {
+		err = appendTo(filepath.Join(s.options.Checkpoint, metricsName), append(text, '\n'))
 	}
-	f, err := os.OpenFile(filepath.Join(s.options.Checkpoint, metricsName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
+	if err == nil {
+		err = appendTo(filepath.Join(s.options.Checkpoint, eventsName), line.event())
 	}
-	_, err = f.Write(append(text, '\n'))
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	return nil
 }
 
-// norms returns the norms of the gradients of the step that n took last.
-func (n *network[T]) norms() map[string]float64 {
-	norms := map[string]float64{}
-	for _, g := range n.reads {
-		norms[g.p.name] = math.Sqrt(kernel.SumSquares(elements[T](g.node.Value())))
+func appendTo(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
 	}
-	return norms
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
+}
+
+// event is the line as an event of TensorBoard, at the step where the epoch
+// ended.
+func (m *EpochMetrics) event() []byte {
+	values := []tfevents.Scalar{
+		{Tag: "loss/train", Value: m.TrainLoss}, {Tag: "top1/train", Value: m.TrainTop1},
+	}
+	add := func(tag string, v *float64) {
+		if v != nil {
+			values = append(values, tfevents.Scalar{Tag: tag, Value: *v})
+		}
+	}
+	add("loss/test", m.TestLoss)
+	add("top1/test", m.TestTop1)
+	add("top5/test", m.TestTop5)
+	epoch, peak := float64(m.Epoch), float64(m.PeakBytes)
+	add("run/epoch", &epoch)
+	add("run/rate", &m.Rate)
+	add("run/seconds", &m.Seconds)
+	add("run/peak_bytes", &peak)
+	for _, of := range []struct {
+		tag  string
+		each map[string]float64
+	}{
+		{"gradient", m.GradientNorms}, {"gradient inside", m.GradientInside}, {"gradient outside", m.GradientOutside}, {"travelled", m.Travelled},
+	} {
+		for _, name := range slices.Sorted(maps.Keys(of.each)) {
+			values = append(values, tfevents.Scalar{Tag: of.tag + "/" + name, Value: of.each[name]})
+		}
+	}
+	if d := m.Deviation; d != nil {
+		add("deviation", &d.Distance)
+		add("off-local share", &d.OffLocal)
+		for i := range d.Layers {
+			if l := &d.Layers[i]; l.NotMeasured == "" {
+				add("deviation/"+l.Node, &l.Distance)
+				add("off-local share/"+l.Node, &l.OffLocal)
+			}
+		}
+	}
+	return tfevents.Summary(m.Time, int64(m.Steps), values)
 }
 
 // trimMetrics drops the lines of the epoch that is to come and of those behind
-// it: a run that was killed may have written them, the last one in part.
+// it: a run that was killed may have written them, the last one in part. The
+// events are written again from the lines that are kept.
 func trimMetrics(dir string, epoch int) error {
 	path := filepath.Join(dir, metricsName)
 	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	var kept []byte
+	events := tfevents.Start()
 	for line := range bytes.Lines(text) {
 		var m EpochMetrics
 		if json.Unmarshal(line, &m) != nil || m.Epoch >= epoch || !bytes.HasSuffix(line, []byte("\n")) {
 			break
 		}
 		kept = append(kept, line...)
+		events = append(events, m.event()...)
 	}
-	if len(kept) == len(text) {
-		return nil
-	}
-	err = atomicfile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(kept)
-		return err
-	})
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
+	for name, content := range map[string][]byte{metricsName: kept, eventsName: events} {
+		if name == metricsName && len(kept) == len(text) {
+			continue
+		}
+		err := atomicfile.Write(filepath.Join(dir, name), func(w io.Writer) error {
+			_, err := w.Write(content)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/internal/tfevents"
 )
 
 func readMetrics(t *testing.T, dir string) []EpochMetrics {
@@ -69,7 +71,22 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("deviation %+v, want %+v", last, d)
 	}
 
-	// A CNN has no deviation; plain SGD no gradient of matrices.
+	// The last line says how far the weights are from where they began.
+	for name, far := range lines[2].Travelled {
+		var sum float64
+		start := floatsOf(t, embed(t, toyModel()), name)
+		for i, v := range floatsOf(t, m, name) {
+			sum += float64(v-start[i]) * float64(v-start[i])
+		}
+		if math.Abs(far-math.Sqrt(sum)) > 1e-6*far || !(far > 0) {
+			t.Errorf("%s has travelled %g, want %g", name, far, math.Sqrt(sum))
+		}
+	}
+	if len(lines[2].Travelled) != 4 || len(lines[2].GradientInside) != 1 || len(lines[2].GradientOutside) != 1 {
+		t.Errorf("last line %+v", lines[2])
+	}
+
+	// A CNN has no deviation; plain SGD writes no gradient of matrices down.
 	o.Checkpoint, o.Optimizer = t.TempDir(), Optimizer{}
 	cnn := toyModel()
 	cnn.Metadata = nil
@@ -78,7 +95,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range readMetrics(t, o.Checkpoint) {
-		if l.Deviation != nil || l.TestLoss != nil || len(l.GradientNorms) != 5 || l.GradientNorms["w"] != 0 {
+		if l.Deviation != nil || l.TestLoss != nil || len(l.GradientNorms) != 6 || !(l.GradientNorms["w"] > 0) || l.GradientInside != nil {
 			t.Errorf("of a CNN: %+v", l)
 		}
 	}
@@ -121,5 +138,16 @@ func TestMetricsResume(t *testing.T) {
 		if l.Epoch != i+1 || l.Steps != 3*(i+1) || !(l.TrainLoss > 0) {
 			t.Errorf("line %d: %+v", i, l)
 		}
+	}
+	events, err := os.ReadFile(filepath.Join(dir, eventsName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := tfevents.Start()
+	for _, l := range lines {
+		want = append(want, l.event()...)
+	}
+	if !bytes.Equal(events, want) {
+		t.Error("the events are not those of the lines")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 
@@ -43,6 +44,18 @@ type network[T kernel.Float] struct {
 
 	machine gorgonia.VM
 	reads   []gradient[T]
+	outputs []output[T]
+
+	// measured receives what is measured of the gradients of a step; nil where
+	// nothing is.
+	measured *gradientNorms[T]
+}
+
+// output is what a layer computes, in the order of the forward pass.
+type output[T kernel.Float] struct {
+	label  string
+	values []T
+	params []*parameter[T] // that the layer reads
 }
 
 // gradient is where a finished step finds the gradient of a parameter.
@@ -52,18 +65,18 @@ type gradient[T kernel.Float] struct {
 }
 
 // step runs forward, backward and the update of every parameter on the batch
-// that x and labels hold. A loss that is not finite is an error; the
-// parameters are then spoilt.
+// that x and labels hold. A loss that is not finite ends it before any parameter
+// changes.
 func (n *network[T]) step(u update[T]) error {
 	n.rate, n.keep = T(u.rate), T(u.keep(u.rate))
 	if err := n.run(); err != nil {
 		return err
 	}
-	if math.IsNaN(n.loss) || math.IsInf(n.loss, 0) {
-		return ErrNotFinite
-	}
 	for _, g := range n.reads {
-		g.p.restrict(elements[T](g.node.Value()))
+		gradient := elements[T](g.node.Value())
+		n.measured.whole(g.p, gradient)
+		g.p.restrict(gradient)
+		n.measured.trained(g.p, gradient)
 	}
 	factor := T(1)
 	if u.clip > 0 {
@@ -118,12 +131,57 @@ func (p *parameter[T]) restrict(gradient []T) {
 	}
 }
 
-// ErrNotFinite says that a step ended in a loss that is no number, or infinite.
-var ErrNotFinite = errors.New("the loss is not finite; a smaller learning rate may work")
+// ErrNotFinite says that a loss, or weights, are no number, or infinite.
+var ErrNotFinite = errors.New("the loss is not finite")
 
+// weightsError is ErrNotFinite before any loss shows it.
+type weightsError struct {
+	what  string
+	value float64
+}
+
+func (e *weightsError) Error() string {
+	return fmt.Sprintf("%s is not finite any more, it holds %v; a smaller learning rate may work", e.what, e.value)
+}
+
+func (e *weightsError) Is(target error) bool { return target == ErrNotFinite }
+
+// run runs forward and backward, and the updates that layers do themselves.
 func (n *network[T]) run() error {
 	n.machine.Reset()
-	return n.machine.RunAll()
+	err := n.machine.RunAll()
+	if err != nil && isNotFinite(n.loss) {
+		return n.notFinite()
+	}
+	return err
+}
+
+// notFinite says where in the forward pass a loss that is not finite begins.
+func (n *network[T]) notFinite() error {
+	where := "though all logits are"
+	for _, o := range slices.Backward(n.outputs) {
+		if v, ok := findNotFinite(o.values); ok {
+			where = fmt.Sprintf("%v first shows in the output of %s", v, o.label)
+		}
+		for _, p := range o.params {
+			if v, ok := findNotFinite(p.values); ok {
+				where = fmt.Sprintf("%v first shows in the weights %q of %s", v, p.name, o.label)
+			}
+		}
+	}
+	return fmt.Errorf("%w: %s; a smaller learning rate may work", ErrNotFinite, where)
+}
+
+func isNotFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
+
+// findNotFinite returns the first value that is no number or infinite.
+func findNotFinite[T kernel.Float](values []T) (T, bool) {
+	for _, v := range values {
+		if v-v != 0 {
+			return v, true
+		}
+	}
+	return 0, false
 }
 
 // assembler adds layers to the graph of one network.
@@ -198,12 +256,15 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T]) 
 	o := a.op(label, len(in), a.net.batch, cols, out, func(in [][]T) { l.forward(in, out) })
 	nodes := make(gorgonia.Nodes, len(in))
 	o.wrt = make([]bool, len(in))
+	made := output[T]{label: label, values: out}
 	for i, v := range in {
 		nodes[i], o.wrt[i] = v.node, v.wants
 		if v.param != nil {
 			a.uses[v.param]++
+			made.params = append(made.params, v.param)
 		}
 	}
+	a.net.outputs = append(a.net.outputs, made)
 	o.diff = func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		return a.backward(label, l, in, inputs, output, grad)
 	}
@@ -251,6 +312,9 @@ func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], input
 		p := pass[T]{in: values[:len(in)], out: values[len(in)], dout: values[len(in)+1], din: din}
 		l.backward(p)
 		for _, i := range fused {
+			if a.net.measured != nil {
+				a.net.measured.fused(in[i].param, l.(fusible[T]), p, i)
+			}
 			l.(fusible[T]).update(p, i, a.net.rate, a.net.keep)
 		}
 	})
@@ -280,6 +344,12 @@ func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 		n.loss, n.hits = total/float64(n.batch), hits
 		value[0] = T(n.loss)
 	})
+	loss.check = func() error {
+		if isNotFinite(n.loss) {
+			return ErrNotFinite
+		}
+		return nil
+	}
 	loss.wrt = []bool{true}
 	loss.diff = func(_ gorgonia.Nodes, output, _ *gorgonia.Node) (gorgonia.Nodes, error) {
 		// The forward pass has computed it beside the loss.

@@ -25,6 +25,7 @@ type op[T kernel.Float] struct {
 	arity  int
 	value  *tensor.Dense // what Do returns; its storage is the buffer
 	run    func(in [][]T)
+	check  func() error // ends the step after run; nil if nothing can
 
 	wrt  []bool // which inputs have a gradient; nil on backward nodes
 	diff func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error)
@@ -67,6 +68,11 @@ func (o *op[T]) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 		o.in[i] = elements[T](v)
 	}
 	o.run(o.in)
+	if o.check != nil {
+		if err := o.check(); err != nil {
+			return nil, err
+		}
+	}
 	return o.value, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
+	"time"
 
 	"efcn/finetune/data"
 )
@@ -45,11 +47,15 @@ type Options struct {
 	// augmented; 0 is a seed like any other.
 	Seed uint64
 	// Checkpoint is a folder, made where it is missing, for the state of the run:
-	// it is saved after every epoch and when the context ends the run. Beside it
-	// metrics.jsonl gets a line of EpochMetrics after every epoch. A folder
-	// that holds a run already is refused, unless Resume says to go on with that.
-	// "" means that nothing is saved.
+	// it is saved after every epoch, within epochs as SaveEvery says, and when the
+	// context ends the run, each time as a whole new file. Beside it metrics.jsonl
+	// gets a line of EpochMetrics after every epoch, and a file of events the same
+	// for TensorBoard. A folder that holds a run already is refused, unless Resume
+	// says to go on with that. "" means that nothing is saved.
 	Checkpoint string
+	// SaveEvery says how much work a run that is killed may lose; the zero value
+	// means a minute.
+	SaveEvery Interval
 	// Snapshots says when the model is kept in that folder, as step-N.onnx.
 	Snapshots Snapshots
 	// Resume goes on with the run of Checkpoint, or begins it where nothing is
@@ -63,6 +69,23 @@ type Options struct {
 	// Stepped is called after every step with the number of the epoch, from 1,
 	// and how many of its samples were taken so far; nil means nobody is told.
 	Stepped func(epoch, samples int)
+}
+
+// Interval is a number of steps, or a time.
+type Interval struct {
+	Steps int
+	Time  time.Duration
+}
+
+// ParseInterval reads a number of steps, or a time such as "30s" or "5m".
+func ParseInterval(text string) (Interval, error) {
+	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		return Interval{Steps: n}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return Interval{Time: d}, nil
+	}
+	return Interval{}, fmt.Errorf("%q: want a number of steps from 1, or a time such as 30s or 5m", text)
 }
 
 // Validate reports fields that are out of range.
@@ -86,6 +109,9 @@ func (o Options) Validate() error {
 	if o.Reinit && (o.Train == TrainTied || o.Train == TrainOffLocal) {
 		errs = append(errs, fmt.Errorf("reinit: new weights are not in the CNN subspace, which training %s starts from; train all or local, or give the CNN new weights and convert it", o.Train))
 	}
+	if o.SaveEvery.Steps < 0 || o.SaveEvery.Time < 0 {
+		errs = append(errs, fmt.Errorf("save every: %+v is negative", o.SaveEvery))
+	}
 	if o.Resume && o.Checkpoint == "" {
 		errs = append(errs, errors.New("resume: want the folder of the checkpoint"))
 	}
@@ -107,6 +133,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Rate == 0 {
 		o.Rate = 0.1
+	}
+	if o.SaveEvery == (Interval{}) {
+		o.SaveEvery.Time = time.Minute
 	}
 	o.Optimizer = o.Optimizer.withDefaults()
 	return o

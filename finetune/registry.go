@@ -61,7 +61,7 @@ type node[T kernel.Float] struct {
 }
 
 // label names the layer in the training graph.
-func (n *node[T]) label() string { return n.OpType + " " + n.Label() }
+func (n *node[T]) label() string { return fmt.Sprintf("%s %q", n.OpType, n.Label()) }
 
 // activation returns the value at input i, which must be computed from the
 // model's input.

@@ -140,24 +140,19 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 
 // local draws the weights of a layer in local form.
 func (r *reinitializer) local(c *localChain) error {
-	m, err := c.record.Support()
+	k, err := r.t.localKernel(c.record)
 	if err != nil {
 		return err
 	}
-	if m == nil {
-		return errors.New("the record does not hold the layer's geometry")
-	}
-	if err := r.uniform(c.record.Weight, r.fanIn(c.weight)); err != nil {
+	if err := r.uniform(c.record.Weight, k.Slots); err != nil {
 		return err
 	}
-	dims, _ := m.LocalDims()
-	out, slots := int(dims[2]), int(dims[3])
-	table, w, behind := m.LocalTable(), r.fresh[c.record.Weight], int64(m.Cols()/m.Groups)
-	if len(w) != product(toInts(dims)) {
-		return fmt.Errorf("weights %q have %d elements; the record says %v", c.record.Weight, len(w), dims)
+	w := r.fresh[c.record.Weight]
+	if len(w) != k.Groups*k.Positions*k.Out*k.Slots {
+		return fmt.Errorf("weights %q have %d elements, want %d×%d×%d×%d", c.record.Weight, len(w), k.Groups, k.Positions, k.Out, k.Slots)
 	}
 	for i := range w {
-		if table[i/slots/out%m.Taps.Out*slots+i%slots] == behind {
+		if inPadding(k, i) {
 			w[i] = 0
 		}
 	}

@@ -11,7 +11,8 @@ import (
 )
 
 // Snapshots says after which steps of a run the model is kept, as an ONNX file
-// beside the checkpoint. The zero value keeps none.
+// beside the checkpoint; where it is at all, that it starts from is kept too, as
+// of step 0. The zero value keeps none.
 type Snapshots struct {
 	// Every keeps the model after every so many steps.
 	Every int

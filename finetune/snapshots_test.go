@@ -32,6 +32,8 @@ func TestSnapshotSteps(t *testing.T) {
 		{Snapshots{Log: 1}, []int{1000}},
 		{Snapshots{Log: 2}, []int{1, 1000}},
 		{Snapshots{Log: 4}, []int{1, 10, 100, 1000}},
+		// The paper's: about 20 over the run, and one at the start.
+		{Snapshots{Log: 20}, []int{1, 2, 3, 4, 6, 9, 13, 18, 26, 38, 55, 78, 113, 162, 234, 336, 483, 695, 1000}},
 		{Snapshots{Log: 7}, []int{1, 3, 10, 32, 100, 316, 1000}},
 	} {
 		var got []int
@@ -55,10 +57,13 @@ func TestSnapshots(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "step-*.onnx"))
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	for i, path := range files {
+	if start, err := onnxio.Read(files[0]); err != nil || !bytes.Equal(encoded(t, start), encoded(t, toyModel())) {
+		t.Errorf("%s is not the model that training starts from: %v", files[0], err)
+	}
+	for i, path := range files[1:] {
 		m, err := onnxio.Read(path)
 		if err != nil {
 			t.Fatal(err)

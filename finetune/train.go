@@ -56,7 +56,6 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		return nil, err
 	}
 	for s.at.Epoch <= o.Epochs {
-		s.norms = nil
 		e, err := s.finishEpoch(ctx, m, test)
 		e.Model = func() (*onnxio.Model, error) { return t.export(m) }
 		if err == nil {
@@ -201,15 +200,54 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 			return err
 		}
 	}
-	return trimMetrics(o.Checkpoint, s.at.Epoch)
+	s.saved = savePoint{s.at.Steps, time.Now()}
+	if err := clearTemporary(o.Checkpoint); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := trimMetrics(o.Checkpoint, s.at.Epoch); err != nil {
+		return err
+	}
+	if s.at.Steps == 0 && o.Snapshots != (Snapshots{}) {
+		return s.snapshot()
+	}
+	return nil
 }
 
-// save writes the checkpoint, if there is to be one.
+// savePoint is when a run was saved last.
+type savePoint struct {
+	steps int
+	time  time.Time
+}
+
+// due says whether the run has to be saved within an epoch.
+func (s *session[T]) due() bool {
+	every := s.options.SaveEvery
+	return s.options.Checkpoint != "" && (every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps || every.Time > 0 && time.Since(s.saved.time) >= every.Time)
+}
+
+// save writes the checkpoint, if there is to be one. Weights that are not finite
+// are an error, and leave the one that is there.
 func (s *session[T]) save() error {
 	if s.options.Checkpoint == "" {
 		return nil
 	}
-	return saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.States()))
+	if err := s.trainee.finite(); err != nil {
+		return fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
+	}
+	err := saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.States()))
+	s.saved = savePoint{s.at.Steps, time.Now()}
+	return err
+}
+
+// finite names what the last step has made NaN or infinite, as it may while the
+// loss before it was finite.
+func (t *trainee[T]) finite() error {
+	for _, a := range t.arrays(0) {
+		if v, ok := findNotFinite(a.values); ok {
+			return &weightsError{a.what(), float64(v)}
+		}
+	}
+	return nil
 }
 
 // session is a run of training.
@@ -222,8 +260,8 @@ type session[T kernel.Float] struct {
 	full     *network[T] // nil where the set is smaller than a batch
 	rest     *network[T] // for the last batch; nil where batches come out even
 	at       progress
-	id       identity           // of the run, where it is saved
-	norms    map[string]float64 // of the gradients at the end of an epoch
+	id       identity // of the run, where it is saved
+	saved    savePoint
 	narrowed []float32
 }
 
@@ -307,25 +345,37 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 		}
 		s.load(n, s.order[at:at+n.batch])
 		s.at.Steps++
+		if s.options.Checkpoint != "" && at+n.batch == len(s.order) {
+			n.measured = s.trainee.newGradientNorms()
+		}
 		if err := n.step(s.update()); err != nil {
 			return e, fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+n.batch-1, err)
+		}
+		if n.measured != nil {
+			s.at.Norms, n.measured = &n.measured.norms, nil
 		}
 		s.at.Loss += n.loss * float64(n.batch)
 		s.at.Hits += n.hits
 		s.at.Samples += n.batch
 		s.at.Seconds = before + time.Since(begin).Seconds()
-		if s.options.Checkpoint != "" && s.at.Samples == len(s.order) {
-			s.norms = n.norms()
-		}
 		if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
 			if err := s.snapshot(); err != nil {
 				return e, err
 			}
 			begin, before = time.Now(), s.at.Seconds // keeping it is no training
 		}
+		if s.due() {
+			if err := s.save(); err != nil {
+				return e, err
+			}
+			begin, before = time.Now(), s.at.Seconds
+		}
 		if s.options.Stepped != nil {
 			s.options.Stepped(s.at.Epoch, s.at.Samples)
 		}
+	}
+	if err := s.trainee.finite(); err != nil {
+		return e, fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
 	}
 	e.Steps, e.Seconds = s.at.Steps, s.at.Seconds
 	count := float64(len(s.order))

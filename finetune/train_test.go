@@ -257,7 +257,34 @@ func TestTrainMovesStatistics(t *testing.T) {
 func TestTrainStops(t *testing.T) {
 	t.Run("on a loss that is not finite", func(t *testing.T) {
 		_, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{Batch: 20, Rate: 1e30}, nil)
-		if err == nil || !strings.Contains(err.Error(), "step 2 (epoch 1, samples 20 to 39): the loss is not finite; a smaller learning rate may work") {
+		if err == nil || !strings.Contains(err.Error(), "step 2 (epoch 1, samples 20 to 39): the loss is not finite: NaN first shows in the output of MatMul \"MatMul_z\"; a smaller learning rate may work") {
+			t.Error(err)
+		}
+	})
+	t.Run("on an output that is not finite, within", func(t *testing.T) {
+		m := toyModel()
+		m.Graph.Nodes[3] = apply("Div", "r none", "h")
+		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("none", nil, []float32{0}))
+		before := encoded(t, m)
+		_, err := Train(t.Context(), m, toySet(40, 1), nil, Options{Batch: 20}, nil)
+		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `step 1 (epoch 1, samples 0 to 19): the loss is not finite: +Inf first shows in the output of Div "Div_h"`) {
+			t.Error(err)
+		}
+		if !bytes.Equal(before, encoded(t, m)) {
+			t.Error("the model changed")
+		}
+	})
+	t.Run("on weights that are not finite in the file", func(t *testing.T) {
+		m := toyModel()
+		m.Graph.Initializers[7] = onnxio.NewTensor("wb", []int64{4}, []float32{1, 2, float32(math.Inf(1)), 3})
+		_, err := Train(t.Context(), m, toySet(40, 1), nil, Options{Batch: 20}, nil)
+		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `+Inf first shows in the weights "wb" of Add "Add_logits"`) {
+			t.Error(err)
+		}
+	})
+	t.Run("on weights that the last step spoils", func(t *testing.T) {
+		_, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{Epochs: 1, Batch: 40, Rate: 1e39}, nil)
+		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `after step 1 (epoch 1): "`) || !strings.Contains(err.Error(), `is not finite any more, it holds `) {
 			t.Error(err)
 		}
 	})

@@ -26,6 +26,7 @@ type finetuneFlags struct {
 	maxBytes byteSize // Default 2 GiB.
 
 	checkpoint string // Default none.
+	saveEvery  string // --checkpoint-every. Default 1m.
 	snapshots  string // --checkpoints. Default none.
 	resume     bool   // Default false.
 }
@@ -38,6 +39,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more")
 	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
+	flags.StringVar(&f.saveEvery, "checkpoint-every", "1m", "save within epochs too: a time such as 30s, or a number of steps")
 	flags.StringVar(&f.snapshots, "checkpoints", "", "keep the model in that folder too: log:N times in geometric progression, or every:N steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
@@ -54,6 +56,8 @@ func (f *finetuneFlags) validate() error {
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
 	case f.resume && f.checkpoint == "":
 		return usagef("--resume needs --checkpoint DIR, the folder of the run")
+	case f.saveEvery != "1m" && f.checkpoint == "":
+		return usagef("--checkpoint-every needs --checkpoint DIR, the folder to save in")
 	case f.snapshots != "" && f.checkpoint == "":
 		return usagef("--checkpoints needs --checkpoint DIR, the folder for them")
 	}
@@ -72,6 +76,11 @@ func (f *finetuneFlags) options() (finetune.Options, error) {
 	o, err := f.trainFlags.options()
 	o.Train, o.Checkpoint, o.Resume = f.what, f.checkpoint, f.resume
 	o.Reinit, o.MaxBytes = f.reinit, int64(f.maxBytes)
+	if err == nil {
+		if o.SaveEvery, err = finetune.ParseInterval(f.saveEvery); err != nil {
+			err = fmt.Errorf("--checkpoint-every %w", err)
+		}
+	}
 	if err == nil && f.snapshots != "" {
 		o.Snapshots, err = finetune.ParseSnapshots(f.snapshots)
 	}
@@ -110,13 +119,15 @@ uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as PyTorch
 initialises Conv2d and Linear by default; of a BatchNormalization scale 1 and
 bias 0. An eFCN becomes the standard fully-connected network.
 
-With --checkpoint DIR the state of the run is saved there after every epoch and
-at Ctrl-C, each time as a whole new file, and DIR/metrics.jsonl gets a line after
-every epoch: losses, accuracies, gradient norms, deviation from the CNN subspace
-per layer, seconds, peak memory. --resume goes on with it, or begins
-where there is none yet, and ends bit-identical to a run that was not stopped.
-It takes the same model, data, options and threads; --epochs may grow.
---checkpoints keeps the model itself as DIR/step-N.onnx.
+With --checkpoint DIR the state of the run is saved there after every epoch,
+within epochs as often as --checkpoint-every says, and at Ctrl-C, each time as a
+whole new file. DIR/metrics.jsonl gets a line after every epoch: losses,
+accuracies, norms of gradients (inside and outside the support too), distances
+travelled, deviation from the CNN subspace per layer, seconds, peak memory; a file
+of events beside it has the same for TensorBoard. --resume goes on with the run, or
+begins where there is none yet, and ends bit-identical to a run that was not
+stopped. It takes the same model, data, options and threads; --epochs may grow.
+--checkpoints keeps the model itself, from step 0, as DIR/step-N.onnx.
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
