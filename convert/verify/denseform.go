@@ -20,6 +20,7 @@ type rowChecker struct {
 	*matrix
 
 	want    []uint32
+	slack   map[int][2]float64 // of columns whose entry may be off: value and by how much
 	partial []byte // of an element
 	row     int
 	col     int
@@ -29,7 +30,7 @@ type rowChecker struct {
 }
 
 func newRowChecker(m *matrix) *rowChecker {
-	return &rowChecker{matrix: m, want: make([]uint32, m.cols)}
+	return &rowChecker{matrix: m, want: make([]uint32, m.cols), slack: make(map[int][2]float64)}
 }
 
 func (c *rowChecker) Write(p []byte) (int, error) {
@@ -62,14 +63,18 @@ func (c *rowChecker) take(p []byte) error {
 		}
 		if c.col == 0 {
 			clear(c.want)
-			c.entries(c.row, func(i int, k float32) {
-				c.want[i] = math.Float32bits(k)
+			clear(c.slack)
+			c.entries(c.row, func(i int, v, slack float64) {
+				c.want[i] = math.Float32bits(float32(v))
+				if slack != 0 {
+					c.slack[i] = [2]float64{v, slack}
+				}
 				c.nonzero++
 			})
 		}
 		n := min(c.cols-c.col, len(p)/4)
 		for i, want := range c.want[c.col : c.col+n] {
-			if got := binary.LittleEndian.Uint32(p[4*i:]); got != want && !c.close(got, want) {
+			if got := binary.LittleEndian.Uint32(p[4*i:]); got != want && !c.allowed(c.col+i, got) {
 				if c.wrong == 0 {
 					c.first = difference{row: c.row, col: c.col + i, want: want, got: got}
 				}
@@ -82,6 +87,15 @@ func (c *rowChecker) take(p []byte) error {
 		}
 	}
 	return nil
+}
+
+// allowed says whether an entry of the row that is not what it has to be is
+// within what that may be off.
+func (c *rowChecker) allowed(col int, got uint32) bool {
+	if e, ok := c.slack[col]; ok {
+		return accepts(math.Float32frombits(got), e[0], e[1])
+	}
+	return c.want[col] == 0 && c.fuzzy(got)
 }
 
 // check streams a float32 constant through the checker.

@@ -173,9 +173,9 @@ func TestRowChecker(t *testing.T) {
 		content = binary.LittleEndian.AppendUint32(content, math.Float32bits(float32(i)))
 	}
 	counting := func(rows int) *matrix {
-		return &matrix{rows: rows, cols: 3, entries: func(r int, entry func(int, float32)) {
+		return &matrix{rows: rows, cols: 3, entries: func(r int, entry func(int, float64, float64)) {
 			for c := range 3 {
-				entry(c, float32(3*r+c))
+				entry(c, float64(3*r+c), 0)
 			}
 		}}
 	}

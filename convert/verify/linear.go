@@ -88,15 +88,15 @@ func (n *net) convMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 	s := newSupport(axes)
 	groupIn, groupOut := channels/int(group), filters/int(group)
 	return &matrix{
-		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias, biasExact: true,
+		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias,
 		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
-		entries: func(r int, entry func(int, float32)) {
+		entries: func(r int, entry func(int, float64, float64)) {
 			o := r / s.out
 			s.move(r % s.out)
 			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
 				taps := kernel[(o*groupIn+c%groupIn)*s.kernel:][:s.kernel]
 				for _, h := range s.hits {
-					entry(c*s.in+h.in, taps[h.tap])
+					entry(c*s.in+h.in, float64(taps[h.tap]), 0)
 				}
 			}
 		},
@@ -137,15 +137,15 @@ func (n *net) convTransposeMatrix(node *onnxio.Node, in []int) (*matrix, error) 
 	s := newSupport(axes)
 	groupIn := channels / int(group)
 	return &matrix{
-		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias, biasExact: true,
+		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias,
 		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
-		entries: func(r int, entry func(int, float32)) {
+		entries: func(r int, entry func(int, float64, float64)) {
 			o := r / s.out
 			s.move(r % s.out)
 			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
 				taps := kernel[(c*groupOut+o%groupOut)*s.kernel:][:s.kernel]
 				for _, h := range s.hits {
-					entry(c*s.in+h.in, taps[h.tap])
+					entry(c*s.in+h.in, float64(taps[h.tap]), 0)
 				}
 			}
 		},
@@ -169,12 +169,12 @@ func averagePoolMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 	s := newSupport(axes)
 	return &matrix{
 		rows: in[1] * s.out, cols: in[1] * s.in,
-		entries: func(r int, entry func(int, float32)) {
+		entries: func(r int, entry func(int, float64, float64)) {
 			c := r / s.out
 			s.move(r % s.out)
-			mean := float32(1 / float64(s.counted(include != 0)))
+			mean := 1 / float64(s.counted(include != 0))
 			for _, h := range s.hits {
-				entry(c*s.in+h.in, mean)
+				entry(c*s.in+h.in, mean, 0)
 			}
 		},
 	}, nil
@@ -194,12 +194,12 @@ func (s *support) counted(includePad bool) int {
 
 // blockMean averages each of rows blocks of size inputs.
 func blockMean(rows, size int) *matrix {
-	mean := float32(1 / float64(size))
+	mean := 1 / float64(size)
 	return &matrix{
 		rows: rows, cols: rows * size,
-		entries: func(r int, entry func(int, float32)) {
+		entries: func(r int, entry func(int, float64, float64)) {
 			for i := range size {
-				entry(r*size+i, mean)
+				entry(r*size+i, mean, 0)
 			}
 		},
 	}
@@ -225,9 +225,10 @@ func (n *net) reduceMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 			rows *= d
 		}
 	}
-	// rowOf[c] is the output that input c counts for.
-	rowOf := make([]int, product(in[1:]))
-	for c := range rowOf {
+	// counted[r] are the inputs that count for output r.
+	counted := make([][]int, rows)
+	cols := product(in[1:])
+	for c := range cols {
 		row, scale, rest := 0, 1, c
 		for i := len(in) - 1; i >= 1; i-- {
 			at := rest % in[i]
@@ -237,19 +238,17 @@ func (n *net) reduceMatrix(node *onnxio.Node, in []int) (*matrix, error) {
 				scale *= in[i]
 			}
 		}
-		rowOf[c] = row
+		counted[row] = append(counted[row], c)
 	}
-	share := float32(1)
+	share := 1.0
 	if node.OpType == "ReduceMean" {
-		share = float32(1 / float64(count))
+		share = 1 / float64(count)
 	}
 	return &matrix{
-		rows: rows, cols: len(rowOf),
-		entries: func(r int, entry func(int, float32)) {
-			for c, row := range rowOf {
-				if row == r {
-					entry(c, share)
-				}
+		rows: rows, cols: cols,
+		entries: func(r int, entry func(int, float64, float64)) {
+			for _, c := range counted[r] {
+				entry(c, share, 0)
 			}
 		},
 	}, nil
@@ -315,15 +314,15 @@ func (n *net) gemmMatrix(node *onnxio.Node) (*matrix, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &matrix{rows: int(dims[1]), cols: int(dims[0]), biasExact: true}
+	m := &matrix{rows: int(dims[1]), cols: int(dims[0])}
 	rowStep, colStep := 1, m.rows
 	if transB != 0 {
 		m.rows, m.cols = m.cols, m.rows
 		rowStep, colStep = m.cols, 1
 	}
-	m.entries = func(r int, entry func(int, float32)) {
+	m.entries = func(r int, entry func(int, float64, float64)) {
 		for c := range m.cols {
-			entry(c, w[r*rowStep+c*colStep])
+			entry(c, float64(w[r*rowStep+c*colStep]), 0)
 		}
 	}
 	bias, _, hasBias, err := n.floats(node, 2)

@@ -84,15 +84,15 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 		return fmt.Sprintf("group %d, position %v, slot %d, out channel %d", g, c.position(p, c.matrix), slot, o)
 	}
 	hits := 0
-	c.entries(row, func(col int, k float32) {
+	c.entries(row, func(col int, v, slack float64) {
 		c.support++
-		want := math.Float32bits(k)
+		want := math.Float32bits(float32(v))
 		slot := int32(-1)
 		if q := col - first; q >= 0 && q < c.block {
 			slot = c.slotOf[q]
 		}
 		if slot < 0 {
-			if c.slack != 0 && c.close(0, want) {
+			if c.fuzzy(want) {
 				return
 			}
 			c.wrong++
@@ -103,7 +103,7 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 		}
 		hits++
 		c.hit[slot] = int32(row) + 1
-		if got := at(int(slot)); got != want && !c.close(got, want) {
+		if got := at(int(slot)); !accepts(math.Float32frombits(got), v, slack) {
 			c.wrong++
 			if c.differs == "" {
 				c.differs = fmt.Sprintf("weight of %s, entry of %s: want %s, got %s", where(int(slot)), c.place(row, col), hex(want), hex(got))
@@ -126,7 +126,7 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 				c.padding = fmt.Sprintf("weight of %s, which reads the padding's zero: want %s, got %s", where(slot), hex(0), hex(got))
 			}
 		case c.hit[slot] != int32(row)+1:
-			if c.slack != 0 && c.close(got, 0) {
+			if c.fuzzy(got) || c.union && got == 0 {
 				continue
 			}
 			c.wrong++

@@ -13,19 +13,23 @@ import (
 type matrix struct {
 	rows, cols int
 	// entries calls entry with every column of row r that belongs to the support,
-	// ascending, and the number that has to be there. What the row has elsewhere
-	// is +0 where it is stored, and not stored where it need not be.
-	entries func(r int, entry func(c int, k float32))
+	// ascending, and the number that has to be there before it is rounded to
+	// float32, once, and how far that may be off: 0 where it is exact, so that what
+	// is stored has to be met bit for bit. What the row has elsewhere is +0 where it
+	// is stored, and not stored where it need not be.
+	entries func(r int, entry func(c int, v, slack float64))
 	// bias returns the bias that row r has to have, and how far rounding in
 	// float64 before the one rounding to float32 may have moved it.
 	bias func(r int) (value, slack float64)
-	// biasExact says that bias is a float32 of the CNN, to be met bit for bit.
-	biasExact bool
 	// hasBias is false where the CNN adds nothing.
 	hasBias bool
-	// slack is how far an entry may be off before it is rounded to float32: 0
-	// where it is to be met bit for bit.
-	slack float64
+	// fuzz is how large an entry may be that is outside of the support, or that is
+	// not stored though it is in it: 0 unless rounding decides what an interpolation
+	// reaches.
+	fuzz float64
+	// union says of the local form that a position sees what any of its outputs
+	// reads.
+	union bool
 
 	outShape, inShape []int // without the batch axis
 }
@@ -43,10 +47,10 @@ type matrix struct {
 func (m *matrix) scaled(norm *batchNorm) *matrix {
 	perChannel := m.rows / len(norm.scale)
 	s := *m
-	s.hasBias, s.biasExact = true, false
-	s.entries = func(r int, entry func(int, float32)) {
+	s.hasBias = true
+	s.entries = func(r int, entry func(int, float64, float64)) {
 		scale := norm.scale[r/perChannel]
-		m.entries(r, func(c int, k float32) { entry(c, float32(float64(k)*scale)) })
+		m.entries(r, func(c int, k, _ float64) { entry(c, k*scale, 0) })
 	}
 	s.bias = func(r int) (float64, float64) {
 		o := r / perChannel
@@ -105,13 +109,10 @@ func (n *net) batchNormOf(node *onnxio.Node, channels int) (*batchNorm, error) {
 	return b, nil
 }
 
-// close says whether an entry is within the slack of what it has to be.
-func (m *matrix) close(got, want uint32) bool {
-	if m.slack == 0 {
-		return false
-	}
-	a, b := float64(math.Float32frombits(got)), float64(math.Float32frombits(want))
-	return math.Abs(a-b) <= m.slack+2*0x1p-24*math.Abs(b)
+// fuzzy says whether a stored number is no more than what may be outside of the
+// support.
+func (m *matrix) fuzzy(got uint32) bool {
+	return m.fuzz != 0 && math.Abs(float64(math.Float32frombits(got))) <= m.fuzz
 }
 
 // place names an entry of m by its output and input.

@@ -60,8 +60,8 @@ func (n *net) resizeMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
 		}
 	}
 	return &matrix{
-		rows: in[1] * positions, cols: in[1] * points, slack: slack,
-		entries: func(r int, entry func(int, float32)) {
+		rows: in[1] * positions, cols: in[1] * points, fuzz: slack,
+		entries: func(r int, entry func(int, float64, float64)) {
 			at := unravel(r%positions, spatialOut)
 			row := []share{{r / positions, 1}} // grows axis by axis, the last running fastest
 			for i, length := range spatialIn {
@@ -74,7 +74,7 @@ func (n *net) resizeMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
 				row = next
 			}
 			for _, e := range row {
-				entry(e.q, float32(e.w))
+				entry(e.q, e.w, slack)
 			}
 		},
 	}, nil

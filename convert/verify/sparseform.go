@@ -74,9 +74,11 @@ type sparseChecker struct {
 
 // stored is a number in a column.
 type stored struct {
-	col  int
-	bits uint32
+	col      int
+	v, slack float64
 }
+
+func (e stored) bits() uint32 { return math.Float32bits(float32(e.v)) }
 
 // check streams the stored entries.
 func (c *sparseChecker) check(t *onnxio.SparseTensor) error {
@@ -155,7 +157,7 @@ func (c *sparseChecker) element(at int64, got uint32) error {
 	}
 	switch {
 	case c.next == len(c.want) || c.want[c.next].col > col:
-		if c.slack != 0 && c.close(got, 0) {
+		if c.fuzzy(got) {
 			return nil
 		}
 		c.wrong++
@@ -163,12 +165,12 @@ func (c *sparseChecker) element(at int64, got uint32) error {
 			c.surplus = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d) is outside the support: want nothing, got %s", c.place(c.row, col), c.row, col, hex(got))}
 		}
 	default:
-		want := c.want[c.next].bits
+		want := c.want[c.next]
 		c.next++
-		if got != want && !c.close(got, want) {
+		if !accepts(math.Float32frombits(got), want.v, want.slack) {
 			c.wrong++
 			if c.differs == nil {
-				c.differs = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d): want %s, got %s", c.place(c.row, col), c.row, col, hex(want), hex(got))}
+				c.differs = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d): want %s, got %s", c.place(c.row, col), c.row, col, hex(want.bits()), hex(got))}
 			}
 		}
 	}
@@ -179,12 +181,12 @@ func (c *sparseChecker) element(at int64, got uint32) error {
 func (c *sparseChecker) miss() {
 	e := c.want[c.next]
 	c.next++
-	if c.slack != 0 && c.close(0, e.bits) {
+	if c.fuzzy(e.bits()) {
 		return
 	}
 	c.wrong++
 	if c.missing == nil {
-		c.missing = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d) is missing: want %s", c.place(c.row, e.col), c.row, e.col, hex(e.bits))}
+		c.missing = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d) is missing: want %s", c.place(c.row, e.col), c.row, e.col, hex(e.bits()))}
 	}
 }
 
@@ -199,7 +201,7 @@ func (c *sparseChecker) finishRows(row int) {
 		if c.row == c.rows {
 			return
 		}
-		c.entries(c.row, func(col int, k float32) { c.want = append(c.want, stored{col, math.Float32bits(k)}) })
+		c.entries(c.row, func(col int, v, slack float64) { c.want = append(c.want, stored{col, v, slack}) })
 		c.support += int64(len(c.want))
 	}
 }

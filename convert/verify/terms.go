@@ -94,8 +94,8 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 				return nil, err
 			}
 			row := &affineRow{input: node.Input(0)}
-			m.entries(r, func(c int, k float32) {
-				row.columns, row.weights = append(row.columns, c), append(row.weights, float64(k))
+			m.entries(r, func(c int, k, _ float64) {
+				row.columns, row.weights = append(row.columns, c), append(row.weights, k)
 			})
 			if m.hasBias {
 				row.bias, _ = m.bias(r)
