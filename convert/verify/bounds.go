@@ -65,6 +65,7 @@ const own = 1 + 0x1p-20
 //   - An operator of which no bound is known gives +Inf from d_x ≠ 0, and 0 from 0.
 type bounder struct {
 	arithmetic
+	products
 	net *net
 	// hidden says of a value of the CNN that the second model does not have it.
 	hidden func(name string) bool
@@ -217,16 +218,22 @@ func (n *net) isLinear(node *onnxio.Node) bool {
 	}
 }
 
-// linear computes the sum of a linear node, ds the bounds on its inputs.
-func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
-	absolute := *node
-	absolute.Attributes = nil
+// absolute returns a linear node with the magnitudes of its attributes for them.
+func absolute(node *onnxio.Node) *onnxio.Node {
+	n := *node
+	n.Attributes = nil
 	for _, a := range node.Attributes {
 		if isOp(node, "Gemm") && (a.Name == "alpha" || a.Name == "beta") {
 			a = onnxio.FloatAttr(a.Name, float32(math.Abs(float64(a.F))))
 		}
-		absolute.Attributes = append(absolute.Attributes, a)
+		n.Attributes = append(n.Attributes, a)
 	}
+	return &n
+}
+
+// linear computes the sum of a linear node, ds the bounds on its inputs.
+func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
+	absolute := absolute(node)
 	in := make([]*engine.Tensor[float64], len(node.Inputs))
 	for i, name := range node.Inputs {
 		var err error
@@ -234,7 +241,7 @@ func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 			return nil, err
 		}
 	}
-	out, err := b.run(&absolute, in...)
+	out, err := b.run(absolute, in...)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +260,7 @@ func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 	if bias {
 		in[2] = like(in[2], ds[2])
 	}
-	if out, err = b.run(&absolute, in...); err != nil {
+	if out, err = b.run(absolute, in...); err != nil {
 		return nil, err
 	}
 	s.gain = out[0].F

@@ -40,8 +40,9 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 		hidden:   func(name string) bool { return c.held[name] == nil },
 		replaced: func(name string) bool { return v.efcn.embeds(c.held[name]) },
 		abs:      make(map[string]*engine.Tensor[float64]),
+		products: productsOf(cnn, v.record),
 	}
-	if v.record == nil || factored(v.record) {
+	if v.record == nil {
 		c.bounder.parameters = 0x1p-24
 	}
 	var size T

@@ -21,7 +21,7 @@ type rowChecker struct {
 
 	want    []uint32
 	slack   map[int][2]float64 // of columns whose entry may be off: value and by how much
-	partial []byte // of an element
+	partial []byte             // of an element
 	row     int
 	col     int
 	nonzero int64

@@ -7,9 +7,9 @@ import (
 	"efcn/onnxio"
 )
 
-// node bounds the outputs of one node of the CNN, given the bounds of its
-// inputs. known says that one of those is not 0.
-func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
+// single bounds the outputs of one node of the CNN, by itself, given the bounds of
+// its inputs. known says that one of those is not 0.
+func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
 	switch {
 	case isOp(node, "BatchNormalization"):
 		d, err := b.normBound(node, ds[0])

@@ -20,8 +20,9 @@ func (s *structure) layer(rec *convert.LayerRecord) {
 	s.seen[source] = true
 	m, err := s.cnn.matrixOf(source, s.shapes[source.Input(0)], s.shapes[source.Output(0)])
 	node := s.held[rec.Output]
+	in := layerInput{size: product(s.shapes[source.Input(0)][1:]), wire: func(node *onnxio.Node) { s.wire(source, node, 0, 0) }}
 	if errors.Is(err, errNoMatrix) && node != nil {
-		s.form(source, node, rec, nil, &row)
+		s.form(source, node, rec, nil, in, &row)
 		row.Structure = Skipped
 		if len(s.report.Findings) > before {
 			row.Structure = Failed
@@ -40,7 +41,7 @@ func (s *structure) layer(rec *convert.LayerRecord) {
 		if node == nil {
 			s.fault("node", source, rec.Output, "the eFCN has no value %q", rec.Output)
 		} else {
-			s.form(source, node, rec, m, &row)
+			s.form(source, node, rec, m, in, &row)
 		}
 	}
 	if len(s.report.Findings) > before {
@@ -68,9 +69,16 @@ func (s *structure) foldInto(m *matrix, rec *convert.LayerRecord, row *Layer) (*
 	return m.scaled(norm), nil
 }
 
+// layerInput is what a layer of the eFCN is applied to: how many elements, and
+// a check that input 0 of a node is it.
+type layerInput struct {
+	size int
+	wire func(node *onnxio.Node)
+}
+
 // form checks the nodes of the eFCN that end with node, in whatever layout they
 // are, against the matrix that they have to be. m is nil where that is not known.
-func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m *matrix, row *Layer) {
+func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m *matrix, in layerInput, row *Layer) {
 	s.expected[node] = true
 	local := s.efcn.localForm(node)
 	var names [3]string // of weight, bias and index
@@ -81,8 +89,8 @@ func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m 
 		if local.add != nil {
 			names[1] = local.add.Input(1)
 		}
-		s.local(source, local, m, row)
-	case isOp(source, "Gemm", "MatMul") && len(row.Folded) == 0:
+		s.local(local, m, in, row)
+	case isOp(source, "Gemm", "MatMul") && len(row.Folded) == 0 && len(rec.Factors) == 0:
 		row.Layout = convert.Dense
 		s.kept(source, node)
 		row.NonZeros = int64(row.Rows) * int64(row.Cols)
@@ -98,7 +106,7 @@ func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m 
 		}
 		names = [3]string{node.Input(1), node.Input(2), ""}
 		s.gemm(node, m, row)
-		s.wire(source, node, 0, 0)
+		in.wire(node)
 	}
 	if rec.Layout != row.Layout || names != [3]string{rec.Weight, rec.Bias, rec.Index} {
 		s.fault("record", node, row.Output, "the record says %s with weight %q, bias %q and index %q; it is %s with %q, %q and %q",

@@ -20,6 +20,10 @@ type localChecker struct {
 	hit    []int32 // by slot: the last row whose support has it, plus 1
 	reads  int     // slots that read an input, at this position
 
+	// used says of a slot of a table whether the support of any output has it, where
+	// a position sees what any of its outputs reads.
+	used []bool
+
 	compared, support, wrong           int64
 	differs, padding, missing, surplus string // the first fault of each kind
 }
@@ -28,6 +32,9 @@ func newLocalChecker(t *localTable, m *matrix) *localChecker {
 	c := &localChecker{localTable: t, matrix: m, size: 4 * t.out * t.slots, slotOf: make([]int32, t.block), hit: make([]int32, t.slots)}
 	for i := range c.slotOf {
 		c.slotOf[i] = -1
+	}
+	if m.union {
+		c.used = make([]bool, len(t.index))
 	}
 	return c
 }
@@ -103,6 +110,9 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 		}
 		hits++
 		c.hit[slot] = int32(row) + 1
+		if c.used != nil {
+			c.used[p*c.slots+int(slot)] = true
+		}
 		if got := at(int(slot)); !accepts(math.Float32frombits(got), v, slack) {
 			c.wrong++
 			if c.differs == "" {
@@ -135,4 +145,15 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 			}
 		}
 	}
+}
+
+// unused says which slot reads an input that no output of its position needs; ""
+// if there is none.
+func (c *localChecker) unused() string {
+	for i, used := range c.used {
+		if q := int(c.index[i]); !used && q < c.block && c.fuzz == 0 {
+			return fmt.Sprintf("position %v, slot %d reads element %d of a block, which no output of the position needs", c.position(i/c.slots, c.matrix), i%c.slots, q)
+		}
+	}
+	return ""
 }

@@ -80,8 +80,8 @@ type localTable struct {
 
 // local checks a layer in local form. m is nil where the matrix is not known;
 // the nodes are checked then, and the entries are not.
-func (s *structure) local(source *onnxio.Node, f *localNodes, m *matrix, row *Layer) {
-	t, weight := s.localNodes(source, f, row)
+func (s *structure) local(f *localNodes, m *matrix, in layerInput, row *Layer) {
+	t, weight := s.localNodes(f, in, row)
 	if t == nil || m == nil {
 		return
 	}
@@ -104,7 +104,7 @@ func (s *structure) local(source *onnxio.Node, f *localNodes, m *matrix, row *La
 		s.fault("node", f.product, row.Output, "its weights %q cannot be read: %v", weight.Name, err)
 		return
 	}
-	for _, first := range []struct{ kind, text string }{{"entry", c.differs}, {"padding", c.padding}, {"index", c.missing}, {"index", c.surplus}} {
+	for _, first := range []struct{ kind, text string }{{"entry", c.differs}, {"padding", c.padding}, {"index", c.missing}, {"index", c.surplus}, {"index", c.unused()}} {
 		if first.text != "" {
 			s.fault(first.kind, f.product, row.Output, "%s (%q); %d weights are wrong", first.text, weight.Name, c.wrong)
 		}
@@ -117,7 +117,7 @@ func (s *structure) local(source *onnxio.Node, f *localNodes, m *matrix, row *La
 }
 
 // localNodes checks the nodes of the local form one by one, from the last.
-func (s *structure) localNodes(source *onnxio.Node, f *localNodes, row *Layer) (*localTable, *onnxio.Tensor) {
+func (s *structure) localNodes(f *localNodes, in layerInput, row *Layer) (*localTable, *onnxio.Tensor) {
 	ok := true
 	fault := func(kind string, node *onnxio.Node, format string, args ...any) {
 		s.fault(kind, node, row.Output, format, args...)
@@ -166,7 +166,7 @@ func (s *structure) localNodes(source *onnxio.Node, f *localNodes, row *Layer) (
 		return nil, nil
 	}
 	s.expected[reshape] = true
-	s.wire(source, reshape, 0, 0)
+	in.wire(reshape)
 
 	weight := s.efcn.constants[f.product.Input(0)]
 	if weight.Type != onnxio.Float32 || len(weight.Dims) != 4 || weight.Data == nil {
@@ -174,7 +174,7 @@ func (s *structure) localNodes(source *onnxio.Node, f *localNodes, row *Layer) (
 		return nil, nil
 	}
 	t.groups, t.positions, t.out, t.slots = int(weight.Dims[0]), int(weight.Dims[1]), int(weight.Dims[2]), int(weight.Dims[3])
-	size := product(s.shapes[source.Input(0)][1:])
+	size := in.size
 	if t.groups < 1 || size%t.groups != 0 {
 		fault("node", f.product, "its weights %q have %d groups; the input of the layer has %d elements", weight.Name, t.groups, size)
 		return nil, nil

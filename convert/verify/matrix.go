@@ -27,6 +27,8 @@ type matrix struct {
 	// not stored though it is in it: 0 unless rounding decides what an interpolation
 	// reaches.
 	fuzz float64
+	// whole says that all entries are small whole numbers, whose sums are exact.
+	whole bool
 	// union says of the local form that a position sees what any of its outputs
 	// reads.
 	union bool

@@ -66,11 +66,14 @@ type Check struct {
 
 // Layer is an embedded layer, or a linear node of the CNN that should be one.
 type Layer struct {
-	Node     string         `json:"node"` // of the CNN
-	Op       string         `json:"op"`
-	Folded   []string       `json:"folded,omitempty"` // labels of the nodes multiplied in
-	Layout   convert.Layout `json:"layout"`           // found in the eFCN, "" where it is none of them
-	Output   string         `json:"output"`           // value
+	Node   string   `json:"node"` // of the CNN
+	Op     string   `json:"op"`
+	Folded []string `json:"folded,omitempty"` // labels of the nodes multiplied in
+	// Factors are the operators that the layer is the product of, the first applied
+	// first, with "level/levels" behind that of a maximum; empty of a single operator.
+	Factors  []string       `json:"factors,omitempty"`
+	Layout   convert.Layout `json:"layout"` // found in the eFCN, "" where it is none of them
+	Output   string         `json:"output"` // value
 	Rows     int            `json:"rows"`
 	Cols     int            `json:"cols"`
 	NonZeros int64          `json:"non_zeros"` // entries of the support

@@ -162,7 +162,7 @@ func (b *bounds[T]) interpolates(node *onnxio.Node) bool {
 // and rounded to float32 once. Of a pair of models, either may have a matrix for
 // it.
 func (b *bounds[T]) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
-	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.pair() && !b.replaced(node.Output(0)) {
+	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.pair() && !b.factor[node] && !b.replaced(node.Output(0)) {
 		if d == nil {
 			return nil, err
 		}

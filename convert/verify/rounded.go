@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 
+	"efcn/convert"
 	"efcn/onnxio"
 )
 
@@ -17,10 +18,14 @@ import (
 // Where the bias of the eFCN is one of the roundings that batchNorm.shift
 // allows, it is used: the order of the sum in it is free.
 //
+// The entries of a product of operators are rounded themselves, which no
+// parameters of the CNN could be; its bound allows for it (productbound.go).
+//
 // Which of them the eFCN has is read off its nodes, not off its record.
-func roundedOnce(cnn, efcn *net, shapes map[string][]int) (*onnxio.Model, error) {
+func roundedOnce(cnn, efcn *net, record *convert.Record, shapes map[string][]int) (*onnxio.Model, error) {
 	m := cnn.model.Clone()
 	r := &rounder{cnn: cnn, efcn: efcn, held: heldBy(efcn, cnn.valueOf), shapes: shapes, out: m.Graph}
+	inProducts := productsOf(cnn, record).factor
 	m.Graph.Nodes = nil
 	folded := make(map[*onnxio.Node]bool)
 	for _, node := range cnn.graph.Nodes {
@@ -29,6 +34,8 @@ func roundedOnce(cnn, efcn *net, shapes map[string][]int) (*onnxio.Model, error)
 		var err error
 		switch {
 		case folded[node]:
+		case inProducts[node]: // what is rounded are the products
+			m.Graph.Nodes = append(m.Graph.Nodes, node)
 		case bn != nil:
 			folded[bn] = true
 			err = r.fold(node, bn)

@@ -28,6 +28,9 @@ func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
 	if isOp(node, "Transpose") {
 		return s.transposition(node)
 	}
+	if isMaximum(node) {
+		return s.single(node)
+	}
 	inputs := make([]*engine.Tensor[float64], len(node.Inputs))
 	next := 1
 	for i, name := range node.Inputs {

@@ -21,6 +21,9 @@ type structure struct {
 	seen     map[*onnxio.Node]bool   // nodes of the CNN that are accounted for
 	compared int64                   // entries
 	unknown  int                     // layers of which no matrix is known
+
+	maxima map[*onnxio.Node][]*matrix // levels of maxima
+	parts  map[*onnxio.Node][]bool    // which levels layers of the record stand for
 }
 
 func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]int, report *Report) *structure {
@@ -29,10 +32,12 @@ func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]in
 		held:     heldBy(efcn, cnn.valueOf),
 		expected: make(map[*onnxio.Node]bool),
 		seen:     make(map[*onnxio.Node]bool),
+		maxima:   make(map[*onnxio.Node][]*matrix),
+		parts:    make(map[*onnxio.Node][]bool),
 	}
 	efcn.ends = make(map[string]bool)
 	for i := range record.Layers {
-		if node := s.held[record.Layers[i].Output]; isOp(node, "Flatten") && efcn.localForm(node) != nil {
+		if node := s.endOf(record.Layers[i].Output); isOp(node, "Flatten") && efcn.localForm(node) != nil {
 			efcn.ends[node.Output(0)] = true
 		}
 	}
@@ -61,8 +66,13 @@ func (s *structure) check(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.layer(&s.record.Layers[i])
+		if rec := &s.record.Layers[i]; len(rec.Factors) > 0 {
+			s.product(rec)
+		} else {
+			s.layer(rec)
+		}
 	}
+	s.wholeMaxima()
 	needed := s.cnn.needed()
 	for _, node := range s.cnn.graph.Nodes {
 		if !s.seen[node] && needed[node] {
@@ -89,6 +99,18 @@ func (s *structure) check(ctx context.Context) error {
 		c.Summary = fmt.Sprintf("%d faults; %s", n, c.Summary)
 	}
 	s.report.Checks = append(s.report.Checks, c)
+	return nil
+}
+
+// endOf returns the node that computes the output of a layer: a value of the
+// CNN or, of a level of a maximum that is not the last, one of the eFCN's own.
+func (s *structure) endOf(output string) *onnxio.Node {
+	if node := s.held[output]; node != nil {
+		return node
+	}
+	if s.cnn.producer[output] == nil {
+		return s.efcn.producer[output]
+	}
 	return nil
 }
 
@@ -128,6 +150,9 @@ func (s *structure) fault(kind string, node *onnxio.Node, value, format string, 
 func (s *structure) unrecorded(node *onnxio.Node) {
 	held := s.held[node.Output(0)]
 	switch {
+	case isMaximum(node) && (held == nil || isOp(held, "Gather")):
+		s.selected(node, 0)
+		return
 	case reshapes(node):
 		return // what it feeds is checked where it is used
 	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(held) && !s.joinsBatches(node)):
@@ -185,7 +210,7 @@ func (s *structure) cnnOrigin(name string) string {
 	for {
 		name = s.cnn.origin(name)
 		node := s.cnn.producer[name]
-		if held := s.held[name]; !selects(node) || isOp(node, "Concat") && len(node.Inputs) > 1 || held != nil && !s.efcn.passes(held) {
+		if held := s.held[name]; !selects(node) && (!isMaximum(node) || s.parts[node] != nil) || isOp(node, "Concat") && len(node.Inputs) > 1 || held != nil && !s.efcn.passes(held) {
 			return name
 		}
 		name = node.Input(0)

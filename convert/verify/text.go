@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"efcn/onnxio"
@@ -130,7 +131,10 @@ func (l *Layer) describe(op string) string {
 	if l == nil {
 		return op + "\t\t\t\t"
 	}
-	if len(l.Folded) > 0 {
+	switch {
+	case len(l.Factors) > 0:
+		op = strings.Join(l.Factors, "+")
+	case len(l.Folded) > 0:
 		op = l.Op + "+" + op
 	}
 	status := string(l.Structure)

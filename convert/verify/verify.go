@@ -259,8 +259,6 @@ func (v *verifier) run(ctx context.Context) error {
 		v.skipped(Structure, "left out as asked")
 	case v.record == nil:
 		v.skipped(Structure, v.pairing())
-	case factored(v.record):
-		v.skipped(Structure, "not checked: some layers are products, or levels of a maximum; only running both models speaks for them")
 	default:
 		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
 			return err
@@ -319,11 +317,6 @@ func (v *verifier) pairing() string {
 	return text
 }
 
-// factored says whether a record has layers that are not one operator's matrix.
-func factored(record *convert.Record) bool {
-	return slices.ContainsFunc(record.Layers, func(l convert.LayerRecord) bool { return len(l.Factors) > 0 })
-}
-
 func (v *verifier) skipped(check, why string) {
 	v.report.Checks = append(v.report.Checks, Check{Name: check, Status: Skipped, Summary: why})
 }
@@ -334,7 +327,7 @@ func (v *verifier) skipped(check, why string) {
 func (v *verifier) float64(ctx context.Context) error {
 	cnn := v.cnn
 	if v.record != nil {
-		m, err := roundedOnce(v.cnn, v.efcn, v.shapes)
+		m, err := roundedOnce(v.cnn, v.efcn, v.record, v.shapes)
 		if err != nil {
 			return named(v.cnn.model, err)
 		}

@@ -1,0 +1,429 @@
+package verify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"efcn/onnxio"
+)
+
+// levels returns the affine maps A₁, A₂, …, Aₗ by which a maximum is computed with
+// a Relu behind each but the last, as the documentation of package convert says
+// ("Maxima"), and proves that they compute it. A maximum over single cells is one
+// map, a selection.
+func (s *structure) levels(node *onnxio.Node) ([]*matrix, error) {
+	if known, ok := s.maxima[node]; ok {
+		return known, nil
+	}
+	windows, err := s.windows(node)
+	if err != nil {
+		return nil, err
+	}
+	in, out := s.shapes[node.Input(0)][1:], s.shapes[node.Output(0)][1:]
+	negative := !s.notNegative(node.Input(0))
+	levels, err := maximum(in, windows, negative)
+	if err != nil {
+		return nil, err
+	}
+	for axis, w := range windows {
+		line, err := maximum([]int{in[axis]}, [][][]int{w}, negative)
+		if err == nil {
+			err = provesMaximum(line, w, negative)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("axis %d: %w", axis+1, err)
+		}
+	}
+	if last := levels[len(levels)-1]; last.rows != product(out) {
+		return nil, fmt.Errorf("its windows say %d outputs, the values that the CNN computed %v", last.rows, out)
+	}
+	s.maxima[node] = levels
+	return levels, nil
+}
+
+// isMaximum says whether a node takes maxima that a Relu can take.
+func isMaximum(node *onnxio.Node) bool { return isOp(node, "MaxPool", "GlobalMaxPool", "ReduceMax") }
+
+// single is the selection that a maximum over single cells is.
+func (s *structure) single(node *onnxio.Node) ([]int, error) {
+	levels, err := s.levels(node)
+	if err != nil {
+		return nil, err
+	}
+	if len(levels) != 1 {
+		return nil, fmt.Errorf("it takes maxima over more than one element")
+	}
+	from := make([]int, levels[0].rows)
+	for r := range from {
+		levels[0].entries(r, func(c int, _, _ float64) { from[r] = c })
+	}
+	return from, nil
+}
+
+// windows lists for every axis but the batch, and for every output index on it,
+// the input indices that the maximum is over.
+// https://onnx.ai/onnx/operators/onnx__MaxPool.html
+// https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html
+// https://onnx.ai/onnx/operators/onnx__ReduceMax.html
+func (s *structure) windows(node *onnxio.Node) ([][][]int, error) {
+	in := s.shapes[node.Input(0)]
+	if len(in) < 2 {
+		return nil, fmt.Errorf("shape %v has no batch and channel axes", in)
+	}
+	all := func(n int) []int {
+		list := make([]int, n)
+		for i := range list {
+			list[i] = i
+		}
+		return list
+	}
+	each := func(n int) [][]int {
+		lists := make([][]int, n)
+		for i := range lists {
+			lists[i] = []int{i}
+		}
+		return lists
+	}
+	var windows [][][]int
+	switch node.OpType {
+	case "MaxPool":
+		axes, err := axesOf(node, in[2:], nil)
+		if err != nil {
+			return nil, err
+		}
+		windows = append(windows, each(in[1]))
+		for _, a := range axes {
+			lists := make([][]int, a.out)
+			for p := range lists {
+				for q := range a.in {
+					if a.tap(p, q) >= 0 {
+						lists[p] = append(lists[p], q)
+					}
+				}
+			}
+			windows = append(windows, lists)
+		}
+	case "GlobalMaxPool":
+		windows = append(windows, each(in[1]))
+		for _, d := range in[2:] {
+			windows = append(windows, [][]int{all(d)})
+		}
+	case "ReduceMax":
+		reduced, err := s.cnn.reducedAxes(node, len(in))
+		if err != nil {
+			return nil, err
+		}
+		if reduced[0] {
+			return nil, fmt.Errorf("the batch axis is reduced")
+		}
+		for i, d := range in[1:] {
+			if reduced[i+1] {
+				windows = append(windows, [][]int{all(d)})
+			} else {
+				windows = append(windows, each(d))
+			}
+		}
+	default:
+		return nil, fmt.Errorf("it is no maximum")
+	}
+	for i, lists := range windows {
+		for p, list := range lists {
+			if len(list) == 0 {
+				return nil, fmt.Errorf("output %d of axis %d sees nothing but padding", p, i+1)
+			}
+		}
+	}
+	return windows, nil
+}
+
+// notNegative says whether a value of the CNN is a Relu's, or a Clip's from 0 on,
+// with nothing behind it that could make a number negative.
+func (s *structure) notNegative(name string) bool {
+	node := s.cnn.producer[name]
+	switch {
+	case node == nil:
+		return false
+	case isOp(node, "Relu"):
+		return true
+	case isOp(node, "Clip"):
+		least, err := node.Float("min", -1)
+		if v, _, ok, e := s.cnn.floats(node, 1); e == nil && ok && len(v) == 1 {
+			least = v[0]
+		}
+		return err == nil && least >= 0
+	case isOp(node, "Concat"):
+		for _, in := range node.Inputs {
+			if !s.notNegative(in) {
+				return false
+			}
+		}
+		return len(node.Inputs) > 0
+	case isOp(node, "Pad"):
+		fill, err := s.cnn.fill(node)
+		return err == nil && fill >= 0 && s.notNegative(node.Input(0))
+	case isOp(node, "Resize", "Upsample"):
+		return !s.interpolates(node) && s.notNegative(node.Input(0))
+	case reshapes(node) || selects(node) || isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "GlobalMaxPool", "ReduceMax"):
+		return s.notNegative(node.Input(0))
+	default:
+		return false
+	}
+}
+
+// weighted is an index with a whole number.
+type weighted struct {
+	index int
+	by    float64
+}
+
+// maximum works out the levels on values of that shape.
+func maximum(shape []int, windows [][][]int, negative bool) ([]*matrix, error) {
+	shape = slices.Clone(shape)
+	var levels, pending []*matrix
+	along := func(axis int, rows [][]weighted) {
+		m := alongAxis(rows, shape, axis)
+		shape = slices.Clone(m.outShape)
+		pending = append(pending, m)
+	}
+	finish := func() error {
+		if len(pending) == 0 {
+			pending = append(pending, identityMatrix(shape))
+		}
+		m, err := multiplied(pending)
+		levels, pending = append(levels, m), nil
+		return err
+	}
+	for axis := len(shape) - 1; axis >= 0; axis-- {
+		lists := windows[axis]
+		for slices.ContainsFunc(lists, func(l []int) bool { return len(l) > 1 }) {
+			l := newLevel(negative)
+			next := make([][]int, len(lists))
+			for p, list := range lists {
+				for ; len(list) > 1; list = list[2:] {
+					next[p] = append(next[p], l.larger(list[0], list[1]))
+				}
+				if len(list) > 0 {
+					next[p] = append(next[p], l.passed(list[0]))
+				}
+			}
+			along(axis, l.units)
+			if err := finish(); err != nil {
+				return nil, err
+			}
+			along(axis, l.values)
+			lists = next
+		}
+		rows := make([][]weighted, len(lists))
+		moved := len(lists) != shape[axis]
+		for p, list := range lists {
+			rows[p] = []weighted{{list[0], 1}}
+			moved = moved || list[0] != p
+		}
+		if moved {
+			along(axis, rows)
+		}
+	}
+	err := finish()
+	return levels, err
+}
+
+// level is one level along an axis: the sums in front of the Relu, and those of
+// what comes out of it.
+type level struct {
+	negative bool
+	unit     map[[3]int]int // difference of two values, a value, or its opposite
+	units    [][]weighted
+	value    map[[2]int]int // maximum of two values, or one passed on
+	values   [][]weighted
+}
+
+func newLevel(negative bool) *level {
+	return &level{negative: negative, unit: make(map[[3]int]int), value: make(map[[2]int]int)}
+}
+
+func (l *level) unitOf(key [3]int, sum ...weighted) int {
+	u, ok := l.unit[key]
+	if !ok {
+		u = len(l.units)
+		slices.SortFunc(sum, func(a, b weighted) int { return a.index - b.index })
+		l.unit[key], l.units = u, append(l.units, sum)
+	}
+	return u
+}
+
+func (l *level) valueOf(key [2]int, sum ...weighted) int {
+	v, ok := l.value[key]
+	if !ok {
+		v = len(l.values)
+		slices.SortFunc(sum, func(a, b weighted) int { return a.index - b.index })
+		l.value[key], l.values = v, append(l.values, sum)
+	}
+	return v
+}
+
+// through returns the units that carry value b.
+func (l *level) through(b int) []weighted {
+	sum := []weighted{{l.unitOf([3]int{1, b}, weighted{b, 1}), 1}}
+	if l.negative {
+		sum = append(sum, weighted{l.unitOf([3]int{2, b}, weighted{b, -1}), -1})
+	}
+	return sum
+}
+
+func (l *level) larger(a, b int) int {
+	d := l.unitOf([3]int{0, a, b}, weighted{a, 1}, weighted{b, -1})
+	return l.valueOf([2]int{a, b}, append(l.through(b), weighted{d, 1})...)
+}
+
+func (l *level) passed(a int) int { return l.valueOf([2]int{a, -1}, l.through(a)...) }
+
+// alongAxis is the map that computes row r of one axis as a sum over that axis, and
+// leaves the others as they are.
+func alongAxis(rows [][]weighted, shape []int, axis int) *matrix {
+	out := slices.Clone(shape)
+	out[axis] = len(rows)
+	inner := product(shape[axis+1:])
+	return &matrix{
+		rows: product(out), cols: product(shape), inShape: slices.Clone(shape), outShape: out, whole: true,
+		entries: func(r int, entry func(int, float64, float64)) {
+			at, rest := r/inner%len(rows), r%inner
+			before := r / inner / len(rows)
+			for _, w := range rows[at] {
+				entry((before*shape[axis]+w.index)*inner+rest, w.by, 0)
+			}
+		},
+	}
+}
+
+func identityMatrix(shape []int) *matrix {
+	return &matrix{
+		rows: product(shape), cols: product(shape), inShape: shape, outShape: shape, whole: true,
+		entries: func(r int, entry func(int, float64, float64)) { entry(r, 1, 0) },
+	}
+}
+
+// A form is a sum of terms with whole numbers. A term is "m" or "p" and a set of
+// inputs: their maximum M, or relu(M).
+type form map[string]float64
+
+func (f form) add(by float64, g form) {
+	for k, v := range g {
+		if f[k] += by * v; f[k] == 0 {
+			delete(f, k)
+		}
+	}
+}
+
+// single returns the term of a form that has only that one, and its factor.
+func (f form) single() (term string, by float64) {
+	if len(f) != 1 {
+		return "", 0
+	}
+	for term, by = range f {
+	}
+	return term, by
+}
+
+// provesMaximum proves that the last of the levels, with a Relu behind each
+// before it, computes the maxima over the windows, in exact arithmetic. It knows
+// nothing of how they were made: every sum in front of a Relu has to be one of
+//
+//	M(S) − M(T), S and T without a common input:  relu of it is M(S∪T) − M(T)
+//	−M(T):                                        relu of it is relu(M(T)) − M(T)
+//	M(T) or relu(M(T)):                           relu of it is relu(M(T)), or M(T) itself if no input is negative
+//
+// and every sum at the end has to be the M of its window, in which with the first
+// of these each input enters once.
+func provesMaximum(levels []*matrix, windows [][]int, negative bool) error {
+	if len(levels) == 0 {
+		return fmt.Errorf("there are no levels")
+	}
+	units := make([]form, levels[0].cols)
+	for i := range units {
+		units[i] = form{setOf([]int{i}): 1}
+	}
+	sums := func(m *matrix) []form {
+		out := make([]form, m.rows)
+		for r := range out {
+			out[r] = make(form)
+			m.entries(r, func(c int, v, _ float64) { out[r].add(v, units[c]) })
+		}
+		return out
+	}
+	for k, m := range levels[:len(levels)-1] {
+		next := sums(m)
+		for r, f := range next {
+			g, err := rectified(f, negative)
+			if err != nil {
+				return fmt.Errorf("level %d, unit %d: %w", k+1, r, err)
+			}
+			next[r] = g
+		}
+		units = next
+	}
+	out := sums(levels[len(levels)-1])
+	if len(out) != len(windows) {
+		return fmt.Errorf("%d outputs for %d windows", len(out), len(windows))
+	}
+	for p, f := range out {
+		if term, by := f.single(); by != 1 || term != setOf(windows[p]) {
+			return fmt.Errorf("output %d is %v; want the maximum over %v", p, f, windows[p])
+		}
+	}
+	return nil
+}
+
+func setOf(list []int) string { return "m" + strings.Trim(fmt.Sprint(list), "[]") }
+
+// rectified returns the relu of a form.
+func rectified(f form, negative bool) (form, error) {
+	if term, by := f.single(); by == 1 || by == -1 && term[0] == 'm' {
+		switch {
+		case !negative && by == 1:
+			return f, nil
+		case !negative:
+			return form{}, nil // relu of what is not positive
+		case by == 1:
+			return form{"p" + term[1:]: 1}, nil
+		default:
+			return form{"p" + term[1:]: 1, term: -1}, nil
+		}
+	}
+	larger, smaller := "", ""
+	for term, by := range f {
+		switch {
+		case by == 1 && term[0] == 'm' && larger == "":
+			larger = term
+		case by == -1 && term[0] == 'm' && smaller == "":
+			smaller = term
+		default:
+			return nil, fmt.Errorf("%v is no difference of two maxima", f)
+		}
+	}
+	if larger == "" || smaller == "" {
+		return nil, fmt.Errorf("%v is no difference of two maxima", f)
+	}
+	joined, err := union(larger, smaller)
+	if err != nil {
+		return nil, err
+	}
+	return form{joined: 1, smaller: -1}, nil
+}
+
+// union joins two sets that have no input in common.
+func union(a, b string) (string, error) {
+	var list []int
+	for _, field := range append(strings.Fields(a[1:]), strings.Fields(b[1:])...) {
+		i := 0
+		if _, err := fmt.Sscan(field, &i); err != nil {
+			return "", err
+		}
+		list = append(list, i)
+	}
+	slices.Sort(list)
+	if len(slices.Compact(slices.Clone(list))) != len(list) {
+		return "", fmt.Errorf("input sets {%s} and {%s} have one in common", a[1:], b[1:])
+	}
+	return setOf(list), nil
+}
