@@ -18,6 +18,11 @@
 // float64; its bias may be either of two neighbours where the sum in float64 is
 // too close to the middle between them to tell.
 //
+// A layer that is a product of operators is multiplied out again from the factors
+// that the record names, and its entries may be either of two neighbours in the
+// same way (product.go). The levels of a maximum made of Relu are made again, and a
+// proof on sets of inputs shows that they compute it (maximum.go).
+//
 // What an operator selects (Slice, Pad, Resize nearest, …) the engine works out
 // by running it on the numbers of the elements; the converter has its own code.
 // An interpolation's weights may be one rounding off: see resizeMatrix.

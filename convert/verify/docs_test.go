@@ -61,5 +61,15 @@ func mutationTable() string {
 			}
 		}
 	}
+	for _, layout := range productLayouts {
+		for i, c := range productMutations(layout) {
+			switch {
+			case i >= sharedProductMutations:
+				row("product, "+string(layout), c)
+			case layout == productLayouts[0]:
+				row("product", c)
+			}
+		}
+	}
 	return b.String()
 }

@@ -71,8 +71,9 @@ func TestTrainedModels(t *testing.T) {
 	for _, name := range names {
 		for _, o := range []convert.Options{
 			{}, {NoFoldBN: true}, {Layout: convert.Local}, {Layout: convert.Sparse, NoFoldBN: true}, {MaxBytes: 1 << 20}, {Only: "*o*v*", Layout: convert.Local},
+			{Fold: convert.FoldAuto, MaxPool: convert.MaxPoolRelu}, {Fold: convert.FoldAll, Layout: convert.Local, MaxPool: convert.MaxPoolRelu},
 		} {
-			t.Run(fmt.Sprint(name, o.Layout, o.NoFoldBN, o.MaxBytes, o.Only), func(t *testing.T) {
+			t.Run(fmt.Sprint(name, o.Layout, o.NoFoldBN, o.MaxBytes, o.Only, o.Fold), func(t *testing.T) {
 				m := readTrained(t, name)
 				efcn := converted(t, m, o)
 				r, err := verify.Verify(context.Background(), m, efcn, verify.Options{Samples: 8, Seed: 1})

@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 
 	"efcn/convert"
@@ -48,7 +49,7 @@ func productsOf(cnn *net, record *convert.Record) products {
 // themselves, rounded once, and its sum of N terms and a bias by γ_{N+2}, each times
 // M, the magnitudes |Aₙ|(…(|A₁||x| + |b₁|)…) + |bₙ|.
 func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
-	if b.levels[node] > 0 {
+	if b.levels[node] > 0 || b.pair() && isMaximum(node) {
 		d, err := b.maximum(node, ds[0])
 		return [][]float64{d}, err
 	}
@@ -96,7 +97,7 @@ func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]flo
 // multiplied into the first level, its sums take the place of single inputs: a−b
 // has twice as many terms and magnitudes, b and −b as many, and entries are rounded
 // once: 4(γ + 2⁻²⁴)X. What is then multiplied into the last level sees three units of
-// up to X, which size and terms allow for.
+// up to X, which size and terms allow for. Of a pair of models, either may do so.
 func (b *bounds[T]) maximum(node *onnxio.Node, d []float64) ([]float64, error) {
 	var out []float64
 	if d != nil {
@@ -118,7 +119,22 @@ func (b *bounds[T]) maximum(node *onnxio.Node, d []float64) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := float64(b.levels[node]) * 18 * b.gamma(6)
+	levels := b.levels[node]
+	if levels == 0 { // of a pair: as many as it may take
+		cells := product(x.Shape) / max(1, product(window.Shape))
+		if isOp(node, "MaxPool") {
+			kernel, err := node.Ints("kernel_shape")
+			if err != nil {
+				return nil, err
+			}
+			cells = 1
+			for _, k := range kernel {
+				cells *= int(k)
+			}
+		}
+		levels = 1 + bits.Len(uint(cells)) + len(x.Shape)
+	}
+	g := float64(levels) * 18 * b.gamma(6)
 	if terms > 1 || b.factor[node] {
 		g += 4 * (b.gamma(2*terms+2) + 0x1p-24)
 	}

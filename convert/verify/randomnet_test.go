@@ -21,7 +21,7 @@ func TestRandomNets(t *testing.T) {
 	const nets = 500
 	all := make(map[string]int)
 	layouts := make(map[convert.Layout]int)
-	layers, pairs, worst := 0, 0, 0.0
+	layers, pairs, products, levels, worst := 0, 0, 0, 0, 0.0
 	var ratios [3][]float64 // by the length of a row
 	for seed := range uint64(nets) {
 		m, ops := randomNet(seed)
@@ -29,7 +29,11 @@ func TestRandomNets(t *testing.T) {
 			all[op] += n
 		}
 		layout := []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Auto}[seed%4]
-		o := convert.Options{NoFoldBN: seed%3 == 0, Layout: layout}
+		o := convert.Options{
+			NoFoldBN: seed%3 == 0, Layout: layout,
+			Fold:    convert.Folds()[seed/4%3],
+			MaxPool: convert.MaxPools()[seed/12%2],
+		}
 		if layout == convert.Auto {
 			o = mixed(t, m, o, seed)
 		}
@@ -48,6 +52,12 @@ func TestRandomNets(t *testing.T) {
 		for _, l := range r.Layers {
 			layouts[l.Layout]++
 			outputs[l.Output] = l
+			if len(l.Factors) > 1 {
+				products++
+			}
+			if slices.ContainsFunc(l.Factors, func(f string) bool { return strings.Contains(f, "/") }) {
+				levels++
+			}
 		}
 		for _, v := range r.Values {
 			worst = max(worst, float64(v.Float32.Ratio))
@@ -78,6 +88,9 @@ func TestRandomNets(t *testing.T) {
 			t.Errorf("only %d layers %s", layouts[layout], layout)
 		}
 	}
+	if products < nets/4 || levels < nets/5 {
+		t.Errorf("%d products and %d levels of maxima in %d nets", products, levels, nets)
+	}
 	if layers < 2*nets {
 		t.Errorf("%d embedded layers in %d nets", layers, nets)
 	}
@@ -86,7 +99,7 @@ func TestRandomNets(t *testing.T) {
 		ops = append(ops, fmt.Sprint(op, " ", n))
 	}
 	slices.Sort(ops)
-	t.Logf("%d nets, %d of them as a pair without a record, %d layers; worst float32 difference %.3g of its bound; %v; %v", nets, pairs, layers, worst, layouts, ops)
+	t.Logf("%d nets, %d of them as a pair without a record, %d layers, of them %d products and %d levels of maxima; worst float32 difference %.3g of its bound; %v; %v", nets, pairs, layers, products, levels, worst, layouts, ops)
 }
 
 // unrecorded compares a net with its eFCN as if nothing were known of how that
@@ -114,7 +127,7 @@ func mixed(t *testing.T, m *onnxio.Model, o convert.Options, seed uint64) conver
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := convert.NewPlan(folded, convert.Options{NoFoldBN: o.NoFoldBN, Layout: convert.Local})
+	plan, err := convert.NewPlan(folded, convert.Options{NoFoldBN: o.NoFoldBN, Layout: convert.Local, Fold: o.Fold, MaxPool: o.MaxPool})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +136,9 @@ func mixed(t *testing.T, m *onnxio.Model, o convert.Options, seed uint64) conver
 	for _, l := range plan.Layers {
 		if l.Layout == convert.Local {
 			o.Layers[l.Node] = []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Keep}[random.IntN(4)]
+			if len(l.Factors) > 0 && o.Layers[l.Node] == convert.Keep {
+				o.Layers[l.Node] = convert.Dense // what is kept is no factor
+			}
 		}
 	}
 	return o
