@@ -9,8 +9,8 @@ import (
 // decoder turns the messages of one file into a Model. It takes the messages
 // over: what it decodes it removes, and what is left becomes a rest.
 type decoder struct {
-	folder *folder  // nil for a model from a stream
-	raw    [][]byte // what carve took out of the messages
+	folder *folder // nil for a model from a stream
+	raw    []Data  // what carve took out of the messages
 	errs   []error
 }
 

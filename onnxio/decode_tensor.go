@@ -1,6 +1,7 @@
 package onnxio
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,9 +13,10 @@ import (
 // tensor decodes p. A tensor that can't be decoded is noted in d and returned
 // without data.
 func (d *decoder) tensor(p *onnxpb.TensorProto) *Tensor {
+	var raw Data = rawData(nil)
 	if p.RawData != nil { // an index: see carve
 		i, _ := binary.Uvarint(p.RawData)
-		p.RawData = d.raw[i]
+		raw = d.raw[i]
 	}
 	t := &Tensor{
 		Name:     take(&p.Name),
@@ -23,13 +25,20 @@ func (d *decoder) tensor(p *onnxpb.TensorProto) *Tensor {
 		Doc:      take(&p.DocString),
 		Metadata: props(p.MetadataProps),
 	}
-	data, err := d.data(p)
+	data, err := d.data(p, raw)
 	if err != nil {
 		d.bad(fmt.Errorf("tensor %q: %w", t.Name, err))
 	}
-	if data != nil {
+	switch {
+	case data != nil:
 		t.Data = data
 		clearData(p)
+	case p.RawData != nil: // of a type that is carried as it is
+		var b bytes.Buffer
+		if _, err := raw.WriteTo(&b); err != nil {
+			d.bad(fmt.Errorf("tensor %q: %w", t.Name, err))
+		}
+		p.RawData = b.Bytes()
 	}
 	p.DataType, p.Dims, p.MetadataProps = nil, nil, nil
 	t.rest = keep(p)
@@ -43,10 +52,10 @@ func clearData(p *onnxpb.TensorProto) {
 	p.ExternalData, p.DataLocation = nil, nil
 }
 
-// data returns the content of p, nil for a tensor that is carried as it is:
+// data returns the content of p, whose raw data is raw, nil for a tensor that is carried as it is:
 // strings, types that this package does not know, and sub-byte types in
 // int32_data.
-func (d *decoder) data(p *onnxpb.TensorProto) (Data, error) {
+func (d *decoder) data(p *onnxpb.TensorProto, raw Data) (Data, error) {
 	t := DataType(p.GetDataType())
 	want, sized, err := byteSize(t, p.Dims)
 	if err != nil {
@@ -57,7 +66,7 @@ func (d *decoder) data(p *onnxpb.TensorProto) (Data, error) {
 	if external {
 		sources++
 	}
-	if len(p.RawData) > 0 {
+	if raw.Len() > 0 {
 		sources++
 	}
 	switch {
@@ -73,10 +82,10 @@ func (d *decoder) data(p *onnxpb.TensorProto) (Data, error) {
 		return d.folder.region(p.ExternalData, want)
 	case count > 0:
 		return typedData(p, t, field, count, want)
-	case int64(len(p.RawData)) != want:
-		return nil, fmt.Errorf("dimensions %v of %s need %d bytes, got %d", p.Dims, t, want, len(p.RawData))
+	case raw.Len() != want:
+		return nil, fmt.Errorf("dimensions %v of %s need %d bytes, got %d", p.Dims, t, want, raw.Len())
 	default:
-		return rawData(p.RawData), nil
+		return raw, nil
 	}
 }
 

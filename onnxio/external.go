@@ -53,14 +53,50 @@ func (r region) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (r region) unchanged(f *os.File) error {
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("external data %q: %w", r.location, plain(err))
-	}
-	if info.Size() != r.size || !info.ModTime().Equal(r.modified) {
-		return fmt.Errorf("external data %q: the file has changed since the model was read", r.location)
+	if err := unchanged(f, r.size, r.modified); err != nil {
+		return fmt.Errorf("external data %q: %w", r.location, err)
 	}
 	return nil
+}
+
+// unchanged says whether f still has the size and time that it had when the
+// model was read.
+func unchanged(f *os.File, size int64, modified time.Time) error {
+	info, err := f.Stat()
+	if err != nil {
+		return plain(err)
+	}
+	if info.Size() != size || !info.ModTime().Equal(modified) {
+		return errors.New("the file has changed since the model was read")
+	}
+	return nil
+}
+
+// inFile is raw data in the file of the model itself, which is opened and
+// checked as that of a region is.
+type inFile struct {
+	path           string
+	offset, length int64
+	size           int64
+	modified       time.Time
+}
+
+func (d inFile) Len() int64 { return d.length }
+
+func (d inFile) WriteTo(w io.Writer) (int64, error) {
+	f, err := os.Open(d.path)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", d.path, plain(err))
+	}
+	defer f.Close()
+	if err := unchanged(f, d.size, d.modified); err != nil {
+		return 0, fmt.Errorf("%s: %w", d.path, err)
+	}
+	n, err := io.Copy(w, io.NewSectionReader(f, d.offset, d.length))
+	if err == nil && n != d.length {
+		err = fmt.Errorf("%s: got %d of %d bytes", d.path, n, d.length)
+	}
+	return n, err
 }
 
 // check says whether the region is still there, without reading it.

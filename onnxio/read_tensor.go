@@ -3,6 +3,8 @@ package onnxio
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 
 	"google.golang.org/protobuf/proto"
@@ -35,7 +37,7 @@ func readTensor(path string) (*Tensor, error) {
 	}
 	d := new(decoder)
 	if p.RawData != nil {
-		d.raw, p.RawData = [][]byte{p.RawData}, []byte{0}
+		d.raw, p.RawData = []Data{rawData(p.RawData)}, []byte{0}
 	}
 	t := d.tensor(p)
 	if len(d.errs) > 0 {
@@ -47,17 +49,38 @@ func readTensor(path string) (*Tensor, error) {
 // readRegular reads a whole file, if that is one and no longer than protobuf
 // can parse.
 func readRegular(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+	f, info, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
+	b := make([]byte, info.Size())
+	_, err = io.ReadFull(f, b)
+	return b, err
+}
+
+// openRegular opens a file, if it is one and no longer than protobuf can parse.
+func openRegular(path string) (*os.File, fs.FileInfo, error) {
+	// A pipe is not opened: that could wait for ever.
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
 	switch {
 	case info.IsDir():
-		return nil, errors.New("a folder; want a file")
+		return nil, nil, errors.New("a folder; want a file")
 	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
+		return nil, nil, errors.New("not a regular file")
 	case info.Size() > maxMessage:
-		return nil, fmt.Errorf("%d bytes, more than the 2 GiB of a protobuf message; store the weights as external data", info.Size())
+		return nil, nil, fmt.Errorf("%d bytes, more than the 2 GiB of a protobuf message; store the weights as external data", info.Size())
 	}
-	return os.ReadFile(path)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, err = f.Stat(); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
 }

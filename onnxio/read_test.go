@@ -2,9 +2,12 @@ package onnxio
 
 import (
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,7 +97,7 @@ func TestReadRefuses(t *testing.T) {
 func TestReadOfEveryPrefix(t *testing.T) {
 	whole := marshal(t, tinyModel())
 	ends := make(map[int]bool)
-	err := fields(whole, func(_ protowire.Number, _ []byte, _, to int) error {
+	err := fields(inMemory(whole), span{0, len(whole)}, func(_ protowire.Number, _ *span, to int) error {
 		ends[to] = true
 		return nil
 	})
@@ -104,6 +107,15 @@ func TestReadOfEveryPrefix(t *testing.T) {
 	accepted := 0
 	for n := range len(whole) {
 		m, err := ReadFrom(bytes.NewReader(whole[:n]))
+		// What is read piece by piece, from a file, is judged alike.
+		file := &onDisk{file: bytes.NewReader(whole[:n]), size: n}
+		_, fileErr := decode(file, n, nil, func(s span) (Data, error) {
+			b, err := file.part(s)
+			return rawData(b), err
+		})
+		if fmt.Sprint(err) != fmt.Sprint(fileErr) {
+			t.Errorf("the first %d bytes: %v in memory, %v from a file", n, err, fileErr)
+		}
 		switch {
 		case err == nil && !ends[n]:
 			t.Errorf("the first %d of %d bytes were accepted", n, len(whole))
@@ -213,5 +225,75 @@ func TestReadTakesTheMemoryOfTheFile(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if got := after.TotalAlloc - before.TotalAlloc; got > size+size/10 {
 		t.Errorf("reading %d bytes allocated %d", size, got)
+	}
+}
+
+// Raw data of 1 MiB and more stays in the file of the model until it is asked
+// for, and is refused once that file has changed.
+func TestReadLeavesLargeDataInTheFile(t *testing.T) {
+	values := make([]float32, 1<<18)
+	for i := range values {
+		values[i] = float32(i)
+	}
+	small := NewTensor("small", []int64{2}, []float32{1, 2})
+	large := NewTensor("large", []int64{1 << 18}, values)
+	m := &Model{IRVersion: 8, Opsets: []Opset{{Version: 17}}, Graph: &Graph{Name: "g", Initializers: []*Tensor{small, large}}}
+	path := filepath.Join(t.TempDir(), "m.onnx")
+	if _, err := Write(path, m, WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	read, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := read.Graph.Initializers[0].Data.(rawData); !ok {
+		t.Errorf("8 bytes are a %T", read.Graph.Initializers[0].Data)
+	}
+	d, ok := read.Graph.Initializers[1].Data.(inFile)
+	if !ok {
+		t.Fatalf("1 MiB is a %T", read.Graph.Initializers[1].Data)
+	}
+	got, err := Floats[float32](read.Graph.Initializers[1])
+	if err != nil || !slices.Equal(got, values) {
+		t.Errorf("%d elements, %v; want those that were written", len(got), err)
+	}
+	// Written over the file that it lies in, it is copied first.
+	if _, err := Write(path, read, WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if again, err := Read(path); err != nil {
+		t.Error(err)
+	} else if got, err := Floats[float32](again.Graph.Initializers[1]); err != nil || !slices.Equal(got, values) {
+		t.Errorf("after a write over itself: %d elements, %v", len(got), err)
+	}
+	if err := os.WriteFile(path, []byte("something else"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.WriteTo(io.Discard); err == nil || !strings.HasSuffix(err.Error(), "m.onnx: the file has changed since the model was read") {
+		t.Errorf("of a file that changed: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.WriteTo(io.Discard); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("of a file that is gone: %v", err)
+	}
+}
+
+// View gives out the slice itself where there is one of the type, a copy
+// elsewhere.
+func TestView(t *testing.T) {
+	values := []float32{1, 2, 3}
+	tensor := NewTensor("t", []int64{3}, values)
+	view, err := View[float32](tensor)
+	if err != nil || &view[0] != &values[0] {
+		t.Errorf("float32 of float32: %v, %v; want the slice itself", view, err)
+	}
+	if wide, err := View[float64](tensor); err != nil || !slices.Equal(wide, []float64{1, 2, 3}) {
+		t.Errorf("float64 of float32: %v, %v", wide, err)
+	}
+	tensor.Dims = []int64{4}
+	if _, err := View[float32](tensor); err == nil || !strings.Contains(err.Error(), "need 16 bytes, got 12") {
+		t.Errorf("dimensions that do not fit: %v", err)
 	}
 }

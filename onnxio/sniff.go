@@ -5,8 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// otherFormat recognises what people take for an ONNX model by mistake and
-// returns what it is, "" for bytes that may be a model.
+// sniffed is how much of a file otherFormat looks at.
+const sniffed = 512
+
+// otherFormat recognises what people take for an ONNX model by mistake from how
+// it begins, and returns what it is, "" for what may be a model.
 func otherFormat(b []byte) string {
 	switch {
 	case len(b) == 0:
@@ -31,7 +34,7 @@ func otherFormat(b []byte) string {
 // isText says whether b begins like text. A ModelProto does not: tags and
 // lengths are control characters, all but a few of them.
 func isText(b []byte) bool {
-	head := b[:min(len(b), 512)]
+	head := b[:min(len(b), sniffed)]
 	for _, c := range head {
 		if c < ' ' && c != '\n' && c != '\r' && c != '\t' || c == 0x7f {
 			return false

@@ -45,6 +45,19 @@ func Floats[T float32 | float64](t *Tensor) ([]T, error) {
 	}
 }
 
+// View is Floats without a copy where t holds a slice of T in memory, as
+// NewTensor makes it: the elements are then those of t, and change with them.
+// They must not be modified.
+func View[T float32 | float64](t *Tensor) ([]T, error) {
+	if values, ok := t.Data.(sliceData[T]); ok && t.Type == typeOf[T]() {
+		if err := t.checkSize(); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
+		}
+		return values, nil
+	}
+	return Floats[T](t)
+}
+
 // float16 decodes an IEEE 754 binary16. Every one is a float32.
 func float16(h uint16) float32 {
 	sign := uint32(h&0x8000) << 16
