@@ -67,7 +67,7 @@ func (l *layer) stretches() (*stretches, bool) {
 	return s, true
 }
 
-func (s *stretches) giveBack() { scratchInts.Put(s.held) }
+func (s *stretches) giveBack() { returnTo(&scratchInts, s.held) }
 
 func (s *stretches) pixel(d, h, w int) int { return (d*s.size[1]+h)*s.size[2] + w }
 
@@ -150,7 +150,7 @@ func backwardInputSparse[T Float](s *stretches, n int, dy, w, dx []T) {
 		}
 	}
 	kernelsAt := borrowFrom[int](&scratchInts, s.out)
-	defer scratchInts.Put(kernelsAt)
+	defer returnTo(&scratchInts, kernelsAt)
 	kernelAt := *kernelsAt
 	for o := range kernelAt {
 		kernelAt[o] = o * s.padded
@@ -263,8 +263,8 @@ func newTermLists[T Float](lists, terms int) *termLists[T] {
 }
 
 func (l *termLists[T]) giveBack() {
-	scratchInts.Put(l.starts)
-	scratchTerms[T]().Put(l.all)
+	returnTo(&scratchInts, l.starts)
+	returnTo(scratchTerms[T](), l.all)
 }
 
 // begin drops all lists and begins the first.

@@ -85,7 +85,7 @@ func maxPlanes[T Float](v *volume, n int, x, y []T) {
 func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 	in, out, width := v.inSize(), v.outSize(), v.in[2]
 	all := borrowFrom[int32](&scratchIndices, in)
-	defer scratchIndices.Put(all)
+	defer returnTo(&scratchIndices, all)
 	positions := *all
 	for i := range positions {
 		positions[i] = int32(i)
@@ -100,7 +100,7 @@ func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 		values := borrow[T](width + v.out[2])
 		defer giveBack(values)
 		indices := borrowFrom[int32](&scratchIndices, width+v.out[2])
-		defer scratchIndices.Put(indices)
+		defer returnTo(&scratchIndices, indices)
 		column, part := (*values)[:width], (*values)[width:]
 		columnAt, partAt := (*indices)[:width], (*indices)[width:]
 		for i := lo; i < hi; i++ {

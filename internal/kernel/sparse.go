@@ -108,6 +108,15 @@ func GemmSparse[T Float](transA bool, m, n, k int, alpha T, a []T, lda int, b []
 		scaleRows(m, n, beta, c, ldc)
 		return
 	}
+	// So many rows at a time that their terms take a few MiB at most.
+	for rows := max(1, sparseElements/k); m > rows; m -= rows {
+		gemmSparse(transA, rows, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+		a, c = shiftRows(transA, a, rows, lda), c[rows*ldc:]
+	}
+	gemmSparse(transA, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+func gemmSparse[T Float](transA bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	s := sparseOf(transA, m, k, alpha, a, lda)
 	defer s.giveBack()
 	wide := (n + wideStrip - 1) / wideStrip
@@ -150,6 +159,9 @@ const (
 	// sparseRows is how many rows of c meet them, a strip wide: 256 KiB, to stay in
 	// a second-level cache.
 	sparseRows = 1024
+	// sparseElements is how many elements of a are worked on at a time, if a row
+	// is not longer.
+	sparseElements = 1 << 20
 )
 
 // packRows copies rows of width elements, ld apart, into rows of wideStrip,
@@ -176,8 +188,8 @@ func (s *sparse[T]) row(r, block int) []term[T] {
 }
 
 func (s *sparse[T]) giveBack() {
-	scratchInts.Put(s.starts)
-	scratchTerms[T]().Put(s.terms)
+	returnTo(&scratchInts, s.starts)
+	returnTo(scratchTerms[T](), s.terms)
 }
 
 // sparseOf collects alpha·op(a), m×k.
@@ -210,7 +222,7 @@ func sparseOf[T Float](transA bool, m, k int, alpha T, a []T, lda int) *sparse[T
 	terms := *s.terms
 	Parallel(m, grain, func(lo, hi int) {
 		ends := borrowFrom[int](&scratchInts, (hi-lo)*blocks)
-		defer scratchInts.Put(ends)
+		defer returnTo(&scratchInts, ends)
 		next := *ends
 		copy(next, starts[lo*blocks:hi*blocks])
 		put := func(i, p int, v T) {
