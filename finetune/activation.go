@@ -28,7 +28,12 @@ const elementGrain = 1 << 13
 type elementwise[T kernel.Float] struct {
 	value func(dst, src []T)
 	slope func(dsrc, src, dst, ddst []T)
+	// inPlace says that dst may be src, and that slope, which then has no src,
+	// may compute dsrc over ddst.
+	inPlace bool
 }
+
+func (e elementwise[T]) replaces() bool { return e.inPlace }
 
 func (e elementwise[T]) forward(in [][]T, out []T) {
 	kernel.Parallel(len(out), elementGrain, func(lo, hi int) { e.value(out[lo:hi], in[0][lo:hi]) })
@@ -66,9 +71,19 @@ func (n *node[T]) emitElementwise(e elementwise[T]) error {
 }
 
 func emitRelu[T kernel.Float](n *node[T]) error {
+	if n.pooledAlone() {
+		x, err := n.activation(0)
+		if err != nil {
+			return err
+		}
+		x.once, x.rectify = x.once && n.b.readers[n.Output(0)] == 1, true
+		n.b.values[n.Output(0)] = x
+		return nil
+	}
 	return n.emitElementwise(elementwise[T]{
-		value: func(dst, src []T) { kernel.Clip(dst, src, 0, T(math.Inf(1))) },
-		slope: func(dsrc, _, dst, ddst []T) { kernel.Gate(dsrc, dst, ddst) },
+		value:   func(dst, src []T) { kernel.Clip(dst, src, 0, T(math.Inf(1))) },
+		slope:   func(dsrc, _, dst, ddst []T) { kernel.Gate(dsrc, dst, ddst) },
+		inPlace: true,
 	})
 }
 

@@ -54,6 +54,8 @@ func (b *batchNorm[T]) each(scale []T, body func(c int, factor T, lo, hi int)) {
 	})
 }
 
+func (b *batchNorm[T]) forgets() {}
+
 func (b *batchNorm[T]) backward(p pass[T]) {
 	dx := p.din[0]
 	if b.frozen {

@@ -210,6 +210,8 @@ type builder[T kernel.Float] struct {
 	a      *assembler[T]
 	info   *shape.Info
 	values map[string]value
+	// readers counts the inputs that read a value; the loss is one of the logits.
+	readers map[string]int
 }
 
 // network builds the training graph for a batch size.
@@ -226,7 +228,12 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder[T]{t: t, a: newAssembler[T](batch, keepGradients), info: info}
+	b := &builder[T]{t: t, a: newAssembler[T](batch, keepGradients), info: info, readers: map[string]int{t.logits: 1}}
+	for _, n := range t.nodes {
+		for _, name := range n.Inputs {
+			b.readers[name]++
+		}
+	}
 	sample := toInts(dims[1:])
 	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
 	for _, n := range t.nodes {

@@ -34,21 +34,24 @@ func embedded(ctx context.Context, m *onnxio.Model) (*engines.Session, error) {
 }
 
 // EvaluateIn is Evaluate in the engine that open opens.
-func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (Metrics, error) {
-	sum := Metrics{}
-	err := eachLogits(ctx, open, m, set, batch, func(classes int, logits []float32, labels []int) {
-		sum.add(classes, logits, labels)
-	})
+func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (metrics Metrics, err error) {
+	e, err := newEvaluator(ctx, open, m, set, batch)
 	if err != nil {
 		return Metrics{}, err
 	}
-	return sum.mean(), nil
+	defer func() { err = errors.Join(err, e.session.Close()) }()
+	return e.metrics(ctx)
 }
 
 // Logits runs the model as Evaluate does and returns what it makes of every
 // sample, N × classes, before a final Softmax.
 func Logits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (classes int, logits []float32, err error) {
-	err = eachLogits(ctx, embedded, m, set, batch, func(width int, rows []float32, _ []int) {
+	e, err := newEvaluator(ctx, embedded, m, set, batch)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { err = errors.Join(err, e.session.Close()) }()
+	err = e.each(ctx, func(width int, rows []float32, _ []int) {
 		classes, logits = width, append(logits, rows...)
 	})
 	return classes, logits, err
@@ -62,57 +65,73 @@ func Measure(classes int, logits []float32, labels []int) Metrics {
 	return sum.mean()
 }
 
-// eachLogits runs the model on every sample of set and calls visit with the
-// logits of each batch, as many rows as there are labels.
-func eachLogits(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int, visit func(classes int, logits []float32, labels []int)) (err error) {
+// evaluator runs a model on the samples of a set, as often as it is asked. Its
+// session is to be closed.
+type evaluator struct {
+	set     *data.Set
+	feed    *feeder
+	session *engines.Session
+	input   *onnxio.ValueInfo
+	output  string
+	x       []float32 // a batch of samples
+	labels  []int
+}
+
+func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (*evaluator, error) {
 	if batch < 0 {
-		return fmt.Errorf("batch: %d is negative", batch)
+		return nil, fmt.Errorf("batch: %d is negative", batch)
 	}
 	if batch == 0 {
 		batch = 250
 	}
 	input, err := onlyInput(m)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if d := input.Type.Shape[0]; d.Known() {
 		batch = int(d.Value)
 	}
 	feed, err := newFeeder(set, sampleShape(input))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if set.N() == 0 || batch == 0 {
-		return errors.New("no samples to evaluate")
+		return nil, errors.New("no samples to evaluate")
 	}
 	if m, err = endAtLogits(m); err != nil {
-		return err
+		return nil, err
 	}
 	session, err := open(ctx, m)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, session.Close()) }()
-	output := m.Graph.Outputs[0].Name
-	x := make([]float32, batch*product(sampleShape(input)))
-	labels := make([]int, batch)
-	for at := 0; at < set.N(); at += batch {
-		count := min(batch, set.N()-at)
+	return &evaluator{
+		set: set, feed: feed, session: session, input: input, output: m.Graph.Outputs[0].Name,
+		x: make([]float32, batch*product(sampleShape(input))), labels: make([]int, batch),
+	}, nil
+}
+
+// each calls visit with the logits of each batch, as many rows as there are
+// labels.
+func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []float32, labels []int)) error {
+	batch := len(e.labels)
+	for at := 0; at < e.set.N(); at += batch {
+		count := min(batch, e.set.N()-at)
 		rows := count
-		if input.Type.Shape[0].Known() {
+		if e.input.Type.Shape[0].Known() {
 			rows = batch // the last batch is filled up with what was there before
 		}
 		indices := make([]int, count)
 		for i := range indices {
 			indices[i] = at + i
-			labels[i] = set.Labels[at+i]
+			e.labels[i] = e.set.Labels[at+i]
 		}
-		feed.batch(indices, x)
+		e.feed.batch(indices, e.x)
 		shape := []int64{int64(rows)}
-		for _, d := range sampleShape(input) {
+		for _, d := range sampleShape(e.input) {
 			shape = append(shape, int64(d))
 		}
-		got, err := session.Run(ctx, []*onnxio.Tensor{onnxio.NewTensor(input.Name, shape, x[:rows*product(sampleShape(input))])})
+		got, err := e.session.Run(ctx, []*onnxio.Tensor{onnxio.NewTensor(e.input.Name, shape, e.x[:rows*product(sampleShape(e.input))])})
 		if err != nil {
 			return err
 		}
@@ -122,15 +141,25 @@ func eachLogits(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set
 			return err
 		}
 		if len(logits) == 0 || len(dims) < 2 || dims[0] != int64(rows) {
-			return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", output, rows, dims)
+			return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", e.output, rows, dims)
 		}
 		classes := len(logits) / rows
-		if classes < set.Classes {
-			return fmt.Errorf("output %q: the data has %d classes, the model tells %d apart", output, set.Classes, classes)
+		if classes < e.set.Classes {
+			return fmt.Errorf("output %q: the data has %d classes, the model tells %d apart", e.output, e.set.Classes, classes)
 		}
-		visit(classes, logits[:count*classes], labels[:count])
+		visit(classes, logits[:count*classes], e.labels[:count])
 	}
 	return nil
+}
+
+// metrics measures the model.
+func (e *evaluator) metrics(ctx context.Context) (Metrics, error) {
+	sum := Metrics{}
+	err := e.each(ctx, func(classes int, logits []float32, labels []int) { sum.add(classes, logits, labels) })
+	if err != nil {
+		return Metrics{}, err
+	}
+	return sum.mean(), nil
 }
 
 // add counts a batch in: sums, not means.

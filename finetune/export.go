@@ -1,14 +1,19 @@
 package finetune
 
 import (
-	"slices"
+	"io"
 
+	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
 // export returns a copy of m with the trained weights and statistics in place
 // of its own. Where m does not hold all of them as initializers, the copy is of
 // the folded model.
+//
+// The weights are not copied: those whose type is T are the arrays under
+// training themselves, the others are converted as they are read. The copy
+// changes as training goes on.
 func (t *trainee[T]) export(m *onnxio.Model) (*onnxio.Model, error) {
 	trained := map[string][]T{}
 	for _, p := range t.params {
@@ -42,24 +47,50 @@ func (t *trainee[T]) export(m *onnxio.Model) (*onnxio.Model, error) {
 	return out, nil
 }
 
-// content returns values as they are now, in the element type of init.
-func content[T float32 | float64](init *onnxio.Tensor, values []T) onnxio.Data {
-	switch v := any(values).(type) {
-	case []float32:
-		if init.Type == onnxio.Float64 {
-			return onnxio.NewTensor(init.Name, init.Dims, cast[float64](v)).Data
+// live says whether an exported model reads all that is trained where training
+// leaves it, without a conversion.
+func (t *trainee[T]) live() bool {
+	for _, p := range t.params {
+		if !p.frozen && !isType[T](t.initializers[p.name]) {
+			return false
 		}
-		return onnxio.NewTensor(init.Name, init.Dims, slices.Clone(v)).Data
-	case []float64:
-		if init.Type == onnxio.Float32 {
-			return onnxio.NewTensor(init.Name, init.Dims, cast[float32](v)).Data
-		}
-		return onnxio.NewTensor(init.Name, init.Dims, slices.Clone(v)).Data
 	}
-	return nil
+	for _, s := range t.stats {
+		if !isType[T](t.initializers[s.name]) {
+			return false
+		}
+	}
+	return true
 }
 
-func cast[U, T float32 | float64](values []T) []U {
+func isType[T kernel.Float](init *onnxio.Tensor) bool {
+	return init.Type == onnxio.Float32 && dtypeSize[T]() == 4 || init.Type == onnxio.Float64 && dtypeSize[T]() == 8
+}
+
+// content returns values in the element type of init, float32 or float64.
+func content[T kernel.Float](init *onnxio.Tensor, values []T) onnxio.Data {
+	if isType[T](init) {
+		return onnxio.NewTensor(init.Name, init.Dims, values).Data
+	}
+	return onnxio.Generate(init.Type.Size()*int64(len(values)), func(w io.Writer) error {
+		for rest := values; len(rest) > 0; {
+			n := min(len(rest), floatBlock)
+			var err error
+			if init.Type == onnxio.Float32 {
+				err = writeFloats(w, cast[float32](rest[:n]))
+			} else {
+				err = writeFloats(w, cast[float64](rest[:n]))
+			}
+			if err != nil {
+				return err
+			}
+			rest = rest[n:]
+		}
+		return nil
+	})
+}
+
+func cast[U, T kernel.Float](values []T) []U {
 	out := make([]U, len(values))
 	for i, v := range values {
 		out[i] = U(v)

@@ -36,3 +36,14 @@ type fusible[T kernel.Float] interface {
 	// holds whole rows.
 	gradient(p pass[T], i int, visit func(at int, part []T))
 }
+
+// forgetful is a layer whose backward does not look at what forward computed.
+type forgetful interface{ forgets() }
+
+// replacing is a layer that can compute over its first input, and the gradient
+// at that over the gradient at its output.
+type replacing interface{ replaces() bool }
+
+// recycling is a layer that in backward does not look at its first input, and so
+// can compute the gradient at that in its place.
+type recycling interface{ recycles() }

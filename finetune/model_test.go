@@ -108,7 +108,34 @@ func sketches() map[string]sketch {
 		"BatchNormalization":      one(apply("BatchNormalization", "x s b m v", "y"), image, 40, noise(rng, "s", 2), noise(rng, "b", 2), noise(rng, "m", 2), onnxio.NewTensor("v", []int64{2}, []float64{1, 2})),
 		"BatchNormalization of vectors": one(apply("BatchNormalization", "x s b m v", "y"), []int64{3}, 3,
 			noise(rng, "s", 3), noise(rng, "b", 3), noise(rng, "m", 3), onnxio.NewTensor("v", []int64{3}, []float64{1, 2, 3})),
-		"MaxPool":                    one(apply("MaxPool", "x", "y", ints("kernel_shape", 2, 3), ints("strides", 1, 2), ints("pads", 1, 1, 0, 1)), image, 24),
+		"MaxPool": one(apply("MaxPool", "x", "y", ints("kernel_shape", 2, 3), ints("strides", 1, 2), ints("pads", 1, 1, 0, 1)), image, 24),
+		"MaxPool of a ReLU": {
+			shape: image, size: 24,
+			nodes: []*onnxio.Node{apply("Relu", "x", "a"), apply("MaxPool", "a", "y", ints("kernel_shape", 2, 3), ints("strides", 1, 2), ints("pads", 1, 1, 0, 1))},
+		},
+		"MaxPool of the ReLU of a convolution": {
+			shape: image, size: 12, inits: []*onnxio.Tensor{noise(rng, "w", 3, 2, 2, 2), noise(rng, "b", 3)},
+			nodes: []*onnxio.Node{apply("Conv", "x w b", "a"), apply("Relu", "a", "r"), apply("Identity", "r", "i"), apply("MaxPool", "i", "y", ints("kernel_shape", 2, 2), ints("strides", 1, 2))},
+		},
+		"a ReLU that is pooled and read": {
+			shape: image, size: 48, inits: []*onnxio.Tensor{noise(rng, "w", 3, 2, 2, 2)},
+			nodes: []*onnxio.Node{
+				apply("Conv", "x w", "a"), apply("Relu", "a", "r"), apply("MaxPool", "r", "p", ints("kernel_shape", 2, 2), ints("strides", 1, 2)),
+				apply("Flatten", "r", "f"), apply("Flatten", "p", "g"), apply("Concat", "f g", "y", onnxio.IntAttr("axis", 1)),
+			},
+		},
+		"MaxPool of a ReLU with a window in the padding": {
+			shape: []int64{2, 4, 5}, size: 2, opset: 17,
+			nodes: []*onnxio.Node{
+				apply("Relu", "x", "a"), apply("MaxPool", "a", "p", ints("kernel_shape", 1, 5), ints("pads", 1, 0, 0, 0)),
+				apply("Clip", "p lo", "c"), apply("GlobalAveragePool", "c", "y"),
+			},
+			inits: []*onnxio.Tensor{scalarTensor("lo", -3)},
+		},
+		"ReLU of a convolution": {
+			shape: image, size: 36, inits: []*onnxio.Tensor{noise(rng, "w", 3, 2, 2, 2)},
+			nodes: []*onnxio.Node{apply("Conv", "x w", "a"), apply("Relu", "a", "y")},
+		},
 		"AveragePool":                one(apply("AveragePool", "x", "y", ints("kernel_shape", 2, 3), ints("pads", 1, 1, 0, 1)), image, 40),
 		"AveragePool with padding":   one(apply("AveragePool", "x", "y", ints("kernel_shape", 2, 3), ints("pads", 1, 1, 0, 1), onnxio.IntAttr("count_include_pad", 1)), image, 40),
 		"AveragePool ceil":           one(apply("AveragePool", "x", "y", ints("kernel_shape", 2, 2), ints("strides", 2, 2), onnxio.IntAttr("ceil_mode", 1)), image, 12),

@@ -248,11 +248,26 @@ type operand[T kernel.Float] struct {
 	node  *gorgonia.Node
 	wants bool
 	param *parameter[T]
+	spent bool // nobody reads it after this layer
 }
 
-// add puts a layer into the graph; its output has cols elements a sample.
-func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T]) (*gorgonia.Node, error) {
-	out := make([]T, a.net.batch*cols)
+// add puts a layer into the graph; its output has cols elements a sample, and
+// once says that a single layer reads it.
+//
+// A layer that can computes over its input where that is spent, and its gradient
+// over that at an output which a single layer reads: that layer has made it for
+// this one alone. Another kind puts the gradient at a spent input in its place.
+// The largest arrays of a CNN are those around its first ReLU.
+func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T], once bool) (*gorgonia.Node, error) {
+	r, ok := l.(replacing)
+	replaces := ok && r.replaces()
+	var out []T
+	if replaces && in[0].spent {
+		out = buffer[T](in[0].node)
+	}
+	if out == nil {
+		out = make([]T, a.net.batch*cols)
+	}
 	o := a.op(label, len(in), a.net.batch, cols, out, func(in [][]T) { l.forward(in, out) })
 	nodes := make(gorgonia.Nodes, len(in))
 	o.wrt = make([]bool, len(in))
@@ -266,9 +281,23 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T]) 
 	}
 	a.net.outputs = append(a.net.outputs, made)
 	o.diff = func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-		return a.backward(label, l, in, inputs, output, grad)
+		var over []T
+		if _, ok := l.(recycling); ok && in[0].spent {
+			over = buffer[T](in[0].node)
+		} else if replaces && once {
+			over = buffer[T](grad)
+		}
+		return a.backward(label, l, in, inputs, output, grad, over)
 	}
 	return gorgonia.ApplyOp(o, nodes...)
+}
+
+// buffer returns the storage of what an op of ours computes, nil for other nodes.
+func buffer[T kernel.Float](n *gorgonia.Node) []T {
+	if o, ok := n.Op().(*op[T]); ok {
+		return elements[T](o.value)
+	}
+	return nil
 }
 
 func (a *assembler[T]) op(label string, arity, rows, cols int, storage []T, run func(in [][]T)) *op[T] {
@@ -282,8 +311,9 @@ func (a *assembler[T]) op(label string, arity, rows, cols int, storage []T, run 
 // backward adds the nodes of a layer's gradients. One node computes them all,
 // and returns the first; as a gorgonia node has one value, each further one is
 // a node that depends on it and hands out the buffer that it filled. The
-// gradient of a parameter that the layer updates itself is an empty node.
-func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+// gradient of a parameter that the layer updates itself is an empty node. The
+// gradient at the first input goes to over, unless that is nil.
+func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], inputs gorgonia.Nodes, output, grad *gorgonia.Node, over []T) (gorgonia.Nodes, error) {
 	din := make([][]T, len(in))
 	rows, cols := make([]int, len(in)), make([]int, len(in))
 	var wanted, fused []int
@@ -292,23 +322,26 @@ func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], input
 			continue
 		}
 		rows[i], cols[i] = v.node.Shape()[0], v.node.Shape()[1]
-		if a.fused(l, i, v) {
+		switch {
+		case a.fused(l, i, v):
 			rows[i], cols[i] = 1, 1
 			fused = append(fused, i)
 			a.done[v.param] = true
-		} else {
+		case i == 0 && over != nil:
+			din[i] = over
+		default:
 			din[i] = make([]T, rows[i]*cols[i])
 		}
 		wanted = append(wanted, i)
 	}
-	buffer := func(i int) []T {
+	result := func(i int) []T {
 		if din[i] != nil {
 			return din[i]
 		}
 		return make([]T, 1)
 	}
 	first := wanted[0]
-	all := a.op("∂"+label, len(in)+2, rows[first], cols[first], buffer(first), func(values [][]T) {
+	all := a.op("∂"+label, len(in)+2, rows[first], cols[first], result(first), func(values [][]T) {
 		p := pass[T]{in: values[:len(in)], out: values[len(in)], dout: values[len(in)+1], din: din}
 		l.backward(p)
 		for _, i := range fused {
@@ -325,7 +358,7 @@ func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], input
 	grads := make(gorgonia.Nodes, len(in))
 	grads[first] = node
 	for _, i := range wanted[1:] {
-		pick := a.op(fmt.Sprintf("∂%s/%d", label, i), 1, rows[i], cols[i], buffer(i), func([][]T) {})
+		pick := a.op(fmt.Sprintf("∂%s/%d", label, i), 1, rows[i], cols[i], result(i), func([][]T) {})
 		if grads[i], err = gorgonia.ApplyOp(pick, node); err != nil {
 			return nil, err
 		}

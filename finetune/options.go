@@ -66,6 +66,10 @@ type Options struct {
 	// Notice is told, a line at a time, what is allowed but may be a mistake or a
 	// surprise: layers made dense, classes without samples. nil means nobody is.
 	Notice func(text string)
+	// Before is told, where there are test data, what the model measures on them
+	// before the first step: as it was given, not as a checkpoint has it. nil means
+	// that it is not measured.
+	Before func(test Metrics)
 	// Stepped is called after every step with the number of the epoch, from 1,
 	// and how many of its samples were taken so far; nil means nobody is told.
 	Stepped func(epoch, samples int)

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"math"
 	"slices"
 
 	"efcn/internal/kernel"
@@ -15,22 +16,44 @@ func init() {
 	register("ReduceMean", emitReduceMean[float32], emitReduceMean[float64])
 }
 
-// maxPool takes the maximum of each window of so many planes.
+// maxPool takes the maximum of each window of so many planes. With rectify it
+// is that of the ReLU of its input: max(relu(x)) = relu(max(x)), and what is
+// rectified, forward and backward, is then the smaller of the two.
 type maxPool[T kernel.Float] struct {
-	window kernel.Window
-	planes int
-	argmax []int32
+	window  kernel.Window
+	planes  int
+	argmax  []int32
+	rectify bool
+	empty   bool // a window may lie wholly in the padding: its maximum is -Inf
 }
 
-func newMaxPool[T kernel.Float](w kernel.Window, planes int) *maxPool[T] {
-	return &maxPool[T]{w, planes, make([]int32, planes*w.OutSize())}
+func newMaxPool[T kernel.Float](w kernel.Window, planes int, rectify bool) *maxPool[T] {
+	m := &maxPool[T]{window: w, planes: planes, argmax: make([]int32, planes*w.OutSize()), rectify: rectify}
+	for a, pad := range w.PadBegin {
+		m.empty = m.empty || pad >= w.Kernel[a] || pad > 0 && w.Dilation[a] > 1 || (w.Out[a]-1)*w.Stride[a]-pad >= w.In[a]
+	}
+	return m
 }
 
 func (m *maxPool[T]) forward(in [][]T, y []T) {
 	kernel.MaxPool(m.window, m.planes, in[0], y, m.argmax)
+	if !m.rectify {
+		return
+	}
+	kernel.Parallel(len(y), elementGrain, func(lo, hi int) { kernel.Clip(y[lo:hi], y[lo:hi], 0, T(math.Inf(1))) })
+	for i := 0; m.empty && i < len(y); i++ {
+		if m.argmax[i] < 0 {
+			y[i] = T(math.Inf(-1))
+		}
+	}
 }
 
+func (m *maxPool[T]) recycles() {}
+
 func (m *maxPool[T]) backward(p pass[T]) {
+	if m.rectify { // in place: nobody else reads the gradient at this output
+		kernel.Parallel(len(p.dout), elementGrain, func(lo, hi int) { kernel.Gate(p.dout[lo:hi], p.out[lo:hi], p.dout[lo:hi]) })
+	}
 	kernel.MaxPoolBackward(m.window, m.planes, p.dout, m.argmax, p.din[0])
 }
 
@@ -49,6 +72,26 @@ func (a *averagePool[T]) backward(p pass[T]) {
 	kernel.AveragePoolBackward(a.window, a.includePad, a.planes, p.dout, p.din[0])
 }
 
+// pooledAlone says that a single node reads output 0, through any reshapes, and
+// that it takes maxima.
+func (n *node[T]) pooledAlone() bool {
+	name := n.Output(0)
+	for _, reader := range n.b.t.nodes {
+		if !slices.Contains(reader.Inputs, name) {
+			continue
+		}
+		switch {
+		case n.b.readers[name] != 1 || n.b.t.chains[reader] != nil:
+			return false
+		case reshapes(reader.OpType):
+			name = reader.Output(0)
+		default:
+			return reader.OpType == "MaxPool" || reader.OpType == "GlobalMaxPool"
+		}
+	}
+	return false
+}
+
 func emitMaxPool[T kernel.Float](n *node[T]) error {
 	if n.Output(1) != "" {
 		return n.Errorf("output 1, the indices, is in use; only the first can be trained through")
@@ -57,7 +100,7 @@ func emitMaxPool[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return err
 	}
-	return n.emit(newMaxPool[T](w, n.b.a.net.batch*x.shape[0]), append([]int{x.shape[0]}, w.Out...), []value{x})
+	return n.emit(newMaxPool[T](w, n.b.a.net.batch*x.shape[0], x.rectify), append([]int{x.shape[0]}, w.Out...), []value{x})
 }
 
 func emitAveragePool[T kernel.Float](n *node[T]) error {
@@ -100,7 +143,7 @@ func emitGlobalMaxPool[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return err
 	}
-	return n.emit(newMaxPool[T](global(product(x.shape[1:])), n.b.a.net.batch*x.shape[0]), out, []value{x})
+	return n.emit(newMaxPool[T](global(product(x.shape[1:])), n.b.a.net.batch*x.shape[0], x.rectify), out, []value{x})
 }
 
 func emitGlobalAveragePool[T kernel.Float](n *node[T]) error {

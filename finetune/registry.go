@@ -41,6 +41,14 @@ type value struct {
 	shape []int
 	wants bool // a trained parameter lies behind it, so its gradient is wanted
 	deep  bool // a parameter lies behind it, trained or not
+
+	// What a layer that can may do with it: see assembler.add.
+	once  bool // a single layer reads it
+	spent bool // so does nobody else: the layer that it is from does not look back at it
+
+	// rectify says that the ReLU of the node is meant, which the MaxPool that
+	// reads it does along.
+	rectify bool
 }
 
 func (v value) size() int { return product(v.shape) }
@@ -133,7 +141,7 @@ func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters 
 	var in []operand[T]
 	wants, deep := false, false
 	for _, v := range activations {
-		in = append(in, operand[T]{node: v.node, wants: v.wants})
+		in = append(in, operand[T]{node: v.node, wants: v.wants, spent: v.once && v.spent})
 		wants, deep = wants || v.wants, deep || v.deep
 	}
 	for _, p := range parameters {
@@ -142,11 +150,13 @@ func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters 
 			wants, deep = wants || !p.frozen, true
 		}
 	}
-	out, err := n.b.a.add(n.label(), l, product(shape), in)
+	once := n.b.readers[n.Output(0)] == 1
+	out, err := n.b.a.add(n.label(), l, product(shape), in, once)
 	if err != nil {
 		return n.Wrap(err)
 	}
-	n.b.values[n.Output(0)] = value{out, shape, wants, deep}
+	_, spent := l.(forgetful)
+	n.b.values[n.Output(0)] = value{node: out, shape: shape, wants: wants, deep: deep, once: once, spent: spent}
 	return nil
 }
 

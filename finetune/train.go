@@ -46,12 +46,24 @@ type Epoch struct {
 //
 // Training stops with an error where the loss is not finite, naming the step,
 // and between batches when ctx is done.
-func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options, onEpoch func(Epoch) error) (*onnxio.Model, error) {
+func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options, onEpoch func(Epoch) error) (trained *onnxio.Model, err error) {
 	s, m, err := newRun(ctx, m, train, test, o)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if s.tester != nil {
+			err = errors.Join(err, s.tester.session.Close())
+		}
+	}()
 	t, o := s.trainee, s.options
+	if o.Before != nil && test != nil {
+		metrics, err := s.test(ctx, m, test)
+		if err != nil {
+			return nil, err
+		}
+		o.Before(metrics)
+	}
 	if err := s.begin(m, train); err != nil {
 		return nil, err
 	}
@@ -162,16 +174,35 @@ func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *dat
 	if err != nil || test == nil {
 		return e, err
 	}
-	trained, err := s.trainee.export(m)
-	if err != nil {
-		return e, err
-	}
-	metrics, err := Evaluate(ctx, trained, test, s.options.Batch)
+	metrics, err := s.test(ctx, m, test)
 	if err == nil && (math.IsNaN(metrics.Loss) || math.IsInf(metrics.Loss, 0)) {
 		err = fmt.Errorf("test data, after epoch %d: %w", e.Epoch, ErrNotFinite)
 	}
 	e.Test = &metrics
 	return e, err
+}
+
+const testBatch = 64
+
+// test measures the model as it is.
+func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) (metrics Metrics, err error) {
+	e := s.tester
+	if e == nil {
+		var trained *onnxio.Model
+		if trained, err = s.trainee.export(m); err != nil {
+			return Metrics{}, err
+		}
+		// Few samples at a time: their activations are there beside those of training.
+		if e, err = newEvaluator(ctx, embedded, trained, test, min(s.options.Batch, testBatch)); err != nil {
+			return Metrics{}, err
+		}
+		if s.trainee.live() {
+			s.tester = e
+		} else {
+			defer func() { err = errors.Join(err, e.session.Close()) }()
+		}
+	}
+	return e.metrics(ctx)
 }
 
 // begin sets the run to where it starts: at its first step, or where its
@@ -263,6 +294,7 @@ type session[T kernel.Float] struct {
 	id       identity // of the run, where it is saved
 	saved    savePoint
 	narrowed []float32
+	tester   *evaluator // of the arrays under training; nil where it cannot be of them, or not yet
 }
 
 func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*session[T], error) {

@@ -178,8 +178,69 @@ func TestTrainRepeats(t *testing.T) {
 	}
 }
 
-// A set smaller than a batch is one batch; one more than a batch leaves a batch
-// of one.
+// What an epoch says of the test data is what its model measures there, whether
+// the test reads the arrays under training (float32) or converts them.
+func TestTrainMeasuresTheModelOfTheEpoch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	vectors := func(n int) *data.Set {
+		set := &data.Set{X: make([]float32, n*sketchInput), Shape: []int{sketchInput}, Labels: make([]int, n), Classes: sketchClasses}
+		for i := range set.X {
+			set.X[i] = float32(rng.NormFloat64())
+		}
+		for i := range set.Labels {
+			set.Labels[i] = rng.IntN(sketchClasses)
+		}
+		return set
+	}
+	for _, c := range []struct {
+		name        string
+		m           *onnxio.Model
+		train, test *data.Set
+		live        bool
+	}{
+		{"float32", toyModel(), toySet(50, 1), toySet(70, 2), true},
+		{"float64", sketches()["Conv"].model(1), vectors(50), vectors(70), false},
+	} {
+		name, m, test := c.name, c.m, c.test
+		tr, err := newTrainee[float32](m, TrainAll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tr.network(20, false); err != nil {
+			t.Fatal(err)
+		}
+		if tr.live() != c.live {
+			t.Errorf("%s: live %v", name, tr.live())
+		}
+		measure := func(m *onnxio.Model, err error) Metrics {
+			if err != nil {
+				t.Fatal(err)
+			}
+			metrics, err := Evaluate(t.Context(), m, test, testBatch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return metrics
+		}
+		before, epochs := 0, 0
+		_, err = Train(t.Context(), m, c.train, test, Options{Epochs: 3, Batch: 100, Before: func(got Metrics) {
+			before++
+			if want := measure(m, nil); got != want {
+				t.Errorf("%s, before: %+v, want %+v", name, got, want)
+			}
+		}}, func(e Epoch) error {
+			epochs++
+			if want := measure(e.Model()); *e.Test != want {
+				t.Errorf("%s, epoch %d: %+v, want %+v", name, e.Epoch, *e.Test, want)
+			}
+			return nil
+		})
+		if err != nil || before != 1 || epochs != 3 {
+			t.Errorf("%s: %d times before, %d epochs, %v", name, before, epochs, err)
+		}
+	}
+}
+
 // The model of an epoch is that of a run that ends there.
 func TestTrainModelOfEpoch(t *testing.T) {
 	var along [][]byte
@@ -207,6 +268,8 @@ func TestTrainModelOfEpoch(t *testing.T) {
 	}
 }
 
+// A set smaller than a batch is one batch; one more than a batch leaves a batch
+// of one.
 func TestTrainUnevenBatches(t *testing.T) {
 	for _, n := range []int{1, 3, 8, 9, 17} {
 		steps := 0

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -161,7 +162,15 @@ type epoch struct {
 	Test    *measured `json:"test,omitempty"`
 }
 
+// collectorPercent is how much the heap may grow between collections of
+// garbage, in percent of what is alive, while a model trains: the weights are
+// nearly all of it, and hold no pointers to follow. GOGC has the last word.
+const collectorPercent = 5
+
 func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
+	if os.Getenv("GOGC") == "" {
+		defer debug.SetGCPercent(debug.SetGCPercent(collectorPercent))
+	}
 	m, err := e.readModel(path)
 	if err != nil {
 		return err
@@ -201,16 +210,8 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		return nil, err
 	}
 	o.Notice = func(text string) { fmt.Fprintln(e.err, "efcn finetune: "+text) }
-	if m, err = finetune.Prepare(ctx, m, o); err != nil {
-		return nil, err
-	}
-	o.Reinit = false // done
-	if test != nil {
-		metrics, err := finetune.Evaluate(ctx, m, test, f.batch)
-		if err != nil {
-			return nil, err
-		}
-		result.Before = measure(metrics)
+	o.Before = func(test finetune.Metrics) {
+		result.Before = measure(test)
 		if !f.json {
 			fmt.Fprintf(e.out, "before: test %s\n", result.Before)
 		}

@@ -13,6 +13,16 @@ import (
 
 // FromONNX converts a constant of a model to a value. Its content is read.
 func FromONNX[T kernel.Float](t *onnxio.Tensor) (*Tensor[T], error) {
+	return fromONNX(t, onnxio.Floats[T])
+}
+
+// viewONNX is FromONNX for a value that nobody modifies: it may share the
+// constant's memory.
+func viewONNX[T kernel.Float](t *onnxio.Tensor) (*Tensor[T], error) {
+	return fromONNX(t, onnxio.View[T])
+}
+
+func fromONNX[T kernel.Float](t *onnxio.Tensor, floats func(*onnxio.Tensor) ([]T, error)) (*Tensor[T], error) {
 	if !held(t.Type) {
 		return nil, fmt.Errorf("%s tensors are not supported; floating-point, integer and bool are", t.Type)
 	}
@@ -26,7 +36,7 @@ func FromONNX[T kernel.Float](t *onnxio.Tensor) (*Tensor[T], error) {
 	}
 	v := &Tensor[T]{Type: t.Type, Shape: shape}
 	if t.Type.IsFloat() {
-		v.F, err = onnxio.Floats[T](t)
+		v.F, err = floats(t)
 	} else {
 		v.I, err = onnxio.Ints(t)
 	}

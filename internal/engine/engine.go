@@ -41,7 +41,9 @@ type Engine[T kernel.Float] struct {
 
 // New makes m ready. Every node that the engine cannot run is named in the
 // error (errors.Join of onnxio.NodeError). m is not modified, and must not be
-// while the engine is in use: external data is read when a run needs it.
+// while the engine is in use: external data is read when a run needs it. The
+// elements of a weight that m holds as a slice of T (onnxio.NewTensor) are used
+// where they are; between runs they may change.
 func New[T kernel.Float](m *onnxio.Model) (*Engine[T], error) {
 	if m.Graph == nil {
 		return nil, errors.New("the model has no graph")
