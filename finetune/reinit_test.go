@@ -21,6 +21,9 @@ func TestReinitCoversWhatIsTrained(t *testing.T) {
 		for form, m := range map[string]*onnxio.Model{
 			"cnn": cnn, "dense": embedAs(t, cnn, convert.Dense), "local": embedAs(t, cnn, convert.Local), "unfolded": embedWith(t, cnn, convert.Options{NoFoldBN: true}),
 		} {
+			if name == "resnet-torchscript" && (form == "dense" || form == "local") {
+				continue // large, and no other kind of layer
+			}
 			fresh, err := Reinit(m, 1)
 			if err != nil {
 				t.Errorf("%s, %s: %v", name, form, err)
@@ -63,8 +66,8 @@ func TestReinitCoversWhatIsTrained(t *testing.T) {
 			compared++
 		}
 	}
-	if compared != 16 {
-		t.Errorf("compared %d models, want 16", compared)
+	if compared != 14 {
+		t.Errorf("compared %d models, want 14", compared)
 	}
 }
 
