@@ -60,7 +60,7 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if err := refuseSparse(record); err != nil {
 		return nil, err
 	}
-	if t.chains, err = localChains(t.nodes, record); err != nil {
+	if t.chains, err = localChains(t.nodes, record, t.logits); err != nil {
 		return nil, err
 	}
 	if t.subset, err = newSubset(what, t.nodes, record, t.chains); err != nil {
@@ -241,7 +241,7 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 			continue
 		}
 		if c := t.chains[n]; c != nil {
-			if n == c.nodes[0] {
+			if n == c.Nodes[0] {
 				if err := emitLocal(b, c); err != nil {
 					return nil, err
 				}

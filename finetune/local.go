@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"efcn/convert"
+	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -14,145 +15,53 @@ import (
 // which are trained as one.
 type localChain struct {
 	record *convert.LayerRecord
-	nodes  []*onnxio.Node // from the Reshape to the node that computes the layer's output
-	weight *onnxio.Node   // the MatMul
-	biased bool           // the last node adds the bias
+	*engine.LocalForm
 }
 
-// localChains finds the local layers of a record among nodes: Reshape →
-// Transpose → [Pad] → Gather → MatMul → Transpose → Flatten → [Add]. It returns
-// for every node of theirs which layer it is part of. Nodes of a layer that are
-// not as convert writes them are an error.
-func localChains(nodes []*onnxio.Node, record *convert.Record) (map[*onnxio.Node]*localChain, error) {
+// localChains finds the local layers of a record among nodes. It returns for
+// every node of theirs which layer it is part of. Nodes of a layer that are not
+// as convert writes them are an error.
+func localChains(nodes []*onnxio.Node, record *convert.Record, logits string) (map[*onnxio.Node]*localChain, error) {
 	if record == nil {
 		return nil, nil
 	}
-	makes, readers := map[string]*onnxio.Node{}, map[string]int{}
-	for _, n := range nodes {
-		for _, out := range n.Outputs {
-			makes[out] = n
-		}
-		for _, in := range n.Inputs {
-			readers[in]++
-		}
-	}
+	links := engine.NewLinks(nodes, logits)
 	chains := map[*onnxio.Node]*localChain{}
 	var errs []error
 	for i := range record.Layers {
 		l := &record.Layers[i]
-		if l.Layout != convert.Local || !slices.ContainsFunc(nodes, func(n *onnxio.Node) bool { return slices.Contains(n.Inputs, l.Weight) }) {
+		if l.Layout != convert.Local || len(links.Readers(l.Weight)) == 0 {
 			continue
 		}
-		c, err := findChain(l, nodes, makes, readers)
+		f, err := findForm(l, links)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("layer %q: the record has it local, but %w; convert the CNN again", l.Node, err))
 			continue
 		}
-		for _, n := range c.nodes {
+		c := &localChain{l, f}
+		for _, n := range f.Nodes {
 			chains[n] = c
 		}
 	}
 	return chains, errors.Join(errs...)
 }
 
-// findChain walks from the last node of a layer to its first.
-func findChain(l *convert.LayerRecord, nodes []*onnxio.Node, makes map[string]*onnxio.Node, readers map[string]int) (*localChain, error) {
-	c := &localChain{record: l, biased: l.Bias != ""}
-	var at *onnxio.Node
-	for _, n := range nodes {
-		if last := map[bool]string{true: "Add", false: "Flatten"}[c.biased]; n.OpType == last && (!c.biased || n.Input(1) == l.Bias) && chainWeight(n, makes) == l.Weight {
-			at = n
-		}
+// findForm finds the nodes of a layer by its weights.
+func findForm(l *convert.LayerRecord, links *engine.Links) (*engine.LocalForm, error) {
+	readers := links.Readers(l.Weight)
+	if len(readers) > 1 || readers[0] == nil || readers[0].OpType != "MatMul" || readers[0].Input(0) != l.Weight {
+		return nil, fmt.Errorf("its weights %q are not those of one MatMul", l.Weight)
 	}
-	if at == nil {
-		return nil, fmt.Errorf("weights %q have no such chain of nodes", l.Weight)
+	f, err := engine.LocalFormAround(readers[0], links, func(name string) bool { return name == l.Bias })
+	switch {
+	case err != nil:
+		return nil, err
+	case f.Index != l.Index:
+		return nil, fmt.Errorf("its Gather is by %q; want %q", f.Index, l.Index)
+	case f.Biased != (l.Bias != ""):
+		return nil, fmt.Errorf("its bias %q is not added to it", l.Bias)
 	}
-	for at != nil {
-		c.nodes = append(c.nodes, at)
-		if at.OpType == "MatMul" {
-			c.weight = at
-		}
-		if at.OpType == "Reshape" {
-			slices.Reverse(c.nodes)
-			return c, c.check(l)
-		}
-		from := at.Input(chainInput(at))
-		if readers[from] != 1 {
-			return nil, fmt.Errorf("%q is read elsewhere", from)
-		}
-		at = makes[from]
-	}
-	return nil, errors.New("nodes are missing")
-}
-
-// chainInput is the input of a node of the chain that the one before computes.
-func chainInput(n *onnxio.Node) int {
-	if n.OpType == "MatMul" {
-		return 1
-	}
-	return 0
-}
-
-// chainWeight follows the chain back from its last node to the MatMul and
-// returns the name of the weights there.
-func chainWeight(n *onnxio.Node, makes map[string]*onnxio.Node) string {
-	for range 4 {
-		if n == nil {
-			return ""
-		}
-		if n.OpType == "MatMul" {
-			return n.Input(0)
-		}
-		n = makes[n.Input(0)]
-	}
-	return ""
-}
-
-// check compares the nodes, in order, with what convert writes.
-func (c *localChain) check(l *convert.LayerRecord) error {
-	want := []string{"Reshape", "Transpose", "Gather", "MatMul", "Transpose", "Flatten"}
-	if len(c.nodes) > 2 && c.nodes[2].OpType == "Pad" {
-		want = slices.Insert(want, 2, "Pad")
-	}
-	if c.biased {
-		want = append(want, "Add")
-	}
-	var have []string
-	var perms [][]int64
-	for _, n := range c.nodes {
-		have = append(have, n.OpType)
-		switch n.OpType {
-		case "Transpose":
-			perm, err := n.Ints("perm")
-			if err != nil {
-				return err
-			}
-			perms = append(perms, perm)
-		case "Gather":
-			axis, err := n.Int("axis", 0)
-			if err != nil {
-				return err
-			}
-			if axis != 1 || n.Input(1) != l.Index {
-				return fmt.Errorf("its Gather is along axis %d by %q; want axis 1 by %q", axis, n.Input(1), l.Index)
-			}
-		case "Flatten":
-			axis, err := n.Int("axis", 1)
-			if err != nil {
-				return err
-			}
-			if axis != 1 {
-				return fmt.Errorf("its Flatten is at axis %d; want 1", axis)
-			}
-		}
-	}
-	if !slices.Equal(have, want) {
-		return fmt.Errorf("its nodes are %q; want %q", have, want)
-	}
-	if !slices.Equal(perms[0], []int64{1, 2, 0}) || !slices.Equal(perms[1], []int64{3, 0, 2, 1}) {
-		return fmt.Errorf("its Transposes have the perms %v; want [1 2 0] and [3 0 2 1]", perms)
-	}
-	return nil
+	return f, nil
 }
 
 // local is a locally connected layer; its inputs are x, the weights and, if
@@ -163,15 +72,13 @@ type local[T kernel.Float] struct {
 }
 
 func (l *local[T]) forward(in [][]T, y []T) {
-	l.Forward(in[0], in[1], y)
+	var bias []T
 	if len(in) > 2 {
-		kernel.AddRows(l.rows, in[2], y)
+		bias = in[2]
 	}
+	l.Forward(in[0], in[1], bias, y)
 }
 
-// backward takes the gradient at the weights first: that at the input makes use
-// of what forward kept. A fused update of the weights comes after both, so it
-// has to be told what the layer saw again.
 func (l *local[T]) backward(p pass[T]) {
 	l.LoadGradient(p.dout)
 	if p.din[1] != nil {
@@ -188,9 +95,6 @@ func (l *local[T]) backward(p pass[T]) {
 func (l *local[T]) fuses(i int) bool { return i == 1 }
 
 func (l *local[T]) update(p pass[T], _ int, rate, keep T) {
-	if p.din[0] != nil {
-		l.Load(p.in[0])
-	}
 	l.BackwardWeights(-rate, keep, p.in[1])
 }
 
@@ -243,9 +147,6 @@ func (t *trainee[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
 
 // gradient makes all of it: weights in local form are few.
 func (l *local[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
-	if p.din[0] != nil {
-		l.Load(p.in[0])
-	}
 	g := make([]T, len(p.in[1]))
 	l.BackwardWeights(1, 0, g)
 	visit(0, g)
@@ -253,8 +154,8 @@ func (l *local[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
 
 // emitLocal emits the layer in place of its nodes.
 func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
-	first, last := &node[T]{c.nodes[0], b.t.model.Opset(""), b}, &node[T]{c.nodes[len(c.nodes)-1], b.t.model.Opset(""), b}
-	product := &node[T]{c.weight, b.t.model.Opset(""), b}
+	first, last := &node[T]{c.Nodes[0], b.t.model.Opset(""), b}, &node[T]{c.Nodes[len(c.Nodes)-1], b.t.model.Opset(""), b}
+	product := &node[T]{c.Weight, b.t.model.Opset(""), b}
 	x, err := first.activation(0)
 	if err != nil {
 		return err
@@ -278,7 +179,7 @@ func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 		return product.Wrap(err)
 	}
 	l := &local[T]{kl, b.a.net.batch, k.Groups * k.Out * k.Positions}
-	if !c.biased {
+	if !c.Biased {
 		return last.emit(l, []int{l.out}, []value{x}, weights)
 	}
 	bias, err := last.parameter(1, l.out)

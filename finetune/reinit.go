@@ -78,9 +78,9 @@ func (r *reinitializer) node(n *onnxio.Node) error {
 		for _, out := range n.Outputs {
 			r.deep[out] = true
 		}
-		if n != c.weight {
-			if c.biased && n == c.nodes[len(c.nodes)-1] {
-				return n.Wrap(r.uniform(c.record.Bias, r.fanIn(c.weight)))
+		if n != c.Weight {
+			if c.Biased && n == c.Nodes[len(c.Nodes)-1] {
+				return n.Wrap(r.uniform(c.record.Bias, r.fanIn(c.Weight)))
 			}
 			return nil
 		}
@@ -178,7 +178,7 @@ func (r *reinitializer) vector(n *onnxio.Node) error {
 	}
 	switch {
 	case maker == nil:
-	case r.t.chains[maker] != nil && !r.t.chains[maker].biased, maker.OpType == "MatMul", maker.OpType == "Conv" && maker.Input(2) == "":
+	case r.t.chains[maker] != nil && !r.t.chains[maker].Biased, maker.OpType == "MatMul", maker.OpType == "Conv" && maker.Input(2) == "":
 		return r.uniform(c.Name, r.fanIn(maker))
 	case maker.OpType == "Mul":
 		return r.constant(c.Name, 0)

@@ -23,10 +23,12 @@ type pending[T kernel.Float] struct {
 	in     []*Tensor[T]
 }
 
-// turn is a step and the steps that may be done along with it.
+// turn is a step and the steps that may be done along with it, or, if step is
+// -1, a layer in local form.
 type turn struct {
 	step      int
 	followers []int
+	local     int // which of program.locals
 }
 
 // planTurns finds what follows what. Nodes without inputs go first: exporters
@@ -51,9 +53,22 @@ func (p *program[T]) planTurns() {
 			order = append(order, k)
 		}
 	}
+	p.locals = p.localSteps(uses)
+	within := map[int]int{} // by step of a layer in local form
+	for i, c := range p.locals {
+		for _, k := range c.steps {
+			within[k] = i
+		}
+	}
 	for len(order) > 0 {
 		t := turn{step: order[0]}
 		order = order[1:]
+		if i, ok := within[t.step]; ok {
+			if c := p.locals[i]; t.step == c.steps[len(c.steps)-1] {
+				p.turns = append(p.turns, turn{step: -1, local: i})
+			}
+			continue
+		}
 		last := p.steps[t.step]
 		for last.leads || len(t.followers) > 0 {
 			if len(order) == 0 || len(last.out) != 1 || uses[last.out[0]] != 1 {

@@ -24,6 +24,7 @@ type program[T kernel.Float] struct {
 	outputs   []string
 	outs      []int
 	turns     []turn // the order in which steps are done when nobody watches
+	locals    []*localStep[T]
 }
 
 // step is one node of a program.
@@ -220,7 +221,7 @@ func (p *program[T]) run(x *exec[T], lookup func(name string) *Tensor[T]) ([]*Te
 		}
 	} else {
 		for _, t := range p.turns {
-			if err := f.do(t); err != nil {
+			if err := f.take(t); err != nil {
 				return nil, err
 			}
 		}
@@ -272,6 +273,23 @@ func (f *frame[T]) inputs(s *step[T], except int) ([]*Tensor[T], error) {
 		in[k] = v
 	}
 	return in, nil
+}
+
+// take does a turn.
+func (f *frame[T]) take(t turn) error {
+	if t.step >= 0 {
+		return f.do(t)
+	}
+	c := f.locals[t.local]
+	if done, err := f.local(c); done || err != nil {
+		return err
+	}
+	for _, k := range c.steps {
+		if err := f.do(turn{step: k}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // do does a step and then its followers, as far as they were not done along.

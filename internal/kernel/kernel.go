@@ -1,8 +1,9 @@
-// Package kernel holds the hot loops: matrix products, convolution, pooling,
-// batch normalisation, softmax and their gradients, for float32 and float64.
+// Package kernel holds the hot loops: matrix products, convolution, locally
+// connected layers, pooling, batch normalisation, softmax and their gradients,
+// for float32 and float64.
 //
-// Start with Gemm; everything heavy goes through it. It runs on OpenBLAS where
-// that is found at run time (no cgo), elsewhere on kernels of our own in
+// Start with Gemm; most of what is heavy goes through it. It runs on OpenBLAS
+// where that is found at run time (no cgo), elsewhere on kernels of our own in
 // assembly for AVX-512 and AVX2, and on gonum's BLAS on other processors; BLAS
 // says which. Arrays are slices, row-major, without gaps; sizes are the caller's
 // promise, and a slice too short for them panics before anything is written.

@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 )
 
+// raceEnabled: the race detector has sync.Pool forget at random.
+var raceEnabled bool
+
 // The definitions, written down plainly in float64 over one flat loop of taps:
 // what the kernels are compared with. Nothing here is shared with them but
 // Window's fields.

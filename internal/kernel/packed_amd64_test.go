@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// raceEnabled: the race detector has sync.Pool forget at random.
-var raceEnabled bool
-
 // packedHere are the instruction sets that this machine has.
 func packedHere() []backend {
 	var list []backend

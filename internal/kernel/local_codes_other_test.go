@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package kernel
+
+func localCodes[T Float]() map[string]*localCode[T] {
+	return map[string]*localCode[T]{"plain": nil}
+}
