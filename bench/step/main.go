@@ -8,6 +8,7 @@
 //	cnn      the eFCN paper's net of three convolutions to 64 channels
 //	efcn     its dense eFCN, beside PyTorch on the same matrices and on the
 //	         authors' layout, in which padding is part of the input
+//	elcn     its eLCN, in local form: the weights of the support, untied
 //	strided  dense layers 3072 → 3072 → 1536 → 768 → 10 with ReLU between them
 //
 // All sides start from random weights and train on random data: the time of a
@@ -105,7 +106,7 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 		defer pprof.StopCPUProfile()
 	}
 	// The first turn of all warms up and is not counted.
-	o := finetune.Options{Epochs: b.rounds + 1, Batch: batch, Rate: 0.01}
+	o := finetune.Options{Epochs: b.rounds + 1, Batch: batch, Rate: 0.01, Train: b.train}
 	if _, err := finetune.Train(ctx, m, samples(batch*b.steps), nil, o, b.turn); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"efcn/convert"
+	"efcn/finetune"
 	"efcn/onnxio"
 )
 
@@ -14,13 +15,19 @@ import (
 type comparison struct {
 	model func() (*onnxio.Model, error)
 	peers []string // names in step_pytorch.py
+	train string   // what is trained; all by default
 }
 
 // comparisons are the values of -net.
 var comparisons = map[string]comparison{
-	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}},
-	"efcn":    {skinnyEFCN, []string{"authors", "folded"}},
-	"cnn":     {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}},
+	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}, ""},
+	"efcn":    {func() (*onnxio.Model, error) { return embedded(convert.Dense) }, []string{"authors", "folded"}, ""},
+	"elcn": {
+		func() (*onnxio.Model, error) { return embedded(convert.Local) },
+		[]string{"unfold, bmm", "unfold, bmm, batch last", "unfold, einsum", "views, bmm", "rows, bmm", "sparse CSR", "sparse COO"},
+		finetune.TrainLocal,
+	},
+	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, ""},
 }
 
 // sketcher makes a model with random weights, node after node; at is the name
@@ -106,9 +113,9 @@ func skinny() *onnxio.Model {
 	return s.model(classes)
 }
 
-// skinnyEFCN is the dense eFCN of skinny.
-func skinnyEFCN() (*onnxio.Model, error) {
-	p, err := convert.NewPlan(skinny(), convert.Options{Layout: convert.Dense})
+// embedded is skinny in FC space: its dense eFCN, or its eLCN in local form.
+func embedded(layout convert.Layout) (*onnxio.Model, error) {
+	p, err := convert.NewPlan(skinny(), convert.Options{Layout: layout})
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-"""The PyTorch side of bench/step: arguments threads, batch and the name of a net (see nets
+"""The PyTorch side of bench/step: arguments threads, batch and the name of a net (see NETS
 below); for every number read from stdin that many steps of SGD, answered with the seconds of one."""
 
 import sys
@@ -6,6 +6,7 @@ import time
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 CLASSES = 10
 
@@ -50,12 +51,125 @@ def folded():
     return skinny(dense(0, 3 * 32**2, 64, 17), dense(0, 64 * 8**2, 64, 8), dense(0, 64 * 3**2, 64, 3))
 
 
+class Local(nn.Module):
+    """A locally connected layer: a matrix of its own, out × (channels · kernel²), for every output position."""
+
+    def __init__(self, fan_in, fan_out, kernel, stride, padding, size):
+        super().__init__()
+        self.window = {"kernel_size": kernel, "stride": stride, "padding": padding}
+        self.shape = (fan_out, size, size)
+        slots = fan_in * kernel**2
+        self.weight = nn.Parameter(torch.randn(size**2, fan_out, slots) * (2 / slots) ** 0.5)
+        self.bias = nn.Parameter(torch.zeros(fan_out, size**2))
+
+    def forward(self, x):
+        return (self.product(self.seen(x)) + self.bias).unflatten(1, self.shape[:1]).unflatten(-1, self.shape[1:])
+
+    def seen(self, x):
+        """What every position sees: batch × slots × positions."""
+        return functional.unfold(x, **self.window)
+
+
+class BatchedProduct(Local):
+    """positions × batch × slots by positions × slots × out."""
+
+    def product(self, seen):
+        return torch.bmm(seen.permute(2, 0, 1), self.weight.mT).permute(1, 2, 0)
+
+
+class BatchLast(Local):
+    """positions × out × slots by positions × slots × batch, both contiguous."""
+
+    def product(self, seen):
+        return torch.bmm(self.weight, seen.permute(2, 1, 0).contiguous()).permute(2, 1, 0)
+
+
+class Views(BatchLast):
+    """BatchLast without im2col: windows are views, which one copy lays out."""
+
+    def seen(self, x):
+        kernel, stride, padding = self.window["kernel_size"], self.window["stride"], self.window["padding"]
+        x = functional.pad(x, (padding,) * 4)
+        windows = x.unfold(2, kernel, stride).unfold(3, kernel, stride)  # batch, channels, rows, columns, kernel, kernel
+        return windows.permute(2, 3, 1, 4, 5, 0).reshape(*self.weight.shape[::2], -1).permute(2, 1, 0)
+
+
+class Rows(BatchLast):
+    """BatchLast with the batch last from the start: what a position sees is a selection of rows."""
+
+    def __init__(self, fan_in, fan_out, kernel, stride, padding, size):
+        super().__init__(fan_in, fan_out, kernel, stride, padding, size)
+        edge = (size - 1) * stride + kernel  # of the padded image, as far as it is read
+        numbers = torch.arange(fan_in * edge**2, dtype=torch.float64).reshape(1, fan_in, edge, edge)
+        self.edge = edge
+        self.register_buffer("index", functional.unfold(numbers, kernel, stride=stride)[0].long().T.flatten())
+
+    def seen(self, x):
+        padding = self.window["padding"]
+        x = functional.pad(x, (padding,) * 4)[:, :, : self.edge, : self.edge]
+        return x.flatten(1).T.index_select(0, self.index).reshape(*self.weight.shape[::2], -1).permute(2, 1, 0)
+
+
+class Einsum(Local):
+    """Whatever einsum makes of it."""
+
+    def product(self, seen):
+        return torch.einsum("nsp,pos->nop", seen, self.weight)
+
+
+class Sparse(nn.Module):
+    """A locally connected layer as one sparse matrix, (out · positions) × (channels · pixels)."""
+
+    def __init__(self, layout, fan_in, fan_out, kernel, stride, padding, size, pixels):
+        super().__init__()
+        self.shape = (fan_out, size, size)
+        numbers = torch.arange(1, fan_in * pixels**2 + 1, dtype=torch.float64).reshape(1, fan_in, pixels, pixels)
+        seen = functional.unfold(numbers, kernel, stride=stride, padding=padding)[0].long().T  # 0 is padding
+        rows = torch.arange(fan_out * size**2).reshape(fan_out, size**2, 1).expand(-1, -1, seen.shape[1])
+        cols = seen.expand_as(rows)
+        at = torch.stack([rows[cols > 0], cols[cols > 0] - 1])
+        values = torch.randn(at.shape[1]) * (2 / seen.shape[1]) ** 0.5
+        matrix = torch.sparse_coo_tensor(at, values, (fan_out * size**2, fan_in * pixels**2)).coalesce()
+        self.weight = nn.Parameter(matrix.to_sparse_csr() if layout == "CSR" else matrix)
+        self.bias = nn.Parameter(torch.zeros(fan_out * size**2, 1))
+
+    def forward(self, x):
+        return (torch.sparse.mm(self.weight, x.flatten(1).T) + self.bias).T.unflatten(1, self.shape)
+
+
+def local(layer):
+    """The eLCN of cnn."""
+    return skinny(layer(3, 64, 4, 2, 2, 17), layer(64, 64, 5, 1, 2, 8), layer(64, 64, 3, 1, 1, 3))
+
+
+def sparse(layout):
+    """The same on sparse matrices."""
+    return skinny(
+        Sparse(layout, 3, 64, 4, 2, 2, 17, 32), Sparse(layout, 64, 64, 5, 1, 2, 8, 8), Sparse(layout, 64, 64, 3, 1, 1, 3, 3)
+    )
+
+
+NETS = {
+    "strided": strided,
+    "cnn": cnn,
+    "cnn, channels last": cnn,
+    "authors": authors,
+    "folded": folded,
+    "unfold, bmm": lambda: local(BatchedProduct),
+    "unfold, bmm, batch last": lambda: local(BatchLast),
+    "views, bmm": lambda: local(Views),
+    "rows, bmm": lambda: local(Rows),
+    "unfold, einsum": lambda: local(Einsum),
+    "sparse CSR": lambda: sparse("CSR"),
+    "sparse COO": lambda: sparse("COO"),
+}
+
+
 def main():
     threads, batch, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    nets = {"strided": strided, "cnn": cnn, "cnn, channels last": cnn, "authors": authors, "folded": folded}
-    net = nets[name]()
+    net = NETS[name]()
     x, y = torch.randn(batch, 3, 32, 32), torch.randint(0, CLASSES, (batch,))
     if "channels last" in name:
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
