@@ -70,8 +70,14 @@ func TestTrainedModels(t *testing.T) {
 	}
 	for _, name := range names {
 		for _, o := range []convert.Options{
-			{}, {NoFoldBN: true}, {Layout: convert.Local}, {Layout: convert.Sparse, NoFoldBN: true}, {MaxBytes: 1 << 20}, {Only: "*o*v*", Layout: convert.Local},
-			{Fold: convert.FoldAuto, MaxPool: convert.MaxPoolRelu}, {Fold: convert.FoldAll, Layout: convert.Local, MaxPool: convert.MaxPoolRelu},
+			{},
+			{NoFoldBN: true},
+			{Layout: convert.Local},
+			{Layout: convert.Sparse, NoFoldBN: true},
+			{MaxBytes: 1 << 20},
+			{Only: "*o*v*", Layout: convert.Local},
+			{Fold: convert.FoldAuto, MaxPool: convert.MaxPoolRelu},
+			{Fold: convert.FoldAll, Layout: convert.Local, MaxPool: convert.MaxPoolRelu},
 		} {
 			t.Run(fmt.Sprint(name, o.Layout, o.NoFoldBN, o.MaxBytes, o.Only, o.Fold), func(t *testing.T) {
 				m := readTrained(t, name)

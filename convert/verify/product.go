@@ -373,7 +373,7 @@ func (s *structure) factors(rec *convert.LayerRecord, row *Layer) {
 		}
 		if f.Levels == 0 {
 			s.seen[node] = true
-		} else if s.part(node, f.Level, f.Levels, i, len(rec.Factors)); f.Level < f.Levels && i < len(rec.Factors)-1 {
+		} else if s.part(node, f.Level, f.Levels); f.Level < f.Levels && i < len(rec.Factors)-1 {
 			s.fault("record", node, rec.Output, "factor %d is a level with a Relu behind it, not the next factor", i+1)
 			return
 		}
@@ -402,7 +402,7 @@ func (s *structure) factors(rec *convert.LayerRecord, row *Layer) {
 }
 
 // part notes that a layer stands for a level of a maximum.
-func (s *structure) part(node *onnxio.Node, level, levels, at, of int) {
+func (s *structure) part(node *onnxio.Node, level, levels int) {
 	if s.parts[node] == nil {
 		s.parts[node] = make([]bool, levels)
 	}
