@@ -3,7 +3,6 @@ package onnxio
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -114,17 +113,15 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	}
 	w = Written{Path: path}
 	if opts.External == ExternalAlways || model.size > limit && opts.External != ExternalNever {
-		var f *os.File
-		f, model, err = writeExternal(ctx, path, m, &w)
-		if f != nil {
+		if model, err = writeExternal(ctx, path, m, &w); err != nil {
+			return Written{}, err
+		}
+		if data := w.DataPath; data != "" {
 			defer func() {
 				if err != nil {
-					os.Remove(f.Name())
+					os.Remove(data)
 				}
 			}()
-		}
-		if err != nil {
-			return Written{}, err
 		}
 	}
 	if model.size > limit {
@@ -132,23 +129,26 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	}
 	w.Bytes = model.size
 
-	f, err := createBeside(path)
+	f, err := newDraft(path, temporaryName)
 	if err != nil {
 		return Written{}, plain(err)
 	}
-	if err := fill(ctx, f, model, model.size); err != nil {
-		os.Remove(f.Name())
+	if err := f.fill(ctx, model, model.size); err != nil {
+		f.discard()
 		return Written{}, err
 	}
 	if info, statErr := os.Stat(path); statErr == nil {
-		err = os.Chmod(f.Name(), info.Mode().Perm())
+		err = f.Chmod(info.Mode().Perm())
 	}
 	unused := replacedData(path, w.DataPath)
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = f.finish()
+	}
+	if err == nil {
+		err = os.Rename(f.name, path)
 	}
 	if err != nil {
-		os.Remove(f.Name())
+		f.discard()
 		return Written{}, plain(err)
 	}
 	// The new model is in place. What fails from here on leaves a file too many,
@@ -158,69 +158,6 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 		os.Remove(name)
 	}
 	return w, nil
-}
-
-// createBeside creates a temporary file in the folder of path, with the
-// permissions that a new file gets (os.CreateTemp's are the owner's only).
-func createBeside(path string) (*os.File, error) {
-	dir, base := filepath.Split(path)
-	for i := 0; ; i++ {
-		name := filepath.Join(dir, fmt.Sprintf(".%s.%d-%d.tmp", base, os.Getpid(), i))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, os.ErrExist) {
-			return f, err
-		}
-	}
-}
-
-// fill writes content of that size to the new file f, makes sure that it is on
-// the disk, and closes f.
-func fill(ctx context.Context, f *os.File, content io.WriterTo, size int64) error {
-	err := reserve(f, size)
-	if err != nil {
-		err = fmt.Errorf("no room for %d bytes: %w", size, plain(err))
-	} else {
-		b := bufio.NewWriterSize(&syncingWriter{f: f}, writeBuffer)
-		if _, err = content.WriteTo(&contextWriter{ctx, b}); err == nil {
-			err = b.Flush()
-		}
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	return plain(err)
-}
-
-// syncingWriter writes to f, and has what it wrote put on the disk step by step.
-type syncingWriter struct {
-	f               *os.File
-	written, synced int64
-}
-
-func (s *syncingWriter) Write(p []byte) (int, error) {
-	n, err := s.f.Write(p)
-	s.written += int64(n)
-	if s.written-s.synced >= syncStep {
-		beginSync(s.f, s.synced, s.written-s.synced)
-		s.synced = s.written
-	}
-	return n, err
-}
-
-// contextWriter stops writing when its context is done.
-type contextWriter struct {
-	ctx context.Context // for the length of one call of fill
-	w   io.Writer
-}
-
-func (c *contextWriter) Write(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.w.Write(p)
 }
 
 // syncFolder puts a rename on the disk. Not every system can do it.

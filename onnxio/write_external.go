@@ -3,7 +3,6 @@ package onnxio
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -70,49 +69,47 @@ func (d *dataFile) WriteTo(w io.Writer) (int64, error) {
 	return at, nil
 }
 
-// writeExternal writes the large initializers of m to a new file beside path
-// and returns it, closed, with the encoded model that refers to it. The file is
-// nil if there is nothing to put into it; if it is not, it is the caller's to
-// remove on an error.
-func writeExternal(ctx context.Context, path string, m *Model, w *Written) (*os.File, *rope, error) {
+// writeExternal writes the large initializers of m to a new file beside path, which
+// it notes in w, and returns the encoded model that refers to it. There is none
+// if there is nothing to put into it. On an error no file is left.
+func writeExternal(ctx context.Context, path string, m *Model, w *Written) (*rope, error) {
 	d := layOut(m)
 	if len(d.tensors) == 0 {
-		r, err := new(encoder).model(m)
-		return nil, r, err
+		return new(encoder).model(m)
 	}
-	f, err := createData(path)
+	f, err := newDraft(path, dataName)
 	if err != nil {
-		return nil, nil, plain(err)
+		return nil, plain(err)
 	}
-	if err := fill(ctx, f, d, d.size); err != nil {
-		return f, nil, err
+	if err = f.fill(ctx, d, d.size); err == nil {
+		err = plain(f.finish())
 	}
-	w.DataPath, w.DataBytes = f.Name(), d.size
-	e := &encoder{location: filepath.Base(f.Name()), external: d.places}
-	r, err := e.model(m)
-	return f, r, err
+	var r *rope
+	if err == nil {
+		e := &encoder{location: filepath.Base(f.name), external: d.places}
+		r, err = e.model(m)
+	}
+	if err != nil {
+		f.discard()
+		return nil, err
+	}
+	w.DataPath, w.DataBytes = f.name, d.size
+	return r, nil
 }
 
-// createData creates the file of external data for a model at path, under the
-// first name that is free. No model refers to that name before the new model is
-// in place, so the file needs no temporary name; creating it claims the name
-// against another writer.
-func createData(path string) (*os.File, error) {
-	for i := 0; ; i++ {
-		name := path + ".data"
-		if i > 0 {
-			name = fmt.Sprintf("%s.%d.data", path, i)
-		}
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, os.ErrExist) {
-			return f, err
-		}
+// dataName names the file of external data for a model at path. No model refers to
+// a name that is free before the new model is in place, so the file needs no
+// temporary one; having it claims it against another writer.
+func dataName(path string, i int) string {
+	if i == 0 {
+		return path + ".data"
 	}
+	return fmt.Sprintf("%s.%d.data", path, i)
 }
 
 // replacedData returns the files of external data that the model now at path
 // refers to and that nothing will refer to once that model is replaced by one
-// whose data is in keep: files that createData could have named, which no other
+// whose data is in keep: files that dataName could have named, which no other
 // model in the folder mentions.
 func replacedData(path, keep string) []string {
 	dir, base := filepath.Split(path)
