@@ -107,11 +107,11 @@ func TestStudyPage(t *testing.T) {
 			t.Errorf("the page needs %.60q", source)
 		}
 	}
-	// Two layers, four units, four models; accuracy 2, deviation 3 or more, training 4.
-	if pictures["data:image/png"] != 32 || pictures["data:image/svg+xml"] < 9 {
+	// Two layers, four units, four models; accuracy 2, deviation 3, training 4, gradients 3.
+	if pictures["data:image/png"] != 32 || pictures["data:image/svg+xml"] != 12 {
 		t.Errorf("pictures %v", pictures)
 	}
-	for _, want := range []string{"accuracy", "deviation", "training", "weights", "plan", "certificate", "settings"} {
+	for _, want := range []string{"accuracy", "deviation", "training", "gradients", "weights", "plan", "certificate", "settings"} {
 		if !strings.Contains(page, `<section id="`+want+`">`) {
 			t.Errorf("no section %q", want)
 		}
@@ -213,7 +213,7 @@ func TestRunPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	page := write(t, dir, Options{})
-	for _, want := range []string{"Training run run", "3 epochs, 12 steps", `<section id="deviation">`, `<section id="weights">`, `<section id="plan">`, "after step 12"} {
+	for _, want := range []string{"Training run run", "3 epochs, 12 steps", `<section id="deviation">`, `<section id="gradients">`, `<section id="weights">`, `<section id="plan">`, "after step 12"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}

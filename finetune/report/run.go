@@ -3,6 +3,8 @@ package report
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,6 +45,17 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 	if d := deviationOf(lines); d != nil {
 		p.Sections = append(p.Sections, d)
 	}
+	g := &section{ID: "gradients", Title: "Gradients and distance travelled"}
+	g.draw(linesOf(lines, "norm of the gradient", "‖∇‖", 1,
+		quantity{"inside the support", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientInside) }},
+		quantity{"outside", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientOutside) }}),
+		"Over the embedded layers that are dense, at the last step of each epoch.")
+	g.draw(linesOf(lines, "distance travelled from the start", "‖W − W₀‖", 1,
+		quantity{"", func(m *finetune.EpochMetrics) *float64 { return norm(m.Travelled) }}),
+		"Over everything that is trained.")
+	if len(g.Figures) > 0 {
+		p.Sections = append(p.Sections, g)
+	}
 	weights, plan, err := keptModels(dir)
 	if err != nil {
 		return nil, err
@@ -59,6 +72,19 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 type quantity struct {
 	name string
 	of   func(m *finetune.EpochMetrics) *float64
+}
+
+// norm is the norm of several parts together, nil where there are none.
+func norm(parts map[string]float64) *float64 {
+	if len(parts) == 0 {
+		return nil
+	}
+	squares := 0.0
+	for _, k := range slices.Sorted(maps.Keys(parts)) { // a sum depends on the order
+		squares += parts[k] * parts[k]
+	}
+	squares = math.Sqrt(squares)
+	return &squares
 }
 
 // linesOf draws quantities against the epoch.

@@ -54,7 +54,7 @@ func studyPage(ctx context.Context, dir string, o Options) (*page, error) {
 		return nil, err
 	}
 	for _, part := range []*section{
-		s.accuracy(), s.deviation(), s.curves(), weights, plan, certificate, s.settings(),
+		s.accuracy(), s.deviation(), s.curves(), s.gradients(), weights, plan, certificate, s.settings(),
 	} {
 		if part != nil {
 			p.Sections = append(p.Sections, part)
@@ -344,6 +344,19 @@ func afterStart(p *relax.Point, v *float64) *float64 {
 		return nil
 	}
 	return v
+}
+
+func (s *study) gradients() *section {
+	part := &section{ID: "gradients", Title: "Gradients and distance travelled"}
+	kinds := append([]relax.Kind{relax.EFCN}, relax.Extras()...)
+	dense := "Over the embedded layers that are dense, at the last step of each epoch."
+	part.draw(s.curve("norm of the gradient inside the support", "‖∇‖", 1, kinds, func(p *relax.Point) *float64 { return norm(p.GradientInside) }), dense)
+	part.draw(s.curve("norm of the gradient outside the support", "‖∇‖", 1, kinds, func(p *relax.Point) *float64 { return norm(p.GradientOutside) }), dense)
+	part.draw(s.curve("distance travelled from the embedding", "‖W − W₀‖", 1, kinds, func(p *relax.Point) *float64 { return norm(p.Travelled) }), "Over everything that is trained.")
+	if len(part.Figures) == 0 {
+		return nil
+	}
+	return part
 }
 
 // settings lists what settings.json says.
