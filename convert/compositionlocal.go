@@ -36,17 +36,21 @@ func (m *composition) chooseLocal() *compositionLocal {
 	slices.Sort(positions)
 	positions = slices.Compact(positions)
 	var best *compositionLocal
+	least := int64(math.MaxInt64)
 	for _, g := range slices.Compact([]int{max(groups, 1), 1}) {
 		for _, p := range positions {
 			own := p == m.Rows()
+			if own && 12*m.NonZeros() >= least { // the least that a table for every row takes
+				continue
+			}
 			if p == 0 || m.Rows()%(g*p) != 0 || m.Cols()%g != 0 || own && g > 1 {
 				continue
 			}
 			f := &compositionLocal{m: m, own: own, localShape: localShape{
 				groups: g, positions: p, outPerGroup: m.Rows() / g / p, block: m.Cols() / g,
 			}}
-			if f.measure() && (best == nil || f.bytes()+f.tableBytes() < best.bytes()+best.tableBytes()) {
-				best = f
+			if f.measure(least) {
+				best, least = f, f.bytes()+f.tableBytes()
 			}
 		}
 	}
@@ -67,25 +71,26 @@ func gcd(a, b int) int {
 }
 
 // measure finds out how many inputs a position sees, and says whether each group
-// reads its own block only.
-func (f *compositionLocal) measure() bool {
+// reads its own block only and the form takes less than that many bytes.
+func (f *compositionLocal) measure(limit int64) bool {
+	perSlot := 4*int64(f.m.Rows()) + 8*int64(f.positions)
 	var most, fewest atomic.Int64
 	fewest.Store(math.MaxInt64)
-	var strays atomic.Bool
+	var worse atomic.Bool
 	f.eachPosition(func(_ int, seen []int32, ok bool) bool {
-		if !ok {
-			strays.Store(true)
-		}
 		n := int64(len(seen))
+		if !ok || n*perSlot >= limit {
+			worse.Store(true)
+		}
 		for v := most.Load(); v < n && !most.CompareAndSwap(v, n); v = most.Load() {
 		}
 		for v := fewest.Load(); v > n && !fewest.CompareAndSwap(v, n); v = fewest.Load() {
 		}
-		return !strays.Load()
+		return !worse.Load()
 	})
 	f.slots = int(max(1, most.Load()))
 	f.padded = fewest.Load() < int64(f.slots)
-	return !strays.Load()
+	return !worse.Load() && int64(f.slots)*perSlot < limit
 }
 
 // fill makes the table.
