@@ -52,6 +52,7 @@ type LayerDeviation struct {
 	Node   string `json:"node"`
 	Op     string `json:"op"`
 	Layout Layout `json:"layout"`
+	Weight string `json:"weight"` // the initializer that holds the matrix
 	// NotMeasured is why the layer has no deviation, "" if it has.
 	NotMeasured string   `json:"not_measured,omitempty"`
 	Norm        float64  `json:"norm"` // ‖W‖₂
@@ -118,7 +119,7 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Devia
 	var sum squares
 	for i, a := range all {
 		l := &d.Layers[i]
-		*l = LayerDeviation{Node: a.rec.Node, Op: a.rec.Op, Layout: a.rec.Layout, NotMeasured: a.free}
+		*l = LayerDeviation{Node: a.rec.Node, Op: a.rec.Op, Layout: a.rec.Layout, Weight: a.rec.Weight, NotMeasured: a.free}
 		if a.support == nil {
 			continue
 		}

@@ -34,16 +34,17 @@ const (
 // plain SGD.
 type Optimizer struct {
 	// Method is the optimiser; "" means SGD.
-	Method Method
+	Method Method `json:"method"`
 	// Momentum of SGD, from 0 to below 1.
-	Momentum float64
+	Momentum float64 `json:"momentum,omitempty"`
 	// Nesterov takes the gradient ahead of the momentum.
-	Nesterov bool
+	Nesterov bool `json:"nesterov,omitempty"`
 	// WeightDecay adds so many times the weight to its gradient; AdamW
 	// multiplies the weight by 1 − rate·WeightDecay instead.
-	WeightDecay float64
+	WeightDecay float64 `json:"weight_decay,omitempty"`
 	// Lambda and Beta are those of BetaLasso; a Beta of 0 means 50.
-	Lambda, Beta float64
+	Lambda float64 `json:"lambda,omitempty"`
+	Beta   float64 `json:"beta,omitempty"`
 }
 
 func (o Optimizer) withDefaults() Optimizer {

@@ -12,18 +12,18 @@ import (
 // it constant.
 type Schedule struct {
 	// Kind is "constant", "step" or "cosine"; "" means constant.
-	Kind string
+	Kind string `json:"kind"`
 	// Every is the number of epochs after which "step" multiplies the rate by
 	// Factor, again and again; a Factor of 0 means 0.1.
-	Every  int
-	Factor float64
+	Every  int     `json:"every,omitempty"`
+	Factor float64 `json:"factor,omitempty"`
 	// Floor is the share of the rate that "cosine" comes down to at the end of
 	// the run, along half a cosine (Loshchilov and Hutter, arXiv 1608.03983,
 	// without restarts).
-	Floor float64
+	Floor float64 `json:"floor,omitempty"`
 	// Warmup is the number of epochs, whole or not, over which the rate rises
 	// in equal steps to its full height. "cosine" starts behind it.
-	Warmup float64
+	Warmup float64 `json:"warmup,omitempty"`
 }
 
 // ParseSchedule reads "constant", "step:EPOCHS", "step:EPOCHS,FACTOR", "cosine"
