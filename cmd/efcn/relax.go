@@ -20,6 +20,7 @@ import (
 
 	"efcn/convert"
 	"efcn/finetune/relax"
+	"efcn/finetune/report"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -29,7 +30,7 @@ type relaxFlags struct {
 	output      string
 	relaxEpochs []int     // Default 0, 1, 2, 5, 10, 20, 50.
 	cnnEpochs   int       // Default 0: as many as the others.
-	seeds       int       // Default 1.
+	seeds       int       // Default 3.
 	with        []string  // Default none.
 	reinit      bool      // Default false.
 	cnnAt       givenCNNs // Default none.
@@ -130,9 +131,10 @@ longer, for a comparison with the epochs before and after together.
 The CNN begins with the weights of the file or, with --reinit, with new ones for
 every seed. With --cnn-at it is not trained: the files are embedded as they are.
 
-DIR gets all models, metrics.jsonl for every run, settings.json, and the tables
-results.csv, summary.csv, epochs.csv and layers.csv: "go doc efcn/finetune/relax"
-describes each column. The command can be stopped at any moment and be given
+DIR gets all models, metrics.jsonl for every run, settings.json, the tables
+results.csv, summary.csv, epochs.csv and layers.csv, of which "go doc
+efcn/finetune/relax" describes each column, and report.html, which shows it all
+and the proof that every embedding equals its CNN. The command can be stopped at any moment and be given
 again: runs that are finished are not repeated, the one that is not goes on and
 ends with the same bits. Another setting is refused; --seeds and --with may grow.
 
@@ -207,6 +209,13 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
+	said := map[string]bool{} // what every run would say again
+	study.Options.Train.Notice = func(text string) {
+		if !said[text] {
+			fmt.Fprintln(e.err, "efcn relax: "+text)
+		}
+		said[text] = true
+	}
 	if f.dryRun {
 		estimate, err := study.Estimate(ctx)
 		if err != nil {
@@ -234,6 +243,13 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 		return inFile(where, err)
 	}
 	bar.clear()
+	page, err := e.report(ctx, f.output, report.Options{})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(f.output, "report.html"), page); err != nil {
+		return err
+	}
 	summary := relax.Summarise(folder.Results)
 	if f.json {
 		return printJSON(e.out, struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 
@@ -42,28 +43,18 @@ folder; --no-check leaves that out.`,
 					return err
 				}
 			}
-			bar := e.progress()
-			defer bar.clear()
-			// The page is small, and a page that fails half-way is none.
-			var page bytes.Buffer
-			err := report.Write(cmd.Context(), &page, args[0], report.Options{NoCheck: noCheck, Samples: samples, Progress: bar.at})
-			bar.clear()
+			page, err := e.report(cmd.Context(), args[0], report.Options{NoCheck: noCheck, Samples: samples})
 			if err != nil {
-				return inFile(args[0], err)
+				return err
 			}
 			if output == "-" {
-				_, err := e.out.Write(page.Bytes())
+				_, err := e.out.Write(page)
 				return err
 			}
-			size := page.Len()
-			err = atomicfile.Write(output, func(w io.Writer) error {
-				_, err := page.WriteTo(w)
-				return err
-			})
-			if err != nil {
+			if err := writeFile(output, page); err != nil {
 				return err
 			}
-			fmt.Fprintf(e.out, "wrote %s (%s)\n", output, formatBytes(int64(size)))
+			fmt.Fprintf(e.out, "wrote %s (%s)\n", output, formatBytes(int64(len(page))))
 			return nil
 		},
 	}
@@ -71,4 +62,22 @@ folder; --no-check leaves that out.`,
 	cmd.Flags().BoolVar(&noCheck, "no-check", false, "do not verify the embeddings")
 	cmd.Flags().IntVar(&samples, "samples", 16, "random inputs to verify an embedding on")
 	return cmd
+}
+
+// report returns the page about a folder: it is small, and one that fails half-way
+// is none.
+func (e *env) report(ctx context.Context, dir string, o report.Options) ([]byte, error) {
+	bar := e.progress()
+	defer bar.clear()
+	o.Progress = bar.at
+	var page bytes.Buffer
+	err := report.Write(ctx, &page, dir, o)
+	return page.Bytes(), inFile(dir, err)
+}
+
+func writeFile(path string, b []byte) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
 }

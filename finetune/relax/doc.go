@@ -31,6 +31,7 @@
 //	summary.csv             mean and standard deviation of those over the seeds
 //	epochs.csv              a row for every run and epoch, from 0, which is the start
 //	layers.csv              the same for every embedded layer
+//	report.html             all of it on a page (written by the command: package report)
 //	seed-S/cnn/             the run of the CNN
 //	seed-S/fcn/             the run of the fully-connected network
 //	seed-S/efcn-T/          the run of the eFCN relaxed at epoch T
@@ -44,6 +45,8 @@
 //	projected.onnx          the CNN nearest to that; of an eFCN
 //	epoch-T.onnx            the model after T epochs; of a CNN, at the relax times
 //	metrics.jsonl           a line of finetune.EpochMetrics for every epoch
+//	events.out.tfevents.efcn
+//	                        the same for TensorBoard
 //	run.json                what came of it: Result; written last, so a run that has it is finished
 //	run.checkpoint          the state of a run that is not finished
 //
@@ -79,7 +82,7 @@
 //	                        the greatest after any epoch from 1, and the first that has it
 //	distance                d = ‖W − P(W)‖/‖W‖, the deviation from the CNN subspace: convert.Deviation
 //	off_local               s = ‖W_off‖/‖W‖, the share outside the support
-//	travelled               ‖W − W₀‖/‖W₀‖ over the embedded layers, W₀ being what the run started with
+//	travelled               ‖W − W₀‖/‖W₀‖ over the embedded matrices, W₀ being what the run began with
 //	entries, support        of the embedded matrices: their size, and how much of it is support
 //	nonzero, nonzero_local  entries that are not zero, and those of them in the support
 //	projected_test_loss, projected_test_top1
@@ -104,8 +107,9 @@
 //	train_loss, train_top1, test_loss, test_top1, test_top5
 //	distance, off_local, travelled, nonzero, nonzero_local
 //	gradient_local, gradient_off_local
-//	                        norms of the gradient inside and outside the support, over the embedded
-//	                        layers, at the last step of the epoch
+//	                        norms of the loss's gradient inside and outside the support of the
+//	                        embedded matrices, trained or not, at the last step of the epoch and
+//	                        before clipping
 //	seconds
 //
 // layers.csv:

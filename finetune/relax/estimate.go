@@ -40,6 +40,8 @@ type Cost struct {
 // Estimate measures a few steps of every kind of run, writing nothing, and
 // says what the study will take at that speed.
 func (s *Study) Estimate(ctx context.Context) (*Estimate, error) {
+	own := *s
+	s = &own // whose defaults are filled in
 	plan, err := s.prepare()
 	if err != nil {
 		return nil, err

@@ -68,7 +68,7 @@ type Options struct {
 	// CNNEpochs is how long the CNN is trained. 0 means as long as the others,
 	// or to the last relax time where that is later.
 	CNNEpochs int
-	// Seeds is the number of seeds; 0 means 1.
+	// Seeds is the number of seeds; 0 means 3.
 	Seeds int
 	// With adds runs at every relax time.
 	With []Kind
@@ -92,7 +92,7 @@ func (o Options) WithDefaults() Options {
 		o.CNNEpochs = max(o.Train.Epochs, o.RelaxEpochs[len(o.RelaxEpochs)-1])
 	}
 	if o.Seeds == 0 {
-		o.Seeds = 1
+		o.Seeds = 3
 	}
 	return o
 }
@@ -102,8 +102,8 @@ func (o Options) Validate() error {
 	var errs []error
 	say := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	errs = append(errs, o.Train.Validate())
-	if t := o.Train; t.Train != "" || t.Checkpoint != "" || t.Resume || t.Snapshots != (finetune.Snapshots{}) {
-		say("what is trained, and the folder and the snapshots of a run, are the study's business")
+	if t := o.Train; t.Train != "" || t.Reinit || t.Checkpoint != "" || t.Resume || t.Snapshots != (finetune.Snapshots{}) {
+		say("what is trained and from where, and the folder and the snapshots of a run, are the study's business")
 	}
 	if o.RelaxEpochs != nil && len(o.RelaxEpochs) == 0 {
 		say("relax epochs: none")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -60,10 +61,13 @@ func readResult(dir string, r Run) (*Result, error) {
 }
 
 // Metrics returns the lines of metrics.jsonl of the run in the folder dir: an
-// epoch each, from 1.
+// epoch each, from 1, none where no epoch was finished.
 func Metrics(dir string) ([]finetune.EpochMetrics, error) {
 	path := filepath.Join(dir, metricsName)
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -133,32 +137,81 @@ func Read(dir string) (*Folder, error) {
 	return f, nil
 }
 
-// snapshots are the results of the CNN at the relax times that its run reached.
+// snapshots are the results of the CNN at the relax times that its run reached,
+// as if it had ended there.
 func snapshots(cnn *Result, lines []finetune.EpochMetrics, relax []int) []*Result {
 	var all []*Result
 	for _, t := range relax {
 		if t > len(lines) {
 			break
 		}
-		s := &Result{Run: cnn.Run, File: cnn.Run + "/" + snapshotName(t), Kind: Snapshot, Seed: cnn.Seed, RelaxEpoch: &t, Epochs: t, Final: cnn.Start}
-		if t > 0 {
-			s.Final = state(lines[t-1])
-		}
-		for _, m := range lines[:t] {
-			s.Seconds += m.Seconds
+		s := &Result{Run: cnn.Run, File: cnn.Run + "/" + snapshotName(t), Kind: Snapshot, Seed: cnn.Seed, RelaxEpoch: &t}
+		s.conclude(lines[:t])
+		if s.Start = cnn.Start; t == 0 {
+			s.Final = s.Start
+		} else if s.Final.Test != nil {
+			s.Final.Test.N = cnn.Start.Test.N
 		}
 		all = append(all, s)
 	}
 	return all
 }
 
-// state is what the line of an epoch says of the model.
-func state(m finetune.EpochMetrics) State {
-	s := State{Train: &finetune.Metrics{Loss: m.TrainLoss, Top1: m.TrainTop1}, Deviation: m.Deviation}
+// state is what the line of an epoch says of the model of a run that began at
+// start.
+func state(m finetune.EpochMetrics, start *convert.Deviation) State {
+	s := State{
+		Train: &finetune.Metrics{Loss: m.TrainLoss, Top1: m.TrainTop1}, Deviation: m.Deviation,
+		Travelled: over(start, func(l *convert.LayerDeviation) (part, whole *float64) { return travelled(&m, l), &l.Norm }),
+	}
 	if m.TestLoss != nil {
 		s.Test = &finetune.Metrics{Loss: *m.TestLoss, Top1: *m.TestTop1, Top5: *m.TestTop5}
 	}
 	return s
+}
+
+// travelled is how far the matrix of a layer is from where its run began. What is
+// not trained stays there. It is nil where nobody measured it.
+func travelled(m *finetune.EpochMetrics, l *convert.LayerDeviation) *float64 {
+	if m.Travelled == nil {
+		return nil
+	}
+	far := m.Travelled[l.Weight]
+	return &far
+}
+
+// over returns the norm of a quantity of all embedded layers together, divided by
+// that of another; whole is nil where it is not divided. It is nil unless every
+// layer has the quantity.
+func over(d *convert.Deviation, of func(l *convert.LayerDeviation) (part, whole *float64)) *float64 {
+	if d == nil {
+		return nil
+	}
+	var parts, wholes float64
+	layers := 0
+	for i := range d.Layers {
+		l := &d.Layers[i]
+		if l.NotMeasured != "" {
+			continue
+		}
+		part, whole := of(l)
+		if part == nil {
+			return nil
+		}
+		layers++
+		parts += *part * *part
+		if whole != nil {
+			wholes += *whole * *whole
+		}
+	}
+	if layers == 0 {
+		return nil
+	}
+	norm := math.Sqrt(parts)
+	if wholes > 0 {
+		norm /= math.Sqrt(wholes)
+	}
+	return &norm
 }
 
 // conclude makes the result of a run from the lines of its epochs.
@@ -172,6 +225,6 @@ func (r *Result) conclude(lines []finetune.EpochMetrics) {
 		}
 	}
 	if n := len(lines); n > 0 && r.Failed == "" {
-		r.Final = state(lines[n-1])
+		r.Final = state(lines[n-1], r.Start.Deviation)
 	}
 }

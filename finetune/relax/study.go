@@ -79,11 +79,18 @@ func (s *Study) prepare() (*convert.Plan, error) {
 		return nil, err
 	}
 	if s.CNN != nil {
-		if err := finetune.Check(s.CNN, s.Data, s.Test, s.Options.Train); err != nil {
+		m, err := s.start("", Run{Kind: CNN, Seed: s.Options.Train.Seed})
+		if err == nil {
+			err = finetune.Check(m, s.Data, s.Test, s.Options.Train)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	for _, k := range s.kinds() {
+	if _, err := s.start("", Run{Kind: FCN, Seed: s.Options.Train.Seed}); err != nil {
+		return nil, fmt.Errorf("%s: %w", FCN, err)
+	}
+	for _, k := range append([]Kind{EFCN}, s.Options.With...) {
 		o := s.Options.Train
 		o.Train = k.train()
 		m, err := s.embed(s.origin(), k)
@@ -96,9 +103,6 @@ func (s *Study) prepare() (*convert.Plan, error) {
 	}
 	return plan, nil
 }
-
-// kinds are those of the runs that train an embedded CNN.
-func (s *Study) kinds() []Kind { return append([]Kind{EFCN}, s.Options.With...) }
 
 // origin is a CNN of the study's architecture.
 func (s *Study) origin() *onnxio.Model {
@@ -121,14 +125,14 @@ func (s *Study) sameArchitecture() error {
 		return text, nil
 	}
 	first := s.Options.RelaxEpochs[0]
+	if first < 0 {
+		return fmt.Errorf("the CNN of epoch %d: want a number from 0", first)
+	}
 	want, err := shape(first)
 	if err != nil {
 		return err
 	}
 	for _, epoch := range s.Options.RelaxEpochs[1:] {
-		if epoch < 0 {
-			return fmt.Errorf("the CNN of epoch %d: want a number from 0", epoch)
-		}
 		have, err := shape(epoch)
 		if err != nil {
 			return err
@@ -164,6 +168,8 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 // if it is missing, and returns the results of all. A folder with another study,
 // or with other files, is refused. Seeds and With may grow.
 func (s *Study) Run(ctx context.Context, dir string) (*Folder, error) {
+	own := *s
+	s = &own // whose defaults are filled in
 	if _, err := s.prepare(); err != nil {
 		return nil, err
 	}
@@ -277,7 +283,7 @@ func (s *Study) do(ctx context.Context, dir string, r Run) (*Result, error) {
 		return nil, err
 	}
 	lines, err := Metrics(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // as where the first epoch failed
+	if err != nil {
 		return nil, err
 	}
 	result.conclude(lines)

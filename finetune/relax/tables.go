@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"errors"
-	"io/fs"
+	"fmt"
 	"path/filepath"
 	"strconv"
 
@@ -29,7 +29,7 @@ func whole[T int | int64 | uint64](v *T) string {
 	if v == nil {
 		return ""
 	}
-	return strconv.FormatInt(int64(*v), 10)
+	return fmt.Sprint(*v)
 }
 
 func top1(m *finetune.Metrics) *float64 {
@@ -163,6 +163,36 @@ func (p *Point) deviation(of func(d *convert.Deviation) *float64) string {
 	return number(of(p.Deviation))
 }
 
+// travelled is relative to what the run began with.
+func (p *Point) travelled() *float64 {
+	if p.Epoch == 0 {
+		return p.Run.Start.Travelled
+	}
+	return state(p.EpochMetrics, p.Run.Start.Deviation).Travelled
+}
+
+// inside is the norm of the gradient inside the support of a layer. In local form
+// that is all of it.
+func (p *Point) inside(l *convert.LayerDeviation) *float64 {
+	if l.Layout == convert.Local {
+		return entry(p.GradientNorms, l.Weight)
+	}
+	return entry(p.GradientInside, l.Weight)
+}
+
+// outside is the norm of the gradient outside the support of a layer, nil in
+// local form, which has no such weights.
+func (p *Point) outside(l *convert.LayerDeviation) *float64 {
+	return entry(p.GradientOutside, l.Weight)
+}
+
+func entry(of map[string]float64, name string) *float64 {
+	if v, ok := of[name]; ok {
+		return &v
+	}
+	return nil
+}
+
 // Points returns the epochs of a finished run in the folder dir of a study.
 func Points(dir string, r *Result) ([]*Point, error) {
 	start := &Point{Run: r}
@@ -172,9 +202,6 @@ func Points(dir string, r *Result) ([]*Point, error) {
 		}
 	}
 	lines, err := Metrics(filepath.Join(dir, filepath.FromSlash(r.Run)))
-	if errors.Is(err, fs.ErrNotExist) && r.Failed != "" {
-		err = nil
-	}
 	all := []*Point{start}
 	for _, m := range lines {
 		all = append(all, &Point{r, m.Epoch, m})
@@ -205,11 +232,18 @@ var epochColumns = append(
 	column[*Point]{"off_local", func(p *Point) string {
 		return p.deviation(func(d *convert.Deviation) *float64 { return &d.OffLocal })
 	}},
+	column[*Point]{"travelled", func(p *Point) string { return number(p.travelled()) }},
 	column[*Point]{"nonzero", func(p *Point) string {
 		return count(p.Deviation, func(c *convert.Counts) *int64 { return &c.NonZero })
 	}},
 	column[*Point]{"nonzero_local", func(p *Point) string {
 		return count(p.Deviation, func(c *convert.Counts) *int64 { return &c.NonZeroLocal })
+	}},
+	column[*Point]{"gradient_local", func(p *Point) string {
+		return number(over(p.Deviation, func(l *convert.LayerDeviation) (part, whole *float64) { return p.inside(l), nil }))
+	}},
+	column[*Point]{"gradient_off_local", func(p *Point) string {
+		return number(over(p.Deviation, func(l *convert.LayerDeviation) (part, whole *float64) { return p.outside(l), nil }))
 	}},
 	column[*Point]{"seconds", func(p *Point) string { return p.trained(&p.Seconds) }},
 )
@@ -218,6 +252,19 @@ var epochColumns = append(
 type layerPoint struct {
 	*Point
 	layer *convert.LayerDeviation
+	start *convert.LayerDeviation // the same layer before the first epoch
+}
+
+// travelled is relative to what the run began with.
+func (p layerPoint) travelled() *float64 {
+	if p.Epoch == 0 {
+		return new(float64)
+	}
+	far := travelled(&p.EpochMetrics, p.layer)
+	if far != nil && *far > 0 {
+		*far /= p.start.Norm
+	}
+	return far
 }
 
 func layerColumns() []column[layerPoint] {
@@ -233,8 +280,11 @@ func layerColumns() []column[layerPoint] {
 		column[layerPoint]{"distance", func(p layerPoint) string { return number(&p.layer.Distance) }},
 		column[layerPoint]{"off_local", func(p layerPoint) string { return number(&p.layer.OffLocal) }},
 		column[layerPoint]{"bias_distance", func(p layerPoint) string { return number(&p.layer.Bias) }},
+		column[layerPoint]{"travelled", func(p layerPoint) string { return number(p.travelled()) }},
 		column[layerPoint]{"nonzero", func(p layerPoint) string { return whole(&p.layer.NonZero) }},
 		column[layerPoint]{"nonzero_local", func(p layerPoint) string { return whole(&p.layer.NonZeroLocal) }},
+		column[layerPoint]{"gradient_local", func(p layerPoint) string { return number(p.inside(p.layer)) }},
+		column[layerPoint]{"gradient_off_local", func(p layerPoint) string { return number(p.outside(p.layer)) }},
 	)
 }
 
@@ -261,7 +311,7 @@ func writeTables(dir string) error {
 			}
 			for i := range p.Deviation.Layers {
 				if l := &p.Deviation.Layers[i]; l.NotMeasured == "" {
-					layers = append(layers, layerPoint{p, l})
+					layers = append(layers, layerPoint{p, l, &r.Start.Deviation.Layers[i]})
 				}
 			}
 		}
