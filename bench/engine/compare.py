@@ -2,8 +2,8 @@
 """Time efcn's embedded engine beside ONNX Runtime, in turns, on the same number of threads.
 
 The models are skeletons of testdata/zoo with random weights, at 224×224 (fill_zoo.py), so nothing
-has to be downloaded. For each model and batch, `efcn run --bench` and ONNX Runtime take turns, a
-few runs each, so that whatever else the machine does meets both. Printed are, for each, the median
+has to be downloaded, or any file of one input. For each model and batch, `efcn run --bench` and ONNX
+Runtime take turns, a few runs each, so that whatever else the machine does meets both. Printed are, for each, the median
 over the rounds of the rounds' medians and the fastest run of all, the processor time of a run (all
 threads together, which a busy machine disturbs least; ONNX Runtime's threads do not spin in these
 runs), their ratios, the peak memory of efcn's process, and how far apart the outputs are. Needs onnx, onnxruntime and numpy; builds efcn
@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT / "testdata" / "scripts"))
 import fill_zoo  # noqa: E402
 
 MODELS = ("resnet18-torchscript", "resnet18-dynamo", "mobilenet_v2-torchscript", "mobilenet_v2-dynamo")
-BENCH = re.compile(r"fastest ([\d.]+) ms, median ([\d.]+) ms, slowest [\d.]+ ms \((.*), \d+ threads\)")
+BENCH = re.compile(r"fastest ([\d.]+) ms, median ([\d.]+) ms, slowest [\d.]+ ms \((.*)\)")
 
 
 def build(folder):
@@ -84,12 +84,15 @@ class Efcn:
 class Runtime:
     """Rounds of ONNX Runtime in this process."""
 
-    def __init__(self, model, feeds, threads):
+    def __init__(self, model, batch, threads):
         # Idle threads are not to spin while it is efcn's turn.
         self.session = self.load(model, threads, "session.force_spinning_stop", "1")
         self.patient = self.load(model, threads, "session.intra_op.allow_spinning", "0")
-        self.feeds = feeds
-        self.output = self.session.run(None, feeds)[0]
+        source = self.session.get_inputs()[0]
+        shape = (batch, *source.shape[1:])
+        self.feeds = {source.name: np.random.default_rng(batch).standard_normal(shape, np.float32)}
+        self.name = self.session.get_outputs()[0].name
+        self.output = self.session.run(None, self.feeds)[0]
 
     def round(self, runs):
         """Return the fastest and the median time of so many runs, in milliseconds."""
@@ -120,24 +123,23 @@ class Runtime:
 
 def compare(binary, name, batch, args, folder):
     """Time one model at one batch; print a line; return the BLAS that efcn found."""
-    place = folder / name
-    if not (place / "model.onnx").exists():
-        fill_zoo.write(name, place, args.size)
-    image = np.load(place / "inputs.npz")["input"][:1]
-    rng = np.random.default_rng(batch)
-    feeds = {"input": rng.standard_normal((batch, *image.shape[1:]), np.float32)}
-    inputs = place / f"inputs-{batch}.npz"
-    np.savez(inputs, **feeds)
-    ours = Efcn(binary, place / "model.onnx", inputs, args.threads, folder)
-    theirs = Runtime(place / "model.onnx", feeds, args.threads)
+    model = pathlib.Path(name)
+    if model.suffix != ".onnx":
+        model = folder / name / "model.onnx"
+        if not model.exists():
+            fill_zoo.write(name, model.parent, args.size)
+    theirs = Runtime(model, batch, args.threads)
+    inputs = folder / f"inputs-{batch}.npz"
+    np.savez(inputs, **theirs.feeds)
+    ours = Efcn(binary, model, inputs, args.threads, folder)
     rounds = [(ours.round(args.runs), theirs.round(args.runs)) for _ in range(args.rounds)]
     fastest = [min(r[side][0] for r in rounds) for side in (0, 1)]
     median = [statistics.median(r[side][1] for r in rounds) for side in (0, 1)]
     processor = [side.processor(args.runs * (4 if batch == 1 else 1)) for side in (ours, theirs)]
-    got = np.load(ours.outputs)["logits"]
+    got = np.load(ours.outputs)[theirs.name]
     apart = np.abs(got - theirs.output).max() / np.abs(theirs.output).max()
     print(
-        f"{name:26}{batch:6}{median[0]:9.1f}{median[1]:9.1f}{median[0] / median[1]:7.2f}"
+        f"{model.stem if model.stem != 'model' else name:26}{batch:6}{median[0]:9.1f}{median[1]:9.1f}{median[0] / median[1]:7.2f}"
         f"{fastest[0]:11.1f}{fastest[1]:9.1f}{fastest[0] / fastest[1]:7.2f}"
         f"{processor[0]:11.1f}{processor[1]:9.1f}{processor[0] / processor[1]:7.2f}{ours.peak:9.0f}{apart:10.1e}",
         flush=True,
@@ -148,7 +150,7 @@ def compare(binary, name, batch, args, folder):
 def main():
     """Parse the command line and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MODELS)} (default: all), or a file")
     parser.add_argument("--efcn", type=pathlib.Path, help="a built efcn (default: build one)")
     parser.add_argument("--models", type=pathlib.Path, help="folder to keep the models in (default: none)")
     parser.add_argument("--size", type=int, default=224, help="height and width of the images")
