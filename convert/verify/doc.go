@@ -23,8 +23,9 @@
 // same way (product.go). The levels of a maximum made of Relu are made again, and a
 // proof on sets of inputs shows that they compute it (maximum.go).
 //
-// What an operator selects (Slice, Pad, Resize nearest, …) the engine works out
-// by running it on the numbers of the elements; the converter has its own code.
+// What an operator selects (Slice, Pad, DepthToSpace, …) is worked out from its page
+// (indexmap.go). A nearest Resize is left to the engine, which runs it on the
+// numbers of the elements; the converter has its own code.
 // An interpolation's weights may be one rounding off: see resizeMatrix.
 //
 // Float64: both models run in double precision, end to end and layer by layer.

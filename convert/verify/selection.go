@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,16 +22,18 @@ const outside = -1
 // the batch axis, its place in the vector of the data, or outside. The data of
 // a Concat are the vectors of its inputs one behind the other.
 //
-// A Transpose is worked out here. For the other operators the engine, which
-// shares no code with the converter, runs the node on the numbers of the
-// elements.
+// What a nearest Resize selects depends on how positions are rounded. The engine,
+// which shares no code with the converter, runs it on the numbers of the elements.
 func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
-	if isOp(node, "Transpose") {
-		return s.transposition(node)
+	from, err := s.indexMap(node, k)
+	if errors.Is(err, errByEngine) {
+		return s.byEngine(node, k)
 	}
-	if isMaximum(node) {
-		return s.single(node)
-	}
+	return from, err
+}
+
+// byEngine runs a node on the numbers of the elements.
+func (s *structure) byEngine(node *onnxio.Node, k int) ([]int, error) {
 	inputs := make([]*engine.Tensor[float64], len(node.Inputs))
 	next := 1
 	for i, name := range node.Inputs {
