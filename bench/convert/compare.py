@@ -1,15 +1,17 @@
-"""Time `efcn convert` beside copying what it writes.
+"""Time `efcn convert` beside `cp` of what it writes.
 
-compare.py EFCN MODEL [--layout dense] [--max-bytes 64GiB] [--rounds 5] [--folder DIR]
+compare.py EFCN MODEL [--layout dense] [--max-bytes 64GiB] [--rounds 9] [--folder DIR]
 
-In turns: the conversion, and a copy of its output to the same disk that is synced to it, as the
-conversion's output is. Prints the medians, their ratio, and the conversion's peak memory.
+In turns: the conversion, whose output is on the disk when it ends, and `cp` of that output beside
+it, as cp does it, which leaves the copy in the page cache, and then with the sync that puts it on
+the disk. Every turn starts on a disk that has nothing left to write. Prints the medians, the
+ratios, and the conversion's peak memory beside what its plan says.
 """
 
 import argparse
+import json
 import os
 import pathlib
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,32 +19,34 @@ import tempfile
 import time
 
 
-def convert(args, folder):
-    """Convert once; returns seconds, peak memory in bytes and the files written."""
-    out = folder / "efcn.onnx"
-    command = [args.efcn, "convert", "-q", args.model, "-o", str(out)]
+def convert(args, folder, flags=("-q",)):
+    """Convert once; returns seconds, peak memory in bytes and what was printed."""
+    command = [args.efcn, "convert", *flags, args.model, "-o", str(folder / "efcn.onnx")]
     command += ["--layout", args.layout, "--max-bytes", args.max_bytes]
     begin = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - begin
     if status:
         sys.exit(f"compare.py: {' '.join(command)}: status {status}")
-    return seconds, usage.ru_maxrss * 1024, sorted(folder.glob("efcn.onnx*"))
+    return seconds, usage.ru_maxrss * 1024, printed
 
 
 def copy(files):
-    """Copy the files once, and have the copies on the disk; returns seconds."""
+    """Copy the files with cp; returns seconds without and with a sync."""
+    copies = [str(file.with_name("copy-" + file.name)) for file in files]
     begin = time.monotonic()
-    for file in files:
-        target = file.with_name("copy-" + file.name)
-        shutil.copyfile(file, target)
+    for file, target in zip(files, copies):
+        subprocess.run(["cp", str(file), target], check=True)
+    cached = time.monotonic() - begin
+    for target in copies:
         with open(target, "rb+") as handle:
             os.fsync(handle.fileno())
-    seconds = time.monotonic() - begin
-    for file in files:
-        file.with_name("copy-" + file.name).unlink()
-    return seconds
+    synced = time.monotonic() - begin
+    for target in copies:
+        os.unlink(target)
+    return cached, synced
 
 
 def main():
@@ -52,21 +56,38 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--layout", default="dense")
     parser.add_argument("--max-bytes", default="64GiB")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", help="where to write; default the system's temporary folder")
     args = parser.parse_args()
-    conversions, copies, ratios, peak, size = [], [], [], 0, 0
+    conversions, cached, synced, peak = [], [], [], 0
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
+        folder = pathlib.Path(folder)
+        plan = json.loads(convert(args, folder, ("-q", "--dry-run", "--json"))[2])["plan"]
         for _ in range(args.rounds):
-            seconds, memory, files = convert(args, pathlib.Path(folder))
+            for file in folder.glob("efcn.onnx*"):
+                file.unlink()
+            os.sync()
+            seconds, memory, _ = convert(args, folder)
+            files = sorted(folder.glob("efcn.onnx*"))
+            plain, whole = copy(files)
             conversions.append(seconds)
-            copies.append(copy(files))
-            ratios.append(seconds / copies[-1])
+            cached.append(plain)
+            synced.append(whole)
             peak, size = max(peak, memory), sum(file.stat().st_size for file in files)
+
+    def line(what, times):
+        ratios = [c / t for c, t in zip(conversions, times)]
+        print(
+            f"{what:9}{statistics.median(times):.3f} s; convert takes {statistics.median(ratios):.2f}"
+            f" times that ({min(ratios):.2f} to {max(ratios):.2f})"
+        )
+
+    said = plan["memory_bytes"]["converting"]
     print(f"output   {size / 1e6:,.0f} MB, {args.layout}")
-    print(f"convert  {statistics.median(conversions):.2f} s, peak memory {peak / 1e6:,.0f} MB")
-    print(f"copy     {statistics.median(copies):.2f} s")
-    print(f"ratio    {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    print(f"convert  {statistics.median(conversions):.3f} s, synced; best {min(conversions):.3f} s")
+    print(f"memory   {peak / 1e6:,.0f} MB at its peak; the plan says {said / 1e6:,.0f} MB")
+    line("cp", cached)
+    line("cp, sync", synced)
 
 
 if __name__ == "__main__":
