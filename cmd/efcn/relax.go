@@ -365,10 +365,12 @@ func printEstimate(w io.Writer, e *relax.Estimate) {
 // formatSeconds writes a time with two digits or more.
 func formatSeconds(s float64) string {
 	switch {
-	case s < 0.1:
+	case s < 0.0995:
 		return fmt.Sprintf("%.2g ms", 1e3*s)
-	case s < 100:
+	case s < 9.95:
 		return fmt.Sprintf("%.2g s", s)
+	case s < 99.5:
+		return fmt.Sprintf("%.0f s", s)
 	default:
 		return time.Duration(s * float64(time.Second)).Round(time.Second).String()
 	}
