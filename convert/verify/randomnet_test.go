@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/verify"
 	"efcn/internal/engine"
+	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
@@ -21,7 +23,8 @@ func TestRandomNets(t *testing.T) {
 	const nets = 500
 	all := make(map[string]int)
 	layouts := make(map[convert.Layout]int)
-	layers, pairs, products, levels, worst := 0, 0, 0, 0, 0.0
+	compared := make(map[string]int) // pairs of engines
+	layers, pairs, products, levels, refused, worst := 0, 0, 0, 0, 0, 0.0
 	var ratios [3][]float64 // by the length of a row
 	for seed := range uint64(nets) {
 		m, ops := randomNet(seed)
@@ -38,9 +41,19 @@ func TestRandomNets(t *testing.T) {
 			o = mixed(t, m, o, seed)
 		}
 		efcn := converted(t, m, o)
-		r, err := verify.Verify(context.Background(), m, efcn, verify.Options{Samples: 8, Seed: seed, Batch: 3})
+		v := verify.Options{Samples: 8, Seed: seed, Batch: 3, Engines: enginesFor(t, efcn), Open: engines.Options{}.Open}
+		r, err := verify.Verify(context.Background(), m, efcn, v)
+		if err != nil && strings.Contains(err.Error(), "in onnx") {
+			// It loads what it cannot run, such as dilations with auto_pad in ONNX Runtime.
+			refused++
+			v.Engines = nil
+			r, err = verify.Verify(context.Background(), m, efcn, v)
+		}
 		if err != nil {
 			t.Fatalf("net %d: %v", seed, err)
+		}
+		for _, e := range r.Engines {
+			compared[e.CNN+":"+e.EFCN]++
 		}
 		if !r.Equal() {
 			var text strings.Builder
@@ -91,6 +104,14 @@ func TestRandomNets(t *testing.T) {
 	if products < nets/4 || levels < nets/5 {
 		t.Errorf("%d products and %d levels of maxima in %d nets", products, levels, nets)
 	}
+	for _, name := range otherEngines() {
+		if n := compared[engines.Embedded+":"+name]; n < 5 {
+			t.Errorf("only %d nets compared in %s", n, name)
+		}
+	}
+	if refused > nets/10 {
+		t.Errorf("%d nets are refused by an engine that loads them", refused)
+	}
 	if layers < 2*nets {
 		t.Errorf("%d embedded layers in %d nets", layers, nets)
 	}
@@ -99,7 +120,35 @@ func TestRandomNets(t *testing.T) {
 		ops = append(ops, fmt.Sprint(op, " ", n))
 	}
 	slices.Sort(ops)
-	t.Logf("%d nets, %d of them as a pair without a record, %d layers, of them %d products and %d levels of maxima; worst float32 difference %.3g of its bound; %v; %v", nets, pairs, layers, products, levels, worst, layouts, ops)
+	t.Logf("%d nets, %d of them as a pair without a record, %d layers, of them %d products and %d levels of maxima; worst float32 difference %.3g of its bound; %v; %v; %v", nets, pairs, layers, products, levels, worst, layouts, compared, ops)
+}
+
+// otherEngines are those that nets are compared in besides the embedded one:
+// onnx-go, and ONNX Runtime where EFCN_ORT names its library.
+func otherEngines() []string {
+	if os.Getenv("EFCN_ORT") == "" {
+		return []string{engines.OnnxGo}
+	}
+	return []string{engines.OnnxGo, engines.ONNXRuntime}
+}
+
+// enginesFor are those of them that run the eFCN: onnx-go knows few operators.
+func enginesFor(t *testing.T, efcn *onnxio.Model) []string {
+	var all []string
+	for _, name := range otherEngines() {
+		s, err := engines.Options{}.Open(t.Context(), name, efcn)
+		if err != nil && name == engines.OnnxGo {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, name)
+	}
+	return all
 }
 
 // unrecorded compares a net with its eFCN as if nothing were known of how that
