@@ -52,18 +52,22 @@ func (d *draft) claim(try func(name string) error) error {
 	}
 }
 
-// fill writes content of that size to the draft, which is new, and makes sure that
-// it is on the disk.
-func (d *draft) fill(ctx context.Context, content io.WriterTo, size int64) error {
+// fill writes content of that size to the draft, which is new, and with sync makes
+// sure that it is on the disk.
+func (d *draft) fill(ctx context.Context, content io.WriterTo, size int64, sync bool) error {
 	err := reserve(d.File, size)
 	if err != nil {
 		return fmt.Errorf("no room for %d bytes: %w", size, plain(err))
 	}
-	b := bufio.NewWriterSize(&syncingWriter{f: d.File}, writeBuffer)
+	var out io.Writer = d.File
+	if sync {
+		out = &syncingWriter{f: d.File}
+	}
+	b := bufio.NewWriterSize(out, writeBuffer)
 	if _, err = content.WriteTo(&contextWriter{ctx, b}); err == nil {
 		err = b.Flush()
 	}
-	if err == nil {
+	if err == nil && sync {
 		err = d.Sync()
 	}
 	return plain(err)

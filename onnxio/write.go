@@ -22,6 +22,9 @@ const (
 // WriteOptions says how Write stores a model.
 type WriteOptions struct {
 	External ExternalData // default (the empty string): ExternalAuto
+	// NoSync does not wait until the disk has everything: where the machine itself
+	// stops soon after, the file can be torn, and the old one gone. Default false.
+	NoSync bool
 
 	limit int64 // bytes of a protobuf message; default maxMessage
 }
@@ -113,7 +116,7 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	}
 	w = Written{Path: path}
 	if opts.External == ExternalAlways || model.size > limit && opts.External != ExternalNever {
-		if model, err = writeExternal(ctx, path, m, &w); err != nil {
+		if model, err = writeExternal(ctx, path, m, !opts.NoSync, &w); err != nil {
 			return Written{}, err
 		}
 		if data := w.DataPath; data != "" {
@@ -133,7 +136,7 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	if err != nil {
 		return Written{}, plain(err)
 	}
-	if err := f.fill(ctx, model, model.size); err != nil {
+	if err := f.fill(ctx, model, model.size, !opts.NoSync); err != nil {
 		f.discard()
 		return Written{}, err
 	}
@@ -153,7 +156,9 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	}
 	// The new model is in place. What fails from here on leaves a file too many,
 	// which is not worth an error.
-	syncFolder(filepath.Dir(path))
+	if !opts.NoSync {
+		syncFolder(filepath.Dir(path))
+	}
 	for _, name := range unused {
 		os.Remove(name)
 	}

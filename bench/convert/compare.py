@@ -2,10 +2,11 @@
 
 compare.py EFCN MODEL [--layout dense] [--max-bytes 64GiB] [--rounds 9] [--folder DIR]
 
-In turns: the conversion, whose output is on the disk when it ends, and `cp` of that output beside
-it, as cp does it, which leaves the copy in the page cache, and then with the sync that puts it on
-the disk. Every turn starts on a disk that has nothing left to write. Prints the medians, the
-ratios, and the conversion's peak memory beside what its plan says.
+In turns: the conversion, whose output is on the disk when it ends, `cp` of that output beside it,
+as cp does it, which leaves the copy in the page cache, then the sync that puts that on the disk,
+and the conversion with --no-sync. Every turn starts on a disk that has nothing left to write.
+Prints the medians, the ratios of like with like, and the conversion's peak memory beside what its
+plan says.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", help="where to write; default the system's temporary folder")
     args = parser.parse_args()
-    conversions, cached, synced, peak = [], [], [], 0
+    conversions, unsynced, cached, synced, peak = [], [], [], [], 0
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         folder = pathlib.Path(folder)
         plan = json.loads(convert(args, folder, ("-q", "--dry-run", "--json"))[2])["plan"]
@@ -70,15 +71,20 @@ def main():
             seconds, memory, _ = convert(args, folder)
             files = sorted(folder.glob("efcn.onnx*"))
             plain, whole = copy(files)
+            os.sync()
+            for file in files:
+                file.unlink()
+            unsynced.append(convert(args, folder, ("-q", "--no-sync"))[0])
+            files = sorted(folder.glob("efcn.onnx*"))
             conversions.append(seconds)
             cached.append(plain)
             synced.append(whole)
             peak, size = max(peak, memory), sum(file.stat().st_size for file in files)
 
-    def line(what, times):
-        ratios = [c / t for c, t in zip(conversions, times)]
+    def line(what, times, of, ours):
+        ratios = [c / t for c, t in zip(ours, times)]
         print(
-            f"{what:9}{statistics.median(times):.3f} s; convert takes {statistics.median(ratios):.2f}"
+            f"{what:9}{statistics.median(times):.3f} s; {of} takes {statistics.median(ratios):.2f}"
             f" times that ({min(ratios):.2f} to {max(ratios):.2f})"
         )
 
@@ -86,8 +92,9 @@ def main():
     print(f"output   {size / 1e6:,.0f} MB, {args.layout}")
     print(f"convert  {statistics.median(conversions):.3f} s, synced; best {min(conversions):.3f} s")
     print(f"memory   {peak / 1e6:,.0f} MB at its peak; the plan says {said / 1e6:,.0f} MB")
-    line("cp", cached)
-    line("cp, sync", synced)
+    print(f"no-sync  {statistics.median(unsynced):.3f} s; best {min(unsynced):.3f} s")
+    line("cp", cached, "convert --no-sync", unsynced)
+    line("cp, sync", synced, "convert", conversions)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/convert"
+	"efcn/onnxio"
 )
 
 type convertFlags struct {
@@ -25,6 +26,7 @@ type convertFlags struct {
 	maxBytes byteSize    // Default 2 GiB.
 	external oneOf       // Default auto.
 	shapes   inputShapes // Default none.
+	noSync   bool
 	dryRun   bool
 	json     bool
 }
@@ -44,6 +46,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.maxPool, "maxpool", "keep maxima on tensors, or make matrices and Relu of them")
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization as Mul and Add, after a Conv or Gemm and with --fold")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
+	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
@@ -131,7 +134,7 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		if err != nil {
 			return inFile(path, err)
 		}
-		w, err := e.writeModel(ctx, f.output, efcn, f.external.value)
+		w, err := e.writeModel(ctx, f.output, efcn, onnxio.WriteOptions{External: onnxio.ExternalData(f.external.value), NoSync: f.noSync})
 		if err != nil {
 			return err
 		}

@@ -193,7 +193,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return inFile(path, err)
 	}
-	if result.Output, err = e.writeModel(ctx, f.output, trained, string(onnxio.ExternalAuto)); err != nil {
+	if result.Output, err = e.writeModel(ctx, f.output, trained, onnxio.WriteOptions{}); err != nil {
 		return err
 	}
 	if f.json {

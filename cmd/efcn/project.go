@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/convert"
+	"efcn/onnxio"
 )
 
 type projectFlags struct {
@@ -57,7 +58,7 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return inFile(path, err)
 	}
-	w, err := e.writeModel(ctx, f.output, cnn, f.external.value)
+	w, err := e.writeModel(ctx, f.output, cnn, onnxio.WriteOptions{External: onnxio.ExternalData(f.external.value)})
 	if err != nil {
 		return err
 	}

@@ -33,12 +33,12 @@ func (w *written) String() string {
 
 // writeModel writes m to path, or to stdout if path is "-". An interrupt ends
 // the writing of a large model, and leaves no file, as an error does.
-func (e *env) writeModel(ctx context.Context, path string, m *onnxio.Model, external string) (*written, error) {
+func (e *env) writeModel(ctx context.Context, path string, m *onnxio.Model, o onnxio.WriteOptions) (*written, error) {
 	if path == "-" {
 		n, err := onnxio.WriteTo(interruptible(ctx, e.out), m)
 		return &written{Path: "stdout", Bytes: n}, inFile("stdout", err)
 	}
-	w, err := onnxio.WriteContext(ctx, path, m, onnxio.WriteOptions{External: onnxio.ExternalData(external)})
+	w, err := onnxio.WriteContext(ctx, path, m, o)
 	if err != nil {
 		return nil, inFile(path, err)
 	}
