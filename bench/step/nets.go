@@ -24,7 +24,7 @@ var comparisons = map[string]comparison{
 	"efcn":    {func() (*onnxio.Model, error) { return embedded(convert.Dense) }, []string{"authors", "folded"}, ""},
 	"elcn": {
 		func() (*onnxio.Model, error) { return embedded(convert.Local) },
-		[]string{"unfold, bmm", "unfold, bmm, batch last", "unfold, einsum", "views, bmm", "rows, bmm", "sparse CSR", "sparse COO"},
+		[]string{"unfold, bmm", "views, bmm", "rows, bmm", "sparse CSR"},
 		finetune.TrainLocal,
 	},
 	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, ""},

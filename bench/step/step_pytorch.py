@@ -52,7 +52,9 @@ def folded():
 
 
 class Local(nn.Module):
-    """A locally connected layer: a matrix of its own, out × (channels · kernel²), for every output position."""
+    """A locally connected layer: for every output position the product of a matrix of its own,
+    out × (channels · kernel²), by what it sees, (channels · kernel²) × batch. A class below says how that
+    is put together: positions × slots × batch."""
 
     def __init__(self, fan_in, fan_out, kernel, stride, padding, size):
         super().__init__()
@@ -63,39 +65,29 @@ class Local(nn.Module):
         self.bias = nn.Parameter(torch.zeros(fan_out, size**2))
 
     def forward(self, x):
-        return (self.product(self.seen(x)) + self.bias).unflatten(1, self.shape[:1]).unflatten(-1, self.shape[1:])
+        product = torch.bmm(self.weight, self.seen(x)).permute(2, 1, 0)
+        return (product + self.bias).unflatten(1, self.shape[:1]).unflatten(-1, self.shape[1:])
+
+
+class Unfold(Local):
+    """What a position sees by im2col."""
 
     def seen(self, x):
-        """What every position sees: batch × slots × positions."""
-        return functional.unfold(x, **self.window)
+        return functional.unfold(x, **self.window).permute(2, 1, 0).contiguous()
 
 
-class BatchedProduct(Local):
-    """positions × batch × slots by positions × slots × out."""
-
-    def product(self, seen):
-        return torch.bmm(seen.permute(2, 0, 1), self.weight.mT).permute(1, 2, 0)
-
-
-class BatchLast(Local):
-    """positions × out × slots by positions × slots × batch, both contiguous."""
-
-    def product(self, seen):
-        return torch.bmm(self.weight, seen.permute(2, 1, 0).contiguous()).permute(2, 1, 0)
-
-
-class Views(BatchLast):
-    """BatchLast without im2col: windows are views, which one copy lays out."""
+class Views(Local):
+    """Windows as views, which one copy lays out."""
 
     def seen(self, x):
         kernel, stride, padding = self.window["kernel_size"], self.window["stride"], self.window["padding"]
         x = functional.pad(x, (padding,) * 4)
         windows = x.unfold(2, kernel, stride).unfold(3, kernel, stride)  # batch, channels, rows, columns, kernel, kernel
-        return windows.permute(2, 3, 1, 4, 5, 0).reshape(*self.weight.shape[::2], -1).permute(2, 1, 0)
+        return windows.permute(2, 3, 1, 4, 5, 0).reshape(*self.weight.shape[::2], -1)
 
 
-class Rows(BatchLast):
-    """BatchLast with the batch last from the start: what a position sees is a selection of rows."""
+class Rows(Local):
+    """With the batch last from the start, what a position sees is a selection of rows."""
 
     def __init__(self, fan_in, fan_out, kernel, stride, padding, size):
         super().__init__(fan_in, fan_out, kernel, stride, padding, size)
@@ -107,20 +99,13 @@ class Rows(BatchLast):
     def seen(self, x):
         padding = self.window["padding"]
         x = functional.pad(x, (padding,) * 4)[:, :, : self.edge, : self.edge]
-        return x.flatten(1).T.index_select(0, self.index).reshape(*self.weight.shape[::2], -1).permute(2, 1, 0)
-
-
-class Einsum(Local):
-    """Whatever einsum makes of it."""
-
-    def product(self, seen):
-        return torch.einsum("nsp,pos->nop", seen, self.weight)
+        return x.flatten(1).T.index_select(0, self.index).reshape(*self.weight.shape[::2], -1)
 
 
 class Sparse(nn.Module):
     """A locally connected layer as one sparse matrix, (out · positions) × (channels · pixels)."""
 
-    def __init__(self, layout, fan_in, fan_out, kernel, stride, padding, size, pixels):
+    def __init__(self, fan_in, fan_out, kernel, stride, padding, size, pixels):
         super().__init__()
         self.shape = (fan_out, size, size)
         numbers = torch.arange(1, fan_in * pixels**2 + 1, dtype=torch.float64).reshape(1, fan_in, pixels, pixels)
@@ -130,7 +115,7 @@ class Sparse(nn.Module):
         at = torch.stack([rows[cols > 0], cols[cols > 0] - 1])
         values = torch.randn(at.shape[1]) * (2 / seen.shape[1]) ** 0.5
         matrix = torch.sparse_coo_tensor(at, values, (fan_out * size**2, fan_in * pixels**2)).coalesce()
-        self.weight = nn.Parameter(matrix.to_sparse_csr() if layout == "CSR" else matrix)
+        self.weight = nn.Parameter(matrix.to_sparse_csr())
         self.bias = nn.Parameter(torch.zeros(fan_out * size**2, 1))
 
     def forward(self, x):
@@ -142,11 +127,9 @@ def local(layer):
     return skinny(layer(3, 64, 4, 2, 2, 17), layer(64, 64, 5, 1, 2, 8), layer(64, 64, 3, 1, 1, 3))
 
 
-def sparse(layout):
+def sparse():
     """The same on sparse matrices."""
-    return skinny(
-        Sparse(layout, 3, 64, 4, 2, 2, 17, 32), Sparse(layout, 64, 64, 5, 1, 2, 8, 8), Sparse(layout, 64, 64, 3, 1, 1, 3, 3)
-    )
+    return skinny(Sparse(3, 64, 4, 2, 2, 17, 32), Sparse(64, 64, 5, 1, 2, 8, 8), Sparse(64, 64, 3, 1, 1, 3, 3))
 
 
 NETS = {
@@ -155,13 +138,10 @@ NETS = {
     "cnn, channels last": cnn,
     "authors": authors,
     "folded": folded,
-    "unfold, bmm": lambda: local(BatchedProduct),
-    "unfold, bmm, batch last": lambda: local(BatchLast),
+    "unfold, bmm": lambda: local(Unfold),
     "views, bmm": lambda: local(Views),
     "rows, bmm": lambda: local(Rows),
-    "unfold, einsum": lambda: local(Einsum),
-    "sparse CSR": lambda: sparse("CSR"),
-    "sparse COO": lambda: sparse("COO"),
+    "sparse CSR": sparse,
 }
 
 
@@ -182,7 +162,7 @@ def main():
         optimiser.step()
 
     step()
-    weights = sum(p.numel() for p in net.parameters())
+    weights = sum(p._nnz() if p.layout == torch.sparse_csr else p.numel() for p in net.parameters())
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {weights / 1e6:.2f} million weights", flush=True)
     for line in sys.stdin:
         count = int(line)
