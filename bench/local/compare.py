@@ -123,18 +123,18 @@ def compare(binary, name, args, folder):
     source, model, inputs = folder / "cnn.onnx", folder / f"{name}.onnx", folder / f"{name}.npz"
     onnx.save(cnn(layers, classes), source)
     subprocess.run([binary, "convert", source, "-o", model, "--layout", layout], check=True, stdout=subprocess.DEVNULL)
-    feeds = {"input": np.random.default_rng(2).standard_normal((batch, layers[0][0], 32, 32), np.float32)}
-    np.savez(inputs, **feeds)
+    runtime = engine.Runtime(model, batch, args.threads)
+    np.savez(inputs, **runtime.feeds)
     sides = {
         "efcn": engine.Efcn(binary, model, inputs, args.threads, folder),
         "efcn, no OpenBLAS": Own(binary, model, inputs, args.threads, folder),
-        "ONNX Runtime": engine.Runtime(model, feeds, args.threads),
+        "ONNX Runtime": runtime,
     }
     if name == "layer":
-        sides |= csr(binary, model, feeds, args.threads, folder)
+        sides |= csr(binary, model, runtime.feeds, args.threads, folder)
     rounds = [{side: runner.round(args.runs) for side, runner in sides.items()} for _ in range(args.rounds)]
     outputs = np.load(folder / "outputs.npz")
-    apart = np.abs(outputs[outputs.files[0]] - sides["ONNX Runtime"].output).max() / np.abs(sides["ONNX Runtime"].output).max()
+    apart = np.abs(outputs[runtime.name] - runtime.output).max() / np.abs(runtime.output).max()
     print(f"{name}, batch {batch}, outputs of efcn and ONNX Runtime {apart:.1e} of the largest apart")
     ours = None
     for side, runner in sides.items():
