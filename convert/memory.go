@@ -11,8 +11,8 @@ import (
 type Memory struct {
 	// Converting is the peak of the whole program while the eFCN is written: the
 	// CNN, the kernels taken from it, the vectors and tables that are not
-	// generated, and the buffers of what is. On two cores it was found within a
-	// tenth of what it was (bench/convert).
+	// generated, and the buffers of what is. On two cores it was found 1.02 to 1.31
+	// times the measured peak (bench/convert).
 	Converting int64 `json:"converting"`
 	// Loaded is what the weights take once a runtime has loaded them. Sparse
 	// constants are counted as dense matrices, which is what runtimes make of
