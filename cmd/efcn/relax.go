@@ -133,10 +133,11 @@ every seed. With --cnn-at it is not trained: the files are embedded as they are.
 
 DIR gets all models, metrics.jsonl for every run, settings.json, the tables
 results.csv, summary.csv, epochs.csv and layers.csv, of which "go doc
-efcn/finetune/relax" describes each column, and report.html, which shows it all
-and the proof that every embedding equals its CNN. The command can be stopped at any moment and be given
-again: runs that are finished are not repeated, the one that is not goes on and
-ends with the same bits. Another setting is refused; --seeds and --with may grow.
+efcn/finetune/relax" describes each column, the curves in plots as SVG and PNG, and
+report.html, which shows it all and the proof that every embedding equals its CNN.
+The command can be stopped at any moment and be given again: runs that are
+finished are not repeated, the one that is not goes on and ends with the same
+bits. Another setting is refused; --seeds and --with may grow.
 
 ` + dataHelp,
 		Args: cobra.ArbitraryArgs,
@@ -248,6 +249,9 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 		return err
 	}
 	if err := writeFile(filepath.Join(f.output, "report.html"), page); err != nil {
+		return err
+	}
+	if err := report.WritePlots(f.output); err != nil {
 		return err
 	}
 	summary := relax.Summarise(folder.Results)

@@ -32,6 +32,7 @@
 //	epochs.csv              a row for every run and epoch, from 0, which is the start
 //	layers.csv              the same for every embedded layer
 //	report.html             all of it on a page (written by the command: package report)
+//	plots/                  its curves, each as SVG and as PNG (written by the command: package report)
 //	seed-S/cnn/             the run of the CNN
 //	seed-S/fcn/             the run of the fully-connected network
 //	seed-S/efcn-T/          the run of the eFCN relaxed at epoch T

@@ -30,6 +30,8 @@ type section struct {
 	Figures   []figure
 	Tables    []*table
 	Galleries []*gallery
+
+	charts []*chart.Chart // what Figures show
 }
 
 type verdict struct {
@@ -88,6 +90,7 @@ func (s *section) draw(c *chart.Chart, caption string) {
 	if len(c.Lines) == 0 || c.Write(&b, "svg") != nil {
 		return
 	}
+	s.charts = append(s.charts, c)
 	s.Figures = append(s.Figures, figure{Image: dataURL("image/svg+xml", b.Bytes()), Alt: c.Title, Caption: caption})
 }
 

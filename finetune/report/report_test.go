@@ -123,6 +123,17 @@ func TestStudyPage(t *testing.T) {
 		t.Error("something is missing on the page")
 	}
 
+	// The same curves are drawn into files.
+	if err := WritePlots(dir); err != nil {
+		t.Fatal(err)
+	}
+	for _, ending := range []string{"svg", "png"} {
+		files, err := filepath.Glob(filepath.Join(dir, "plots", "*."+ending))
+		if err != nil || len(files) != 12 {
+			t.Errorf("plots %q (%v); want 12", files, err)
+		}
+	}
+
 	// The accuracies are those of the study's own table.
 	f, err := os.Open(filepath.Join(dir, "summary.csv"))
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +24,8 @@ type study struct {
 	options Options
 }
 
-func studyPage(ctx context.Context, dir string, o Options) (*page, error) {
+// readStudy reads the folder of a study, finished or not.
+func readStudy(dir string, o Options) (*study, error) {
 	f, err := relax.Read(dir)
 	if err != nil {
 		return nil, err
@@ -36,6 +39,41 @@ func studyPage(ctx context.Context, dir string, o Options) (*page, error) {
 			return nil, err
 		}
 	}
+	return s, nil
+}
+
+// WritePlots draws the curves of the study in the folder dir into its folder
+// plots, made where it is missing: each as SVG and as PNG, named after its title.
+func WritePlots(dir string) error {
+	s, err := readStudy(dir, Options{})
+	if err != nil {
+		return err
+	}
+	folder := filepath.Join(dir, "plots")
+	if err := os.MkdirAll(folder, 0o777); err != nil {
+		return err
+	}
+	for _, part := range []*section{s.accuracy(), s.deviation(), s.curves(), s.gradients()} {
+		if part == nil {
+			continue
+		}
+		for _, c := range part.charts {
+			for _, format := range []string{".svg", ".png"} {
+				if err := c.WriteFile(filepath.Join(folder, strings.ReplaceAll(c.Title, " ", "-")+format)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func studyPage(ctx context.Context, dir string, o Options) (*page, error) {
+	s, err := readStudy(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	f := s.folder
 	p := &page{Title: "From CNN to eFCN: accuracy against relax time"}
 	if name := f.Settings.About["cnn"]; name != "" {
 		p.Title += ", " + name

@@ -36,6 +36,7 @@ COLUMNS = {
     " bias_distance travelled nonzero nonzero_local gradient_local gradient_off_local",
 }
 NEAR_TIES = 2
+PLOTS = 12  # accuracy 2, deviation 3, training 4, gradients and distance 3
 
 
 class Failure(Exception):
@@ -165,6 +166,10 @@ def main():
     left = list(args.folder.rglob("run.checkpoint")) + list(args.folder.rglob("*.tmp"))
     if left:
         raise Failure(f"left behind: {left}")
+    for ending in "svg", "png":
+        plots = [p for p in (args.folder / "plots").glob(f"*.{ending}") if p.stat().st_size > 1000]
+        if len(plots) != PLOTS:
+            raise Failure(f"{len(plots)} plots as {ending}: want {PLOTS}")
     data = fashion_mnist.TESTDATA / "fashion-mnist"
     images = fashion_mnist.read_idx(data / "test-images-2k-idx3-ubyte.gz")
     labels = fashion_mnist.read_idx(data / "test-labels-2k-idx1-ubyte.gz")
