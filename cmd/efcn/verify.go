@@ -58,8 +58,9 @@ func newVerify(e *env) *cobra.Command {
 runs both models in double and in single precision, layer by layer, and holds
 the differences against derived rounding bounds. It exits with 0 if the models
 are equal and with 1, naming the first place where they part, if they are not.
-Any two models with the same inputs and outputs can be compared; of two that
-are not a CNN and its eFCN the structure is not.
+Any two models can be compared whose inputs and outputs agree in number, types
+and shapes, by name or else by order; of two that are not a CNN and its eFCN the
+structure is not.
 
 --engine runs both files in other engines besides: of the embedded one and
 those that are named, the outputs of CNN in each are compared with those of EFCN

@@ -107,24 +107,24 @@ func (o Options) progress(what string, done, of int) {
 
 // Path is what was measured between two models.
 type Path struct {
-	Mode   Mode    `json:"mode"`
-	Points []Point `json:"points"`
+	Mode   Mode
+	Points []Point
 	// Distance is ‖B − A‖ over all weights, Length that of the path along its
 	// places. Both 0 for mode Average, where no weight moves.
-	Distance float64 `json:"distance"`
-	Length   float64 `json:"length"`
+	Distance float64
+	Length   float64
 	// TrainBarrier and TestBarrier are how far the loss rises along the path above
 	// the greater of its two ends; 0 where it does not. TestBarrier is nil without
 	// test data.
-	TrainBarrier float64  `json:"train_barrier"`
-	TestBarrier  *float64 `json:"test_barrier,omitempty"`
+	TrainBarrier float64
+	TestBarrier  *float64
 }
 
 // Point is one place of a path.
 type Point struct {
-	T     float64           `json:"t"` // 0 at A, 1 at B
-	Train finetune.Metrics  `json:"train"`
-	Test  *finetune.Metrics `json:"test,omitempty"`
+	T     float64 // 0 at A, 1 at B
+	Train finetune.Metrics
+	Test  *finetune.Metrics
 }
 
 // Interpolate measures the path from model a to model b on train and, unless it
