@@ -45,24 +45,30 @@ func (s *study) certificate(ctx context.Context) (*section, error) {
 	}
 	t := newTable("CNN", "embedded", "verdict", ">entries compared", ">float64", ">float32", "argmax")
 	t.Caption = "Entries: stored numbers of the eFCN that were compared bit for bit with the CNN's parameters, and are equal where the verdict says so. Float64, float32: the largest difference of an output. Argmax: samples on which both models choose the same class."
-	bad := 0
+	different, unproved := 0, 0
 	for i, p := range pairs {
 		if s.options.Progress != nil {
 			s.options.Progress("verifying", i, len(pairs))
 		}
-		cells, equal, err := s.verify(ctx, p.cnn, p.efcn)
-		if err != nil {
+		cells, outcome, err := s.verify(ctx, p.cnn, p.efcn)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if !equal {
-			bad++
+		case outcome == verify.Failed:
+			different++
+		case outcome == verify.Skipped:
+			unproved++
 		}
 		t.add(cells...)
 	}
 	part.Tables = append(part.Tables, t)
-	part.Verdict = &verdict{Text: fmt.Sprintf("Every one of the %d embeddings computes what its CNN computes: each stored number is the CNN's, and the outputs agree up to rounding.", len(pairs))}
-	if bad > 0 {
-		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings do not compute what their CNN computes: efcn verify says where they part.", bad, len(pairs)), Bad: true}
+	switch {
+	case different > 0:
+		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings do not compute what their CNN computes: efcn verify says where they part.", different, len(pairs)), Bad: true}
+	case unproved > 0:
+		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings were not verified, or not in all checks; the others compute what their CNN computes.", unproved, len(pairs)), Bad: true}
+	default:
+		part.Verdict = &verdict{Text: fmt.Sprintf("Every one of the %d embeddings computes what its CNN computes: each stored number is the CNN's, and the outputs agree up to rounding.", len(pairs))}
 	}
 	part.Text = append(part.Text, fmt.Sprintf("efcn verify on the files of the study, %d random inputs each; docs/verification.md says what each check proves.", s.options.samples()))
 	return part, nil
@@ -79,22 +85,23 @@ func (s *study) embedded(r *relax.Result) string {
 	return ""
 }
 
-// verify returns the row of an embedding and whether it holds.
-func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []string, equal bool, err error) {
+// verify returns the row of an embedding and whether it holds: Skipped where not
+// every check was made.
+func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []string, outcome verify.Status, err error) {
 	cnn, err := s.model(cnnFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return []string{cnnFile, efcnFile, "not verified: the CNN's file is missing", "", "", "", ""}, true, nil
+		return []string{cnnFile, efcnFile, "not verified: the CNN's file is missing", "", "", "", ""}, verify.Skipped, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	efcn, err := s.model(efcnFile)
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	report, err := verify.Verify(ctx, cnn, efcn, verify.Options{Samples: s.options.samples(), Seed: 1})
 	if err != nil {
-		return nil, false, fmt.Errorf("verify %s and %s: %w", cnnFile, efcnFile, err)
+		return nil, "", fmt.Errorf("verify %s and %s: %w", cnnFile, efcnFile, err)
 	}
 	var entries int64
 	for _, l := range report.Layers {
@@ -112,14 +119,22 @@ func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []s
 			argmax = fmt.Sprintf("%d of %d", out.Agree, out.Rows)
 		}
 	}
-	outcome := "equal"
-	if !report.Equal() {
-		outcome = "NOT EQUAL"
-		if len(report.Findings) > 0 {
-			outcome += ": " + report.Findings[0].String()
+	outcome = verify.OK
+	text := "equal"
+	failed := false
+	for _, c := range report.Checks {
+		failed = failed || c.Status == verify.Failed
+		if c.Status == verify.Skipped {
+			outcome, text = verify.Skipped, text+"; "+c.Name+" not checked: "+c.Summary
 		}
 	}
-	return []string{cnnFile, efcnFile, outcome, number(entries), short(largest[verify.Float64]), short(largest[verify.Float32]), argmax}, report.Equal(), nil
+	if failed {
+		outcome, text = verify.Failed, "NOT EQUAL"
+		if len(report.Findings) > 0 {
+			text += ": " + report.Findings[0].String()
+		}
+	}
+	return []string{cnnFile, efcnFile, text, number(entries), short(largest[verify.Float64]), short(largest[verify.Float32]), argmax}, outcome, nil
 }
 
 // planOf lists the layers of a record.

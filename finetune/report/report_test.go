@@ -200,6 +200,19 @@ func TestCertificateIsRefused(t *testing.T) {
 	}
 }
 
+// An embedding whose CNN is gone is not called equal.
+func TestCertificateOfWhatIsMissing(t *testing.T) {
+	dir := newStudy(t)
+	if err := os.Remove(filepath.Join(dir, "seed-0", "cnn", "epoch-2.onnx")); err != nil {
+		t.Fatal(err)
+	}
+	// The eFCN and the eLCN of that seed and relax time.
+	page := write(t, dir, Options{Samples: 2})
+	if strings.Contains(page, "Every one of the") || !strings.Contains(page, "2 of the 8 embeddings were not verified") || strings.Count(page, "<td>equal</td>") != 6 {
+		t.Error("the page claims what was not verified")
+	}
+}
+
 // A study that is not finished has a page of what there is.
 func TestUnfinishedStudy(t *testing.T) {
 	dir := newStudy(t)
