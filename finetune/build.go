@@ -216,6 +216,12 @@ type builder[T kernel.Float] struct {
 
 // network builds the training graph for a batch size.
 func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error) {
+	return t.networkIn(nil, batch, keepGradients)
+}
+
+// networkIn is network in the buffers of one of a larger batch, as far as they
+// do. The two take turns.
+func (t *trainee[T]) networkIn(spare [][]T, batch int, keepGradients bool) (*network[T], error) {
 	dims := make([]int64, len(t.input.Type.Shape))
 	for i, d := range t.input.Type.Shape {
 		dims[i] = d.Value
@@ -228,7 +234,7 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder[T]{t: t, a: newAssembler[T](batch, keepGradients), info: info, readers: map[string]int{t.logits: 1}}
+	b := &builder[T]{t: t, a: newAssembler(batch, keepGradients, spare), info: info, readers: map[string]int{t.logits: 1}}
 	for _, n := range t.nodes {
 		for _, name := range n.Inputs {
 			b.readers[name]++

@@ -35,7 +35,7 @@ func embedded(ctx context.Context, m *onnxio.Model) (*engines.Session, error) {
 
 // EvaluateIn is Evaluate in the engine that open opens.
 func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (metrics Metrics, err error) {
-	e, err := newEvaluator(ctx, open, m, set, batch)
+	e, err := newEvaluator(ctx, open, m, set, batch, nil)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -46,7 +46,7 @@ func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set
 // Logits runs the model as Evaluate does and returns what it makes of every
 // sample, N × classes, before a final Softmax.
 func Logits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (classes int, logits []float32, err error) {
-	e, err := newEvaluator(ctx, embedded, m, set, batch)
+	e, err := newEvaluator(ctx, embedded, m, set, batch, nil)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -75,9 +75,12 @@ type evaluator struct {
 	output  string
 	x       []float32 // a batch of samples
 	labels  []int
+	indices []int
 }
 
-func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (*evaluator, error) {
+// newEvaluator makes one that works in memory, which is its only while it runs,
+// before it takes more.
+func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int, memory [][]float32) (*evaluator, error) {
 	if batch < 0 {
 		return nil, fmt.Errorf("batch: %d is negative", batch)
 	}
@@ -105,10 +108,17 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 	if err != nil {
 		return nil, err
 	}
-	return &evaluator{
+	e := &evaluator{
 		set: set, feed: feed, session: session, input: input, output: m.Graph.Outputs[0].Name,
-		x: make([]float32, batch*product(sampleShape(input))), labels: make([]int, batch),
-	}, nil
+		labels: make([]int, batch), indices: make([]int, batch),
+	}
+	if size := batch * product(sampleShape(input)); len(memory) > 0 && len(memory[0]) >= size {
+		e.x, memory = memory[0][:size], memory[1:]
+	} else {
+		e.x = make([]float32, size)
+	}
+	session.Lend(memory)
+	return e, nil
 }
 
 // each calls visit with the logits of each batch, as many rows as there are
@@ -121,7 +131,7 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 		if e.input.Type.Shape[0].Known() {
 			rows = batch // the last batch is filled up with what was there before
 		}
-		indices := make([]int, count)
+		indices := e.indices[:count]
 		for i := range indices {
 			indices[i] = at + i
 			e.labels[i] = e.set.Labels[at+i]

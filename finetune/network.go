@@ -45,6 +45,9 @@ type network[T kernel.Float] struct {
 	machine gorgonia.VM
 	reads   []gradient[T]
 	outputs []output[T]
+	// buffers are what a step computes in; between steps their content is needed by
+	// nobody.
+	buffers [][]T
 
 	// measured receives what is measured of the gradients of a step; nil where
 	// nothing is.
@@ -196,10 +199,13 @@ type assembler[T kernel.Float] struct {
 	// keepGradients makes every gradient a value that can be read; otherwise a
 	// layer may update a parameter without one.
 	keepGradients bool
+	// spare are the buffers of a larger batch's network of the same model.
+	spare [][]T
 }
 
-func newAssembler[T kernel.Float](batch int, keepGradients bool) *assembler[T] {
+func newAssembler[T kernel.Float](batch int, keepGradients bool, spare [][]T) *assembler[T] {
 	return &assembler[T]{
+		spare:         spare,
 		net:           &network[T]{batch: batch, labels: make([]int, batch)},
 		graph:         gorgonia.NewGraph(),
 		leaves:        map[*parameter[T]]*gorgonia.Node{},
@@ -219,7 +225,7 @@ func (a *assembler[T]) fused(l layer[T], i int, v operand[T]) bool {
 
 // input makes the node of the batch's samples, of size elements each.
 func (a *assembler[T]) input(size int) *gorgonia.Node {
-	a.net.x = make([]T, a.net.batch*size)
+	a.net.x = a.buffer(a.net.batch * size)
 	return a.leaf("input", a.net.batch, size, a.net.x)
 }
 
@@ -263,10 +269,10 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T], 
 	replaces := ok && r.replaces()
 	var out []T
 	if replaces && in[0].spent {
-		out = buffer[T](in[0].node)
+		out = storage[T](in[0].node)
 	}
 	if out == nil {
-		out = make([]T, a.net.batch*cols)
+		out = a.buffer(a.net.batch * cols)
 	}
 	o := a.op(label, len(in), a.net.batch, cols, out, func(in [][]T) { l.forward(in, out) })
 	nodes := make(gorgonia.Nodes, len(in))
@@ -283,17 +289,30 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T], 
 	o.diff = func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		var over []T
 		if _, ok := l.(recycling); ok && in[0].spent {
-			over = buffer[T](in[0].node)
+			over = storage[T](in[0].node)
 		} else if replaces && once {
-			over = buffer[T](grad)
+			over = storage[T](grad)
 		}
 		return a.backward(label, l, in, inputs, output, grad, over)
 	}
 	return gorgonia.ApplyOp(o, nodes...)
 }
 
-// buffer returns the storage of what an op of ours computes, nil for other nodes.
-func buffer[T kernel.Float](n *gorgonia.Node) []T {
+// buffer returns a buffer of a step, which lies in its counterpart among the
+// spare ones.
+func (a *assembler[T]) buffer(size int) []T {
+	var b []T
+	if i := len(a.net.buffers); i < len(a.spare) && size <= len(a.spare[i]) {
+		b = a.spare[i][:size:size]
+	} else {
+		b = make([]T, size)
+	}
+	a.net.buffers = append(a.net.buffers, b)
+	return b
+}
+
+// storage returns that of what an op of ours computes, nil for other nodes.
+func storage[T kernel.Float](n *gorgonia.Node) []T {
 	if o, ok := n.Op().(*op[T]); ok {
 		return elements[T](o.value)
 	}
@@ -330,7 +349,7 @@ func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], input
 		case i == 0 && over != nil:
 			din[i] = over
 		default:
-			din[i] = make([]T, rows[i]*cols[i])
+			din[i] = a.buffer(rows[i] * cols[i])
 		}
 		wanted = append(wanted, i)
 	}

@@ -57,6 +57,9 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		}
 	}()
 	t, o := s.trainee, s.options
+	if o.Ready != nil {
+		o.Ready()
+	}
 	if o.Before != nil && test != nil {
 		metrics, err := s.test(ctx, m, test)
 		if err != nil {
@@ -182,8 +185,6 @@ func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *dat
 	return e, err
 }
 
-const testBatch = 64
-
 // test measures the model as it is.
 func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) (metrics Metrics, err error) {
 	e := s.tester
@@ -192,8 +193,10 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 		if trained, err = s.trainee.export(m); err != nil {
 			return Metrics{}, err
 		}
-		// Few samples at a time: their activations are there beside those of training.
-		if e, err = newEvaluator(ctx, embedded, trained, test, min(s.options.Batch, testBatch)); err != nil {
+		// As many samples as a step takes, in the memory of a step.
+		n := cmp.Or(s.full, s.rest)
+		memory, _ := any(n.buffers).([][]float32)
+		if e, err = newEvaluator(ctx, embedded, trained, test, n.batch, memory); err != nil {
 			return Metrics{}, err
 		}
 		if s.trainee.live() {
@@ -315,7 +318,11 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 		}
 	}
 	if left := set.N() % o.Batch; left > 0 {
-		if s.rest, err = t.network(left, !o.fuses()); err != nil {
+		var spare [][]T
+		if s.full != nil {
+			spare = s.full.buffers
+		}
+		if s.rest, err = t.networkIn(spare, left, !o.fuses()); err != nil {
 			return nil, err
 		}
 	}

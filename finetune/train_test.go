@@ -216,7 +216,7 @@ func TestTrainMeasuresTheModelOfTheEpoch(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			metrics, err := Evaluate(t.Context(), m, test, testBatch)
+			metrics, err := Evaluate(t.Context(), m, test, min(100, c.train.N()))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -162,15 +161,8 @@ type epoch struct {
 	Test    *measured `json:"test,omitempty"`
 }
 
-// collectorPercent is how much the heap may grow between collections of
-// garbage, in percent of what is alive, while a model trains: the weights are
-// nearly all of it, and hold no pointers to follow. GOGC has the last word.
-const collectorPercent = 5
-
 func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
-	if os.Getenv("GOGC") == "" {
-		defer debug.SetGCPercent(debug.SetGCPercent(collectorPercent))
-	}
+	defer collectOften()()
 	m, err := e.readModel(path)
 	if err != nil {
 		return err
@@ -210,6 +202,7 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		return nil, err
 	}
 	o.Notice = func(text string) { fmt.Fprintln(e.err, "efcn finetune: "+text) }
+	o.Ready = collectNow
 	o.Before = func(test finetune.Metrics) {
 		result.Before = measure(test)
 		if !f.json {

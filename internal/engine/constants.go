@@ -16,9 +16,9 @@ func FromONNX[T kernel.Float](t *onnxio.Tensor) (*Tensor[T], error) {
 	return fromONNX(t, onnxio.Floats[T])
 }
 
-// viewONNX is FromONNX for a value that nobody modifies: it may share the
+// ViewONNX is FromONNX for a value that nobody modifies: it may share the
 // constant's memory.
-func viewONNX[T kernel.Float](t *onnxio.Tensor) (*Tensor[T], error) {
+func ViewONNX[T kernel.Float](t *onnxio.Tensor) (*Tensor[T], error) {
 	return fromONNX(t, onnxio.View[T])
 }
 

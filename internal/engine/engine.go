@@ -25,6 +25,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -37,6 +38,7 @@ type Engine[T kernel.Float] struct {
 	feeds    []*onnxio.ValueInfo
 	elements int       // the most elements that a value may have
 	arenas   sync.Pool // of *arena[T], between runs
+	lent     atomic.Pointer[arena[T]]
 }
 
 // New makes m ready. Every node that the engine cannot run is named in the
@@ -71,6 +73,18 @@ func (e *Engine[T]) Run(ctx context.Context, feeds map[string]*Tensor[T]) (map[s
 	return e.Observe(ctx, feeds, nil)
 }
 
+// Lend gives runs memory to compute in before they ask for their own. What it
+// holds is overwritten by every run; it belongs to the caller between runs.
+func (e *Engine[T]) Lend(memory [][]T) {
+	a := &arena[T]{}
+	for _, m := range memory {
+		if len(m) >= smallest {
+			a.free = append(a.free, &buffer[T]{data: m})
+		}
+	}
+	e.lent.Store(a)
+}
+
 // Observe is Run, and calls see with every value that a node computes, in the
 // order of the graph. A value is only valid during the call; an error from see
 // ends the run.
@@ -90,9 +104,12 @@ func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T], se
 		}
 	}
 	x := &exec[T]{ctx: ctx, elements: e.elements, see: see}
+	var lent *arena[T]
 	if see == nil {
 		// What an observer sees may be kept by mistake; it gets memory of its own.
-		if x.memory, _ = e.arenas.Get().(*arena[T]); x.memory == nil {
+		if lent = e.lent.Swap(nil); lent != nil {
+			x.memory = lent
+		} else if x.memory, _ = e.arenas.Get().(*arena[T]); x.memory == nil {
 			x.memory = &arena[T]{}
 		}
 	}
@@ -101,7 +118,12 @@ func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T], se
 		return nil, err
 	}
 	if x.memory != nil {
-		e.arenas.Put(&arena[T]{free: x.memory.free})
+		left := &arena[T]{free: x.memory.free}
+		if lent != nil {
+			e.lent.Store(left)
+		} else {
+			e.arenas.Put(left)
+		}
 	}
 	out := make(map[string]*Tensor[T], len(values))
 	for i, v := range values {

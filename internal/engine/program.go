@@ -157,7 +157,7 @@ func (p *program[T]) addConstants(g *onnxio.Graph, number map[string]int, define
 		if err != nil {
 			return fmt.Errorf("initializer %q: %w", t.Name, err)
 		}
-		add(t.Name, 8*min(n, maxElements), func() (*Tensor[T], error) { return viewONNX[T](t) })
+		add(t.Name, 8*min(n, maxElements), func() (*Tensor[T], error) { return ViewONNX[T](t) })
 	}
 	for _, s := range g.SparseInitializers {
 		n, err := onnxio.NumElements(s.Dims)

@@ -47,6 +47,7 @@ type Session struct {
 	name, version string
 	inputs        []*onnxio.ValueInfo
 	run           func(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error)
+	lend          func(memory [][]float32) // nil where the engine has no use for it
 	close         func() error
 }
 
@@ -75,7 +76,7 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 		if err != nil {
 			return nil, err
 		}
-		return &Session{name, fmt.Sprintf("%s on %d threads", library, o.Threads), m.Graph.FeedInputs(), s.Run, s.Close}, nil
+		return &Session{name, fmt.Sprintf("%s on %d threads", library, o.Threads), m.Graph.FeedInputs(), s.Run, nil, s.Close}, nil
 	case OnnxGo:
 		if err := onnxgo.Check(m); err != nil {
 			return nil, first(err)
@@ -83,7 +84,7 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 		run := func(_ context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
 			return onnxgo.Run(m, inputs)
 		}
-		return &Session{name, "onnx-go with gorgonnx", m.Graph.FeedInputs(), run, nothing}, nil
+		return &Session{name, "onnx-go with gorgonnx", m.Graph.FeedInputs(), run, nil, nothing}, nil
 	default:
 		return nil, fmt.Errorf("no engine is called %q; %s are", name, strings.Join(Names(), ", "))
 	}
@@ -94,6 +95,15 @@ func (s *Session) Name() string { return s.name }
 
 // String says which engine it is, with its version and library.
 func (s *Session) String() string { return s.version }
+
+// Lend gives the session memory to compute in, which every Run overwrites: it is
+// the caller's between runs. Only the embedded engine makes use of it, in single
+// precision.
+func (s *Session) Lend(memory [][]float32) {
+	if s.lend != nil {
+		s.lend(memory)
+	}
+}
 
 // Close frees what the session holds.
 func (s *Session) Close() error { return s.close() }
@@ -145,7 +155,7 @@ func openEmbedded[T kernel.Float](m *onnxio.Model) (*Session, error) {
 	run := func(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
 		feeds := make(map[string]*engine.Tensor[T], len(inputs))
 		for _, in := range inputs {
-			v, err := engine.FromONNX[T](in)
+			v, err := engine.ViewONNX[T](in)
 			if err != nil {
 				return nil, fmt.Errorf("input %q: %w", in.Name, err)
 			}
@@ -165,7 +175,11 @@ func openEmbedded[T kernel.Float](m *onnxio.Model) (*Session, error) {
 		}
 		return outputs, nil
 	}
-	return &Session{Embedded, fmt.Sprintf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads()), e.Inputs(), run, nothing}, nil
+	var lend func([][]float32)
+	if single, ok := any(e).(*engine.Engine[float32]); ok {
+		lend = single.Lend
+	}
+	return &Session{Embedded, fmt.Sprintf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads()), e.Inputs(), run, lend, nothing}, nil
 }
 
 func nothing() error { return nil }

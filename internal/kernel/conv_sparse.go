@@ -55,7 +55,7 @@ func (l *layer) stretches() (*stretches, bool) {
 			}
 		}
 	}
-	s.held = borrowFrom[int](&scratchInts, l.outSize)
+	s.held = borrow[int](l.outSize)
 	s.first = (*s.held)[:0]
 	for d := range l.volume.out[0] {
 		for h := range l.volume.out[1] {
@@ -67,7 +67,7 @@ func (l *layer) stretches() (*stretches, bool) {
 	return s, true
 }
 
-func (s *stretches) giveBack() { returnTo(&scratchInts, s.held) }
+func (s *stretches) giveBack() { giveBack(s.held) }
 
 func (s *stretches) pixel(d, h, w int) int { return (d*s.size[1]+h)*s.size[2] + w }
 
@@ -149,8 +149,8 @@ func backwardInputSparse[T Float](s *stretches, n int, dy, w, dx []T) {
 			})
 		}
 	}
-	kernelsAt := borrowFrom[int](&scratchInts, s.out)
-	defer returnTo(&scratchInts, kernelsAt)
+	kernelsAt := borrow[int](s.out)
+	defer giveBack(kernelsAt)
 	kernelAt := *kernelsAt
 	for o := range kernelAt {
 		kernelAt[o] = o * s.padded
@@ -257,14 +257,14 @@ type termLists[T Float] struct {
 // newTermLists returns room for so many lists of so many terms together.
 func newTermLists[T Float](lists, terms int) *termLists[T] {
 	return &termLists[T]{
-		starts: borrowFrom[int](&scratchInts, lists+1),
-		all:    borrowFrom[term[T]](scratchTerms[T](), terms+1), // a zero behind the last is written, but not kept
+		starts: borrow[int](lists + 1),
+		all:    borrow[term[T]](terms + 1), // a zero behind the last is written, but not kept
 	}
 }
 
 func (l *termLists[T]) giveBack() {
-	returnTo(&scratchInts, l.starts)
-	returnTo(scratchTerms[T](), l.all)
+	giveBack(l.starts)
+	giveBack(l.all)
 }
 
 // begin drops all lists and begins the first.

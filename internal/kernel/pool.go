@@ -84,8 +84,8 @@ func maxPlanes[T Float](v *volume, n int, x, y []T) {
 // argmaxPlanes is MaxPool with argmax over two axes, in the way of maxPlanes.
 func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 	in, out, width := v.inSize(), v.outSize(), v.in[2]
-	all := borrowFrom[int32](&scratchIndices, in)
-	defer returnTo(&scratchIndices, all)
+	all := borrow[int32](in)
+	defer giveBack(all)
 	positions := *all
 	for i := range positions {
 		positions[i] = int32(i)
@@ -99,8 +99,8 @@ func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
 		values := borrow[T](width + v.out[2])
 		defer giveBack(values)
-		indices := borrowFrom[int32](&scratchIndices, width+v.out[2])
-		defer returnTo(&scratchIndices, indices)
+		indices := borrow[int32](width + v.out[2])
+		defer giveBack(indices)
 		column, part := (*values)[:width], (*values)[width:]
 		columnAt, partAt := (*indices)[:width], (*indices)[width:]
 		for i := lo; i < hi; i++ {

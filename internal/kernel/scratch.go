@@ -3,51 +3,75 @@ package kernel
 import (
 	"math/bits"
 	"sync"
+	"unsafe"
 )
 
-// Scratch buffers are taken from pools so that a training step allocates
-// nothing once it is warm. There is one pool for each power of two, so that a
-// large buffer does not go to where a small one would do, and then is missing.
-type scratchPool [64]sync.Pool
+// Scratch buffers come from one list, whatever their elements are, so that a
+// training step allocates nothing once it is warm and what one kernel has done
+// with serves the next. There come to be as many as are in use at a time, a few
+// MiB for each thread at most.
+var scratch struct {
+	sync.Mutex
+	free []*block
+}
 
-var (
-	scratch32, scratch64           scratchPool
-	scratchTerms32, scratchTerms64 scratchPool
-	scratchInts, scratchIndices    scratchPool // of int and int32
-)
+// block is memory to be lent. Its words hold elements without pointers.
+type block struct {
+	lent  []uint64 // what the borrower sees, as a slice of its own elements
+	words []uint64
+}
 
-// borrow returns a buffer of n elements, their content unspecified. Give it
-// back with giveBack.
-func borrow[T Float](n int) *[]T { return borrowFrom[T](scratch[T](), n) }
-
-func giveBack[T Float](p *[]T) { returnTo(scratch[T](), p) }
-
-// borrowFrom is borrow for other elements: a pool's are all of one type.
-func borrowFrom[E any](pool *scratchPool, n int) *[]E {
-	class := bits.Len(uint(max(n, 1) - 1))
-	p, ok := pool[class].Get().(*[]E)
-	if !ok {
-		p = new([]E)
-		*p = make([]E, 1<<class) // memory that is never touched is never there
+// borrow returns a buffer of n elements of a type without pointers, their
+// content unspecified. Give it back with giveBack.
+func borrow[E any](n int) *[]E {
+	words := max(1, (n*int(unsafe.Sizeof(*new(E)))+7)/8)
+	b := takeBlock(words)
+	if b == nil {
+		// Rounded up by an eighth at most, so that one that grows a little does not
+		// need another; memory that is never touched is never there.
+		step := 1 << max(0, bits.Len(uint(words))-4)
+		b = &block{words: make([]uint64, roundUp(words, step))}
 	}
-	*p = (*p)[:n]
+	p := (*[]E)(unsafe.Pointer(&b.lent))
+	*p = unsafe.Slice((*E)(unsafe.Pointer(unsafe.SliceData(b.words))), n)
 	return p
 }
 
-func returnTo[E any](pool *scratchPool, p *[]E) {
-	pool[bits.Len(uint(cap(*p)-1))].Put(p)
+// takeBlock returns the smallest free block of so many words. Where all are
+// smaller it returns nil, and the largest goes: the one that is made instead
+// does for what that would have.
+func takeBlock(words int) *block {
+	scratch.Lock()
+	defer scratch.Unlock()
+	best, largest := -1, -1
+	for i, b := range scratch.free {
+		if n := len(b.words); n >= words && (best < 0 || n < len(scratch.free[best].words)) {
+			best = i
+		}
+		if largest < 0 || len(b.words) > len(scratch.free[largest].words) {
+			largest = i
+		}
+	}
+	at := best
+	if best < 0 {
+		at = largest
+	}
+	if at < 0 {
+		return nil
+	}
+	b, last := scratch.free[at], len(scratch.free)-1
+	scratch.free[at], scratch.free[last] = scratch.free[last], nil
+	scratch.free = scratch.free[:last]
+	if best < 0 {
+		return nil
+	}
+	return b
 }
 
-func scratch[T Float]() *scratchPool {
-	if any(T(0)) == any(float32(0)) {
-		return &scratch32
-	}
-	return &scratch64
-}
-
-func scratchTerms[T Float]() *scratchPool {
-	if any(T(0)) == any(float32(0)) {
-		return &scratchTerms32
-	}
-	return &scratchTerms64
+func giveBack[E any](p *[]E) {
+	b := (*block)(unsafe.Pointer(p)) // of which it is the first field
+	b.lent = nil
+	scratch.Lock()
+	scratch.free = append(scratch.free, b)
+	scratch.Unlock()
 }

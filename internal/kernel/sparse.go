@@ -188,14 +188,14 @@ func (s *sparse[T]) row(r, block int) []term[T] {
 }
 
 func (s *sparse[T]) giveBack() {
-	returnTo(&scratchInts, s.starts)
-	returnTo(scratchTerms[T](), s.terms)
+	giveBack(s.starts)
+	giveBack(s.terms)
 }
 
 // sparseOf collects alpha·op(a), m×k.
 func sparseOf[T Float](transA bool, m, k int, alpha T, a []T, lda int) *sparse[T] {
 	blocks := (k + sparseDepth - 1) / sparseDepth
-	s := &sparse[T]{blocks: blocks, starts: borrowFrom[int](&scratchInts, m*blocks+1)}
+	s := &sparse[T]{blocks: blocks, starts: borrow[int](m*blocks + 1)}
 	starts := *s.starts
 	clear(starts)
 	const grain = 64
@@ -218,11 +218,11 @@ func sparseOf[T Float](transA bool, m, k int, alpha T, a []T, lda int) *sparse[T
 	for i := range m * blocks {
 		starts[i+1] += starts[i]
 	}
-	s.terms = borrowFrom[term[T]](scratchTerms[T](), starts[m*blocks])
+	s.terms = borrow[term[T]](starts[m*blocks])
 	terms := *s.terms
 	Parallel(m, grain, func(lo, hi int) {
-		ends := borrowFrom[int](&scratchInts, (hi-lo)*blocks)
-		defer returnTo(&scratchInts, ends)
+		ends := borrow[int]((hi - lo) * blocks)
+		defer giveBack(ends)
 		next := *ends
 		copy(next, starts[lo*blocks:hi*blocks])
 		put := func(i, p int, v T) {
