@@ -11,7 +11,7 @@ import (
 // Go's default would take their memory twice. GOGC has the last word.
 const (
 	readingPercent = 5       // growth between collections, of what is alive
-	trainingBytes  = 4 << 20 // the same once all is there
+	trainingBytes  = 2 << 20 // the same once all is there
 )
 
 // collectOften has garbage collected so, and returns what ends that.
