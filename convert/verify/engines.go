@@ -304,8 +304,8 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 	return nil
 }
 
-// smallerThan returns a bound with +Inf for what is not smaller than the largest
-// element of its sample, and so allows for anything.
+// smallerThan returns a bound with +Inf for what is not smaller than the scale of
+// its sample, and so allows for anything.
 func smallerThan(v *Array, d []float64) []float64 {
 	if d == nil || !v.Type.IsFloat() {
 		return d

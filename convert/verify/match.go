@@ -9,9 +9,9 @@ import (
 	"efcn/internal/kernel"
 )
 
-// telling is the part of a sample's largest element beyond which a bound says
-// nothing: two values that are further apart than that are not taken for one
-// because rounding might explain it.
+// telling is the part of a sample's scale beyond which a bound says nothing: two
+// values that are further apart than that are not taken for one because rounding
+// might explain it. See sampleScales.
 const telling = 0x1p-10
 
 // matcher finds which values of a second model are values of the first,
@@ -163,12 +163,21 @@ func keep[T kernel.Float](v *engine.Tensor[T]) *engine.Tensor[T] {
 	return &engine.Tensor[T]{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
 }
 
-// sampleScales returns the largest finite magnitude of every sample of a value.
+// sampleScales returns the scale of every sample of a value: its largest finite
+// magnitude or, if that is more, the median of those of the batch. A sample on
+// which a Relu leaves nothing but what rounding made of a sum near zero has no
+// scale of its own.
 func sampleScales[T kernel.Float](v *engine.Tensor[T]) []float64 {
 	scales := make([]float64, samplesOf(v.Shape))
 	for i, x := range v.F {
 		if s, m := i*len(scales)/len(v.F), math.Abs(float64(x)); m > scales[s] && !math.IsInf(m, 1) {
 			scales[s] = m
+		}
+	}
+	if len(scales) > 0 {
+		median := slices.Sorted(slices.Values(scales))[(len(scales)-1)/2]
+		for s := range scales {
+			scales[s] = max(scales[s], median)
 		}
 	}
 	return scales
