@@ -60,7 +60,7 @@ func newBuilder(p *Plan) *builder {
 		taken:  make(map[string]bool),
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
-		record: Record{Version: 1, Layers: []LayerRecord{}},
+		record: Record{Layers: []LayerRecord{}},
 		tables: make(map[[sha256.Size]byte]string),
 		stay:   make(map[*onnxio.Node]Kept),
 	}
@@ -318,9 +318,7 @@ func (b *builder) finish() error {
 		}
 	}
 	b.prune()
-	if slices.ContainsFunc(b.record.Layers, func(l LayerRecord) bool { return l.Factors != nil }) {
-		b.record.Version = RecordVersion
-	}
+	b.record.Version = b.record.version()
 	text, err := json.Marshal(b.record)
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ func (a *Matrix) entries(ctx context.Context, mask bool, visit func(r int, cols 
 func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32, v []float32) error) error {
 	m := a.support
 	if m == nil {
-		if a.rec.Op != "Gemm" && a.rec.Op != "MatMul" {
+		if !a.rec.Connected() {
 			return fmt.Errorf("layer %q: no support to export, which only geometry gives: %s", a.rec.Node, a.free)
 		}
 		m = &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}

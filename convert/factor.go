@@ -52,7 +52,7 @@ func (f matrixFactor) class(r int) int {
 // coefficients returns where those of row r start, and how many there are for
 // one input channel.
 func (f matrixFactor) coefficients(r int) (start, coefs int) {
-	return r / f.Taps.Out * (f.InChannels / f.Groups) * f.Taps.Coefs, f.Taps.Coefs
+	return f.KernelRow(r/f.Taps.Out) * (f.InChannels / f.Groups) * f.Taps.Coefs, f.Taps.Coefs
 }
 
 func (f matrixFactor) addRow(r int, scale float64, acc *accumulator) {

@@ -8,7 +8,6 @@ import (
 
 func init() {
 	register("Gemm", operator{becomes: "itself: its matrix is the CNN's", plan: planGemm})
-	register("MatMul", operator{becomes: "itself, where it multiplies a vector with a constant matrix", plan: planMatMul})
 }
 
 // onePoint is the geometry of a layer that is fully connected already: one
@@ -93,37 +92,6 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 		}
 		shift := func(r int) float64 { return float64(beta) * float64(bias[r%len(bias)]) }
 		return []factor{matrixFactor{m}, &diagonalFactor{size: rows, shift: shift}}
-	})
-}
-
-// planMatMul plans y = x·B with a constant matrix B and x a batch of vectors.
-// https://onnx.ai/onnx/operators/onnx__MatMul.html, versions 1 to 13.
-func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
-	if pl.consts[n.Input(0)] != nil {
-		return nil, keep("the constant is the first factor")
-	}
-	w := pl.consts[n.Input(1)]
-	if w == nil {
-		return nil, keep("both factors are computed at run time")
-	}
-	in, out, err := pl.linear(n)
-	if err != nil {
-		return nil, err
-	}
-	if len(in.dims) != 1 || len(w.Dims) != 2 {
-		return nil, keep("factors of shapes N×%v and %v are no batch of vectors and a matrix", in.dims, w.Dims)
-	}
-	if w.Dims[0] != int64(in.size()) || w.Dims[1] != int64(out.size()) {
-		return nil, fmt.Errorf("second factor: shape %v does not take %d inputs to %d outputs", w.Dims, in.size(), out.size())
-	}
-	var v []float32
-	if pl.opts.folds() {
-		if v, err = onnxio.Floats[float32](w); err != nil {
-			return nil, fmt.Errorf("second factor: %w", err)
-		}
-	}
-	return pl.matrixAsIs(n, in, out, w.Name, "", in.size()*out.size(), 0, func() []factor {
-		return []factor{matrixFactor{&Map{Groups: 1, InChannels: in.size(), OutChannels: out.size(), Taps: onePoint, Kernel: transposed(v, in.size(), out.size())}}}
 	})
 }
 

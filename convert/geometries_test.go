@@ -128,7 +128,8 @@ var geometryOperators = []struct {
 	{"SpaceToDepth", false, drawSpaceToDepth},
 	{"Reshape, Flatten, Squeeze, Unsqueeze", false, drawReshape},
 	{"Gemm", false, drawGemm},
-	{"MatMul", false, drawMatMul},
+	{"MatMul of vectors", false, drawMatMul},
+	{"MatMul of tensors", true, drawTensorMatMul},
 	{"Add, Sub, Mul, Div", false, drawArithmetic},
 }
 
@@ -168,8 +169,8 @@ func TestGeometries(t *testing.T) {
 			}
 		})
 	}
-	if len(geometryOperators) != 23 {
-		t.Errorf("%d operators, want 23", len(geometryOperators))
+	if len(geometryOperators) != 24 {
+		t.Errorf("%d operators, want 24", len(geometryOperators))
 	}
 }
 

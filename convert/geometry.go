@@ -43,7 +43,11 @@ func (l *LayerRecord) geometry() (m *Map, free string, err error) {
 		m, err := l.reduction()
 		return m, "", err
 	case "Gemm", "MatMul":
-		return nil, "fully connected in the CNN: no weight is tied", nil
+		if l.Connected() {
+			return nil, "fully connected in the CNN: no weight is tied", nil
+		}
+		m, err := l.matrixProduct()
+		return m, "", err
 	default:
 		return nil, "the record does not hold the geometry of " + l.Op, nil
 	}
@@ -92,6 +96,23 @@ func (l *LayerRecord) reduction() (*Map, error) {
 		dims[i] = int(d)
 	}
 	m, _ := reduction(dims, axes)
+	return m, nil
+}
+
+// matrixProduct rebuilds the map of a MatMul with a constant.
+func (l *LayerRecord) matrixProduct() (*Map, error) {
+	var m *Map
+	err := fmt.Errorf("too large, or negative")
+	if isSize(l.InputShape) && isSize(l.OutputShape) && isSize(l.FactorShape) {
+		x := make([]int, len(l.InputShape))
+		for i, d := range l.InputShape {
+			x[i] = int(d)
+		}
+		m, err = productMap(x, l.FactorShape, l.FactorFirst)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record: a MatMul of %v with a constant of shape %v: %w", l.InputShape, l.FactorShape, err)
+	}
 	return m, nil
 }
 

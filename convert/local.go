@@ -120,8 +120,9 @@ func (f localForm) putBlock(block []byte, g int, taps []Tap) {
 	clear(block)
 	channels, coefs := f.InChannels/f.Groups, f.Taps.Coefs
 	for o := range f.outPerGroup {
+		row := f.KernelRow(g*f.outPerGroup + o)
 		for c := range channels {
-			k := f.Kernel[((g*f.outPerGroup+o)*channels+c)*coefs:][:coefs]
+			k := f.Kernel[(row*channels+c)*coefs:][:coefs]
 			slots := block[4*((o*channels+c)*f.taps):]
 			for j, t := range taps {
 				binary.LittleEndian.PutUint32(slots[4*j:], math.Float32bits(k[t.Coef]))

@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Map is an affine map y = A·x + b between the vectors of two tensors, laid
@@ -13,14 +14,18 @@ import (
 // The entry of row (o, p) and column (c, q) is Kernel[o, c', k] for every tap
 // (q, k) of output position p, where c' counts c from the start of o's group.
 // A convolution, a pooling by averages, a batch normalisation and a matrix
-// product are all of this form.
+// product are all of this form. Groups may share their part of the kernel.
 type Map struct {
 	Groups      int
 	InChannels  int
 	OutChannels int
 	Taps        *Taps
 	Kernel      []float32 // [OutChannels, InChannels/Groups, Taps.Coefs], row-major
-	Bias        []float32 // [OutChannels], or nil for none
+	// Shared says which part of the kernel each group has, [Groups], where groups
+	// share one; nil where each has its own. Kernel then is [parts,
+	// OutChannels/Groups, InChannels/Groups, Taps.Coefs].
+	Shared []int32
+	Bias   []float32 // [OutChannels], or nil for none
 
 	// exact holds the coefficients in float64 where Kernel has them rounded; nil
 	// where Kernel is what they are.
@@ -54,6 +59,34 @@ func (m *Map) NonZeros() int64 {
 	return int64(m.OutChannels) * int64(m.InChannels/m.Groups) * m.Taps.Count()
 }
 
+// KernelRow returns which row of the kernel output channel o has.
+func (m *Map) KernelRow(o int) int {
+	if m.Shared == nil {
+		return o
+	}
+	perGroup := m.OutChannels / m.Groups
+	return int(m.Shared[o/perGroup])*perGroup + o%perGroup
+}
+
+// kernelRows is how many rows the kernel has: one for every output channel,
+// fewer where groups share a part.
+func (m *Map) kernelRows() int {
+	if m.Shared == nil {
+		return m.OutChannels
+	}
+	return (int(slices.Max(m.Shared)) + 1) * (m.OutChannels / m.Groups)
+}
+
+// Tied lists for every row of the kernel the output channels that have it.
+func (m *Map) Tied() [][]int {
+	tied := make([][]int, m.kernelRows())
+	for o := range m.OutChannels {
+		k := m.KernelRow(o)
+		tied[k] = append(tied[k], o)
+	}
+	return tied
+}
+
 // row returns what one row of A is made of: the columns are
 // (first+c)·Taps.In + tap.In for every channel c of the group and every tap,
 // and the entries kernel[c·Coefs + tap.Coef]. The taps are put into buf if that
@@ -63,7 +96,7 @@ func (m *Map) row(r int, buf []Tap) (first int, kernel []float32, taps []Tap) {
 	perGroup := m.InChannels / m.Groups
 	first = o / (m.OutChannels / m.Groups) * perGroup
 	size := perGroup * m.Taps.Coefs
-	return first, m.Kernel[o*size : (o+1)*size], m.Taps.At(p, buf)
+	return first, m.Kernel[m.KernelRow(o)*size:][:size], m.Taps.At(p, buf)
 }
 
 // Row calls visit with the column and value of every entry of row r that is in
@@ -102,7 +135,7 @@ func (m *Map) BiasVector() []float32 {
 
 // scaleChannels multiplies row (o, p) by scale[o] and adds shift[o] to it:
 // y' = scale·(A·x + b) + shift. The products are taken in float64 and rounded
-// once, so an entry is float32(kernel·scale).
+// once, so an entry is float32(kernel·scale). No groups of m share their kernel.
 func (m *Map) scaleChannels(scale, shift []float64) *Map {
 	scaled := *m
 	scaled.Kernel = make([]float32, len(m.Kernel))
@@ -126,7 +159,10 @@ func (m *Map) validate() error {
 	if m.Groups < 1 || m.InChannels%m.Groups != 0 || m.OutChannels%m.Groups != 0 {
 		return fmt.Errorf("%d groups do not divide %d input and %d output channels", m.Groups, m.InChannels, m.OutChannels)
 	}
-	if want := m.OutChannels * (m.InChannels / m.Groups) * m.Taps.Coefs; len(m.Kernel) != want {
+	if m.Shared != nil && len(m.Shared) != m.Groups {
+		return fmt.Errorf("kernel: parts of %d groups, want %d", len(m.Shared), m.Groups)
+	}
+	if want := m.kernelRows() * (m.InChannels / m.Groups) * m.Taps.Coefs; len(m.Kernel) != want {
 		return fmt.Errorf("kernel: want %d coefficients, got %d", want, len(m.Kernel))
 	}
 	if m.Bias != nil && len(m.Bias) != m.OutChannels {

@@ -171,10 +171,11 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 	m := a.support
 	perGroup := m.InChannels / m.Groups
 	size := perGroup * m.Taps.Coefs
-	if n := int64(m.OutChannels) * int64(perGroup) * int64(m.Taps.Coefs); n > math.MaxInt32 {
+	rows := m.kernelRows()
+	if n := int64(rows) * int64(perGroup) * int64(m.Taps.Coefs); n > math.MaxInt32 {
 		return nil, fmt.Errorf("layer %q: record: a kernel of %d weights", a.rec.Node, n)
 	}
-	n := m.OutChannels * size
+	n := rows * size
 	t := &ties{count: make([]int64, n), first: make([]float64, n), sum: make([]float64, n), sum2: make([]float64, n)}
 	var taps []Tap
 	err := a.each(ctx, func(r int, row []float32, stored []int32) error {
@@ -183,7 +184,7 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 		var in, off float64
 		for c := range channels {
 			entries := row[(first+c)*m.Taps.In:][:m.Taps.In]
-			at := r/m.Taps.Out*size + c*m.Taps.Coefs
+			at := m.KernelRow(r/m.Taps.Out)*size + c*m.Taps.Coefs
 			for _, tap := range taps {
 				w, i := float64(entries[tap.In]), at+int(tap.Coef)
 				entries[tap.In] = 0

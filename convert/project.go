@@ -119,6 +119,15 @@ func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tenso
 		}
 		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
 		return n, l.weights(kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), window), nil
+	case "MatMul":
+		if slices.ContainsFunc(m.Bias, func(b float32) bool { return b != 0 }) {
+			return nil, nil, nil
+		}
+		kernel := m.Kernel
+		if !l.FactorFirst {
+			kernel = eachTransposed(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
+		}
+		return n, onnxio.NewTensor(l.Weight, l.FactorShape, kernel), nil
 	default: // an average of all positions
 		if isAverage(m, []int{m.Taps.In}) {
 			n.OpType = "GlobalAveragePool"

@@ -11,10 +11,25 @@ import (
 // carries its Record.
 const RecordKey = "efcn"
 
-// RecordVersion is the newest version of the record: the one that has factors.
-// A record without any is written as version 1, which is what it is. A reader
-// refuses a newer version than it knows.
-const RecordVersion = 2
+// RecordVersion is the newest version of the record. Version 2 brought factors of
+// layers, version 3 the shape of a constant factor; a record is written as the
+// lowest version that has what is in it. A reader refuses a newer version than it
+// knows.
+const RecordVersion = 3
+
+// version is the lowest that has what is in the record.
+func (r *Record) version() int {
+	v := 1
+	for _, l := range r.Layers {
+		if l.Factors != nil {
+			v = max(v, 2)
+		}
+		if l.FactorShape != nil {
+			v = max(v, 3)
+		}
+	}
+	return v
+}
 
 // Record says what was embedded in an eFCN and how. It is a convenience for
 // training masks, measurements and reports: verification recomputes every
@@ -70,6 +85,11 @@ type LayerRecord struct {
 	// Axes are those that a ReduceMean or ReduceSum reduces, 0 for the channels.
 	// A record from before there were any is of a ReduceMean of all the others.
 	Axes []int64 `json:"axes,omitempty"`
+	// FactorShape is the shape of the constant that a MatMul multiplies a batch of
+	// tensors with, and FactorFirst says that it is the first factor. A MatMul
+	// without is of a batch of vectors with a matrix.
+	FactorShape []int64 `json:"factor_shape,omitempty"`
+	FactorFirst bool    `json:"factor_first,omitempty"`
 }
 
 // ReadRecord returns the record that m carries, or nil if it carries none.

@@ -332,12 +332,15 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 	n.Inputs = []string{p.in(x.content, rec.InputShape)}
 	if weights != nil {
 		n.Inputs = append(n.Inputs, p.tensor(weights))
+		if rec.FactorFirst {
+			slices.Reverse(n.Inputs)
+		}
 		if takesBias := n.OpType == "Conv" || n.OpType == "ConvTranspose"; takesBias && l.m.Bias != nil {
 			n.Inputs = append(n.Inputs, p.tensor(onnxio.NewTensor(rec.Bias, []int64{int64(l.m.OutChannels)}, l.m.Bias)))
 		}
 	}
 	dims := rec.OutputShape
-	if len(rec.KernelShape) == 0 { // a reduction keeps the axes that it reduces here
+	if len(rec.KernelShape) == 0 && rec.FactorShape == nil { // a reduction keeps the axes that it reduces here
 		dims = slices.Clone(rec.InputShape)
 		for _, a := range rec.reduced() {
 			dims[a] = 1

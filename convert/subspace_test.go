@@ -116,6 +116,14 @@ func put(t *testing.T, efcn *onnxio.Model, w []float32, cols int) *onnxio.Model 
 // randomLayer is a CNN of one node with a geometry that may be anything.
 func randomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, channels int, bias bool) {
 	group, in, out := 1+rng.Int64N(2), 1+rng.Int64N(2), 1+rng.Int64N(2)
+	if op == "MatMul" { // its ties are between all outputs, as if they were of one channel
+		shape = []int64{group, 1 + rng.Int64N(3), 1 + rng.Int64N(3)}
+		lead := [][]int64{nil, {1}, {group}}[rng.IntN(3)]
+		if rng.IntN(2) == 0 {
+			return small(13, shape, []*onnxio.Tensor{floats("w", rng, append(lead, out, shape[1])...)}, node(op, "w x", "y")), shape, 1, false
+		}
+		return small(13, shape, []*onnxio.Tensor{floats("w", rng, append(lead, shape[2], out)...)}, node(op, "x w", "y")), shape, 1, false
+	}
 	var kernel, strides, dilations, begins, ends []int64
 	axes := 1 + rng.IntN(3)
 	if axes == 3 {
@@ -172,7 +180,7 @@ func TestSubspace(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 4))
 	ctx := context.Background()
 	ran := 0
-	for _, op := range []string{"Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum"} {
+	for _, op := range []string{"Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "MatMul"} {
 		for i := range 15 {
 			cnn, shape, channels, bias := randomLayer(rng, op)
 			plain := cnn
@@ -274,6 +282,9 @@ func TestSubspace(t *testing.T) {
 							t.Errorf("%s of the projection of the projection is another one", w.Name)
 						}
 					}
+					if op == "MatMul" && slices.Compare(ops(once), []string{"MatMul"}) != 0 {
+						t.Errorf("the projection is %v", ops(once))
+					}
 					if slices.Contains(ops(once), "Conv") && once.Graph.Initializer("conv.weight") == nil && op == "Conv" {
 						t.Error("the projection has no weights of its own name to compare")
 					}
@@ -281,8 +292,8 @@ func TestSubspace(t *testing.T) {
 			}
 		}
 	}
-	if ran < 80 {
-		t.Errorf("%d geometries ran, want 80 or more", ran)
+	if ran < 95 {
+		t.Errorf("%d geometries ran, want 95 or more", ran)
 	}
 }
 

@@ -18,7 +18,9 @@ func (l *LayerRecord) Support() (*Map, error) {
 }
 
 // Connected says that the layer was fully connected in the CNN already.
-func (l *LayerRecord) Connected() bool { return l.Op == "Gemm" || l.Op == "MatMul" }
+func (l *LayerRecord) Connected() bool {
+	return l.Op == "Gemm" || l.Op == "MatMul" && l.FactorShape == nil
+}
 
 // LocalDims returns the shape that the weights of the map have in local form,
 // [group, position, output channel, slot], and the number of slots that one

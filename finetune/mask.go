@@ -84,12 +84,12 @@ func tieLocal[T kernel.Float](m *convert.Map, g []T) {
 	}, g)
 }
 
-// tieChannels averages over ties, output channel by output channel. walk calls
-// its visitor for every position of channel o with where the entries of the
-// position's taps are in g.
+// tieChannels averages over ties, row by row of the kernel. walk calls its visitor
+// for every position of output channel o with where the entries of the position's
+// taps are in g.
 func tieChannels[T kernel.Float](m *convert.Map, walk func(o int, mean func(p int, at func(c, tap int) int)), g []T) {
-	channels := m.InChannels / m.Groups
-	kernel.Parallel(m.OutChannels, 1, func(lo, hi int) {
+	channels, rows := m.InChannels/m.Groups, m.Tied()
+	kernel.Parallel(len(rows), 1, func(lo, hi int) {
 		sums := make([]float64, channels*m.Taps.Coefs)
 		counts := make([]int, len(sums))
 		var taps []convert.Tap
@@ -103,17 +103,21 @@ func tieChannels[T kernel.Float](m *convert.Map, walk func(o int, mean func(p in
 				}
 			})
 		}
-		for o := lo; o < hi; o++ {
+		for _, tied := range rows[lo:hi] {
 			clear(sums)
 			clear(counts)
-			each(o, func(coef, entry int) {
-				sums[coef] += float64(g[entry])
-				counts[coef]++
-			})
+			for _, o := range tied {
+				each(o, func(coef, entry int) {
+					sums[coef] += float64(g[entry])
+					counts[coef]++
+				})
+			}
 			for i, n := range counts {
 				sums[i] /= float64(max(1, n))
 			}
-			each(o, func(coef, entry int) { g[entry] = T(sums[coef]) })
+			for _, o := range tied {
+				each(o, func(coef, entry int) { g[entry] = T(sums[coef]) })
+			}
 		}
 	})
 }

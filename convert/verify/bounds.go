@@ -212,7 +212,8 @@ type sum struct {
 func (n *net) isLinear(node *onnxio.Node) bool {
 	switch {
 	case isOp(node, "Conv", "ConvTranspose"), isOp(node, "Gemm", "MatMul"):
-		return n.constants[node.Input(1)] != nil && n.constants[node.Input(0)] == nil
+		data := n.dataOf(node)
+		return n.constants[node.Input(1-data)] != nil && n.constants[node.Input(data)] == nil
 	default:
 		return isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum")
 	}
@@ -246,17 +247,18 @@ func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 		return nil, err
 	}
 	s := &sum{magnitude: out[0].F}
-	for _, v := range in[0].F {
+	data := b.net.dataOf(node)
+	for _, v := range in[data].F {
 		s.most = math.Max(s.most, v)
 	}
 	if s.terms, err = rowLength(node, in, out[0]); err != nil {
 		return nil, err
 	}
 	bias := len(in) > 2 && in[2] != nil
-	if ds[0] == nil && (!bias || ds[2] == nil) {
+	if ds[data] == nil && (!bias || ds[2] == nil) {
 		return s, nil
 	}
-	in[0] = like(in[0], ds[0])
+	in[data] = like(in[data], ds[data])
 	if bias {
 		in[2] = like(in[2], ds[2])
 	}

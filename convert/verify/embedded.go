@@ -18,9 +18,11 @@ func (s *structure) layer(rec *convert.LayerRecord) {
 	row := Layer{Node: source.Label(), Op: source.OpType, Output: rec.Output, Structure: OK}
 	before := len(s.report.Findings)
 	s.seen[source] = true
-	m, err := s.cnn.matrixOf(source, s.shapes[source.Input(0)], s.shapes[source.Output(0)])
+	data := s.cnn.dataOf(source)
+	shape := s.shapes[source.Input(data)]
+	m, err := s.cnn.matrixOf(source, shape, s.shapes[source.Output(0)])
 	node := s.held[rec.Output]
-	in := layerInput{size: product(s.shapes[source.Input(0)][1:]), wire: func(node *onnxio.Node) { s.wire(source, node, 0, 0) }}
+	in := layerInput{size: product(shape[min(1, len(shape)):]), wire: func(node *onnxio.Node) { s.wire(source, node, data, 0) }}
 	if errors.Is(err, errNoMatrix) && node != nil {
 		s.form(source, node, rec, nil, in, &row)
 		row.Structure = Skipped
@@ -90,7 +92,7 @@ func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m 
 			names[1] = local.add.Input(1)
 		}
 		s.local(local, m, in, row)
-	case isOp(source, "Gemm", "MatMul") && len(row.Folded) == 0 && len(rec.Factors) == 0:
+	case s.cnn.multipliesVectors(source, s.shapes[source.Input(0)]) && len(row.Folded) == 0 && len(rec.Factors) == 0:
 		row.Layout = convert.Dense
 		s.kept(source, node)
 		row.NonZeros = int64(row.Rows) * int64(row.Cols)

@@ -24,8 +24,10 @@ func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
 		m, err = n.convMatrix(node, in)
 	case "ConvTranspose":
 		m, err = n.convTransposeMatrix(node, in)
-	case "Gemm", "MatMul":
+	case "Gemm":
 		m, err = n.gemmMatrix(node)
+	case "MatMul":
+		m, err = n.matmulMatrix(node, in, out)
 	case "AveragePool":
 		m, err = averagePoolMatrix(node, in)
 	case "GlobalAveragePool":

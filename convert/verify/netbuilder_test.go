@@ -161,7 +161,7 @@ func (b *netBuilder) batchNorm() {
 
 // layer appends one random spatial operator.
 func (b *netBuilder) layer() {
-	switch b.IntN(19) {
+	switch b.IntN(20) {
 	case 0, 1, 2, 3:
 		b.conv()
 		if b.IntN(2) == 0 {
@@ -247,7 +247,31 @@ func (b *netBuilder) layer() {
 		}
 	case 18:
 		b.resize()
+	case 19:
+		b.matMul()
 	}
+}
+
+// matMul multiplies with a constant behind or before, of which some have a matrix
+// for each channel.
+func (b *netBuilder) matMul() {
+	name := fmt.Sprintf("f%d", len(b.m.Graph.Nodes))
+	last := len(b.shape) - 1
+	n, lead := 1+b.Int64N(5), []int64(nil)
+	if first := last > 0 && b.IntN(2) == 0; first {
+		if last > 1 && b.IntN(2) == 0 {
+			lead = append(slices.Clone(b.shape[:1]), slices.Repeat([]int64{1}, last-2)...)
+		}
+		b.node("MatMul", []string{b.random(name, append(lead, n, b.shape[last-1])...), b.at})
+		b.shape = slices.Clone(b.shape)
+		b.shape[last-1] = n
+		return
+	}
+	if last > 1 && b.IntN(2) == 0 {
+		lead = append(slices.Clone(b.shape[:1]), slices.Repeat([]int64{1}, last-2)...)
+	}
+	b.node("MatMul", []string{b.at, b.random(name, append(lead, b.shape[last], n)...)})
+	b.shape = append(slices.Clone(b.shape[:last]), n)
 }
 
 func (b *netBuilder) list(name string, v ...int64) string {

@@ -197,7 +197,7 @@ func (s *structure) factorOf(f *convert.FactorRecord) (m *matrix, node *onnxio.N
 	if node = s.cnn.producer[f.Output]; node == nil || node.Label() != f.Node || node.QualifiedOp() != f.Op {
 		return nil, node, 0, fmt.Errorf("the record names node %q (%s) as a factor; the CNN has no such node for %q", f.Node, f.Op, f.Output)
 	}
-	in, out := s.shapes[node.Input(0)], s.shapes[f.Output]
+	out := s.shapes[f.Output]
 	constant, _ := s.cnn.operands(node)
 	switch {
 	case f.Levels > 0:
@@ -219,7 +219,8 @@ func (s *structure) factorOf(f *convert.FactorRecord) (m *matrix, node *onnxio.N
 	case selects(node) && !isOp(node, "Concat") && !s.interpolates(node):
 		m, err = s.selectionMatrix(node, slices.Index(node.Outputs, f.Output))
 	default:
-		if m, err = s.cnn.matrixOf(node, in, out); err == nil && isOp(node, "Gemm") {
+		data = s.cnn.dataOf(node)
+		if m, err = s.cnn.matrixOf(node, s.shapes[node.Input(data)], out); err == nil && isOp(node, "Gemm") {
 			m, err = gemmScaled(m, node)
 		}
 	}

@@ -160,7 +160,7 @@ func (b *bounds[T]) follows(name string, anyway bool) (node *onnxio.Node, data i
 	if !b.factor[node] && b.levels[node] == 0 && !reshapes(node) && !(selects(node) && !isOp(node, "Concat")) && !isMaximum(node) {
 		return nil, 0
 	}
-	if k, _ := b.net.operands(node); isOp(node, "Add", "Sub", "Mul", "Div") && k > 0 {
+	if k, _ := b.net.operands(node); isOp(node, "Add", "Sub", "Mul", "Div", "MatMul") && k > 0 {
 		data = k
 	}
 	return node, data
@@ -242,7 +242,7 @@ func (b *bounds[T]) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*
 			}
 		}
 	}
-	in[0] = x
+	in[b.net.dataOf(node)] = x
 	out, err := b.run(&n, in...)
 	if err != nil {
 		return nil, fmt.Errorf("on magnitudes: %w", err)

@@ -91,7 +91,7 @@ func TestRandomNets(t *testing.T) {
 			t.Logf("layers of %s terms a row: the largest difference in float32 is %.2g of its bound in half of %d layers, %.2g in nine of ten, %.2g at most", terms, ratios[i][n/2], n, ratios[i][n*9/10], ratios[i][n-1])
 		}
 	}
-	for _, op := range []string{"Conv", "BatchNormalization", "AveragePool", "GlobalAveragePool", "MaxPool", "Gemm", "Transpose", "Concat", "Softmax", "ConvTranspose", "Pad", "Slice", "Split", "DepthToSpace", "SpaceToDepth", "Resize"} {
+	for _, op := range []string{"Conv", "BatchNormalization", "AveragePool", "GlobalAveragePool", "MaxPool", "Gemm", "Transpose", "Concat", "Softmax", "ConvTranspose", "Pad", "Slice", "Split", "DepthToSpace", "SpaceToDepth", "Resize", "MatMul"} {
 		if all[op] < 5 {
 			t.Errorf("only %d %s among the nets", all[op], op)
 		}

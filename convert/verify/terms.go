@@ -83,17 +83,18 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 			bias += scale * (norm.beta[c] - norm.mean[c]*norm.scale[c])
 			scale *= norm.scale[c]
 			value = node.Input(0)
-		case isOp(node, "Gemm", "MatMul") && n.constants[node.Input(1)] != nil:
+		case n.multipliesVectors(node, shapes[node.Input(0)]) && n.constants[node.Input(1)] != nil:
 			return finish(n.gemmRow(node, r))
 		default:
-			m, err := n.matrixOf(node, shapes[node.Input(0)], shapes[value])
+			name := node.Input(n.dataOf(node))
+			m, err := n.matrixOf(node, shapes[name], shapes[value])
 			if errors.Is(err, errNoMatrix) || err != nil && !n.isLinear(node) {
 				return nil, nil
 			}
 			if err != nil {
 				return nil, err
 			}
-			row := &affineRow{input: node.Input(0)}
+			row := &affineRow{input: name}
 			m.entries(r, func(c int, k, _ float64) {
 				row.columns, row.weights = append(row.columns, c), append(row.weights, k)
 			})

@@ -36,6 +36,7 @@ class Geometry:
         self.rng, self.axes, self.number = rng, axes, number
         self.initializers = []
         self.shape, self.inputs, self.attributes, self.outputs = [], [], {}, 1
+        self.last = False  # whether the data is the last input
 
     def ints(self, low, high, count):
         """Count random integers from low to high."""
@@ -286,6 +287,20 @@ def matmul(g):
     g.weights(g.shape[0], *g.ints(1, 6, 1))
 
 
+def tensor_matmul(g):
+    """A MatMul of a tensor by a constant, or of a constant by it, with leading axes broadcast."""
+    lead = g.ints(1, 3, g.ints(0, 2, 1)[0])
+    own = [1 if g.chance() else size for size in lead[int(g.rng.integers(0, len(lead) + 1)) :]]
+    rows, inner, columns = g.ints(1, 4, 3)
+    if g.chance():
+        g.shape = [*lead, inner, columns]
+        g.weights(*own, rows, inner)
+        g.last = True
+    else:
+        g.shape = [*lead, rows, inner]
+        g.weights(*own, inner, columns)
+
+
 def arithmetic(g):
     """A constant that is broadcast."""
     g.image()
@@ -315,6 +330,7 @@ OPERATORS = {
     "SpaceToDepth": ("SpaceToDepth", 19, False, space_to_depth),
     "Gemm": ("Gemm", 19, False, gemm),
     "MatMul": ("MatMul", 19, False, matmul),
+    "TensorMatMul": ("MatMul", 19, True, tensor_matmul),
     "Add": ("Add", 19, False, arithmetic),
     "Mul": ("Mul", 19, False, arithmetic),
 }
@@ -332,14 +348,15 @@ def build(op, count, seed):
         x = f"x{i}"
         names = [f"y{i}_{k}" for k in range(g.outputs)]
         extra = [x if name == "x" else name for name in g.inputs]
-        nodes.append(helper.make_node(op_type, [x, *extra], names, f"node{i}", **g.attributes))
+        operands = [*extra, x] if g.last else [x, *extra]
+        nodes.append(helper.make_node(op_type, operands, names, f"node{i}", **g.attributes))
         initializers += g.initializers
         inputs.append(helper.make_tensor_value_info(x, TensorProto.FLOAT, ["batch", *g.shape]))
         feeds[x] = rng.standard_normal((BATCH, *g.shape)).astype(np.float32)
         rank = 1 + len(g.shape)
         if op_type.startswith("Reduce") and not g.attributes["keepdims"]:
             rank -= len(numpy_helper.to_array(g.initializers[0]))
-        elif op_type in ("Gemm", "MatMul"):
+        elif op in ("Gemm", "MatMul"):
             rank = 2
         for name in names:
             shape = ["batch"] + [f"{name}_{axis}" for axis in range(1, rank)]

@@ -1,0 +1,99 @@
+package verify
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// dataOf returns which input of a linear node is computed; the others are its
+// parameters.
+func (n *net) dataOf(node *onnxio.Node) int {
+	if isOp(node, "MatMul") && n.constants[node.Input(0)] != nil && n.constants[node.Input(1)] == nil {
+		return 1
+	}
+	return 0
+}
+
+// multipliesVectors says whether a node multiplies a batch of vectors, of that
+// shape with the batch axis, with a matrix: what an eFCN has as it is.
+func (n *net) multipliesVectors(node *onnxio.Node, in []int) bool {
+	if isOp(node, "Gemm") {
+		return true
+	}
+	w := n.constants[node.Input(1)]
+	return isOp(node, "MatMul") && n.dataOf(node) == 0 && len(in) == 2 && w != nil && len(w.Dims) == 2
+}
+
+// matmulMatrix: output (…, i, j) of a product is Σ_k x[…, i, k]·w[…, k, j], or
+// Σ_k w[…, i, k]·x[…, k, j] where the constant w is the first factor. The leading
+// axes are broadcast; a factor with one axis has a row, or a column, that its
+// product has not.
+// https://onnx.ai/onnx/operators/onnx__MatMul.html, which is numpy.matmul
+func (n *net) matmulMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
+	constant := 1 - n.dataOf(node)
+	w, dims, ok, err := n.floats(node, constant)
+	if err != nil {
+		return nil, err
+	}
+	first := constant == 0
+	if !ok || len(dims) == 0 || len(in) < 2 || first && len(in) < 3 {
+		return nil, fmt.Errorf("a constant of shape %v and a batch of shape %v have no product for each image", dims, in)
+	}
+	of, full := make([]int, len(dims)), append([]int{}, out...)
+	for i, d := range dims {
+		of[i] = int(d)
+	}
+	if len(of) == 1 && first {
+		of, full = []int{1, of[0]}, append(append(full[:len(full)-1:len(full)-1], 1), out[len(out)-1])
+	} else if len(of) == 1 {
+		of, full = []int{of[0], 1}, append(full, 1)
+	}
+	terms := of[len(of)-2]
+	if first {
+		terms = of[len(of)-1]
+	}
+	lead := full[:len(full)-2]
+	if !broadcasts(in[:len(in)-2], lead) || !broadcasts(of[:len(of)-2], lead) || len(of)-2 == len(lead) && len(lead) > 0 && of[0] != 1 {
+		return nil, fmt.Errorf("a constant of shape %v and a batch of shape %v do not give a batch of shape %v", dims, in, out)
+	}
+	inside := func(at, shape []int) int { // the place of a multi-index in a row-major array
+		place := 0
+		for i, d := range shape {
+			place *= d
+			if d != 1 {
+				place += at[len(at)-len(shape)+i]
+			}
+		}
+		return place
+	}
+	return &matrix{
+		rows: product(out[1:]), cols: product(in[1:]),
+		entries: func(r int, entry func(int, float64, float64)) {
+			at := unravel(r, full) // of the first image
+			x, k := append([]int{}, at...), append([]int{}, at...)
+			for c := range terms {
+				if first {
+					x[len(x)-2], k[len(k)-1] = c, c
+				} else {
+					x[len(x)-1], k[len(k)-2] = c, c
+				}
+				entry(inside(x, in), float64(w[inside(k, of)]), 0)
+			}
+		},
+	}, nil
+}
+
+// broadcasts says whether an array of shape a can be read with the indices of one
+// of shape b.
+func broadcasts(a, b []int) bool {
+	if len(a) > len(b) {
+		return false
+	}
+	for i, d := range a {
+		if d != 1 && d != b[len(b)-len(a)+i] {
+			return false
+		}
+	}
+	return true
+}
