@@ -105,6 +105,11 @@ func (b *netBuilder) window(pool bool) (kernel []int64, attrs []*onnxio.Attribut
 		}
 		switch {
 		case auto == "SAME_UPPER" || auto == "SAME_LOWER":
+			if pool {
+				// With less than no padding ONNX Runtime 1.32 fails (MaxPool), or begins
+				// inside the input (AveragePool); its Conv and TensorFlow take none then.
+				s = min(s, span+1)
+			}
 			o = (in + s - 1) / s
 		default:
 			room := in + pb + pe - span
