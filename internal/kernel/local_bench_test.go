@@ -54,25 +54,32 @@ func benchLocal[T Float](b *testing.B, l Local, n int, code *localCode[T]) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x, w := random[T](rng, n*l.Block), random[T](rng, l.Positions*l.Out*l.Slots)
 	y := make([]T, n*l.Positions*l.Out)
-	flop := 2 * float64(len(w)) * float64(n)
-	for _, part := range []struct {
-		name string
-		run  func()
-	}{
+	benchParts(b, 2*float64(len(w))*float64(n), []part{
 		{"forward", func() { layer.Forward(x, w, nil, y) }},
-		{"weights", func() { layer.BackwardWeights(-1e-9, 1, w) }},
 		{"input", func() { layer.LoadGradient(y); layer.BackwardInput(w, x) }},
-	} {
-		b.Run(part.name, func(b *testing.B) {
-			layer.load(x)
-			layer.LoadGradient(y)
-			part.run()
+		{"weights", func() { layer.BackwardWeights(-1e-9, 1, w) }},
+	})
+}
+
+// part is one of the products of a layer.
+type part struct {
+	name string
+	run  func()
+}
+
+// benchParts measures the products of a layer, which all take as many operations.
+func benchParts(b *testing.B, flop float64, parts []part) {
+	for _, p := range parts {
+		b.Run(p.name, func(b *testing.B) {
+			for _, before := range parts {
+				before.run()
+			}
 			b.ReportAllocs()
 			before := processorTime(b)
 			fastest := time.Hour
 			for b.Loop() {
 				start := time.Now()
-				part.run()
+				p.run()
 				fastest = min(fastest, time.Since(start))
 			}
 			spent := processorTime(b) - before

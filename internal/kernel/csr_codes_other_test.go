@@ -1,0 +1,7 @@
+//go:build !amd64
+
+package kernel
+
+func csrCodes[T Float]() map[string]*csrCode[T] {
+	return map[string]*csrCode[T]{"plain": nil}
+}
