@@ -176,6 +176,7 @@ type csrCall[T Float] struct {
 	w           [tileRows]*T
 	y           [tileRows]*T
 	bias        [tileRows]*T
+	ahead       int // bytes from these w to those of the rows below, for prefetching
 	alpha, beta T
 }
 
@@ -428,6 +429,7 @@ func (l *CSRLayer[T]) set(call *csrCall[T], t *csrTile, lo, hi int, x, w, y []T,
 	line := lanes[T]()
 	call.n, call.columns = hi-lo, &l.columns[t.at+lo]
 	call.step, call.x, call.lines = l.step*lineBytes, &x[first*line], lines
+	call.ahead = t.n * lineBytes / line
 	for k, r := range t.rows[:t.count] {
 		if w != nil {
 			call.w[k] = &w[l.starts[r]+lo]

@@ -19,7 +19,8 @@
 #define callW      40
 #define callY      72
 #define callBias   104
-#define callAlpha  136
+#define callAhead  136
+#define callAlpha  144
 
 // Forward: y = w·x + bias, and input: x += wᵀ·y, four lines at a time, then one.
 //
@@ -36,13 +37,39 @@
 	MOVQ callStep(AX), DI; \
 	MOVQ callX(AX), SI; \
 	MOVQ callLines(AX), R13; \
-	MOVQ callW(AX), R8; \
-	XORQ R14, R14
+	MOVQ callW(AX), R8
 
 #define CALLROWS \
 	MOVQ (callW+8)(AX), R9; \
 	MOVQ (callW+16)(AX), R10; \
 	MOVQ (callW+24)(AX), R11
+
+// AHEAD and AHEADROWS prefetch the weights that come after these, and then
+// begin with the first line.
+#define AHEADARGS(S) \
+	MOVQ callAhead(AX), DX; \
+	LEAQ (DX)(CX*S), R14
+
+#define NEXTAHEAD \
+	ADDQ $64, DX; \
+	CMPQ DX, R14; \
+	JLT  ahead; \
+	XORQ R14, R14
+
+#define AHEAD(S) \
+	AHEADARGS(S); \
+ahead: \
+	PREFETCHT0 (R8)(DX*1); \
+	NEXTAHEAD
+
+#define AHEADROWS(S) \
+	AHEADARGS(S); \
+ahead: \
+	PREFETCHT0 (R8)(DX*1); \
+	PREFETCHT0 (R9)(DX*1); \
+	PREFETCHT0 (R10)(DX*1); \
+	PREFETCHT0 (R11)(DX*1); \
+	NEXTAHEAD
 
 #define COLUMN \
 	MOVLQSX (R12)(BX*4), DX; \
@@ -101,6 +128,7 @@
 #define FORWARD4(BCAST, FMA, FMAB, ADD, S) \
 	CALLARGS; \
 	CALLROWS; \
+	AHEADROWS(S); \
 fours: \
 	CMPQ R13, $4; \
 	JLT  ones; \
@@ -190,6 +218,7 @@ done: \
 
 #define FORWARD1(BCAST, FMA, FMAB, ADD, S) \
 	CALLARGS; \
+	AHEAD(S); \
 fours: \
 	CMPQ R13, $4; \
 	JLT  ones; \
@@ -262,6 +291,7 @@ done: \
 #define INPUT4(BCAST, FMA, FMAB, S) \
 	CALLARGS; \
 	CALLROWS; \
+	AHEADROWS(S); \
 fours: \
 	CMPQ R13, $4; \
 	JLT  ones; \
@@ -329,6 +359,7 @@ done: \
 
 #define INPUT1(BCAST, FMA, FMAB, S) \
 	CALLARGS; \
+	AHEAD(S); \
 fours: \
 	CMPQ R13, $4; \
 	JLT  ones; \
@@ -427,6 +458,7 @@ TEXT ·dinputRows512(SB), NOSPLIT, $0-8
 #define FORWARD4256(BCAST, FMA, S) \
 	CALLARGS; \
 	CALLROWS; \
+	AHEADROWS(S); \
 ones: \
 	TESTQ R13, R13; \
 	JEQ  done; \
@@ -458,6 +490,7 @@ done: \
 
 #define FORWARD1256(BCAST, FMA, S) \
 	CALLARGS; \
+	AHEAD(S); \
 fours: \
 	CMPQ R13, $4; \
 	JLT  ones; \
@@ -512,6 +545,7 @@ done: \
 #define INPUT4256(BCAST, FMA, S) \
 	CALLARGS; \
 	CALLROWS; \
+	AHEADROWS(S); \
 ones: \
 	TESTQ R13, R13; \
 	JEQ  done; \
@@ -554,6 +588,7 @@ done: \
 
 #define INPUT1256(BCAST, FMA, S) \
 	CALLARGS; \
+	AHEAD(S); \
 fours: \
 	CMPQ R13, $4; \
 	JLT  ones; \
