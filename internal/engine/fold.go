@@ -21,7 +21,12 @@ const foldedBytes = 64 << 20
 //
 // An initializer that is also a graph input is no constant: a caller may feed it.
 // A node that the engine cannot run is left as it is.
-func FoldConstants(m *onnxio.Model) (*onnxio.Model, error) {
+func FoldConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, false) }
+
+// FoldDenseConstants is FoldConstants that leaves [SparseFactors] as they are.
+func FoldDenseConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, true) }
+
+func fold(m *onnxio.Model, keepSparse bool) (*onnxio.Model, error) {
 	m, err := InlineFunctions(m)
 	if err != nil {
 		return nil, err
@@ -31,6 +36,9 @@ func FoldConstants(m *onnxio.Model) (*onnxio.Model, error) {
 		opsets:  opsets(m.Opsets),
 		tensors: map[string]*onnxio.Tensor{},
 		values:  map[string]folded{},
+	}
+	if keepSparse {
+		f.sparse = SparseFactors(m.Graph)
 	}
 	for _, t := range m.Graph.Initializers {
 		f.tensors[t.Name] = t
@@ -55,9 +63,10 @@ type folded struct {
 type folder struct {
 	graph   *onnxio.Graph
 	opsets  map[string]int64
-	tensors map[string]*onnxio.Tensor // constants of the graph, by name
-	values  map[string]folded         // those already decoded
-	rest    []*onnxio.Node            // nodes to come
+	tensors map[string]*onnxio.Tensor       // constants of the graph, by name
+	values  map[string]folded               // those already decoded
+	sparse  map[string]*onnxio.SparseTensor // constants that stay, by name
+	rest    []*onnxio.Node                  // nodes to come
 	names   inliner
 }
 
@@ -90,7 +99,7 @@ func (f *folder) fold() error {
 
 // node computes n if it can, and says whether it has.
 func (f *folder) node(n *onnxio.Node) (bool, error) {
-	if !foldable(n) {
+	if !foldable(n) || f.sparse[n.Output(0)] != nil {
 		return false, nil
 	}
 	size := int64(0)

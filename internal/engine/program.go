@@ -62,6 +62,10 @@ type scope func(name string) bool
 // the enclosing graphs define; nil for the main graph.
 func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer scope) (*program[T], error) {
 	p := &program[T]{}
+	factors, err := newFactors[T](g)
+	if err != nil {
+		return nil, err
+	}
 	number := make(map[string]int)
 	define := func(name string) int {
 		number[name] = len(p.names)
@@ -72,7 +76,7 @@ func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer s
 		p.inputs = append(p.inputs, v.Name)
 		define(v.Name)
 	}
-	if err := p.addConstants(g, number, define); err != nil {
+	if err := p.addConstants(g, factors, number, define); err != nil {
 		return nil, err
 	}
 	var errs []error
@@ -94,12 +98,18 @@ func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer s
 		return ok || (outer != nil && outer(name))
 	}
 	for _, n := range g.Nodes {
-		s, err := prepareIn[T](n, versions, visible)
+		if len(n.Outputs) == 1 && factors[n.Outputs[0]] != nil {
+			continue // a Constant that the products hold
+		}
+		s, err := prepareWith[T](n, versions, visible, factors)
 		if err != nil {
 			errs = append(errs, err)
 			s = &step[T]{node: n}
 		}
 		for _, name := range s.reads() {
+			if factors[name] != nil {
+				name = ""
+			}
 			i, ok := resolve(name)
 			if !ok && err == nil {
 				errs = append(errs, n.Errorf("input %q: nothing before this node computes it", name))
@@ -139,9 +149,9 @@ func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer s
 	return p, nil
 }
 
-// addConstants numbers the initializers. A name that is also an input keeps its
-// number there, and the initializer is its default.
-func (p *program[T]) addConstants(g *onnxio.Graph, number map[string]int, define func(string) int) error {
+// addConstants numbers the initializers that are no sparse factors. A name that is
+// also an input keeps its number there, and the initializer is its default.
+func (p *program[T]) addConstants(g *onnxio.Graph, factors map[string]*factor[T], number map[string]int, define func(string) int) error {
 	kept := int64(0)
 	add := func(name string, bytes int64, load func() (*Tensor[T], error)) {
 		i, ok := number[name]
@@ -160,6 +170,9 @@ func (p *program[T]) addConstants(g *onnxio.Graph, number map[string]int, define
 		add(t.Name, 8*min(n, maxElements), func() (*Tensor[T], error) { return ViewONNX[T](t) })
 	}
 	for _, s := range g.SparseInitializers {
+		if factors[s.Values.Name] != nil {
+			continue
+		}
 		n, err := onnxio.NumElements(s.Dims)
 		if err != nil {
 			return fmt.Errorf("sparse initializer %q: %w", s.Values.Name, err)

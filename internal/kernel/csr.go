@@ -159,9 +159,9 @@ type CSRLayer[T Float] struct {
 	lines int         // that a batch takes
 	step  int         // lines from a column or row to the next, odd: see local_lines.go
 	zero  T
-	x     []T // Cols×step lines
 
 	// Made when they are first asked for.
+	x  []T // Cols×step lines
 	y  []T // Rows×step
 	dx []T // as x
 }
@@ -202,7 +202,6 @@ func newCSRLayer[T Float](p *CSRPlan, n int, code *csrCode[T]) (*CSRLayer[T], er
 	}
 	l := &CSRLayer[T]{CSRPlan: p, n: n, code: code, lines: ceilDiv(n, lanes[T]())}
 	l.step = l.lines | 1
-	l.x = make([]T, p.cols*l.step*lanes[T]())
 	return l, nil
 }
 
@@ -226,8 +225,8 @@ func (l *CSRLayer[T]) Forward(x, w, bias, y []T) {
 	if l.n == 0 {
 		return
 	}
-	l.load(x, l.cols, l.x)
-	own := l.rowLines()
+	l.load(x, l.cols, l.room(&l.x, l.cols))
+	own := l.room(&l.y, l.rows)
 	l.each(l.lines, func(call *csrCall[T], i, first, lines int) {
 		t := &l.tiles[i]
 		if t.n == 0 {
@@ -258,7 +257,7 @@ func (l *CSRLayer[T]) Forward(x, w, bias, y []T) {
 // below. It overwrites what Forward left in the layer but x.
 func (l *CSRLayer[T]) LoadGradient(dy []T) {
 	l.check("dy", dy, l.n*l.rows)
-	l.load(dy, l.rows, l.rowLines())
+	l.load(dy, l.rows, l.room(&l.y, l.rows))
 }
 
 // BackwardWeights computes dw = alpha·(gradient at w) + beta·dw, after Forward
@@ -332,10 +331,7 @@ func (l *CSRLayer[T]) BackwardInput(w, dx []T) {
 	if l.n == 0 {
 		return
 	}
-	if l.dx == nil {
-		l.dx = make([]T, len(l.x))
-	}
-	Parallel(len(l.dx), 1<<16, func(lo, hi int) { clear(l.dx[lo:hi]) })
+	Parallel(len(l.room(&l.dx, l.cols)), 1<<16, func(lo, hi int) { clear(l.dx[lo:hi]) })
 	// Rows meet in columns: the work is shared out by parts of these, so that each
 	// entry is read by one thread, and by lines where the parts are too few.
 	parts := len(l.bounds) - 1
@@ -438,12 +434,12 @@ func (l *CSRLayer[T]) set(call *csrCall[T], t *csrTile, lo, hi int, x, w, y []T,
 	}
 }
 
-// rowLines returns the lines of rows.
-func (l *CSRLayer[T]) rowLines() []T {
-	if l.y == nil {
-		l.y = make([]T, l.rows*l.step*lanes[T]())
+// room makes a buffer of lines for so many columns or rows, once.
+func (l *CSRLayer[T]) room(buffer *[]T, n int) []T {
+	if *buffer == nil {
+		*buffer = make([]T, n*l.step*lanes[T]())
 	}
-	return l.y
+	return *buffer
 }
 
 // load puts rows of size elements, one for each sample, into lines; lanes without
