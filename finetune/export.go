@@ -75,19 +75,21 @@ func content[T kernel.Float](init *onnxio.Tensor, values []T) onnxio.Data {
 	return onnxio.Generate(init.Type.Size()*int64(len(values)), func(w io.Writer) error {
 		for rest := values; len(rest) > 0; {
 			n := min(len(rest), floatBlock)
-			var err error
-			if init.Type == onnxio.Float32 {
-				err = writeFloats(w, cast[float32](rest[:n]))
-			} else {
-				err = writeFloats(w, cast[float64](rest[:n]))
-			}
-			if err != nil {
+			if err := writeFloatsAs(w, init.Type, rest[:n]); err != nil {
 				return err
 			}
 			rest = rest[n:]
 		}
 		return nil
 	})
+}
+
+// writeFloatsAs writes values in an element type, float32 or float64.
+func writeFloatsAs[T kernel.Float](w io.Writer, as onnxio.DataType, values []T) error {
+	if as == onnxio.Float32 {
+		return writeFloats(w, cast[float32](values))
+	}
+	return writeFloats(w, cast[float64](values))
 }
 
 func cast[U, T kernel.Float](values []T) []U {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 
 	"gorgonia.org/gorgonia"
@@ -432,6 +433,10 @@ func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 		return nil, err
 	}
 	n.machine = gorgonia.NewTapeMachine(a.graph)
+	// The machine's finalizer does nothing in a build without CUDA, but an object
+	// with one is never collected where it can be reached from itself, as here
+	// through the layers.
+	runtime.SetFinalizer(n.machine, nil)
 	return n, nil
 }
 

@@ -66,10 +66,10 @@ type Options struct {
 	// Notice is told, a line at a time, what is allowed but may be a mistake or a
 	// surprise: layers made dense, classes without samples. nil means nobody is.
 	Notice func(text string)
-	// Ready is called when all that the run holds has been made, and before it
-	// computes anything: a moment to collect what making it has left behind. nil
-	// means that nobody is.
-	Ready func()
+	// Collect is called where it pays to collect garbage: before weights are read
+	// into memory, where those of a run before may still be, and once all that the
+	// run holds has been made. nil means that Go collects when it likes.
+	Collect func()
 	// Before is told, where there are test data, what the model measures on them
 	// before the first step: as it was given, not as a checkpoint has it. nil means
 	// that it is not measured.

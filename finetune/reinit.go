@@ -3,6 +3,7 @@ package finetune
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -23,14 +24,15 @@ import (
 // stay 0.
 //
 // The weights follow from the seed alone: one stream of Go's PCG(seed, 1), node
-// by node, weights before biases, each in the order of the file. A vector whose
+// by node, weights before biases, each in the order of the file. They are drawn
+// whenever they are read, and take no memory. A vector whose
 // part in the network is not clear is refused, as is what [Train] refuses.
 func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 	t, err := newTrainee[float32](m, "*")
 	if err != nil {
 		return nil, err
 	}
-	r := &reinitializer{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fresh: map[string][]float32{}, makers: map[string]*onnxio.Node{}, deep: map[string]bool{}}
+	r := &reinitializer{t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, makers: map[string]*onnxio.Node{}, deep: map[string]bool{}}
 	var errs []error
 	for _, n := range t.nodes {
 		if err := r.node(n); err != nil {
@@ -51,20 +53,55 @@ func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 	}
 	out := from.Clone()
 	for i, init := range out.Graph.Initializers {
-		if values, ok := r.fresh[init.Name]; ok {
+		if d, ok := r.fresh[init.Name]; ok {
 			replaced := *init
-			replaced.Data = content(init, values)
+			replaced.Data = d.content(init)
 			out.Graph.Initializers[i] = &replaced
 		}
 	}
 	return out, nil
 }
 
+// draw says how the new values of an initializer are made.
+type draw struct {
+	count    int
+	stream   rand.PCG         // as it is before the first of them
+	bound    float64          // of uniform values; 0 where all are the constant
+	constant float32          // Default 0.
+	zero     func(i int) bool // what stays 0 of uniform values; nil for nothing
+}
+
+// content draws the values as the content of init, anew each time.
+func (d *draw) content(init *onnxio.Tensor) onnxio.Data {
+	return onnxio.Generate(init.Type.Size()*int64(d.count), func(w io.Writer) error {
+		stream := d.stream
+		rng := rand.New(&stream)
+		block := make([]float32, min(floatBlock, d.count))
+		for at := 0; at < d.count; at += len(block) {
+			block = block[:min(len(block), d.count-at)]
+			for i := range block {
+				if d.bound == 0 {
+					block[i] = d.constant
+					continue
+				}
+				block[i] = float32(d.bound * (2*rng.Float64() - 1))
+				if d.zero != nil && d.zero(at+i) {
+					block[i] = 0
+				}
+			}
+			if err := writeFloatsAs(w, init.Type, block); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // reinitializer walks the nodes of a model in order.
 type reinitializer struct {
 	t      *trainee[float32]
-	rng    *rand.Rand
-	fresh  map[string][]float32    // by initializer
+	stream *rand.PCG
+	fresh  map[string]*draw        // by initializer
 	makers map[string]*onnxio.Node // of values
 	deep   map[string]bool         // values that weights lie before
 }
@@ -148,14 +185,10 @@ func (r *reinitializer) local(c *localChain) error {
 		return err
 	}
 	w := r.fresh[c.record.Weight]
-	if len(w) != k.Groups*k.Positions*k.Out*k.Slots {
-		return fmt.Errorf("weights %q have %d elements, want %d×%d×%d×%d", c.record.Weight, len(w), k.Groups, k.Positions, k.Out, k.Slots)
+	if w.count != k.Groups*k.Positions*k.Out*k.Slots {
+		return fmt.Errorf("weights %q have %d elements, want %d×%d×%d×%d", c.record.Weight, w.count, k.Groups, k.Positions, k.Out, k.Slots)
 	}
-	for i := range w {
-		if inPadding(k, i) {
-			w[i] = 0
-		}
-	}
+	w.zero = func(i int) bool { return inPadding(k, i) }
 	return nil
 }
 
@@ -188,28 +221,28 @@ func (r *reinitializer) vector(n *onnxio.Node) error {
 
 // uniform draws an initializer; none is drawn twice.
 func (r *reinitializer) uniform(name string, fan int) error {
-	values, err := r.take(name)
-	if values == nil || fan == 0 {
+	d, err := r.take(name)
+	if d == nil || fan == 0 {
 		return err
 	}
-	bound := 1 / math.Sqrt(float64(fan))
-	for i := range values {
-		values[i] = float32(bound * (2*r.rng.Float64() - 1))
+	d.bound, d.stream = 1/math.Sqrt(float64(fan)), *r.stream
+	for range d.count { // Float64 takes one number of the stream
+		r.stream.Uint64()
 	}
 	return nil
 }
 
 func (r *reinitializer) constant(name string, v float32) error {
-	values, err := r.take(name)
-	for i := range values {
-		values[i] = v
+	d, err := r.take(name)
+	if d != nil {
+		d.constant = v
 	}
 	return err
 }
 
-// take makes room for new values of an initializer; nil where an input is left
-// out, or where another node has set them.
-func (r *reinitializer) take(name string) ([]float32, error) {
+// take begins the draw of an initializer; nil where an input is left out, or
+// where another node has set it.
+func (r *reinitializer) take(name string) (*draw, error) {
 	if name == "" || r.fresh[name] != nil {
 		return nil, nil
 	}
@@ -220,6 +253,6 @@ func (r *reinitializer) take(name string) ([]float32, error) {
 	if t.Type != onnxio.Float32 && t.Type != onnxio.Float64 {
 		return nil, fmt.Errorf("weights %q are %s; want float32 or float64", name, t.Type)
 	}
-	r.fresh[name] = make([]float32, product(toInts(t.Dims)))
+	r.fresh[name] = &draw{count: product(toInts(t.Dims))}
 	return r.fresh[name], nil
 }

@@ -57,9 +57,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		}
 	}()
 	t, o := s.trainee, s.options
-	if o.Ready != nil {
-		o.Ready()
-	}
+	o.collect()
 	if o.Before != nil && test != nil {
 		metrics, err := s.test(ctx, m, test)
 		if err != nil {
@@ -107,6 +105,7 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 		return nil, nil, err
 	}
 	o = o.WithDefaults()
+	o.collect()
 	m, err := Prepare(ctx, m, o)
 	if err != nil {
 		return nil, nil, err
@@ -168,6 +167,12 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 func (o Options) notice(format string, args ...any) {
 	if o.Notice != nil {
 		o.Notice(fmt.Sprintf(format, args...))
+	}
+}
+
+func (o Options) collect() {
+	if o.Collect != nil {
+		o.Collect()
 	}
 }
 

@@ -202,7 +202,7 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		return nil, err
 	}
 	o.Notice = func(text string) { fmt.Fprintln(e.err, "efcn finetune: "+text) }
-	o.Ready = collectNow
+	o.Collect = collectNow
 	o.Before = func(test finetune.Metrics) {
 		result.Before = measure(test)
 		if !f.json {

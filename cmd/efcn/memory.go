@@ -23,8 +23,8 @@ func collectOften() (end func()) {
 	return func() { debug.SetGCPercent(before) }
 }
 
-// collectNow gives back all memory that is not in use, before a training that
-// needs little beside what is.
+// collectNow gives back all memory that is not in use, before the next weights
+// are read, or before a training that needs little beside what it has.
 func collectNow() {
 	debug.FreeOSMemory()
 	if os.Getenv("GOGC") != "" {
@@ -32,5 +32,5 @@ func collectNow() {
 	}
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
-	debug.SetGCPercent(int(min(100, max(1, 100*trainingBytes/stats.HeapAlloc))))
+	debug.SetGCPercent(int(max(1, min(readingPercent, 100*trainingBytes/stats.HeapAlloc))))
 }

@@ -210,6 +210,8 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 	if err != nil {
 		return err
 	}
+	defer collectOften()()
+	study.Options.Train.Collect = collectNow
 	said := map[string]bool{} // what every run would say again
 	study.Options.Train.Notice = func(text string) {
 		if !said[text] {

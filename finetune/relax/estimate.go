@@ -104,7 +104,7 @@ func (s *Study) time(ctx context.Context, c *Cost) (size int64, err error) {
 	}
 	part := head(s.Test, 4*o.Batch)
 	begin := time.Now()
-	if _, err := finetune.Evaluate(ctx, m, part, o.Batch); err != nil {
+	if _, err := s.evaluate(ctx, m, part); err != nil {
 		return 0, err
 	}
 	testing := time.Since(begin).Seconds() * float64(s.Test.N()) / float64(part.N())

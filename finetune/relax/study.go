@@ -225,7 +225,7 @@ func (s *Study) measureGiven(ctx context.Context, dir string) error {
 		if err := writeModel(ctx, filepath.Join(dir, filepath.FromSlash(file)), s.Given[epoch]); err != nil {
 			return err
 		}
-		test, err := finetune.Evaluate(ctx, s.Given[epoch], s.Test, s.Options.Train.Batch)
+		test, err := s.evaluate(ctx, s.Given[epoch], s.Test)
 		if err != nil {
 			return fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
 		}
@@ -345,9 +345,17 @@ func (s *Study) start(dir string, r Run) (*onnxio.Model, error) {
 	return s.embed(cnn, r.Kind)
 }
 
+// evaluate measures a model on the test data.
+func (s *Study) evaluate(ctx context.Context, m *onnxio.Model, test *data.Set) (finetune.Metrics, error) {
+	if collect := s.Options.Train.Collect; collect != nil {
+		collect() // the weights of what was done before
+	}
+	return finetune.Evaluate(ctx, m, test, s.Options.Train.Batch)
+}
+
 // measure returns what there is to say of a model that is not trained yet.
 func (s *Study) measure(ctx context.Context, m *onnxio.Model) (State, error) {
-	test, err := finetune.Evaluate(ctx, m, s.Test, s.Options.Train.Batch)
+	test, err := s.evaluate(ctx, m, s.Test)
 	if err != nil {
 		return State{}, err
 	}
@@ -378,7 +386,7 @@ func (s *Study) finish(ctx context.Context, path string, r Run, model *onnxio.Mo
 	if err := writeModel(ctx, filepath.Join(path, projectedName), projected); err != nil {
 		return err
 	}
-	test, err := finetune.Evaluate(ctx, projected, s.Test, s.Options.Train.Batch)
+	test, err := s.evaluate(ctx, projected, s.Test)
 	if err != nil {
 		return err
 	}
