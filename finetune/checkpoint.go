@@ -176,7 +176,7 @@ func writeCheckpoint[T kernel.Float](w io.Writer, id identity, at progress, arra
 		return err
 	}
 	for _, a := range arrays {
-		if err := writeFloats(out, a.values); err != nil {
+		if err := writeFloats(out, dtypeSize[T](), a.values); err != nil {
 			return err
 		}
 		if err := seal(); err != nil {
@@ -328,24 +328,29 @@ func (r *sealedReader) broken(what string, start int64, err error) error {
 // floatBlock is how many floats are encoded at a time.
 const floatBlock = 1 << 13
 
-func writeFloats[T kernel.Float](w io.Writer, values []T) error {
-	buf := make([]byte, 0, 8*floatBlock)
+// writeFloats writes values as floats of so many bytes, 4 or 8.
+func writeFloats[T kernel.Float](w io.Writer, size int, values []T) error {
+	buf := make([]byte, 0, size*min(floatBlock, len(values)))
 	for len(values) > 0 {
 		n := min(floatBlock, len(values))
-		buf = buf[:0]
-		for _, v := range values[:n] {
-			if dtypeSize[T]() == 4 {
-				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(v)))
-			} else {
-				buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(float64(v)))
-			}
-		}
+		buf = appendFloats(buf[:0], size, values[:n])
 		if _, err := w.Write(buf); err != nil {
 			return err
 		}
 		values = values[n:]
 	}
 	return nil
+}
+
+func appendFloats[T kernel.Float](buf []byte, size int, values []T) []byte {
+	for _, v := range values {
+		if size == 4 {
+			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(float32(v)))
+		} else {
+			buf = binary.LittleEndian.AppendUint64(buf, math.Float64bits(float64(v)))
+		}
+	}
+	return buf
 }
 
 func readFloats[T kernel.Float](r io.Reader, values []T) error {

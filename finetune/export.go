@@ -15,9 +15,19 @@ import (
 // training themselves, the others are converted as they are read. The copy
 // changes as training goes on.
 func (t *trainee[T]) export(m *onnxio.Model) (*onnxio.Model, error) {
+	return t.replace(m, func(p *parameter[T]) bool { return !p.frozen })
+}
+
+// running is export for a model that is to be run: what is frozen is not read a
+// second time either.
+func (t *trainee[T]) running(m *onnxio.Model) (*onnxio.Model, error) {
+	return t.replace(m, func(p *parameter[T]) bool { return !p.frozen || isType[T](t.initializers[p.name]) })
+}
+
+func (t *trainee[T]) replace(m *onnxio.Model, what func(p *parameter[T]) bool) (*onnxio.Model, error) {
 	trained := map[string][]T{}
 	for _, p := range t.params {
-		if !p.frozen {
+		if what(p) {
 			trained[p.name] = p.values
 		}
 	}
@@ -73,29 +83,6 @@ func content[T kernel.Float](init *onnxio.Tensor, values []T) onnxio.Data {
 		return onnxio.NewTensor(init.Name, init.Dims, values).Data
 	}
 	return onnxio.Generate(init.Type.Size()*int64(len(values)), func(w io.Writer) error {
-		for rest := values; len(rest) > 0; {
-			n := min(len(rest), floatBlock)
-			if err := writeFloatsAs(w, init.Type, rest[:n]); err != nil {
-				return err
-			}
-			rest = rest[n:]
-		}
-		return nil
+		return writeFloats(w, int(init.Type.Size()), values)
 	})
-}
-
-// writeFloatsAs writes values in an element type, float32 or float64.
-func writeFloatsAs[T kernel.Float](w io.Writer, as onnxio.DataType, values []T) error {
-	if as == onnxio.Float32 {
-		return writeFloats(w, cast[float32](values))
-	}
-	return writeFloats(w, cast[float64](values))
-}
-
-func cast[U, T kernel.Float](values []T) []U {
-	out := make([]U, len(values))
-	for i, v := range values {
-		out[i] = U(v)
-	}
-	return out
 }

@@ -75,8 +75,8 @@ type draw struct {
 func (d *draw) content(init *onnxio.Tensor) onnxio.Data {
 	return onnxio.Generate(init.Type.Size()*int64(d.count), func(w io.Writer) error {
 		stream := d.stream
-		rng := rand.New(&stream)
 		block := make([]float32, min(floatBlock, d.count))
+		var buf []byte
 		for at := 0; at < d.count; at += len(block) {
 			block = block[:min(len(block), d.count-at)]
 			for i := range block {
@@ -84,12 +84,14 @@ func (d *draw) content(init *onnxio.Tensor) onnxio.Data {
 					block[i] = d.constant
 					continue
 				}
-				block[i] = float32(d.bound * (2*rng.Float64() - 1))
+				u := float64(stream.Uint64()<<11>>11) / (1 << 53) // from 0 to below 1
+				block[i] = float32(d.bound * (2*u - 1))
 				if d.zero != nil && d.zero(at+i) {
 					block[i] = 0
 				}
 			}
-			if err := writeFloatsAs(w, init.Type, block); err != nil {
+			buf = appendFloats(buf[:0], int(init.Type.Size()), block)
+			if _, err := w.Write(buf); err != nil {
 				return err
 			}
 		}
@@ -226,7 +228,7 @@ func (r *reinitializer) uniform(name string, fan int) error {
 		return err
 	}
 	d.bound, d.stream = 1/math.Sqrt(float64(fan)), *r.stream
-	for range d.count { // Float64 takes one number of the stream
+	for range d.count { // each value takes a number of the stream
 		r.stream.Uint64()
 	}
 	return nil

@@ -195,7 +195,7 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 	e := s.tester
 	if e == nil {
 		var trained *onnxio.Model
-		if trained, err = s.trainee.export(m); err != nil {
+		if trained, err = s.trainee.running(m); err != nil {
 			return Metrics{}, err
 		}
 		// As many samples as a step takes, in the memory of a step.
