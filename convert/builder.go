@@ -45,7 +45,7 @@ type builder struct {
 	consts map[string]*onnxio.Tensor
 	used   map[string]bool // constants of the CNN that the eFCN has too
 	record Record
-	tables map[[sha256.Size]byte]string // index tables by content
+	tables map[[sha256.Size]byte]string // index tables by their key
 	stay   map[*onnxio.Node]Kept        // nodes of the eFCN that are the CNN's own, on tensors
 }
 

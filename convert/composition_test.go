@@ -220,14 +220,12 @@ func fromLocal(t *testing.T, m *composition) []byte {
 	if err := form.writeWeights(&weights); err != nil {
 		t.Fatal(err)
 	}
-	table := form.table()
-	if table == nil {
-		if err := form.writeTable(&index); err != nil {
-			t.Fatal(err)
-		}
-		for index.Len() > 0 {
-			table = append(table, int64(binary.LittleEndian.Uint64(index.Next(8))))
-		}
+	if err := form.writeTable(&index); err != nil {
+		t.Fatal(err)
+	}
+	var table []int64
+	for index.Len() > 0 {
+		table = append(table, int64(binary.LittleEndian.Uint64(index.Next(8))))
 	}
 	if int64(weights.Len()) != s.bytes() || int64(8*len(table)) != s.tableBytes() {
 		t.Fatalf("local %+v: %d bytes of weights and %d numbers", s, weights.Len(), len(table))

@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"io"
 	"math"
@@ -145,19 +146,30 @@ func (f *compositionLocal) eachPosition(visit func(p int, seen []int32, ok bool)
 
 func (f *compositionLocal) shape() localShape { return f.localShape }
 
-func (f *compositionLocal) table() []int64 {
+// heldBytes is what the table takes in memory.
+func (f *compositionLocal) heldBytes() int64 { return 4 * int64(len(f.seen)) }
+
+func (f *compositionLocal) tableKey() (key [sha256.Size]byte, ok bool) {
 	if f.own {
-		return nil
+		return key, false
 	}
-	table := make([]int64, len(f.seen))
-	for i, c := range f.seen {
-		table[i] = int64(c)
-	}
-	return table
+	h := sha256.New()
+	_ = binary.Write(h, binary.LittleEndian, int64(f.positions)) // a hash takes everything
+	_ = binary.Write(h, binary.LittleEndian, f.seen)
+	return [sha256.Size]byte(h.Sum(nil)), true
 }
 
-// writeTable writes the table of a product whose every row is a position.
 func (f *compositionLocal) writeTable(w io.Writer) error {
+	if !f.own {
+		return f.writePositions(w, func() func([]byte, int) []byte {
+			return func(b []byte, p int) []byte {
+				for _, c := range f.seen[p*f.slots:][:f.slots] {
+					b = binary.LittleEndian.AppendUint64(b, uint64(c))
+				}
+				return b
+			}
+		})
+	}
 	return f.m.writeRows(w, max(1, chunkBytes/(8*f.slots)), func(b []byte, _ int, row *accumulator) []byte {
 		start := len(b)
 		row.drain(func(c int, _ float64) { b = binary.LittleEndian.AppendUint64(b, uint64(c)) })

@@ -34,15 +34,17 @@ func (s localShape) bytes() int64 {
 // tableBytes is the size of the table of inputs that each position sees.
 func (s localShape) tableBytes() int64 { return 8 * int64(s.positions) * int64(s.slots) }
 
-// localLayer is a layer in local form. Layers whose tables are equal share one.
+// localLayer is a layer in local form.
 type localLayer interface {
 	shape() localShape
-	// table returns which inputs of its group each position sees, [position,
-	// slot]: numbers of elements of the group's block of the vector, and for a
-	// slot without a tap the number of the zero behind that block. It is nil
-	// where the table is as large as the weights: it is generated then.
-	table() []int64
+	// writeTable writes, as little-endian int64, which inputs of its group each
+	// position sees, [position, slot]: numbers of elements of the group's block of
+	// the vector, and for a slot without a tap the number of the zero behind that
+	// block.
 	writeTable(w io.Writer) error
+	// tableKey is equal for layers that have one table, which they share. ok is
+	// false where the table is as large as the weights and is not compared.
+	tableKey() (key [sha256.Size]byte, ok bool)
 	// writeWeights writes the weights as little-endian float32.
 	writeWeights(w io.Writer) error
 }
@@ -131,27 +133,87 @@ func (f localForm) putBlock(block []byte, g int, taps []Tap) {
 	}
 }
 
-func (f localForm) table() []int64 {
+// inputs calls visit with the inputs that a position with those taps sees, slot by
+// slot.
+func (f localForm) inputs(taps []Tap, visit func(at int)) {
 	channels, in := f.InChannels/f.Groups, f.Taps.In
+	for c := range channels {
+		for j := range f.taps {
+			at := channels * in
+			if j < len(taps) {
+				at = c*in + int(taps[j].In)
+			}
+			visit(at)
+		}
+	}
+}
+
+func (f localForm) table() []int64 {
 	table := make([]int64, 0, f.Taps.Out*f.slots)
 	var taps []Tap
 	for p := range f.Taps.Out {
 		taps = f.Taps.At(p, taps)
-		for c := range channels {
-			for j := range f.taps {
-				at := channels * in
-				if j < len(taps) {
-					at = c*in + int(taps[j].In)
-				}
-				table = append(table, int64(at))
-			}
-		}
+		f.inputs(taps, func(at int) { table = append(table, int64(at)) })
 	}
 	return table
 }
 
 func (f localForm) writeTable(w io.Writer) error {
-	return binary.Write(w, binary.LittleEndian, f.table())
+	return f.writePositions(w, func() func([]byte, int) []byte {
+		var taps []Tap
+		return func(b []byte, p int) []byte {
+			taps = f.Taps.At(p, taps)
+			f.inputs(taps, func(at int) { b = binary.LittleEndian.AppendUint64(b, uint64(at)) })
+			return b
+		}
+	})
+}
+
+// writePositions writes a table: what a function that newPut makes appends for
+// every position, in their order.
+func (s localShape) writePositions(w io.Writer, newPut func() func(b []byte, p int) []byte) error {
+	perChunk := max(1, chunkBytes/max(8*s.slots, 1))
+	return writeChunks(w, (s.positions+perChunk-1)/perChunk, func() filler {
+		put := newPut()
+		buf := make([]byte, 0, min(perChunk, s.positions)*8*s.slots)
+		return func(c int) []byte {
+			buf = buf[:0]
+			for p := c * perChunk; p < min((c+1)*perChunk, s.positions); p++ {
+				buf = put(buf, p)
+			}
+			return buf
+		}
+	})
+}
+
+// tableKey: the table follows from the geometry along each axis, which is far
+// smaller. An axis of length 1 says nothing, nor do any if the only position there
+// is sees everything.
+func (f localForm) tableKey() ([sha256.Size]byte, bool) {
+	h := sha256.New()
+	put := func(v ...int) {
+		for _, v := range v {
+			_ = binary.Write(h, binary.LittleEndian, int64(v)) // a hash takes everything
+		}
+	}
+	if f.positions == 1 && f.taps == f.Taps.In {
+		put(f.slots)
+		return [sha256.Size]byte(h.Sum(nil)), true
+	}
+	put(f.InChannels/f.Groups, f.taps)
+	for _, a := range f.Taps.axes {
+		if a.in == 1 && len(a.taps) == 1 && len(a.taps[0]) == 1 {
+			continue
+		}
+		put(a.in, len(a.taps))
+		for _, along := range a.taps {
+			put(len(along))
+			for _, t := range along {
+				put(int(t.In))
+			}
+		}
+	}
+	return [sha256.Size]byte(h.Sum(nil)), true
 }
 
 // local puts a linear layer into the eFCN in local form, with the batch as the
@@ -211,20 +273,17 @@ func (b *builder) zeroBehind(x, output string) string {
 // indexTable returns the name of the index table of a layer, one for all layers
 // that have the same.
 func (b *builder) indexTable(form localLayer, name string) string {
-	s, table := form.shape(), form.table()
-	rows, cols := int64(s.positions), int64(s.slots)
-	if table == nil {
-		return b.tensor(&onnxio.Tensor{
-			Name: name, Type: onnxio.Int64, Dims: []int64{rows, cols},
-			Data: onnxio.Generate(s.tableBytes(), form.writeTable),
-		})
+	key, shared := form.tableKey()
+	if shared && b.tables[key] != "" {
+		return b.tables[key]
 	}
-	h := sha256.New()
-	_ = binary.Write(h, binary.LittleEndian, rows) // a hash takes everything
-	_ = binary.Write(h, binary.LittleEndian, table)
-	key := [sha256.Size]byte(h.Sum(nil))
-	if b.tables[key] == "" {
-		b.tables[key] = b.tensor(onnxio.NewTensor(name, []int64{rows, cols}, table))
+	s := form.shape()
+	name = b.tensor(&onnxio.Tensor{
+		Name: name, Type: onnxio.Int64, Dims: int64s([]int{s.positions, s.slots}),
+		Data: onnxio.Generate(s.tableBytes(), form.writeTable),
+	})
+	if shared {
+		b.tables[key] = name
 	}
-	return b.tables[key]
+	return name
 }

@@ -10,8 +10,8 @@ import (
 // Memory is about what a plan takes in memory, in bytes.
 type Memory struct {
 	// Converting is the peak of the whole program while the eFCN is written: the
-	// CNN, the kernels taken from it, the vectors and tables that are not
-	// generated, and the buffers of what is. On two cores it was found 1.02 to 1.31
+	// CNN, the kernels taken from it, the vectors and the tables of products that are
+	// not generated, and the buffers of what is. On two cores it was found 1.02 to 1.31
 	// times the measured peak (bench/convert).
 	Converting int64 `json:"converting"`
 	// Loaded is what the weights take once a runtime has loaded them. Sparse
@@ -42,14 +42,20 @@ func (p *Plan) memory(b *builder) Memory {
 		}
 	}
 	weights := make(map[string]*Layer) // what is generated, by its name
+	tables := make(map[string]bool)
 	for _, rec := range b.record.Layers {
-		if l := layers[rec.Output]; l != nil && l.affine != nil {
-			weights[rec.Weight] = l
+		l := layers[rec.Output]
+		if l == nil || l.affine == nil {
+			continue
+		}
+		weights[rec.Weight], tables[rec.Index] = l, true
+		if f, ok := l.affine.(*composition); ok && rec.Index != "" {
+			held += f.inLocal().heldBytes()
 		}
 	}
 	m := Memory{Loaded: p.WeightBytes}
 	for _, t := range b.graph.Initializers {
-		if !own[t] && weights[t.Name] == nil && t.Data != nil {
+		if !own[t] && weights[t.Name] == nil && !tables[t.Name] && t.Data != nil {
 			held += t.Data.Len()
 		}
 	}
