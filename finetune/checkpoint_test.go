@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +19,7 @@ import (
 	"efcn/convert"
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
+	"efcn/internal/folderlock"
 	"efcn/onnxio"
 )
 
@@ -182,6 +185,62 @@ func TestCheckpointRefuses(t *testing.T) {
 
 // Within epochs a run is saved as often as it is to be: what a kill loses is at
 // most that, and what goes on from there ends with the same bits.
+// While a run has its folder nobody else may write there, and nothing that is in
+// it changes.
+func TestFolderIsLocked(t *testing.T) {
+	dir, train := t.TempDir(), toySet(30, 1)
+	o := Options{Epochs: 2, Batch: 10, Rate: 0.05, Checkpoint: dir}
+	held := 0
+	_, err := Train(t.Context(), toyModel(), train, nil, o, func(Epoch) error {
+		before := contents(t, dir)
+		again := o
+		again.Resume = true
+		_, err := Train(t.Context(), toyModel(), train, nil, again, nil)
+		var inUse *folderlock.InUseError
+		if !errors.As(err, &inUse) || !strings.Contains(err.Error(), "checkpoint: "+dir+" is in use by another process") {
+			t.Errorf("a second run: %v", err)
+		}
+		if after := contents(t, dir); !maps.Equal(before, after) {
+			t.Errorf("the second run left %v, there was %v", after, before)
+		}
+		held++
+		return nil
+	})
+	if err != nil || held != 2 {
+		t.Fatalf("%d epochs, %v", held, err)
+	}
+	// Whatever ends a run ends its lock.
+	failed := errors.New("no more")
+	o.Resume, o.Epochs = true, 3
+	if _, err := Train(t.Context(), toyModel(), train, nil, o, func(Epoch) error { return failed }); !errors.Is(err, failed) {
+		t.Fatal(err)
+	}
+	if _, err := Train(t.Context(), toyModel(), train, nil, o, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, folderlock.Name)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", folderlock.Name, err)
+	}
+}
+
+// contents are those of the files in a folder.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		b, err := os.ReadFile(filepath.Join(dir, f.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Name()] = string(b)
+	}
+	return all
+}
+
 func TestSaveEvery(t *testing.T) {
 	set := toySet(100, 1)
 	o := Options{Epochs: 2, Batch: 10, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.9}}

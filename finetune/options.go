@@ -51,7 +51,8 @@ type Options struct {
 	// context ends the run, each time as a whole new file. Beside it metrics.jsonl
 	// gets a line of EpochMetrics after every epoch, and a file of events the same
 	// for TensorBoard. A folder that holds a run already is refused, unless Resume
-	// says to go on with that. "" means that nothing is saved.
+	// says to go on with that, and so is one that another process trains in. ""
+	// means that nothing is saved.
 	Checkpoint string
 	// SaveEvery says how much work a run that is killed may lose; the zero value
 	// means a minute.

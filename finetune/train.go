@@ -13,6 +13,7 @@ import (
 
 	"efcn/convert"
 	"efcn/finetune/data"
+	"efcn/internal/folderlock"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -57,6 +58,13 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		}
 	}()
 	t, o := s.trainee, s.options
+	if o.Checkpoint != "" {
+		release, held := o.lock()
+		if held != nil {
+			return nil, fmt.Errorf("checkpoint: %w", held)
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	}
 	o.collect()
 	if o.Before != nil && test != nil {
 		metrics, err := s.test(ctx, m, test)
@@ -170,6 +178,19 @@ func (o Options) notice(format string, args ...any) {
 	}
 }
 
+// lock makes the folder of the run, and keeps other processes out of it.
+func (o Options) lock() (release func() error, err error) {
+	if err := os.MkdirAll(o.Checkpoint, 0o777); err != nil {
+		return nil, err
+	}
+	release, err = folderlock.Lock(o.Checkpoint)
+	if errors.Is(err, errors.ErrUnsupported) {
+		o.notice("%s cannot be locked (%v): see to it that no other process trains there", o.Checkpoint, err)
+		return func() error { return nil }, nil
+	}
+	return release, err
+}
+
 func (o Options) collect() {
 	if o.Collect != nil {
 		o.Collect()
@@ -221,9 +242,6 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 		return nil
 	}
 	s.model = m
-	if err := os.MkdirAll(o.Checkpoint, 0o777); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
 	found, err := hasCheckpoint(o.Checkpoint)
 	switch {
 	case err != nil:

@@ -127,6 +127,7 @@ travelled, deviation from the CNN subspace per layer, seconds, peak memory; a fi
 of events beside it has the same for TensorBoard. --resume goes on with the run, or
 begins where there is none yet, and ends bit-identical to a run that was not
 stopped. It takes the same model, data, options and threads; --epochs may grow.
+A folder that another process trains in is refused.
 --checkpoints keeps the model itself, from step 0, as DIR/step-N.onnx.
 
 ` + dataHelp + `

@@ -16,6 +16,7 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
+	"efcn/internal/folderlock"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -89,18 +90,17 @@ func hash(m *onnxio.Model) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// adopt makes the folder dir that of the study s, if it is not, and refuses one
+// adopt makes the folder dir that of the study s, if it is empty, and refuses one
 // that holds a study with other settings.
 func (s *Settings) adopt(dir string) error {
 	old, err := readSettings(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(dir, 0o777); err != nil {
+		files, err := os.ReadDir(dir)
+		if err != nil {
 			return err
 		}
-		if files, err := os.ReadDir(dir); err != nil {
-			return err
-		} else if len(files) > 0 {
+		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return f.Name() != folderlock.Name }) {
 			return fmt.Errorf("%s: holds files, and is no study's folder: it has no %s; take another", dir, settingsName)
 		}
 	case err != nil:

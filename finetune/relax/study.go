@@ -14,6 +14,7 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/engine"
+	"efcn/internal/folderlock"
 	"efcn/onnxio"
 )
 
@@ -166,8 +167,9 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 
 // Run does what of the study is not done yet in its folder dir, which is made
 // if it is missing, and returns the results of all. A folder with another study,
-// or with other files, is refused. Seeds and With may grow.
-func (s *Study) Run(ctx context.Context, dir string) (*Folder, error) {
+// with other files, or that another process is at work in, is refused. Seeds and
+// With may grow.
+func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error) {
 	own := *s
 	s = &own // whose defaults are filled in
 	if _, err := s.prepare(); err != nil {
@@ -175,6 +177,16 @@ func (s *Study) Run(ctx context.Context, dir string) (*Folder, error) {
 	}
 	settings, err := s.settings()
 	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	release, err := folderlock.Lock(dir)
+	switch {
+	case err == nil:
+		defer func() { err = errors.Join(err, release()) }()
+	case !errors.Is(err, errors.ErrUnsupported): // of that the runs tell
 		return nil, err
 	}
 	if err := settings.adopt(dir); err != nil {

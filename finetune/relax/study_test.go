@@ -20,6 +20,7 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/finetune/relax"
+	"efcn/internal/folderlock"
 	"efcn/onnxio"
 )
 
@@ -398,6 +399,35 @@ func TestStudyResumes(t *testing.T) {
 }
 
 // More seeds and more kinds of runs are added to what is there.
+// A folder that another process is at work in is refused before anything in it
+// changes.
+func TestStudyIsLocked(t *testing.T) {
+	dir, s := t.TempDir(), toyStudy()
+	release, err := folderlock.Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Run(t.Context(), dir)
+	var held *folderlock.InUseError
+	if !errors.As(err, &held) || held.Dir != dir {
+		t.Errorf("a folder in use: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("it left %v (%v)", files, err)
+	}
+	// What a process leaves behind that is killed is no file of another kind.
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, folderlock.Name), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	run(t, s, dir)
+	if _, err := os.Stat(filepath.Join(dir, folderlock.Name)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", folderlock.Name, err)
+	}
+}
+
 func TestStudyGrows(t *testing.T) {
 	whole, grown := t.TempDir(), t.TempDir()
 	run(t, toyStudy(relax.Tied), whole)
