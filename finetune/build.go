@@ -24,6 +24,7 @@ type trainee[T kernel.Float] struct {
 	params []*parameter[T]
 	stats  []*statistic[T]
 	byName map[string]*parameter[T]
+	sparse map[string]*sparseMatrix // weights of which initializers holds the values
 	subset *subset
 	chains map[*onnxio.Node]*localChain // nodes that are one layer
 	// supports are those of dense embedded layers, by weight, where they have one.
@@ -33,7 +34,7 @@ type trainee[T kernel.Float] struct {
 // newTrainee prepares a model for the training of what is named: see
 // Options.Train.
 func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], error) {
-	folded, err := engine.FoldConstants(m)
+	folded, err := engine.FoldDenseConstants(m)
 	if err != nil {
 		return nil, err
 	}
@@ -46,6 +47,9 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	for _, init := range folded.Graph.Initializers {
 		t.initializers[init.Name] = init
 	}
+	if t.sparse, err = sparseMatrices(folded.Graph, t.initializers); err != nil {
+		return nil, err
+	}
 	if t.input, err = onlyInput(folded); err != nil {
 		return nil, err
 	}
@@ -57,13 +61,13 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseSparse(record); err != nil {
+	if err := t.checkSparse(record); err != nil {
 		return nil, err
 	}
 	if t.chains, err = localChains(t.nodes, record, t.logits); err != nil {
 		return nil, err
 	}
-	if t.subset, err = newSubset(what, t.nodes, record, t.chains); err != nil {
+	if t.subset, err = newSubset(what, t.nodes, record, t.chains, t.sparse); err != nil {
 		return nil, err
 	}
 	if record != nil {

@@ -12,9 +12,11 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
@@ -78,6 +80,17 @@ func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
 	for _, t := range m.Graph.Initializers {
 		fmt.Fprintf(h, "%q %v %v\n", t.Name, t.Type, t.Dims)
 		if t.Data != nil {
+			if _, err := t.Data.WriteTo(h); err != nil {
+				return id, err
+			}
+		}
+	}
+	sparse := m.Graph.SparseConstants()
+	for _, name := range slices.Sorted(maps.Keys(sparse)) {
+		s := sparse[name]
+		fmt.Fprintf(h, "%q %v\n", name, s.Dims)
+		for _, t := range []*onnxio.Tensor{s.Values, s.Indices} {
+			fmt.Fprintf(h, "%v %v\n", t.Type, t.Dims)
 			if _, err := t.Data.WriteTo(h); err != nil {
 				return id, err
 			}

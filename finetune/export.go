@@ -25,36 +25,54 @@ func (t *trainee[T]) running(m *onnxio.Model) (*onnxio.Model, error) {
 }
 
 func (t *trainee[T]) replace(m *onnxio.Model, what func(p *parameter[T]) bool) (*onnxio.Model, error) {
-	trained := map[string][]T{}
+	trained := map[string]contentOf{}
+	put := func(name string, values []T) {
+		trained[name] = func(init *onnxio.Tensor) onnxio.Data { return content(init, values) }
+	}
 	for _, p := range t.params {
 		if what(p) {
-			trained[p.name] = p.values
+			put(p.name, p.values)
 		}
 	}
 	for _, s := range t.stats {
-		trained[s.name] = s.values
+		put(s.name, s.values)
 	}
-	found := 0
-	for _, init := range m.Graph.Initializers {
-		if _, ok := trained[init.Name]; ok {
+	return t.withContents(m, trained), nil
+}
+
+// contentOf returns other elements for a tensor.
+type contentOf func(init *onnxio.Tensor) onnxio.Data
+
+// withContents returns a copy of m with other elements in some of its initializers
+// and sparse constants; of the folded model where m does not have all of them.
+func (t *trainee[T]) withContents(m *onnxio.Model, contents map[string]contentOf) *onnxio.Model {
+	out, all := t.replaced(m, contents)
+	if !all {
+		out, _ = t.replaced(t.model, contents)
+	}
+	return out
+}
+
+// replaced says whether m has them all. The copy keeps everything of a tensor but
+// its elements.
+func (t *trainee[T]) replaced(m *onnxio.Model, contents map[string]contentOf) (*onnxio.Model, bool) {
+	out, found := m.Clone(), 0
+	for i, init := range out.Graph.Initializers {
+		if of := contents[init.Name]; of != nil {
+			replaced := *init
+			replaced.Data = of(init)
+			out.Graph.Initializers[i] = &replaced
 			found++
 		}
 	}
-	if found != len(trained) {
-		m = t.model
-	}
-	out := m.Clone()
-	for i, init := range out.Graph.Initializers {
-		values, ok := trained[init.Name]
-		if !ok {
-			continue
+	constants := out.Graph.SparseConstants()
+	for name := range t.sparse {
+		if of, s := contents[name], constants[name]; of != nil && s != nil {
+			out.Graph.SetSparseValues(name, of(s.Values))
+			found++
 		}
-		// The copy keeps everything of the tensor but its elements.
-		replaced := *init
-		replaced.Data = content(init, values)
-		out.Graph.Initializers[i] = &replaced
 	}
-	return out, nil
+	return out, found == len(contents)
 }
 
 // live says whether an exported model reads all that is trained where training

@@ -138,7 +138,7 @@ func emitGemm[T kernel.Float](n *node[T]) error {
 			return err
 		}
 	}
-	return n.emit(l, []int{l.out}, []value{x}, w, bias)
+	return n.emitLinear(l, []int{l.out}, x, w, bias)
 }
 
 // weights returns the matrix at input i and sets the layer's output size.
@@ -147,18 +147,40 @@ func (n *node[T]) weights(i int, l *linear[T]) (*parameter[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	if t == nil || len(t.Dims) != 2 {
+	if t == nil {
 		return nil, n.Errorf("input %d: want a weight matrix", i)
 	}
-	in, out := int(t.Dims[0]), int(t.Dims[1])
+	dims := t.Dims
+	if s := n.b.t.sparse[t.Name]; s != nil {
+		dims = []int64{int64(s.Rows), int64(s.Cols)}
+	}
+	if len(dims) != 2 {
+		return nil, n.Errorf("input %d: want a weight matrix", i)
+	}
+	in, out := int(dims[0]), int(dims[1])
 	if l.transposed {
 		in, out = out, in
 	}
 	if in != l.in {
-		return nil, n.Errorf("weights %q have shape %v, the input %d features", t.Name, t.Dims, l.in)
+		return nil, n.Errorf("weights %q have shape %v, the input %d features", t.Name, dims, l.in)
 	}
 	l.out = out
 	return n.parameter(i)
+}
+
+// emitLinear emits the layer, or in its place the sparse one where the weights are
+// stored as entries.
+func (n *node[T]) emitLinear(l *linear[T], shape []int, x value, w, bias *parameter[T]) error {
+	s := n.b.t.sparse[w.name]
+	if s == nil {
+		return n.emit(l, shape, []value{x}, w, bias)
+	}
+	products, err := kernel.NewCSRLayer[T](s.plan, l.rows)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	sparse := &sparseLinear[T]{products, l.rows, l.in, l.out, l.transposed, l.alpha, l.beta}
+	return n.emit(sparse, shape, []value{x}, w, bias)
 }
 
 // emitMatMul takes the last axis of the input for the features; the axes
@@ -180,5 +202,5 @@ func emitMatMul[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return err
 	}
-	return n.emit(l, append(append([]int(nil), x.shape[:last]...), l.out), []value{x}, w)
+	return n.emitLinear(l, append(append([]int(nil), x.shape[:last]...), l.out), x, w, nil)
 }

@@ -146,7 +146,6 @@ func TestLocalRefuses(t *testing.T) {
 		edit   func(m *onnxio.Model)
 		want   string
 	}{
-		"sparse": {convert.Sparse, TrainLocal, nil, `layer "Conv_c": its weights are sparse, which cannot be trained; convert with --layout dense or local`},
 		"table": {convert.Local, TrainLocal, func(m *onnxio.Model) {
 			table := m.Graph.Initializer(find(m, "Gather").Input(1))
 			v, err := onnxio.Ints(table)

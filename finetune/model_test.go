@@ -38,6 +38,22 @@ func noise(rng *rand.Rand, name string, dims ...int64) *onnxio.Tensor {
 	return onnxio.NewTensor(name, dims, v)
 }
 
+// sparseNoise is a Constant of a matrix of which about half is stored.
+func sparseNoise(rng *rand.Rand, name string, rows, cols int64) *onnxio.Node {
+	var index []int64
+	for i := range rows * cols {
+		if rng.IntN(2) == 0 {
+			index = append(index, i)
+		}
+	}
+	n := int64(len(index))
+	return &onnxio.Node{Name: name, OpType: "Constant", Outputs: []string{name}, Attributes: []*onnxio.Attribute{{
+		Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: &onnxio.SparseTensor{
+			Dims: []int64{rows, cols}, Values: noise(rng, "", n), Indices: onnxio.NewTensor("", []int64{n}, index),
+		},
+	}}}
+}
+
 func integers(name string, v ...int64) *onnxio.Tensor {
 	return onnxio.NewTensor(name, []int64{int64(len(v))}, v)
 }
@@ -184,6 +200,31 @@ func sketches() map[string]sketch {
 			shape: image, size: 84, inits: []*onnxio.Tensor{noise(rng, "w", 3, 2, 2, 2)},
 			nodes: []*onnxio.Node{apply("Conv", "x w", "a"), apply("MaxPool", "x", "b", ints("kernel_shape", 2, 2)), apply("Concat", "a b b", "y", onnxio.IntAttr("axis", 1))},
 		},
+	}
+	sparse := func(form string, inits ...*onnxio.Tensor) sketch {
+		g := one(apply("Gemm", "x s b", "y"), []int64{9}, 7, inits...)
+		switch form {
+		case "transB":
+			g.nodes[0].Attributes = []*onnxio.Attribute{onnxio.IntAttr("transB", 1)}
+			g.nodes = append([]*onnxio.Node{sparseNoise(rng, "s", 7, 9)}, g.nodes...)
+			return g
+		case "alpha beta":
+			g.nodes[0].Attributes = []*onnxio.Attribute{onnxio.FloatAttr("alpha", 0.5), onnxio.FloatAttr("beta", -2)}
+		}
+		g.nodes = append([]*onnxio.Node{sparseNoise(rng, "s", 9, 7)}, g.nodes...)
+		return g
+	}
+	cases["sparse Gemm"] = sparse("", noise(rng, "b", 7))
+	cases["sparse Gemm transB"] = sparse("transB", noise(rng, "b", 7))
+	cases["sparse Gemm alpha beta"] = sparse("alpha beta", noise(rng, "b", 1, 7))
+	cases["sparse Gemm transB alpha beta"] = sparse("transB", noise(rng, "b", 7))
+	cases["sparse Gemm transB alpha beta"].nodes[1].Attributes = append(cases["sparse Gemm transB alpha beta"].nodes[1].Attributes, onnxio.FloatAttr("alpha", 0.5), onnxio.FloatAttr("beta", -2))
+	cases["sparse MatMul of several rows"] = sketch{
+		shape: []int64{3, 9}, size: 15, nodes: []*onnxio.Node{sparseNoise(rng, "s", 9, 5), apply("MatMul", "x s", "y")},
+	}
+	cases["a sparse weight used twice"] = sketch{
+		shape: []int64{6}, size: 6, inits: []*onnxio.Tensor{noise(rng, "b", 6)},
+		nodes: []*onnxio.Node{sparseNoise(rng, "s", 6, 6), apply("Gemm", "x s b", "a"), apply("Tanh", "a", "t"), apply("Gemm", "t s b", "y", onnxio.IntAttr("transB", 1))},
 	}
 	for _, name := range []string{"Relu", "Selu", "Sigmoid", "Tanh", "Softplus", "HardSigmoid", "HardSwish"} {
 		cases[name] = one(apply(name, "x", "y"), image, 40)

@@ -14,9 +14,10 @@ func TestGradientNorms(t *testing.T) {
 	compared, supports := 0, 0
 	for name, m := range map[string]*onnxio.Model{
 		"cnn": groupedModel(), "dense": embedAs(t, groupedModel(), convert.Dense), "local": embedAs(t, groupedModel(), convert.Local),
+		"sparse": embedAs(t, groupedModel(), convert.Sparse),
 	} {
 		what := TrainAll
-		if name == "local" {
+		if name == "local" || name == "sparse" {
 			what = TrainLocal
 		}
 		if name == "cnn" {
@@ -93,7 +94,7 @@ func TestGradientNorms(t *testing.T) {
 			t.Errorf("%s: no gradient is left unwritten", name)
 		}
 	}
-	if compared != 2*(7+5+5) || supports != 2*2 {
+	if compared != 2*(7+5+5+5) || supports != 2*2 {
 		t.Errorf("compared %d norms, %d supports", compared, supports)
 	}
 }

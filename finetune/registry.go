@@ -93,6 +93,9 @@ func (n *node[T]) constant(i int) (*onnxio.Tensor, error) {
 		return nil, nil
 	}
 	t := n.b.t.initializers[name]
+	if t == nil && n.b.t.model.Graph.SparseConstants()[name] != nil {
+		return nil, n.Errorf("input %d (%q) is sparse, and not a well-formed matrix that products alone read; training takes it as a dense initializer", i, name)
+	}
 	if t == nil {
 		return nil, n.Errorf("input %d (%q) is no initializer; training takes weights from initializers only", i, name)
 	}

@@ -45,21 +45,11 @@ func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 	if len(r.fresh) == 0 {
 		return nil, errors.New("reinit: the model has no weights")
 	}
-	from := m
-	for name := range r.fresh {
-		if m.Graph.Initializer(name) == nil {
-			from = t.model // it exists only after constants are folded
-		}
+	contents := map[string]contentOf{}
+	for name, d := range r.fresh {
+		contents[name] = d.content
 	}
-	out := from.Clone()
-	for i, init := range out.Graph.Initializers {
-		if d, ok := r.fresh[init.Name]; ok {
-			replaced := *init
-			replaced.Data = d.content(init)
-			out.Graph.Initializers[i] = &replaced
-		}
-	}
-	return out, nil
+	return t.withContents(m, contents), nil
 }
 
 // draw says how the new values of an initializer are made.
@@ -162,6 +152,10 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 		return 0
 	}
 	w := r.t.initializers[n.Input(1)]
+	if s := r.t.sparse[n.Input(1)]; s != nil {
+		transB, err := n.Int("transB", 0)
+		return s.widest(err == nil && transB != 0)
+	}
 	switch {
 	case w == nil || len(w.Dims) < 2:
 		return 0

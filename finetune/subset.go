@@ -36,15 +36,16 @@ type subset struct {
 	biases  map[string]*convert.LayerRecord
 	free    map[string]bool // values that fully-connected layers of the CNN compute
 	maps    map[string]*convert.Map
+	sparse  map[string]*sparseMatrix
 }
 
 // newSubset reads what to train. It refuses what the layouts of an eFCN do not
 // allow.
-func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains map[*onnxio.Node]*localChain) (*subset, error) {
+func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains map[*onnxio.Node]*localChain, sparse map[string]*sparseMatrix) (*subset, error) {
 	if what == "" {
 		what = TrainAll
 	}
-	s := &subset{what: what, mode: what, weights: map[string]*convert.LayerRecord{}, biases: map[string]*convert.LayerRecord{}, free: map[string]bool{}, maps: map[string]*convert.Map{}}
+	s := &subset{what: what, mode: what, weights: map[string]*convert.LayerRecord{}, biases: map[string]*convert.LayerRecord{}, free: map[string]bool{}, maps: map[string]*convert.Map{}, sparse: sparse}
 	switch what {
 	case TrainAll, TrainLocal, TrainOffLocal, TrainTied:
 	default:
@@ -82,8 +83,9 @@ func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains
 
 // allows says whether a layer with support m can be trained in this mode.
 func (s *subset) allows(l *convert.LayerRecord, m *convert.Map) error {
+	local := l.Layout == convert.Local || l.Layout == convert.Sparse
 	if m == nil {
-		if local := l.Layout == convert.Local; s.mode == TrainAll && !local || s.mode == TrainLocal && local {
+		if s.mode == TrainAll && !local || s.mode == TrainLocal && local {
 			return nil
 		}
 		if s.mode == TrainAll {
@@ -91,33 +93,23 @@ func (s *subset) allows(l *convert.LayerRecord, m *convert.Map) error {
 		}
 		return fmt.Errorf("the record does not hold the geometry of %s; train all or layers by name", l.Op)
 	}
-	if l.Layout == convert.Local && !l.Connected() && (s.mode == TrainAll || s.mode == TrainOffLocal) {
-		return fmt.Errorf("train %s needs the dense form, which takes %d bytes (local: %d); convert with --layout dense, or train local", s.mode, m.DenseBytes(), localBytes(m))
+	if local && !l.Connected() && (s.mode == TrainAll || s.mode == TrainOffLocal) {
+		return fmt.Errorf("train %s needs the dense form, which takes %d bytes (%s: %d); convert with --layout dense, or train local", s.mode, m.DenseBytes(), l.Layout, localBytes(l.Layout, m))
 	}
 	return nil
 }
 
-func localBytes(m *convert.Map) int64 {
+// localBytes is the size of the weights of a layer that is local or sparse.
+func localBytes(layout convert.Layout, m *convert.Map) int64 {
+	if layout == convert.Sparse {
+		return 12 * m.NonZeros()
+	}
 	n := int64(4)
 	dims, _ := m.LocalDims()
 	for _, d := range dims {
 		n *= d
 	}
 	return n
-}
-
-// refuseSparse names the layers of a record whose weights are sparse.
-func refuseSparse(record *convert.Record) error {
-	if record == nil {
-		return nil
-	}
-	var errs []error
-	for _, l := range record.Layers {
-		if l.Layout == convert.Sparse {
-			errs = append(errs, fmt.Errorf("layer %q: its weights are sparse, which cannot be trained; convert with --layout dense or local", l.Node))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // match finds the layers whose name has the form of a pattern, in which *
@@ -174,10 +166,15 @@ func (s *subset) mayTie(vector, source string) bool {
 
 // selectMatrix decides on the weights of an embedded layer.
 func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *convert.LayerRecord, m *convert.Map) error {
-	if l.Layout == convert.Local {
-		if s.mode == TrainTied {
-			p.tie = func(g []T) { tieLocal(m, g) }
-		}
+	switch {
+	case l.Layout == convert.Local && s.mode == TrainTied:
+		p.tie = func(g []T) { tieLocal(m, g) }
+		return nil
+	case l.Layout == convert.Sparse && s.mode == TrainTied:
+		starts := s.sparse[l.Weight].Starts
+		p.tie = func(g []T) { tieSparse(m, starts, g) }
+		return nil
+	case l.Layout == convert.Local || l.Layout == convert.Sparse:
 		return nil
 	}
 	if len(p.values) != m.Rows()*m.Cols() {

@@ -89,6 +89,9 @@ func toyModel() *onnxio.Model {
 func floatsOf(t *testing.T, m *onnxio.Model, name string) []float32 {
 	t.Helper()
 	init := m.Graph.Initializer(name)
+	if s := m.Graph.SparseConstants()[name]; s != nil {
+		init = s.Values
+	}
 	if init == nil {
 		t.Fatalf("no initializer %q", name)
 	}

@@ -87,6 +87,25 @@ func floats(t *testing.T, m *onnxio.Model, name string) []float32 {
 	return v
 }
 
+// sparse returns a model with w1 as a sparse constant of all its entries.
+func sparse(t *testing.T, m *onnxio.Model) *onnxio.Model {
+	t.Helper()
+	c := m.Clone()
+	w := c.Graph.Initializers[0]
+	index := make([]int64, hidden*inputs)
+	for i := range index {
+		index[i] = int64(i)
+	}
+	n := []int64{hidden * inputs}
+	c.Graph.Initializers = c.Graph.Initializers[1:]
+	c.Graph.Nodes = append([]*onnxio.Node{{Name: "w1", OpType: "Constant", Outputs: []string{"w1"}, Attributes: []*onnxio.Attribute{{
+		Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: &onnxio.SparseTensor{
+			Dims: w.Dims, Values: onnxio.NewTensor("", n, floats(t, m, "w1")), Indices: onnxio.NewTensor("", n, index),
+		},
+	}}}}, c.Graph.Nodes...)
+	return c
+}
+
 func interpolate(t *testing.T, a, b *onnxio.Model, train, test *data.Set, o Options) *Path {
 	t.Helper()
 	p, err := Interpolate(context.Background(), a, b, train, test, o)
@@ -123,6 +142,40 @@ func TestEndsAreTheModels(t *testing.T) {
 				t.Errorf("%s: at t = %g: %+v, the model itself %+v", mode, q.T, q.Train, evaluate(t, m, train))
 			}
 		}
+	}
+}
+
+// Sparse constants are interpolated as what they store.
+func TestSparsePaths(t *testing.T) {
+	train := set(200, 1)
+	a, b := trained(t, 1, train), trained(t, 2, train)
+	for _, mode := range Modes() {
+		o := Options{Mode: mode, Points: 5}
+		if mode == String {
+			o.String = StringOptions{Images: 4, Stiffness: 1, Epochs: 1, Batch: 50, Rate: 0.05}
+		}
+		want, got := interpolate(t, a, b, train, nil, o), interpolate(t, sparse(t, a), sparse(t, b), train, nil, o)
+		for i, p := range got.Points {
+			// The sums of an output are in another order, which a string has gone through
+			// several times.
+			if q := want.Points[i]; math.Abs(p.Train.Loss-q.Train.Loss) > 1e-4*q.Train.Loss {
+				t.Errorf("%s: at t = %g: %+v, dense %+v", mode, p.T, p.Train, q.Train)
+			}
+		}
+		if math.Abs(got.Length-want.Length) > 1e-4*want.Length || math.Abs(got.Distance-want.Distance) > 1e-4*want.Distance || (want.Distance == 0) != (mode == Average) {
+			t.Errorf("%s: length %g, dense %g", mode, got.Length, want.Length)
+		}
+	}
+	other := sparse(t, b)
+	s := other.Graph.SparseConstants()["w1"]
+	n := []int64{hidden*inputs - 1}
+	index := make([]int64, n[0])
+	for i := range index {
+		index[i] = int64(i)
+	}
+	s.Values, s.Indices = onnxio.NewTensor("", n, make([]float32, n[0])), onnxio.NewTensor("", n, index)
+	if _, err := Interpolate(t.Context(), sparse(t, a), other, train, nil, Options{}); err == nil || !strings.Contains(err.Error(), `sparse constant "w1": the two models store other entries of it`) {
+		t.Errorf("other entries: %v", err)
 	}
 }
 

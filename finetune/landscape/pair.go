@@ -3,6 +3,7 @@ package landscape
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -15,9 +16,10 @@ type pair struct {
 	ends []tensorPair
 }
 
-// tensorPair is an initializer that is not the same in both models.
+// tensorPair is an initializer, or the values of a sparse constant, not the same in
+// both models.
 type tensorPair struct {
-	tensor    *onnxio.Tensor // a's
+	name      string
 	a, b      []float32
 	statistic bool // a running mean or variance
 }
@@ -34,17 +36,17 @@ func newPair(a, b *onnxio.Model) (*pair, error) {
 		}
 	}
 	p := &pair{a: a, b: b}
-	for _, ta := range a.Graph.Initializers {
-		tb := b.Graph.Initializer(ta.Name)
+	for _, name := range constants(a.Graph) {
+		ta, tb := constant(a.Graph, name), constant(b.Graph, name)
 		if ta.Type != onnxio.Float32 {
 			if same, err := equalContent(ta, tb); err != nil {
 				return nil, err
 			} else if !same {
-				return nil, fmt.Errorf("initializer %q: it differs between the models, and is %s; only float32 weights are interpolated", ta.Name, ta.Type)
+				return nil, fmt.Errorf("initializer %q: it differs between the models, and is %s; only float32 weights are interpolated", name, ta.Type)
 			}
 			continue
 		}
-		e := tensorPair{tensor: ta, statistic: statistics[ta.Name]}
+		e := tensorPair{name: name, statistic: statistics[name]}
 		var err error
 		if e.a, err = onnxio.Floats[float32](ta); err != nil {
 			return nil, err
@@ -57,6 +59,37 @@ func newPair(a, b *onnxio.Model) (*pair, error) {
 		}
 	}
 	return p, nil
+}
+
+// constants lists the initializers of a graph in their order, and then, sorted, what
+// it stores sparse.
+func constants(g *onnxio.Graph) []string {
+	var names []string
+	for _, t := range g.Initializers {
+		names = append(names, t.Name)
+	}
+	return append(names, slices.Sorted(maps.Keys(g.SparseConstants()))...)
+}
+
+// constant returns the initializer of that name, or the values of the sparse
+// constant; nil if there is neither.
+func constant(g *onnxio.Graph, name string) *onnxio.Tensor {
+	if s := g.SparseConstants()[name]; s != nil {
+		return s.Values
+	}
+	return g.Initializer(name)
+}
+
+// setConstant puts other float32 elements in its place, in a graph that was cloned.
+func setConstant(g *onnxio.Graph, name string, values []float32) {
+	data := onnxio.NewTensor(name, nil, values).Data
+	if g.SetSparseValues(name, data) {
+		return
+	}
+	i := slices.IndexFunc(g.Initializers, func(t *onnxio.Tensor) bool { return t.Name == name })
+	replaced := *g.Initializers[i]
+	replaced.Data = data
+	g.Initializers[i] = &replaced
 }
 
 // sameGraph names the first thing, weights apart, in which two models differ.
@@ -94,6 +127,23 @@ func sameGraph(a, b *onnxio.Model) error {
 			return fmt.Errorf("initializer %q: %s %v and %s %v", t.Name, t.Type, t.Dims, other.Type, other.Dims)
 		}
 	}
+	sparse, others := a.Graph.SparseConstants(), b.Graph.SparseConstants()
+	if x, y := slices.Sorted(maps.Keys(sparse)), slices.Sorted(maps.Keys(others)); !slices.Equal(x, y) {
+		return fmt.Errorf("the sparse constants are %q and %q", x, y)
+	}
+	for name, s := range sparse {
+		other := others[name]
+		if s.Values.Type != other.Values.Type || !slices.Equal(s.Dims, other.Dims) {
+			return fmt.Errorf("sparse constant %q: %s %v and %s %v", name, s.Values.Type, s.Dims, other.Values.Type, other.Dims)
+		}
+		same, err := equalContent(s.Indices, other.Indices)
+		if err != nil {
+			return err
+		}
+		if !same || !slices.Equal(s.Indices.Dims, other.Indices.Dims) {
+			return fmt.Errorf("sparse constant %q: the two models store other entries of it", name)
+		}
+	}
 	return nil
 }
 
@@ -117,12 +167,14 @@ func sameNode(a, b *onnxio.Node) error {
 }
 
 // sameAttribute says whether two attributes are equal. One that holds a tensor
-// or a graph is only equal to itself.
+// or a graph is only equal to itself; sparse tensors are looked at elsewhere.
 func sameAttribute(a, b *onnxio.Attribute) bool {
 	switch a.Type {
 	case onnxio.AttrFloat, onnxio.AttrInt, onnxio.AttrString, onnxio.AttrFloats, onnxio.AttrInts, onnxio.AttrStrings:
 		return a.Type == b.Type && a.F == b.F && a.I == b.I && bytes.Equal(a.S, b.S) &&
 			slices.Equal(a.Floats, b.Floats) && slices.Equal(a.Ints, b.Ints) && slices.EqualFunc(a.Strings, b.Strings, bytes.Equal)
+	case onnxio.AttrSparseTensor:
+		return a.Type == b.Type
 	default:
 		return a == b
 	}
@@ -172,10 +224,7 @@ func (e tensorPair) at(t float64, curved bool) []float32 {
 func (p *pair) model(weights func(i int) []float32) *onnxio.Model {
 	m := p.a.Clone()
 	for i, e := range p.ends {
-		at := slices.Index(m.Graph.Initializers, e.tensor)
-		replaced := *e.tensor
-		replaced.Data = onnxio.NewTensor(e.tensor.Name, e.tensor.Dims, weights(i)).Data
-		m.Graph.Initializers[at] = &replaced
+		setConstant(m.Graph, e.name, weights(i))
 	}
 	return m
 }

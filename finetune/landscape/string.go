@@ -90,10 +90,11 @@ func (p *pair) findString(ctx context.Context, set *data.Set, o Options) (*chain
 	c := &chain{pair: p, names: loss.Names()}
 	first, last := image(loss.Weights()).clone(), make(image, len(c.names))
 	for i, name := range c.names {
-		if t := p.b.Graph.Initializer(name); t == nil || t.Type != onnxio.Float32 {
+		t := constant(p.b.Graph, name)
+		if t == nil || t.Type != onnxio.Float32 {
 			return nil, fmt.Errorf("string: weights %q are not a float32 initializer of the model", name)
 		}
-		if last[i], err = onnxio.Floats[float32](p.b.Graph.Initializer(name)); err != nil {
+		if last[i], err = onnxio.Floats[float32](t); err != nil {
 			return nil, err
 		}
 	}
@@ -209,16 +210,8 @@ func (c *chain) length() float64 {
 func (c *chain) at(t float64) (*onnxio.Model, error) {
 	m := c.pair.between(t, false)
 	lists := c.place(t)
-	weights := make(map[string][]float32, len(c.names))
 	for i, name := range c.names {
-		weights[name] = lists[i]
-	}
-	for i, init := range m.Graph.Initializers {
-		if w, ok := weights[init.Name]; ok {
-			replaced := *init
-			replaced.Data = onnxio.NewTensor(init.Name, init.Dims, w).Data
-			m.Graph.Initializers[i] = &replaced
-		}
+		setConstant(m.Graph, name, lists[i])
 	}
 	return m, nil
 }

@@ -18,15 +18,7 @@ import (
 // A product with an entry that is not stored is left out, even if the other
 // factor is infinite or no number there.
 func SparseFactors(g *onnxio.Graph) map[string]*onnxio.SparseTensor {
-	found := map[string]*onnxio.SparseTensor{}
-	for _, s := range g.SparseInitializers {
-		found[s.Values.Name] = s
-	}
-	for _, n := range g.Nodes {
-		if s := sparseConstant(n); s != nil {
-			found[n.Output(0)] = s
-		}
-	}
+	found := g.SparseConstants()
 	if len(found) == 0 {
 		return nil
 	}
@@ -54,14 +46,6 @@ func SparseFactors(g *onnxio.Graph) map[string]*onnxio.SparseTensor {
 		}
 	}
 	return found
-}
-
-// sparseConstant returns the value of a Constant that is sparse, nil of other nodes.
-func sparseConstant(n *onnxio.Node) *onnxio.SparseTensor {
-	if n.OpType != "Constant" || onnxio.CanonicalDomain(n.Domain) != "" || len(n.Attributes) != 1 || n.Attributes[0].Name != "sparse_value" {
-		return nil
-	}
-	return n.Attributes[0].Sparse
 }
 
 // CSROf returns which entries of a sparse matrix are stored. ONNX lists them by

@@ -216,16 +216,15 @@ func (l *CSRLayer[T]) entries() int { return l.starts[l.rows] }
 // Forward computes y from x, the values w and, unless it is nil, the bias, a
 // value for each row. It keeps x for BackwardWeights.
 func (l *CSRLayer[T]) Forward(x, w, bias, y []T) {
-	l.check("x", x, l.n*l.cols)
 	l.check("w", w, l.entries())
 	if bias != nil {
 		l.check("bias", bias, l.rows)
 	}
 	l.check("y", y, l.n*l.rows)
+	l.Load(x)
 	if l.n == 0 {
 		return
 	}
-	l.load(x, l.cols, l.room(&l.x, l.cols))
 	own := l.room(&l.y, l.rows)
 	l.each(l.lines, func(call *csrCall[T], i, first, lines int) {
 		t := &l.tiles[i]
@@ -251,6 +250,12 @@ func (l *CSRLayer[T]) Forward(x, w, bias, y []T) {
 		}
 	})
 	l.store(own, l.rows, y)
+}
+
+// Load takes x for BackwardWeights, as Forward does.
+func (l *CSRLayer[T]) Load(x []T) {
+	l.check("x", x, l.n*l.cols)
+	l.load(x, l.cols, l.room(&l.x, l.cols))
 }
 
 // LoadGradient takes dy, the gradient at the output, for the two functions

@@ -1,0 +1,208 @@
+package finetune
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"efcn/convert"
+	"efcn/internal/engine"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// sparseMatrix is a weight matrix that is stored, and trained, as its entries. In
+// a trainee it stands among the initializers as the list of their values.
+type sparseMatrix struct {
+	kernel.CSR
+	plan *kernel.CSRPlan
+}
+
+// sparseMatrices finds the sparse constants of a graph that can be trained, and
+// puts their values among the initializers.
+func sparseMatrices(g *onnxio.Graph, initializers map[string]*onnxio.Tensor) (map[string]*sparseMatrix, error) {
+	found := map[string]*sparseMatrix{}
+	for name, s := range engine.SparseFactors(g) {
+		c, err := engine.CSROf(s)
+		if err != nil {
+			return nil, fmt.Errorf("weights %q: %w", name, err)
+		}
+		plan, err := kernel.NewCSRPlan(c)
+		if err != nil {
+			return nil, fmt.Errorf("weights %q: %w", name, err)
+		}
+		found[name] = &sparseMatrix{CSR: c, plan: plan}
+		values := *s.Values
+		values.Name = name
+		initializers[name] = &values
+	}
+	return found, nil
+}
+
+// checkSparse makes sure that the sparse layers of a record store what it says:
+// the entries of the support, where it has a geometry.
+func (t *trainee[T]) checkSparse(record *convert.Record) error {
+	if record == nil {
+		return nil
+	}
+	links := engine.NewLinks(t.nodes, t.logits)
+	var errs []error
+	for i := range record.Layers {
+		l := &record.Layers[i]
+		if l.Layout != convert.Sparse || len(links.Readers(l.Weight)) == 0 {
+			continue
+		}
+		if err := t.checkPattern(l); err != nil {
+			errs = append(errs, fmt.Errorf("layer %q: the record has it sparse, but %w; convert the CNN again", l.Node, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (t *trainee[T]) checkPattern(l *convert.LayerRecord) error {
+	s := t.sparse[l.Weight]
+	if s == nil {
+		return fmt.Errorf("its weights %q are not a sparse matrix that products alone read", l.Weight)
+	}
+	m, err := l.Support()
+	if err != nil || m == nil {
+		return err
+	}
+	if s.Rows != m.Rows() || s.Cols != m.Cols() {
+		return fmt.Errorf("its weights %q are a %d×%d matrix, the geometry in the record is of %d×%d", l.Weight, s.Rows, s.Cols, m.Rows(), m.Cols())
+	}
+	channels := m.InChannels / m.Groups
+	var taps []convert.Tap
+	var columns []int32
+	for r := range s.Rows {
+		taps = m.Taps.At(r%m.Taps.Out, taps)
+		first := r / m.Taps.Out / (m.OutChannels / m.Groups) * channels
+		columns = columns[:0]
+		for c := first; c < first+channels; c++ {
+			for _, tap := range taps {
+				columns = append(columns, int32(c*m.Taps.In)+tap.In)
+			}
+		}
+		if !slices.Equal(columns, s.Columns[s.Starts[r]:s.Starts[r+1]]) {
+			return fmt.Errorf("the entries of row %d are not those of the geometry", r)
+		}
+	}
+	return nil
+}
+
+// widest is how many inputs the output with the most entries has.
+func (s *sparseMatrix) widest(transposed bool) int {
+	counts := make([]int, s.Cols)
+	if transposed {
+		counts = make([]int, s.Rows)
+		for r := range counts {
+			counts[r] = s.Starts[r+1] - s.Starts[r]
+		}
+	} else {
+		for _, q := range s.Columns {
+			counts[q]++
+		}
+	}
+	most := 0
+	for _, n := range counts {
+		most = max(most, n)
+	}
+	return most
+}
+
+// tieSparse puts in place of the stored entries that share a coefficient their
+// mean.
+func tieSparse[T kernel.Float](m *convert.Map, starts []int, g []T) {
+	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
+		channels := m.InChannels / m.Groups
+		for p := range m.Taps.Out {
+			row := starts[o*m.Taps.Out+p]
+			taps := (starts[o*m.Taps.Out+p+1] - row) / max(1, channels)
+			mean(p, func(c, j int) int { return row + c*taps + j })
+		}
+	}, g)
+}
+
+// sparseLinear is y = alpha·x·op(w) + beta·b over rows of x, as linear is, with the
+// stored entries of w for weights: w is out×in if transposed and in×out otherwise.
+type sparseLinear[T kernel.Float] struct {
+	*kernel.CSRLayer[T]
+	rows, in, out int
+	transposed    bool
+	alpha, beta   T
+}
+
+func (l *sparseLinear[T]) forward(in [][]T, y []T) {
+	var bias []T
+	if len(in) > 2 {
+		bias = in[2]
+	}
+	if l.transposed && l.alpha == 1 && l.beta == 1 {
+		l.Forward(in[0], in[1], bias, y)
+		return
+	}
+	if l.transposed {
+		l.Forward(in[0], in[1], nil, y)
+	} else {
+		l.LoadGradient(in[0])
+		l.BackwardInput(in[1], y)
+	}
+	kernel.Parallel(l.rows, 1+elementGrain/max(1, l.out), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			row := y[i*l.out : (i+1)*l.out]
+			multiply(l.alpha, row)
+			for k, b := range bias {
+				row[k] += l.beta * b
+			}
+		}
+	})
+}
+
+func multiply[T kernel.Float](by T, v []T) {
+	if by == 1 {
+		return
+	}
+	for i := range v {
+		v[i] *= by
+	}
+}
+
+func (l *sparseLinear[T]) backward(p pass[T]) {
+	if l.transposed {
+		l.LoadGradient(p.dout)
+		if p.din[0] != nil {
+			l.BackwardInput(p.in[1], p.din[0])
+		}
+	} else {
+		// The other way round: the rows of w are inputs.
+		if p.din[0] != nil {
+			l.Forward(p.dout, p.in[1], nil, p.din[0])
+		} else {
+			l.Load(p.dout)
+		}
+		l.LoadGradient(p.in[0])
+	}
+	multiply(l.alpha, p.din[0])
+	if p.din[1] != nil {
+		l.BackwardWeights(l.alpha, 0, p.din[1])
+	}
+	if len(p.din) > 2 && p.din[2] != nil {
+		kernel.SumRows(l.rows, p.dout, p.din[2])
+		multiply(l.beta, p.din[2])
+	}
+}
+
+func (l *sparseLinear[T]) forgets() {}
+
+func (l *sparseLinear[T]) fuses(i int) bool { return i == 1 }
+
+func (l *sparseLinear[T]) update(p pass[T], _ int, rate, keep T) {
+	l.BackwardWeights(-rate*l.alpha, keep, p.in[1])
+}
+
+// gradient makes all of it: stored entries are few.
+func (l *sparseLinear[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
+	g := make([]T, len(p.in[1]))
+	l.BackwardWeights(l.alpha, 0, g)
+	visit(0, g)
+}
