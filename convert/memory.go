@@ -15,7 +15,7 @@ type Memory struct {
 	// times the measured peak (bench/convert).
 	Converting int64 `json:"converting"`
 	// Loaded is what the weights take once a runtime has loaded them. Sparse
-	// constants are counted as dense matrices, which is what runtimes make of
+	// constants are counted as dense matrices, which is what other runtimes make of
 	// them; while they do so both are there.
 	Loaded int64 `json:"loaded"`
 }

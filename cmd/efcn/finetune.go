@@ -112,7 +112,9 @@ pixels and cuts out the old size anywhere, anew in every epoch; what is drawn
 follows from --seed, the epoch and the image.
 
 all and off-local need a layer of an eFCN in dense form: one that is local or
-sparse is made dense first, within --max-bytes of weights.
+sparse is made dense first, within --max-bytes of weights. With local, tied and
+NAME it is trained as it is: of a sparse matrix the stored entries, which stay
+stored where they become 0. So are sparse matrices of a model that is no eFCN.
 
 --reinit starts from new weights: those of Conv, Gemm and MatMul and their biases
 uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as PyTorch

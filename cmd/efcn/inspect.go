@@ -119,7 +119,12 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 	slices.SortFunc(s.Operators, func(a, b count) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Op, b.Op))
 	})
-	for _, t := range m.Graph.Initializers {
+	weights := slices.Clone(m.Graph.Initializers)
+	for _, t := range m.Graph.SparseConstants() {
+		weights = append(weights, t.Values)
+		s.Bytes += t.Indices.Data.Len()
+	}
+	for _, t := range weights {
 		if t.Data != nil {
 			s.Bytes += t.Data.Len()
 		}

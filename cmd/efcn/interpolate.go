@@ -14,6 +14,7 @@ import (
 	"efcn/finetune/landscape"
 	"efcn/internal/atomicfile"
 	"efcn/internal/chart"
+	"efcn/internal/engine"
 	"efcn/internal/kernel"
 )
 
@@ -117,11 +118,11 @@ func (f *interpolateFlags) options() landscape.Options {
 }
 
 func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string, o landscape.Options) error {
-	a, err := e.readFolded(pathA)
+	a, err := e.readWith(pathA, engine.FoldDenseConstants)
 	if err != nil {
 		return err
 	}
-	b, err := e.readFolded(pathB)
+	b, err := e.readWith(pathB, engine.FoldDenseConstants)
 	if err != nil {
 		return err
 	}

@@ -39,11 +39,16 @@ func (e *env) readUnchecked(path string) (*onnxio.Model, error) {
 // readFolded reads a model and folds its constant subgraphs, which is the form
 // that plans are made of.
 func (e *env) readFolded(path string) (*onnxio.Model, error) {
+	return e.readWith(path, engine.FoldConstants)
+}
+
+// readWith reads a model and folds its constant subgraphs in a way of its own.
+func (e *env) readWith(path string, fold func(*onnxio.Model) (*onnxio.Model, error)) (*onnxio.Model, error) {
 	m, err := e.readModel(path)
 	if err != nil {
 		return nil, err
 	}
-	folded, err := engine.FoldConstants(m)
+	folded, err := fold(m)
 	return folded, inFile(path, err)
 }
 
