@@ -2,13 +2,18 @@ package finetune
 
 import (
 	"io"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"testing"
 	"time"
 
+	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
+
+// raceEnabled: the race detector has sync.Pool forget at random.
+var raceEnabled bool
 
 // wide is a model of 16 MiB of weights, which take no memory before they are
 // read, with a small matrix on either side.
@@ -67,6 +72,62 @@ func TestWeightsAreHeldOnce(t *testing.T) {
 		if err != nil || epochs != 2 {
 			t.Errorf("%s: %d epochs, %v", name, epochs, err)
 		}
+	}
+}
+
+// stepBytes is what a step allocates once it is warm: the least of several
+// rounds, since a thread that comes late may find no scratch buffer left.
+func stepBytes(t *testing.T, n *network[float32], u update[float32]) uint64 {
+	t.Helper()
+	const steps = 3
+	least := uint64(math.MaxUint64)
+	for range 5 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range steps {
+			if err := n.step(u); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runtime.ReadMemStats(&after)
+		least = min(least, (after.TotalAlloc-before.TotalAlloc)/steps)
+	}
+	return least
+}
+
+// A step allocates no array. What it does allocate is the tape machine's (two
+// channels, and for each instruction a list of its inputs and a register) and what
+// threads share in each loop that they do together, and it does not depend on the
+// batch: an array has three elements a sample at least.
+func TestStepsAllocateNoArrays(t *testing.T) {
+	defer kernel.SetThreads(0)
+	const small, large = 64, 256
+	measured := 0
+	for name, s := range sketches() {
+		for what, u := range map[string]update[float32]{
+			"plain SGD": sgd[float32](1e-6), "Adam": {Optimizer: Optimizer{Method: Adam}, rate: 1e-6, step: 1, clip: 1},
+		} {
+			step := func(threads, batch int) (bytes uint64, layers int) {
+				kernel.SetThreads(threads)
+				_, n := mustNetwork[float32](t, s.model(1), batch, what != "plain SGD")
+				fill(n, 1)
+				return stepBytes(t, n, u), len(n.outputs)
+			}
+			a, _ := step(1, small)
+			b, _ := step(1, large)
+			if b > a+512 && !raceEnabled {
+				t.Errorf("%s, %s: %d bytes a step of %d samples, %d of %d", name, what, a, small, b, large)
+			}
+			// Threads share 1 KiB at most for a layer and pass, and the loss.
+			got, layers := step(2, large)
+			if most := uint64(layers+1) * 2 << 10; got > most && !raceEnabled {
+				t.Errorf("%s, %s: %d bytes a step on two threads, want at most %d for %d layers", name, what, got, most, layers)
+			}
+			measured++
+		}
+	}
+	if measured != 2*len(sketches()) {
+		t.Errorf("measured %d", measured)
 	}
 }
 

@@ -93,7 +93,18 @@ func dtype[T kernel.Float]() tensor.Dtype {
 
 // elements returns the storage of a matrix.
 func elements[T kernel.Float](v gorgonia.Value) []T {
-	s, _ := v.Data().([]T)
+	d, ok := v.(*tensor.Dense)
+	if !ok {
+		return nil
+	}
+	// Data would allocate.
+	var all any
+	if dtypeSize[T]() == 4 {
+		all = d.Float32s()
+	} else {
+		all = d.Float64s()
+	}
+	s, _ := all.([]T)
 	return s
 }
 

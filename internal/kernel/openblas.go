@@ -206,9 +206,14 @@ func (l *openblas) leave() {
 	l.serial.Unlock()
 }
 
-// call holds the cells that the arguments of one call point to. They live on
-// the heap: the library must find them where they were while Go's stacks move.
+// call holds what one call is given: the cells, and where they and the matrices
+// are. It lives on the heap, and has the matrices live there too: the library
+// must find them where they were while Go's stacks move. Calls are used again,
+// for there is one for every image of a convolution.
 type call struct {
+	arguments [13]unsafe.Pointer
+	lengths   [2]uintptr // of the two strings, which Fortran passes last
+
 	transA, transB         [8]byte
 	m, n, k, lda, ldb, ldc int64
 	alpha32, beta32        float32
@@ -230,36 +235,30 @@ func newCall(transA, transB bool, m, n, k, lda, ldb, ldc int) *call {
 	return p
 }
 
-// sgemm: Fortran is column-major, in which our row-major c is its transpose:
-// cᵀ = op(b)ᵀ·op(a)ᵀ, so the operands change places.
+// multiply calls the library, and then forgets the matrices. Fortran is
+// column-major, in which our row-major c is its transpose: cᵀ = op(b)ᵀ·op(a)ᵀ,
+// so the operands change places.
+func (p *call) multiply(l *openblas, function uintptr, threads int, alpha, a, b, beta, c unsafe.Pointer) {
+	p.arguments = [...]unsafe.Pointer{
+		unsafe.Pointer(&p.transB), unsafe.Pointer(&p.transA), unsafe.Pointer(&p.n), unsafe.Pointer(&p.m), unsafe.Pointer(&p.k),
+		alpha, b, unsafe.Pointer(&p.ldb), a, unsafe.Pointer(&p.lda), beta, c, unsafe.Pointer(&p.ldc),
+	}
+	p.lengths = [...]uintptr{1, 1}
+	l.enter(threads)
+	purego.SyscallN(function, unsafe.Slice((*uintptr)(unsafe.Pointer(&p.arguments)), len(p.arguments)+len(p.lengths))...)
+	l.leave()
+	p.arguments = [len(p.arguments)]unsafe.Pointer{}
+	calls.Put(p)
+}
+
 func (l *openblas) sgemm(threads int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha32, p.beta32 = alpha, beta
-	l.enter(threads)
-	purego.SyscallN(l.single,
-		uintptr(unsafe.Pointer(&p.transB)), uintptr(unsafe.Pointer(&p.transA)),
-		uintptr(unsafe.Pointer(&p.n)), uintptr(unsafe.Pointer(&p.m)), uintptr(unsafe.Pointer(&p.k)),
-		uintptr(unsafe.Pointer(&p.alpha32)),
-		uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&p.ldb)),
-		uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&p.lda)),
-		uintptr(unsafe.Pointer(&p.beta32)),
-		uintptr(unsafe.Pointer(&c[0])), uintptr(unsafe.Pointer(&p.ldc)), 1, 1)
-	l.leave()
-	calls.Put(p)
+	p.multiply(l, l.single, threads, unsafe.Pointer(&p.alpha32), unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta32), unsafe.Pointer(&c[0]))
 }
 
 func (l *openblas) dgemm(threads int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha64, p.beta64 = alpha, beta
-	l.enter(threads)
-	purego.SyscallN(l.double,
-		uintptr(unsafe.Pointer(&p.transB)), uintptr(unsafe.Pointer(&p.transA)),
-		uintptr(unsafe.Pointer(&p.n)), uintptr(unsafe.Pointer(&p.m)), uintptr(unsafe.Pointer(&p.k)),
-		uintptr(unsafe.Pointer(&p.alpha64)),
-		uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&p.ldb)),
-		uintptr(unsafe.Pointer(&a[0])), uintptr(unsafe.Pointer(&p.lda)),
-		uintptr(unsafe.Pointer(&p.beta64)),
-		uintptr(unsafe.Pointer(&c[0])), uintptr(unsafe.Pointer(&p.ldc)), 1, 1)
-	l.leave()
-	calls.Put(p)
+	p.multiply(l, l.double, threads, unsafe.Pointer(&p.alpha64), unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta64), unsafe.Pointer(&c[0]))
 }
