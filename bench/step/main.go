@@ -9,6 +9,7 @@
 //	efcn     its dense eFCN, beside PyTorch on the same matrices and on the
 //	         authors' layout, in which padding is part of the input
 //	elcn     its eLCN, in local form: the weights of the support, untied
+//	sparse   the same in sparse form, beside the local form and PyTorch
 //	strided  dense layers 3072 → 3072 → 1536 → 768 → 10 with ReLU between them
 //
 // All sides start from random weights and train on random data: the time of a
@@ -26,6 +27,7 @@ import (
 	"io"
 	"log"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -55,6 +57,7 @@ func main() {
 	steps := flag.Int("steps", 4, "steps in a turn")
 	threads := flag.Int("threads", 2, "threads of each side")
 	profile := flag.String("profile", "", "file to write a CPU profile of efcn to")
+	answer := flag.Bool("answer", false, "take turns as the PyTorch side does: when told on stdin")
 	flag.Parse()
 	kernel.SetThreads(*threads)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -64,6 +67,12 @@ func main() {
 		log.Fatalf("-net %s: no such net", *net)
 	}
 	b := &bench{comparison: c, rounds: *rounds, steps: *steps, threads: *threads}
+	if *answer {
+		if err := b.answer(ctx, os.Stdin, os.Stdout); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if err := b.run(ctx, *python, *script, *profile); err != nil {
 		log.Fatal(err)
 	}
@@ -72,7 +81,7 @@ func main() {
 type bench struct {
 	comparison
 	rounds, steps, threads int
-	others                 []*pytorch
+	others                 []*side
 	ours                   []float64 // seconds of a step, turn by turn
 }
 
@@ -83,16 +92,31 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 	}
 	fmt.Printf("%s %s/%s, %d threads, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, b.threads, kernel.BLAS())
 	fmt.Printf("%-20s %.2f million weights, batch %d, %d turns of %d steps each\n", "efcn", float64(weights(m))/1e6, batch, b.rounds, b.steps)
+	var commands []*exec.Cmd
+	threads := strconv.Itoa(b.threads)
+	var names []string
+	for _, net := range b.own {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		commands = append(commands, exec.CommandContext(ctx, self, "-answer", "-net", net, "-threads", threads, "-steps", strconv.Itoa(b.steps)))
+		names = append(names, "efcn, "+net)
+	}
 	if python != "" {
 		for _, name := range b.peers {
-			p, err := startPyTorch(ctx, python, script, name, b.threads)
-			if err != nil {
-				return err
-			}
-			defer p.stop()
-			fmt.Printf("%-20s %s\n", name, p.version)
-			b.others = append(b.others, p)
+			commands = append(commands, exec.CommandContext(ctx, python, script, threads, strconv.Itoa(batch), name))
 		}
+		names = append(names, b.peers...)
+	}
+	for i, cmd := range commands {
+		p, err := start(cmd, names[i])
+		if err != nil {
+			return err
+		}
+		defer p.stop()
+		fmt.Printf("%-20s %s\n", p.name, p.version)
+		b.others = append(b.others, p)
 	}
 	if profile != "" {
 		f, err := os.Create(profile)
@@ -116,6 +140,32 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 		fmt.Printf("%-20s %.2f of the medians, %.2f of the fastest turns\n", "  efcn : it", median(b.ours)/median(p.seconds), slices.Min(b.ours)/slices.Min(p.seconds))
 	}
 	return nil
+}
+
+// answer takes a turn for every line that it is told, and says how long a step of
+// it took.
+func (b *bench) answer(ctx context.Context, in io.Reader, out io.Writer) error {
+	m, err := b.model()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s, %d threads, %.2f million weights\n", runtime.Version(), b.threads, float64(weights(m))/1e6)
+	told := bufio.NewScanner(in)
+	if !told.Scan() {
+		return told.Err()
+	}
+	o := finetune.Options{Epochs: math.MaxInt32, Batch: batch, Rate: 0.01, Train: b.train}
+	_, err = finetune.Train(ctx, m, samples(batch*b.steps), nil, o, func(e finetune.Epoch) error {
+		fmt.Fprintln(out, e.Seconds/float64(b.steps))
+		if told.Scan() {
+			return nil
+		}
+		return io.EOF
+	})
+	if errors.Is(err, io.EOF) {
+		return told.Err()
+	}
+	return err
 }
 
 // turn notes our turn and lets the others have theirs.
@@ -156,9 +206,9 @@ func samples(n int) *data.Set {
 	return s
 }
 
-// pytorch is the other side: a process that takes so many steps whenever it is
-// told a number, and answers with the seconds of one.
-type pytorch struct {
+// side is another side: a process that takes so many steps whenever it is told a
+// number, and answers with the seconds of one.
+type side struct {
 	name, version string
 	process       *exec.Cmd
 	in            io.WriteCloser
@@ -166,8 +216,7 @@ type pytorch struct {
 	seconds       []float64 // of a step, turn by turn
 }
 
-func startPyTorch(ctx context.Context, python, script, name string, threads int) (*pytorch, error) {
-	cmd := exec.CommandContext(ctx, python, script, strconv.Itoa(threads), strconv.Itoa(batch), name)
+func start(cmd *exec.Cmd, name string) (*side, error) {
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -180,7 +229,7 @@ func startPyTorch(ctx context.Context, python, script, name string, threads int)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &pytorch{name: name, process: cmd, in: in, out: bufio.NewReader(out)}
+	p := &side{name: name, process: cmd, in: in, out: bufio.NewReader(out)}
 	line, err := p.out.ReadString('\n')
 	if err != nil {
 		return nil, errors.Join(err, cmd.Wait())
@@ -189,7 +238,7 @@ func startPyTorch(ctx context.Context, python, script, name string, threads int)
 	return p, nil
 }
 
-func (p *pytorch) turn(steps int) (float64, error) {
+func (p *side) turn(steps int) (float64, error) {
 	if _, err := fmt.Fprintln(p.in, steps); err != nil {
 		return 0, err
 	}
@@ -200,7 +249,7 @@ func (p *pytorch) turn(steps int) (float64, error) {
 	return strconv.ParseFloat(strings.TrimSpace(line), 64)
 }
 
-func (p *pytorch) stop() {
+func (p *side) stop() {
 	p.in.Close()
 	// Its work is done: how it ends does not matter any more.
 	_ = p.process.Wait()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 
 	"efcn/convert"
@@ -16,18 +17,24 @@ type comparison struct {
 	model func() (*onnxio.Model, error)
 	peers []string // names in step_pytorch.py
 	train string   // what is trained; all by default
+	own   []string // other nets of ours
 }
 
 // comparisons are the values of -net.
 var comparisons = map[string]comparison{
-	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}, ""},
-	"efcn":    {func() (*onnxio.Model, error) { return embedded(convert.Dense) }, []string{"authors", "folded"}, ""},
+	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}, "", nil},
+	"efcn":    {func() (*onnxio.Model, error) { return embedded(convert.Dense) }, []string{"authors", "folded"}, "", nil},
 	"elcn": {
 		func() (*onnxio.Model, error) { return embedded(convert.Local) },
 		[]string{"unfold, bmm", "views, bmm", "rows, bmm", "sparse CSR"},
-		finetune.TrainLocal,
+		finetune.TrainLocal, nil,
 	},
-	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, ""},
+	"sparse": {
+		func() (*onnxio.Model, error) { return embedded(convert.Sparse) },
+		[]string{"sparse CSR", "rows, bmm"},
+		finetune.TrainLocal, []string{"elcn"},
+	},
+	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
 }
 
 // sketcher makes a model with random weights, node after node; at is the name
@@ -113,7 +120,8 @@ func skinny() *onnxio.Model {
 	return s.model(classes)
 }
 
-// embedded is skinny in FC space: its dense eFCN, or its eLCN in local form.
+// embedded is skinny in FC space: its dense eFCN, or its eLCN in local or sparse
+// form.
 func embedded(layout convert.Layout) (*onnxio.Model, error) {
 	p, err := convert.NewPlan(skinny(), convert.Options{Layout: layout})
 	if err != nil {
@@ -122,10 +130,13 @@ func embedded(layout convert.Layout) (*onnxio.Model, error) {
 	return p.Model()
 }
 
-// weights counts the floating-point elements of a model's initializers.
+// weights counts the floating-point elements of a model's constants.
 func weights(m *onnxio.Model) int64 {
-	total := int64(0)
-	for _, t := range m.Graph.Initializers {
+	total, constants := int64(0), slices.Clone(m.Graph.Initializers)
+	for _, s := range m.Graph.SparseConstants() {
+		constants = append(constants, s.Values)
+	}
+	for _, t := range constants {
 		if t.Type.IsFloat() {
 			total += t.Data.Len() / t.Type.Size()
 		}
