@@ -35,11 +35,23 @@ func sparseToy() *onnxio.Model {
 	return m
 }
 
+// deepModel is groupedModel with all channels in one group.
+func deepModel() *onnxio.Model {
+	m := groupedModel()
+	for i, t := range m.Graph.Initializers {
+		if t.Name == "k2" {
+			m.Graph.Initializers[i] = noise32(rand.New(rand.NewPCG(9, 2)), "k2", 0.3, 6, 3, 3, 2)
+		}
+	}
+	m.Graph.Nodes[4].Attributes[0] = onnxio.IntAttr("group", 1)
+	return m
+}
+
 // An eFCN in sparse form trains to what the local one trains to, and to what the
 // support of the dense one does, whatever moves the weights.
 func TestSparseTrainsAsOthers(t *testing.T) {
 	compared, layers := 0, 0
-	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
+	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel(), "deep": deepModel()} {
 		for optimiser, o := range optimisers() {
 			for _, mode := range []string{TrainLocal, TrainTied} {
 				o.Train, o.Epochs, o.Batch, o.Rate = mode, 3, 20, 0.01
@@ -87,7 +99,7 @@ func TestSparseTrainsAsOthers(t *testing.T) {
 			}
 		}
 	}
-	if layers != 8*2*3 || compared != 8*2*2*(300+300+6*5*4) {
+	if layers != 8*2*5 || compared != 8*2*2*(300+300+6*5*4+300+6*3*5*4) {
 		t.Errorf("compared %d entries of %d layers", compared, layers)
 	}
 }
