@@ -183,6 +183,9 @@ func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(values) == 0 {
+		return nil, fmt.Errorf("weights %q have no elements, so there is nothing to train", init.Name)
+	}
 	p := &parameter[T]{name: init.Name, values: values}
 	if err := selectEntries(t.subset, p); err != nil {
 		return nil, err

@@ -37,7 +37,6 @@ func TestResume(t *testing.T) {
 		"augment":  {toyModel(), Options{Augment: data.Augment{Flip: true, Crop: 2}}},
 		"local":    {embedAs(t, toyModel(), convert.Local), Options{Train: TrainLocal, Schedule: Schedule{Kind: "step", Every: 1}}},
 		"sparse":   {embedAs(t, groupedModel(), convert.Sparse), Options{Train: TrainLocal, Optimizer: Optimizer{Momentum: 0.9}}},
-		"entries":  {sparseToy(), Options{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.o

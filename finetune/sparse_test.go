@@ -358,6 +358,12 @@ func TestSparseMetrics(t *testing.T) {
 }
 
 func TestSparseRefuses(t *testing.T) {
+	empty := sparseToy()
+	s := empty.Graph.SparseInitializers[0]
+	s.Values, s.Indices = onnxio.NewTensor("w", []int64{0}, []float32{}), onnxio.NewTensor("", []int64{0, 2}, []int64{})
+	if _, err := Train(t.Context(), empty, toySet(20, 1), nil, Options{}, nil); err == nil || !strings.Contains(err.Error(), `weights "w" have no elements`) {
+		t.Errorf("a matrix without entries: %v", err)
+	}
 	constant := func(m *onnxio.Model) *onnxio.SparseTensor {
 		i := slices.IndexFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Constant" })
 		return m.Graph.Nodes[i].Attributes[0].Sparse

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -21,6 +22,9 @@ func FuzzModel(f *testing.F) {
 			addModel(f, c.model)
 		}
 	}
+	s := sparseTensor[float32](matrix{2, 3, []float64{1, 2, math.NaN(), 3, 4, 5}}, true)
+	addModel(f, sparseModel(s, op("Gemm x s c -> y"), false, 2, onnxio.NewTensor("c", []int64{3}, make([]float32, 3))))
+	addModel(f, sparseModel(s, op("MatMul s x -> y"), true, 2))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		m, err := onnxio.ReadFrom(bytes.NewReader(content))
 		if err != nil || m.Graph == nil {

@@ -76,6 +76,9 @@ func CSROf(s *onnxio.SparseTensor) (kernel.CSR, error) {
 		return kernel.CSR{}, fmt.Errorf("sparse tensor: %d values and %d indices", n, len(index))
 	}
 	rows, cols := int64(shape[0]), int64(shape[1])
+	if rows+cols > 1<<22+64*n { // what rows and columns take would be far more than the entries do
+		return kernel.CSR{}, fmt.Errorf("sparse tensor: %d×%d with %d entries: too many rows or columns for so few", rows, cols, n)
+	}
 	c := kernel.CSR{Rows: shape[0], Cols: shape[1], Starts: make([]int, shape[0]+1), Columns: make([]int32, n)}
 	last := int64(0)
 	for k := range c.Columns {

@@ -412,6 +412,48 @@ func TestFoldSparse(t *testing.T) {
 	}
 }
 
+// Rows and columns without entries take memory too, and are refused where they are
+// far more than the entries.
+func TestSparseAbsurd(t *testing.T) {
+	s := &onnxio.SparseTensor{
+		Dims: []int64{1 << 31, 1 << 30}, Values: onnxio.NewTensor("s", []int64{1}, []float32{1}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1}),
+	}
+	if _, err := CSROf(s); err == nil || !strings.Contains(err.Error(), "too many rows or columns for so few") {
+		t.Error(err)
+	}
+	for _, initializer := range []bool{false, true} {
+		e, err := New[float32](sparseModel(s, op("Gemm x s -> y"), initializer, 2))
+		if err == nil {
+			_, err = e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{1, 1}, F: []float32{1}}})
+		}
+		if err == nil || !strings.Contains(err.Error(), "too many elements") {
+			t.Error(err)
+		}
+	}
+}
+
+// A matrix without any entry is one of zeros.
+func TestSparseEmpty(t *testing.T) {
+	s := &onnxio.SparseTensor{Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{0}, []float32{}), Indices: onnxio.NewTensor("", []int64{0}, []int64{})}
+	for _, node := range []*onnxio.Node{op("Gemm x s c -> y"), op("MatMul x s -> y")} {
+		e, err := New[float32](sparseModel(s, node, true, 2, onnxio.NewTensor("c", []int64{3}, []float32{1, 2, 3})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{1, 2}, F: []float32{1, 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []float32{0, 0, 0}
+		if node.OpType == "Gemm" {
+			want = []float32{1, 2, 3}
+		}
+		if !slices.Equal(y["y"].F, want) {
+			t.Errorf("%s: %v", node.OpType, y["y"].F)
+		}
+	}
+}
+
 // A product of the sparse matrix with several matrices is left to the dense one.
 func TestSparseBatched(t *testing.T) {
 	s := &onnxio.SparseTensor{Dims: []int64{1, 2}, Values: onnxio.NewTensor("s", []int64{1}, []float32{3}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1})}
