@@ -50,7 +50,7 @@ func productsOf(cnn *net, record *convert.Record) products {
 // M, the magnitudes |Aₙ|(…(|A₁||x| + |b₁|)…) + |bₙ|.
 func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
 	if b.levels[node] > 0 || b.pair() && isMaximum(node) {
-		d, err := b.maximum(node, ds[0])
+		d, err := b.maximum(node, ds)
 		return [][]float64{d}, err
 	}
 	out, err := b.single(node, ds, known || b.factor[node])
@@ -98,10 +98,10 @@ func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]flo
 // has twice as many terms and magnitudes, b and −b as many, and entries are rounded
 // once: 4(γ + 2⁻²⁴)X. What is then multiplied into the last level sees three units of
 // up to X, which size and terms allow for. Of a pair of models, either may do so.
-func (b *bounds[T]) maximum(node *onnxio.Node, d []float64) ([]float64, error) {
+func (b *bounds[T]) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	var out []float64
-	if d != nil {
-		moved, err := b.moved(node, [][]float64{d})
+	if ds[0] != nil {
+		moved, err := b.moved(node, ds)
 		if err != nil {
 			return nil, err
 		}
