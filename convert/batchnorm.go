@@ -69,9 +69,10 @@ func (pl *planner) batchNorm(n *onnxio.Node) (scale, shift []float64, err error)
 	if training != 0 {
 		return nil, nil, fmt.Errorf("training_mode %d: statistics of the batch are not linear; export the model in evaluation mode", training)
 	}
+	// Before version 14 it is these outputs, read by anyone or not, that ask for training.
 	for i := 1; i < len(n.Outputs); i++ {
-		if n.Outputs[i] != "" && len(pl.consumers[n.Outputs[i]]) > 0 {
-			return nil, nil, fmt.Errorf("output %q is used, which only exists in training; export the model in evaluation mode", n.Outputs[i])
+		if n.Outputs[i] != "" {
+			return nil, nil, fmt.Errorf("it has output %q, which only exists in training; export the model in evaluation mode", n.Outputs[i])
 		}
 	}
 	if spatial, err := n.Int("spatial", 1); err != nil {

@@ -89,6 +89,15 @@ func TestBatchNormElsewhere(t *testing.T) {
 			bn := m.Graph.Nodes[1]
 			bn.Attributes = append(bn.Attributes, onnxio.IntAttr("training_mode", 1))
 		}, want: `node "bn" (BatchNormalization): training_mode 1`},
+		{name: "in training, as before version 14", edit: func(m *onnxio.Model) {
+			m.Opsets[0].Version = 9
+			bn := m.Graph.Nodes[1]
+			bn.Outputs = append(bn.Outputs, "running_mean", "running_var", "saved_mean", "saved_var")
+		}, want: `node "bn" (BatchNormalization): it has output "running_mean", which only exists in training`},
+		{name: "with names of outputs left empty", edit: func(m *onnxio.Model) {
+			bn := m.Graph.Nodes[1]
+			bn.Outputs = append(bn.Outputs, "", "")
+		}, ops: "Flatten Gemm Reshape"},
 		{name: "statistics of another number of channels", edit: func(m *onnxio.Model) {
 			m.Graph.Nodes[1].Inputs[3] = "w"
 		}, want: `node "bn" (BatchNormalization)`},
