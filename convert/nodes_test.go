@@ -223,6 +223,21 @@ func TestQuantized(t *testing.T) {
 	checkSame(t, run(t, efcn, x)["y"], run(t, cnn, x)["y"])
 }
 
+// TestPadAroundCut: what a runtime wraps around to where the other side is cut off
+// is not said, so the node stays what it is.
+func TestPadAroundCut(t *testing.T) {
+	for _, pads := range [][]int64{{0, 0, 2, 0, 0, -1}, {0, -1, 0, 0, 1, 2}} {
+		cnn := small(19, []int64{4, 5}, []*onnxio.Tensor{list("p", pads...)}, node("Pad", "x p", "y", onnxio.StringAttr("mode", "wrap")))
+		plan, err := convert.NewPlan(cnn, convert.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(plan.Kept) != 1 || !strings.Contains(plan.Kept[0].Why, "different things to different runtimes") {
+			t.Errorf("pads %v: kept %+v", pads, plan.Kept)
+		}
+	}
+}
+
 // TestRefuses gives models that are not to be converted.
 func TestRefuses(t *testing.T) {
 	conv := func() *onnxio.Model {

@@ -79,6 +79,10 @@ func padIndex(mode string, length int, begin, end int64) ([]int, error) {
 	if mode == "reflect" && (begin >= int64(length) || end >= int64(length)) && (begin > 0 || end > 0) {
 		return nil, fmt.Errorf("mode reflect: pads %d and %d are not smaller than the axis, %d", begin, end, length)
 	}
+	if mode == "wrap" && min(begin, end) < 0 && max(begin, end) > 0 {
+		// What is cut off at one side is what the other one would wrap around to.
+		return nil, keep("mode wrap with pads %d and %d means different things to different runtimes", begin, end)
+	}
 	index := make([]int, 0, length+int(begin+end))
 	for i := -int(begin); i < length+int(end); i++ {
 		at := i

@@ -171,3 +171,14 @@ func TestRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestPadAroundCut refuses to wrap around to what is cut off.
+func TestPadAroundCut(t *testing.T) {
+	x := value([]int{5}, 1, 2, 3, 4, 5)
+	for pads, refused := range map[[2]int64]bool{{2, -1}: true, {-1, 2}: true, {2, 1}: false, {-1, -2}: false, {0, -1}: false} {
+		_, err := RunNode(op("Pad x p -> y", onnxio.StringAttr("mode", "wrap")), 19, values{x, ints([]int{2}, pads[0], pads[1])})
+		if got := err != nil && strings.Contains(err.Error(), "different things to different runtimes"); got != refused || err != nil && !refused {
+			t.Errorf("pads %v: %v", pads, err)
+		}
+	}
+}

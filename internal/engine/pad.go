@@ -80,6 +80,11 @@ func (x *exec[T]) pad(v *Tensor[T], pads, axes []int64, mode string, f T, i int6
 		if b < -maxElements || e < -maxElements || b > maxElements || e > maxElements {
 			return nil, fmt.Errorf("pads %v are out of range", pads)
 		}
+		if mode == "wrap" && min(b, e) < 0 && max(b, e) > 0 {
+			// ONNX Runtime wraps around what is left after the cut; the page of the
+			// operator does not say.
+			return nil, fmt.Errorf("mode wrap: pads %d and %d cut and repeat axis %d, which means different things to different runtimes", b, e, a)
+		}
 		begin[a] = b
 		shape[a] += int(b + e)
 		if shape[a] < 0 {
