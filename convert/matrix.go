@@ -25,7 +25,8 @@ type Matrix struct {
 	stored     *onnxio.Tensor // dense and local
 	seen       []int64        // of a local layer without geometry: its index table
 	sparse     *onnxio.SparseTensor
-	transposed bool // stored is [Cols, Rows]
+	transposed bool    // stored is [Cols, Rows]
+	alpha      float32 // what the node multiplies what is stored with
 }
 
 // OpenMatrix returns the matrix of the layer of that name (the name of its node
@@ -71,7 +72,7 @@ func openMatrix(g *onnxio.Graph, rec LayerRecord) (*Matrix, error) {
 	if !isSize(rec.InputShape) || !isSize(rec.OutputShape) {
 		return nil, fmt.Errorf("record: shapes %v and %v", rec.InputShape, rec.OutputShape)
 	}
-	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), rec: rec, support: support, free: free}
+	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), rec: rec, support: support, free: free, alpha: 1}
 	if support != nil && (support.Rows() != a.Rows || support.Cols() != a.Cols) {
 		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", support.Rows(), support.Cols(), a.Rows, a.Cols)
 	}
@@ -98,7 +99,7 @@ func openMatrix(g *onnxio.Graph, rec LayerRecord) (*Matrix, error) {
 
 // find looks the weights up: an initializer, or a sparse constant.
 func (a *Matrix) find(g *onnxio.Graph) error {
-	name := a.rec.Weight
+	name, read := a.rec.Weight, false
 	a.stored = g.Initializer(name)
 	for _, s := range g.SparseInitializers {
 		if s.Values.Name == name {
@@ -113,20 +114,18 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 				a.stored = v.T
 			}
 		}
-		if n.Input(1) != name || a.support != nil {
+		if n.Input(1) != name || a.support != nil || read && n.Name != a.rec.Node {
 			continue
 		}
-		// A layer of the CNN's own may have its matrix the other way round.
+		read = true
+		// A layer of the CNN's own may have its matrix the other way round, share it
+		// with another, and multiply it by a number.
 		transB, err := n.Int("transB", 0)
 		if err != nil {
 			return err
 		}
-		alpha, err := n.Float("alpha", 1)
-		if err != nil {
+		if a.alpha, err = n.Float("alpha", 1); err != nil {
 			return err
-		}
-		if alpha != 1 {
-			return n.Errorf("alpha %g: the matrix is not what is stored; want 1", alpha)
 		}
 		a.transposed = transB == 0
 	}
@@ -213,6 +212,9 @@ type rowVisitor func(r int, row []float32, stored []int32) error
 // where they come group by group and position by position.
 func (a *Matrix) each(ctx context.Context, visit rowVisitor) error {
 	var err error
+	if a.alpha != 1 {
+		visit = a.multiplied(visit)
+	}
 	switch {
 	case a.sparse != nil:
 		err = a.eachSparse(ctx, visit)
@@ -227,6 +229,17 @@ func (a *Matrix) each(ctx context.Context, visit rowVisitor) error {
 		return fmt.Errorf("layer %q: %w", a.rec.Node, err)
 	}
 	return err
+}
+
+// multiplied visits rows times alpha, rounded once.
+func (a *Matrix) multiplied(visit rowVisitor) rowVisitor {
+	product := make([]float32, a.Cols)
+	return func(r int, row []float32, stored []int32) error {
+		for i, v := range row {
+			product[i] = a.alpha * v
+		}
+		return visit(r, product, stored)
+	}
 }
 
 func (a *Matrix) eachDense(ctx context.Context, visit rowVisitor) error {

@@ -222,3 +222,54 @@ func TestProjectWithoutGeometry(t *testing.T) {
 		})
 	}
 }
+
+// TestScaledMatrices: a Gemm that multiplies its matrix by a number has that
+// product for its matrix, whichever way round it shares what is stored with
+// another; it is no obstacle for what is said of other layers.
+func TestScaledMatrices(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 3))
+	stored := floats("w", rng, 4, 4)
+	alpha, transposed := func(v float32) *onnxio.Attribute { return onnxio.FloatAttr("alpha", v) }, onnxio.IntAttr("transB", 1)
+	cnn := small(17, []int64{1, 2, 2}, []*onnxio.Tensor{floats("k", rng, 1, 1, 2, 2), stored},
+		node("Conv", "x k", "c", onnxio.IntsAttr("pads", 1, 1, 0, 0)),
+		node("Flatten", "c", "f"),
+		node("Gemm", "f w", "a", alpha(0.3)),
+		node("Gemm", "a w", "b", alpha(3), transposed),
+		node("Gemm", "b w", "y", transposed),
+	)
+	for i, n := range cnn.Graph.Nodes {
+		n.Name = fmt.Sprintf("node%d", i)
+	}
+	efcn := embedded(t, cnn, convert.Options{})
+	v, err := onnxio.Floats[float32](stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]func(r, c int) float32{
+		"node2": func(r, c int) float32 { return float32(0.3) * v[4*c+r] },
+		"node3": func(r, c int) float32 { return 3 * v[4*r+c] },
+		"node4": func(r, c int) float32 { return v[4*r+c] },
+	} {
+		a, err := convert.OpenMatrix(efcn, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := onnxio.Floats[float32](a.Dense(context.Background(), false))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, g := range got {
+			if w := want(i/4, i%4); g != w {
+				t.Errorf("%s: entry %d is %v, want %v", name, i, g, w)
+			}
+		}
+	}
+	projected, d := project(t, efcn)
+	if d.Distance != 0 || len(d.Layers) != 4 {
+		t.Errorf("deviation %+v", d)
+	}
+	x := randomInput(rng, 3, []int64{1, 2, 2})
+	if got, want := run(t, projected, x)["y"].F, run(t, cnn, x)["y"].F; !slices.Equal(got, want) {
+		t.Errorf("projected %v, want %v", got, want)
+	}
+}
