@@ -48,7 +48,7 @@ func planResize(pl *planner, n *onnxio.Node) (step, error) {
 		for name, plain := range map[string]int64{"antialias": 0, "exclude_outside": 0} {
 			if v, err := n.Int(name, plain); err != nil {
 				return nil, err
-			} else if v != plain && s.mode != "nearest" {
+			} else if v != plain {
 				return nil, keep("%s %d has no vector form", name, v)
 			}
 		}
@@ -149,15 +149,11 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 			}
 			index := make([]int, out.dims[axis])
 			for p := range index {
-				x, err := coordinate[float32](s, p, in.dims[axis], out.dims[axis], s.scales[axis])
+				at, err := s.nearestTo(p, in.dims[axis], out.dims[axis], s.scales[axis])
 				if err != nil {
 					return nil, err
 				}
-				at, err := s.round(x)
-				if err != nil {
-					return nil, err
-				}
-				index[p] = min(max(at, 0), in.dims[axis]-1)
+				index[p] = at
 			}
 			sel = sel.along(axis, index)
 		}
@@ -199,6 +195,13 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 // coefficients: each distinct weight once.
 func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error) {
 	a := axis{in: in, taps: make([][]Tap, out)}
+	if scale == 1 && in == out { // as for mode nearest
+		for p := range out {
+			a.taps[p] = []Tap{{int32(p), 0}}
+		}
+		a.coefs = 1
+		return a, []float64{1}, nil
+	}
 	var weights []float64
 	number := make(map[float64]int)
 	tap := func(p, q int, w float64) {
@@ -228,9 +231,7 @@ func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error
 
 // coordinate returns the position in the input that output position p of an
 // axis comes from, by the formulas of the operator's page, which are evaluated
-// in the precision of T. Mode nearest takes float32, as runtimes do: what lies
-// near the middle of two pixels is decided by that rounding. Mode linear takes
-// float64, since there the rounding only moves the weights.
+// in the precision of T.
 func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64) (T, error) {
 	x, length, scale := T(p), T(in), T(factor)
 	whole := math.Abs(float64(in)*factor-float64(out)) < 1e-3
@@ -245,11 +246,7 @@ func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64)
 	case "half_pixel_symmetric":
 		// The output may be smaller than in·scale by a fraction of a pixel, which
 		// is shared out on both sides.
-		wanted := T(out)
-		if !whole {
-			wanted = T(scale * length)
-		}
-		return T(length/2*T(1-T(out)/wanted)) + T((x+0.5)/scale) - 0.5, nil
+		return T(length/2*T(1-T(out)/T(scale*length))) + T((x+0.5)/scale) - 0.5, nil
 	case "pytorch_half_pixel":
 		if out <= 1 {
 			return 0, nil
@@ -269,9 +266,35 @@ func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64)
 	}
 }
 
+// nearestTo returns the index that output position p of an axis takes. What lies
+// near the middle of two pixels, or near one of them for floor and ceil, is decided
+// by rounding, which runtimes do in float32 and the reference implementation in
+// float64: where that could make a difference, the node is kept.
+func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
+	x, err := coordinate[float64](s, p, in, out, scale)
+	if err != nil {
+		return 0, err
+	}
+	single, err := coordinate[float32](s, p, in, out, scale)
+	if err != nil {
+		return 0, err
+	}
+	var at [3]int
+	slack := 8 * 0x1p-24 * float64(max(in, out)) // of a few operations in float32
+	for i, x := range []float64{x - slack, x, x + slack} {
+		if at[i], err = s.round(x); err != nil {
+			return 0, err
+		}
+		at[i] = min(max(at[i], 0), in-1)
+	}
+	if at[0] != at[2] && float64(single) != x {
+		return 0, keep("rounding decides which pixel is the nearest to pixel %d of %d, for which runtimes differ", p, out)
+	}
+	return at[1], nil
+}
+
 // round returns the index of the nearest position.
-func (s sampling) round(at float32) (int, error) {
-	x := float64(at)
+func (s sampling) round(x float64) (int, error) {
 	switch s.nearest {
 	case "round_prefer_floor":
 		return int(math.Ceil(x - 0.5)), nil

@@ -268,7 +268,9 @@ func (s sampling) coordinate(i, d int, p resample) float32 {
 	case "tf_half_pixel_for_nn":
 		return (x + 0.5) / p.scale
 	case "half_pixel_symmetric":
-		return in/2*(1-float32(p.size)/out) + (x+0.5)/p.scale - 0.5
+		// With the roundings of ONNX Runtime.
+		offset := in / 2 * (1 - float32(p.size)/(p.scale*in))
+		return float32(float64(offset) + (float64(x)+0.5)/float64(p.scale) - 0.5)
 	case "tf_crop_and_resize":
 		if out == 1 {
 			return (p.roi[0] + p.roi[1]) * (in - 1) / 2
