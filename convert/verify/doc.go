@@ -24,8 +24,7 @@
 // proof on sets of inputs shows that they compute it (maximum.go).
 //
 // What an operator selects (Slice, Pad, DepthToSpace, …) is worked out from its page
-// (indexmap.go). A nearest Resize is left to the engine, which runs it on the
-// numbers of the elements; the converter has its own code.
+// (indexmap.go), a nearest Resize in exact fractions (nearest.go).
 // An interpolation's weights may be one rounding off: see resizeMatrix.
 //
 // Float64: both models run in double precision, end to end and layer by layer.

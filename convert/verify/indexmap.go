@@ -1,20 +1,16 @@
 package verify
 
 import (
-	"errors"
 	"fmt"
 	"math"
 
 	"efcn/onnxio"
 )
 
-// errByEngine says that what an operator selects is not worked out here.
-var errByEngine = errors.New("left to the engine")
-
-// indexMap returns for every element of output k of a selecting node, without the
+// selection returns for every element of output k of a selecting node, without the
 // batch axis, its place in the vector of the data, or outside, as the operator's
 // page says. The data of a Concat are the vectors of its inputs one behind the other.
-func (s *structure) indexMap(node *onnxio.Node, k int) ([]int, error) {
+func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
 	in := s.shapes[node.Input(0)]
 	if len(in) < 2 {
 		return nil, fmt.Errorf("shape %v has no batch and channel axes", in)
@@ -37,8 +33,11 @@ func (s *structure) indexMap(node *onnxio.Node, k int) ([]int, error) {
 		return blocksMoved(node, in)
 	case isOp(node, "Concat"):
 		return s.concatenated(node)
+	case isOp(node, "Resize", "Upsample"):
+		lists, err := s.resampled(node, in)
+		return picked(in, lists, err)
 	default:
-		return nil, errByEngine
+		return nil, fmt.Errorf("what it selects is not known here")
 	}
 }
 

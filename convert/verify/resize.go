@@ -99,6 +99,11 @@ func resizePosition(coord string, p, in, out, scale float64) (x float64, ok bool
 		return p * (in - 1) / (out - 1), true
 	case "asymmetric":
 		return p / scale, true
+	case "tf_half_pixel_for_nn":
+		if scale == 1 && in == out {
+			return p, true // ONNX Runtime has it so, which the page leaves open
+		}
+		return (p + 0.5) / scale, true
 	default:
 		return 0, false
 	}

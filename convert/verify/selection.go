@@ -1,11 +1,9 @@
 package verify
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
-	"efcn/internal/engine"
 	"efcn/onnxio"
 )
 
@@ -17,82 +15,6 @@ func selects(node *onnxio.Node) bool {
 
 // outside marks an element that is none of the data's, in a selection.
 const outside = -1
-
-// selection returns for every element of output k of a selecting node, without
-// the batch axis, its place in the vector of the data, or outside. The data of
-// a Concat are the vectors of its inputs one behind the other.
-//
-// What a nearest Resize selects depends on how positions are rounded. The engine,
-// which shares no code with the converter, runs it on the numbers of the elements.
-func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
-	from, err := s.indexMap(node, k)
-	if errors.Is(err, errByEngine) {
-		return s.byEngine(node, k)
-	}
-	return from, err
-}
-
-// byEngine runs a node on the numbers of the elements.
-func (s *structure) byEngine(node *onnxio.Node, k int) ([]int, error) {
-	inputs := make([]*engine.Tensor[float64], len(node.Inputs))
-	next := 1
-	for i, name := range node.Inputs {
-		switch {
-		case name == "":
-		case i == 0 || isOp(node, "Concat"):
-			shape := s.shapes[name]
-			if len(shape) < 2 || s.cnn.constants[name] != nil {
-				return nil, fmt.Errorf("input %d (%q) of shape %v has no batch axis", i, name, shape)
-			}
-			one := append([]int{1}, shape[1:]...)
-			inputs[i] = &engine.Tensor[float64]{Type: onnxio.Float32, Shape: one, F: make([]float64, product(one))}
-			for e := range inputs[i].F {
-				inputs[i].F[e] = float64(next)
-				next++
-			}
-		case isOp(node, "Pad") && i == 2: // left out, what is padded is 0
-		default:
-			t := s.cnn.constants[name]
-			if t == nil {
-				return nil, fmt.Errorf("input %d (%q) is computed at run time", i, name)
-			}
-			v, err := engine.FromONNX[float64](t)
-			if err != nil {
-				return nil, err
-			}
-			if isOp(node, "Resize") && i == 3 && len(v.I) > 0 { // sizes: of one sample
-				axes, err := node.Ints("axes")
-				if err != nil {
-					return nil, err
-				}
-				if axes == nil {
-					v.I = slices.Clone(v.I)
-					v.I[0] = 1
-				}
-			}
-			inputs[i] = v
-		}
-	}
-	bare := *node
-	if isOp(node, "Pad") {
-		bare.Attributes = slices.DeleteFunc(slices.Clone(node.Attributes), func(a *onnxio.Attribute) bool { return a.Name == "value" })
-		if len(inputs) > 2 {
-			bare.Inputs = slices.Clone(node.Inputs)
-			bare.Inputs[2] = ""
-		}
-	}
-	out, err := engine.RunNode(&bare, s.cnn.opset, inputs)
-	if err != nil {
-		return nil, err
-	}
-	from := make([]int, out[k].Len())
-	for i, v := range out[k].F {
-		if from[i] = int(v) - 1; float64(from[i]+1) != v || from[i] >= next-1 {
-			return nil, fmt.Errorf("its elements are not elements of its input")
-		}
-	}
-	return from, nil
-}
 
 // transposition is the selection of a Transpose.
 // https://onnx.ai/onnx/operators/onnx__Transpose.html: output axis i is input

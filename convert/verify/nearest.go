@@ -1,0 +1,210 @@
+package verify
+
+import (
+	"fmt"
+	"math/big"
+
+	"efcn/onnxio"
+)
+
+// resampled lists the indices that a nearest Resize or Upsample picks of every
+// axis. Coordinates are exact fractions: where runtimes round otherwise, and take
+// another index, no converter may have decided for one.
+// https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19;
+// https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
+func (s *structure) resampled(node *onnxio.Node, in []int) ([][]int, error) {
+	mode, err := node.String("mode", "nearest")
+	if err != nil {
+		return nil, err
+	}
+	if mode != "nearest" {
+		return nil, fmt.Errorf("mode %s gives elements that are none of its input", mode)
+	}
+	out := s.shapes[node.Output(0)]
+	if len(out) != len(in) {
+		return nil, fmt.Errorf("shape %v of the output for an input %v", out, in)
+	}
+	resize := isOp(node, "Resize") && s.cnn.opset >= 11
+	coordinate, nearest := "asymmetric", "floor"
+	if resize {
+		if coordinate, err = node.String("coordinate_transformation_mode", "half_pixel"); err != nil {
+			return nil, err
+		}
+		if nearest, err = node.String("nearest_mode", "round_prefer_floor"); err != nil {
+			return nil, err
+		}
+		for _, name := range []string{"antialias", "exclude_outside"} {
+			if v, err := node.Int(name, 0); err != nil {
+				return nil, err
+			} else if v != 0 {
+				return nil, fmt.Errorf("%s %d has no meaning for mode nearest", name, v)
+			}
+		}
+	}
+	scales, err := s.ratios(node, in, out, resize)
+	if err != nil {
+		return nil, err
+	}
+	lists := everything(in)
+	for axis, scale := range scales {
+		one := scale.Cmp(big.NewRat(1, 1))
+		if one == 0 && in[axis] == out[axis] {
+			continue // ONNX Runtime has it so for tf_half_pixel_for_nn too, which the page leaves open
+		}
+		if one < 0 && !resize {
+			return nil, fmt.Errorf("before opset 11 it is not said how a smaller image is sampled")
+		}
+		lists[axis] = make([]int, out[axis])
+		for p := range lists[axis] {
+			x, err := original(coordinate, int64(p), int64(in[axis]), int64(out[axis]), scale)
+			if err != nil {
+				return nil, err
+			}
+			at, err := rounded(nearest, x)
+			if err != nil {
+				return nil, err
+			}
+			lists[axis][p] = int(max(0, min(at, int64(in[axis])-1)))
+		}
+	}
+	return lists, nil
+}
+
+// ratios returns the scale of every axis: the float32 given or, where sizes are
+// given, the quotient of the lengths, with a policy one for all axes that are
+// named. The lengths of the output have to follow from them.
+func (s *structure) ratios(node *onnxio.Node, in, out []int, resize bool) ([]*big.Rat, error) {
+	given, err := node.Floats("scales")
+	if err != nil {
+		return nil, err
+	}
+	if given == nil {
+		at := 1
+		if resize {
+			at = 2
+		}
+		if given, _, _, err = s.cnn.floats(node, at); err != nil {
+			return nil, err
+		}
+	}
+	var sizes []int64
+	if resize && len(given) == 0 {
+		if sizes, err = s.cnn.integers(node, "", 3); err != nil {
+			return nil, err
+		}
+	}
+	axes, err := node.Ints("axes")
+	if err != nil {
+		return nil, err
+	}
+	if axes == nil {
+		for axis := range in {
+			axes = append(axes, int64(axis))
+		}
+	}
+	policy, err := node.String("keep_aspect_ratio_policy", "stretch")
+	if err != nil {
+		return nil, err
+	}
+	if len(given)+len(sizes) != len(axes) {
+		return nil, fmt.Errorf("%d scales and %d sizes for %d axes", len(given), len(sizes), len(axes))
+	}
+	scales := make([]*big.Rat, len(in))
+	for axis := range scales {
+		scales[axis] = big.NewRat(1, 1)
+	}
+	var all *big.Rat
+	for i, number := range axes {
+		axis, err := axisOf(number, len(in))
+		if err != nil {
+			return nil, err
+		}
+		scale := new(big.Rat)
+		switch {
+		case sizes == nil && scale.SetFloat64(float64(given[i])) == nil, in[axis] == 0:
+			return nil, fmt.Errorf("scales %v, sizes %v of shape %v", given, sizes, in)
+		case axis == 0 && policy != "stretch":
+			return nil, fmt.Errorf("keep_aspect_ratio_policy %s scales the batch", policy)
+		case axis == 0 && sizes != nil: // a batch, of which one sample is looked at
+			continue
+		case sizes != nil:
+			scale.SetFrac64(sizes[i], int64(in[axis]))
+		}
+		if scale.Sign() <= 0 {
+			return nil, fmt.Errorf("scale %v of axis %d", scale, axis)
+		}
+		if less := all != nil && scale.Cmp(all) < 0; all == nil || policy == "not_larger" && less || policy == "not_smaller" && !less {
+			all = scale
+		}
+		scales[axis] = scale
+	}
+	if sizes != nil && policy != "stretch" {
+		if policy != "not_larger" && policy != "not_smaller" {
+			return nil, fmt.Errorf("keep_aspect_ratio_policy %q is unknown", policy)
+		}
+		for _, number := range axes {
+			axis, _ := axisOf(number, len(in))
+			scales[axis] = all
+		}
+	}
+	for axis, scale := range scales {
+		// A length is the floor of in·scale in float32, with a policy rounded, and
+		// of sizes exact: less than one away, but for that rounding.
+		length := new(big.Rat).Mul(scale, big.NewRat(int64(in[axis]), 1))
+		off, _ := new(big.Rat).Sub(length, big.NewRat(int64(out[axis]), 1)).Float64()
+		if (axis > 0 || sizes == nil) && (off >= 1 || off < -0.5-0x1p-23*float64(out[axis])) {
+			return nil, fmt.Errorf("scale %v of an axis of %d does not give %d", scale, in[axis], out[axis])
+		}
+	}
+	return scales, nil
+}
+
+// original is where output index p of an axis lies in the input.
+func original(mode string, p, in, out int64, scale *big.Rat) (*big.Rat, error) {
+	whole, half := func(v int64) *big.Rat { return big.NewRat(v, 1) }, big.NewRat(1, 2)
+	x := whole(p)
+	switch mode {
+	case "asymmetric":
+		return x.Quo(x, scale), nil
+	case "tf_half_pixel_for_nn":
+		return x.Quo(x.Add(x, half), scale), nil
+	case "align_corners":
+		if out == 1 {
+			return whole(0), nil
+		}
+		return x.Mul(x, big.NewRat(in-1, out-1)), nil
+	case "pytorch_half_pixel":
+		if out == 1 {
+			return whole(0), nil
+		}
+	case "half_pixel":
+	case "half_pixel_symmetric":
+		filled := new(big.Rat).Quo(whole(out), new(big.Rat).Mul(whole(in), scale))
+		offset := new(big.Rat).Mul(big.NewRat(in, 2), filled.Sub(whole(1), filled))
+		x.Quo(x.Add(x, half), scale)
+		return x.Sub(x.Add(x, offset), half), nil
+	default:
+		return nil, fmt.Errorf("coordinate_transformation_mode %q: what it selects is not worked out here", mode)
+	}
+	x.Quo(x.Add(x, half), scale)
+	return x.Sub(x, half), nil
+}
+
+// rounded is the index nearest to x.
+func rounded(mode string, x *big.Rat) (int64, error) {
+	half := big.NewRat(1, 2)
+	floor := func(x *big.Rat) int64 { return new(big.Int).Div(x.Num(), x.Denom()).Int64() }
+	ceil := func(x *big.Rat) int64 { return -floor(new(big.Rat).Neg(x)) }
+	switch mode {
+	case "floor":
+		return floor(x), nil
+	case "ceil":
+		return ceil(x), nil
+	case "round_prefer_floor":
+		return ceil(new(big.Rat).Sub(x, half)), nil
+	case "round_prefer_ceil":
+		return floor(new(big.Rat).Add(x, half)), nil
+	default:
+		return 0, fmt.Errorf("nearest_mode %q is unknown", mode)
+	}
+}
