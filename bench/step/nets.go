@@ -32,7 +32,8 @@ var comparisons = map[string]comparison{
 	"sparse": {
 		func() (*onnxio.Model, error) { return embedded(convert.Sparse) },
 		[]string{"sparse CSR", "rows, bmm"},
-		finetune.TrainLocal, []string{"elcn"},
+		finetune.TrainLocal,
+		[]string{"elcn"},
 	},
 	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
 }
