@@ -122,6 +122,7 @@ var geometryOperators = []struct {
 	{"Upsample, linear", true, drawUpsampleLinear},
 	{"Transpose", false, drawTranspose},
 	{"Slice", false, drawSlice},
+	{"Gather", false, drawGather},
 	{"Split", false, drawSplit},
 	{"Concat", false, drawConcat},
 	{"DepthToSpace", false, drawDepthToSpace},
@@ -169,8 +170,8 @@ func TestGeometries(t *testing.T) {
 			}
 		})
 	}
-	if len(geometryOperators) != 24 {
-		t.Errorf("%d operators, want 24", len(geometryOperators))
+	if len(geometryOperators) != 25 {
+		t.Errorf("%d operators, want 25", len(geometryOperators))
 	}
 }
 

@@ -738,6 +738,32 @@ func drawSlice(rng *rand.Rand) *affineCase {
 	return c
 }
 
+// drawGather: output (…, i, …) is input (…, indices[i], …), i of as many axes as the
+// indices have. https://onnx.ai/onnx/operators/onnx__Gather.html
+func drawGather(rng *rand.Rand) *affineCase {
+	c := &affineCase{opset: 13, in: randomDims(rng, 5)}
+	axis := rng.IntN(len(c.in))
+	d, places := c.in[axis], draws(rng, between(rng, 0, 2), 1, 3)
+	var indices []int64
+	for range size(places) {
+		indices = append(indices, int64(between(rng, -d, d-1)))
+	}
+	dims := slices.Concat(c.in[:axis], places, c.in[axis+1:])
+	y := c.newExpected("y", dims)
+	every(dims, func(p []int) {
+		i := p[axis : axis+len(places)]
+		q := slices.Concat(p[:axis], []int{(int(indices[place(places, i)]) + d) % d}, p[axis+len(places):])
+		c.add(y, p, q, 1)
+	})
+	c.inits = append(c.inits, onnxio.NewTensor("i", wide(places), indices))
+	attr := axis + 1
+	if rng.IntN(2) == 0 {
+		attr = axis - len(c.in)
+	}
+	c.nodes = []*onnxio.Node{node("Gather", "x i", "y", attrInt("axis", attr))}
+	return c
+}
+
 // drawSplit: the axis in parts of those lengths, in their order.
 // https://onnx.ai/onnx/operators/onnx__Split.html
 func drawSplit(rng *rand.Rand) *affineCase {

@@ -29,6 +29,9 @@ func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
 	case isOp(node, "Pad"):
 		lists, err := s.padded(node, in)
 		return picked(in, lists, err)
+	case isOp(node, "Gather"):
+		lists, err := s.gathered(node, in)
+		return picked(in, lists, err)
 	case isOp(node, "DepthToSpace", "SpaceToDepth"):
 		return blocksMoved(node, in)
 	case isOp(node, "Concat"):
@@ -107,6 +110,36 @@ func (n *net) integers(node *onnxio.Node, attribute string, i int) ([]int64, err
 		return nil, fmt.Errorf("input %d (%q) is computed at run time", i, name)
 	}
 	return onnxio.Ints(t)
+}
+
+// gathered: of the axis, the indices in their order, from behind where they are
+// negative; that the axes of the indices take its place moves nothing.
+// https://onnx.ai/onnx/operators/onnx__Gather.html
+func (s *structure) gathered(node *onnxio.Node, in []int) ([][]int, error) {
+	indices, err := s.cnn.integers(node, "", 1)
+	if err != nil {
+		return nil, err
+	}
+	at, err := node.Int("axis", 0)
+	if err != nil {
+		return nil, err
+	}
+	axis, err := axisOf(at, len(in))
+	if err != nil {
+		return nil, err
+	}
+	lists := everything(in)
+	lists[axis] = nil
+	for _, i := range indices {
+		if i < 0 {
+			i += int64(in[axis])
+		}
+		if i < 0 || i >= int64(in[axis]) {
+			return nil, fmt.Errorf("index %d of an axis of %d", i, in[axis])
+		}
+		lists[axis] = append(lists[axis], int(i))
+	}
+	return lists, nil
 }
 
 // sliced: starts and ends count from the end where they are negative, and are

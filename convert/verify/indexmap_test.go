@@ -17,7 +17,7 @@ func TestIndexMaps(t *testing.T) {
 	random := rand.New(rand.NewPCG(6, 6))
 	ran := make(map[string]int)
 	for round := range 1500 {
-		op := []string{"Slice", "Split", "Pad", "DepthToSpace", "SpaceToDepth", "Concat"}[round%6]
+		op := []string{"Slice", "Split", "Pad", "DepthToSpace", "SpaceToDepth", "Concat", "Gather"}[round%7]
 		in := []int{1, 1 + random.IntN(4), 1 + random.IntN(5), 1 + random.IntN(5)}
 		node := &onnxio.Node{OpType: op, Inputs: []string{"x"}, Outputs: []string{"y"}}
 		s := &structure{
@@ -59,6 +59,10 @@ func TestIndexMaps(t *testing.T) {
 		case "SpaceToDepth":
 			in[2], in[3] = 2*in[2], 3*2*in[3]
 			attr(onnxio.IntAttr("blocksize", 2))
+		case "Gather":
+			n := int64(in[axis])
+			list("indices", random.Int64N(2*n)-n, random.Int64N(2*n)-n, 0)
+			attr(onnxio.IntAttr("axis", int64(axis-4*random.IntN(2))))
 		case "Concat":
 			other := slices.Clone(in)
 			other[axis] = 1 + random.IntN(4)
@@ -80,7 +84,7 @@ func TestIndexMaps(t *testing.T) {
 			t.Errorf("%d of %s", n, op)
 		}
 	}
-	if len(ran) != 6 {
+	if len(ran) != 7 {
 		t.Errorf("%v", ran)
 	}
 }

@@ -166,7 +166,7 @@ func (b *netBuilder) batchNorm() {
 
 // layer appends one random spatial operator.
 func (b *netBuilder) layer() {
-	switch b.IntN(20) {
+	switch b.IntN(21) {
 	case 0, 1, 2, 3:
 		b.conv()
 		if b.IntN(2) == 0 {
@@ -254,6 +254,16 @@ func (b *netBuilder) layer() {
 		b.resize()
 	case 19:
 		b.matMul()
+	case 20: // indices of any axis, in any order and again
+		axis := b.IntN(len(b.shape))
+		n := b.shape[axis]
+		indices := make([]int64, 1+b.IntN(4))
+		for i := range indices {
+			indices[i] = b.Int64N(2*n) - n
+		}
+		b.node("Gather", []string{b.at, b.list(fmt.Sprintf("i%d", len(b.m.Graph.Nodes)), indices...)}, onnxio.IntAttr("axis", int64(axis+1)))
+		b.shape = slices.Clone(b.shape)
+		b.shape[axis] = int64(len(indices))
 	}
 }
 

@@ -10,7 +10,16 @@ import (
 // selects says whether a node of the CNN only selects and moves elements of its
 // data, so that an eFCN may have a Gather of the vector for it.
 func selects(node *onnxio.Node) bool {
-	return isOp(node, "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth", "Pad", "Resize", "Upsample", "Concat")
+	return isOp(node, "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth", "Pad", "Resize", "Upsample", "Concat", "Gather")
+}
+
+// ofVector says whether a Gather of the eFCN picks elements of a vector for the
+// CNN's Gather that computes value, rather than what that picks of a tensor: it
+// names every element of the result. Where it is both, they are one.
+func (s *structure) ofVector(held *onnxio.Node, value string) bool {
+	t := s.efcn.constants[held.Input(1)]
+	axis, err := held.Int("axis", 0)
+	return err == nil && axis == 1 && t != nil && len(t.Dims) == 1 && t.Dims[0] == int64(product(s.shapes[value][min(1, len(s.shapes[value])):]))
 }
 
 // outside marks an element that is none of the data's, in a selection.

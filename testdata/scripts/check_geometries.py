@@ -239,6 +239,15 @@ def slice_(g):
         g.constant(values)
 
 
+def gather(g):
+    """A Gather with indices of no, one or two axes, from both ends."""
+    g.image()
+    axis = int(g.rng.integers(0, len(g.shape)))
+    size = g.shape[axis]
+    g.constant(g.rng.integers(-size, size, g.ints(1, 3, int(g.rng.integers(0, 3)))))
+    g.attributes = dict(axis=axis + 1 if g.chance() else axis - len(g.shape))
+
+
 def split(g):
     """A Split in parts of any length."""
     g.image()
@@ -324,6 +333,7 @@ OPERATORS = {
     "UpsampleLinear": ("Upsample", 9, True, upsample_linear),
     "Transpose": ("Transpose", 19, False, transpose),
     "Slice": ("Slice", 19, False, slice_),
+    "Gather": ("Gather", 19, False, gather),
     "Split": ("Split", 19, False, split),
     "Concat": ("Concat", 19, False, concat),
     "DepthToSpace": ("DepthToSpace", 19, False, depth_to_space),
@@ -358,6 +368,8 @@ def build(op, count, seed):
             rank -= len(numpy_helper.to_array(g.initializers[0]))
         elif op in ("Gemm", "MatMul"):
             rank = 2
+        elif op == "Gather":
+            rank += len(g.initializers[0].dims) - 1
         for name in names:
             shape = ["batch"] + [f"{name}_{axis}" for axis in range(1, rank)]
             outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))

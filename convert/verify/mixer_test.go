@@ -11,7 +11,7 @@ import (
 )
 
 // mixer is a net of products of tensors with constants: behind, for all channels
-// and for each its own, and before.
+// and for each its own, and before. Some of the rows are gathered.
 func mixer() *onnxio.Model {
 	b := newNetBuilder(5)
 	b.shape = []int64{2, 4, 4}
@@ -27,8 +27,9 @@ func mixer() *onnxio.Model {
 	add("before", "MatMul", []string{b.random("w2", 4, 4), "relu1_out"})
 	add("relu2", "Relu", []string{"before_out"})
 	add("each", "MatMul", []string{"relu2_out", b.random("w3", 2, 4, 4)})
-	add("flatten", "Flatten", []string{"each_out"})
-	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "flatten_out", Type: b.typeOf([]int64{32})}}
+	add("some", "Gather", []string{"each_out", b.list("i", 2, -4, 2)}, onnxio.IntAttr("axis", -2))
+	add("flatten", "Flatten", []string{"some_out"})
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "flatten_out", Type: b.typeOf([]int64{24})}}
 	return b.m
 }
 
@@ -91,15 +92,36 @@ var matMulMutations = []mutation{
 	},
 }
 
-// TestMatMulMutations: as TestMutations, of products with constants.
-func TestMatMulMutations(t *testing.T) {
+// gatherMutations are of the Gather behind them.
+var gatherMutations = []mutation{
+	{
+		name:      "another index",
+		cnn:       func(t *testing.T, m *onnxio.Model) { editInts(t, m, "i", func(v, _ []int64) { v[1] = -3 }) },
+		structure: "index some", float64: "some", float32: "some", text: "index of output [0 1 0] (element 4 of",
+	},
+	{
+		name:      "another axis",
+		cnn:       func(t *testing.T, m *onnxio.Model) { set(nodeOf(t, m, "some"), onnxio.IntAttr("axis", 3)) },
+		structure: "index some", float64: "some", float32: "some",
+	},
+	{
+		name: "one place of the vector for another",
+		efcn: func(t *testing.T, m *onnxio.Model) {
+			editInts(t, m, nodeOf(t, m, "some").Inputs[1], func(v, _ []int64) { v[7]++ })
+		},
+		structure: "index some", float64: "some", float32: "some", text: "element 7 of",
+	},
+}
+
+// TestMixerMutations: as TestMutations, of products with constants and of a Gather.
+func TestMixerMutations(t *testing.T) {
 	for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
 		base := converted(t, mixer(), convert.Options{Layout: layout})
 		r, err := verify.Verify(context.Background(), mixer(), base, verify.Options{})
 		if err != nil || !r.Equal() || len(r.Layers) != 3 {
 			t.Fatal("the eFCN is not equal before the CNN is changed, or has not three layers", err, r.Findings)
 		}
-		for _, c := range matMulMutations {
+		for _, c := range append(gatherMutations, matMulMutations...) {
 			t.Run(fmt.Sprint(layout, " ", c.name), func(t *testing.T) { c.test(t, mixer(), base.Clone()) })
 		}
 	}
