@@ -287,8 +287,9 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 		}
 		at[i] = min(max(at[i], 0), in-1)
 	}
-	// Equal in both precisions, it is exact, unless it is a sum of rounded terms.
-	if at[0] != at[2] && (float64(single) != x || s.coord == "half_pixel_symmetric") {
+	// Equal in both precisions, x is exact, unless it is a sum of rounded terms.
+	rounded := s.coord == "half_pixel_symmetric" && (scale*float64(in) != float64(out) || float64(float32(scale)) != scale)
+	if at[0] != at[2] && (float64(single) != x || rounded) {
 		return 0, keep("rounding decides which pixel is the nearest to pixel %d of %d, for which runtimes differ", p, out)
 	}
 	return at[1], nil
