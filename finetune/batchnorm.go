@@ -29,10 +29,7 @@ type batchNorm[T kernel.Float] struct {
 func (b *batchNorm[T]) forward(in [][]T, y []T) {
 	if b.frozen {
 		b.each(in[1], func(c int, factor T, lo, hi int) {
-			mean, bias := b.runningMean[c], in[2][c]
-			for i := lo; i < hi; i++ {
-				y[i] = factor*(in[0][i]-mean) + bias
-			}
+			kernel.Normalise(y[lo:hi], in[0][lo:hi], b.runningMean[c], factor, in[2][c])
 		})
 		return
 	}
@@ -59,11 +56,7 @@ func (b *batchNorm[T]) forgets() {}
 func (b *batchNorm[T]) backward(p pass[T]) {
 	dx := p.din[0]
 	if b.frozen {
-		b.each(p.in[1], func(_ int, factor T, lo, hi int) {
-			for i := lo; i < hi; i++ {
-				dx[i] = factor * p.dout[i]
-			}
-		})
+		b.each(p.in[1], func(_ int, factor T, lo, hi int) { kernel.ScaleShift(dx[lo:hi], p.dout[lo:hi], factor, 0) })
 		return
 	}
 	if dx == nil {

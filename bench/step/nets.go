@@ -35,7 +35,8 @@ var comparisons = map[string]comparison{
 		finetune.TrainLocal,
 		[]string{"elcn"},
 	},
-	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
+	"cnn":    {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
+	"resnet": {func() (*onnxio.Model, error) { return residual(), nil }, []string{"resnet", "resnet, channels last"}, "", nil},
 }
 
 // sketcher makes a model with random weights, node after node; at is the name
@@ -119,6 +120,59 @@ func skinny() *onnxio.Model {
 	s.node("Flatten", nil)
 	s.node("Gemm", []int64{classes, channels}, onnxio.IntAttr("transB", 1))
 	return s.model(classes)
+}
+
+// residual is a small residual net with batch normalisation: the one for CIFAR of
+// He et al. (arXiv 1512.03385, section 4.2) with one block a stage, eight layers,
+// and projections where the size changes.
+func residual() *onnxio.Model {
+	s := newSketcher("residual", 3, 32, 32)
+	conv := func(in, out, kernel, stride int64) {
+		s.node("Conv", []int64{out, in, kernel, kernel}, onnxio.IntsAttr("strides", stride, stride), onnxio.IntsAttr("pads", kernel/2, kernel/2, kernel/2, kernel/2))
+		s.normalise(out)
+	}
+	conv(3, 16, 3, 1)
+	s.node("Relu", nil)
+	in := int64(16)
+	for _, out := range []int64{16, 32, 64} {
+		from, stride := s.at, out/in
+		conv(in, out, 3, stride)
+		s.node("Relu", nil)
+		conv(out, out, 3, 1)
+		if stride > 1 {
+			inner := s.at
+			s.at = from
+			conv(in, out, 1, stride)
+			from, s.at = s.at, inner
+		}
+		s.add(from)
+		s.node("Relu", nil)
+		in = out
+	}
+	s.node("GlobalAveragePool", nil)
+	s.node("Flatten", nil)
+	s.node("Gemm", []int64{classes, in}, onnxio.IntAttr("transB", 1))
+	return s.model(classes)
+}
+
+// normalise appends a BatchNormalization.
+func (s *sketcher) normalise(channels int64) {
+	s.node("BatchNormalization", nil)
+	n := s.Nodes[len(s.Nodes)-1]
+	for _, p := range []struct {
+		name  string
+		value float32
+	}{{"scale", 1}, {"bias", 0}, {"mean", 0}, {"variance", 1}} {
+		n.Inputs = append(n.Inputs, n.Name+"."+p.name)
+		s.Initializers = append(s.Initializers, onnxio.NewTensor(n.Name+"."+p.name, []int64{channels}, slices.Repeat([]float32{p.value}, int(channels))))
+	}
+}
+
+// add appends the sum with another value.
+func (s *sketcher) add(value string) {
+	s.node("Add", nil)
+	n := s.Nodes[len(s.Nodes)-1]
+	n.Inputs = append(n.Inputs, value)
 }
 
 // embedded is skinny in FC space: its dense eFCN, or its eLCN in local or sparse

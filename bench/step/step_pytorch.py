@@ -35,6 +35,31 @@ def cnn():
     )
 
 
+class Block(nn.Module):
+    """A residual block of two convolutions."""
+
+    def __init__(self, fan_in, channels):
+        super().__init__()
+        stride = channels // fan_in
+        self.inner = nn.Sequential(*normalised(fan_in, channels, 3, stride), nn.ReLU(), *normalised(channels, channels, 3, 1))
+        self.shortcut = nn.Sequential(*normalised(fan_in, channels, 1, stride)) if stride > 1 else nn.Identity()
+
+    def forward(self, x):
+        return functional.relu(self.inner(x) + self.shortcut(x))
+
+
+def normalised(fan_in, channels, kernel, stride):
+    return nn.Conv2d(fan_in, channels, kernel, stride, kernel // 2), nn.BatchNorm2d(channels)
+
+
+def residual():
+    """The residual net of eight layers."""
+    return nn.Sequential(
+        *normalised(3, 16, 3, 1), nn.ReLU(), Block(16, 16), Block(16, 32), Block(32, 64),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES)
+    )
+
+
 def dense(pad, fan_in, channels, size):
     """One embedded convolution; with pad, its padding is part of the input, as the authors have it."""
     layers = [nn.ZeroPad2d(pad)] if pad else []
@@ -136,6 +161,8 @@ NETS = {
     "strided": strided,
     "cnn": cnn,
     "cnn, channels last": cnn,
+    "resnet": residual,
+    "resnet, channels last": residual,
     "authors": authors,
     "folded": folded,
     "unfold, bmm": lambda: local(Unfold),

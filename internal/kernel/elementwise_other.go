@@ -28,4 +28,14 @@ func sgate(n int, out, grad, dst *float32) {}
 
 func sgreatest(n int, a *float32, ai *int32, b *float32, bi *int32, dst *float32, index *int32) {}
 
+func ssum8(n int, src *float32, sums *strands) {}
+
+func ssquares8(n int, mean float64, src *float32, sums *strands) {}
+
+func sproducts8(n int, mean float64, x, dy *float32, total, along *strands) {}
+
+func snormalise8(n int, mean, factor, offset float32, src, dst *float32) {}
+
+func sgradient8(n int, mean, slope, shift, factor float32, x, dy, dst *float32) {}
+
 func copyRows(rows int, src unsafe.Pointer, srcStep int, dst unsafe.Pointer, dstStep, size int) {}

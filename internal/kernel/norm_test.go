@@ -84,6 +84,47 @@ func TestBatchNorm(t *testing.T) {
 	}
 }
 
+// The vector code gives the bits of the definition, at every length.
+func TestBatchNormVectors(t *testing.T) {
+	rng := rand.New(rand.NewPCG(17, 18))
+	same := func(what string, n int, got, want float64) {
+		t.Helper()
+		if math.Float64bits(got) != math.Float64bits(want) {
+			t.Fatalf("%s of %d elements: %v, want %v", what, n, got, want)
+		}
+	}
+	for n := range 70 {
+		x, g := narrow(random[float64](rng, n)), narrow(random[float64](rng, n))
+		mean, factor, offset, slope := rng.Float32(), rng.Float32(), rng.Float32(), rng.Float32()
+		mu := rng.Float64()
+		var sums, squares, totals, alongs [8]float64
+		for i, v := range x {
+			d := float64(v) - mu
+			sums[i%8] += float64(v)
+			squares[i%8] += float64(d * d)
+			totals[i%8] += float64(g[i])
+			alongs[i%8] += float64(float64(g[i]) * d)
+		}
+		var gotSums, gotSquares, gotTotals, gotAlongs strands
+		addValues(&gotSums, x)
+		addSquares(&gotSquares, x, mu)
+		addProducts(&gotTotals, &gotAlongs, x, g, mu)
+		for k := range 8 {
+			same("sum", n, gotSums[k], sums[k])
+			same("squares", n, gotSquares[k], squares[k])
+			same("total", n, gotTotals[k], totals[k])
+			same("products", n, gotAlongs[k], alongs[k])
+		}
+		y, dx := make([]float32, n), make([]float32, n)
+		Normalise(y, x, mean, factor, offset)
+		unnormalise(dx, x, g, mean, slope, offset, factor)
+		for i, v := range x {
+			same("normalised", n, float64(y[i]), float64(float32(factor*(v-mean))+offset))
+			same("gradient", n, float64(dx[i]), float64(factor*((g[i]-offset)-float32(slope*(v-mean)))))
+		}
+	}
+}
+
 func narrow(v []float64) []float32 {
 	w := make([]float32, len(v))
 	for i, x := range v {
