@@ -167,9 +167,15 @@ func copyIndices(dst, src []int32, stride int) {
 	}
 }
 
-// scatter is the transpose of gather: it adds col into x.
+// scatter is the transpose of gather: it adds col into x. What is in col is lost.
 func scatter[T Float](v *volume, channels int, col, x []T, p0, p1 int) {
 	width := p1 - p0
+	if v.shifted() {
+		v.rows(channels, func(c, row, _, t1, t2 int) {
+			scatterShifted(v, col[row*width:(row+1)*width], x[c*v.inSize():(c+1)*v.inSize()], p0, t1, t2)
+		})
+		return
+	}
 	v.rows(channels, func(c, row, t0, t1, t2 int) {
 		plane, line := x[c*v.inSize():(c+1)*v.inSize()], col[row*width:(row+1)*width]
 		lo, hi := v.reach(2, t2)
@@ -191,6 +197,26 @@ func scatter[T Float](v *volume, channels int, col, x []T, p0, p1 int) {
 			}
 		})
 	})
+}
+
+// scatterShifted is the transpose of gatherShifted: what would add to the next
+// line becomes zero, and then all is one sum.
+func scatterShifted[T Float](v *volume, line, plane []T, p0, t1, t2 int) {
+	width := v.out[2]
+	top, bottom := v.reach(1, t1)
+	lo, hi := v.reach(2, t2)
+	from := min(max(top*width-p0, 0), len(line))
+	to := max(from, min(bottom*width-p0, len(line)))
+	if lo > 0 || hi < width {
+		for start := from - (p0+from)%width; start < to; start += width {
+			clear(line[max(start, from):max(min(start+lo, to), from)])
+			clear(line[min(max(start+hi, from), to):min(start+width, to)])
+		}
+	}
+	shift := p0 + v.source(1, 0, t1)*width + v.source(2, 0, t2)
+	if first, last := max(from, -shift), min(to, len(plane)-shift); first < last {
+		add(plane[first+shift:last+shift], line[first:last])
+	}
 }
 
 // rows calls body for each row of the columns of so many channels.
@@ -222,7 +248,5 @@ func (v *volume) lines(p0, p1 int, body func(d, h, from, to, at int)) {
 // add adds src to dst, elementwise.
 func add[T Float](dst, src []T) {
 	dst = dst[:len(src)]
-	for i, s := range src {
-		dst[i] += s
-	}
+	Add(dst, dst, src)
 }
