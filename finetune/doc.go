@@ -12,7 +12,8 @@
 // bias of BatchNormalization, and the vectors of an Add or Mul that lies behind
 // other weights (the bias of a MatMul; a BatchNormalization written out).
 // Options.Train leaves out some of it. A layer that efcn convert wrote in local
-// form, several nodes, is trained as the one layer that it is.
+// form, several nodes, is trained as the one layer that it is. Of a matrix that
+// is a sparse constant the stored entries are trained, and stay stored.
 //
 // BatchNormalization normalises by its batch and moves its running statistics
 // with the momentum of the node, as ONNX defines training mode. Scalars, the

@@ -38,7 +38,7 @@ type Options struct {
 	MaxBytes int64
 	// Reinit starts from new weights, those of the function Reinit with Seed, in
 	// place of those of the model. It goes with TrainAll, with layers by name, and
-	// with TrainLocal where the layers are in local form.
+	// with TrainLocal where the layers are in local or sparse form.
 	Reinit bool
 	// Augment changes the samples at random in every epoch. What is black there
 	// follows from the Mean and Std of the set: 0 where it has none.

@@ -21,7 +21,7 @@ import (
 // A dense layer of an eFCN is a matrix product like any other, so that the copy
 // is the standard fully-connected network of the same architecture. In a local
 // layer f is the number of inputs that a position sees; slots that lie in padding
-// stay 0.
+// stay 0. In a sparse matrix f is the most entries that an output has.
 //
 // The weights follow from the seed alone: one stream of Go's PCG(seed, 1), node
 // by node, weights before biases, each in the order of the file. They are drawn

@@ -1,5 +1,5 @@
-// Package kernel holds the hot loops: matrix products, convolution, locally
-// connected layers, pooling, batch normalisation, softmax and their gradients,
+// Package kernel holds the hot loops: matrix products, dense and sparse,
+// convolution, locally connected layers, pooling, batch normalisation, softmax and their gradients,
 // for float32 and float64.
 //
 // Start with Gemm; most of what is heavy goes through it. It runs on OpenBLAS
