@@ -64,6 +64,9 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if err := t.checkSparse(record); err != nil {
 		return nil, err
 	}
+	for _, s := range t.sparse {
+		s.Columns = nil // the plan has its own
+	}
 	if t.chains, err = localChains(t.nodes, record, t.logits); err != nil {
 		return nil, err
 	}

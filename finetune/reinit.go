@@ -153,8 +153,10 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 	}
 	w := r.t.initializers[n.Input(1)]
 	if s := r.t.sparse[n.Input(1)]; s != nil {
-		transB, err := n.Int("transB", 0)
-		return s.widest(err == nil && transB != 0)
+		if transB, err := n.Int("transB", 0); err == nil && transB != 0 {
+			return s.most[1]
+		}
+		return s.most[0]
 	}
 	switch {
 	case w == nil || len(w.Dims) < 2:

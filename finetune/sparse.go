@@ -14,8 +14,9 @@ import (
 // sparseMatrix is a weight matrix that is stored, and trained, as its entries. In
 // a trainee it stands among the initializers as the list of their values.
 type sparseMatrix struct {
-	kernel.CSR
-	plan *kernel.CSRPlan
+	kernel.CSR // Columns only until the trainee is made
+	plan       *kernel.CSRPlan
+	most       [2]int // entries of a column, and of a row, at most
 }
 
 // sparseMatrices finds the sparse constants of a graph that can be trained, and
@@ -23,20 +24,29 @@ type sparseMatrix struct {
 func sparseMatrices(g *onnxio.Graph, initializers map[string]*onnxio.Tensor) (map[string]*sparseMatrix, error) {
 	found := map[string]*sparseMatrix{}
 	for name, s := range engine.SparseFactors(g) {
-		c, err := engine.CSROf(s)
+		plan, err := kernel.NewCSRPlan(s.CSR)
 		if err != nil {
 			return nil, fmt.Errorf("weights %q: %w", name, err)
 		}
-		plan, err := kernel.NewCSRPlan(c)
-		if err != nil {
-			return nil, fmt.Errorf("weights %q: %w", name, err)
-		}
-		found[name] = &sparseMatrix{CSR: c, plan: plan}
+		found[name] = &sparseMatrix{s.CSR, plan, mostEntries(s.CSR)}
 		values := *s.Values
 		values.Name = name
 		initializers[name] = &values
 	}
 	return found, nil
+}
+
+// mostEntries counts those of the column and of the row that have the most.
+func mostEntries(c kernel.CSR) (most [2]int) {
+	counts := make([]int, c.Cols)
+	for _, q := range c.Columns {
+		counts[q]++
+		most[0] = max(most[0], counts[q])
+	}
+	for r := range c.Rows {
+		most[1] = max(most[1], c.Starts[r+1]-c.Starts[r])
+	}
+	return most
 }
 
 // checkSparse makes sure that the sparse layers of a record store what it says:
@@ -88,26 +98,6 @@ func (t *trainee[T]) checkPattern(l *convert.LayerRecord) error {
 		}
 	}
 	return nil
-}
-
-// widest is how many inputs the output with the most entries has.
-func (s *sparseMatrix) widest(transposed bool) int {
-	counts := make([]int, s.Cols)
-	if transposed {
-		counts = make([]int, s.Rows)
-		for r := range counts {
-			counts[r] = s.Starts[r+1] - s.Starts[r]
-		}
-	} else {
-		for _, q := range s.Columns {
-			counts[q]++
-		}
-	}
-	most := 0
-	for _, n := range counts {
-		most = max(most, n)
-	}
-	return most
 }
 
 // tieSparse puts in place of the stored entries that share a coefficient their

@@ -63,10 +63,10 @@ type folded struct {
 type folder struct {
 	graph   *onnxio.Graph
 	opsets  map[string]int64
-	tensors map[string]*onnxio.Tensor       // constants of the graph, by name
-	values  map[string]folded               // those already decoded
-	sparse  map[string]*onnxio.SparseTensor // constants that stay, by name
-	rest    []*onnxio.Node                  // nodes to come
+	tensors map[string]*onnxio.Tensor // constants of the graph, by name
+	values  map[string]folded         // those already decoded
+	sparse  map[string]*SparseFactor  // constants that stay, by name
+	rest    []*onnxio.Node            // nodes to come
 	names   inliner
 }
 

@@ -9,6 +9,12 @@ import (
 	"efcn/onnxio"
 )
 
+// SparseFactor is a sparse matrix, and which of its entries are stored.
+type SparseFactor struct {
+	*onnxio.SparseTensor
+	kernel.CSR
+}
+
 // SparseFactors returns, by name, the sparse constants of a graph that may stay
 // as they are: matrices of a floating type, well-formed, that nothing reads but
 // products, Gemm and MatMul, as one of their two factors. The engine multiplies
@@ -17,7 +23,7 @@ import (
 //
 // A product with an entry that is not stored is left out, even if the other
 // factor is infinite or no number there.
-func SparseFactors(g *onnxio.Graph) map[string]*onnxio.SparseTensor {
+func SparseFactors(g *onnxio.Graph) map[string]*SparseFactor {
 	found := g.SparseConstants()
 	if len(found) == 0 {
 		return nil
@@ -40,18 +46,19 @@ func SparseFactors(g *onnxio.Graph) map[string]*onnxio.SparseTensor {
 			at++
 		})
 	}
+	factors := map[string]*SparseFactor{}
 	for name, s := range found {
-		if _, err := CSROf(s); err != nil || !s.Values.Type.IsFloat() || !read[name] {
-			delete(found, name)
+		if c, err := csrOf(s); err == nil && s.Values.Type.IsFloat() && read[name] {
+			factors[name] = &SparseFactor{s, c}
 		}
 	}
-	return found
+	return factors
 }
 
-// CSROf returns which entries of a sparse matrix are stored. ONNX lists them by
+// csrOf returns which entries of a sparse matrix are stored. ONNX lists them by
 // row and column, or by the row-major index of both; in ascending order, in which
 // the values stay.
-func CSROf(s *onnxio.SparseTensor) (kernel.CSR, error) {
+func csrOf(s *onnxio.SparseTensor) (kernel.CSR, error) {
 	if s.Values == nil || s.Indices == nil || len(s.Dims) != 2 {
 		return kernel.CSR{}, fmt.Errorf("sparse tensor: dimensions %v; want a matrix with values and indices", s.Dims)
 	}
@@ -123,15 +130,12 @@ type factorLayer[T kernel.Float] struct {
 	*kernel.CSRLayer[T]
 }
 
-func newFactor[T kernel.Float](s *onnxio.SparseTensor) (*factor[T], error) {
-	c, err := CSROf(s)
+func newFactor[T kernel.Float](s *SparseFactor) (*factor[T], error) {
+	plan, err := kernel.NewCSRPlan(s.CSR)
 	if err != nil {
 		return nil, err
 	}
-	f := &factor[T]{source: s, rows: c.Rows, cols: c.Cols}
-	if f.plan, err = kernel.NewCSRPlan(c); err != nil {
-		return nil, err
-	}
+	f := &factor[T]{source: s.SparseTensor, plan: plan, rows: s.Rows, cols: s.Cols}
 	f.values, err = onnxio.View[T](s.Values)
 	return f, err
 }

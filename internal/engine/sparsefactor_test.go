@@ -418,7 +418,7 @@ func TestSparseAbsurd(t *testing.T) {
 	s := &onnxio.SparseTensor{
 		Dims: []int64{1 << 31, 1 << 30}, Values: onnxio.NewTensor("s", []int64{1}, []float32{1}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1}),
 	}
-	if _, err := CSROf(s); err == nil || !strings.Contains(err.Error(), "too many rows or columns for so few") {
+	if _, err := csrOf(s); err == nil || !strings.Contains(err.Error(), "too many rows or columns for so few") {
 		t.Error(err)
 	}
 	for _, initializer := range []bool{false, true} {

@@ -1,6 +1,6 @@
-// Package kernel holds the hot loops: matrix products, dense and sparse,
-// convolution, locally connected layers, pooling, batch normalisation, softmax and their gradients,
-// for float32 and float64.
+// Package kernel holds the hot loops: products of dense and sparse matrices,
+// convolution, locally connected layers, pooling, batch normalisation, softmax
+// and their gradients, for float32 and float64.
 //
 // Start with Gemm; most of what is heavy goes through it. It runs on OpenBLAS
 // where that is found at run time (no cgo), elsewhere on kernels of our own in
