@@ -98,6 +98,8 @@ func TestNodes(t *testing.T) {
 		{"nearest, where only rounding moves a coordinate off the middle", 18, []int64{2, 7}, []*onnxio.Tensor{list("sizes", 4)}, node("Resize", "x   sizes", "y", append(resize("nearest", "asymmetric", "round_prefer_ceil"), ints("axes", 2))...), "Resize"},
 		{"nearest, where float32 and float64 differ", 18, []int64{2, 7}, []*onnxio.Tensor{list("sizes", 9)}, node("Resize", "x   sizes", "y", append(resize("nearest", "half_pixel", "floor"), ints("axes", 2))...), "Resize"},
 		{"nearest, symmetric about a pixel, which ONNX Runtime misses by a rounding", 19, []int64{2, 5}, []*onnxio.Tensor{scales(1, 1, 0.6)}, node("Resize", "x  scales", "y", resize("nearest", "half_pixel_symmetric", "floor")...), "Resize"},
+		{"nearest, aligned at corners by a factor that float32 rounds", 19, []int64{2, 5}, []*onnxio.Tensor{scales(1, 1, 0.6)}, node("Resize", "x  scales", "y", resize("nearest", "align_corners", "floor")...), "Resize"},
+		{"linear, by a factor that changes no length, where ONNX Runtime copies", 19, []int64{2, 3}, []*onnxio.Tensor{scales(1, 1, 1.3)}, node("Resize", "x  scales", "y", resize("linear", "half_pixel", "floor")...), "Resize"},
 		{"nearest, exactly in the middle", 18, []int64{2, 3}, []*onnxio.Tensor{list("sizes", 6)}, node("Resize", "x   sizes", "y", append(resize("nearest", "asymmetric", "round_prefer_ceil"), ints("axes", 2))...), "Flatten Gather Reshape"},
 		{"cubic", 13, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 2, 2)}, node("Resize", "x  scales", "y", resize("cubic", "half_pixel", "floor")...), "Resize"},
 		{"upsample", 9, []int64{2, 3, 4}, []*onnxio.Tensor{scales(1, 1, 3, 2)}, node("Upsample", "x scales", "y", str("mode", "nearest")), "Flatten Gather Reshape"},

@@ -139,6 +139,9 @@ func resizeScales(given []float32, axes []int64, in, out []int) ([]float64, erro
 
 // resample plans a Resize or Upsample, once its attributes are read.
 func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, error) {
+	if slices.Equal(in.dims, out.dims) && slices.ContainsFunc(s.scales, func(v float64) bool { return v != 1 }) {
+		return nil, keep("factors %v that leave the lengths as they are mean different things to different runtimes", s.scales)
+	}
 	if s.mode == "nearest" {
 		sel := everything(in.dims)
 		for axis := range in.dims {
@@ -287,8 +290,15 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 		}
 		at[i] = min(max(at[i], 0), in-1)
 	}
-	// Equal in both precisions, x is exact, unless it is a sum of rounded terms.
-	rounded := s.coord == "half_pixel_symmetric" && (scale*float64(in) != float64(out) || float64(float32(scale)) != scale)
+	// Equal in both precisions, x is exact, unless in·scale took part in it, which
+	// some round otherwise.
+	rounded := false
+	switch inexact := scale*float64(in) != float64(out); s.coord {
+	case "align_corners":
+		rounded = inexact
+	case "half_pixel_symmetric":
+		rounded = inexact || float64(float32(scale)) != scale
+	}
 	if at[0] != at[2] && (float64(single) != x || rounded) {
 		return 0, keep("rounding decides which pixel is the nearest to pixel %d of %d, for which runtimes differ", p, out)
 	}
