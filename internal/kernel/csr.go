@@ -96,20 +96,18 @@ func (c CSR) row(r int32) []int32 { return c.Columns[c.Starts[r]:c.Starts[r+1]] 
 // of each.
 func (c CSR) bundles() [][]int32 {
 	var all [][]int32
-	found := make(map[uint64][]int32) // bundles by the hash of their columns
+	found := make(map[uint64]int32) // the last bundle of each hash of columns
 	for r := range int32(c.Rows) {
 		columns := c.row(r)
 		h := uint64(14695981039346656037) // FNV-1a over whole columns
 		for _, q := range columns {
 			h = (h ^ uint64(q)) * 1099511628211
 		}
-		i := slices.IndexFunc(found[h], func(b int32) bool { return slices.Equal(c.row(all[b][0]), columns) })
-		if i >= 0 {
-			b := found[h][i]
+		if b, ok := found[h]; ok && slices.Equal(c.row(all[b][0]), columns) {
 			all[b] = append(all[b], r)
 			continue
 		}
-		found[h] = append(found[h], int32(len(all)))
+		found[h] = int32(len(all))
 		all = append(all, []int32{r})
 	}
 	return all
@@ -178,6 +176,10 @@ type csrCall[T Float] struct {
 	bias        [tileRows]*T
 	ahead       int // bytes from these w to those of the rows below, for prefetching
 	alpha, beta T
+
+	// Room for entries that are no multiple of dotCols: not for the code to see.
+	rest [dotCols]int32
+	edge [tileRows * dotCols]T
 }
 
 // csrCode is what an instruction set brings for one tile: a row, or tileRows.
@@ -306,21 +308,19 @@ func (l *CSRLayer[T]) dots(call *csrCall[T], t *csrTile, alpha, beta T, dw []T) 
 	if whole == t.n {
 		return
 	}
-	var columns [dotCols]int32
-	var edge [tileRows * dotCols]T
-	left := copy(columns[:], l.columns[t.at+whole:t.at+t.n])
+	left := copy(call.rest[:], l.columns[t.at+whole:t.at+t.n])
 	for k := left; k < dotCols; k++ {
-		columns[k] = columns[0]
+		call.rest[k] = call.rest[0]
 	}
 	l.set(call, t, 0, dotCols, l.x, nil, l.y, 0, l.lines)
-	call.columns, call.alpha, call.beta = &columns[0], alpha, 0
+	call.columns, call.alpha, call.beta = &call.rest[0], alpha, 0
 	for k := range t.count {
-		call.w[k] = &edge[k*dotCols]
+		call.w[k] = &call.edge[k*dotCols]
 	}
 	run(call)
 	for k, r := range t.rows[:t.count] {
 		row := dw[l.starts[r]+whole:][:left]
-		for j, v := range edge[k*dotCols:][:left] {
+		for j, v := range call.edge[k*dotCols:][:left] {
 			if beta != 0 {
 				v += beta * row[j]
 			}

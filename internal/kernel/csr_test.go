@@ -355,7 +355,7 @@ func TestCSRRefuses(t *testing.T) {
 
 // A step of a warm layer allocates nothing of an array's size.
 func TestCSRAllocations(t *testing.T) {
-	c := csrOf(convolutionTable(4, 8, 8))
+	c := csrOf(convolutionTable(3, 10, 8)) // rows in fours and alone, entries that are no multiple of four
 	const n, steps = 40, 20
 	plan, err := NewCSRPlan(c)
 	if err != nil {
