@@ -84,7 +84,12 @@ takes no part. Such a product has no kernel: measure and project leave it out.
 max(a,b) = b + relu(a-b): a matrix and a Relu for each level, and one matrix
 more, which --fold may multiply into what follows. Where the values can be
 negative b is relu(b) - relu(-b).`,
-		Args: args("MODEL"),
+		Args: func(cmd *cobra.Command, given []string) error {
+			if i := slices.IndexFunc(given, func(s string) bool { return slices.Contains(f.fold.allowed, s) }); len(given) > 1 && i >= 0 && cmd.Flags().Changed("fold") {
+				return usagef("--fold takes its value behind an equals sign: --fold=%s", given[i])
+			}
+			return args("MODEL")(cmd, given)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.output == "" && !f.dryRun {
 				return usagef("-o OUT.onnx is missing (or --dry-run)")

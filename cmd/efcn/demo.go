@@ -91,7 +91,7 @@ func demo(ctx context.Context, e *env, dir string) error {
 			return inFile(m.path, err)
 		}
 		r := measure(metrics)
-		rows = append(rows, []string{m.what, fmt.Sprintf("%.2f %%", 100*r.Top1), fmt.Sprintf("%d of %d", r.Correct, r.Samples), fmt.Sprintf("%.4f", r.Loss), m.path})
+		rows = append(rows, []string{m.what, fmt.Sprintf("%.2f %%", 100*r.Top1), fmt.Sprintf("%d of %d", r.Correct, r.Samples), formatLoss(float64(r.Loss)), m.path})
 	}
 	fmt.Fprint(e.out, "\nOn the test images, each model as its file has it:\n\n")
 	printTable(e.out, []string{"model", ">accuracy", ">right", ">loss", "file"}, rows)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/engines"
@@ -91,17 +92,17 @@ with the figures of the training set. More: go doc efcn/finetune/data`
 
 // measured is what was measured of a model, as it is printed.
 type measured struct {
-	Samples int     `json:"samples"`
-	Loss    float64 `json:"loss"`
-	Correct int     `json:"correct"`
-	Top1    float64 `json:"top1"`
-	Top5    float64 `json:"top5"`
+	Samples int           `json:"samples"`
+	Loss    verify.Figure `json:"loss"`
+	Correct int           `json:"correct"`
+	Top1    float64       `json:"top1"`
+	Top5    float64       `json:"top5"`
 }
 
 func measure(m finetune.Metrics) *measured {
-	return &measured{Samples: m.N, Loss: m.Loss, Correct: int(math.Round(m.Top1 * float64(m.N))), Top1: m.Top1, Top5: m.Top5}
+	return &measured{Samples: m.N, Loss: verify.Figure(m.Loss), Correct: int(math.Round(m.Top1 * float64(m.N))), Top1: m.Top1, Top5: m.Top5}
 }
 
 func (m *measured) String() string {
-	return fmt.Sprintf("loss %.4f, %d of %d right (top-1 %.2f %%, top-5 %.2f %%)", m.Loss, m.Correct, m.Samples, 100*m.Top1, 100*m.Top5)
+	return fmt.Sprintf("loss %s, %d of %d right (top-1 %.2f %%, top-5 %.2f %%)", formatLoss(float64(m.Loss)), m.Correct, m.Samples, 100*m.Top1, 100*m.Top5)
 }

@@ -225,7 +225,7 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		if f.json {
 			return nil
 		}
-		fmt.Fprintf(e.out, "epoch %d of %d: train loss %.4f, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, line.Loss, 100*line.Top1, line.Seconds)
+		fmt.Fprintf(e.out, "epoch %d of %d: train loss %s, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, formatLoss(line.Loss), 100*line.Top1, line.Seconds)
 		if line.Test != nil {
 			fmt.Fprintf(e.out, "; test %s", line.Test)
 		}

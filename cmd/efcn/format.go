@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 
@@ -39,6 +40,14 @@ func formatCount(n int64) string {
 		b.WriteRune(d)
 	}
 	return b.String()
+}
+
+// formatLoss writes a loss with four decimals, a large one with six digits.
+func formatLoss(v float64) string {
+	if math.Abs(v) < 1e6 {
+		return strconv.FormatFloat(v, 'f', 4, 64)
+	}
+	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
 // formatShape writes a shape as the flags take it: 1x28x28.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/landscape"
 	"efcn/internal/atomicfile"
@@ -170,14 +171,14 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 
 // interpolated is what interpolate --json prints.
 type interpolated struct {
-	A            string   `json:"a"`
-	B            string   `json:"b"`
-	Mode         string   `json:"mode"`
-	Distance     float64  `json:"distance"`
-	Length       float64  `json:"length"`
-	TrainBarrier float64  `json:"train_barrier"`
-	TestBarrier  *float64 `json:"test_barrier,omitempty"`
-	Points       []place  `json:"points"`
+	A            string         `json:"a"`
+	B            string         `json:"b"`
+	Mode         string         `json:"mode"`
+	Distance     verify.Figure  `json:"distance"`
+	Length       verify.Figure  `json:"length"`
+	TrainBarrier verify.Figure  `json:"train_barrier"`
+	TestBarrier  *verify.Figure `json:"test_barrier,omitempty"`
+	Points       []place        `json:"points"`
 }
 
 type place struct {
@@ -187,7 +188,11 @@ type place struct {
 }
 
 func pathDocument(a, b string, p *landscape.Path) interpolated {
-	d := interpolated{A: a, B: b, Mode: string(p.Mode), Distance: p.Distance, Length: p.Length, TrainBarrier: p.TrainBarrier, TestBarrier: p.TestBarrier}
+	d := interpolated{
+		A: a, B: b, Mode: string(p.Mode),
+		Distance: verify.Figure(p.Distance), Length: verify.Figure(p.Length),
+		TrainBarrier: verify.Figure(p.TrainBarrier), TestBarrier: (*verify.Figure)(p.TestBarrier),
+	}
 	for _, q := range p.Points {
 		at := place{T: q.T, Train: measure(q.Train)}
 		if q.Test != nil {
@@ -207,7 +212,7 @@ func printPath(w io.Writer, p *landscape.Path) {
 	for _, q := range p.Points {
 		row := []string{strconv.FormatFloat(q.T, 'g', 4, 64)}
 		for _, m := range metricsOf(q) {
-			row = append(row, fmt.Sprintf("%.4f", m.Loss), fmt.Sprintf("%.2f %%", 100*m.Top1))
+			row = append(row, formatLoss(m.Loss), fmt.Sprintf("%.2f %%", 100*m.Top1))
 		}
 		rows = append(rows, row)
 	}
