@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -33,6 +34,11 @@ embedded and how.`,
 			m, err := e.readModel(args[0])
 			if err != nil {
 				return err
+			}
+			for _, name := range slices.Sorted(maps.Keys(shapes)) {
+				if !slices.ContainsFunc(m.Graph.FeedInputs(), func(v *onnxio.ValueInfo) bool { return v.Name == name }) {
+					return usagef("--input-shape %s: %s has no input of that name", name, args[0])
+				}
 			}
 			s, err := summarise(cmd.Context(), args[0], m, convert.Options{InputShapes: shapes})
 			if err != nil {
@@ -136,6 +142,9 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 	s.Unsupported = unsupportedNodes(err)
 	if s.Embedded, err = convert.ReadRecord(m); err != nil {
 		return nil, err
+	}
+	if s.Embedded != nil && len(o.InputShapes) > 0 {
+		return nil, errors.New("--input-shape: the shapes of an eFCN are fixed")
 	}
 	if s.Embedded != nil {
 		s.Deviation, err = convert.Measure(ctx, m, nil)

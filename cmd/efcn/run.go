@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ absolute), and the exit code is 1 if they differ.`,
 			if f.inputs == "" {
 				return usagef("--inputs is missing")
 			}
+			if err := wantArchive("-o", f.output); err != nil {
+				return err
+			}
 			if f.bench < 0 {
 				return usagef("--bench %d; want a number of runs", f.bench)
 			}
@@ -67,6 +71,14 @@ absolute), and the exit code is 1 if they differ.`,
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+// wantArchive refuses a name under which NumPy's users expect a single array.
+func wantArchive(flag, path string) error {
+	if strings.EqualFold(filepath.Ext(path), ".npy") {
+		return usagef("%s %s: what is written is an archive of arrays; want .npz", flag, path)
+	}
+	return nil
 }
 
 func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error) {

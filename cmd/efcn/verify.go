@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"maps"
 	"slices"
@@ -75,6 +76,9 @@ first with EFCN in the second alone. An engine that cannot run a model says why.
 			}
 			if f.saveOutputs != "" && slices.Contains(f.skip, verify.Float32) {
 				return usagef("--save-outputs saves what the float32 check runs; do not skip that")
+			}
+			if err := cmp.Or(wantArchive("--save-outputs", f.saveOutputs), wantArchive("--save-inputs", f.saveInputs)); err != nil {
+				return err
 			}
 			if err := checkLibraryFlag(f.library, f.engines); err != nil {
 				return err

@@ -72,7 +72,7 @@ func (v *verifier) fit(size int64) ([]feed, string) {
 		least = int64(v.feeds[0].size)
 	}
 	if need := fixed + least*each; need > limit {
-		return nil, fmt.Sprintf("it needs about %d bytes of memory (%d for weights, %d a sample), more than the %d allowed; --max-memory, or --skip it", need, fixed, each, limit)
+		return nil, fmt.Sprintf("it needs about %s of memory (%s for weights, %s a sample), more than the %s allowed; --max-memory, or --skip it", mebibytes(need), mebibytes(fixed), mebibytes(each), mebibytes(limit))
 	}
 	if fits := (limit - fixed) / max(each, 1); free && fits < batch {
 		return smaller(v.feeds, int(fits)), ""
@@ -166,4 +166,12 @@ func (z *spreader) write(bits uint32) error {
 	_, err := z.w.Write(z.buf)
 	z.buf = z.buf[:0]
 	return err
+}
+
+// mebibytes writes a size, of less than one in bytes.
+func mebibytes(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
 }

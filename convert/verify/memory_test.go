@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -183,16 +182,8 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%v, %d batches; want more than one", err, runs)
 	}
 	o.Skip, o.MaxMemory = nil, 1<<20
-	r, err = Verify(context.Background(), cnn, cnn, o)
-	if err != nil {
-		t.Fatal(err)
+	_, err = Verify(context.Background(), cnn, cnn, o)
+	if err == nil || !strings.Contains(err.Error(), "nothing was compared: ") || !strings.Contains(err.Error(), "float64: it needs about 320.4 MiB of memory (320.0 MiB for weights, 393216 B a sample), more than the 1.0 MiB allowed") {
+		t.Errorf("%v", err)
 	}
-	var text strings.Builder
-	if err := r.WriteText(&text); err != nil {
-		t.Fatal(err)
-	}
-	if r.Equal() || r.Checks[1].Status != Skipped || !strings.Contains(r.Checks[1].Summary, "bytes of memory") {
-		t.Errorf("%+v", r.Checks)
-	}
-	_, _ = io.WriteString(t.Output(), text.String())
 }

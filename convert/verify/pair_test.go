@@ -250,6 +250,11 @@ func TestInputs(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "5 samples are given; the models take exactly 4 at a time") {
 		t.Errorf("got %v", err)
 	}
+	none := &verify.Array{Type: onnxio.Float32, Shape: []int{0, 4, 8, 8}}
+	_, err = verify.Verify(context.Background(), mutable(), mutable(), verify.Options{Samples: -1, Inputs: map[string]*verify.Array{"x": none}})
+	if err == nil || !strings.Contains(err.Error(), "the inputs hold no samples") {
+		t.Errorf("got %v; nothing was run, which is no equality", err)
+	}
 }
 
 // TestInputShapes: an eFCN says which shapes its CNN was converted for, whatever
@@ -281,9 +286,9 @@ func TestSkip(t *testing.T) {
 	if err != nil || r.Equal() {
 		t.Errorf("%v: the structure alone shows it", err)
 	}
-	r, err = verify.Verify(context.Background(), mutable(), efcn, verify.Options{Skip: []string{verify.Structure, verify.Float64, verify.Float32}})
-	if err != nil || r.Equal() {
-		t.Errorf("%v: nothing was checked, which is no equality", err)
+	_, err = verify.Verify(context.Background(), mutable(), efcn, verify.Options{Skip: []string{verify.Structure, verify.Float64, verify.Float32}})
+	if err == nil || err.Error() != "nothing was compared: structure: left out as asked; float64: left out as asked; float32: left out as asked" {
+		t.Errorf("%v: nothing was checked, which is neither equality nor a difference", err)
 	}
 }
 

@@ -240,6 +240,9 @@ func (v *verifier) run(ctx context.Context) error {
 	for _, f := range v.feeds {
 		v.report.Samples += f.size
 	}
+	if v.report.Samples == 0 && len(v.options.Inputs) > 0 {
+		return errors.New("the inputs hold no samples")
+	}
 	if v.shapes, err = v.observeShapes(ctx); err != nil {
 		return named(v.cnn.model, err)
 	}
@@ -276,6 +279,13 @@ func (v *verifier) run(ctx context.Context) error {
 	}
 	if err := v.engines(ctx); err != nil {
 		return err
+	}
+	if !slices.ContainsFunc(v.report.Checks, func(c Check) bool { return c.Status != Skipped }) {
+		var why []string
+		for _, c := range v.report.Checks {
+			why = append(why, c.Name+": "+c.Summary)
+		}
+		return fmt.Errorf("nothing was compared: %s", strings.Join(why, "; "))
 	}
 	v.report.FailingInputs = pick(v.feeds, v.report.Failing)
 	for _, node := range v.cnn.graph.Nodes {
