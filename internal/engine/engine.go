@@ -15,6 +15,9 @@
 // its precision. Casts to float16 and bfloat16 do round. Integers are held as
 // int64 and wrap at the width that their type declares; uint64 is held as the
 // int64 of the same bits.
+//
+// A matrix that is stored sparse, and that products alone read, is multiplied by
+// as it is stored: see [SparseFactors].
 package engine
 
 import (
