@@ -111,7 +111,7 @@ func TestStepsAllocateNoArrays(t *testing.T) {
 				kernel.SetThreads(threads)
 				_, n := mustNetwork[float32](t, s.model(1), batch, what != "plain SGD")
 				fill(n, 1)
-				return stepBytes(t, n, u), len(n.outputs)
+				return stepBytes(t, n, u), n.layers
 			}
 			a, _ := step(1, small)
 			b, _ := step(1, large)

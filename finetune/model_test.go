@@ -140,6 +140,21 @@ func sketches() map[string]sketch {
 				apply("Flatten", "r", "f"), apply("Flatten", "p", "g"), apply("Concat", "f g", "y", onnxio.IntAttr("axis", 1)),
 			},
 		},
+		"what lies in the memory of pooled values": {
+			shape: image, size: 4, inits: []*onnxio.Tensor{noise(rng, "w", 8, 2, 2, 2), noise(rng, "v", 4, 8, 1, 1)},
+			nodes: []*onnxio.Node{
+				apply("Conv", "x w", "a"), apply("MaxPool", "a", "p", ints("kernel_shape", 2, 2), ints("strides", 2, 2)), apply("Relu", "p", "r"),
+				apply("Conv", "r v", "b"), apply("MaxPool", "b", "q", ints("kernel_shape", 1, 2)), apply("Tanh", "q", "t"), apply("Add", "q t", "y"),
+			},
+		},
+		"a branch beside a pooling": {
+			shape: image, size: 54, inits: []*onnxio.Tensor{noise(rng, "w", 3, 2, 2, 2), noise(rng, "v", 3, 2, 3, 3)},
+			nodes: []*onnxio.Node{
+				apply("Conv", "x w", "a"), apply("MaxPool", "a", "p", ints("kernel_shape", 2, 2)), apply("Conv", "x v", "b"), apply("Tanh", "b", "t"),
+				apply("Tanh", "p", "u"), apply("Flatten", "u", "f"), apply("Flatten", "t", "g"), apply("Concat", "f g", "h", onnxio.IntAttr("axis", 1)),
+				apply("Sigmoid", "h", "s"), apply("Mul", "h s", "m"), apply("Concat", "m f", "y", onnxio.IntAttr("axis", 1)),
+			},
+		},
 		"MaxPool of a ReLU with a window in the padding": {
 			shape: []int64{2, 4, 5}, size: 2, opset: 17,
 			nodes: []*onnxio.Node{

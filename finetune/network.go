@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"unsafe"
 
 	"gorgonia.org/gorgonia"
 
@@ -45,7 +46,7 @@ type network[T kernel.Float] struct {
 
 	machine gorgonia.VM
 	reads   []gradient[T]
-	outputs []output[T]
+	layers  int
 	// buffers are what a step computes in; between steps their content is needed by
 	// nobody.
 	buffers [][]T
@@ -53,13 +54,10 @@ type network[T kernel.Float] struct {
 	// measured receives what is measured of the gradients of a step; nil where
 	// nothing is.
 	measured *gradientNorms[T]
-}
 
-// output is what a layer computes, in the order of the forward pass.
-type output[T kernel.Float] struct {
-	label  string
-	values []T
-	params []*parameter[T] // that the layer reads
+	// suspect receives, unless nil, what is first found in a forward pass that is
+	// not finite.
+	suspect *string
 }
 
 // gradient is where a finished step finds the gradient of a parameter.
@@ -160,20 +158,32 @@ func (n *network[T]) run() error {
 	return err
 }
 
-// notFinite says where in the forward pass a loss that is not finite begins.
+// notFinite says where in the forward pass a loss that is not finite begins. The
+// pass is taken again: the memory of its first values has gone to others.
 func (n *network[T]) notFinite() error {
-	where := "though all logits are"
-	for _, o := range slices.Backward(n.outputs) {
-		if v, ok := findNotFinite(o.values); ok {
-			where = fmt.Sprintf("%v first shows in the output of %s", v, o.label)
-		}
-		for _, p := range o.params {
-			if v, ok := findNotFinite(p.values); ok {
-				where = fmt.Sprintf("%v first shows in the weights %q of %s", v, p.name, o.label)
-			}
-		}
+	var where string
+	n.suspect = &where
+	n.machine.Reset()
+	err := n.machine.RunAll() // the loss ends it again
+	n.suspect = nil
+	switch {
+	case err == nil:
+		where = "but not when it was computed again"
+	case where == "":
+		where = "though all logits are"
 	}
 	return fmt.Errorf("%w: %s; a smaller learning rate may work", ErrNotFinite, where)
+}
+
+// look looks for what is not finite in the weights or the output of a layer,
+// where somebody wants to know.
+func (n *network[T]) look(label, what string, values []T) {
+	if n.suspect == nil || *n.suspect != "" {
+		return
+	}
+	if v, ok := findNotFinite(values); ok {
+		*n.suspect = fmt.Sprintf("%v first shows in the %s of %s", v, what, label)
+	}
 }
 
 func isNotFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }
@@ -202,11 +212,53 @@ type assembler[T kernel.Float] struct {
 	keepGradients bool
 	// spare are the buffers of a larger batch's network of the same model.
 	spare [][]T
+	// hosts has the memory that may take an activation, and the gradient at it;
+	// behind that which may take what is computed from it.
+	hosts, behind map[*gorgonia.Node][]*host[T]
+}
+
+// host is the input of a layer that does not look at it in backward, nor does
+// anybody else. From the layer's forward to its backward it holds what lies behind
+// the layer's output: values and their gradients, all of which are done with when
+// the gradient at that output is whole. The output itself, and its gradient, are
+// not among them.
+type host[T kernel.Float] struct {
+	memory []T
+	used   int
+}
+
+// hosted returns memory for size elements from the host that it leaves least in,
+// or else a buffer.
+func (a *assembler[T]) hosted(size int, hosts []*host[T]) []T {
+	var best *host[T]
+	for _, h := range hosts {
+		if left := len(h.memory) - h.used; left >= size && (best == nil || left < len(best.memory)-best.used) {
+			best = h
+		}
+	}
+	if best == nil {
+		return a.buffer(size)
+	}
+	b := best.memory[best.used : best.used+size : best.used+size]
+	const line = 16 // elements, so that vectors do not cross cache lines
+	best.used = min(len(best.memory), best.used+(size+line-1)/line*line)
+	return b
+}
+
+// overlaps says whether v lies in the memory of some host.
+func overlaps[T kernel.Float](v []T, hosts []*host[T]) bool {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(v)))
+	return slices.ContainsFunc(hosts, func(h *host[T]) bool {
+		from := uintptr(unsafe.Pointer(unsafe.SliceData(h.memory)))
+		return at >= from && at-from < uintptr(len(h.memory))*unsafe.Sizeof(v[0])
+	})
 }
 
 func newAssembler[T kernel.Float](batch int, keepGradients bool, spare [][]T) *assembler[T] {
 	return &assembler[T]{
 		spare:         spare,
+		hosts:         map[*gorgonia.Node][]*host[T]{},
+		behind:        map[*gorgonia.Node][]*host[T]{},
 		net:           &network[T]{batch: batch, labels: make([]int, batch)},
 		graph:         gorgonia.NewGraph(),
 		leaves:        map[*parameter[T]]*gorgonia.Node{},
@@ -263,8 +315,9 @@ type operand[T kernel.Float] struct {
 //
 // A layer that can computes over its input where that is spent, and its gradient
 // over that at an output which a single layer reads: that layer has made it for
-// this one alone. Another kind puts the gradient at a spent input in its place.
-// The largest arrays of a CNN are those around its first ReLU.
+// this one alone. Another kind puts the gradient at a spent input in its place,
+// which until then is a host. The largest arrays of a CNN are those around its
+// first ReLU.
 func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T], once bool) (*gorgonia.Node, error) {
 	r, ok := l.(replacing)
 	replaces := ok && r.replaces()
@@ -272,31 +325,62 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T], 
 	if replaces && in[0].spent {
 		out = storage[T](in[0].node)
 	}
-	if out == nil {
-		out = a.buffer(a.net.batch * cols)
+	var hosts []*host[T]
+	for _, v := range in {
+		for _, h := range a.behind[v.node] {
+			if !slices.Contains(hosts, h) {
+				hosts = append(hosts, h)
+			}
+		}
 	}
-	o := a.op(label, len(in), a.net.batch, cols, out, func(in [][]T) { l.forward(in, out) })
+	if out == nil {
+		out = a.hosted(a.net.batch*cols, hosts)
+	}
+	o := a.op(label, len(in), a.net.batch, cols, out, func(values [][]T) {
+		for i, v := range in {
+			if v.param != nil && a.net.suspect != nil {
+				a.net.look(label, fmt.Sprintf("weights %q", v.param.name), values[i])
+			}
+		}
+		l.forward(values, out)
+		a.net.look(label, "output", out)
+	})
 	nodes := make(gorgonia.Nodes, len(in))
 	o.wrt = make([]bool, len(in))
-	made := output[T]{label: label, values: out}
 	for i, v := range in {
 		nodes[i], o.wrt[i] = v.node, v.wants
 		if v.param != nil {
 			a.uses[v.param]++
-			made.params = append(made.params, v.param)
 		}
 	}
-	a.net.outputs = append(a.net.outputs, made)
+	a.net.layers++
+	_, recycles := l.(recycling)
+	recycles = recycles && in[0].spent
 	o.diff = func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		var over []T
-		if _, ok := l.(recycling); ok && in[0].spent {
+		if recycles {
 			over = storage[T](in[0].node)
 		} else if replaces && once {
 			over = storage[T](grad)
+			// The layer before this one may be about to write where its host is.
+			before := a.hosts[in[0].node]
+			if over != nil && overlaps(over, slices.DeleteFunc(slices.Clone(hosts), func(h *host[T]) bool { return slices.Contains(before, h) })) {
+				over = nil
+			}
 		}
 		return a.backward(label, l, in, inputs, output, grad, over)
 	}
-	return gorgonia.ApplyOp(o, nodes...)
+	node, err := gorgonia.ApplyOp(o, nodes...)
+	if err != nil {
+		return nil, err
+	}
+	a.hosts[node], a.behind[node] = hosts, hosts
+	if recycles {
+		if memory := storage[T](in[0].node); memory != nil {
+			a.behind[node] = append(slices.Clone(hosts), &host[T]{memory: memory})
+		}
+	}
+	return node, nil
 }
 
 // buffer returns a buffer of a step, which lies in its counterpart among the
@@ -350,7 +434,7 @@ func (a *assembler[T]) backward(label string, l layer[T], in []operand[T], input
 		case i == 0 && over != nil:
 			din[i] = over
 		default:
-			din[i] = a.buffer(rows[i] * cols[i])
+			din[i] = a.hosted(rows[i]*cols[i], a.hosts[v.node])
 		}
 		wanted = append(wanted, i)
 	}
