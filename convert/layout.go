@@ -3,6 +3,7 @@ package convert
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -65,10 +66,16 @@ func (p *Plan) checkLayers(o Options) error {
 			names = append(names, k.Node)
 		}
 	}
-	for label := range o.Layers {
-		kept := func(k Kept) bool { return k.Node == label }
-		if !slices.Contains(names, label) && !slices.ContainsFunc(p.Kept, kept) {
+	for _, label := range slices.Sorted(maps.Keys(o.Layers)) {
+		if slices.Contains(names, label) {
+			continue
+		}
+		i := slices.IndexFunc(p.Kept, func(k Kept) bool { return k.Node == label })
+		switch layout := o.Layers[label]; {
+		case i < 0:
 			return fmt.Errorf("layer %q: the model has none of that name; it has %q", label, names)
+		case layout != Keep && layout != Auto:
+			return fmt.Errorf("layer %q: layout %s: it has no matrix (%s); leave the layout out", label, layout, p.Kept[i].Why)
 		}
 	}
 	fits := func(name string) bool { return globs(o.Only, name) }

@@ -85,6 +85,8 @@ func TestChoice(t *testing.T) {
 		{name: "one kept", opts: convert.Options{Layers: map[string]convert.Layout{"/conv1/Conv": convert.Keep}}, want: "dense dense"},
 		{name: "only one", opts: convert.Options{Only: "*conv2*"}, want: "dense dense"},
 		{name: "none of that name", opts: convert.Options{Layers: map[string]convert.Layout{"conv3": convert.Local}}, err: `layer "conv3"`},
+		{name: "one without a matrix", opts: convert.Options{Layers: map[string]convert.Layout{"/pool/MaxPool": convert.Local}}, err: `layer "/pool/MaxPool": layout local: it has no matrix (a maximum is not linear); leave the layout out`},
+		{name: "one without a matrix, kept", opts: convert.Options{Layers: map[string]convert.Layout{"/pool/MaxPool": convert.Keep}}, want: "dense dense dense"},
 		{name: "only none", opts: convert.Options{Only: "conv2"}, err: `no layer's name fits "conv2"; they are ["/fc/Gemm" "/conv1/Conv" "/conv2/Conv"]`},
 		{name: "no such layout", opts: convert.Options{Layout: "thin"}, err: `layout "thin"`},
 		{name: "a matrix of the CNN", opts: convert.Options{Layers: map[string]convert.Layout{"/fc/Gemm": convert.Local}}, err: "stays dense"},

@@ -42,6 +42,9 @@ multiplied into a layer stays there.`,
 			if f.output == "-" && f.json {
 				return usagef("-o - and --json both write to stdout; use one")
 			}
+			if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
+				return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
+			}
 			return f.run(cmd.Context(), e, args[0])
 		},
 	}
