@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -82,14 +83,19 @@ func (v *verifier) fit(size int64) ([]feed, string) {
 
 // withoutSparse returns m with its sparse constants of more than held elements as dense initializers
 // that are made as they are read, and never held: folding and running would make
-// dense matrices of them.
+// dense matrices of them. Sparse initializers become Constants, which folding knows.
 func withoutSparse(m *onnxio.Model, held int64) *onnxio.Model {
 	if m.Graph == nil {
 		return m
 	}
-	var nodes []*onnxio.Node
+	var constants, nodes []*onnxio.Node
+	for _, s := range m.Graph.SparseInitializers {
+		constants = append(constants, &onnxio.Node{Name: s.Values.Name, OpType: "Constant", Outputs: []string{s.Values.Name}, Attributes: []*onnxio.Attribute{
+			{Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: s},
+		}})
+	}
 	var dense []*onnxio.Tensor
-	for _, node := range m.Graph.Nodes {
+	for _, node := range slices.Concat(constants, m.Graph.Nodes) {
 		if a := node.Attr("sparse_value"); isOp(node, "Constant") && a != nil && a.Sparse != nil {
 			if t := densified(node.Output(0), a.Sparse, held); t != nil {
 				dense = append(dense, t)
@@ -98,11 +104,11 @@ func withoutSparse(m *onnxio.Model, held int64) *onnxio.Model {
 		}
 		nodes = append(nodes, node)
 	}
-	if dense == nil {
+	if dense == nil && constants == nil {
 		return m
 	}
 	c := m.Clone()
-	c.Graph.Nodes = nodes
+	c.Graph.Nodes, c.Graph.SparseInitializers = nodes, nil
 	c.Graph.Initializers = append(c.Graph.Initializers, dense...)
 	return c
 }

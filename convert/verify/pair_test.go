@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -298,5 +299,37 @@ func TestCancel(t *testing.T) {
 	cancel()
 	if _, err := verify.Verify(ctx, mutable(), mutable(), verify.Options{}); err == nil || !strings.Contains(err.Error(), context.Canceled.Error()) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// An eFCN whose matrices are sparse initializers is the same as with Constants, and
+// its faults are found as well.
+func TestSparseInitializers(t *testing.T) {
+	for _, fault := range []bool{false, true} {
+		efcn, moved := converted(t, mutable(), convert.Options{Layout: convert.Sparse}), 0
+		efcn.Graph.Nodes = slices.DeleteFunc(efcn.Graph.Nodes, func(n *onnxio.Node) bool {
+			if n.OpType != "Constant" {
+				return false
+			}
+			s := *n.Attributes[0].Sparse
+			values, err := onnxio.Floats[float32](s.Values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fault {
+				values[0]++
+			}
+			s.Values = onnxio.NewTensor(n.Outputs[0], s.Values.Dims, values)
+			efcn.Graph.SparseInitializers = append(efcn.Graph.SparseInitializers, &s)
+			moved++
+			return true
+		})
+		r, err := verify.Verify(t.Context(), mutable(), efcn, verify.Options{Samples: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if moved == 0 || r.Equal() == fault {
+			t.Errorf("%d matrices, fault %t: equal %t: %v", moved, fault, r.Equal(), r.Findings)
+		}
 	}
 }
