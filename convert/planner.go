@@ -216,6 +216,9 @@ func (pl *planner) floats(n *onnxio.Node, i int, what string) (v []float32, dims
 		return nil, nil, false, nil
 	}
 	t := pl.consts[name]
+	if slices.ContainsFunc(pl.plan.model.Graph.SparseInitializers, func(s *onnxio.SparseTensor) bool { return s.Values.Name == name }) {
+		return nil, nil, false, keep("%s %q is stored sparse, and too large to be taken as dense", what, name)
+	}
 	if t == nil {
 		return nil, nil, false, keep("%s %q is computed at run time", what, name)
 	}

@@ -16,8 +16,8 @@ const foldedBytes = 64 << 20
 // FoldConstants returns a copy of m in which every node whose inputs are all
 // constant is replaced by the initializers it computes, at the precision the
 // model declares. Nodes that only fed folded ones are dropped; graph outputs keep
-// their names. Model-local functions are inlined, and an If with a constant
-// condition becomes the branch that it takes.
+// their names. Model-local functions are inlined, an If with a constant
+// condition becomes the branch that it takes, and a sparse initializer a dense one.
 //
 // An initializer that is also a graph input is no constant: a caller may feed it.
 // A node that the engine cannot run is left as it is.
@@ -46,6 +46,11 @@ func fold(m *onnxio.Model, keepSparse bool) (*onnxio.Model, error) {
 	for _, in := range m.Graph.Inputs {
 		delete(f.tensors, in.Name)
 	}
+	if !keepSparse {
+		if err := f.densify(); err != nil {
+			return nil, err
+		}
+	}
 	if err := f.fold(); err != nil {
 		return nil, err
 	}
@@ -68,6 +73,26 @@ type folder struct {
 	sparse  map[string]*SparseFactor  // constants that stay, by name
 	rest    []*onnxio.Node            // nodes to come
 	names   inliner
+}
+
+// densify makes initializers of the sparse ones that are not too large: as if each
+// were the value of a Constant.
+func (f *folder) densify() error {
+	var rest []*onnxio.SparseTensor
+	for _, s := range f.graph.SparseInitializers {
+		n := &onnxio.Node{Name: s.Values.Name, OpType: "Constant", Outputs: []string{s.Values.Name}, Attributes: []*onnxio.Attribute{
+			{Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: s},
+		}}
+		done, err := f.node(n)
+		if err != nil {
+			return err
+		}
+		if !done {
+			rest = append(rest, s)
+		}
+	}
+	f.graph.SparseInitializers = rest
+	return nil
 }
 
 // fold walks the nodes in order, so that constants flow.

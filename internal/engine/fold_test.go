@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -95,6 +96,32 @@ func TestFoldConstants(t *testing.T) {
 		if after := summary(c.model); after != before {
 			t.Errorf("%s: the model itself became %s", c.name, after)
 		}
+	}
+}
+
+// A sparse initializer becomes a dense one, unless that is too large.
+func TestFoldSparseInitializers(t *testing.T) {
+	indices := onnxio.NewTensor("", []int64{2}, []int64{1, 5})
+	small := &onnxio.SparseTensor{Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{2}, []float32{5, 7}), Indices: indices}
+	large := &onnxio.SparseTensor{Dims: []int64{foldedBytes, 3}, Values: onnxio.NewTensor("l", []int64{2}, []float32{5, 7}), Indices: indices}
+	m := model([]*onnxio.Node{op("Add x s -> a"), op("Add a l -> y")})
+	m.Graph.SparseInitializers = []*onnxio.SparseTensor{small, large}
+	got, err := FoldConstants(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dense := got.Graph.Initializer("s")
+	if dense == nil || !slices.Equal(dense.Dims, small.Dims) {
+		t.Fatalf("dense: %+v", dense)
+	}
+	if v, err := onnxio.Floats[float32](dense); err != nil || !slices.Equal(v, []float32{0, 5, 0, 0, 0, 7}) {
+		t.Errorf("%v, %v", v, err)
+	}
+	if rest := got.Graph.SparseInitializers; len(rest) != 1 || rest[0] != large || len(got.Graph.Nodes) != 2 {
+		t.Errorf("%d sparse initializers and %d nodes are left", len(rest), len(got.Graph.Nodes))
+	}
+	if len(m.Graph.SparseInitializers) != 2 {
+		t.Error("the model that was given has changed")
 	}
 }
 
