@@ -28,6 +28,9 @@ func planConcat(pl *planner, n *onnxio.Node) (step, error) {
 	outer := value{dims: out.dims[:axis]}.size()
 	runs := make([]int, len(n.Inputs))
 	for i, name := range n.Inputs {
+		if pl.consts[name] != nil {
+			return nil, keep("it joins the constant %q", name)
+		}
 		in, err := pl.vector(name)
 		if err != nil {
 			return nil, err

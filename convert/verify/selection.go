@@ -217,9 +217,10 @@ func (n *net) fill(pad *onnxio.Node) (float32, error) {
 	}
 }
 
-// joinsBatches says whether a Concat works along the batch axis, which no
-// vector form has.
-func (s *structure) joinsBatches(node *onnxio.Node) bool {
+// joinsTensors says whether a Concat has no vector form: it works along the batch
+// axis, or one of its inputs is a constant.
+func (s *structure) joinsTensors(node *onnxio.Node) bool {
 	axis, err := node.Int("axis", 1)
-	return err == nil && (axis == 0 || axis == -int64(len(s.shapes[node.Output(0)])))
+	return err == nil && (axis == 0 || axis == -int64(len(s.shapes[node.Output(0)]))) ||
+		slices.ContainsFunc(node.Inputs, func(name string) bool { return s.cnn.constants[name] != nil })
 }

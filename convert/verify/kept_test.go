@@ -1,0 +1,73 @@
+package verify_test
+
+import (
+	"context"
+	"os"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/verify"
+	"efcn/onnxio"
+)
+
+// TestReduceMax: a maximum over axes that an input names, as opset 18 has it, of
+// values that differ by rounding, with its levels recorded and without.
+func TestReduceMax(t *testing.T) {
+	b := newNetBuilder(5)
+	b.m.Opsets[0].Version = 19
+	b.shape = []int64{2, 5, 6}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	b.at = "x"
+	b.node("Conv", []string{"x", b.random("w", 3, 2, 3, 3), b.random("bias", 3)})
+	b.node("ReduceMax", []string{b.at, b.list("axes", 3, 2)}, onnxio.IntAttr("keepdims", 0))
+	b.node("Gemm", []string{b.at, b.random("fc", 3, 5)})
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: b.typeOf([]int64{5})}}
+	for _, maximum := range convert.MaxPools() {
+		efcn := converted(t, b.m, convert.Options{MaxPool: maximum})
+		r, err := verify.Verify(context.Background(), b.m, efcn, verify.Options{Samples: 8})
+		if err != nil {
+			t.Fatalf("%v: %v", maximum, err)
+		}
+		if !r.Equal() || !r.Recorded {
+			t.Errorf("%v: not equal", maximum)
+			_ = r.WriteText(os.Stdout)
+		}
+		unrecorded(t, b.m, efcn, 5)
+	}
+}
+
+// TestJoinedConstant: a Concat with a constant, such as the class token of a vision
+// transformer, is kept, and what it joins is compared.
+func TestJoinedConstant(t *testing.T) {
+	build := func() *onnxio.Model {
+		b := newNetBuilder(6)
+		b.shape = []int64{2, 3, 4}
+		typeOf := func(dims ...int64) onnxio.TensorType {
+			v := b.typeOf(dims)
+			v.Shape[0] = onnxio.Fixed(1)
+			return v
+		}
+		b.m.Graph.Inputs[0].Type = typeOf(2, 3, 4)
+		conv := b.node("Conv", []string{"x", b.random("w", 3, 2, 1, 1)})
+		joined := b.node("Concat", []string{conv, b.random("token", 1, 3, 1, 4)}, onnxio.IntAttr("axis", 2))
+		b.node("Conv", []string{joined, b.random("w2", 2, 3, 2, 2)})
+		b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: typeOf(2, 3, 3)}}
+		return b.m
+	}
+	for _, o := range []convert.Options{{}, {Layout: convert.Local, Fold: convert.FoldAll}} {
+		efcn := converted(t, build(), o)
+		for _, changed := range []bool{false, true} {
+			if changed {
+				edit(t, efcn, "token", func(v []float32, _ []int64) { ulp(v, 5) })
+			}
+			r, err := verify.Verify(context.Background(), build(), efcn, verify.Options{Samples: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Equal() == changed {
+				t.Errorf("%v, the constant changed %t:", o.Fold, changed)
+				_ = r.WriteText(os.Stdout)
+			}
+		}
+	}
+}
