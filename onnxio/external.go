@@ -24,6 +24,21 @@ type folder struct {
 	seen map[string]fs.FileInfo
 }
 
+// DataFiles returns the files, other than the model's own, that hold external data
+// of m: paths as they follow from Path, sorted, each once.
+func (m *Model) DataFiles() []string {
+	var files []string
+	m.tensors(func(t *Tensor) {
+		if r, ok := t.Data.(region); ok {
+			if path := filepath.Join(r.folder, filepath.FromSlash(r.location)); path != filepath.Clean(m.Path) {
+				files = append(files, path)
+			}
+		}
+	})
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
 // region is a part of a file of external data. The file is opened when the
 // data is asked for, and must then still be the file that was there when the
 // model was read.

@@ -122,6 +122,9 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := e.sparesData(f.output); err != nil {
+		return err
+	}
 	plan, err := convert.NewPlan(m, f.options())
 	if err != nil {
 		return inFile(path, err)

@@ -170,6 +170,9 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := e.sparesData(f.output); err != nil {
+		return err
+	}
 	// What would fail after an hour of training fails now.
 	if err := canWrite(f.output); err != nil {
 		return err

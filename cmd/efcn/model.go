@@ -33,7 +33,21 @@ func (e *env) readUnchecked(path string) (*onnxio.Model, error) {
 		return m, inFile("stdin", err)
 	}
 	m, err := onnxio.Read(path)
-	return m, inFile(path, err)
+	if err != nil {
+		return nil, inFile(path, err)
+	}
+	e.data = append(e.data, m.DataFiles()...)
+	return m, nil
+}
+
+// sparesData refuses an output that would replace weights of a model that was read.
+func (e *env) sparesData(output string) error {
+	for _, path := range e.data {
+		if sameFile(path, output) {
+			return usagef("-o %s holds weights of the model that is read; write another file", output)
+		}
+	}
+	return nil
 }
 
 // readFolded reads a model and folds its constant subgraphs, which is the form

@@ -57,6 +57,9 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := e.sparesData(f.output); err != nil {
+		return err
+	}
 	cnn, d, err := convert.Project(ctx, efcn)
 	if err != nil {
 		return inFile(path, err)
