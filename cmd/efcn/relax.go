@@ -135,6 +135,10 @@ DIR gets all models, metrics.jsonl for every run, settings.json, the tables
 results.csv, summary.csv, epochs.csv and layers.csv, of which "go doc
 efcn/finetune/relax" describes each column, the curves in plots as SVG and PNG, and
 report.html, which shows it all and the proof that every embedding equals its CNN.
+One run is in memory at a time. With plain SGD that takes about 1.4 times the
+weights of the eFCN, and the images; a momentum takes the weights twice more, adam
+three times, --with local, off-local and tied once. --dry-run takes as much.
+
 The command can be stopped at any moment and be given again: runs that are
 finished are not repeated, the one that is not goes on and ends with the same
 bits. Another setting is refused; --seeds and --with may grow.

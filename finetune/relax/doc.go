@@ -24,6 +24,14 @@
 // network and, with Options.Reinit, in that of the CNN. Instead of a CNN that is
 // trained, CNNs can be given, one for each relax time.
 //
+// # Memory
+//
+// One run is in memory at a time: its weights once, the samples, and the
+// activations of a batch. With plain SGD over all weights that was 1.4 times the
+// weights of the paper's eFCN (bench/step/README.md). A momentum takes them twice
+// more, Adam three times, Local, OffLocal and Tied once: the gradient, and what
+// the optimiser keeps. [Study.Estimate] holds the weights as a run does.
+//
 // # The folder
 //
 //	settings.json           what the study is: Settings
