@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -128,6 +129,40 @@ func TestStepsAllocateNoArrays(t *testing.T) {
 	}
 	if measured != 2*len(sketches()) {
 		t.Errorf("measured %d", measured)
+	}
+}
+
+// Between steps nobody needs what is in the buffers: others compute there.
+func TestBuffersAreFreeBetweenSteps(t *testing.T) {
+	compared := 0
+	for name, s := range sketches() {
+		var after [2][]*parameter[float64]
+		for i := range after {
+			tr, n := mustNetwork[float64](t, s.model(1), sketchBatch, false)
+			for step := range 3 {
+				fill(n, uint64(step))
+				if err := n.step(sgd[float64](0.1)); err != nil {
+					t.Fatal(err)
+				}
+				for _, b := range n.buffers {
+					for k := range b {
+						if i > 0 {
+							b[k] = math.NaN()
+						}
+					}
+				}
+			}
+			after[i] = tr.params
+		}
+		for k, p := range after[0] {
+			if !slices.Equal(p.values, after[1][k].values) {
+				t.Errorf("%s: %s depends on what was in the buffers", name, p.name)
+			}
+			compared++
+		}
+	}
+	if compared < 2*len(sketches()) {
+		t.Errorf("compared %d parameters", compared)
 	}
 }
 
