@@ -157,6 +157,52 @@ func TestDensified(t *testing.T) {
 	}
 }
 
+// TestMultiplyStored: a matrix that is stored as its non-zeros gives what the dense
+// one gives.
+func TestMultiplyStored(t *testing.T) {
+	random := rand.New(rand.NewPCG(4, 4))
+	for range 200 {
+		n, rows, cols := 1+random.IntN(4), 1+random.IntN(5), 1+random.IntN(6)
+		whole := func(size int) []float64 { // sums of which are exact
+			v := make([]float64, size)
+			for i := range v {
+				v[i] = float64(random.IntN(19) - 9)
+			}
+			return v
+		}
+		x, y, w := whole(n*cols), whole(n*rows), whole(rows*cols)
+		var indices []int64
+		var values []float32
+		for i := range w {
+			if random.IntN(3) > 0 {
+				w[i] = 0
+			} else {
+				indices, values = append(indices, int64(i)), append(values, float32(w[i]))
+			}
+		}
+		want := slices.Clone(y)
+		for i := range n {
+			for r := range rows {
+				for c := range cols {
+					want[i*rows+r] += w[r*cols+c] * x[i*cols+c]
+				}
+			}
+		}
+		size := []int64{int64(len(indices))}
+		stored := &onnxio.SparseTensor{Dims: []int64{int64(rows), int64(cols)}, Values: onnxio.NewTensor("w", size, values), Indices: onnxio.NewTensor("w.i", size, indices)}
+		if err := multiplyStored(stored, n, rows, cols, x, y); err != nil || !slices.Equal(y, want) {
+			t.Fatalf("%d×%d of %d: got %v (%v), want %v", rows, cols, n, y, err, want)
+		}
+	}
+	for _, indices := range [][]int64{{1, 1}, {2, 0}, {6}, {-1}} {
+		size := []int64{int64(len(indices))}
+		stored := &onnxio.SparseTensor{Dims: []int64{2, 3}, Values: onnxio.NewTensor("w", size, make([]float32, len(indices))), Indices: onnxio.NewTensor("w.i", size, indices)}
+		if err := multiplyStored(stored, 1, 2, 3, make([]float64, 3), make([]float64, 2)); err == nil || !strings.Contains(err.Error(), "indices have to ascend") {
+			t.Errorf("indices %v: %v", indices, err)
+		}
+	}
+}
+
 // TestMemory: batches become smaller where the memory does not allow for more,
 // and a check that needs more at any size says so.
 func TestMemory(t *testing.T) {

@@ -153,10 +153,50 @@ func (r *runner[T]) gemm(node *onnxio.Node, env map[string]*engine.Tensor[T]) (*
 			copy(y.F[i*rows:], b.F)
 		}
 	}
+	if stored := r.sparse[node.Input(1)]; stored != nil {
+		return y, multiplyStored(stored, n, rows, cols, x.F, y.F)
+	}
 	err = eachBlock(w, cols, r.held, func(first int, block []T) {
 		kernel.Gemm(false, true, n, len(block)/cols, cols, 1, x.F, cols, block, cols, 1, y.F[first:], rows)
 	})
 	return y, err
+}
+
+// multiplyStored adds x·Wᵀ to y, x n×cols and y n×rows, for a matrix that is stored
+// as its non-zeros: the others add nothing and are not made.
+func multiplyStored[T kernel.Float](w *onnxio.SparseTensor, n, rows, cols int, x, y []T) error {
+	in, out := sampleLast(x, n, cols), sampleLast(y, n, rows)
+	row, next := -1, int64(0) // next: the least index that may come
+	var to []T
+	err := eachStored(w, func(index int64, bits uint32) error {
+		if index < next || index >= int64(rows)*int64(cols) {
+			return fmt.Errorf("sparse tensor: index %d after those below %d of %d; indices have to ascend", index, next, int64(rows)*int64(cols))
+		}
+		next = index + 1
+		if r := int(index / int64(cols)); r != row {
+			row, to = r, out[r*n:(r+1)*n]
+		}
+		v, c := T(math.Float32frombits(bits)), int(index-int64(row)*int64(cols))
+		for i, e := range in[c*n : (c+1)*n] {
+			to[i] += v * e
+		}
+		return nil
+	})
+	for i := range y {
+		y[i] = out[i%rows*n+i/rows]
+	}
+	return err
+}
+
+// sampleLast returns n samples of that size as [size, n].
+func sampleLast[T kernel.Float](v []T, n, size int) []T {
+	t := make([]T, len(v))
+	for i := range n {
+		for k := range size {
+			t[k*n+i] = v[i*size+k]
+		}
+	}
+	return t
 }
 
 // batched computes the product of W [G, P, O, S] and x [G, P, S, N], some
