@@ -18,6 +18,7 @@ func init() {
 	register("HardSigmoid", emitHardSigmoid[float32], emitHardSigmoid[float64])
 	register("HardSwish", emitHardSwish[float32], emitHardSwish[float64])
 	register("Gelu", emitGelu[float32], emitGelu[float64])
+	register("Erf", emitErf[float32], emitErf[float64])
 }
 
 // elementGrain is the least number of elements worth a goroutine of their own.
@@ -265,4 +266,10 @@ func emitGelu[T kernel.Float](n *node[T]) error {
 	default:
 		return n.Errorf("attribute approximate: %q is not one of none, tanh", form)
 	}
+}
+
+// emitErf differentiates the error function: 2/√π·e^(−v²). Exports before opset
+// 20 have it for a GELU.
+func emitErf[T kernel.Float](n *node[T]) error {
+	return n.emitElementwise(scalar[T](math.Erf, func(v, _ float64) float64 { return 2 / math.SqrtPi * math.Exp(-v*v) }))
 }

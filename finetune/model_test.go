@@ -178,6 +178,7 @@ func sketches() map[string]sketch {
 		"Clip":                       one(apply("Clip", "x lo hi", "y"), image, 40, scalarTensor("lo", -0.5), scalarTensor("hi", 1)),
 		"Clip without an upper":      one(apply("Clip", "x lo", "y"), image, 40, scalarTensor("lo", -0.5)),
 		"Gelu":                       {shape: image, nodes: []*onnxio.Node{apply("Gelu", "x", "y")}, size: 40, opset: 20},
+		"Erf":                        one(apply("Erf", "x", "y"), image, 40),
 		"Gelu tanh":                  {shape: image, nodes: []*onnxio.Node{apply("Gelu", "x", "y", onnxio.StringAttr("approximate", "tanh"))}, size: 40, opset: 20},
 		"Clip attributes":            {shape: image, nodes: []*onnxio.Node{apply("Clip", "x", "y", onnxio.FloatAttr("min", -0.5), onnxio.FloatAttr("max", 1))}, size: 40, opset: 10},
 		"Add channel vector":         one(apply("Add", "x c", "y"), image, 40, noise(rng, "c", 2, 1, 1)),
