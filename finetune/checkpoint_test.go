@@ -125,6 +125,12 @@ func TestCheckpointRefuses(t *testing.T) {
 	if err != nil || !bytes.Equal(encoded(t, first), encoded(t, again)) {
 		t.Errorf("resuming what is done: %v", err)
 	}
+	more := Options{Epochs: 2, Batch: 10, Checkpoint: t.TempDir()}
+	if _, err := Train(t.Context(), toyModel(), set, nil, more, nil); err != nil {
+		t.Fatal(err)
+	}
+	more.Epochs, more.Resume = 1, true
+	refused("fewer epochs than it has had", toyModel(), more, "is past epoch 1; want as many epochs as it has had")
 
 	// A checkpoint with any byte changed, or cut short anywhere, is refused.
 	path := filepath.Join(dir, checkpointName)

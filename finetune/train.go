@@ -256,6 +256,9 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 		if s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.States())); err != nil {
 			return err
 		}
+		if s.at.Epoch > o.Epochs+1 || s.at.Epoch == o.Epochs+1 && s.at.Samples > 0 {
+			return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, or another folder", o.Checkpoint, o.Epochs)
+		}
 	}
 	s.saved = savePoint{s.at.Steps, time.Now()}
 	if err := clearTemporary(o.Checkpoint); err != nil {
