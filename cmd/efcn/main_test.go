@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -86,6 +87,20 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		}
 		if after := listFiles(ts); !slices.Equal(before, after) {
 			ts.Fatalf("files before %v, after %v", before, after)
+		}
+	},
+	// await FILE: what runs in the background makes that file within a minute.
+	"await": func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 1 {
+			ts.Fatalf("usage: await FILE")
+		}
+		for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+			if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+				return
+			}
+			if time.Now().After(end) {
+				ts.Fatalf("%s is not there after a minute", args[0])
+			}
 		}
 	},
 	// truncate FILE N: keeps the first N bytes.
