@@ -11,7 +11,7 @@ import (
 type Memory struct {
 	// Converting is the peak of the whole program while the eFCN is written: the
 	// CNN, the kernels taken from it, the vectors and the tables of products that are
-	// not generated, and the buffers of what is. On two cores it was found 1.02 to 1.31
+	// not generated, and the buffers of what is. On two cores it was found 1.2 to 1.9
 	// times the measured peak (bench/convert).
 	Converting int64 `json:"converting"`
 	// Loaded is what the weights take once a runtime has loaded them. Sparse

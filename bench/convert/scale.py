@@ -6,7 +6,7 @@ The model is one Conv of 64 to 64 channels, 3x3 with padding 1, on images of eac
 is written in local form, with external data, synced to the disk (4 GB for the largest), and
 removed. Prints a line for each: non-zeros, the least of the times, and that of a --dry-run, which is
 what start-up and planning take. The slope is that of a line through log time against log non-zeros,
-where the time is at least five times that of the dry run. Needs numpy and onnx.
+the time less that of the dry run, where it is at least five times that. Needs numpy and onnx.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main():
                 f"{non_zeros:13,} non-zeros {seconds:8.3f} s, dry run {planned:.3f} s, {rate:5.0f} M/s"
             )
             points.append((non_zeros, seconds, planned))
-    fitted = [(n, s) for n, s, planned in points if s >= 5 * planned]
+    fitted = [(n, s - planned) for n, s, planned in points if s >= 5 * planned]
     log_n, log_s = np.log(np.array(fitted).T)
     slope = np.polyfit(log_n, log_s, 1)[0]
     print(f"slope {slope:.3f} over the {len(fitted)} points from {fitted[0][0]:,} non-zeros on")
