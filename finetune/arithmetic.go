@@ -248,7 +248,8 @@ func emitNeg[T kernel.Float](n *node[T]) error {
 	return n.emit(&scale[T]{s, []T{-1}}, x.shape, []value{x})
 }
 
-// emitPair emits a layer of two values of one shape.
+// emitPair emits a layer of two values of one shape, or of two that are broadcast
+// to one. https://onnx.ai/onnx/repo-docs/Broadcasting.html
 func (n *node[T]) emitPair(l layer[T]) error {
 	x, err := n.activation(0)
 	if err != nil {
@@ -258,10 +259,41 @@ func (n *node[T]) emitPair(l layer[T]) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Equal(x.shape, y.shape) {
-		return n.Errorf("operands have shapes %v and %v a sample; two computed values can be trained if their shapes agree", x.shape, y.shape)
+	shape := slices.Clone(x.shape)
+	fit := len(x.shape) == len(y.shape)
+	for a := 0; fit && a < len(shape); a++ {
+		shape[a] = max(x.shape[a], y.shape[a])
+		fit = (x.shape[a] == shape[a] || x.shape[a] == 1) && (y.shape[a] == shape[a] || y.shape[a] == 1)
 	}
-	return n.emit(l, x.shape, []value{x, y})
+	if !fit {
+		return n.Errorf("operands have shapes %v and %v a sample; two computed values can be trained if they have as many axes, of the same lengths or 1", x.shape, y.shape)
+	}
+	if x, err = n.expand(x, shape); err != nil {
+		return err
+	}
+	if y, err = n.expand(y, shape); err != nil {
+		return err
+	}
+	return n.emit(l, shape, []value{x, y})
+}
+
+// expand repeats a value along the axes on which it has length 1 and shape has not.
+func (n *node[T]) expand(v value, shape []int) (value, error) {
+	if slices.Equal(v.shape, shape) {
+		return v, nil
+	}
+	strides := make([]int, len(shape))
+	for a, d := range v.shape {
+		if d == shape[a] {
+			strides[a] = product(v.shape[a+1:])
+		}
+	}
+	l := &selection[T]{n.b.a.net.batch, v.size(), walk(shape, strides)}
+	out, err := n.b.a.add(n.label()+" (broadcast)", l, product(shape), []operand[T]{{node: v.node, wants: v.wants, spent: v.once && v.spent}}, true)
+	if err != nil {
+		return value{}, n.Wrap(err)
+	}
+	return value{node: out, shape: shape, wants: v.wants, deep: v.deep, once: true}, nil
 }
 
 // emitShift emits a·x + b·c with the constant c at input at.

@@ -203,6 +203,8 @@ func sketches() map[string]sketch {
 		"residual":                   {shape: image, nodes: []*onnxio.Node{apply("Tanh", "x", "a"), apply("Add", "x a", "y")}, size: 40},
 		"difference":                 {shape: image, nodes: []*onnxio.Node{apply("Tanh", "x", "a"), apply("Sub", "a x", "y")}, size: 40},
 		"gate":                       {shape: image, nodes: []*onnxio.Node{apply("Sigmoid", "x", "a"), apply("Mul", "x a", "y")}, size: 40},
+		"gate of a channel":          {shape: image, nodes: []*onnxio.Node{apply("GlobalAveragePool", "x", "m"), apply("Sigmoid", "m", "a"), apply("Mul", "x a", "y")}, size: 40},
+		"broadcast both ways":        {shape: image, nodes: []*onnxio.Node{apply("GlobalAveragePool", "x", "m"), apply("Gather", "x i", "r", onnxio.IntAttr("axis", 1)), apply("Tanh", "r", "t"), apply("Sub", "m t", "d"), apply("Add", "d x", "y")}, inits: []*onnxio.Tensor{integers("i", 1)}, size: 40},
 		"a value twice":              {shape: image, nodes: []*onnxio.Node{apply("Add", "x x", "a"), apply("Mul", "a a", "y")}, size: 40},
 		"four readers": {
 			shape: image, size: 160,
