@@ -282,7 +282,7 @@ func TestSubspace(t *testing.T) {
 							t.Errorf("%s of the projection of the projection is another one", w.Name)
 						}
 					}
-					if op == "MatMul" && slices.Compare(ops(once), []string{"MatMul"}) != 0 {
+					if op == "MatMul" && !slices.Equal(ops(once), []string{"MatMul"}) {
 						t.Errorf("the projection is %v", ops(once))
 					}
 					if slices.Contains(ops(once), "Conv") && once.Graph.Initializer("conv.weight") == nil && op == "Conv" {

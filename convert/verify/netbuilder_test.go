@@ -166,7 +166,7 @@ func (b *netBuilder) batchNorm() {
 
 // layer appends one random spatial operator.
 func (b *netBuilder) layer() {
-	switch b.IntN(21) {
+	switch b.IntN(20) {
 	case 0, 1, 2, 3:
 		b.conv()
 		if b.IntN(2) == 0 {
@@ -253,8 +253,11 @@ func (b *netBuilder) layer() {
 	case 18:
 		b.resize()
 	case 19:
-		b.matMul()
-	case 20: // indices of any axis, in any order and again
+		if b.IntN(2) == 0 {
+			b.matMul()
+			return
+		}
+		// Indices of any axis, in any order and again.
 		axis := b.IntN(len(b.shape))
 		n := b.shape[axis]
 		indices := make([]int64, 1+b.IntN(4))
