@@ -47,7 +47,7 @@ func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
 	}
 	m.Kernel = v
 	if !first {
-		m.Kernel = eachTransposed(v, m.InChannels/m.Groups, m.OutChannels/m.Groups)
+		m.Kernel = transposedMatrices(v, m.InChannels/m.Groups, m.OutChannels/m.Groups)
 	}
 	rec := vectorRecord(in, out)
 	rec.FactorShape, rec.FactorFirst = slices.Clone(w.Dims), first
@@ -155,8 +155,8 @@ func place(g int, lead []int, own []int64) int32 {
 	return int32(at)
 }
 
-// eachTransposed returns the transposes of matrices rows×cols, one behind another.
-func eachTransposed(a []float32, rows, cols int) []float32 {
+// transposedMatrices returns the transposes of matrices rows×cols, one behind another.
+func transposedMatrices(a []float32, rows, cols int) []float32 {
 	t := make([]float32, 0, len(a))
 	for len(a) > 0 {
 		t = append(t, transposed(a[:rows*cols], rows, cols)...)

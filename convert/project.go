@@ -125,7 +125,7 @@ func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tenso
 		}
 		kernel := m.Kernel
 		if !l.FactorFirst {
-			kernel = eachTransposed(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
+			kernel = transposedMatrices(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
 		}
 		return n, onnxio.NewTensor(l.Weight, l.FactorShape, kernel), nil
 	default: // an average of all positions

@@ -76,23 +76,17 @@ func (b *builder) sparse(n *onnxio.Node, l *Layer) error {
 		return n.Errorf("opset %d has no sparse constants (version %d has); layout local is smaller still", v, sparseOpset)
 	}
 	name := b.unique(l.Node + ".weight")
-	b.node(&onnxio.Node{
-		Name: b.unique(name + "/constant"), OpType: "Constant", Outputs: []string{name},
-		Attributes: []*onnxio.Attribute{{
-			Name: "sparse_value", Type: onnxio.AttrSparseTensor,
-			Sparse: &onnxio.SparseTensor{
-				Dims: []int64{l.Rows, l.Cols},
-				Values: &onnxio.Tensor{
-					Name: name, Type: onnxio.Float32, Dims: []int64{l.NonZeros},
-					Data: onnxio.Generate(4*l.NonZeros, l.affine.WriteValues),
-				},
-				Indices: &onnxio.Tensor{
-					Name: name + ".indices", Type: onnxio.Int64, Dims: []int64{l.NonZeros},
-					Data: onnxio.Generate(8*l.NonZeros, l.affine.WriteIndices),
-				},
-			},
-		}},
-	})
+	b.node(onnxio.SparseConstant(b.unique(name+"/constant"), name, &onnxio.SparseTensor{
+		Dims: []int64{l.Rows, l.Cols},
+		Values: &onnxio.Tensor{
+			Name: name, Type: onnxio.Float32, Dims: []int64{l.NonZeros},
+			Data: onnxio.Generate(4*l.NonZeros, l.affine.WriteValues),
+		},
+		Indices: &onnxio.Tensor{
+			Name: name + ".indices", Type: onnxio.Int64, Dims: []int64{l.NonZeros},
+			Data: onnxio.Generate(8*l.NonZeros, l.affine.WriteIndices),
+		},
+	}))
 	b.gemm(n, l, name)
 	return nil
 }

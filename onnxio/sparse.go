@@ -15,6 +15,15 @@ func (g *Graph) SparseConstants() map[string]*SparseTensor {
 	return found
 }
 
+// SparseConstant returns a Constant node, of that name, whose output is a sparse
+// tensor.
+func SparseConstant(name, output string, s *SparseTensor) *Node {
+	return &Node{
+		Name: name, OpType: "Constant", Outputs: []string{output},
+		Attributes: []*Attribute{{Name: "sparse_value", Type: AttrSparseTensor, Sparse: s}},
+	}
+}
+
 // SetSparseValues puts values, as many elements of the same type, in the place of
 // those of the sparse constant of that name, and says whether there is one. In a
 // graph that was cloned, that of the original stays.

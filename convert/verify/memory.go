@@ -83,16 +83,15 @@ func (v *verifier) fit(size int64) ([]feed, string) {
 
 // withoutSparse returns m with its sparse constants of more than held elements as dense initializers
 // that are made as they are read, and never held: folding and running would make
-// dense matrices of them. Sparse initializers become Constants, which folding knows.
+// dense matrices of them. Sparse initializers become Constants, so that
+// one which is left has a node that makes it.
 func withoutSparse(m *onnxio.Model, held int64) *onnxio.Model {
 	if m.Graph == nil {
 		return m
 	}
 	var constants, nodes []*onnxio.Node
 	for _, s := range m.Graph.SparseInitializers {
-		constants = append(constants, &onnxio.Node{Name: s.Values.Name, OpType: "Constant", Outputs: []string{s.Values.Name}, Attributes: []*onnxio.Attribute{
-			{Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: s},
-		}})
+		constants = append(constants, onnxio.SparseConstant(s.Values.Name, s.Values.Name, s))
 	}
 	var dense []*onnxio.Tensor
 	for _, node := range slices.Concat(constants, m.Graph.Nodes) {

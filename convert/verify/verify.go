@@ -171,33 +171,15 @@ func named(m *onnxio.Model, err error) error {
 // constant that was folded wrongly gives other values there unless both models
 // are folded wrongly in the same way, which the engine's own tests are for.
 func prepared(m *onnxio.Model, inputs map[string][]int64) (*net, error) {
-	sparse := sparseConstants(m)
 	folded, err := engine.FoldConstants(withoutSparse(m, heldElements))
 	if err != nil {
 		return nil, err
 	}
 	n, err := newNet(withKnown(folded, inputs))
 	if err == nil {
-		n.sparse = sparse
+		n.sparse = m.Graph.SparseConstants()
 	}
 	return n, err
-}
-
-// sparseConstants returns what a model stores sparse, by name.
-func sparseConstants(m *onnxio.Model) map[string]*onnxio.SparseTensor {
-	sparse := make(map[string]*onnxio.SparseTensor)
-	if m.Graph == nil {
-		return sparse
-	}
-	for _, t := range m.Graph.SparseInitializers {
-		sparse[t.Values.Name] = t
-	}
-	for _, node := range m.Graph.Nodes {
-		if a := node.Attr("sparse_value"); isOp(node, "Constant") && a != nil && a.Sparse != nil {
-			sparse[node.Output(0)] = a.Sparse
-		}
-	}
-	return sparse
 }
 
 // inputsOf gives n's inputs the shapes that those of an eFCN made from it have:

@@ -80,10 +80,7 @@ type folder struct {
 func (f *folder) densify() error {
 	var rest []*onnxio.SparseTensor
 	for _, s := range f.graph.SparseInitializers {
-		n := &onnxio.Node{Name: s.Values.Name, OpType: "Constant", Outputs: []string{s.Values.Name}, Attributes: []*onnxio.Attribute{
-			{Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: s},
-		}}
-		done, err := f.node(n)
+		done, err := f.node(onnxio.SparseConstant(s.Values.Name, s.Values.Name, s))
 		if err != nil {
 			return err
 		}
