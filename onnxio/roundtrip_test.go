@@ -18,8 +18,8 @@ func testModels(t testing.TB) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(paths) < 7 {
-		t.Fatalf("testdata/models holds %d models, want at least 7", len(paths))
+	if len(paths) < 9 {
+		t.Fatalf("testdata/models holds %d models, want at least 9", len(paths))
 	}
 	return paths
 }

@@ -65,8 +65,8 @@ func converted(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 // exported are equal to them.
 func TestTrainedModels(t *testing.T) {
 	names := trained(t)
-	if len(names) < 7 {
-		t.Fatalf("%d models in testdata, want at least 7", len(names))
+	if len(names) < 9 {
+		t.Fatalf("%d models in testdata, want at least 9", len(names))
 	}
 	for _, name := range names {
 		for _, o := range []convert.Options{

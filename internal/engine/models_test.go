@@ -58,8 +58,8 @@ func TestModels(t *testing.T) {
 			}
 		})
 	}
-	if single != 14 || double != 10 {
-		t.Errorf("ran %d models in float32 and %d in float64, want 14 and 10", single, double)
+	if single != 18 || double != 14 {
+		t.Errorf("ran %d models in float32 and %d in float64, want 18 and 14", single, double)
 	}
 }
 

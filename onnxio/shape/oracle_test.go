@@ -150,7 +150,7 @@ func TestModels(t *testing.T) {
 			}
 		}
 	}
-	if want := 216; compared != want {
+	if want := 442; compared != want {
 		t.Errorf("compared %d values, want %d", compared, want)
 	}
 }

@@ -108,8 +108,8 @@ def trained(folder):
         if "the CNN in onnxruntime and the eFCN in onnxruntime" not in out_text:
             fail(f"{changed}: {out_text}")
         count += 1
-    if count != 7:
-        fail(f"{count} models, want 7")
+    if count != 9:
+        fail(f"{count} models, want 9")
     optimised = sorted((ROOT / "optimised").glob("*.onnx"))
     for path in optimised:
         cnn = ROOT / "models" / path.stem.rsplit("-", 1)[0] / "model.onnx"

@@ -96,6 +96,35 @@ class ResNet(nn.Module):
         return self.fc(torch.flatten(self.gap(x), 1))
 
 
+class Padded(nn.Module):
+    """Padding as modules of their own before every convolution and pooling.
+
+    So the authors of arXiv 1906.06766 build their networks (models.py of
+    github.com/sdascoli/anarchitectural-search); both exporters write Pad nodes.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.ZeroPad2d(2),
+            nn.Conv2d(1, 6, 4, stride=2),
+            nn.ReLU(),  # 6×15×15
+            nn.ZeroPad2d((0, 1, 0, 1)),
+            nn.MaxPool2d(3, stride=2),  # 6×7×7
+            nn.ZeroPad2d(1),
+            nn.Conv2d(6, 12, 3),
+            nn.ReLU(),
+            nn.ZeroPad2d(1),
+            nn.AvgPool2d(3, stride=2),  # 12×4×4
+            nn.Flatten(),
+            nn.Linear(192, 10),
+        )
+
+    def forward(self, x):
+        """Return logits, N×10, of images x, N×1×28×28."""
+        return self.net(x)
+
+
 @dataclasses.dataclass
 class Net:
     """How one network is built, trained and exported."""
@@ -112,6 +141,7 @@ class Net:
 NETS = {
     "plain": Net(Plain, epochs=4, rate=3e-3, opset=11, dynamo_opset=None),
     "lenet": Net(LeNet, epochs=4, rate=2e-3, opset=17, dynamo_opset=20),
+    "padded": Net(Padded, epochs=4, rate=5e-3, opset=17, dynamo_opset=18),
     "resnet": Net(ResNet, epochs=6, rate=1e-2, opset=17, dynamo_opset=18),
 }
 
