@@ -30,6 +30,12 @@
 // a reshaped tensor, and [Plan.Kept] says why. Nothing is approximated: an
 // attribute or shape that is not understood is an error.
 //
+// A Pad in front of a Conv, AveragePool or MaxPool becomes the padding of that
+// operator where that is the same function; [AbsorbPads] says where it is. The layer
+// is then one of a kernel with pads, which is measured and projected as such, and no
+// vector has the zeros. The record says nothing of the Pad, and [Project] writes the
+// operator with its pads.
+//
 // # Products
 //
 // With [Options.Fold] neighbouring linear operators are multiplied into one layer.

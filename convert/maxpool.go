@@ -35,8 +35,8 @@ func MaxPools() []MaxPool { return []MaxPool{MaxPoolKeep, MaxPoolRelu} }
 func planMaxPool(pl *planner, n *onnxio.Node) (step, error) {
 	return pl.maximum(n, func(in value) ([][][]int, LayerRecord, error) {
 		var rec LayerRecord
-		if indices := n.Output(1); indices != "" && (len(pl.consumers[indices]) > 0 || pl.outputs[indices]) {
-			return nil, rec, fmt.Errorf("its output of indices, %q, is used", indices)
+		if pl.takesIndices(n) {
+			return nil, rec, fmt.Errorf("its output of indices, %q, is used", n.Output(1))
 		}
 		w, err := shape.PoolWindow(n, in.tensor())
 		if err != nil {

@@ -78,6 +78,15 @@ func TestModels(t *testing.T) {
 			layers: "Conv Conv Gemm", kept: "MaxPool MaxPool",
 		},
 		{model: "lenet-dynamo", ops: "Flatten Gemm Relu Reshape MaxPool Flatten Gemm Relu Reshape MaxPool Flatten Gemm", layers: "Conv Conv Gemm", kept: "MaxPool MaxPool"},
+		{
+			model: "padded-torchscript", ops: "Flatten Gemm Relu Reshape MaxPool Flatten Gemm Relu Gemm Gemm",
+			layers: "Conv Conv AveragePool Gemm", kept: "MaxPool",
+		},
+		{
+			model: "padded-dynamo", opts: convert.Options{Layout: convert.Keep},
+			ops:    "Conv Flatten Relu Reshape MaxPool Conv Flatten Relu Reshape AveragePool Flatten Gemm",
+			layers: "Gemm", kept: "Conv MaxPool Conv AveragePool",
+		},
 	}
 	for _, test := range tests {
 		t.Run(fmt.Sprint(test.model, test.opts), func(t *testing.T) {

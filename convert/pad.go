@@ -7,7 +7,7 @@ import (
 )
 
 func init() {
-	register("Pad", operator{becomes: "Gather on the vector, which a constant pads by one element first", plan: planPad})
+	register("Pad", operator{becomes: "padding of the Conv, AveragePool or MaxPool behind it where that is the same function; else Gather on the vector, which a constant pads by one element first", plan: planPad})
 }
 
 // planPad plans padding along axes other than the batch, by a constant, by

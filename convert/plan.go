@@ -75,6 +75,8 @@ type Plan struct {
 	Kept   []Kept   `json:"kept"`   // nodes that stay on tensors
 	// Folded says which layers are products, and what that changed.
 	Folded []*Folding `json:"folded,omitempty"`
+	// Absorbed says which Pads became the padding of the operator behind them.
+	Absorbed []Absorbed `json:"absorbed,omitempty"`
 	// WeightBytes is the size of all initializers of the eFCN.
 	WeightBytes int64 `json:"weight_bytes"`
 	MaxBytes    int64 `json:"max_bytes"`
@@ -204,7 +206,14 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, absorbed := AbsorbPads(m, info)
+	if len(absorbed) > 0 {
+		if info, err = shape.Infer(m, o.InputShapes); err != nil {
+			return nil, err
+		}
+	}
 	pl := newPlanner(m, info, o)
+	pl.plan.Absorbed = absorbed
 	if err := pl.findBatch(); err != nil {
 		return nil, err
 	}

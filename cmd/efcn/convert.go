@@ -171,6 +171,7 @@ func sameFile(a, b string) bool {
 func printPlan(w io.Writer, path string, p *convert.Plan) {
 	fmt.Fprintf(w, "%s: plan of the conversion\n\n", path)
 	printLayers(w, p)
+	printAbsorbed(w, p)
 	printFolded(w, p)
 	if len(p.Kept) > 0 {
 		fmt.Fprint(w, "\nkept on tensors:\n")
@@ -182,6 +183,19 @@ func printPlan(w io.Writer, path string, p *convert.Plan) {
 	}
 	fmt.Fprintf(w, "\nweights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
 	fmt.Fprintf(w, "memory: about %s to convert, %s when loaded\n", formatBytes(p.Memory.Converting), formatBytes(p.Memory.Loaded))
+}
+
+// printAbsorbed prints which Pads became the padding of an operator.
+func printAbsorbed(w io.Writer, p *convert.Plan) {
+	if len(p.Absorbed) == 0 {
+		return
+	}
+	fmt.Fprint(w, "\npadding taken into the operator behind it:\n")
+	var rows [][]string
+	for _, a := range p.Absorbed {
+		rows = append(rows, []string{"  " + a.Pad, a.Node})
+	}
+	printTable(w, []string{"  Pad", "operator"}, rows)
 }
 
 // printFolded prints which operators became one layer, and what that changed.

@@ -61,6 +61,9 @@ func mutationTable() string {
 			}
 		}
 	}
+	for _, c := range padMutations {
+		row(string(c.layout), c.mutation)
+	}
 	for _, layout := range productLayouts {
 		for i, c := range productMutations(layout) {
 			switch {

@@ -62,6 +62,10 @@ func heldBy(efcn *net, holds func(name string) (string, bool)) map[string]*onnxi
 // check runs the whole check and appends its outcome to the report.
 func (s *structure) check(ctx context.Context) error {
 	before := len(s.report.Findings)
+	var err error
+	if s.cnn, err = s.withPadding(); err != nil {
+		return err
+	}
 	for i := range s.record.Layers {
 		if err := ctx.Err(); err != nil {
 			return err
