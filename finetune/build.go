@@ -15,7 +15,8 @@ import (
 // trainee is a model under training: the part of its graph between the input
 // and the logits, and the storage of what is trained.
 type trainee[T kernel.Float] struct {
-	model        *onnxio.Model // constants folded
+	folded       *onnxio.Model // constants folded
+	model        *onnxio.Model // that with Pads absorbed, as it is trained
 	input        *onnxio.ValueInfo
 	logits       string
 	nodes        []*onnxio.Node // what the logits depend on, in order
@@ -39,7 +40,7 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 		return nil, err
 	}
 	t := &trainee[T]{
-		model:        folded,
+		folded:       folded,
 		initializers: map[string]*onnxio.Tensor{},
 		byName:       map[string]*parameter[T]{},
 		supports:     map[string]*convert.Map{},
@@ -56,7 +57,8 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if t.logits, err = logitsOf(folded); err != nil {
 		return nil, err
 	}
-	t.nodes = ancestors(folded.Graph, t.logits)
+	t.model = absorbPads(folded)
+	t.nodes = ancestors(t.model.Graph, t.logits)
 	record, err := convert.ReadRecord(folded)
 	if err != nil {
 		return nil, err

@@ -48,7 +48,7 @@ type contentOf func(init *onnxio.Tensor) onnxio.Data
 func (t *trainee[T]) withContents(m *onnxio.Model, contents map[string]contentOf) *onnxio.Model {
 	out, all := t.replaced(m, contents)
 	if !all {
-		out, _ = t.replaced(t.model, contents)
+		out, _ = t.replaced(t.folded, contents)
 	}
 	return out
 }

@@ -1,0 +1,20 @@
+package finetune
+
+import (
+	"efcn/convert"
+	"efcn/onnxio"
+	"efcn/onnxio/shape"
+)
+
+// absorbPads returns m as it is trained: with the padding of its Pads as that of the
+// convolutions and poolings behind them, where that is the same function (see
+// convert.AbsorbPads). No step then copies an activation to pad it. The model that
+// is written keeps its Pads: it is m with other weights.
+func absorbPads(m *onnxio.Model) *onnxio.Model {
+	info, err := shape.Infer(m, nil)
+	if err != nil {
+		return m // the network for a batch infers them too, and says what is wrong
+	}
+	trained, _ := convert.AbsorbPads(m, info)
+	return trained
+}
