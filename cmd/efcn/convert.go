@@ -71,6 +71,9 @@ which every linear layer is a matrix product. A plan that needs more bytes than
 --max-bytes is refused before any work. The output is written as it is
 generated, and appears only when it is complete.
 
+A Pad in front of a convolution or pooling (nn.ZeroPad2d) becomes the padding of
+that operator where this is the same function; the plan says where.
+
 --fold multiplies a linear operator into the one behind it, if nothing else reads
 what is between them. With --fold or --fold=auto a chain of them is cut into
 pieces, each multiplied out, so that the operations are fewest: a matrix counts

@@ -32,6 +32,15 @@ func (s *structure) withPadding() (*net, error) {
 	return cnn, err
 }
 
+// padded returns the CNN, as it is compared, with the padding that the eFCN has in
+// the operators behind it.
+func (c *comparison[T]) padded() (*net, error) {
+	if c.record == nil {
+		return c.cnn, nil
+	}
+	return newStructure(c.cnn, c.efcn, c.record, c.shapes, c.report).withPadding()
+}
+
 // behindPads returns an operator with the padding of the Pads in front of it that
 // the eFCN leaves out, or nil.
 func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {

@@ -136,6 +136,27 @@ func TestPadMutations(t *testing.T) {
 	}
 }
 
+// TestPadParting: where a layer with absorbed padding parts, its terms are named by
+// what it reads in front of the Pad.
+func TestPadParting(t *testing.T) {
+	for _, layout := range []convert.Layout{convert.Dense, convert.Local} {
+		efcn := converted(t, paddedNet(), convert.Options{Layout: layout})
+		edit(t, efcn, "conv2.weight", func(v []float32, _ []int64) {
+			i := slices.IndexFunc(v, func(k float32) bool { return k != 0 })
+			v[i] *= 2
+		})
+		r, err := verify.Verify(context.Background(), paddedNet(), efcn, verify.Options{Samples: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := r.Parting
+		if p == nil || p.Row == nil || p.Row.Input != "pool1_out" || p.Row.Differ != 1 {
+			t.Fatalf("%s: parting %+v; want a row over pool1_out in which one weight differs", layout, p)
+		}
+		sumsUp(t, p)
+	}
+}
+
 // paddings appends Pads in front of a convolution or pooling.
 func (b *netBuilder) paddings(fills ...float32) {
 	for range 1 + b.IntN(2) {

@@ -401,13 +401,17 @@ func (c *comparison[T]) row(p *Parting, run *rerun[T], first int, stopA, stopB f
 	for i, k := range p.At[1:] {
 		r = r*own.Shape[i+1] + k
 	}
-	a, errA := c.cnn.affineRow(p.Value, r, shapes, func(name string) bool { _, ok := stopA(name); return ok })
+	cnn, err := c.padded()
+	if err != nil {
+		return nil, err
+	}
+	a, errA := cnn.affineRow(p.Value, r, shapes, func(name string) bool { _, ok := stopA(name); return ok })
 	b, errB := c.efcn.affineRow(p.Other, r, run.shapes, func(name string) bool { _, ok := stopB(name); return ok })
 	if err := errors.Join(errA, errB); a == nil || b == nil || err != nil {
 		return nil, err
 	}
 	input, ok := stopB(c.efcn.back(b.input, stopB))
-	if !ok || c.cnn.origin(input) != c.cnn.origin(a.input) {
+	if !ok || cnn.origin(input) != cnn.origin(a.input) {
 		return nil, nil
 	}
 	x := values[a.input]
