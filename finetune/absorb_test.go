@@ -1,14 +1,10 @@
 package finetune
 
 import (
-	"context"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
-	"efcn/internal/engine"
-	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
@@ -48,23 +44,7 @@ func TestAbsorbedPads(t *testing.T) {
 		t.Fatalf("%d Pads are trained, %d in the model; want 0 and 3", countPads(tr.nodes), countPads(m.Graph.Nodes))
 	}
 	fill(n, 4)
-	e, err := engine.New[float64](m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := e.Run(context.Background(), map[string]*engine.Tensor[float64]{
-		"input": {Type: onnxio.Float64, Shape: []int{sketchBatch, sketchInput}, F: n.x},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, _ := kernel.CrossEntropy(sketchBatch, sketchClasses, out["logits"].F, n.labels, nil)
-	if err := n.run(); err != nil {
-		t.Fatal(err)
-	}
-	if d := math.Abs(n.loss - want/sketchBatch); !(d <= 1e-12*max(1, want)) {
-		t.Errorf("loss %g, the engine says %g", n.loss, want/sketchBatch)
-	}
+	agreesWithEngine(t, m, n)
 	if checked := checkGradients(t, n); checked != 63 {
 		t.Errorf("checked %d derivatives, want 63", checked)
 	}

@@ -89,24 +89,31 @@ func TestForwardAgreesWithEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			_, n := mustNetwork[float64](t, m, sketchBatch, false)
 			fill(n, 6)
-			e, err := engine.New[float64](m)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := e.Run(context.Background(), map[string]*engine.Tensor[float64]{
-				"input": {Type: onnxio.Float64, Shape: []int{sketchBatch, sketchInput}, F: n.x},
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			want, _ := kernel.CrossEntropy(sketchBatch, sketchClasses, out["logits"].F, n.labels, nil)
-			if err := n.run(); err != nil {
-				t.Fatal(err)
-			}
-			if d := math.Abs(n.loss - want/sketchBatch); !(d <= 1e-12*max(1, want)) {
-				t.Errorf("loss %g, the engine says %g", n.loss, want/sketchBatch)
-			}
+			agreesWithEngine(t, m, n)
 		})
+	}
+}
+
+// agreesWithEngine compares the loss of a sketch's network with what the engine makes
+// of the model on the same samples.
+func agreesWithEngine(t *testing.T, m *onnxio.Model, n *network[float64]) {
+	t.Helper()
+	e, err := engine.New[float64](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.Run(context.Background(), map[string]*engine.Tensor[float64]{
+		"input": {Type: onnxio.Float64, Shape: []int{sketchBatch, sketchInput}, F: n.x},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := kernel.CrossEntropy(sketchBatch, sketchClasses, out["logits"].F, n.labels, nil)
+	if err := n.run(); err != nil {
+		t.Fatal(err)
+	}
+	if d := math.Abs(n.loss - want/sketchBatch); !(d <= 1e-12*max(1, want)) {
+		t.Errorf("loss %g, the engine says %g", n.loss, want/sketchBatch)
 	}
 }
 
