@@ -106,14 +106,14 @@ func strided() *onnxio.Model {
 }
 
 // skinny is the net of 64 channels and three convolutions of the eFCN paper
-// (arXiv 1906.06766): SkinnyCNN in models.py of the authors' code,
-// github.com/sdascoli/anarchitectural-search.
+// (arXiv 1906.06766) as exporters write SkinnyCNNPrime in models.py of the authors'
+// code, github.com/sdascoli/anarchitectural-search: padding is Pad nodes.
 func skinny() *onnxio.Model {
 	const channels = 64
 	s := newSketcher("skinny", 3, 32, 32)
 	for _, c := range []struct{ in, kernel, stride, pad int64 }{{3, 4, 2, 2}, {channels, 5, 1, 2}, {channels, 3, 1, 1}} {
-		s.node("Conv", []int64{channels, c.in, c.kernel, c.kernel},
-			onnxio.IntsAttr("strides", c.stride, c.stride), onnxio.IntsAttr("pads", c.pad, c.pad, c.pad, c.pad))
+		s.pad(c.pad)
+		s.node("Conv", []int64{channels, c.in, c.kernel, c.kernel}, onnxio.IntsAttr("strides", c.stride, c.stride))
 		s.node("Relu", nil)
 		s.node("MaxPool", nil, onnxio.IntsAttr("kernel_shape", 3, 3), onnxio.IntsAttr("strides", 2, 2))
 	}
@@ -153,6 +153,14 @@ func residual() *onnxio.Model {
 	s.node("Flatten", nil)
 	s.node("Gemm", []int64{classes, in}, onnxio.IntAttr("transB", 1))
 	return s.model(classes)
+}
+
+// pad appends a Pad of images by so many pixels of zero on every side.
+func (s *sketcher) pad(by int64) {
+	s.node("Pad", nil)
+	n := s.Nodes[len(s.Nodes)-1]
+	n.Inputs = append(n.Inputs, n.Name+".pads")
+	s.Initializers = append(s.Initializers, onnxio.NewTensor(n.Name+".pads", []int64{8}, []int64{0, 0, by, by, 0, 0, by, by}))
 }
 
 // normalise appends a BatchNormalization.

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Make the two CNNs of arXiv 1906.06766 as ONNX files, untrained. Needs numpy and onnx.
 
-make_paper_nets.py DIR [--only NAME] [--seed 0] writes DIR/skinnycnn.onnx and DIR/alexnet32.onnx,
-the same bytes for the same seed.
+make_paper_nets.py DIR [--only NAME] [--seed 0] [--pad-nodes] writes DIR/skinnycnn.onnx and
+DIR/alexnet32.onnx, the same bytes for the same seed. With --pad-nodes padding is a Pad node in
+front of the convolution, as exporters write the nn.ZeroPad2d of SkinnyCNNPrime and AlexNetPrime
+in the same models.py; weights and outputs are those without.
 
 Architectures: the text of "Finding the Needle in the Haystack with Convolutions" and the models of
 its authors' code (SkinnyCNN and AlexNet of models.py in github.com/sdascoli/anarchitectural-search,
@@ -70,7 +72,7 @@ class Builder:
         return names
 
 
-def make(name, seed):
+def make(name, seed, pad_nodes=False):
     """The model of that name."""
     features, classifier = NETS[name]
     b = Builder(np.random.default_rng(seed))
@@ -85,7 +87,13 @@ def make(name, seed):
         out, kernel, stride, pad = layer
         convs += 1
         weights = b.parameters(f"conv{convs}", (out, channels, kernel, kernel))
-        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [pad] * 4}
+        window = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2}
+        if pad_nodes:
+            pads = np.array([0, 0, pad, pad] * 2, np.int64)
+            b.initializers.append(numpy_helper.from_array(pads, f"pad{convs}.pads"))
+            b.add("Pad", f"pad{convs}", f"pad{convs}.pads")
+        else:
+            window["pads"] = [pad] * 4
         b.add("Conv", f"conv{convs}", *weights, **window)
         b.add("Relu", f"relu{convs}")
         channels, side = out, (side + 2 * pad - kernel) // stride + 1
@@ -117,11 +125,12 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--only", choices=NETS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pad-nodes", action="store_true", help="padding as Pad nodes")
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     for name in [args.only] if args.only else NETS:
         path = args.folder / f"{name}.onnx"
-        onnx.save(make(name, args.seed), path)
+        onnx.save(make(name, args.seed, args.pad_nodes), path)
         print(f"{path}: {path.stat().st_size:,} bytes")
 
 
