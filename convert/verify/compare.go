@@ -85,14 +85,15 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	}
 	second := feedsOf(c.faces, feeds)
 	theirs := maps.Clone(second)
-	err = c.runner.run(ctx, second, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+	endToEnd := func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		if c.efcn.outputs[name] {
 			theirs[name] = v
 		}
 		arises(c, "efcn", c.efcn, name, v, f.first)
 		return v, nil
-	})
-	if err != nil {
+	}
+	layers := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64), reset: make(map[string]bool)}
+	if err := c.runner.run(ctx, pass[T]{second, endToEnd}, pass[T]{second, c.layerByLayer(f, layers)}); err != nil {
 		return err
 	}
 	if results[1], err = c.outputsOf(theirs); err != nil {
@@ -103,12 +104,7 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 			return err
 		}
 	}
-	total := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64)}
-	if err := c.endToEnd(f, results, total); err != nil {
-		return err
-	}
-	layers := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64), reset: make(map[string]bool)}
-	return c.layerByLayer(ctx, f, second, layers)
+	return c.endToEnd(f, results, &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64)})
 }
 
 // endToEnd compares the outputs of the two runs.
@@ -134,14 +130,14 @@ func place(value string, node *onnxio.Node) string {
 	return placeText(value, node.Label(), node.QualifiedOp())
 }
 
-// layerByLayer runs the eFCN node by node. Wherever it has computed a value of
+// layerByLayer looks at the eFCN node by node. Wherever it has computed a value of
 // the CNN, that is compared and then replaced by the CNN's own, so that every
 // node is given the activations that the CNN's nodes were given, and a
 // difference is found where it arises.
 //
 // Of two models without a record, only a value within its bound is replaced.
-func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[string]*engine.Tensor[T], b *bounds[T]) error {
-	return c.runner.run(ctx, feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+func (c *comparison[T]) layerByLayer(f feed, b *bounds[T]) func(string, *engine.Tensor[T]) (*engine.Tensor[T], error) {
+	return func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		value, ok := c.holds(name)
 		own := b.values[value]
 		if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != v.Type {
@@ -171,7 +167,7 @@ func (c *comparison[T]) layerByLayer(ctx context.Context, f feed, feeds map[stri
 			return &engine.Tensor[T]{Type: own.Type, Shape: v.Shape, F: own.F, I: own.I}, nil
 		}
 		return v, nil
-	})
+	}
 }
 
 // saying returns a bound with +Inf for what is too large to say anything about

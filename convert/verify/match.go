@@ -120,7 +120,7 @@ func (m *matcher) batch(ctx context.Context, e *engine.Engine[float64], second *
 	for a, other := range m.faces.outputs {
 		outputs[other] = a
 	}
-	return second.run(ctx, feedsOf(m.faces, x), func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+	return second.run(ctx, pass[float64]{feedsOf(m.faces, x), func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
 		candidates := m.candidates[name]
 		if all {
 			candidates = slices.Clone(bySize[v.Len()])
@@ -155,7 +155,7 @@ func (m *matcher) batch(ctx context.Context, e *engine.Engine[float64], second *
 			clear(b.known) // what follows is bounded from here on
 		}
 		return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: values[a].F, I: values[a].I}, nil
-	})
+	}})
 }
 
 // keep copies a value that is only valid during a call.

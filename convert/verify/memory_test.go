@@ -60,23 +60,27 @@ func TestStreamed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			env := map[string]*engine.Tensor[float64]{"x": c.x}
-			want, err := newRunner[float64](n).node(c.node, env)
+			other := &engine.Tensor[float64]{Type: c.x.Type, Shape: c.x.Shape, F: slices.Clone(c.x.F)}
+			slices.Reverse(other.F)
+			envs := []map[string]*engine.Tensor[float64]{{"x": c.x}, {"x": other}}
+			want, err := newRunner[float64](n).node(c.node, envs)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for held := int64(1); held < 120; held += 3 {
 				r := newRunner[float64](n)
 				r.held = held
-				got, err := r.streamed(c.node, env)
+				got, err := r.streamed(c.node, envs)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if r.large("w") != (got != nil) {
 					t.Fatalf("held %d: streamed %t", held, got != nil)
 				}
-				if got != nil && (!slices.Equal(got.F, want[0].F) || !slices.Equal(got.Shape, want[0].Shape)) {
-					t.Fatalf("held %d: got %v, want %v", held, got, want[0])
+				for k := range got {
+					if want := want[k][0]; !slices.Equal(got[k].F, want.F) || !slices.Equal(got[k].Shape, want.Shape) {
+						t.Fatalf("held %d: got %v, want %v", held, got[k], want)
+					}
 				}
 			}
 		})

@@ -216,7 +216,7 @@ func (c *comparison[T]) again(ctx context.Context, f feed, r region, agree func(
 	for name, v := range second {
 		run.shapes[name] = v.Shape
 	}
-	err = c.runner.run(ctx, second, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+	err = c.runner.run(ctx, pass[T]{second, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		run.shapes[name] = slices.Clone(v.Shape)
 		if inRegion[name] {
 			run.second[name] = keep(v)
@@ -228,7 +228,7 @@ func (c *comparison[T]) again(ctx context.Context, f feed, r region, agree func(
 		}
 		run.bounds.reset[a] = true
 		return &engine.Tensor[T]{Type: own.Type, Shape: v.Shape, F: own.F, I: own.I}, nil
-	})
+	}})
 	return run, err
 }
 

@@ -17,6 +17,10 @@ import (
 // part by part as it is read.
 const heldElements = 1 << 22
 
+// serialProduct is how many multiplications a product has at most that several
+// threads share product by product.
+const serialProduct = 1 << 15
+
 // keptElements bounds the constants of the eFCN that are kept between batches.
 const keptElements = 1 << 25
 
@@ -39,51 +43,75 @@ func newRunner[T kernel.Float](n *net) *runner[T] {
 	return r
 }
 
-// run runs all nodes. Wherever a node has computed a value, see may put another
-// in its place. A value is dropped after its last use.
-func (r *runner[T]) run(ctx context.Context, feeds map[string]*engine.Tensor[T], see func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error)) error {
-	env := maps.Clone(feeds)
+// pass is one run of a model: the values that are still needed, at first its
+// inputs, and see, which may put another value in the place of one that a node has
+// computed.
+type pass[T kernel.Float] struct {
+	env map[string]*engine.Tensor[T]
+	see func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error)
+}
+
+// run runs all nodes in several passes at once, node by node, so that weights that
+// are not held are read once for all of them. A value is dropped after its last
+// use.
+func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
+	envs := make([]map[string]*engine.Tensor[T], len(passes))
+	for k, p := range passes {
+		envs[k] = maps.Clone(p.env)
+	}
 	for _, node := range r.graph.Nodes {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		out, err := r.node(node, env)
+		out, err := r.node(node, envs)
 		if err != nil {
 			return named(r.model, err)
 		}
-		for i, name := range node.Outputs {
-			if name == "" {
-				continue
+		for k, p := range passes {
+			for i, name := range node.Outputs {
+				if name == "" {
+					continue
+				}
+				if envs[k][name], err = p.see(name, out[k][i]); err != nil {
+					return err
+				}
 			}
-			if env[name], err = see(name, out[i]); err != nil {
-				return err
-			}
-		}
-		for _, name := range node.Inputs {
-			if r.last[name] == node {
-				delete(env, name)
+			for _, name := range node.Inputs {
+				if r.last[name] == node {
+					delete(envs[k], name)
+				}
 			}
 		}
 	}
 	return nil
 }
 
-// node runs one node on what env holds.
-func (r *runner[T]) node(node *onnxio.Node, env map[string]*engine.Tensor[T]) ([]*engine.Tensor[T], error) {
-	if y, err := r.streamed(node, env); y != nil || err != nil {
-		return []*engine.Tensor[T]{y}, node.Wrap(err)
+// node runs one node on what each of envs holds.
+func (r *runner[T]) node(node *onnxio.Node, envs []map[string]*engine.Tensor[T]) ([][]*engine.Tensor[T], error) {
+	out := make([][]*engine.Tensor[T], len(envs))
+	if y, err := r.streamed(node, envs); y != nil || err != nil {
+		for k := range y {
+			out[k] = y[k : k+1]
+		}
+		return out, node.Wrap(err)
 	}
-	in := make([]*engine.Tensor[T], len(node.Inputs))
-	for i, name := range node.Inputs {
-		if name == "" {
-			continue
+	for k, env := range envs {
+		in := make([]*engine.Tensor[T], len(node.Inputs))
+		for i, name := range node.Inputs {
+			if name == "" {
+				continue
+			}
+			var err error
+			if in[i], err = r.input(env, name); err != nil {
+				return nil, node.Wrap(err)
+			}
 		}
 		var err error
-		if in[i], err = r.input(env, name); err != nil {
-			return nil, node.Wrap(err)
+		if out[k], err = engine.RunNode(node, r.opset, in); err != nil {
+			return nil, err
 		}
 	}
-	return engine.RunNode(node, r.opset, in)
+	return out, nil
 }
 
 // input returns an input of a node.
@@ -109,18 +137,28 @@ func (r *runner[T]) input(env map[string]*engine.Tensor[T], name string) (*engin
 	return v, nil
 }
 
-// streamed runs a linear layer whose weights are too many to hold; nil if node
-// is none. The products are those that the engine would take, with the same
-// kernel, for some rows at a time.
-func (r *runner[T]) streamed(node *onnxio.Node, env map[string]*engine.Tensor[T]) (*engine.Tensor[T], error) {
+// streamed runs a linear layer whose weights are too many to hold on what each of
+// envs holds; nil if node is none. The products are those that the engine would
+// take, with the same kernel, for some rows at a time.
+func (r *runner[T]) streamed(node *onnxio.Node, envs []map[string]*engine.Tensor[T]) ([]*engine.Tensor[T], error) {
+	var multiply func(w *onnxio.Tensor, x []*engine.Tensor[T], node *onnxio.Node) ([]*engine.Tensor[T], error)
+	var weights, data string
 	switch {
 	case isOp(node, "Gemm") && r.large(node.Input(1)) && plainGemm(node) == nil:
-		return r.gemm(node, env)
+		multiply, weights, data = r.gemm, node.Input(1), node.Input(0)
 	case isOp(node, "MatMul") && r.large(node.Input(0)):
-		return r.batched(node, env)
+		multiply, weights, data = r.batched, node.Input(0), node.Input(1)
 	default:
 		return nil, nil
 	}
+	x := make([]*engine.Tensor[T], len(envs))
+	for k, env := range envs {
+		var err error
+		if x[k], err = r.input(env, data); err != nil {
+			return nil, err
+		}
+	}
+	return multiply(r.constants[weights], x, node)
 }
 
 // large says whether a name is that of a float32 constant that is not held.
@@ -129,35 +167,46 @@ func (r *runner[T]) large(name string) bool {
 	return t != nil && t.Type == onnxio.Float32 && t.Data != nil && t.Data.Len() > 4*r.held
 }
 
-// gemm computes x·Wᵀ + b, some rows of W at a time.
-func (r *runner[T]) gemm(node *onnxio.Node, env map[string]*engine.Tensor[T]) (*engine.Tensor[T], error) {
-	w := r.constants[node.Input(1)]
-	x, err := r.input(env, node.Input(0))
-	if err != nil {
-		return nil, err
-	}
-	if len(w.Dims) != 2 || len(x.Shape) != 2 || w.Dims[1] != int64(x.Shape[1]) {
+// gemm computes x·Wᵀ + b of each x, some rows of W at a time.
+func (r *runner[T]) gemm(w *onnxio.Tensor, x []*engine.Tensor[T], node *onnxio.Node) ([]*engine.Tensor[T], error) {
+	if len(w.Dims) != 2 {
 		return nil, nil // the engine says what is wrong
 	}
-	n, rows, cols := x.Shape[0], int(w.Dims[0]), x.Shape[1]
-	y := &engine.Tensor[T]{Type: x.Type, Shape: []int{n, rows}, F: make([]T, n*rows)}
+	rows, cols := int(w.Dims[0]), int(w.Dims[1])
+	var bias []T
 	if name := node.Input(2); name != "" {
-		b, err := r.input(env, name)
+		b, err := r.input(nil, name)
 		if err != nil {
 			return nil, err
 		}
 		if len(b.F) != rows {
 			return nil, nil
 		}
+		bias = b.F
+	}
+	y := make([]*engine.Tensor[T], len(x))
+	for k, x := range x {
+		if len(x.Shape) != 2 || x.Shape[1] != cols {
+			return nil, nil
+		}
+		n := x.Shape[0]
+		y[k] = &engine.Tensor[T]{Type: x.Type, Shape: []int{n, rows}, F: make([]T, n*rows)}
 		for i := range n {
-			copy(y.F[i*rows:], b.F)
+			copy(y[k].F[i*rows:], bias)
 		}
 	}
 	if stored := r.sparse[node.Input(1)]; stored != nil {
-		return y, multiplyStored(stored, n, rows, cols, x.F, y.F)
+		for k, x := range x {
+			if err := multiplyStored(stored, x.Shape[0], rows, cols, x.F, y[k].F); err != nil {
+				return nil, err
+			}
+		}
+		return y, nil
 	}
-	err = eachBlock(w, cols, r.held, func(first int, block []T) {
-		kernel.Gemm(false, true, n, len(block)/cols, cols, 1, x.F, cols, block, cols, 1, y.F[first:], rows)
+	err := eachBlock(w, cols, r.held, func(first int, block []T) {
+		for k, x := range x {
+			kernel.Gemm(false, true, x.Shape[0], len(block)/cols, cols, 1, x.F, cols, block, cols, 1, y[k].F[first:], rows)
+		}
 	})
 	return y, err
 }
@@ -199,23 +248,35 @@ func sampleLast[T kernel.Float](v []T, n, size int) []T {
 	return t
 }
 
-// batched computes the product of W [G, P, O, S] and x [G, P, S, N], some
+// batched computes the product of W [G, P, O, S] and each x [G, P, S, N], some
 // matrices of W at a time.
-func (r *runner[T]) batched(node *onnxio.Node, env map[string]*engine.Tensor[T]) (*engine.Tensor[T], error) {
-	w := r.constants[node.Input(0)]
-	x, err := r.input(env, node.Input(1))
-	if err != nil {
-		return nil, err
-	}
-	if len(w.Dims) != 4 || len(x.Shape) != 4 || !slices.Equal(w.Dims[:2], []int64{int64(x.Shape[0]), int64(x.Shape[1])}) || w.Dims[3] != int64(x.Shape[2]) {
+func (r *runner[T]) batched(w *onnxio.Tensor, x []*engine.Tensor[T], _ *onnxio.Node) ([]*engine.Tensor[T], error) {
+	if len(w.Dims) != 4 {
 		return nil, nil
 	}
-	o, s, n := int(w.Dims[2]), x.Shape[2], x.Shape[3]
-	y := &engine.Tensor[T]{Type: x.Type, Shape: []int{x.Shape[0], x.Shape[1], o, n}}
-	y.F = make([]T, product(y.Shape))
-	err = eachBlock(w, o*s, r.held, func(first int, block []T) {
-		for ; len(block) > 0; block, first = block[o*s:], first+1 {
-			kernel.Gemm(false, false, o, n, s, 1, block, s, x.F[first*s*n:], n, 0, y.F[first*o*n:], n)
+	o, s := int(w.Dims[2]), int(w.Dims[3])
+	y := make([]*engine.Tensor[T], len(x))
+	for k, x := range x {
+		if len(x.Shape) != 4 || !slices.Equal(w.Dims[:2], []int64{int64(x.Shape[0]), int64(x.Shape[1])}) || x.Shape[2] != s {
+			return nil, nil
+		}
+		y[k] = &engine.Tensor[T]{Type: x.Type, Shape: []int{x.Shape[0], x.Shape[1], o, x.Shape[3]}}
+		y[k].F = make([]T, product(y[k].Shape))
+	}
+	err := eachBlock(w, o*s, r.held, func(first int, block []T) {
+		for k, x := range x {
+			n, to := x.Shape[3], y[k].F
+			products := len(block) / (o * s)
+			grain := products // a large product is shared among threads by itself
+			if o*s*n <= serialProduct {
+				grain = 1 + serialProduct/(o*s*n+1)
+			}
+			kernel.Parallel(products, grain, func(lo, hi int) {
+				for m := lo; m < hi; m++ {
+					p := first + m
+					kernel.Gemm(false, false, o, n, s, 1, block[m*o*s:], s, x.F[p*s*n:], n, 0, to[p*o*n:], n)
+				}
+			})
 		}
 	})
 	return y, err
@@ -252,15 +313,22 @@ func (b *blocks[T]) Write(p []byte) (int, error) {
 		b.add(b.partial)
 		b.partial = b.partial[:0]
 	}
-	for ; len(p) >= 4; p = p[4:] {
-		b.add(p)
+	for len(p) >= 4 {
+		n := min(len(p)/4, cap(b.block)-len(b.block))
+		b.add(p[:4*n])
+		p = p[4*n:]
 	}
 	b.partial = append(b.partial, p...)
 	return written, nil
 }
 
+// add appends whole elements, no more than the block has room for.
 func (b *blocks[T]) add(p []byte) {
-	b.block = append(b.block, T(math.Float32frombits(binary.LittleEndian.Uint32(p))))
+	at := len(b.block)
+	b.block = b.block[:at+len(p)/4]
+	for i := range b.block[at:] {
+		b.block[at+i] = T(math.Float32frombits(binary.LittleEndian.Uint32(p[4*i:])))
+	}
 	if len(b.block) == cap(b.block) {
 		b.flush()
 	}
