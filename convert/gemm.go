@@ -15,7 +15,9 @@ func init() {
 var onePoint = product(nil)
 
 // planGemm plans y = alpha·x·B + beta·C with a constant matrix B. It stays as
-// it is, unless a BatchNormalization follows that is multiplied in.
+// it is, unless a BatchNormalization follows that is multiplied in. Where beta is 0
+// nothing is added, whatever C holds; an alpha of 0 still multiplies, so that NaN
+// stays NaN. ONNX Runtime does both.
 // https://onnx.ai/onnx/operators/onnx__Gemm.html, versions 7 to 13.
 func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 	in, out, err := pl.linear(n)
@@ -87,7 +89,7 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 				m.exact[i] = float64(alpha) * float64(k)
 			}
 		}
-		if !hasBias {
+		if !hasBias || beta == 0 { // C is not looked at: 0 times NaN would be NaN
 			return []factor{matrixFactor{m}}
 		}
 		shift := func(r int) float64 { return float64(beta) * float64(bias[r%len(bias)]) }

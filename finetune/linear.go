@@ -22,7 +22,7 @@ type linear[T kernel.Float] struct {
 
 func (l *linear[T]) forward(in [][]T, y []T) {
 	beta := T(0)
-	if len(in) > 2 {
+	if len(in) > 2 && l.beta != 0 {
 		kernel.FillRows(l.rows, in[2], y)
 		beta = l.beta
 	}
@@ -53,11 +53,7 @@ func (l *linear[T]) backward(p pass[T]) {
 	}
 	if len(p.din) > 2 && p.din[2] != nil {
 		kernel.SumRows(l.rows, p.dout, p.din[2])
-		if l.beta != 1 {
-			for i := range p.din[2] {
-				p.din[2][i] *= l.beta
-			}
-		}
+		multiply(l.beta, p.din[2])
 	}
 }
 

@@ -124,7 +124,7 @@ type sparseLinear[T kernel.Float] struct {
 
 func (l *sparseLinear[T]) forward(in [][]T, y []T) {
 	var bias []T
-	if len(in) > 2 {
+	if len(in) > 2 && l.beta != 0 { // with 0 it is not read: it may be NaN
 		bias = in[2]
 	}
 	if l.transposed && l.alpha == 1 && l.beta == 1 {

@@ -247,6 +247,10 @@ func gemmScaled(m *matrix, node *onnxio.Node) (*matrix, error) {
 	s.entries = func(r int, entry func(int, float64, float64)) {
 		m.entries(r, func(c int, v, slack float64) { entry(c, float64(alpha)*v, slack) })
 	}
+	if beta == 0 { // C is not read, so that NaN in it does not show
+		s.hasBias = false
+		return &s, nil
+	}
 	s.bias = func(r int) (float64, float64) {
 		b, slack := m.bias(r)
 		return float64(beta) * b, slack

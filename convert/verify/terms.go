@@ -172,7 +172,7 @@ func (n *net) gemmRow(node *onnxio.Node, r int) (*affineRow, error) {
 			row.columns, row.weights = append(row.columns, c), append(row.weights, k*float64(alpha))
 		}
 	}
-	if name := node.Input(2); name != "" && n.constants[name] != nil {
+	if name := node.Input(2); name != "" && beta != 0 && n.constants[name] != nil {
 		c := n.constants[name]
 		i := 0
 		if size, err := onnxio.NumElements(c.Dims); err == nil && size > 1 {

@@ -50,6 +50,23 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 		if len(y.F) == 0 {
 			return []*Tensor[T]{y}, nil
 		}
+		if alpha == 0 {
+			// BLAS does not look at the product then; ONNX Runtime multiplies it, so
+			// that NaN and infinities show.
+			zero, err := x.fresh(a.Type, y.Shape)
+			if err != nil {
+				return nil, err
+			}
+			kernel.Gemm(transA, transB, m, cols, k, 1, a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), 0, zero.F, cols)
+			for i, v := range zero.F {
+				if v *= 0; scale == 0 { // y holds nothing yet
+					y.F[i] = v
+				} else {
+					y.F[i] = v + scale*y.F[i]
+				}
+			}
+			return []*Tensor[T]{y}, nil
+		}
 		kernel.Gemm(transA, transB, m, cols, k, T(alpha), a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), scale, y.F, cols)
 		return []*Tensor[T]{y}, nil
 	}, nil
