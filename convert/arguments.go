@@ -21,18 +21,7 @@ func (pl *planner) intsArg(n *onnxio.Node, name string, i int) ([]int64, error) 
 		}
 		return v, nil
 	}
-	dims, ok := pl.plan.info.Ints(input)
-	if !ok {
-		return nil, keep("%s %q is computed at run time", name, input)
-	}
-	v := make([]int64, len(dims))
-	for j, d := range dims {
-		if !d.Known() {
-			return nil, keep("%s %q is computed at run time", name, input)
-		}
-		v[j] = d.Value
-	}
-	return v, nil
+	return nil, keep("%s %q is computed at run time", name, input)
 }
 
 // innerAxis turns an axis of a batch of tensors of shape dims, which may count

@@ -76,6 +76,9 @@ func newBuilder(p *Plan) *builder {
 	for name := range p.added {
 		b.taken[name] = true
 	}
+	for name, t := range p.known {
+		b.consts[name] = t
+	}
 	b.graph.Nodes, b.graph.Initializers, b.graph.ValueInfos = nil, nil, nil
 	b.graph.Inputs = nil
 	for _, v := range g.FeedInputs() {

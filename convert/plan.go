@@ -90,6 +90,9 @@ type Plan struct {
 	// added are the types of values that the eFCN has and the CNN does not: the
 	// levels of a maximum.
 	added map[string]onnxio.TensorType
+	// known are values that the CNN computes from shapes, and the eFCN has as
+	// constants.
+	known map[string]*onnxio.Tensor
 }
 
 // typeOf returns the type of a value.

@@ -35,7 +35,7 @@ type planner struct {
 	consts    map[string]*onnxio.Tensor
 	consumers map[string][]*onnxio.Node
 	outputs   map[string]bool       // names of the graph's outputs
-	absorbed  map[*onnxio.Node]bool // multiplied into the layer before them
+	absorbed  map[*onnxio.Node]bool // multiplied into the layer before them, or known
 	producers map[string]*onnxio.Node
 
 	elements []*element
@@ -53,6 +53,7 @@ func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 		producers: make(map[string]*onnxio.Node),
 	}
 	pl.plan.added = make(map[string]onnxio.TensorType)
+	pl.plan.known = make(map[string]*onnxio.Tensor)
 	if pl.plan.MaxBytes == 0 {
 		pl.plan.MaxBytes = DefaultMaxBytes
 	}
@@ -72,7 +73,33 @@ func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 	for _, v := range m.Graph.Outputs {
 		pl.outputs[v.Name] = true
 	}
+	pl.findKnown(m.Graph.Nodes)
 	return pl
+}
+
+// findKnown makes constants of what follows from the shapes of the model, whatever
+// the inputs hold: the pads of a Pad that an exporter computed, say. An output of
+// the graph stays computed.
+func (pl *planner) findKnown(nodes []*onnxio.Node) {
+	for _, n := range nodes {
+		all := len(n.Outputs) > 0
+		found := make(map[string]*onnxio.Tensor)
+		for _, name := range n.Outputs {
+			if name == "" {
+				continue
+			}
+			t, ok := pl.plan.info.Constant(name)
+			all = all && ok && !pl.outputs[name]
+			found[name] = t
+		}
+		if !all {
+			continue
+		}
+		pl.absorbed[n] = true
+		for name, t := range found {
+			pl.consts[name], pl.plan.known[name] = t, t
+		}
+	}
 }
 
 // findBatch settles which dimension is the batch: the first axis of the inputs.

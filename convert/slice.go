@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"math"
 
 	"efcn/onnxio"
 )
@@ -21,7 +22,12 @@ func planSlice(pl *planner, n *onnxio.Node) (step, error) {
 	var args [4][]int64
 	for i, name := range []string{"starts", "ends", "axes", "steps"} {
 		if args[i], err = pl.intsArg(n, name, i+1); err != nil {
-			return nil, err
+			if name != "ends" {
+				return nil, err
+			}
+			if args[i] = pl.endsOfBatch(n); args[i] == nil {
+				return nil, err
+			}
 		}
 	}
 	starts, ends, axes, steps := args[0], args[1], args[2], args[3]
@@ -37,6 +43,9 @@ func planSlice(pl *planner, n *onnxio.Node) (step, error) {
 		if steps != nil {
 			step = steps[i]
 		}
+		if first := axis == 0 || axis == -int64(len(in.dims)+1); first && starts[i] == 0 && step == 1 && ends[i] >= math.MaxInt32 {
+			continue // the whole batch
+		}
 		inner, err := innerAxis(axis, in.dims)
 		if err != nil {
 			return nil, err
@@ -48,6 +57,35 @@ func planSlice(pl *planner, n *onnxio.Node) (step, error) {
 		sel = sel.along(inner, index)
 	}
 	return pl.selectFrom(n, n.Output(0), sel, 0)
+}
+
+// endsOfBatch returns the ends of a Slice of which those that are not known are
+// the size of the batch, as math.MaxInt64; nil if they are not. On another axis
+// than the batch that may be any place, and the node is kept.
+func (pl *planner) endsOfBatch(n *onnxio.Node) []int64 {
+	dims, ok := pl.plan.info.Ints(n.Input(2))
+	if !ok {
+		return nil
+	}
+	axes, err := pl.intsArg(n, "axes", 3)
+	if err != nil {
+		return nil
+	}
+	ends := make([]int64, len(dims))
+	for i, d := range dims {
+		axis := int64(i)
+		if i < len(axes) {
+			axis = axes[i]
+		}
+		if ends[i] = d.Value; d.Param == "" {
+			continue
+		}
+		if axis != 0 || !pl.plan.info.IsSize(n.Input(2), i, n.Input(0), 0) {
+			return nil
+		}
+		ends[i] = math.MaxInt64
+	}
+	return ends
 }
 
 // sliceIndex lists the indices from start to before end, which count from

@@ -211,14 +211,8 @@ func foldNode[T float32 | float64](f *folder, n *onnxio.Node, limit int64, get f
 		if name == "" {
 			continue
 		}
-		if out[i].Type == onnxio.Float32 { // a Cast among doubles
-			for k, v := range out[i].F {
-				out[i].F[k] = T(float32(v))
-			}
-		}
-		roundTo(out[i].Type, out[i].F)
+		f.tensors[name] = settled(name, out[i])
 		f.values[name] = put(out[i])
-		f.tensors[name] = ToONNX(name, out[i])
 		f.graph.Initializers = append(f.graph.Initializers, f.tensors[name])
 	}
 	return true, nil

@@ -192,7 +192,7 @@ func (c *call) broadcastRule(elem onnxio.DataType, inputs ...int) ([]*value, err
 		}
 	}
 	if f, ok := binaryReals[c.OpType]; ok {
-		if y.floats, err = c.foldReals(y, f, inputs); err != nil {
+		if y.reals, err = c.foldReals(y, f, inputs); err != nil {
 			return nil, err
 		}
 	}
@@ -228,22 +228,22 @@ func (c *call) foldInts(dims []num, f intFunction, inputs []int) []num {
 	return out
 }
 
-// foldReals is foldInts for floating-point inputs whose content is all known.
-func (c *call) foldReals(y *value, f func(a, b float64) float64, inputs []int) ([]float64, error) {
-	contents := make([][]float64, len(inputs))
+// foldReals is foldInts for floating-point inputs.
+func (c *call) foldReals(y *value, f func(a, b float64) float64, inputs []int) ([]real, error) {
+	contents := make([][]real, len(inputs))
 	for k, i := range inputs {
-		list, known, err := c.in[i].reals()
-		if err != nil || !known {
+		list, err := c.in[i].followedReals()
+		if err != nil || list == nil {
 			return nil, err
 		}
 		contents[k] = list
 	}
 	n, _ := y.count()
-	out := make([]float64, n)
+	out := make([]real, n)
 	for e := range out {
 		acc := contents[0][c.in[inputs[0]].at(e, y.dims)]
 		for k, i := range inputs[1:] {
-			acc = round(f(acc, contents[k+1][c.in[i].at(e, y.dims)]), y.elem)
+			acc = binaryReal(c.OpType, f, acc, contents[k+1][c.in[i].at(e, y.dims)], y.elem)
 		}
 		out[e] = acc
 	}

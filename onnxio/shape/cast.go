@@ -27,44 +27,47 @@ func cast(c *call) ([]*value, error) {
 // castLike infers CastLike-15 and later: the type of input 1.
 func castLike(c *call) ([]*value, error) { return c.casted(c.in[1].elem) }
 
-// casted returns input 0 as another type. Small integers stay what they are in
-// int32, int64, float and back; narrower types are not followed.
+// casted returns input 0 as another type. Integers stay what they are in every
+// type that has room for them; what wraps around is not followed here.
 func (c *call) casted(to onnxio.DataType) ([]*value, error) {
 	x := c.in[0]
 	y := x.like(to)
-	reals, known, err := x.reals()
+	reals, err := x.followedReals()
 	if err != nil {
 		return nil, err
 	}
 	switch {
 	case to == x.elem:
-		y.ints, y.floats, y.tensor = x.ints, x.floats, x.tensor
-	case x.ints != nil && (to == onnxio.Int64 || to == onnxio.Int32):
+		y.ints, y.reals, y.tensor = x.ints, x.reals, x.tensor
+	case x.ints != nil && to == onnxio.Bool:
+		y.ints = c.toBool(x.ints)
+	case x.ints != nil && followed(to):
 		if y.ints = x.ints; !y.fitsElem() {
 			y.ints = nil
 		}
-	case x.ints != nil && to == onnxio.Bool:
-		y.ints = c.toBool(x.ints)
 	case x.ints != nil && (to == onnxio.Float32 || to == onnxio.Float64):
-		if list, ok := x.constants(); ok {
-			y.floats = make([]float64, len(list))
-			for i, v := range list {
-				y.floats[i] = round(float64(v), to)
+		y.reals = make([]real, len(x.ints))
+		for i, n := range x.ints {
+			y.reals[i] = whole(n, to)
+		}
+	case reals != nil && (to == onnxio.Float32 || to == onnxio.Float64):
+		y.reals = make([]real, len(reals))
+		for i, r := range reals {
+			if y.reals[i] = r; r.kind == knownReal {
+				y.reals[i] = knownAs(round(r.v, to))
 			}
 		}
-	case known && (to == onnxio.Float32 || to == onnxio.Float64):
-		y.floats = make([]float64, len(reals))
-		for i, v := range reals {
-			y.floats[i] = round(v, to)
-		}
-	case known && to == onnxio.Int64:
+	case reals != nil && followed(to) && to != onnxio.Bool:
 		y.ints = make([]num, len(reals))
-		for i, v := range reals {
-			if v = math.Trunc(v); math.Abs(v) < 1<<62 {
-				y.ints[i] = fixed(int64(v))
-			} else { // also NaN: no version says what it becomes
-				y.ints[i] = c.s.unknownInt()
+		for i, r := range reals {
+			n, ok := r.truncated()
+			if !ok {
+				n = c.s.unknownInt()
 			}
+			y.ints[i] = n
+		}
+		if !y.fitsElem() {
+			y.ints = nil
 		}
 	}
 	return []*value{y}, nil
@@ -73,8 +76,15 @@ func (c *call) casted(to onnxio.DataType) ([]*value, error) {
 // fitsElem says whether every known element of v's content is a value of its
 // type. Symbols are taken to fit.
 func (v *value) fitsElem() bool {
+	if !followed(v.elem) || v.elem == onnxio.Int64 || v.elem == onnxio.Bool {
+		return true
+	}
+	lo, hi := int64(0), int64(1)<<(8*v.elem.Size())-1
+	if v.elem == onnxio.Int32 || v.elem == onnxio.Int16 || v.elem == onnxio.Int8 {
+		lo, hi = -(hi+1)/2, hi/2
+	}
 	for _, n := range v.ints {
-		if v.elem == onnxio.Int32 && n.known() && int64(int32(n.coef)) != n.coef {
+		if n.known() && (n.coef < lo || n.coef > hi) {
 			return false
 		}
 	}

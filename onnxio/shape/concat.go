@@ -92,15 +92,15 @@ func (c *call) joinDims(dims []num, first, i, at int) error {
 // on y.
 func (c *call) concatContents(y *value) ([]num, error) {
 	if y.elem.IsFloat() {
-		floats := []float64{}
+		reals := []real{}
 		for _, v := range c.in {
-			list, known, err := v.reals()
-			if err != nil || !known {
+			list, err := v.followedReals()
+			if err != nil || list == nil {
 				return nil, err
 			}
-			floats = append(floats, list...)
+			reals = append(reals, list...)
 		}
-		y.floats = floats
+		y.reals = reals
 		return nil, nil
 	}
 	followed := false

@@ -57,12 +57,14 @@ func (c *call) constantList(a *onnxio.Attribute, bad error) ([]*value, error) {
 		}
 	case "value_float":
 		v = shaped(onnxio.Float32, []num{})
-		v.floats = []float64{float64(a.F)}
+		v.reals = []real{knownAs(float64(a.F))}
 	case "value_floats":
 		v = shaped(onnxio.Float32, []num{fixed(int64(len(a.Floats)))})
-		v.floats = make([]float64, len(a.Floats))
-		for i, f := range a.Floats {
-			v.floats[i] = float64(f)
+		if len(a.Floats) <= maxContents {
+			v.reals = make([]real, len(a.Floats))
+			for i, f := range a.Floats {
+				v.reals[i] = knownAs(float64(f))
+			}
 		}
 	case "value_string":
 		v = shaped(onnxio.String, []num{})
@@ -78,7 +80,7 @@ func constantOfShape(c *call) ([]*value, error) {
 		return nil, err
 	}
 	fill := shaped(onnxio.Float32, []num{})
-	fill.floats = []float64{0}
+	fill.reals = []real{knownAs(0)}
 	t, err := c.Tensor("value")
 	if err != nil {
 		return nil, err
@@ -109,11 +111,11 @@ func constantOfShape(c *call) ([]*value, error) {
 			y.ints[i] = fill.ints[0]
 		}
 	}
-	list, known, err := fill.reals()
-	if known {
-		y.floats = make([]float64, n)
-		for i := range y.floats {
-			y.floats[i] = list[0]
+	list, err := fill.followedReals()
+	if len(list) == 1 {
+		y.reals = make([]real, n)
+		for i := range y.reals {
+			y.reals[i] = list[0]
 		}
 	}
 	return []*value{y}, err

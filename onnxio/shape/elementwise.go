@@ -98,14 +98,14 @@ func unary(c *call) ([]*value, error) {
 		}
 	}
 	if f, ok := unaryReals[c.OpType]; ok {
-		list, known, err := x.reals()
+		list, err := x.followedReals()
 		if err != nil {
 			return nil, err
 		}
-		if known {
-			y.floats = make([]float64, len(list))
-			for i, v := range list {
-				y.floats[i] = round(f(v), x.elem)
+		if list != nil {
+			y.reals = make([]real, len(list))
+			for i, r := range list {
+				y.reals[i] = unaryReal(c.OpType, f, r, x.elem)
 			}
 		}
 	}

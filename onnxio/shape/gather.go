@@ -68,22 +68,21 @@ func (c *call) gatherContents(y *value, indices []num) error {
 		}
 		return nil
 	}
-	list, known, err := x.reals()
-	if err != nil || !known {
+	list, err := x.followedReals()
+	if err != nil || list == nil {
 		return err
 	}
-	floats := make([]float64, len(indices))
+	reals := make([]real, len(indices))
 	for i, n := range indices {
 		switch {
-		case !n.known():
-			return nil
+		case !n.known(): // reals[i] is open
 		case n.coef < 0:
-			floats[i] = list[len(list)+int(n.coef)]
+			reals[i] = list[len(list)+int(n.coef)]
 		default:
-			floats[i] = list[n.coef]
+			reals[i] = list[n.coef]
 		}
 	}
-	y.floats = floats
+	y.reals = reals
 	return nil
 }
 

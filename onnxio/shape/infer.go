@@ -31,7 +31,7 @@ func (i *Info) Type(name string) (onnxio.TensorType, bool) {
 	return t, true
 }
 
-// Ints returns the content, row-major, of the int64, int32 or bool tensor called
+// Ints returns the content, row-major, of the integer or bool tensor called
 // name if it is followed: constants, shapes and what is computed from them, up
 // to 1024 elements. An element whose Param is empty is the number Value, which
 // may be negative; otherwise Param is its symbolic name, or "?" if it has none.
@@ -49,6 +49,13 @@ func (i *Info) Ints(name string) ([]onnxio.Dim, bool) {
 		}
 	}
 	return out, true
+}
+
+// IsSize says whether element i of the integers called list is surely the size of
+// an axis of the value called of.
+func (i *Info) IsSize(list string, at int, of string, axis int) bool {
+	v, w := i.values[list], i.values[of]
+	return v != nil && w != nil && at < len(v.ints) && axis < len(w.dims) && v.ints[at].equal(w.dims[axis])
 }
 
 // Unknown lists the nodes that could not be followed, in graph order: operators
@@ -272,7 +279,11 @@ func (s *session) node(n *onnxio.Node, sc *scope) ([]*value, error) {
 	for len(c.in) < o.max {
 		c.in = append(c.in, nil)
 	}
-	return o.rule(c)
+	out, err := o.rule(c)
+	if err != nil {
+		return nil, err
+	}
+	return c.evaluate(out)
 }
 
 // constants adds the initializers of g to sc.
@@ -320,7 +331,12 @@ func constant(t *onnxio.Tensor) (*value, error) {
 
 // followed says whether the content of tensors of that type is followed.
 func followed(elem onnxio.DataType) bool {
-	return elem == onnxio.Int64 || elem == onnxio.Int32 || elem == onnxio.Bool
+	switch elem {
+	case onnxio.Int64, onnxio.Int32, onnxio.Int16, onnxio.Int8, onnxio.Uint32, onnxio.Uint16, onnxio.Uint8, onnxio.Bool:
+		return true
+	default: // uint64 has numbers that int64 does not
+		return false
+	}
 }
 
 func constantShape(elem onnxio.DataType, dims []int64) (*value, error) {

@@ -26,7 +26,7 @@ func rangeRule(c *call) ([]*value, error) {
 	}
 	var args [3]float64
 	for i, v := range c.in {
-		list, known, err := v.reals()
+		list, known, err := v.numbers()
 		if err != nil || !known || len(list) != 1 {
 			return []*value{y}, err
 		}

@@ -37,7 +37,7 @@ func upsample(c *call) ([]*value, error) {
 	if err := c.wantInputs(2, 2); err != nil {
 		return nil, err
 	}
-	scales, known, err := c.in[1].reals()
+	scales, known, err := c.in[1].numbers()
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func resize(c *call) ([]*value, error) {
 		if err := c.wantInputs(2, 2); err != nil {
 			return nil, err
 		}
-		scales, known, err := c.in[1].reals()
+		scales, known, err := c.in[1].numbers()
 		if err != nil {
 			return nil, err
 		}
@@ -96,7 +96,7 @@ func resize(c *call) ([]*value, error) {
 		if mode == "tf_crop_and_resize" { // the size depends on the region as well
 			return []*value{c.unknownLike(x)}, nil
 		}
-		list, known, err := scales.reals()
+		list, known, err := scales.numbers()
 		if err != nil {
 			return nil, err
 		}

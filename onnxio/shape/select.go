@@ -73,7 +73,7 @@ func oneHot(c *call) ([]*value, error) {
 	if list := c.in[1].ints; len(list) == 1 && (list[0].known() || list[0].isSize()) {
 		depth = list[0]
 	}
-	reals, known, err := c.in[1].reals()
+	reals, known, err := c.in[1].numbers()
 	if err != nil {
 		return nil, err
 	}

@@ -89,12 +89,7 @@ func (c *call) reshaped(x *value, dims []num) ([]*value, error) {
 		return []*value{y}, nil
 	}
 	y.ints = x.ints
-	list, known, err := x.reals()
-	if err != nil {
-		return nil, err
-	}
-	if known {
-		y.floats = list
-	}
-	return []*value{y}, nil
+	var err error
+	y.reals, err = x.followedReals()
+	return []*value{y}, err
 }

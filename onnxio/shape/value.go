@@ -18,13 +18,13 @@ type value struct {
 	ranked bool            // dims is meant
 	dims   []num
 
-	// ints is the content of an int64, int32 or bool tensor in row-major order,
+	// ints is the content of an integer or bool tensor in row-major order,
 	// nil where it is not followed. An empty tensor has an empty slice, not nil.
 	// Where it is there, every dimension is known.
 	ints []num
-	// floats is the content of a floating-point tensor if all of it is known
-	// and was computed; tensor is where a constant's content can be read.
-	floats []float64
+	// reals is the same of a floating-point tensor that was computed; tensor is
+	// where a constant's content can be read.
+	reals  []real
 	tensor *onnxio.Tensor
 }
 
@@ -77,17 +77,31 @@ func (v *value) constants() ([]int64, bool) {
 	return numbers(v.ints)
 }
 
-// reals returns the content of a small floating-point tensor if all of it is
-// known.
-func (v *value) reals() ([]float64, bool, error) {
+// followedReals returns the content of a small floating-point tensor, nil where it
+// is not followed.
+func (v *value) followedReals() ([]real, error) {
 	if v == nil {
-		return nil, false, nil
+		return nil, nil
 	}
-	if v.floats == nil && v.tensor != nil && v.tensor.Type.IsFloat() && small(v.dims) {
+	if v.reals == nil && v.tensor != nil && v.tensor.Type.IsFloat() && small(v.dims) {
 		list, err := onnxio.Floats[float64](v.tensor)
-		return list, err == nil, err
+		if err != nil {
+			return nil, err
+		}
+		return knownReals(list), nil
 	}
-	return v.floats, v.floats != nil, nil
+	return v.reals, nil
+}
+
+// numbers returns the content of a small floating-point tensor if all of it is
+// known.
+func (v *value) numbers() ([]float64, bool, error) {
+	reals, err := v.followedReals()
+	if err != nil || reals == nil {
+		return nil, false, err
+	}
+	list, ok := numbersOf(reals)
+	return list, ok, nil
 }
 
 // numbers returns the values of list if all are known.
