@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/internal/engine"
 	"efcn/onnxio"
 )
 
@@ -65,6 +66,58 @@ func TestComputedFromShapes(t *testing.T) {
 				}
 				checkSame(t, run(t, efcn, x)["y"], want)
 			}
+		})
+	}
+}
+
+// TestStandardizedWeights: a kernel that the CNN computes from constants, as
+// exporters write weight standardisation and spectral norms, is embedded.
+func TestStandardizedWeights(t *testing.T) {
+	num, ints := onnxio.IntAttr, onnxio.IntsAttr
+	rows, whole := list("rows", 1, 3, -1), list("whole", 3, 2, 3, 3)
+	per := func(name string, v float32) *onnxio.Tensor {
+		return onnxio.NewTensor(name, []int64{3}, []float32{v, v, v})
+	}
+	tests := []struct {
+		name  string
+		opset int64
+		nodes []*onnxio.Node
+	}{
+		{"BatchNormalization in training mode", 15, []*onnxio.Node{
+			node("Reshape", "w rows", "a"), node("BatchNormalization", "a two zero zero two", "b m v", num("training_mode", 1)), node("Reshape", "b whole", "k"),
+		}},
+		{"the same before version 14", 9, []*onnxio.Node{
+			node("Reshape", "w rows", "a"), node("BatchNormalization", "a two zero zero two", "b m v sm sv"), node("Reshape", "b whole", "k"),
+		}},
+		{"InstanceNormalization", 17, []*onnxio.Node{
+			node("Reshape", "w rows", "a"), node("InstanceNormalization", "a two zero", "b"), node("Reshape", "b whole", "k"),
+		}},
+		{"mean and deviation", 17, []*onnxio.Node{
+			node("ReduceMean", "w", "m", ints("axes", 1, 2, 3)), node("Sub", "w m", "c"), node("Mul", "c c", "q"), node("ReduceMean", "q", "v", ints("axes", 1, 2, 3)),
+			node("Sqrt", "v", "d"), node("Div", "c d", "k"),
+		}},
+		{"LpNormalization", 17, []*onnxio.Node{
+			node("Reshape", "w rows", "a"), node("LpNormalization", "a", "b", num("axis", 2)), node("Reshape", "b whole", "k"),
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(1, 1))
+			inits := []*onnxio.Tensor{floats("w", rng, 3, 2, 3, 3), rows, whole, per("two", 2), per("zero", 0)}
+			m := small(test.opset, []int64{2, 8, 8}, inits, append(test.nodes, node("Conv", "x k", "y"))...)
+			folded, err := engine.FoldConstants(m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := convert.NewPlan(folded, convert.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(plan.Layers) != 1 || len(plan.Kept) > 0 {
+				t.Fatalf("%d layers; %+v stay on tensors", len(plan.Layers), plan.Kept)
+			}
+			x := randomInput(rng, 3, []int64{2, 8, 8})
+			checkSame(t, run(t, written(t, folded, convert.Options{}), x)["y"], run(t, m, x)["y"])
 		})
 	}
 }
