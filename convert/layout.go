@@ -1,7 +1,6 @@
 package convert
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -12,8 +11,7 @@ import (
 // Layout is a form that a linear layer can have in an eFCN.
 type Layout string
 
-// The layouts. Auto is dense for every layer while the budget allows it; beyond
-// that the layers which gain most by it are local.
+// The layouts. Auto is dense or local, by Options.For and the budget.
 const (
 	Auto   Layout = "auto"
 	Dense  Layout = "dense"  // Gemm with a matrix
@@ -83,37 +81,6 @@ func (p *Plan) checkLayers(o Options) error {
 		return fmt.Errorf("no layer's name fits %q; they are %q", o.Only, names)
 	}
 	return nil
-}
-
-// chooseLayouts gives the layers that are left to Auto their layouts: dense,
-// and where that is more than the budget local for those, largest saving first,
-// that bring it down.
-func (p *Plan) chooseLayouts() error {
-	var open []*Layer
-	for _, l := range p.Layers {
-		if l.affine != nil && l.Layout == Auto {
-			l.Layout = Dense
-			open = append(open, l)
-		}
-	}
-	if err := p.measure(); err != nil {
-		return err
-	}
-	if p.WeightBytes <= p.MaxBytes {
-		return nil
-	}
-	total := p.WeightBytes
-	slices.SortStableFunc(open, func(a, b *Layer) int {
-		return cmp.Compare(b.DenseBytes()-b.LocalBytes(), a.DenseBytes()-a.LocalBytes())
-	})
-	for _, l := range open {
-		if total <= p.MaxBytes || l.LocalBytes() >= l.DenseBytes() {
-			break
-		}
-		total += l.LocalBytes() - l.DenseBytes()
-		l.Layout = Local
-	}
-	return p.measure()
 }
 
 // bytesIn is the size of the layer's matrix in a layout.

@@ -27,6 +27,9 @@ type Options struct {
 	// Layout is the form of every layer that Layers and Only do not settle.
 	// Default Auto.
 	Layout Layout
+	// For says what the eFCN is for, which settles what Auto becomes. Default none: see
+	// [Purpose].
+	For Purpose
 	// Layers gives single layers, by the name of their node, a layout of their
 	// own. Default none.
 	Layers map[string]Layout
@@ -54,6 +57,12 @@ func (o Options) Validate() error {
 	if o.MaxPool != "" && !slices.Contains(MaxPools(), o.MaxPool) {
 		return fmt.Errorf("maxpool %q: want one of %q", o.MaxPool, MaxPools())
 	}
+	if o.For != "" && !slices.Contains(Purposes(), o.For) {
+		return fmt.Errorf("purpose %q: want one of %q", o.For, Purposes())
+	}
+	if o.For != "" && o.Layout != "" && o.Layout != Auto {
+		return fmt.Errorf("purpose %s settles what the layout auto becomes, not %s; want one of them", o.For, o.Layout)
+	}
 	layouts := []Layout{o.Layout}
 	for _, l := range o.Layers {
 		layouts = append(layouts, l)
@@ -77,16 +86,21 @@ type Plan struct {
 	Folded []*Folding `json:"folded,omitempty"`
 	// Absorbed says which Pads became the padding of the operator behind them.
 	Absorbed []Absorbed `json:"absorbed,omitempty"`
+	// Coverage says how many of the linear layers are embedded.
+	Coverage Coverage `json:"coverage"`
+	// Auto says what the layout Auto became, nil if no layer has it.
+	Auto *Choice `json:"auto,omitempty"`
 	// WeightBytes is the size of all initializers of the eFCN.
 	WeightBytes int64 `json:"weight_bytes"`
 	MaxBytes    int64 `json:"max_bytes"`
 	// Memory is about what the conversion and its result take.
 	Memory Memory `json:"memory_bytes"`
 
-	model *onnxio.Model
-	info  *shape.Info
-	steps []step
-	batch onnxio.Dim
+	model   *onnxio.Model
+	info    *shape.Info
+	purpose Purpose
+	steps   []step
+	batch   onnxio.Dim
 	// added are the types of values that the eFCN has and the CNN does not: the
 	// levels of a maximum.
 	added map[string]onnxio.TensorType
@@ -173,7 +187,9 @@ func (p *Plan) CheckBudget() error {
 	}
 	e := &BudgetError{Need: p.WeightBytes, Allowed: p.MaxBytes, Local: p.WeightBytes}
 	for _, l := range p.Layers {
-		e.Local += l.LocalBytes() - l.bytesIn(l.Layout)
+		if p.purpose != ForVerifier { // which has no use for it
+			e.Local += l.LocalBytes() - l.bytesIn(l.Layout)
+		}
 		if e.Largest == nil || l.bytesIn(l.Layout) > e.Largest.bytesIn(e.Largest.Layout) {
 			e.Largest = l
 		}
@@ -181,11 +197,32 @@ func (p *Plan) CheckBudget() error {
 	return e
 }
 
+// NotFoldedError says that constants of the model are nodes, where no operator
+// finds them.
+type NotFoldedError struct {
+	Node string // the first
+}
+
+func (e *NotFoldedError) Error() string {
+	return fmt.Sprintf("node %q (Constant): the constants of the model are nodes, and NewPlan looks for weights among the initializers; fold its constants first (the efcn command does, as do onnxsim and the basic optimizations of ONNX Runtime)", e.Node)
+}
+
+// isConstant says whether a node is a dense constant of numbers.
+func isConstant(n *onnxio.Node) bool {
+	if n.OpType != "Constant" || onnxio.CanonicalDomain(n.Domain) != "" {
+		return false
+	}
+	if a := n.Attr("value"); a != nil {
+		return a.T != nil && (a.T.Type.IsFloat() || a.T.Type.IsInteger() || a.T.Type == onnxio.Bool)
+	}
+	return n.Attr("sparse_value") == nil && n.Attr("value_string") == nil && n.Attr("value_strings") == nil
+}
+
 // NewPlan decides what becomes of every node of m. Constant subgraphs of m are
 // folded already (initializers instead of Constant nodes and what is computed
 // from them); m itself is not modified and must not be while the plan is used.
 //
-// Errors name the node: a linear operator whose shape is not known, an operator
+// A model whose constants are nodes is a [NotFoldedError]. Other errors name the node: a linear operator whose shape is not known, an operator
 // used in a way that is not understood, a batch that is not the first axis.
 func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := o.Validate(); err != nil {
@@ -204,6 +241,11 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	}
 	if len(m.Functions) > 0 {
 		return nil, fmt.Errorf("function %q: model-local functions are not inlined; export without them (onnx.inliner.inline_local_functions)", m.Functions[0].Name)
+	}
+	for _, n := range m.Graph.Nodes {
+		if isConstant(n) {
+			return nil, &NotFoldedError{Node: n.Label()}
+		}
 	}
 	info, err := shape.Infer(m, o.InputShapes)
 	if err != nil {
@@ -238,7 +280,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := pl.fold(); err != nil {
 		return nil, err
 	}
-	if err := pl.plan.chooseLayouts(); err != nil {
+	if err := pl.plan.chooseLayouts(o.For); err != nil {
 		return nil, err
 	}
 	pl.plan.settleFolded()
@@ -272,5 +314,6 @@ func (p *Plan) measure() error {
 		}
 	}
 	p.Memory = p.memory(b)
+	p.cover(b)
 	return nil
 }

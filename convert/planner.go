@@ -44,7 +44,7 @@ type planner struct {
 
 func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 	pl := &planner{
-		plan:      &Plan{model: m, info: info, MaxBytes: o.MaxBytes},
+		plan:      &Plan{model: m, info: info, purpose: o.For, MaxBytes: o.MaxBytes},
 		opts:      o,
 		consts:    make(map[string]*onnxio.Tensor),
 		consumers: make(map[string][]*onnxio.Node),

@@ -26,6 +26,8 @@ type convertFlags struct {
 	maxBytes byteSize    // Default 2 GiB.
 	external oneOf       // Default auto.
 	shapes   inputShapes // Default none.
+	purpose  oneOf       // Default none.
+	strict   bool
 	noSync   bool
 	dryRun   bool
 	json     bool
@@ -36,7 +38,9 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	f.external = newExternalData()
 	f.layout = newLayout()
 	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
-	flags.Var(&f.layout, "layout", "form of the layers; auto is dense within --max-bytes, local beyond")
+	flags.Var(&f.layout, "layout", "form of the layers; auto is dense or local, see --for")
+	f.purpose = newPurpose()
+	flags.Var(&f.purpose, "for", "what auto is to suit: training is dense within --max-bytes and local beyond, inference the smaller of the two, verifier dense; without it dense up to 256 MiB or 32 times local")
 	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT; may be given again")
 	flags.StringVar(&f.only, "only", "", "embed only the layers of this name; * and ? stand for any characters and for one")
 	f.fold = newFold()
@@ -49,13 +53,14 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.BoolVar(&f.strict, "strict", false, "exit with 1, and write nothing, if a linear layer is not embedded that was not asked to be kept")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
 
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
-		Layout: convert.Layout(f.layout.value), Layers: f.layers, Only: f.only,
+		Layout: convert.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), Layers: f.layers, Only: f.only,
 		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes,
 	}
 }
@@ -73,6 +78,13 @@ generated, and appears only when it is complete.
 
 A Pad in front of a convolution or pooling (nn.ZeroPad2d) becomes the padding of
 that operator where this is the same function; the plan says where.
+
+The plan ends with "embedded N of M linear layers" and says of each that is not why.
+M counts the nodes that an output depends on of Conv, ConvTranspose, AveragePool,
+GlobalAveragePool, ReduceMean, ReduceSum, Resize and Upsample (linear, cubic), and
+Gemm, MatMul and Einsum with a constant, also in the quantised and fused forms that
+runtimes write. With --strict it is an error, exit code 1, if there is one besides
+those that --layout keep, --layer and --only name; nothing is then written.
 
 --fold multiplies a linear operator into the one behind it, if nothing else reads
 what is between them. With --fold or --fold=auto a chain of them is cut into
@@ -139,11 +151,16 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	if !f.json {
 		printPlan(report, path, plan)
 	}
+	warnUncovered(e.err, path, plan.Coverage)
 	if err := plan.CheckBudget(); err != nil {
 		return inFile(path, err)
 	}
 	result := converted{Model: path, Plan: plan}
-	if !f.dryRun {
+	refused := f.strict && len(plan.Coverage.NotEmbedded) > 0
+	if refused {
+		fmt.Fprintf(e.err, "efcn convert: %s: %d linear layers are not embedded; nothing is written (--strict)\n", path, len(plan.Coverage.NotEmbedded))
+	}
+	if !f.dryRun && !refused {
 		efcn, err := plan.Model()
 		if err != nil {
 			return inFile(path, err)
@@ -158,9 +175,26 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		result.Output = w
 	}
 	if f.json {
-		return printJSON(e.out, result)
+		if err := printJSON(e.out, result); err != nil {
+			return err
+		}
+	}
+	if refused {
+		return errNo
 	}
 	return nil
+}
+
+// warnUncovered says so on stderr if no linear layer is embedded, and not because
+// it was asked for.
+func warnUncovered(w io.Writer, path string, c convert.Coverage) {
+	switch {
+	case c.Embedded > 0 || c.Asked > 0:
+	case c.Linear == 0:
+		fmt.Fprintf(w, "efcn convert: warning: %s: it has no linear layer; nothing is embedded\n", path)
+	default:
+		fmt.Fprintf(w, "efcn convert: warning: %s: none of its %d linear layers is embedded: %s\n", path, c.Linear, c.NotEmbedded[0].Why)
+	}
 }
 
 // sameFile says whether two paths name one file that exists.
@@ -184,7 +218,12 @@ func printPlan(w io.Writer, path string, p *convert.Plan) {
 		}
 		printTable(w, []string{"  node", "op", "why"}, rows)
 	}
-	fmt.Fprintf(w, "\nweights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
+	fmt.Fprintln(w)
+	printCoverage(w, p.Coverage)
+	fmt.Fprintf(w, "weights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
+	if a := p.Auto; a != nil {
+		fmt.Fprintf(w, "layout auto: %d dense, %d local; all dense would be %s, all local %s\n", a.Dense, a.Local, formatBytes(a.AllDense), formatBytes(a.AllLocal))
+	}
 	fmt.Fprintf(w, "memory: about %s to convert, %s when loaded\n", formatBytes(p.Memory.Converting), formatBytes(p.Memory.Loaded))
 }
 
@@ -199,6 +238,18 @@ func printAbsorbed(w io.Writer, p *convert.Plan) {
 		rows = append(rows, []string{"  " + a.Pad, a.Node})
 	}
 	printTable(w, []string{"  Pad", "operator"}, rows)
+}
+
+// printCoverage prints how many linear layers are embedded, and why others are not.
+func printCoverage(w io.Writer, c convert.Coverage) {
+	fmt.Fprintf(w, "embedded %d of %d linear layers", c.Embedded, c.Linear)
+	if c.Asked > 0 {
+		fmt.Fprintf(w, ", %d kept as asked", c.Asked)
+	}
+	fmt.Fprintln(w)
+	for _, k := range c.NotEmbedded {
+		fmt.Fprintf(w, "  not embedded: %s (%s): %s\n", k.Node, k.Op, k.Why)
+	}
 }
 
 // printFolded prints which operators became one layer, and what that changed.

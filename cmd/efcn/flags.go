@@ -95,6 +95,15 @@ func newLayout() oneOf {
 	return f
 }
 
+// newPurpose is the flag for what a conversion is for; none is the default.
+func newPurpose() oneOf {
+	f := oneOf{}
+	for _, p := range convert.Purposes() {
+		f.allowed = append(f.allowed, string(p))
+	}
+	return f
+}
+
 func newFold() oneOf {
 	f := oneOf{value: string(convert.FoldOff)}
 	for _, v := range convert.Folds() {
