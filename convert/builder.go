@@ -322,6 +322,9 @@ func (b *builder) finish() error {
 	}
 	b.prune()
 	b.record.Version = b.record.version()
+	if len(b.plan.From) > 0 {
+		b.record.As = AsFloat32
+	}
 	text, err := json.Marshal(b.record)
 	if err != nil {
 		return err

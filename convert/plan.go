@@ -33,6 +33,9 @@ type Options struct {
 	// Layers gives single layers, by the name of their node, a layout of their
 	// own. Default none.
 	Layers map[string]Layout
+	// As is the floating-point type to embed in. Default the model's own, which has to
+	// be float32: if no layer is, that is an [OtherTypeError].
+	As As
 	// Fold says which neighbouring linear operators become one matrix. Default
 	// FoldOff. With NoFoldBN a BatchNormalization is no factor.
 	Fold Fold
@@ -56,6 +59,9 @@ func (o Options) Validate() error {
 	}
 	if o.MaxPool != "" && !slices.Contains(MaxPools(), o.MaxPool) {
 		return fmt.Errorf("maxpool %q: want one of %q", o.MaxPool, MaxPools())
+	}
+	if o.As != "" && o.As != AsFloat32 {
+		return fmt.Errorf("as %q: want %q", o.As, AsFloat32)
 	}
 	if o.For != "" && !slices.Contains(Purposes(), o.For) {
 		return fmt.Errorf("purpose %q: want one of %q", o.For, Purposes())
@@ -88,6 +94,8 @@ type Plan struct {
 	Absorbed []Absorbed `json:"absorbed,omitempty"`
 	// Coverage says how many of the linear layers are embedded.
 	Coverage Coverage `json:"coverage"`
+	// From lists the floating-point types that Options.As converted to float32.
+	From []string `json:"converted_from,omitempty"`
 	// Auto says what the layout Auto became, nil if no layer has it.
 	Auto *Choice `json:"auto,omitempty"`
 	// WeightBytes is the size of all initializers of the eFCN.
@@ -247,6 +255,13 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 			return nil, &NotFoldedError{Node: n.Label()}
 		}
 	}
+	var from []onnxio.DataType
+	if o.As == AsFloat32 {
+		var err error
+		if m, from, err = Float32(m); err != nil {
+			return nil, err
+		}
+	}
 	info, err := shape.Infer(m, o.InputShapes)
 	if err != nil {
 		return nil, err
@@ -259,6 +274,9 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	}
 	pl := newPlanner(m, info, o)
 	pl.plan.Absorbed = absorbed
+	for _, t := range from {
+		pl.plan.From = append(pl.plan.From, t.String())
+	}
 	if err := pl.findBatch(); err != nil {
 		return nil, err
 	}
@@ -281,6 +299,9 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		return nil, err
 	}
 	if err := pl.plan.chooseLayouts(o.For); err != nil {
+		return nil, err
+	}
+	if err := pl.plan.checkTypes(); err != nil {
 		return nil, err
 	}
 	pl.plan.settleFolded()

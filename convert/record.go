@@ -35,8 +35,11 @@ func (r *Record) version() int {
 // training masks, measurements and reports: verification recomputes every
 // matrix from the CNN and trusts nothing in here but the names.
 type Record struct {
-	Version int           `json:"version"`
-	Layers  []LayerRecord `json:"layers"`
+	Version int `json:"version"`
+	// As is the type that the CNN was converted to, if it was: what it says of the
+	// eFCN is about the CNN in that type.
+	As     As            `json:"as,omitempty"`
+	Layers []LayerRecord `json:"layers"`
 }
 
 // LayerRecord describes one embedded layer. Shapes leave the batch axis out.

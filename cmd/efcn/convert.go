@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -27,6 +28,7 @@ type convertFlags struct {
 	external oneOf       // Default auto.
 	shapes   inputShapes // Default none.
 	purpose  oneOf       // Default none.
+	as       oneOf       // Default none.
 	strict   bool
 	noSync   bool
 	dryRun   bool
@@ -53,6 +55,8 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	f.as = oneOf{allowed: []string{string(convert.AsFloat32)}}
+	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
 	flags.BoolVar(&f.strict, "strict", false, "exit with 1, and write nothing, if a linear layer is not embedded that was not asked to be kept")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
@@ -60,7 +64,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
-		Layout: convert.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), Layers: f.layers, Only: f.only,
+		Layout: convert.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: convert.As(f.as.value), Layers: f.layers, Only: f.only,
 		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes,
 	}
 }
@@ -85,6 +89,10 @@ GlobalAveragePool, ReduceMean, ReduceSum, Resize and Upsample (linear, cubic), a
 Gemm, MatMul and Einsum with a constant, also in the quantised and fused forms that
 runtimes write. With --strict it is an error, exit code 1, if there is one besides
 those that --layout keep, --layer and --only name; nothing is then written.
+
+What is embedded is float32. A CNN of float64, float16 or bfloat16 is refused unless
+--as float32 makes all of it float32, its inputs and outputs too. The weights are then
+rounded once, and verify compares the eFCN with the CNN converted in the same way.
 
 --fold multiplies a linear operator into the one behind it, if nothing else reads
 what is between them. With --fold or --fold=auto a chain of them is cut into
@@ -141,6 +149,10 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	plan, err := convert.NewPlan(m, f.options())
+	var other *convert.OtherTypeError
+	if errors.As(err, &other) {
+		err = fmt.Errorf("%w (--as float32)", err)
+	}
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -207,6 +219,9 @@ func sameFile(a, b string) bool {
 // printPlan prints what a conversion would do and cost.
 func printPlan(w io.Writer, path string, p *convert.Plan) {
 	fmt.Fprintf(w, "%s: plan of the conversion\n\n", path)
+	if len(p.From) > 0 {
+		fmt.Fprintf(w, "converted from %s to float32: inputs, outputs and weights, which are rounded\n\n", strings.Join(p.From, ", "))
+	}
 	printLayers(w, p)
 	printAbsorbed(w, p)
 	printFolded(w, p)

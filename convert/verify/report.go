@@ -20,6 +20,8 @@ const (
 type Report struct {
 	CNN  string `json:"cnn"`  // path, "" for a model in memory
 	EFCN string `json:"efcn"` // path
+	// As is the type that the CNN was converted to before it was compared, if it was.
+	As convert.As `json:"as,omitempty"`
 	// Recorded says whether the second model carries the record of a conversion.
 	Recorded bool      `json:"recorded"`
 	Checks   []Check   `json:"checks"`

@@ -25,7 +25,11 @@ func (r *Report) WriteText(w io.Writer) error {
 		if !r.Recorded {
 			names = [2]string{"A", "B"}
 		}
-		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], r.CNN, names[1], r.EFCN)
+		cnn := r.CNN
+		if r.As != "" {
+			cnn += " (as " + string(r.As) + ")"
+		}
+		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], cnn, names[1], r.EFCN)
 	}
 	fmt.Fprintf(b, "%d samples, seed %d\n\n", r.Samples, r.Seed)
 	width := 10

@@ -120,6 +120,10 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	cnn, as, err := sameType(cnn, efcn, o)
+	if err != nil {
+		return nil, err
+	}
 	a, err := prepared(cnn, o.InputShapes)
 	if err != nil {
 		return nil, named(cnn, err)
@@ -150,10 +154,35 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
 		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Arising: []Arising{}, Findings: []Finding{},
 	}}
+	v.report.As = as
 	if err := v.run(ctx); err != nil {
 		return nil, err
 	}
 	return v.report, nil
+}
+
+// sameType returns the CNN in the type that the record of the eFCN says it was
+// converted to, "" for its own. Whether the eFCN is of that type is not taken from
+// there: the inputs and outputs are compared.
+func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, convert.As, error) {
+	record, err := convert.ReadRecord(efcn)
+	if err != nil || record == nil || record.As != convert.AsFloat32 {
+		return cnn, "", nil // an error is reported with the record
+	}
+	folded, err := engine.FoldConstants(cnn)
+	if err != nil {
+		return nil, "", named(cnn, err)
+	}
+	single, from, err := convert.Float32(folded)
+	switch {
+	case err != nil:
+		return nil, "", named(cnn, err)
+	case len(from) == 0:
+		return cnn, "", nil
+	case len(o.Engines) > 0:
+		return nil, "", named(cnn, fmt.Errorf("it is %s, and the eFCN was made from it as float32: other engines take only the files as they are; convert it to float32 with every layer kept, and compare that", from[0]))
+	}
+	return single, convert.AsFloat32, nil
 }
 
 // named says which of the two models an error is about.
