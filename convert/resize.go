@@ -18,9 +18,14 @@ func init() {
 type sampling struct {
 	mode    string // "nearest" or "linear"
 	coord   string // coordinate_transformation_mode
-	nearest string // nearest_mode
+	nearest string // nearest_mode, or beforeOpset11
 	scales  []float64
 }
+
+// beforeOpset11 stands for a nearest_mode where the operator has none: floor, or
+// ceil on an axis that becomes shorter. The page does not say so, the test data of
+// ONNX 1.5 (resize_downsample_nearest) and ONNX Runtime do.
+const beforeOpset11 = "before opset 11"
 
 // planResize plans a change of the spatial resolution, nearest or linear.
 // https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19.
@@ -36,7 +41,7 @@ func planResize(pl *planner, n *onnxio.Node) (step, error) {
 	}
 	scales := 1
 	if opset < 11 {
-		s.coord, s.nearest = "asymmetric", "floor"
+		s.coord, s.nearest = "asymmetric", beforeOpset11
 	} else {
 		scales = 2
 		if s.coord, err = n.String("coordinate_transformation_mode", s.coord); err != nil {
@@ -69,9 +74,6 @@ func planResize(pl *planner, n *onnxio.Node) (step, error) {
 	if s.scales, err = resizeScales(given, axes, in.dims, out.dims); err != nil {
 		return nil, err
 	}
-	if opset < 11 && slices.ContainsFunc(s.scales, func(v float64) bool { return v < 1 }) {
-		return nil, keep("before opset 11 it is not said how a smaller image is sampled")
-	}
 	return pl.resample(n, in, out, s)
 }
 
@@ -82,7 +84,7 @@ func planUpsample(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := sampling{coord: "asymmetric", nearest: "floor"}
+	s := sampling{coord: "asymmetric", nearest: beforeOpset11}
 	if s.mode, err = n.String("mode", "nearest"); err != nil {
 		return nil, err
 	}
@@ -285,7 +287,7 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 	var at [3]int
 	slack := 8 * 0x1p-24 * float64(max(in, out)) // of a few operations in float32
 	for i, x := range []float64{x - slack, x, x + slack} {
-		if at[i], err = s.round(x); err != nil {
+		if at[i], err = s.round(x, scale); err != nil {
 			return 0, err
 		}
 		at[i] = min(max(at[i], 0), in-1)
@@ -306,8 +308,14 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 }
 
 // round returns the index of the nearest position.
-func (s sampling) round(x float64) (int, error) {
-	switch s.nearest {
+func (s sampling) round(x, scale float64) (int, error) {
+	mode := s.nearest
+	if mode == beforeOpset11 {
+		if mode = "floor"; scale < 1 {
+			mode = "ceil"
+		}
+	}
+	switch mode {
 	case "round_prefer_floor":
 		return int(math.Ceil(x - 0.5)), nil
 	case "round_prefer_ceil":
@@ -317,6 +325,6 @@ func (s sampling) round(x float64) (int, error) {
 	case "ceil":
 		return int(math.Ceil(x)), nil
 	default:
-		return 0, fmt.Errorf("nearest_mode %q: want round_prefer_floor, round_prefer_ceil, floor or ceil", s.nearest)
+		return 0, fmt.Errorf("nearest_mode %q: want round_prefer_floor, round_prefer_ceil, floor or ceil", mode)
 	}
 }

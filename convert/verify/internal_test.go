@@ -48,6 +48,14 @@ func TestTaps(t *testing.T) {
 			name: "ceil mode", in: 4, k: 3, table: [][]int{{0, 1, 2, -1}, {-1, -1, 0, 1}},
 			node: &onnxio.Node{Attributes: []*onnxio.Attribute{onnxio.IntsAttr("strides", 2), onnxio.IntAttr("ceil_mode", 1)}},
 		},
+		{
+			name: "ceil mode, larger than the input", in: 2, k: 3, table: [][]int{{0, 1}},
+			node: &onnxio.Node{Attributes: []*onnxio.Attribute{onnxio.IntsAttr("strides", 2), onnxio.IntAttr("ceil_mode", 1)}},
+		},
+		{
+			name: "ceil mode, larger by a stride", in: 1, k: 3, err: "a window of 3 does not fit an input of 1",
+			node: &onnxio.Node{Attributes: []*onnxio.Attribute{onnxio.IntsAttr("strides", 2), onnxio.IntAttr("ceil_mode", 1)}},
+		},
 		{name: "too large", in: 2, k: 3, err: "a window of 3 does not fit an input of 2 with pads 0 and 0"},
 		{
 			name: "unknown auto_pad", in: 2, k: 1, err: `auto_pad "SAME" is unknown`,

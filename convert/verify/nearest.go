@@ -25,7 +25,7 @@ func (s *structure) resampled(node *onnxio.Node, in []int) ([][]int, error) {
 		return nil, fmt.Errorf("shape %v of the output for an input %v", out, in)
 	}
 	resize := isOp(node, "Resize") && s.cnn.opset >= 11
-	coordinate, nearest := "asymmetric", "floor"
+	coordinate, nearest := "asymmetric", ""
 	if resize {
 		if coordinate, err = node.String("coordinate_transformation_mode", "half_pixel"); err != nil {
 			return nil, err
@@ -51,8 +51,12 @@ func (s *structure) resampled(node *onnxio.Node, in []int) ([][]int, error) {
 		if one == 0 && in[axis] == out[axis] {
 			continue // ONNX Runtime has it so for tf_half_pixel_for_nn too, which the page leaves open
 		}
-		if one < 0 && !resize {
-			return nil, fmt.Errorf("before opset 11 it is not said how a smaller image is sampled")
+		if !resize {
+			// Where there is no nearest_mode, ONNX 1.5's test data and ONNX Runtime take the
+			// element above on an axis that becomes shorter, the one below on any other.
+			if nearest = "floor"; one < 0 {
+				nearest = "ceil"
+			}
 		}
 		lists[axis] = make([]int, out[axis])
 		for p := range lists[axis] {

@@ -190,13 +190,16 @@ func (a *axis) resolve(auto string, ceil bool) error {
 		return fmt.Errorf("auto_pad %q is unknown", auto)
 	}
 	room := a.in + a.padBegin + a.padEnd - span
-	if room < 0 {
-		return fmt.Errorf("a window of %d does not fit an input of %d with pads %d and %d", span, a.in, a.padBegin, a.padEnd)
+	if room >= 0 {
+		a.out = room/a.stride + 1
 	}
-	a.out = room/a.stride + 1
-	if ceil && room%a.stride != 0 && a.out*a.stride < a.in+a.padBegin {
-		// One more window, unless it would start in the padding at the end.
+	if ceil && a.out*a.stride-a.stride < room && a.out*a.stride < a.in+a.padBegin {
+		// One more window, even where none fits, unless it would start in the padding
+		// at the end.
 		a.out++
+	}
+	if a.out == 0 {
+		return fmt.Errorf("a window of %d does not fit an input of %d with pads %d and %d", span, a.in, a.padBegin, a.padEnd)
 	}
 	return nil
 }

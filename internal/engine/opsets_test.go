@@ -43,6 +43,12 @@ func TestOlderVersions(t *testing.T) {
 		{"scales as an attribute", 8, op("Upsample x -> y", &onnxio.Attribute{Name: "scales", Type: onnxio.AttrFloats, Floats: []float32{1, 1, 1, 2}}), values{square}, values{value([]int{1, 1, 2, 4}, 1, 1, 2, 2, 3, 3, 4, 4)}},
 		{"linear, asymmetric", 9, op("Upsample x s -> y", onnxio.StringAttr("mode", "linear")), values{square, value([]int{4}, 1, 1, 1, 2)}, values{value([]int{1, 1, 2, 4}, 1, 1.5, 2, 2, 3, 3.5, 4, 4)}},
 		{"asymmetric", 10, op("Resize x s -> y"), values{square, value([]int{4}, 1, 1, 2, 1)}, values{value([]int{1, 1, 4, 2}, 1, 2, 1, 2, 3, 4, 3, 4)}},
+		// The test data resize_downsample_nearest of ONNX 1.5, and what ONNX Runtime 1.32 gives.
+		{"nearest, smaller", 10, op("Resize x s -> y"), values{value([]int{2, 4}, 1, 2, 3, 4, 5, 6, 7, 8), value([]int{2}, .6, .6)}, values{value([]int{1, 2}, 1, 3)}},
+		{"nearest, one axis larger, one smaller", 10, op("Resize x s -> y"), values{value([]int{2, 4}, 1, 2, 3, 4, 5, 6, 7, 8), value([]int{2}, 1.6, .6)}, values{value([]int{3, 2}, 1, 3, 1, 3, 5, 7)}},
+		{"nearest, not above the last", 10, op("Resize x s -> y"), values{value([]int{1, 5}, 0, 1, 2, 3, 4), value([]int{2}, 1, .9)}, values{value([]int{1, 4}, 0, 2, 3, 4)}},
+		{"larger than the image", 13, op("MaxPool x -> y", onnxio.IntsAttr("kernel_shape", 3, 3), onnxio.IntsAttr("strides", 2, 2), onnxio.IntAttr("ceil_mode", 1)), values{square}, values{value([]int{1, 1, 1, 1}, 4)}},
+		{"larger than the padded image", 22, op("AveragePool x -> y", onnxio.IntsAttr("kernel_shape", 5, 1), onnxio.IntsAttr("strides", 3, 1), onnxio.IntsAttr("pads", 1, 0, 1, 0), onnxio.IntAttr("ceil_mode", 1), onnxio.IntAttr("count_include_pad", 1)), values{square}, values{value([]int{1, 1, 1, 2}, 1, 1.5)}},
 		{"a mask like the data", 7, op("Dropout x -> y m"), values{x}, values{x, value([]int{2, 2}, 1, 1, 1, 1)}},
 		{"a mask of bools", 10, op("Dropout x -> y m", onnxio.FloatAttr("ratio", .5)), values{x}, values{x, bools([]int{2, 2}, 1, 1, 1, 1)}},
 		{"C is optional since 11 only by the letter", 9, op("Gemm x x c -> y", onnxio.IntAttr("transB", 1), onnxio.FloatAttr("beta", 2)), values{x, x, value([]int{2}, 1, 0)}, values{value([]int{2, 2}, 7, 11, 13, 25)}},

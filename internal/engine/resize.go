@@ -11,22 +11,28 @@ import (
 
 // Resize and Upsample (https://onnx.ai/onnx/operators/onnx__Resize.html) in every
 // mode. Upsample, and Resize in version 10, are the asymmetric mode with the
-// nearest element below.
+// nearest element below or, on an axis that becomes shorter, above: the page does
+// not say so, the test data of ONNX 1.5 (resize_downsample_nearest) and ONNX
+// Runtime do.
 func init() {
-	register(operator{name: "Resize", limits: "integers in mode nearest only", versions: []int64{10, 11, 13, 18, 19}, inputs: "vvfi", required: 1}, resize[float32], resize[float64])
+	register(operator{name: "Resize", limits: "integers in mode nearest only; align_corners with scales that give no whole length as in the reference implementation, not as in ONNX Runtime", versions: []int64{10, 11, 13, 18, 19}, inputs: "vvfi", required: 1}, resize[float32], resize[float64])
 	register(operator{name: "Upsample", versions: []int64{1, 7, 9}, until: 9, inputs: "vf", required: 1}, upsample[float32], upsample[float64])
 }
 
 // sampling holds the attributes of a Resize.
 type sampling struct {
-	mode, coordinates, nearest, policy string
+	mode, coordinates, nearest, policy string // nearest may be beforeOpset11
 	cubicA, extrapolation              float64
 	excludeOutside, antialias          bool
 	axes                               []int64 // nil for all
 }
 
+// beforeOpset11 stands for a nearest_mode where the operator has none: the
+// element below, or above on an axis whose scale is less than 1.
+const beforeOpset11 = "before opset 11"
+
 func upsample[T kernel.Float](n *node) (compute[T], error) {
-	s := sampling{mode: n.string("mode", "nearest", "linear", "bilinear"), coordinates: "asymmetric", nearest: "floor"}
+	s := sampling{mode: n.string("mode", "nearest", "linear", "bilinear"), coordinates: "asymmetric", nearest: beforeOpset11}
 	if s.mode == "bilinear" {
 		s.mode = "linear"
 	}
@@ -34,17 +40,27 @@ func upsample[T kernel.Float](n *node) (compute[T], error) {
 		n.need("scales")
 		scales := n.floats("scales")
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-			return one(x.resize(s, in[0], scales, nil, nil))
+			return one(x.upsample(s, in[0], scales))
 		}, nil
 	}
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-		return one(x.resize(s, in[0], single(in[1]), nil, nil))
+		return one(x.upsample(s, in[0], single(in[1])))
 	}, nil
+}
+
+// upsample is resize by scales, none of which may be below 1.
+func (x *exec[T]) upsample(s sampling, v *Tensor[T], scales []float32) (*Tensor[T], error) {
+	for axis, scale := range scales {
+		if scale > 0 && scale < 1 {
+			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on", scale, axis)
+		}
+	}
+	return x.resize(s, v, scales, nil, nil)
 }
 
 func resize[T kernel.Float](n *node) (compute[T], error) {
 	if n.version < 11 {
-		s := sampling{mode: n.string("mode", "nearest", "linear"), coordinates: "asymmetric", nearest: "floor"}
+		s := sampling{mode: n.string("mode", "nearest", "linear"), coordinates: "asymmetric", nearest: beforeOpset11}
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			return one(x.resize(s, in[0], single(in[1]), nil, nil))
 		}, nil
@@ -120,7 +136,7 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 			}
 			at := s.coordinate(i, v.Shape[a], p)
 			outside[a][i] = s.coordinates == "tf_crop_and_resize" && (at < 0 || at > float32(v.Shape[a]-1))
-			tables[a][i] = s.nearestTo(at, v.Shape[a])
+			tables[a][i] = s.nearestTo(at, v.Shape[a], p.scale)
 			if outside[a][i] {
 				tables[a][i] = -1
 			}
@@ -281,9 +297,15 @@ func (s sampling) coordinate(i, d int, p resample) float32 {
 }
 
 // nearestTo returns the element that mode nearest takes.
-func (s sampling) nearestTo(at float32, d int) int {
+func (s sampling) nearestTo(at float32, d int, scale float32) int {
 	x := float64(at)
-	switch s.nearest {
+	mode := s.nearest
+	if mode == beforeOpset11 {
+		if mode = "floor"; scale < 1 {
+			mode = "ceil"
+		}
+	}
+	switch mode {
 	case "floor":
 		x = math.Floor(x)
 	case "ceil":

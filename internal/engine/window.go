@@ -119,13 +119,17 @@ func (w window) resolve(in, kernelShape []int) (kernel.Window, error) {
 			continue
 		}
 		room := d + g.PadBegin[a] + g.PadEnd[a] - extent
-		if room < 0 {
-			return g, fmt.Errorf("kernel %v with dilations %v does not fit in %v with pads %v", kernelShape, g.Dilation, in, pads)
+		over := room > -stride
+		if room >= 0 {
+			g.Out[a], over = room/stride+1, room%stride != 0
 		}
-		g.Out[a] = room/stride + 1
-		if w.ceil && w.autoPad == "NOTSET" && room%stride != 0 && g.Out[a]*stride < d+g.PadBegin[a] {
-			// One more window, unless it would begin in the padding at the end.
+		if w.ceil && w.autoPad == "NOTSET" && over && g.Out[a]*stride < d+g.PadBegin[a] {
+			// One more window, even where not one fits, unless it would begin in the
+			// padding at the end.
 			g.Out[a]++
+		}
+		if g.Out[a] == 0 {
+			return g, fmt.Errorf("kernel %v with dilations %v does not fit in %v with pads %v", kernelShape, g.Dilation, in, pads)
 		}
 	}
 	return g, nil

@@ -137,6 +137,7 @@ func TestOtherShapes(t *testing.T) {
 		{op: "Resize", in: []any{x, nil, []float32{1, 1, 0, 1}}, err: "scale 0 of axis 2 is not above 0"},
 		{op: "Resize", in: []any{x, nil, []float32{1, 1, 1e30, 1}}, err: "2^63"},
 		{op: "Resize", in: []any{x}, err: "scales and sizes are both left out"},
+		{op: "Upsample", opset: 9, in: []any{x, []float32{1, 1, 2, 0.6}}, err: "scale 0.6 of axis 3 is below 1; Resize makes smaller"},
 		{op: "Upsample", opset: 9, in: []any{x, []float32{1, 1, 2, 2}}, want: []string{"float32[batch,3,16,16]"}},
 		{op: "Dropout", in: []any{x}, want: []string{x, "bool[batch,3,8,8]"}},
 		{op: "Dropout", opset: 7, in: []any{x}, want: []string{x, x}},

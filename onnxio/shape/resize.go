@@ -32,7 +32,7 @@ func upsample(c *call) ([]*value, error) {
 		for i, v := range list {
 			scales[i] = float64(v)
 		}
-		return c.scaled(x, scales, true, nil)
+		return c.upsampled(x, scales, true)
 	}
 	if err := c.wantInputs(2, 2); err != nil {
 		return nil, err
@@ -40,6 +40,17 @@ func upsample(c *call) ([]*value, error) {
 	scales, known, err := c.in[1].numbers()
 	if err != nil {
 		return nil, err
+	}
+	return c.upsampled(x, scales, known)
+}
+
+// upsampled returns x with sizes floor(size·scale). Upsample takes no scale below
+// 1, by its page, and ONNX Runtime none either.
+func (c *call) upsampled(x *value, scales []float64, known bool) ([]*value, error) {
+	for axis, scale := range scales {
+		if scale > 0 && scale < 1 {
+			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on", float32(scale), axis)
+		}
 	}
 	return c.scaled(x, scales, known, nil)
 }
