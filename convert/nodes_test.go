@@ -251,6 +251,27 @@ func TestPadAroundCut(t *testing.T) {
 }
 
 // TestRefuses gives models that are not to be converted.
+// TestWrongDeclaration: a shape that the model declares wrongly is left out with a
+// warning, and the inferred one written; Strict refuses it.
+func TestWrongDeclaration(t *testing.T) {
+	build := func() *onnxio.Model {
+		m := small(17, []int64{2, 4, 4}, []*onnxio.Tensor{floats("w", rand.New(rand.NewPCG(1, 2)), 3, 2, 3, 3)}, node("Conv", "x w", "y"))
+		m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N"), onnxio.Fixed(3), onnxio.Fixed(7), onnxio.Fixed(7)}}
+		return m
+	}
+	const want = `output "y" has shape [N,3,2,2], but the model declares [N,3,7,7]`
+	plan, err := convert.NewPlan(build(), convert.Options{})
+	if err != nil || len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], want) || len(plan.Layers) != 1 {
+		t.Fatalf("%v, %+v", err, plan)
+	}
+	if got := written(t, build(), convert.Options{}).Graph.Outputs[0].Type.Shape; got[2] != onnxio.Fixed(2) || got[3] != onnxio.Fixed(2) {
+		t.Errorf("the eFCN declares %v", got)
+	}
+	if _, err := convert.NewPlan(build(), convert.Options{Strict: true}); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("strict: %v", err)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	conv := func() *onnxio.Model {
 		return small(17, []int64{1, 4, 4}, []*onnxio.Tensor{floats("w", rand.New(rand.NewPCG(1, 1)), 1, 1, 3, 3)}, node("Conv", "x w", "y"))
@@ -264,8 +285,10 @@ func TestRefuses(t *testing.T) {
 		{"a record of a later version", func(m *onnxio.Model) { m.SetMeta(convert.RecordKey, `{"version":99}`) }, "version 99"},
 		{"no outputs", func(m *onnxio.Model) { m.Graph.Outputs = nil }, "the graph has no outputs"},
 		{"a scalar input", func(m *onnxio.Model) {
-			m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: "s", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true}})
-		}, `input "s": it is a scalar`},
+			m.Graph.Inputs = []*onnxio.ValueInfo{{Name: "x", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true}}}
+			m.Graph.Nodes = []*onnxio.Node{node("Relu", "x", "y")}
+			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
+		}, `input "x": it is a scalar`},
 		{"one fault of a folded normalisation, said once", func(m *onnxio.Model) {
 			bn := node("BatchNormalization", "y a a a a", "z", onnxio.IntAttr("training_mode", 1))
 			m.Graph.Nodes = append(m.Graph.Nodes, bn)

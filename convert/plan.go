@@ -47,6 +47,9 @@ type Options struct {
 	// InputShapes fixes dimensions of inputs that the model leaves open, by input
 	// name, with the batch axis; -1 leaves a dimension as it is. Default none.
 	InputShapes map[string][]int64
+	// Strict refuses a model that declares a shape that is not the inferred one,
+	// which is otherwise left out with a warning. Default false.
+	Strict bool
 }
 
 // Validate reports options that make no sense.
@@ -103,6 +106,9 @@ type Plan struct {
 	MaxBytes    int64 `json:"max_bytes"`
 	// Memory is about what the conversion and its result take.
 	Memory Memory `json:"memory_bytes"`
+	// Warnings say what of the model was not taken as it is: shapes that it
+	// declares wrongly.
+	Warnings []string `json:"warnings,omitempty"`
 
 	model   *onnxio.Model
 	info    *shape.Info
@@ -276,6 +282,12 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	pl.plan.Absorbed = absorbed
 	for _, t := range from {
 		pl.plan.From = append(pl.plan.From, t.String())
+	}
+	if wrong := info.Contradictions(); o.Strict && len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
+	}
+	for _, err := range info.Contradictions() {
+		pl.plan.Warnings = append(pl.plan.Warnings, err.Error()+"; what is declared is left out")
 	}
 	if err := pl.findBatch(); err != nil {
 		return nil, err

@@ -102,30 +102,36 @@ func (pl *planner) findKnown(nodes []*onnxio.Node) {
 	}
 }
 
-// findBatch settles which dimension is the batch: the first axis of the inputs.
+// findBatch settles which dimension is the batch. An input without one stays on
+// tensors, and so do the nodes that read it.
 func (pl *planner) findBatch() error {
-	feeds := pl.plan.model.Graph.FeedInputs()
-	if len(feeds) == 0 {
-		return errors.New("the graph has no input besides its weights")
-	}
-	for i, v := range feeds {
-		t, ok := pl.plan.info.Type(v.Name)
-		if !ok || !t.HasShape {
+	g := pl.plan.model.Graph
+	unread := g.UnreadInputs()
+	for _, v := range g.FeedInputs() {
+		if t, _ := pl.plan.info.Type(v.Name); !t.HasShape && !slices.Contains(unread, v.Name) {
 			return fmt.Errorf("input %q: its shape is not known; give it with --input-shape %s=DIMS", v.Name, v.Name)
 		}
-		if len(t.Shape) == 0 {
-			return fmt.Errorf("input %q: it is a scalar; make it a constant, or give it a batch axis", v.Name)
+	}
+	batch, err := shape.FindBatch(g, func(name string) onnxio.TensorType {
+		t, _ := pl.plan.info.Type(name)
+		return t
+	})
+	if err != nil {
+		return err
+	}
+	pl.plan.batch = batch.Size
+	for _, v := range g.FeedInputs() {
+		t, _ := pl.plan.info.Type(v.Name)
+		if batch.Without[v.Name] || slices.Contains(unread, v.Name) {
+			continue
 		}
 		for axis, d := range t.Shape[1:] {
+			if !d.Known() && batch.Size.Known() {
+				return fmt.Errorf("input %q: dimension %d (%q) is not a number, and the first axis, which has to be the batch, is %d; put the batch first in the model, or fix the dimension with --input-shape %s=DIMS", v.Name, axis+1, d.Param, batch.Size.Value, v.Name)
+			}
 			if !d.Known() {
 				return fmt.Errorf("input %q: dimension %d (%q) is not a number; fix it with --input-shape %s=DIMS", v.Name, axis+1, d.Param, v.Name)
 			}
-		}
-		switch d := t.Shape[0]; {
-		case i == 0:
-			pl.plan.batch = d
-		case d != pl.plan.batch:
-			return fmt.Errorf("inputs %q and %q have different first axes; the first axis of every input is taken for the batch", feeds[0].Name, v.Name)
 		}
 	}
 	return nil

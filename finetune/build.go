@@ -116,9 +116,10 @@ func (t *trainee[T]) refuse() error {
 func shapeOnly(n *onnxio.Node) bool { return n.OpType == "Shape" || n.OpType == "Size" }
 
 func onlyInput(m *onnxio.Model) (*onnxio.ValueInfo, error) {
-	feeds := m.Graph.FeedInputs()
+	unread := m.Graph.UnreadInputs()
+	feeds := slices.DeleteFunc(m.Graph.FeedInputs(), func(v *onnxio.ValueInfo) bool { return slices.Contains(unread, v.Name) })
 	if len(feeds) != 1 {
-		return nil, fmt.Errorf("the model has %d inputs; training and evaluation work on models of one", len(feeds))
+		return nil, fmt.Errorf("the model reads %d inputs; training and evaluation work on models of one", len(feeds))
 	}
 	if t := feeds[0].Type; !t.HasShape || len(t.Shape) < 2 {
 		return nil, fmt.Errorf("input %q does not declare its axes; declare batch and sample axes", feeds[0].Name)

@@ -121,6 +121,35 @@ func (g *Graph) FeedInputs() []*ValueInfo {
 	return feeds
 }
 
+// UnreadInputs returns the names of the inputs that no node reads, in no
+// subgraph either, and that are no output. Some exporters leave such.
+func (g *Graph) UnreadInputs() []string {
+	read := make(map[string]bool)
+	for _, o := range g.Outputs {
+		read[o.Name] = true
+	}
+	w := walker{
+		node: func(n *Node) {
+			for _, name := range n.Inputs {
+				read[name] = true
+			}
+		},
+		graph: func(inner *Graph) {
+			for _, o := range inner.Outputs {
+				read[o.Name] = true
+			}
+		},
+	}
+	w.nodes(g.Nodes)
+	var names []string
+	for _, v := range g.FeedInputs() {
+		if !read[v.Name] {
+			names = append(names, v.Name)
+		}
+	}
+	return names
+}
+
 // Function is a model-local function (FunctionProto).
 type Function struct {
 	Name, Domain, Overload, Doc string

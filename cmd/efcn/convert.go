@@ -29,8 +29,8 @@ type convertFlags struct {
 	shapes   inputShapes // Default none.
 	purpose  oneOf       // Default none.
 	as       oneOf       // Default none.
-	strict   bool
 	noSync   bool
+	strict   bool
 	dryRun   bool
 	json     bool
 }
@@ -57,7 +57,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
 	f.as = oneOf{allowed: []string{string(convert.AsFloat32)}}
 	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
-	flags.BoolVar(&f.strict, "strict", false, "exit with 1, and write nothing, if a linear layer is not embedded that was not asked to be kept")
+	flags.BoolVar(&f.strict, "strict", false, "write nothing if a linear layer is not embedded that was not asked to be kept, or the model declares a shape wrongly")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
@@ -65,7 +65,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
 		Layout: convert.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: convert.As(f.as.value), Layers: f.layers, Only: f.only,
-		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes,
+		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, Strict: f.strict,
 	}
 }
 
@@ -141,7 +141,7 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	if !f.dryRun && sameFile(path, f.output) {
 		return usagef("-o %s is the CNN itself, without which the eFCN cannot be verified; write another file", f.output)
 	}
-	m, err := e.readFolded(path)
+	m, err := e.readFolded(path, f.shapes)
 	if err != nil {
 		return err
 	}
@@ -155,6 +155,9 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	if err != nil {
 		return inFile(path, err)
+	}
+	for _, warning := range plan.Warnings {
+		fmt.Fprintf(e.err, "warning: %s: %s\n", path, warning)
 	}
 	report := e.out
 	if f.output == "-" {

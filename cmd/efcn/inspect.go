@@ -180,7 +180,7 @@ func unsupportedNodes(err error) []unsupported {
 }
 
 func planOf(m *onnxio.Model, o convert.Options) (*convert.Plan, error) {
-	folded, err := engine.FoldConstants(m)
+	folded, err := engine.FoldConstantsAt(m, o.InputShapes)
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ the CNN that the eFCN was made from as well.`,
 			}
 			var origin *onnxio.Model
 			if cnn != "" {
-				if origin, err = e.readFolded(cnn); err != nil {
+				if origin, err = e.readFolded(cnn, nil); err != nil {
 					return err
 				}
 			}

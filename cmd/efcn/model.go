@@ -51,9 +51,9 @@ func (e *env) sparesData(output string) error {
 }
 
 // readFolded reads a model and folds its constant subgraphs, which is the form
-// that plans are made of.
-func (e *env) readFolded(path string) (*onnxio.Model, error) {
-	return e.readWith(path, engine.FoldConstants)
+// that plans are made of. shapes fixes inputs that the model leaves open.
+func (e *env) readFolded(path string, shapes inputShapes) (*onnxio.Model, error) {
+	return e.readWith(path, func(m *onnxio.Model) (*onnxio.Model, error) { return engine.FoldConstantsAt(m, shapes) })
 }
 
 // readWith reads a model and folds its constant subgraphs in a way of its own.

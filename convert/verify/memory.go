@@ -19,7 +19,9 @@ const DefaultMaxMemory = 4 << 30
 func (v *verifier) sampleBytes(size int64) int64 {
 	batch, total, widest := int64(1), int64(0), int64(0)
 	for _, in := range v.cnn.graph.FeedInputs() {
-		batch = int64(max(1, v.shapes[in.Name][0]))
+		if !v.options.whole[in.Name] {
+			batch = int64(max(1, v.shapes[in.Name][0]))
+		}
 	}
 	for _, shape := range v.shapes {
 		n := int64(product(shape))

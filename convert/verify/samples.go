@@ -8,6 +8,7 @@ import (
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
+	"efcn/onnxio/shape"
 )
 
 // Array is one input given to Verify: row-major, with the batch axis.
@@ -18,36 +19,46 @@ type feed struct {
 	first, size int
 	random      int // number of the first sample among the random ones; −1 for given inputs
 	arrays      map[string]*Array
+	whole       map[string]bool // arrays without a batch axis, which all samples share
 }
 
 // feeds makes the batches that both models run on: the given inputs, then
 // Samples random ones.
 func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
-	shapes := make([][]int, len(inputs)) // −1 for a batch that is free
-	for i, in := range inputs {
-		s, err := o.inputShape(in)
-		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", in.Name, err)
-		}
-		if shapes[i] = s; s[0] != shapes[0][0] {
-			return nil, fmt.Errorf("inputs %q and %q have different first axes (%d and %d); the first axis of every input is taken for the batch", inputs[0].Name, in.Name, shapes[0][0], s[0])
-		}
-	}
 	if len(inputs) == 0 {
 		return nil, fmt.Errorf("the models have no inputs besides their weights")
 	}
-	batch := o.batch()
-	free := shapes[0][0] < 0
+	shapes := make([][]int, len(inputs)) // −1 for a batch that is free
+	leader := -1                         // an input with a batch axis
+	for i, in := range inputs {
+		s, err := o.inputShape(in, o.whole[in.Name])
+		if err != nil {
+			return nil, fmt.Errorf("input %q: %w", in.Name, err)
+		}
+		if shapes[i] = s; o.whole[in.Name] {
+			continue
+		}
+		if leader < 0 {
+			leader = i
+		}
+		if s[0] != shapes[leader][0] {
+			return nil, fmt.Errorf("inputs %q and %q have different first axes (%d and %d); want one batch", inputs[leader].Name, in.Name, shapes[leader][0], s[0])
+		}
+	}
+	if leader < 0 {
+		return nil, fmt.Errorf("no input has a batch axis")
+	}
+	batch, free := o.batch(), shapes[leader][0] < 0
 	if !free {
-		batch = shapes[0][0]
+		batch = shapes[leader][0]
 	}
 	if batch == 0 {
-		return nil, fmt.Errorf("input %q: its first axis, the batch, is 0, so there is nothing to run the models on; skip float64 and float32 to check the structure alone", inputs[0].Name)
+		return nil, fmt.Errorf("input %q: its first axis, the batch, is 0, so there is nothing to run the models on; skip float64 and float32 to check the structure alone", inputs[leader].Name)
 	}
 	var all []feed
 	first := 0
 	if len(o.Inputs) > 0 {
-		given, err := splitGiven(inputs, shapes, o.Inputs, batch, free)
+		given, err := splitGiven(inputs, shapes, o.Inputs, batch, free, o.whole)
 		if err != nil {
 			return nil, err
 		}
@@ -57,6 +68,7 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 		}
 	}
 	random := make([]*rand.Rand, len(inputs)) // each its own, whatever the batch
+	shared := make([]*Array, len(inputs))     // those without a batch axis: the same in every batch
 	for i := range random {
 		random[i] = rand.New(rand.NewPCG(o.Seed, 0x6566636e+uint64(i)))
 	}
@@ -65,10 +77,29 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 		if free {
 			size = min(batch, o.samples()-done)
 		}
-		f := feed{first: first, size: size, random: done, arrays: make(map[string]*Array)}
+		f := feed{first: first, size: size, random: done, arrays: make(map[string]*Array), whole: o.whole}
 		for i, in := range inputs {
+			if shared[i] != nil {
+				f.arrays[in.Name] = shared[i]
+				continue
+			}
+			if o.unread[in.Name] && !in.Type.Elem.IsFloat() {
+				t := &Array{Type: in.Type.Elem, Shape: shapes[i]}
+				if !o.whole[in.Name] {
+					t.Shape = append([]int{size}, shapes[i][1:]...)
+				}
+				t.I = make([]int64, product(t.Shape))
+				f.arrays[in.Name] = t
+				continue
+			}
 			if !in.Type.Elem.IsFloat() {
 				return nil, fmt.Errorf("input %q is %s; random numbers are made for floating-point inputs only; give arrays with --inputs, and --samples 0", in.Name, in.Type.Elem)
+			}
+			if o.whole[in.Name] {
+				t := &Array{Type: in.Type.Elem, Shape: shapes[i], F: make([]float32, product(shapes[i]))}
+				randomSample(random[i], 0, t.F)
+				shared[i], f.arrays[in.Name] = t, t
+				continue
 			}
 			t := &Array{Type: in.Type.Elem, Shape: append([]int{size}, shapes[i][1:]...)}
 			t.F = make([]float32, product(t.Shape))
@@ -84,16 +115,44 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 	return all, nil
 }
 
+// settleBatch notes which inputs have no batch axis: see [shape.FindBatch].
+func (o *Options) settleBatch(m *onnxio.Model) error {
+	info, err := shape.Infer(m, o.InputShapes)
+	if err != nil { // then what is declared has to do
+		info = nil
+	}
+	declared := make(map[string]onnxio.TensorType)
+	for _, v := range m.Graph.FeedInputs() {
+		declared[v.Name] = v.Type
+	}
+	b, err := shape.FindBatch(m.Graph, func(name string) onnxio.TensorType {
+		if info == nil {
+			return declared[name]
+		}
+		t, _ := info.Type(name)
+		return t
+	})
+	o.whole, o.unread = b.Without, make(map[string]bool)
+	for _, name := range m.Graph.UnreadInputs() {
+		o.unread[name] = true
+	}
+	return err
+}
+
 // smaller cuts batches of a free size into some of at most that many samples.
 func smaller(feeds []feed, batch int) []feed {
 	var all []feed
 	for _, f := range feeds {
 		for at := 0; at < f.size; at += batch {
-			part := feed{first: f.first + at, size: min(batch, f.size-at), random: f.random, arrays: make(map[string]*Array)}
+			part := feed{first: f.first + at, size: min(batch, f.size-at), random: f.random, arrays: make(map[string]*Array), whole: f.whole}
 			if part.random >= 0 {
 				part.random += at
 			}
 			for name, a := range f.arrays {
+				if f.whole[name] {
+					part.arrays[name] = a
+					continue
+				}
 				each := a.Len() / f.size
 				p := &Array{Type: a.Type, Shape: append([]int{part.size}, a.Shape[1:]...)}
 				if a.Type.IsFloat() {
@@ -121,6 +180,10 @@ func pick(feeds []feed, numbers []int) map[string]*Array {
 				continue
 			}
 			for name, a := range f.arrays {
+				if f.whole[name] {
+					all[name] = a
+					continue
+				}
 				p := all[name]
 				if p == nil {
 					p = &Array{Type: a.Type, Shape: append([]int{0}, a.Shape[1:]...)}
@@ -141,8 +204,13 @@ func pick(feeds []feed, numbers []int) map[string]*Array {
 
 // freeBatch says whether the models take any number of samples at a time.
 func (o *Options) freeBatch(inputs []*onnxio.ValueInfo) bool {
-	s, err := o.inputShape(inputs[0])
-	return err == nil && s[0] < 0
+	for _, in := range inputs {
+		if !o.whole[in.Name] {
+			s, err := o.inputShape(in, false)
+			return err == nil && s[0] < 0
+		}
+	}
+	return false
 }
 
 // randomSample fills x with random numbers; what kind depends on the sample's
@@ -174,10 +242,14 @@ func randomSample(r *rand.Rand, sample int, x []float32) {
 	}
 }
 
-// inputShape returns the shape of an input with −1 for a batch that is free.
-func (o *Options) inputShape(in *onnxio.ValueInfo) ([]int, error) {
+// inputShape returns the shape of an input with −1 for a batch that is free. One
+// that is whole has no batch axis.
+func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 	given := o.InputShapes[in.Name]
 	if !in.Type.HasShape && given == nil {
+		if whole && o.unread[in.Name] {
+			return []int{}, nil
+		}
 		return nil, fmt.Errorf("its shape is not known; give it with --input-shape %s=DIMS", in.Name)
 	}
 	rank := len(in.Type.Shape)
@@ -187,7 +259,7 @@ func (o *Options) inputShape(in *onnxio.ValueInfo) ([]int, error) {
 		}
 		rank = len(given)
 	}
-	if rank == 0 {
+	if rank == 0 && !whole {
 		return nil, fmt.Errorf("it has no batch axis")
 	}
 	shape := make([]int, rank)
@@ -203,7 +275,11 @@ func (o *Options) inputShape(in *onnxio.ValueInfo) ([]int, error) {
 			d = onnxio.Fixed(given[i])
 		}
 		shape[i] = int(d.Value)
-		if !d.Known() && i > 0 {
+		if !d.Known() && (i > 0 || whole) && o.unread[in.Name] {
+			shape[i] = 1 // any will do
+			continue
+		}
+		if !d.Known() && (i > 0 || whole) {
 			return nil, fmt.Errorf("dimension %d (%q) is not a number; fix it with --input-shape %s=DIMS", i, d.Param, in.Name)
 		}
 	}
@@ -211,7 +287,7 @@ func (o *Options) inputShape(in *onnxio.ValueInfo) ([]int, error) {
 }
 
 // splitGiven cuts given arrays into batches.
-func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Array, batch int, free bool) ([]feed, error) {
+func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Array, batch int, free bool, whole map[string]bool) ([]feed, error) {
 	n := -1
 	for i, in := range inputs {
 		a := given[in.Name]
@@ -222,6 +298,12 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 			return nil, fmt.Errorf("input %q: %w", in.Name, err)
 		}
 		want := shapes[i]
+		if whole[in.Name] {
+			if !slices.Equal(a.Shape, want) {
+				return nil, fmt.Errorf("input %q, which has no batch axis: the array given has shape %v; want %v", in.Name, a.Shape, want)
+			}
+			continue
+		}
 		fits := len(a.Shape) == len(want)
 		for k := 1; fits && k < len(want); k++ {
 			fits = a.Shape[k] == want[k]
@@ -248,9 +330,13 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 	}
 	var all []feed
 	for first := 0; first < n; first += batch {
-		f := feed{first: first, size: min(batch, n-first), random: -1, arrays: make(map[string]*Array)}
+		f := feed{first: first, size: min(batch, n-first), random: -1, arrays: make(map[string]*Array), whole: whole}
 		for _, in := range inputs {
 			a := given[in.Name]
+			if whole[in.Name] {
+				f.arrays[in.Name] = a
+				continue
+			}
 			each := a.Len() / n
 			part := &Array{Type: a.Type, Shape: append([]int{f.size}, a.Shape[1:]...)}
 			if a.Type.IsFloat() {

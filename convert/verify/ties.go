@@ -47,6 +47,10 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 	from, to, at := make(map[string]*Array), make(map[string]*Array), make(map[string]*Array)
 	for _, in := range inputs {
 		one := places[0].array(in.Name)
+		if v.options.whole[in.Name] {
+			from[in.Name], to[in.Name], at[in.Name] = one, one, one
+			continue
+		}
 		a := &Array{Type: one.Type, Shape: append([]int{len(places)}, one.Shape[1:]...)}
 		for _, p := range places {
 			a.F = append(a.F, p.sample(in.Name)...)
@@ -67,6 +71,9 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 	}
 	for range tieRounds {
 		for name, x := range at {
+			if v.options.whole[name] {
+				continue
+			}
 			each := len(x.F) / len(places)
 			for k := range places {
 				s := float32(t.lines[k].next())
@@ -80,6 +87,9 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 		}
 	}
 	for _, in := range inputs {
+		if v.options.whole[in.Name] {
+			continue
+		}
 		for k, p := range places {
 			if l := &t.lines[k]; l.found {
 				s := float32(l.best)

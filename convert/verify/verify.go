@@ -51,6 +51,8 @@ type Options struct {
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
+
+	whole, unread map[string]bool // inputs without a batch axis, inputs that no node reads
 }
 
 // Validate reports options that make no sense.
@@ -200,7 +202,7 @@ func named(m *onnxio.Model, err error) error {
 // constant that was folded wrongly gives other values there unless both models
 // are folded wrongly in the same way, which the engine's own tests are for.
 func prepared(m *onnxio.Model, inputs map[string][]int64) (*net, error) {
-	folded, err := engine.FoldConstants(withoutSparse(m, heldElements))
+	folded, err := engine.FoldConstantsAt(withoutSparse(m, heldElements), inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -245,6 +247,9 @@ type verifier struct {
 
 func (v *verifier) run(ctx context.Context) error {
 	var err error
+	if err = v.options.settleBatch(v.cnn.model); err != nil {
+		return named(v.cnn.model, err)
+	}
 	if v.feeds, err = v.options.feeds(v.cnn.graph.FeedInputs()); err != nil {
 		return err
 	}
@@ -369,11 +374,12 @@ func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) 
 	feeds := make(map[string]*Array)
 	shapes := make(map[string][]int)
 	for _, in := range v.cnn.graph.FeedInputs() {
-		shape, err := v.options.inputShape(in)
+		whole := v.options.whole[in.Name]
+		shape, err := v.options.inputShape(in, whole)
 		if err != nil {
 			return nil, fmt.Errorf("input %q: %w", in.Name, err)
 		}
-		if shape[0] < 0 {
+		if !whole && shape[0] < 0 {
 			shape[0] = 1
 		}
 		t := &Array{Type: in.Type.Elem, Shape: shape}

@@ -1,8 +1,42 @@
 package engine
 
 import (
+	"slices"
+
 	"efcn/onnxio"
+	"efcn/onnxio/shape"
 )
+
+// settle gives every If whose condition follows from shapes a constant one, and
+// says whether there was any. PyTorch's squeeze of an axis of open length is such
+// an If.
+func (f *folder) settle(m *onnxio.Model, inputs map[string][]int64) bool {
+	open := func(n *onnxio.Node) bool {
+		return n.OpType == "If" && onnxio.CanonicalDomain(n.Domain) == "" && f.tensors[n.Input(0)] == nil
+	}
+	if !slices.ContainsFunc(f.graph.Nodes, open) {
+		return false
+	}
+	info, err := shape.Infer(m, inputs)
+	if err != nil {
+		return false // whoever needs the shapes says so
+	}
+	found := false
+	for i, n := range f.graph.Nodes {
+		known, ok := info.Ints(n.Input(0))
+		if t, _ := info.Type(n.Input(0)); !open(n) || !ok || len(known) != 1 || known[0].Param != "" || t.Elem != onnxio.Bool {
+			continue
+		}
+		condition := onnxio.NewTensor(f.fresh(n.Label()+"/condition"), nil, []bool{known[0].Value != 0})
+		f.tensors[condition.Name] = condition
+		f.graph.Initializers = append(f.graph.Initializers, condition)
+		settled := *n
+		settled.Inputs = []string{condition.Name}
+		f.graph.Nodes[i] = &settled
+		found = true
+	}
+	return found
+}
 
 // branch returns the nodes that stand for an If whose condition is constant, nil
 // if it is not. The branch's own values are called "label/name"; an Identity

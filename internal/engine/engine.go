@@ -39,6 +39,7 @@ import (
 type Engine[T kernel.Float] struct {
 	graph    *program[T]
 	feeds    []*onnxio.ValueInfo
+	unread   map[string]bool // of them, those that no node reads
 	elements int       // the most elements that a value may have
 	arenas   sync.Pool // of *arena[T], between runs
 	lent     atomic.Pointer[arena[T]]
@@ -64,13 +65,18 @@ func New[T kernel.Float](m *onnxio.Model) (*Engine[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Engine[T]{graph: p, feeds: m.Graph.FeedInputs(), elements: maxElements}, nil
+	e := &Engine[T]{graph: p, feeds: m.Graph.FeedInputs(), unread: make(map[string]bool), elements: maxElements}
+	for _, name := range m.Graph.UnreadInputs() {
+		e.unread[name] = true
+	}
+	return e, nil
 }
 
 // Inputs returns the declarations of the values that Run needs, in order.
 func (e *Engine[T]) Inputs() []*onnxio.ValueInfo { return e.feeds }
 
-// Run computes the graph's outputs from its inputs, both by name. The results
+// Run computes the graph's outputs from its inputs, both by name. An input that no
+// node reads may be left out. The results
 // may share memory with the feeds and with constants of the model.
 func (e *Engine[T]) Run(ctx context.Context, feeds map[string]*Tensor[T]) (map[string]*Tensor[T], error) {
 	return e.Observe(ctx, feeds, nil)
@@ -94,6 +100,9 @@ func (e *Engine[T]) Lend(memory [][]T) {
 func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T], see func(name string, v *Tensor[T]) error) (map[string]*Tensor[T], error) {
 	for _, in := range e.feeds {
 		v, ok := feeds[in.Name]
+		if !ok && e.unread[in.Name] {
+			continue
+		}
 		if !ok || v == nil {
 			return nil, fmt.Errorf("input %q is missing", in.Name)
 		}

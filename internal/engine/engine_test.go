@@ -145,6 +145,22 @@ func TestRunRefusesFeeds(t *testing.T) {
 	}
 }
 
+func TestUnreadInputMayBeLeftOut(t *testing.T) {
+	m := model([]*onnxio.Node{op("Neg x -> y")})
+	m.Graph.Inputs = append(m.Graph.Inputs, info("z", 1, 3))
+	e, err := New[float32](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.Run(context.Background(), feed(value([]int{1, 3}, 1, 2, 3)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := compare(out["y"], value([]int{1, 3}, -1, -2, -3), 0, 0); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestObserve(t *testing.T) {
 	e, err := New[float32](model([]*onnxio.Node{op("Neg x -> a"), op("Split a -> b c", onnxio.IntAttr("axis", 0)), op("Add b c -> y")}))
 	if err != nil {

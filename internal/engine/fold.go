@@ -18,15 +18,22 @@ const foldedBytes = 64 << 20
 // model declares. Nodes that only fed folded ones are dropped; graph outputs keep
 // their names. Model-local functions are inlined, an If with a constant
 // condition becomes the branch that it takes, and a sparse initializer a dense one.
+// A condition that follows from the declared shapes is constant.
 //
 // An initializer that is also a graph input is no constant: a caller may feed it.
 // A node that the engine cannot run is left as it is.
-func FoldConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, false) }
+func FoldConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, nil, false) }
+
+// FoldConstantsAt is FoldConstants for inputs of the given shapes, with the
+// batch axis, where the model leaves them open; -1 leaves a dimension as it is.
+func FoldConstantsAt(m *onnxio.Model, inputs map[string][]int64) (*onnxio.Model, error) {
+	return fold(m, inputs, false)
+}
 
 // FoldDenseConstants is FoldConstants that leaves [SparseFactors] as they are.
-func FoldDenseConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, true) }
+func FoldDenseConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, nil, true) }
 
-func fold(m *onnxio.Model, keepSparse bool) (*onnxio.Model, error) {
+func fold(m *onnxio.Model, inputs map[string][]int64, keepSparse bool) (*onnxio.Model, error) {
 	m, err := InlineFunctions(m)
 	if err != nil {
 		return nil, err
@@ -53,6 +60,11 @@ func fold(m *onnxio.Model, keepSparse bool) (*onnxio.Model, error) {
 	}
 	if err := f.fold(); err != nil {
 		return nil, err
+	}
+	for f.settle(m, inputs) {
+		if err := f.fold(); err != nil {
+			return nil, err
+		}
 	}
 	f.sweep()
 	return m, nil

@@ -170,6 +170,101 @@ func TestFoldTakesConstantBranch(t *testing.T) {
 	}
 }
 
+// TestFoldSettlesBranches: an If becomes its branch where the condition follows from
+// shapes, at any depth; the branches' names may be those of outer values.
+func TestFoldSettlesBranches(t *testing.T) {
+	graph := func(out string, nodes ...*onnxio.Node) *onnxio.Graph {
+		return &onnxio.Graph{Nodes: nodes, Outputs: []*onnxio.ValueInfo{info(out)}}
+	}
+	branch := func(n *onnxio.Node, then, other *onnxio.Graph) *onnxio.Node {
+		n.Attributes = []*onnxio.Attribute{
+			{Name: "then_branch", Type: onnxio.AttrGraph, G: then}, {Name: "else_branch", Type: onnxio.AttrGraph, G: other},
+		}
+		return n
+	}
+	build := func() *onnxio.Model {
+		// if h == 1 { y = squeeze(relu(x)) } else { if w > h { y = neg(x) } else { y = abs(x) } }
+		inner := branch(op("If wide -> r"), graph("s", op("Neg c -> s")), graph("s", op("Abs c -> s")))
+		m := model([]*onnxio.Node{
+			op("Relu x -> r"), op("Identity x -> c"), op("Shape x -> shape"),
+			op("Gather shape two -> h", onnxio.IntAttr("axis", 0)), op("Gather shape three -> w", onnxio.IntAttr("axis", 0)),
+			op("Equal h one -> flat"), op("Equal w two -> wide"),
+			branch(op("If flat -> y"), graph("q", op("Squeeze r axis -> q")), graph("r", inner)),
+		}, onnxio.NewTensor("one", []int64{}, []int64{1}), onnxio.NewTensor("two", []int64{}, []int64{2}), onnxio.NewTensor("three", []int64{}, []int64{3}), onnxio.NewTensor("axis", []int64{1}, []int64{2}))
+		m.Graph.Inputs = []*onnxio.ValueInfo{info("x", -1, 2, -1, -1)}
+		for axis, name := range map[int]string{2: "H", 3: "W"} {
+			m.Graph.Inputs[0].Type.Shape[axis] = onnxio.Symbol(name)
+		}
+		return m
+	}
+	for want, dims := range map[string][]int64{
+		"Relu Squeeze Identity":          {-1, 2, 1, 5},
+		"Identity Neg Identity Identity": {-1, 2, 4, 2},
+		"Identity Abs Identity Identity": {-1, 2, 4, 3},
+	} {
+		folded, err := FoldConstantsAt(build(), map[string][]int64{"x": dims})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, n := range folded.Graph.Nodes {
+			got = append(got, n.OpType)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%v: %v, want %s", dims, got, want)
+		}
+		shape := []int{3, 2, int(dims[2]), int(dims[3])}
+		x := value(shape, make([]float32, 6*shape[2]*shape[3])...)
+		for i := range x.F {
+			x.F[i] = float32(i%5) - 2
+		}
+		if a, b := results(t, build(), x), results(t, folded, x); !slices.Equal(a["y"].F, b["y"].F) || !slices.Equal(a["y"].Shape, b["y"].Shape) {
+			t.Errorf("%v: another result: %v and %v", dims, a["y"], b["y"])
+		}
+	}
+	// Without shapes the Ifs stay.
+	folded, err := FoldConstants(build())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := folded.Graph.Nodes[len(folded.Graph.Nodes)-1]; last.OpType != "If" {
+		t.Errorf("ends with %s", last.OpType)
+	}
+}
+
+func results(t *testing.T, m *onnxio.Model, x *Tensor[float32]) map[string]*Tensor[float32] {
+	t.Helper()
+	e, err := New[float32](m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := e.Run(t.Context(), feed(x))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestRefusedBranch: what is wrong inside a branch is said, and nothing of the
+// attributes that were not read for it.
+func TestRefusedBranch(t *testing.T) {
+	n := op("If c -> y")
+	bad := op("Relu x -> r")
+	bad.OpType = "Scan"
+	n.Attributes = []*onnxio.Attribute{
+		{Name: "then_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Relu x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}}},
+		{Name: "else_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{bad}, Outputs: []*onnxio.ValueInfo{info("r")}}},
+	}
+	c := info("c")
+	c.Type.Elem = onnxio.Bool
+	m := model([]*onnxio.Node{n})
+	m.Graph.Inputs = append(m.Graph.Inputs, c)
+	_, err := New[float32](m)
+	if err == nil || !strings.Contains(err.Error(), "the engine does not have this operator") || strings.Contains(err.Error(), "then_branch") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestInlineFunctions(t *testing.T) {
 	scaled := &onnxio.Function{
 		Name: "Scaled", Domain: "local", Inputs: []string{"v", "bias"}, Outputs: []string{"out"},

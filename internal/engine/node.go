@@ -113,12 +113,18 @@ func (n *node) dataType(name string, def onnxio.DataType) onnxio.DataType {
 	return t
 }
 
-// attributeErrors returns what was wrong with the attributes, unknown ones included.
-func (n *node) attributeErrors() error {
+// refuseUnread refuses the attributes that the builder did not ask for.
+func (n *node) refuseUnread() {
 	for _, a := range n.Attributes {
 		if !slices.Contains(n.read, a.Name) {
-			n.refuse("attribute %s is unknown in version %d of the operator", a.Name, n.version)
+			n.refuse("attribute %s is unknown in version %d of the operator", onnxio.Printable(a.Name), n.version)
 		}
+	}
+}
+
+// attributeErrors returns what was wrong with the attributes.
+func (n *node) attributeErrors() error {
+	for _, a := range n.Attributes {
 		if a.RefName != "" {
 			n.refuse("attribute %s refers to %q, which only a function's node may", a.Name, a.RefName)
 		}

@@ -112,8 +112,11 @@ func prepareIn[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer 
 	}
 	nn := &node{Node: n, version: version, opsets: versions, outer: outer}
 	c, err := build[T](op)(nn)
-	if unread := nn.attributeErrors(); unread != nil {
-		err = unread
+	if err == nil {
+		nn.refuseUnread()
+	} // else the builder may have returned before it asked for all
+	if refused := nn.attributeErrors(); refused != nil {
+		err = refused
 	}
 	if err != nil {
 		return nil, n.Wrap(err)

@@ -32,14 +32,10 @@ func (s *session) overrideInputs(g *onnxio.Graph, overrides map[string][]int64) 
 	}
 	values := make(map[string]*value, len(types))
 	for name, t := range types {
-		if t.HasShape {
-			for _, d := range t.Shape {
-				if d.Param != "" {
-					s.dim(d)
-				}
-			}
-		}
 		v := s.declared(t)
+		if t.HasShape && len(t.Shape) > 0 && !t.Shape[0].Known() && t.Shape[0].Param != "" {
+			v.dims[0] = s.symbol(t.Shape[0])
+		}
 		if sizes, ok := v.sizes(); ok {
 			if _, err := onnxio.NumElements(sizes); err != nil {
 				return nil, fmt.Errorf("input %q of shape %v: %w", name, v, err)
@@ -72,7 +68,13 @@ func (s *session) override(t onnxio.TensorType, dims []int64) (onnxio.TensorType
 		case d.Known() && d.Value != v:
 			s.stale = true
 		case d.Param != "":
+			if nameless(d.Param) && i > 0 {
+				break
+			}
 			if old, ok := s.bound[d.Param]; ok && old != v {
+				if nameless(d.Param) {
+					break
+				}
 				return t, fmt.Errorf("given shape %v makes %s %d; another dimension of that name is %d", dims, d.Param, v, old)
 			}
 			s.bound[d.Param] = v
@@ -81,6 +83,11 @@ func (s *session) override(t onnxio.TensorType, dims []int64) (onnxio.TensorType
 	}
 	return onnxio.TensorType{Elem: t.Elem, HasShape: true, Shape: shape}, nil
 }
+
+// shapeError says that a declared shape contradicts the inferred one.
+type shapeError struct{ text string }
+
+func (e *shapeError) Error() string { return e.text }
 
 // merge joins what is inferred of a value with what the model declares of it.
 func (s *session) merge(name string, v *value, t onnxio.TensorType) (*value, error) {
@@ -99,7 +106,7 @@ func (s *session) merge(name string, v *value, t onnxio.TensorType) (*value, err
 		out.ranked, out.dims = true, declared.dims
 		return &out, nil
 	}
-	conflict := fmt.Errorf("output %q has shape %v, but the model declares %v", name, v, declared)
+	conflict := &shapeError{fmt.Sprintf("output %q has shape %v, but the model declares %v", name, v, declared)}
 	if v.rank() != declared.rank() {
 		return nil, conflict
 	}

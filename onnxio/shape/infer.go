@@ -3,14 +3,16 @@ package shape
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"efcn/onnxio"
 )
 
 // Info is what is known of the values of a model's main graph.
 type Info struct {
-	values  map[string]*value
-	unknown []*onnxio.Node
+	values         map[string]*value
+	unknown        []*onnxio.Node
+	contradictions []error
 }
 
 // Type returns the element type and shape of the value called name, and
@@ -63,6 +65,10 @@ func (i *Info) IsSize(list string, at int, of string, axis int) bool {
 // data. Their outputs are as the model declares them.
 func (i *Info) Unknown() []*onnxio.Node { return i.unknown }
 
+// Contradictions says which declared shapes were not looked at, because what is
+// inferred of the value is another: errors about nodes, in graph order.
+func (i *Info) Contradictions() []error { return i.contradictions }
+
 // dim converts to the form that a model's types have.
 func (n num) dim() onnxio.Dim {
 	switch {
@@ -83,9 +89,13 @@ func (n num) dim() onnxio.Dim {
 // declared number, the shapes that the model declares for other values are not
 // looked at, since they belong to the other size.
 //
+// A dimension called ?, None or -1 has no name: exporters write these for any
+// that is open. At the front of an input they are all one, the batch.
+//
 // An error names the node and the value: a known operator whose inputs are
-// impossible, or an inferred type that contradicts the declared one. m is not
-// modified.
+// impossible, or an inferred element type that contradicts the declared one. A
+// declared shape that contradicts the inferred one is left out, as runtimes do:
+// see [Info.Contradictions]. m is not modified.
 func Infer(m *onnxio.Model, inputs map[string][]int64) (*Info, error) {
 	if m.Graph == nil {
 		return nil, errors.New("the model has no graph")
@@ -107,7 +117,7 @@ func Infer(m *onnxio.Model, inputs map[string][]int64) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Info{values: sc.values, unknown: s.unknown}, nil
+	return &Info{values: sc.values, unknown: s.unknown, contradictions: s.contradictions}, nil
 }
 
 // session is the state of one Infer.
@@ -120,6 +130,8 @@ type session struct {
 	stale     bool             // declared shapes are of other input shapes, or wrong
 	roundedUp bool             // a pooling with ceil_mode has been seen
 	depth     int              // of nested subgraphs
+	// contradictions are the declared shapes that are wrong.
+	contradictions []error
 	unknown   []*onnxio.Node
 }
 
@@ -157,14 +169,29 @@ func (s *session) unknownDims(n int) []num {
 	return out
 }
 
+// nameless says whether an exporter wrote the name of a dimension for any that
+// is open: PaddlePaddle has four different ones called ? in one shape.
+func nameless(param string) bool {
+	switch strings.TrimSpace(param) {
+	case "", "?", "-1", "None":
+		return true
+	}
+	return false
+}
+
 // dim converts a declared dimension.
 func (s *session) dim(d onnxio.Dim) num {
 	if d.Known() {
 		return fixed(d.Value)
 	}
-	if d.Param == "" {
+	if nameless(d.Param) {
 		return s.unknownDim()
 	}
+	return s.symbol(d)
+}
+
+// symbol returns the dimension of a name.
+func (s *session) symbol(d onnxio.Dim) num {
 	if v, ok := s.bound[d.Param]; ok {
 		return fixed(v)
 	}
@@ -223,10 +250,15 @@ func (s *session) graph(g *onnxio.Graph, feeds map[string]*value, outer *scope) 
 					s.stale = true
 					merged, err = s.merge(name, v, t)
 				}
-				if err != nil {
+				var wrong *shapeError
+				switch {
+				case errors.As(err, &wrong):
+					s.contradictions = append(s.contradictions, n.Wrap(err))
+				case err != nil:
 					return nil, n.Wrap(err)
+				default:
+					v = merged
 				}
-				v = merged
 			}
 			if sizes, ok := v.sizes(); ok {
 				if _, err := onnxio.NumElements(sizes); err != nil {

@@ -2,6 +2,7 @@ package shape_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -146,8 +147,6 @@ func TestDeclared(t *testing.T) {
 		{"float32[batch,?]", "float32[batch,7]", "float32[batch,7]", ""},
 		{"float32[...]", "float32[batch,7]", "float32[batch,7]", ""},
 		{"undefined[2]", "float32[...]", "float32[2]", ""},
-		{"float32[batch,3]", "float32[batch,4]", "", `node "n_Relu" (Relu): output "y" has shape [batch,3], but the model declares [batch,4]`},
-		{"float32[batch,3]", "float32[batch]", "", `output "y" has shape [batch,3], but the model declares [batch]`},
 		{"float32[2]", "float64[2]", "", `output "y" is float32, but the model declares float64`},
 	} {
 		m := model(t, c.x, node("Relu", "x", "y"))
@@ -165,6 +164,53 @@ func TestDeclared(t *testing.T) {
 		}
 		if got, _ := info.Type("y"); formatType(got) != c.want {
 			t.Errorf("%s against %s: y is %s, want %s", c.x, c.declared, formatType(got), c.want)
+		}
+	}
+}
+
+// A declared shape that is wrong is left out, whole, and reported.
+func TestContradictions(t *testing.T) {
+	m := model(t, "float32[batch,h,3]", node("Relu", "x", "a"), node("Relu", "a", "b"), node("Relu", "b", "y"))
+	m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "a", Type: parseType(t, "float32[batch,7,4]")}, {Name: "b", Type: parseType(t, "float32[batch]")}}
+	m.Graph.Outputs[0].Type = parseType(t, "float32[batch,5,3]")
+	info, err := shape.Infer(m, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"a": "float32[batch,h,3]", "b": "float32[batch,h,3]", "y": "float32[batch,5,3]"} {
+		if got, _ := info.Type(name); formatType(got) != want {
+			t.Errorf("%s is %s, want %s", name, formatType(got), want)
+		}
+	}
+	want := []string{
+		`node "n_Relu" (Relu): output "a" has shape [batch,h,3], but the model declares [batch,7,4]`,
+		`node "n_Relu" (Relu): output "b" has shape [batch,h,3], but the model declares [batch]`,
+	}
+	if got := fmt.Sprint(info.Contradictions()); got != fmt.Sprint(want) {
+		t.Errorf("got %s, want %v", got, want)
+	}
+}
+
+// TestNameless: what exporters call ? may be several sizes, but for the batch.
+func TestNameless(t *testing.T) {
+	for _, name := range []string{"?", "None", "-1", " ? "} {
+		open := onnxio.Symbol(name)
+		m := model(t, "float32[1]", node("Relu", "x", "r"), node("Add", "r z", "y"))
+		m.Graph.Inputs[0].Type.Shape = onnxio.Shape{open, open, open, open}
+		m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: "z", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{open, open, onnxio.Fixed(1), onnxio.Fixed(1)}}})
+		m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "r", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{open, open, open, open}}}}
+		batch := "float32[" + name + ",3,8,9]"
+		for want, inputs := range map[string]map[string][]int64{
+			batch:              {"x": {-1, 3, 8, 9}, "z": {-1, 1, -1, -1}},
+			"float32[4,3,8,9]": {"x": {4, 3, 8, 9}, "z": {1, 1, -1, -1}}, // z is another 1
+			"float32[5,3,8,9]": {"x": {5, 3, 8, 9}},                      // z has the batch of x
+		} {
+			if got := typeOf(t, m, inputs, "r"); got != want {
+				t.Errorf("%q: r is %s, want %s", name, got, want)
+			}
+		}
+		if got := typeOf(t, m, map[string][]int64{"x": {5, 3, 8, 9}}, "z"); got != "float32[5,?,1,1]" {
+			t.Errorf("%q: z is %s", name, got)
 		}
 	}
 }
