@@ -358,6 +358,9 @@ func (pl *planner) product(block []*link) (*Folding, error) {
 		return nil, err
 	}
 	layer := &Layer{Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), affine: m}
+	if layer.NonZeros == 0 {
+		rec.Layout = Dense
+	}
 	f := &Folding{Layer: rec.Node, Operations: layer.NonZeros, layer: layer, links: block}
 	for _, l := range block {
 		for _, s := range l.sources {

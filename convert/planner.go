@@ -209,6 +209,10 @@ func (pl *planner) vector(name string) (value, error) {
 	}
 	if n, err := onnxio.NumElements(dims); err != nil {
 		return value{}, fmt.Errorf("%q: %w", name, err)
+	} else if n == 0 {
+		// A Reshape back to such a shape could not copy the batch (0 is a size there),
+		// and a sparse tensor of no elements is not valid.
+		return value{}, keep("%q of shape N×%v has no elements", name, v.dims)
 	} else if n > math.MaxInt32 {
 		return value{}, fmt.Errorf("%q: a vector of %d elements is longer than 2^31", name, n)
 	}
@@ -281,6 +285,9 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), pl.opts.layoutOf(n.Label())
 	if rec.Layout == Keep {
 		return nil, keep(askedToBeKept)
+	}
+	if m.NonZeros() == 0 { // every tap lies in padding: nothing to store in any other form
+		rec.Layout = Dense
 	}
 	fold := &link{
 		node: n, input: n.Input(0), output: n.Output(0), factors: []factor{matrixFactor{m}},

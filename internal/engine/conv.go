@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 // Conv (https://onnx.ai/onnx/operators/onnx__Conv.html) over 1 to 3 spatial axes,
@@ -43,6 +44,9 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 		if c.Window, err = w.resolve(size, taps); err != nil {
 			return nil, err
 		}
+		if c.InChannels == 0 || c.OutChannels == 0 {
+			return one(x.biasAlone(v.Type, append([]int{v.Shape[0], c.OutChannels}, c.Out...), bias))
+		}
 		if err := c.Validate(); err != nil {
 			return nil, err
 		}
@@ -57,6 +61,19 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 		c.ForwardThen(v.Shape[0], v.F, weight.F, b, y.F, x.then(y))
 		return []*Tensor[T]{y}, nil
 	}, nil
+}
+
+// biasAlone is the result of a convolution that sums up nothing: its bias.
+func (x *exec[T]) biasAlone(t onnxio.DataType, shape []int, bias *Tensor[T]) (*Tensor[T], error) {
+	y, err := x.alloc(t, shape)
+	if err != nil || bias == nil {
+		return y, err
+	}
+	plane := product(shape[2:])
+	for i := range y.F {
+		y.F[i] = bias.F[i/plane%shape[1]]
+	}
+	return y, nil
 }
 
 // checkKernel compares the attribute kernel_shape, if it is there, with the

@@ -47,11 +47,14 @@ func convTranspose[T kernel.Float](n *node) (compute[T], error) {
 		if c.Window, err = w.resolveTransposed(size, taps, extra, want); err != nil {
 			return nil, err
 		}
-		if err := c.Validate(); err != nil {
-			return nil, err
-		}
 		if bias != nil && !slices.Equal(bias.Shape, []int{c.InChannels}) {
 			return nil, fmt.Errorf("B has shape %v; want [%d]", bias.Shape, c.InChannels)
+		}
+		if c.InChannels == 0 || c.OutChannels == 0 {
+			return one(x.biasAlone(v.Type, append([]int{v.Shape[0], c.InChannels}, c.In...), bias))
+		}
+		if err := c.Validate(); err != nil {
+			return nil, err
 		}
 		y, err := x.alloc(v.Type, append([]int{v.Shape[0], c.InChannels}, c.In...))
 		if err != nil || len(y.F) == 0 {
