@@ -240,6 +240,9 @@ func (pl *planner) linear(n *onnxio.Node) (in, out value, err error) {
 		return in, out, fmt.Errorf("%s; fix the input's shape with --input-shape", why.why)
 	}
 	if err == nil && in.elem != onnxio.Float32 {
+		if pl.opts.layoutOf(n.Label()) == Keep {
+			return in, out, keep(askedToBeKept)
+		}
 		return in, out, keep("%s data; only float32 is embedded", in.elem)
 	}
 	return in, out, err

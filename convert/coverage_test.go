@@ -1,0 +1,198 @@
+package convert_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/verify"
+	"efcn/onnxio"
+)
+
+// TestCoverage counts linear layers, and says why some are not embedded. What was
+// asked to be kept, joins, selections and products of two computed values are no
+// failures.
+func TestCoverage(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	m := small(17, []int64{2, 4, 4}, []*onnxio.Tensor{
+		floats("w", rng, 2, 2, 1, 1), floats("g", rng, 32, 3), list("flat", 0, -1), list("perm", 0, 0, 0, 0),
+		onnxio.NewTensor("up", []int64{4}, []float32{1, 1, 2, 2}),
+	},
+		node("Conv", "x w", "a"), node("Relu", "a", "b"), node("Conv", "b w", "c"), node("Transpose", "c", "d", onnxio.IntsAttr("perm", 0, 1, 3, 2)),
+		node("MatMul", "c d", "e"), node("Flatten", "e", "f"), node("Gemm", "f g", "h"),
+		node("ReduceMean", "h", "k", onnxio.IntsAttr("axes", 0), onnxio.IntAttr("keepdims", 0)),
+		node("Resize", "c  up", "u", onnxio.StringAttr("mode", "cubic")), node("GlobalAveragePool", "u", "v"), node("Flatten", "v", "y"))
+	m.Graph.Nodes[0].Name, m.Graph.Nodes[2].Name = "first", "second"
+	m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: "k", Type: onnxio.TensorType{Elem: onnxio.Float32}})
+	plan, err := convert.NewPlan(m, convert.Options{Layers: map[string]convert.Layout{"first": convert.Keep}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := plan.Coverage
+	var why []string
+	for _, k := range c.NotEmbedded {
+		why = append(why, k.Op+": "+k.Why)
+	}
+	slices.Sort(why)
+	if c.Linear != 6 || c.Embedded != 3 || c.Asked != 1 || len(why) != 2 || !strings.HasPrefix(why[0], "ReduceMean: ") || why[1] != "Resize: mode cubic has no vector form" {
+		t.Errorf("%+v; want 3 of 6 embedded, one kept as asked, and the ReduceMean over the batch and the cubic Resize not", c)
+	}
+}
+
+// TestPurpose: what the layout auto becomes. The Convs are 32 and 297 MiB
+// dense and 1 MiB local; without a purpose dense may take 256 MiB.
+func TestPurpose(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	m := small(17, []int64{3, 32, 32}, []*onnxio.Tensor{floats("w", rng, 3, 3, 3, 3), floats("v", rng, 32, 3, 1, 1)}, node("Conv", "x w", "c"), node("Conv", "c v", "y"))
+	m.Graph.Nodes[1].Name = "large"
+	for _, test := range []struct {
+		o    convert.Options
+		want []convert.Layout
+	}{
+		{convert.Options{}, []convert.Layout{convert.Dense, convert.Local}},
+		{convert.Options{For: convert.ForTraining}, []convert.Layout{convert.Dense, convert.Dense}},
+		{convert.Options{For: convert.ForTraining, MaxBytes: 100 << 20}, []convert.Layout{convert.Dense, convert.Local}},
+		{convert.Options{For: convert.ForInference}, []convert.Layout{convert.Local, convert.Local}},
+		{convert.Options{For: convert.ForVerifier, MaxBytes: 100 << 20}, []convert.Layout{convert.Dense, convert.Dense}},
+	} {
+		plan, err := convert.NewPlan(m, test.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []convert.Layout
+		local := 0
+		for _, l := range plan.Layers {
+			if got = append(got, l.Layout); l.Layout == convert.Local {
+				local++
+			}
+		}
+		if !slices.Equal(got, test.want) || plan.Auto.Local != local || plan.Auto.Dense != 2-local {
+			t.Errorf("%+v: layouts %v, %+v; want %v", test.o, got, *plan.Auto, test.want)
+		}
+		if a := plan.Auto; a.AllDense < 280<<20 || a.AllLocal > 8<<20 {
+			t.Errorf("all dense %d bytes, all local %d", a.AllDense, a.AllLocal)
+		}
+	}
+	if _, err := convert.NewPlan(m, convert.Options{For: convert.ForTraining, Layout: convert.Local}); err == nil {
+		t.Error("a purpose with a layout that is not auto is taken")
+	}
+	plan, err := convert.NewPlan(m, convert.Options{For: convert.ForVerifier, MaxBytes: 100 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.CheckBudget(); err == nil || strings.Contains(err.Error(), "local") {
+		t.Errorf("budget of a verifier: %v; want a refusal that does not offer local", err)
+	}
+}
+
+// TestOtherTypes: a CNN of another floating-point type is refused, and embedded as
+// float32 where that is asked for; the eFCN is equal to the CNN made float32.
+func TestOtherTypes(t *testing.T) {
+	for _, elem := range []onnxio.DataType{onnxio.Float64, onnxio.Float16, onnxio.BFloat16} {
+		rng := rand.New(rand.NewPCG(1, 1))
+		half := func(to *onnxio.Tensor) *onnxio.Tensor {
+			v, err := onnxio.Floats[float32](to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return typed(elem, to.Name, to.Dims, v)
+		}
+		m := small(17, []int64{2, 4, 4}, []*onnxio.Tensor{half(floats("w", rng, 3, 2, 3, 3)), half(floats("g", rng, 12, 5)), half(onnxio.NewTensor("six", nil, []float32{6}))},
+			node("Conv", "x w", "c"), node("Clip", "c  six", "r"), node("Cast", "r", "f", onnxio.IntAttr("to", 1)), node("Cast", "f", "b", onnxio.IntAttr("to", int64(elem))),
+			node("Flatten", "b", "v"), node("Gemm", "v g", "y"))
+		m.Graph.Inputs[0].Type.Elem, m.Graph.Outputs[0].Type = elem, onnxio.TensorType{Elem: elem, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N"), onnxio.Fixed(5)}}
+		var other *convert.OtherTypeError
+		if _, err := convert.NewPlan(m, convert.Options{}); !errors.As(err, &other) || other.Node != "conv" || other.Type != elem {
+			t.Fatalf("%s: error %v", elem, err)
+		}
+		if _, err := convert.NewPlan(m, convert.Options{Layout: convert.Keep}); err != nil {
+			t.Errorf("%s, with every layer kept: %v", elem, err)
+		}
+		efcn := written(t, m, convert.Options{As: convert.AsFloat32})
+		if in := efcn.Graph.Inputs[0].Type.Elem; in != onnxio.Float32 {
+			t.Errorf("%s: the input is %s", elem, in)
+		}
+		report, err := verify.Verify(t.Context(), m, efcn, verify.Options{Samples: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !report.Equal() || report.As != convert.AsFloat32 || len(report.Layers) != 2 {
+			t.Errorf("%s: equal %t as %q, %d layers", elem, report.Equal(), report.As, len(report.Layers))
+		}
+	}
+	m := small(17, []int64{2}, []*onnxio.Tensor{onnxio.NewTensor("g", []int64{2, 1}, []float64{1e300, 1})}, node("Gemm", "x g", "y"))
+	m.Graph.Inputs[0].Type.Elem, m.Graph.Outputs[0].Type.Elem = onnxio.Float64, onnxio.Float64
+	if _, err := convert.NewPlan(m, convert.Options{As: convert.AsFloat32}); err == nil || !strings.Contains(err.Error(), `initializer "g": element 0 is 1e+300, which float32 has no room for`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestNotFolded: constants that are nodes are an error that names one.
+func TestNotFolded(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	w := node("Constant", "", "w", &onnxio.Attribute{Name: "value", Type: onnxio.AttrTensor, T: floats("", rng, 3, 2, 1, 1)})
+	w.Inputs, w.Name = nil, "weights"
+	m := small(17, []int64{2, 4, 4}, nil, w, node("Conv", "x w", "y"))
+	var e *convert.NotFoldedError
+	if _, err := convert.NewPlan(m, convert.Options{}); !errors.As(err, &e) || e.Node != "weights" {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestNoElements: values and weights of no elements, in every layout. ONNX Runtime
+// 1.32 and onnx.checker take each file.
+func TestNoElements(t *testing.T) {
+	empty := func(name string, dims ...int64) *onnxio.Tensor { return onnxio.NewTensor(name, dims, []float32{}) }
+	tests := []struct {
+		name  string
+		in    []int64
+		inits []*onnxio.Tensor
+		nodes []*onnxio.Node
+	}{
+		{"no input channels", []int64{0, 8, 8}, []*onnxio.Tensor{empty("w", 2, 0, 3, 3), onnxio.NewTensor("b", []int64{2}, []float32{3, 4})}, []*onnxio.Node{node("Conv", "x w b", "c"), node("Relu", "c", "y")}},
+		{"no output channels", []int64{2, 8, 8}, []*onnxio.Tensor{empty("w", 0, 2, 3, 3)}, []*onnxio.Node{node("Conv", "x w", "y")}},
+		{"no input channels, transposed", []int64{0, 8, 8}, []*onnxio.Tensor{empty("w", 0, 2, 3, 3), onnxio.NewTensor("b", []int64{2}, []float32{3, 4})}, []*onnxio.Node{node("ConvTranspose", "x w b", "y")}},
+		{"no output channels, transposed", []int64{2, 8, 8}, []*onnxio.Tensor{empty("w", 2, 0, 3, 3)}, []*onnxio.Node{node("ConvTranspose", "x w", "y")}},
+		{"no inputs", []int64{0}, []*onnxio.Tensor{empty("w", 0, 3)}, []*onnxio.Node{node("Gemm", "x w", "y")}},
+		{"taps in padding only", []int64{1, 1, 1}, []*onnxio.Tensor{onnxio.NewTensor("w", []int64{1, 1, 1, 1}, []float32{5})}, []*onnxio.Node{node("Conv", "x w", "y", onnxio.IntsAttr("pads", 1, 1, 1, 1), onnxio.IntsAttr("strides", 2, 2))}},
+	}
+	for _, test := range tests {
+		for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
+			m := small(17, test.in, test.inits, test.nodes...)
+			efcn := written(t, m, convert.Options{Layout: layout})
+			for _, n := range efcn.Graph.Nodes {
+				if a := n.Attr("sparse_value"); a != nil {
+					t.Errorf("%s: a sparse constant of %v", test.name, a.Sparse.Dims)
+				}
+			}
+			x := randomInput(rand.New(rand.NewPCG(1, 1)), 2, test.in)
+			checkSame(t, run(t, efcn, x)["y"], run(t, m, x)["y"])
+		}
+	}
+}
+
+// typed returns a constant of a floating-point type; of 16 bits, cut off.
+func typed(elem onnxio.DataType, name string, dims []int64, v []float32) *onnxio.Tensor {
+	var raw []byte
+	for _, f := range v {
+		bits := uint64(math.Float32bits(f) >> 16) // bfloat16
+		switch elem {
+		case onnxio.Float64:
+			bits = math.Float64bits(float64(f) + float64(f)*0x1p-30)
+		case onnxio.Float16: // of normal numbers
+			b := math.Float32bits(f)
+			bits = uint64(b>>16&0x8000 | (b>>13&0x3ffff-(127-15)<<10)&0x7fff)
+		}
+		raw = binary.LittleEndian.AppendUint64(raw, bits)[:len(raw)+int(elem.Size())]
+	}
+	return &onnxio.Tensor{Name: name, Type: elem, Dims: dims, Data: onnxio.Generate(int64(len(raw)), func(w io.Writer) error {
+		_, err := w.Write(raw)
+		return err
+	})}
+}
