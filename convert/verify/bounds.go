@@ -62,6 +62,7 @@ const own = 1 + 0x1p-20
 //   - Elementwise functions: both models call the same code, so equal inputs give
 //     equal bits and d_y = 0 from d_x = 0. Otherwise d_y = L·d_x plus the
 //     rounding of both results, L a Lipschitz constant.
+//   - An operator with steps: see hasSteps.
 //   - An operator of which no bound is known gives +Inf from d_x ≠ 0, and 0 from 0.
 type bounder struct {
 	arithmetic
@@ -82,6 +83,10 @@ type bounds[T kernel.Float] struct {
 	// nil map nothing is reset, and bounds add up from the inputs on.
 	reset map[string]bool
 	known map[string][]float64
+	// nearSteps holds, by value, the elements that may be on either side of a step;
+	// loose the values whose shape data decides, which may differ. See hasSteps.
+	nearSteps map[string][]int
+	loose     map[string]bool
 }
 
 // of returns the bound of a value of the CNN; nil is 0.
@@ -97,8 +102,11 @@ func (b *bounds[T]) of(name string) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	out, err := b.node(node, ds, any)
-	if err != nil {
+	var out [][]float64
+	if b.isLoose(node) {
+		b.loosen(node)
+		out = b.unknown(node)
+	} else if out, err = b.node(node, ds, any); err != nil {
 		return nil, node.Wrap(fmt.Errorf("bounding its rounding error: %w", err))
 	}
 	for i, name := range node.Outputs {
@@ -114,9 +122,32 @@ func (b *bounds[T]) of(name string) ([]float64, error) {
 				d[k] = math.Inf(1)
 			}
 		}
-		b.known[name] = d
+		b.known[name] = b.whole(name, d)
 	}
 	return b.known[name], nil
+}
+
+// whole returns the bound of a value: integers are a whole number apart, and more
+// than their type holds may wrap. All 0 is nil.
+func (b *bounds[T]) whole(name string, d []float64) []float64 {
+	v := b.values[name]
+	if v == nil || v.Type.IsFloat() || d == nil {
+		return d
+	}
+	least, greatest := rangeOf(v.Type)
+	any := false
+	for k, e := range d {
+		if d[k] = math.Floor(e); d[k] > 0 {
+			any = true
+			if x := float64(v.I[k]); x-d[k] < least || x+d[k] > greatest {
+				d[k] = greatest - least
+			}
+		}
+	}
+	if !any {
+		return nil
+	}
+	return d
 }
 
 // inputs returns the bounds of a node's inputs, and whether any is not nil.
@@ -176,7 +207,11 @@ func like(v *engine.Tensor[float64], d []float64) *engine.Tensor[float64] {
 	if d == nil {
 		d = make([]float64, product(v.Shape))
 	}
-	return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: d}
+	t := v.Type
+	if !t.IsFloat() {
+		t = onnxio.Float64 // a bound on integers is a number
+	}
+	return &engine.Tensor[float64]{Type: t, Shape: v.Shape, F: d}
 }
 
 // run computes a node in float64.
@@ -242,12 +277,13 @@ func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 			return nil, err
 		}
 	}
+	data := b.net.dataOf(node)
+	in[data] = sizes(in[data])
 	out, err := b.run(absolute, in...)
 	if err != nil {
 		return nil, err
 	}
 	s := &sum{magnitude: out[0].F}
-	data := b.net.dataOf(node)
 	for _, v := range in[data].F {
 		s.most = math.Max(s.most, v)
 	}

@@ -24,7 +24,8 @@ type comparison[T kernel.Float] struct {
 	held     map[string]*onnxio.Node // by value of the CNN: the eFCN's node
 	distance map[string]*Distance    // by value of the CNN
 	outputs  []*outcome
-	arising  map[string]*Arising // by model and kind
+	arising  map[string]*Arising  // by model and kind
+	steps    map[string]*NearStep // by value of the CNN, end to end
 }
 
 // compare runs both models on every batch and appends the outcome to the
@@ -33,6 +34,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c := &comparison[T]{
 		verifier: v, cnn: cnn, holds: v.holds(cnn),
 		distance: make(map[string]*Distance), arising: make(map[string]*Arising),
+		steps: make(map[string]*NearStep),
 	}
 	c.held = heldBy(v.efcn, c.holds)
 	c.bounder = &bounder{
@@ -85,11 +87,15 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	}
 	second := feedsOf(c.faces, feeds)
 	theirs := maps.Clone(second)
+	stepped := make(map[string]*engine.Tensor[T])
 	endToEnd := func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		if c.efcn.outputs[name] {
 			theirs[name] = v
 		}
 		arises(c, "efcn", c.efcn, name, v, f.first)
+		if a, ok := c.holds(name); ok && stepped[a] == nil && hasSteps(c.cnn.producer[a]) {
+			stepped[a] = keep(v)
+		}
 		return v, nil
 	}
 	layers := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64), reset: make(map[string]bool)}
@@ -104,20 +110,28 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 			return err
 		}
 	}
-	return c.endToEnd(f, results, &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64)})
+	total := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64)}
+	if err := c.endToEnd(f, results, total); err != nil {
+		return err
+	}
+	return c.atSteps(f, stepped, total)
 }
 
 // endToEnd compares the outputs of the two runs.
 func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T], total *bounds[T]) error {
 	for _, o := range c.outputs {
 		a, b := results[0][o.Name], results[1][o.Name]
-		if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
-			o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type, b.Shape)
-			continue
-		}
 		d, err := total.of(o.Name)
 		if err != nil {
 			return err
+		}
+		if total.loose[o.Name] && a.Type == b.Type && !slices.Equal(a.Shape, b.Shape) {
+			o.Unbounded += int64(max(a.Len(), b.Len()))
+			continue
+		}
+		if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
+			o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type, b.Shape)
+			continue
 		}
 		measure(&o.Distance, a, b, d, f.first)
 		figures(o, a, b, f.first)
@@ -154,7 +168,7 @@ func (c *comparison[T]) layerByLayer(f feed, b *bounds[T]) func(string, *engine.
 			return nil, err
 		}
 		if c.record == nil && !c.verifier.agreed[value] {
-			d = saying(own, d)
+			d = saying(own, d, b.nearSteps[value])
 		}
 		var here Distance
 		measure(&here, own, v, d, f.first)
@@ -171,8 +185,8 @@ func (c *comparison[T]) layerByLayer(f feed, b *bounds[T]) func(string, *engine.
 }
 
 // saying returns a bound with +Inf for what is too large to say anything about
-// an element: see telling.
-func saying[T kernel.Float](v *engine.Tensor[T], d []float64) []float64 {
+// an element: see telling. Of those near a step the height of that is the bound.
+func saying[T kernel.Float](v *engine.Tensor[T], d []float64, near []int) []float64 {
 	if d == nil || !v.Type.IsFloat() {
 		return d
 	}
@@ -182,6 +196,9 @@ func saying[T kernel.Float](v *engine.Tensor[T], d []float64) []float64 {
 		if limit > telling*scales[i*len(scales)/len(d)] {
 			out[i] = math.Inf(1)
 		}
+	}
+	for _, i := range near {
+		out[i] = d[i]
 	}
 	return out
 }
@@ -270,6 +287,7 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 			}
 		}
 	}
+	c.concludeSteps()
 	var faults []Finding
 	for _, o := range c.outputs {
 		r.Outputs = append(r.Outputs, o.finish())

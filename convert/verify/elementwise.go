@@ -26,8 +26,24 @@ func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]f
 	case isOp(node, "MatMul") && len(ds) == 2:
 		d, err := b.matMul(node, ds)
 		return [][]float64{d}, err
-	case !known && (!b.pair() || moves(node)):
+	case !known && (!b.pair() || moves(node) || hasSteps(node)), isOp(node, "Shape", "Size"):
 		return nil, nil
+	case hasSteps(node):
+		return b.stepped(node, ds)
+	case isOp(node, "DequantizeLinear"):
+		d, err := b.dequantized(node, ds)
+		return [][]float64{d}, err
+	case isOp(node, "And", "Or", "Xor", "Not"):
+		d, err := b.logical(node, ds)
+		return [][]float64{d}, err
+	case isOp(node, "Where"):
+		d, err := b.chosen(node, ds)
+		return [][]float64{d}, err
+	case isOp(node, "Gather", "GatherElements") && ds[1] != nil:
+		d, err := b.gathered(node, ds)
+		return [][]float64{d}, err
+	case isOp(node, "OneHot"):
+		return b.oneHot(node, ds)
 	case moves(node):
 		return b.moved(node, ds)
 	case isOp(node, "Add", "Sub", "Sum", "Mean"):
@@ -57,12 +73,12 @@ func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]f
 // several in the other, with constants that were rounded once.
 func (b *bounder) pair() bool { return b.parameters != 0 }
 
-// unknown is +Inf for every element of every floating-point output.
+// unknown is +Inf for every element of every output.
 func (b *bounds[T]) unknown(node *onnxio.Node) [][]float64 {
 	out := make([][]float64, len(node.Outputs))
 	for i, name := range node.Outputs {
-		if v := b.values[name]; v != nil && v.Type.IsFloat() {
-			out[i] = make([]float64, len(v.F))
+		if v := b.values[name]; v != nil {
+			out[i] = make([]float64, v.Len())
 			for k := range out[i] {
 				out[i][k] = math.Inf(1)
 			}
@@ -74,7 +90,7 @@ func (b *bounds[T]) unknown(node *onnxio.Node) [][]float64 {
 // moves says whether a node only moves, repeats or selects elements, by indices
 // that do not depend on them, or takes their maxima.
 func moves(node *onnxio.Node) bool {
-	return reshapes(node) || isOp(node, "Transpose", "Gather", "Concat", "Slice", "Split", "Pad", "Expand", "Tile",
+	return reshapes(node) || scatters(node) || isOp(node, "Transpose", "Gather", "GatherElements", "GatherND", "Concat", "Slice", "Split", "Pad", "Expand", "Tile",
 		"DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "Cast", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min")
 }
 
@@ -93,12 +109,15 @@ func (b *bounds[T]) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error
 		if err != nil {
 			return nil, err
 		}
-		data := i == 0 || isOp(node, "Concat", "Max", "Min")
+		data := i == 0 || isOp(node, "Concat", "Max", "Min") || i == 2 && scatters(node)
 		switch {
 		case v == nil || isOp(node, "Pad") && i == 2:
 		case !data && ds[i] != nil: // what steers it may differ
+			if !isOp(node, "GatherND") && !scatters(node) {
+				b.loosen(node)
+			}
 			return b.unknown(node), nil
-		case data && v.Type.IsFloat():
+		case data:
 			in[i] = like(v, ds[i])
 		default:
 			in[i] = v
@@ -114,10 +133,8 @@ func (b *bounds[T]) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error
 			bounds[i] = v.F
 		}
 	}
-	if isOp(node, "Cast") && bounds[0] != nil {
-		if v := b.values[node.Output(0)]; v.Type != onnxio.Float32 && v.Type != onnxio.Float64 {
-			return b.unknown(node), nil
-		}
+	if isOp(node, "MaxPool") && node.Output(1) != "" { // where it is may be anywhere in the window
+		bounds = append(bounds, b.unknown(node)[1])
 	}
 	return bounds, nil
 }
@@ -125,15 +142,15 @@ func (b *bounds[T]) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error
 // added bounds a sum of k values: the sum of the bounds, and in either model the
 // rounding of k operations on numbers of the size of Σ|x|.
 func (b *bounds[T]) added(node *onnxio.Node, ds [][]float64) ([]float64, error) {
-	var gains, sizes []*engine.Tensor[float64]
+	var gains, all []*engine.Tensor[float64]
 	for i, name := range node.Inputs {
 		m, err := b.magnitude(name)
 		if err != nil {
 			return nil, err
 		}
-		sizes, gains = append(sizes, m), append(gains, like(m, ds[i]))
+		all, gains = append(all, sizes(m)), append(gains, like(m, ds[i]))
 	}
-	size, err := b.apply("Sum", sizes...)
+	size, err := b.apply("Sum", all...)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +159,9 @@ func (b *bounds[T]) added(node *onnxio.Node, ds [][]float64) ([]float64, error) 
 		return nil, err
 	}
 	g := b.gamma(len(node.Inputs)) + b.parameters
+	if b.integers(node) {
+		g = 0
+	}
 	d := make([]float64, len(gain.F))
 	for i := range d {
 		d[i] = own * ((1+g)*gain.F[i] + 2*g*size.F[i])
@@ -160,6 +180,7 @@ func (b *bounds[T]) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, er
 		if err != nil {
 			return nil, err
 		}
+		v = sizes(v)
 		wide := like(v, append([]float64(nil), v.F...))
 		for k := range ds[i] {
 			wide.F[k] += ds[i][k]
@@ -189,6 +210,9 @@ func (b *bounds[T]) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, er
 			d[k] += v
 		}
 	}
+	if b.integers(node) {
+		return d, nil
+	}
 	for k := range d {
 		d[k] = own*(1+4*b.unit)*d[k] + own*2*(b.unit+b.parameters)*size.F[k] + 2*b.tiny
 		if own*(size.F[k]+d[k]) >= b.huge {
@@ -198,8 +222,17 @@ func (b *bounds[T]) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, er
 	return d, nil
 }
 
+// integers says whether a node computes integers, which are not rounded.
+func (b *bounds[T]) integers(node *onnxio.Node) bool {
+	v := b.values[node.Output(0)]
+	return v != nil && !v.Type.IsFloat()
+}
+
 // divided bounds a quotient y = a/b: (d_a + |y|d_b)/(|b| − d_b).
 func (b *bounds[T]) divided(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	if b.integers(node) { // it truncates
+		return b.quotient(node, ds)
+	}
 	den, err := b.magnitude(node.Input(1))
 	if err != nil {
 		return nil, err
@@ -247,6 +280,7 @@ func (b *bounds[T]) matMul(node *onnxio.Node, ds [][]float64) ([]float64, error)
 		if m[i], err = b.magnitude(node.Input(i)); err != nil {
 			return nil, err
 		}
+		m[i] = sizes(m[i])
 	}
 	size, err := b.run(node, m[0], m[1])
 	if err != nil {
@@ -368,7 +402,7 @@ func (b *bounds[T]) lipschitz(node *onnxio.Node) (l float64, exact, ok bool) {
 // is taken to be as if its argument were off by as much.
 func (b *bounds[T]) function(node *onnxio.Node, d []float64, l float64, exact bool) ([]float64, error) {
 	y := b.values[node.Output(0)]
-	out := make([]float64, len(y.F))
+	out := make([]float64, y.Len())
 	for i := range out {
 		v := 0.0
 		if d != nil {

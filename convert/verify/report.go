@@ -28,6 +28,9 @@ type Report struct {
 	Layers   []Layer   `json:"layers"`
 	Values   []Value   `json:"values"`
 	Outputs  []Outcome `json:"outputs"`
+	// Steps are the values with elements that rounding may bring to either side of
+	// a step, end to end.
+	Steps []NearStep `json:"steps,omitempty"`
 	// Engines compares the outputs in other engines, where that was asked for.
 	Engines []EngineOutcome `json:"engines,omitempty"`
 	// Parting is where the models part; nil if they do not.
@@ -170,7 +173,7 @@ type Arising struct {
 type Finding struct {
 	Check string `json:"check"` // Structure, Float64 or Float32
 	// Kind says what was compared: record, node, attribute, entry, bias, index,
-	// padding; layer, output; run where a model could not be run.
+	// padding; layer, output, step; run where a model could not be run.
 	Kind  string `json:"kind"`
 	Node  string `json:"node,omitempty"`
 	Op    string `json:"op,omitempty"`

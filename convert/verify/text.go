@@ -41,6 +41,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	r.writeLayers(b)
 	r.writeOutputs(b)
+	r.writeSteps(b)
 	r.writeEngines(b)
 	if n := len(r.Findings); n > 0 {
 		fmt.Fprintf(b, "\nfound\n")
@@ -178,6 +179,9 @@ func (r *Report) writeOutputs(w io.Writer) {
 			fmt.Fprint(w, ", exactly equal")
 		} else {
 			fmt.Fprintf(w, ", %.3g of the bound", float64(o.Ratio))
+		}
+		if o.Unbounded > 0 {
+			fmt.Fprintf(w, "; %d elements differ of which no bound is known", o.Unbounded)
 		}
 		fmt.Fprintln(w)
 		if n, m := o.CNNNonFinite, o.EFCNNonFinite; n != (NonFinite{}) || m != (NonFinite{}) {
