@@ -74,5 +74,8 @@ func mutationTable() string {
 			}
 		}
 	}
+	for _, c := range stepMutations {
+		row("steps", c)
+	}
 	return b.String()
 }

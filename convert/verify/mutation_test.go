@@ -141,6 +141,7 @@ type mutation struct {
 	float32   string
 	text      string // of the structure finding, or of float64's where there is none
 	anyLayout bool   // it does not touch what is different in other layouts
+	misshapen bool   // a value has another shape, so no element is where they part
 }
 
 // mutations is the table for dense layers.
@@ -493,7 +494,7 @@ func (c *mutation) test(t *testing.T, cnn, efcn *onnxio.Model) {
 			t.Errorf("%s %s; want it to see the fault: %t", check.Name, check.Status, want != "")
 		}
 	}
-	if c.float64 != "" && !strings.HasPrefix(c.float64, "run") && r.Parting == nil {
+	if c.float64 != "" && !strings.HasPrefix(c.float64, "run") && !c.misshapen && r.Parting == nil {
 		t.Error("the place where they part is not named")
 	}
 	sumsUp(t, r.Parting)
