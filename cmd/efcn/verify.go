@@ -68,7 +68,12 @@ those that are named, the outputs of CNN in each are compared with those of EFCN
 in each, within the bound that the outputs have in float32. It holds for engines
 that add and multiply in float32, in whatever order; where a model does more
 than that, only --rtol and --atol judge. onnxruntime:onnx-go compares CNN in the
-first with EFCN in the second alone. An engine that cannot run a model says why.`,
+first with EFCN in the second alone. An engine that cannot run a model says why.
+
+A node that the embedded engine does not have (LSTM, QLinearConv, a node of
+com.microsoft or ai.onnx.ml) runs in ONNX Runtime, where that is found or named by
+--ort-lib, and the rest in the embedded engine, layer by layer as ever. The report
+says which nodes those are.`,
 		Args: args("CNN", "EFCN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.samples < 0 {
@@ -78,9 +83,6 @@ first with EFCN in the second alone. An engine that cannot run a model says why.
 				return usagef("--save-outputs saves what the float32 check runs; do not skip that")
 			}
 			if err := cmp.Or(wantArchive("--save-outputs", f.saveOutputs), wantArchive("--save-inputs", f.saveInputs)); err != nil {
-				return err
-			}
-			if err := checkLibraryFlag(f.library, f.engines); err != nil {
 				return err
 			}
 			if args[0] == "-" && args[1] == "-" {
@@ -94,13 +96,16 @@ first with EFCN in the second alone. An engine that cannot run a model says why.
 			if err != nil {
 				return err
 			}
+			if len(engine.Lacks(cnn))+len(engine.Lacks(efcn)) == 0 { // else the library is for those
+				if err := checkLibraryFlag(f.library, f.engines); err != nil {
+					return err
+				}
+			}
 			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory), InputShapes: f.shapes}
 			if f.samples == 0 {
 				o.Samples = -1 // none
 			}
-			if len(f.engines) > 0 {
-				o.Engines, o.Open = f.engines, engines.Options{Library: f.library, Threads: kernel.Threads()}.Open
-			}
+			o.Engines, o.Open = f.engines, engines.Options{Library: f.library, Threads: kernel.Threads()}.Open
 			if err := o.Validate(); err != nil && f.inputs == "" {
 				return usageError{err}
 			}

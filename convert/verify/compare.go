@@ -18,8 +18,8 @@ type comparison[T kernel.Float] struct {
 	*verifier
 	cnn      *net // the CNN as it is compared at this precision
 	bounder  *bounder
-	engine   *engine.Engine[T] // of the CNN
-	runner   *runner[T]        // of the eFCN
+	engine   observer[T] // of the CNN
+	runner   *runner[T]  // of the eFCN
 	holds    func(name string) (string, bool)
 	held     map[string]*onnxio.Node // by value of the CNN: the eFCN's node
 	distance map[string]*Distance    // by value of the CNN
@@ -38,7 +38,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	}
 	c.held = heldBy(v.efcn, c.holds)
 	c.bounder = &bounder{
-		arithmetic: arithmeticOf[T](), net: cnn,
+		arithmetic: v.arithmetic(arithmeticOf[T]()), net: cnn,
 		hidden:   func(name string) bool { return c.held[name] == nil },
 		replaced: func(name string) bool { return v.efcn.embeds(c.held[name]) },
 		abs:      make(map[string]*engine.Tensor[float64]),
@@ -56,7 +56,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c.runner = newRunner[T](v.efcn)
 	var err error
 	for _, n := range []*net{v.efcn, cnn} { // of the first, only what it cannot run is asked
-		if c.engine, err = engine.New[T](n.model); err != nil {
+		if c.engine, err = newObserver[T](n); err != nil {
 			return named(n.model, err)
 		}
 	}

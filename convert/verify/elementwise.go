@@ -11,6 +11,11 @@ import (
 // its inputs. known says that one of those is not 0.
 func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
 	switch {
+	case b.net.lacks[node]:
+		if !known && !b.pair() {
+			return nil, nil
+		}
+		return b.lacking(node, ds)
 	case isOp(node, "BatchNormalization"):
 		d, err := b.normBound(node, ds[0])
 		return [][]float64{d}, err

@@ -176,7 +176,7 @@ func (v *verifier) engines(ctx context.Context) (err error) {
 		abs:      make(map[string]*engine.Tensor[float64]),
 	}}
 	runs.bounder.parameters = 0x1p-24
-	if runs.engine, err = engine.New[float32](v.cnn.model); err != nil {
+	if runs.engine, err = newObserver[float32](v.cnn); err != nil {
 		return named(v.cnn.model, err)
 	}
 	for _, f := range feeds {
@@ -254,7 +254,7 @@ type engineRuns struct {
 	*verifier
 	*sessions
 	bounder *bounder
-	engine  *engine.Engine[float32] // of the CNN, for the magnitudes in the bounds
+	engine  observer[float32] // of the CNN, for the magnitudes in the bounds
 }
 
 func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison) error {

@@ -53,7 +53,7 @@ func (v *verifier) match(ctx context.Context) error {
 }
 
 func (m *matcher) run(ctx context.Context, feeds []feed) error {
-	first, err := engine.New[float64](m.cnn.model)
+	first, err := newObserver[float64](m.cnn)
 	if err != nil {
 		return named(m.cnn.model, err)
 	}
@@ -93,7 +93,7 @@ func pickOne(name string, candidates []string, taken map[string]bool) string {
 }
 
 // batch runs both models on one batch and drops the candidates that do not agree.
-func (m *matcher) batch(ctx context.Context, e *engine.Engine[float64], second *runner[float64], f feed, all bool) error {
+func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner[float64], f feed, all bool) error {
 	x := at[float64](f)
 	values := make(map[string]*engine.Tensor[float64])
 	for name, v := range x {
@@ -110,7 +110,7 @@ func (m *matcher) batch(ctx context.Context, e *engine.Engine[float64], second *
 	}
 	b := &bounds[float64]{
 		bounder: &bounder{
-			arithmetic: arithmeticOf[float64](), net: m.cnn, abs: make(map[string]*engine.Tensor[float64]),
+			arithmetic: m.arithmetic(arithmeticOf[float64]()), net: m.cnn, abs: make(map[string]*engine.Tensor[float64]),
 			replaced: func(string) bool { return false },
 		},
 		values: values, known: make(map[string][]float64), reset: make(map[string]bool),

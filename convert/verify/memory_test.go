@@ -63,7 +63,7 @@ func TestStreamed(t *testing.T) {
 			other := &engine.Tensor[float64]{Type: c.x.Type, Shape: c.x.Shape, F: slices.Clone(c.x.F)}
 			slices.Reverse(other.F)
 			envs := []map[string]*engine.Tensor[float64]{{"x": c.x}, {"x": other}}
-			want, err := newRunner[float64](n).node(c.node, envs)
+			want, err := newRunner[float64](n).node(t.Context(), c.node, envs)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,6 +23,10 @@ type net struct {
 	// ends are the values that a layer in local form ends with, though it is a
 	// Flatten that computes them.
 	ends map[string]bool
+	// lacks are the nodes that the embedded engine cannot run, and elsewhere what
+	// runs them.
+	lacks     map[*onnxio.Node]bool
+	elsewhere *elsewhere
 }
 
 func newNet(m *onnxio.Model) (*net, error) {

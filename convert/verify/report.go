@@ -31,6 +31,8 @@ type Report struct {
 	// Steps are the values with elements that rounding may bring to either side of
 	// a step, end to end.
 	Steps []NearStep `json:"steps,omitempty"`
+	// Elsewhere are the nodes that ran in another engine.
+	Elsewhere []Elsewhere `json:"elsewhere,omitempty"`
 	// Engines compares the outputs in other engines, where that was asked for.
 	Engines []EngineOutcome `json:"engines,omitempty"`
 	// Parting is where the models part; nil if they do not.

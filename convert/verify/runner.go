@@ -36,7 +36,7 @@ type runner[T kernel.Float] struct {
 func newRunner[T kernel.Float](n *net) *runner[T] {
 	r := &runner[T]{net: n, weights: make(map[string]*engine.Tensor[T]), last: make(map[string]*onnxio.Node), held: heldElements}
 	for _, node := range n.graph.Nodes {
-		for _, name := range node.Inputs {
+		for _, name := range reads(node) {
 			r.last[name] = node
 		}
 	}
@@ -63,7 +63,7 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		out, err := r.node(node, envs)
+		out, err := r.node(ctx, node, envs)
 		if err != nil {
 			return named(r.model, err)
 		}
@@ -76,7 +76,7 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 					return err
 				}
 			}
-			for _, name := range node.Inputs {
+			for _, name := range reads(node) {
 				if r.last[name] == node {
 					delete(envs[k], name)
 				}
@@ -87,8 +87,17 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 }
 
 // node runs one node on what each of envs holds.
-func (r *runner[T]) node(node *onnxio.Node, envs []map[string]*engine.Tensor[T]) ([][]*engine.Tensor[T], error) {
+func (r *runner[T]) node(ctx context.Context, node *onnxio.Node, envs []map[string]*engine.Tensor[T]) ([][]*engine.Tensor[T], error) {
 	out := make([][]*engine.Tensor[T], len(envs))
+	if r.lacks[node] {
+		for k, env := range envs {
+			var err error
+			if out[k], err = r.elsewhereNode(ctx, node, env); err != nil {
+				return nil, err
+			}
+		}
+		return out, nil
+	}
 	if y, err := r.streamed(node, envs); y != nil || err != nil {
 		for k := range y {
 			out[k] = y[k : k+1]

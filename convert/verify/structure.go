@@ -152,7 +152,7 @@ func (s *structure) fault(kind string, node *onnxio.Node, value, format string, 
 
 // unrecorded checks a node of the CNN that no layer of the record stands for.
 func (s *structure) unrecorded(node *onnxio.Node) {
-	held := s.held[node.Output(0)]
+	held := s.held[firstOutput(node)]
 	switch {
 	case isMaximum(node) && (held == nil || isOp(held, "Gather")):
 		s.selected(node, 0)
@@ -167,7 +167,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 		}
 		return
 	case held == nil:
-		s.fault("node", node, node.Output(0), "the eFCN has no value %q, and no layer of its record stands for the node", node.Output(0))
+		s.fault("node", node, firstOutput(node), "the eFCN has no value %q, and no layer of its record stands for the node", firstOutput(node))
 		return
 	case isOp(node, "BatchNormalization") && isOp(held, "Add"):
 		s.expected[held] = true
@@ -178,13 +178,24 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 	s.kept(node, held)
 }
 
+// firstOutput is the first output of a node that has a name: an LSTM may leave out
+// those before it.
+func firstOutput(node *onnxio.Node) string {
+	for _, name := range node.Outputs {
+		if name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
 // surplus reports a node of the eFCN that nothing in the CNN asks for.
 func (s *structure) surplus(node *onnxio.Node, needed map[*onnxio.Node]bool) {
 	if isOp(node, "Gemm", "MatMul") {
 		s.fault("node", node, node.Output(0), "it is a dense layer that the record does not name and the CNN does not have")
 		return
 	}
-	if twin := s.cnn.producer[node.Output(0)]; twin != nil && !needed[twin] && twin.OpType == node.OpType {
+	if twin := s.cnn.producer[firstOutput(node)]; twin != nil && !needed[twin] && twin.OpType == node.OpType {
 		return // the CNN has it too, and in neither does an output depend on it
 	}
 	s.fault("node", node, node.Output(0), "the CNN has nothing that it stands for")

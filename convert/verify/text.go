@@ -39,6 +39,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	for _, c := range r.Checks {
 		fmt.Fprintf(b, "%-*s %-8s %s\n", width, c.Name, c.Status, onnxio.Printable(c.Summary))
 	}
+	if lines := r.describeElsewhere(); len(lines) > 0 {
+		fmt.Fprintf(b, "\nnot in the embedded engine, which lacks them, and in single precision in float64 too\n  %s\n", strings.Join(lines, "\n  "))
+	}
 	r.writeLayers(b)
 	r.writeOutputs(b)
 	r.writeSteps(b)

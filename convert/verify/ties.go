@@ -40,7 +40,7 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 	if len(places) == 0 {
 		return nil, nil
 	}
-	e, err := engine.New[float32](v.cnn.model)
+	e, err := newObserver[float32](v.cnn)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ type tieSearch struct {
 }
 
 // observe runs the CNN on one point of every line.
-func (t *tieSearch) observe(ctx context.Context, e *engine.Engine[float32], x map[string]*Array, at func(k int) float64) error {
+func (t *tieSearch) observe(ctx context.Context, e observer[float32], x map[string]*Array, at func(k int) float64) error {
 	positions := make([]float64, len(t.lines))
 	for k := range positions {
 		positions[k] = at(k)

@@ -46,7 +46,9 @@ type Options struct {
 	// is the first model in A and the second in B. Default none. See the package
 	// internal/engines for what there is.
 	Engines []string
-	// Open makes a model ready in an engine. It has to be given with Engines.
+	// Open makes a model ready in an engine. It has to be given with Engines, and
+	// with models that have nodes which the embedded engine cannot run: each is run in
+	// ONNX Runtime then, and the rest as ever. Default (nil): such models are refused.
 	Open func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error)
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
@@ -117,8 +119,10 @@ func (o *Options) tolerance() bool { return o.RTol != 0 || o.ATol != 0 }
 //
 // That the models differ is in the report and not an error. An error says that
 // they could not be compared: a node that the engine cannot run, inputs or
-// outputs that do not match, options that make no sense.
-func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, error) {
+// outputs that do not match, options that make no sense. A node that the embedded
+// engine does not have runs in ONNX Runtime if Options.Open has it, which
+// Report.Elsewhere says.
+func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report, err error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
@@ -151,6 +155,14 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if record != nil {
 		a.inputsOf(b)
 	}
+	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]*engines.Session), model: make(map[*onnxio.Node]string)}
+	if err := other.claim(a, "cnn"); err != nil {
+		return nil, named(cnn, err)
+	}
+	if err := other.claim(b, "efcn"); err != nil {
+		return nil, named(efcn, err)
+	}
+	defer func() { err = errors.Join(err, other.close()) }()
 	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, faces: f, record: record, options: &o, report: &Report{
 		CNN: cnn.Path, EFCN: efcn.Path, Recorded: record != nil,
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
@@ -160,6 +172,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (*Report, e
 	if err := v.run(ctx); err != nil {
 		return nil, err
 	}
+	v.report.Elsewhere = other.used()
 	return v.report, nil
 }
 
@@ -187,9 +200,9 @@ func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, convert.As, er
 	return single, convert.AsFloat32, nil
 }
 
-// named says which of the two models an error is about.
+// named says which of the two models an error is about, once.
 func named(m *onnxio.Model, err error) error {
-	if m.Path == "" {
+	if m.Path == "" || strings.HasPrefix(err.Error(), m.Path+": ") {
 		return err
 	}
 	return fmt.Errorf("%s: %w", m.Path, err)
@@ -360,6 +373,9 @@ func (v *verifier) float64(ctx context.Context) error {
 		if cnn, err = newNet(m); err != nil {
 			return err
 		}
+		if err := v.cnn.elsewhere.claim(cnn, "cnn"); err != nil {
+			return err
+		}
 	}
 	return compare[float64](ctx, v, cnn)
 }
@@ -367,7 +383,7 @@ func (v *verifier) float64(ctx context.Context) error {
 // observeShapes runs the CNN on one sample (or as few as it takes) and notes
 // the shape of every value.
 func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) {
-	e, err := engine.New[float32](v.cnn.model)
+	e, err := newObserver[float32](v.cnn)
 	if err != nil {
 		return nil, err
 	}

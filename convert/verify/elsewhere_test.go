@@ -1,0 +1,181 @@
+package verify_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/verify"
+	"efcn/internal/engines"
+	"efcn/onnxio"
+)
+
+// lackingNet is a CNN with two nodes that the embedded engine lacks: a FusedConv,
+// and one of a domain that nobody has, whose first output is left out.
+func lackingNet() *onnxio.Model {
+	b := newNetBuilder(3)
+	b.m.Opsets = []onnxio.Opset{{Version: 17}, {Domain: "com.microsoft", Version: 1}, {Domain: "test", Version: 1}}
+	b.shape = []int64{3, 6, 6}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	pads := onnxio.IntsAttr("pads", 1, 1, 1, 1)
+	b.m.Graph.Nodes = []*onnxio.Node{
+		{Name: "conv1", OpType: "Conv", Inputs: []string{"x", b.random("w1", 4, 3, 3, 3)}, Outputs: []string{"conv1_out"}, Attributes: []*onnxio.Attribute{pads}},
+		{
+			Name: "fused", OpType: "FusedConv", Domain: "com.microsoft", Inputs: []string{"conv1_out", b.random("w2", 4, 4, 3, 3), b.random("b2", 4)},
+			Outputs: []string{"fused_out"}, Attributes: []*onnxio.Attribute{pads, onnxio.StringAttr("activation", "Relu")},
+		},
+		{Name: "conv3", OpType: "Conv", Inputs: []string{"fused_out", b.random("w3", 2, 4, 3, 3)}, Outputs: []string{"conv3_out"}},
+		{Name: "mystery", OpType: "Mystery", Domain: "test", Inputs: []string{"conv3_out"}, Outputs: []string{"", "y"}},
+	}
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: b.typeOf([]int64{2, 4, 4})}}
+	return b.m
+}
+
+// plainNet is lackingNet in operators that the embedded engine has.
+func plainNet() *onnxio.Model {
+	m := lackingNet()
+	m.Graph.Nodes = plainNodes(m.Graph.Nodes)
+	return m
+}
+
+func plainNodes(nodes []*onnxio.Node) []*onnxio.Node {
+	var all []*onnxio.Node
+	for _, n := range nodes {
+		n := *n
+		switch n.OpType {
+		case "FusedConv":
+			n.OpType, n.Domain, n.Attributes = "Conv", "", n.Attributes[:1]
+			all = append(all, &n, &onnxio.Node{Name: "relu", OpType: "Relu", Inputs: []string{"c"}, Outputs: n.Outputs})
+			n.Outputs = []string{"c"}
+			continue
+		case "Mystery":
+			n.OpType, n.Domain, n.Outputs = "Tanh", "", n.Outputs[1:]
+		}
+		all = append(all, &n)
+	}
+	return all
+}
+
+// stand opens a model of one node that the embedded engine lacks as ONNX Runtime
+// would, in what it is made of.
+func stand(t *testing.T, opened *[]string) func(context.Context, string, *onnxio.Model) (*engines.Session, error) {
+	return func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error) {
+		if engine != engines.ONNXRuntime || len(m.Graph.Nodes) != 1 || m.Path != "" {
+			t.Errorf("%s of %d nodes, path %q", engine, len(m.Graph.Nodes), m.Path)
+		}
+		*opened = append(*opened, m.Graph.Nodes[0].Name)
+		m.Graph.Nodes = plainNodes(m.Graph.Nodes)
+		return engines.Options{}.Open(ctx, engines.Embedded, m)
+	}
+}
+
+// TestElsewhere: a node that the embedded engine lacks runs in another one and the
+// rest layer by layer, in every layout; the report names it, and faults are found.
+func TestElsewhere(t *testing.T) {
+	for _, layout := range []convert.Layout{convert.Dense, convert.Local, convert.Keep} {
+		efcn := converted(t, lackingNet(), convert.Options{Layout: layout})
+		var opened []string
+		o := verify.Options{Samples: 16, Open: stand(t, &opened)}
+		r, err := verify.Verify(t.Context(), lackingNet(), efcn, o)
+		if err != nil || !r.Equal() {
+			t.Fatal(layout, err, r)
+		}
+		var nodes []string
+		for _, e := range r.Elsewhere {
+			nodes = append(nodes, e.Model+" "+e.Node+" "+e.Op)
+		}
+		want := []string{"cnn fused com.microsoft.FusedConv", "cnn mystery test.Mystery", "efcn fused com.microsoft.FusedConv", "efcn mystery test.Mystery"}
+		if !slices.Equal(nodes, want) {
+			t.Errorf("%v ran elsewhere, want %v", nodes, want)
+		}
+		var text strings.Builder
+		if err := r.WriteText(&text); err != nil || !strings.Contains(text.String(), `node "fused" (com.microsoft.FusedConv) of the CNN, by matrix products`) {
+			t.Errorf("%v; the text does not name the node: %s", err, text.String())
+		}
+		for _, weights := range []string{"w2", "w3"} {
+			changed := efcn.Clone()
+			if !slices.ContainsFunc(changed.Graph.Initializers, func(i *onnxio.Tensor) bool { return i.Name == weights }) {
+				weights = "conv3.weight"
+			}
+			edit(t, changed, weights, func(v []float32, _ []int64) {
+				for i := range v {
+					v[i] *= 1.01
+				}
+			})
+			r, err := verify.Verify(t.Context(), lackingNet(), changed, o)
+			if err != nil || r.Equal() {
+				t.Fatal(layout, weights, err)
+			}
+			for _, c := range r.Checks {
+				if c.Status != verify.Failed {
+					t.Errorf("%s, %s changed: %s does not see it", layout, weights, c.Name)
+				}
+			}
+		}
+	}
+}
+
+// TestElsewherePair: of two models without a record either may have such nodes; a
+// fault in one is found.
+func TestElsewherePair(t *testing.T) {
+	var opened []string
+	o := verify.Options{Samples: 16, Open: stand(t, &opened)}
+	fused := func() *onnxio.Model {
+		m := lackingNet()
+		m.Graph.Nodes[3] = plainNet().Graph.Nodes[4]
+		return m
+	}
+	for _, c := range []struct {
+		name  string
+		a, b  *onnxio.Model
+		equal bool
+	}{
+		{"the second", plainNet(), fused(), true},
+		{"the first", fused(), plainNet(), true},
+		{"neither", plainNet(), plainNet(), true},
+	} {
+		r, err := verify.Verify(t.Context(), c.a, c.b, o)
+		if err != nil || !r.Equal() {
+			t.Fatal(c.name, err, r)
+		}
+		edit(t, c.b, "w2", func(v []float32, _ []int64) {
+			for i := range v {
+				v[i] *= 1.01
+			}
+		})
+		if r, err = verify.Verify(t.Context(), c.a, c.b, o); err != nil || r.Equal() {
+			t.Errorf("%s: weights by a hundredth are not seen (%v)", c.name, err)
+		}
+	}
+}
+
+// TestElsewhereRefused: without another engine, or where that cannot run it, the node
+// is named with what is wrong.
+func TestElsewhereRefused(t *testing.T) {
+	random := plainNet()
+	random.Graph.Nodes = slices.Insert(random.Graph.Nodes, 0, &onnxio.Node{Name: "noise", OpType: "RandomNormalLike", Inputs: []string{"x"}, Outputs: []string{"n"}})
+	random.Graph.Nodes[1].Inputs[0] = "n"
+	for _, c := range []struct {
+		m    *onnxio.Model
+		open func(context.Context, string, *onnxio.Model) (*engines.Session, error)
+		err  string
+	}{
+		{lackingNet(), nil, `node "fused" (com.microsoft.FusedConv): the embedded engine cannot run it, and neither can ONNX Runtime: no other engine is at hand`},
+		{
+			lackingNet(), func(context.Context, string, *onnxio.Model) (*engines.Session, error) {
+				return nil, errors.New("it is not found")
+			},
+			`node "fused" (com.microsoft.FusedConv): the embedded engine cannot run it, and neither can ONNX Runtime: it is not found`,
+		},
+		{random, stand(t, new([]string)), `node "noise" (RandomNormalLike): it gives other numbers every time`},
+	} {
+		c.m.Path = "cnn.onnx"
+		_, err := verify.Verify(t.Context(), c.m, c.m, verify.Options{Samples: 8, Open: c.open})
+		if err == nil || !strings.HasPrefix(err.Error(), "cnn.onnx: "+c.err) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v, want %q", err, c.err)
+		}
+	}
+}
