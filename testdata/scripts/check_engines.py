@@ -7,12 +7,15 @@ Every command that takes --engine is run with onnxruntime, on each model of test
 give to the bit what the Python package gives, eval has to find as many images right as the
 embedded engine, within two, and verify has to find the CNN equal to its eFCN, in a file and with
 external data, and to its optimised forms, and different from an eFCN with a weight changed. Then
-models made here: every element type, scalars and empty arrays, several inputs and outputs, a model
+models with nodes that the embedded engine does not have (an LSTM, a quantized convolution, a
+classifier, …), which verify has to run in ONNX Runtime, and what ONNX Runtime's quantizers make of
+the trained models. Then models made here: every element type, scalars and empty arrays, several inputs and outputs, a model
 past 2 GiB, one that ONNX Runtime refuses, and a library that is none. Needs numpy, onnx and
 onnxruntime.
 """
 
 import json
+import logging
 import os
 import pathlib
 import subprocess
@@ -23,6 +26,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import quantization
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LIBRARY = next(iter(sorted((pathlib.Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.*"))))
@@ -121,6 +125,126 @@ def trained(folder):
     print(f"{count} trained models and {len(optimised)} optimised ones: run, eval and verify")
 
 
+def lacking(folder):
+    """Nodes that the embedded engine lacks run in ONNX Runtime, and the rest is verified around them."""
+    rng = np.random.default_rng(0)
+    node = helper.make_node
+    f, u8, i8 = np.float32, np.uint8, np.int8
+
+    def normal(*shape):
+        return (rng.standard_normal(shape) / 4).astype(f)
+
+    body = [
+        node("Conv", ["x", "w1", "b1"], ["c1"], "c1", pads=[1] * 4), node("Relu", ["c1"], ["r1"], "r1"),
+    ]
+    weights = {"w1": normal(8, 3, 3, 3), "b1": normal(8), "w2": normal(4, 8, 3, 3)}
+    conv2 = [node("Conv", ["dq", "w2"], ["y"], "c2", pads=[1] * 4)]
+    flat = node("Flatten", ["r1"], ["flat"], "flat")
+    steps = node("Transpose", ["rows"], ["steps"], "steps", perm=[1, 0, 2])
+    rows = node("Reshape", ["r1", "shape"], ["rows"], "rows")
+    shape = {"shape": np.array([0, 8, 64])}
+    scales = {"xs": f(0.02), "xz": u8(10), "ws": f(0.02), "wz": i8(0), "ys": f(0.1), "yz": u8(120), "qw": rng.integers(-127, 127, (8, 8, 3, 3)).astype(i8)}
+    dynamic = node("DynamicQuantizeLinear", ["r1"], ["q", "qs", "qz"], "dynamic")
+    rescale = [node("Cast", ["sums"], ["float"], "float", to=1), node("Mul", ["qs", "ws"], ["s"], "s")]
+    ml, ms = "ai.onnx.ml", "com.microsoft"
+    integer, floating = TensorProto.INT64, TensorProto.FLOAT
+    models = {
+        "lstm": ([*body, rows, steps, node("LSTM", ["steps", "W", "R"], ["", "hn"], "lstm", hidden_size=5), node("Squeeze", ["hn", "zero"], ["y"], "squeeze")],
+                 {**shape, "W": normal(1, 20, 64), "R": normal(1, 20, 5), "zero": np.array([0])}, [("y", floating, 2)], ["lstm"]),
+        "gru": ([*body, rows, steps, node("GRU", ["steps", "W", "R"], ["y"], "gru", hidden_size=5)], {**shape, "W": normal(1, 15, 64), "R": normal(1, 15, 5)}, [("y", floating, 4)], ["gru"]),
+        "qlinearconv": ([*body, node("QuantizeLinear", ["r1", "xs", "xz"], ["q"], "q"), node("QLinearConv", ["q", "xs", "xz", "qw", "ws", "wz", "ys", "yz"], ["qy"], "qconv", pads=[1] * 4),
+                         node("DequantizeLinear", ["qy", "ys", "yz"], ["dq"], "dq"), *conv2], scales, [("y", floating, 4)], ["qconv"]),
+        "convinteger": ([*body, dynamic, node("ConvInteger", ["q", "qw", "qz", "wz"], ["sums"], "sums", pads=[1] * 4), *rescale, node("Mul", ["float", "s"], ["dq"], "dq"), *conv2],
+                        scales, [("y", floating, 4)], ["dynamic", "sums"]),
+        "matmulinteger": ([*body, dynamic, node("Flatten", ["q"], ["fq"], "fq"), node("MatMulInteger", ["fq", "mw", "qz", "wz"], ["sums"], "sums"), *rescale, node("Mul", ["float", "s"], ["y"], "dq")],
+                          {**scales, "mw": rng.integers(-127, 127, (512, 10)).astype(i8)}, [("y", floating, 2)], ["dynamic", "sums"]),
+        "normalizer": ([*body, flat, node("Normalizer", ["flat"], ["y"], "normalizer", domain=ml, norm="L2")], {}, [("y", floating, 2)], ["normalizer"]),
+        "scaler": ([*body, node("GlobalAveragePool", ["r1"], ["gap"], "gap"), node("Flatten", ["gap"], ["flat"], "flat"),
+                    node("Scaler", ["flat"], ["y"], "scaler", domain=ml, offset=[0.1] * 8, scale=[2.0] * 8)], {}, [("y", floating, 2)], ["scaler"]),
+        "classifier": ([*body, flat, node("LinearClassifier", ["flat"], ["label", "p"], "classifier", domain=ml, classlabels_ints=[0, 1, 2],
+                                          coefficients=normal(1536).tolist(), intercepts=[0.1, 0.2, 0.3], multi_class=1, post_transform="SOFTMAX")],
+                       {}, [("label", integer, 1), ("p", floating, 2)], ["classifier"]),
+        "fusedconv": ([node("FusedConv", ["x", "w1", "b1"], ["dq"], "fused", domain=ms, activation="Relu", pads=[1] * 4), *conv2], {}, [("y", floating, 4)], ["fused"]),
+    }
+    for name, (nodes, constants, outputs, names) in models.items():
+        read = {i for n in nodes for i in n.input}
+        graph = helper.make_graph(
+            nodes, name, [helper.make_tensor_value_info("x", floating, ["N", 3, 8, 8])],
+            [helper.make_tensor_value_info(o, t, [f"{o}{k}" for k in range(rank)]) for o, t, rank in outputs],
+            [numpy_helper.from_array(np.asarray(v), k) for k, v in {**weights, **constants}.items() if k in read],
+        )
+        cnn = folder / f"{name}.onnx"
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(ml, 3), helper.make_opsetid(ms, 1)], ir_version=8), cnn)
+        for layout in "dense", "local":
+            made = folder / f"{name}-{layout}.onnx"
+            efcn("convert", cnn, "-o", made, "--layout", layout)
+            report = json.loads(efcn("verify", cnn, made, "--json", "--ort-lib", LIBRARY)[0])
+            ran = sorted({e["node"] for e in report["elsewhere"]})
+            if [c["status"] for c in report["checks"]] != ["ok"] * 3 or ran != names or len(report["elsewhere"]) != 2 * len(names) or onnxruntime.__version__ not in report["elsewhere"][0]["engine"]:
+                fail(f"{made}: {report['checks']}, {report['elsewhere']}")
+        changed = folder / f"{name}-changed.onnx"
+        model = onnx.load(made)
+        largest = max((t for t in model.graph.initializer if t.data_type in (floating, TensorProto.INT8) and np.prod(t.dims) > 1), key=lambda t: np.prod(t.dims))
+        values = numpy_helper.to_array(largest).copy()
+        values[:] = values * 0.5 if values.dtype == f else values // 2
+        largest.CopyFrom(numpy_helper.from_array(values, largest.name))
+        onnx.save(model, changed)
+        text = efcn("verify", cnn, changed, "--skip", "structure", "--ort-lib", LIBRARY, code=1)[0]
+        if "NOT EQUAL" not in text:
+            fail(f"{changed}: {text}")
+        line = efcn("verify", cnn, made, code=2, env={**os.environ, "EFCN_ORT": "off"})[1]
+        if line.count("\n") != 1 or f'node "{names[0]}" (' not in line or "neither can ONNX Runtime: ONNX Runtime is switched off" not in line:
+            fail(f"{line!r}")
+    print(f"{len(models)} models with nodes that run in ONNX Runtime: verify")
+
+
+def quantised(folder):
+    """What ONNX Runtime's quantizers make of the trained models is equal to its eFCN, and a wrong zero point is not."""
+    logging.disable(logging.CRITICAL)
+
+    class Images(quantization.CalibrationDataReader):
+        def __init__(self, source):
+            with np.load(source / "inputs.npz") as arrays:
+                self.batches = iter([{name: arrays[name][:16] for name in arrays.files}])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    kinds = quantization.QuantType
+    formats = {
+        "qdq": {"quant_format": quantization.QuantFormat.QDQ, "activation_type": kinds.QUInt8, "weight_type": kinds.QInt8},
+        "int8": {"quant_format": quantization.QuantFormat.QDQ, "activation_type": kinds.QInt8, "weight_type": kinds.QInt8},
+        "uint16": {"quant_format": quantization.QuantFormat.QDQ, "activation_type": kinds.QUInt16, "weight_type": kinds.QInt8},
+        "axis": {"quant_format": quantization.QuantFormat.QDQ, "activation_type": kinds.QInt8, "weight_type": kinds.QInt8, "per_channel": True},
+        "operators": {"quant_format": quantization.QuantFormat.QOperator, "activation_type": kinds.QUInt8, "weight_type": kinds.QInt8},
+        "dynamic": None,
+    }
+    count = 0
+    for name in "lenet-torchscript", "resnet-torchscript", "keras-tf2onnx":
+        source = ROOT / "models" / name
+        for kind, options in formats.items():
+            cnn, made, changed = folder / f"{name}-{kind}.onnx", folder / "efcn.onnx", folder / "changed.onnx"
+            if options is None:
+                quantization.quantize_dynamic(source / "model.onnx", cnn)
+            else:
+                quantization.quantize_static(source / "model.onnx", cnn, Images(source), **options)
+            efcn("convert", cnn, "-o", made, "--layout", "local")
+            library = ["--ort-lib", LIBRARY] if kind in ("operators", "dynamic") else []
+            for seed in 0, 1:
+                report = json.loads(efcn("verify", cnn, made, "--samples", 16, "--seed", seed, "--json", *library)[0])
+                if [c["status"] for c in report["checks"]] != ["ok"] * 3:
+                    fail(f"{cnn}: {report['checks']}")
+            count += 1
+            if kind != "qdq":
+                continue
+            model = onnx.load(made)
+            zeros = next(t for t in model.graph.initializer if t.data_type == TensorProto.UINT8 and not t.dims)
+            zeros.CopyFrom(numpy_helper.from_array(np.uint8(numpy_helper.to_array(zeros) ^ 1), zeros.name))
+            onnx.save(model, changed)
+            efcn("verify", cnn, changed, "--samples", 16, "--skip", "structure", code=1)
+    print(f"{count} quantized models: verify")
+
+
 def made(folder):
     """Models made here."""
 
@@ -202,4 +326,6 @@ if len(sys.argv) != 2:
 EFCN = str(pathlib.Path(sys.argv[1]).resolve())
 with tempfile.TemporaryDirectory() as name:
     trained(pathlib.Path(name))
+    lacking(pathlib.Path(name))
+    quantised(pathlib.Path(name))
     made(pathlib.Path(name))
