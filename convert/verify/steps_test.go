@@ -55,7 +55,8 @@ func stepNet() *onnxio.Model {
 	add("pick", "GatherElements", []string{"dense_out", "places"}, axis)
 	add("class", "ArgMax", []string{"dense_out"}, axis)
 	b.m.Graph.Outputs = []*onnxio.ValueInfo{
-		{Name: "best", Type: b.typeOf([]int64{5})}, {Name: "pick_out", Type: b.typeOf([]int64{5})},
+		{Name: "best", Type: b.typeOf([]int64{5})},
+		{Name: "pick_out", Type: b.typeOf([]int64{5})},
 		{Name: "class_out", Type: onnxio.TensorType{Elem: onnxio.Int64, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N"), onnxio.Fixed(1)}}},
 	}
 	return b.m
