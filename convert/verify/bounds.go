@@ -161,6 +161,13 @@ func (b *bounds[T]) inputs(node *onnxio.Node) (ds [][]float64, any bool, err err
 			return nil, false, err
 		}
 		any = any || ds[i] != nil
+		if b.net.foreign[in] { // no bound has a place, but it may differ
+			_, differs, err := b.inputs(b.net.producer[in])
+			if err != nil {
+				return nil, false, err
+			}
+			any = any || differs
+		}
 	}
 	return ds, any, nil
 }

@@ -31,6 +31,7 @@ type elsewhere struct {
 	open func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error)
 	// sessions are kept by node.
 	sessions map[*onnxio.Node]*engines.Session
+	ran      map[*onnxio.Node][]*onnxio.Node // in the session of a node
 	// model says in which of the two models a node is.
 	model map[*onnxio.Node]string
 }
@@ -47,9 +48,68 @@ func (e *elsewhere) claim(n *net, model string) error {
 			return node.Errorf("it gives other numbers every time, so there is nothing to compare; leave it out of the model")
 		}
 		n.lacks[node] = true
-		e.model[node] = model
+	}
+	n.foreign = make(map[string]bool)
+	for _, node := range n.graph.Nodes {
+		if slices.ContainsFunc(node.Inputs, func(name string) bool {
+			return n.foreign[name] || n.constants[name] != nil && !holds(n.constants[name].Type)
+		}) {
+			n.lacks[node] = true
+		}
+		if !holds(n.resultType(node)) {
+			n.lacks[node] = true
+			for _, name := range node.Outputs {
+				n.foreign[name] = true
+			}
+		}
+		if n.lacks[node] {
+			e.model[node] = model
+		}
 	}
 	return nil
+}
+
+// holds says whether the embedded engine has values of an element type; of one that
+// is not known, that it has.
+func holds(t onnxio.DataType) bool {
+	return t == onnxio.Undefined || t.IsFloat() || t.IsInteger() || t == onnxio.Bool
+}
+
+// resultType returns the element type of what a node computes where its attributes
+// or a zero point say it.
+func (n *net) resultType(node *onnxio.Node) onnxio.DataType {
+	attribute := map[string]string{"QuantizeLinear": "output_dtype", "Cast": "to"}[node.OpType]
+	if onnxio.CanonicalDomain(node.Domain) != "" || attribute == "" {
+		return onnxio.Undefined
+	}
+	if zero := n.constants[node.Input(2)]; zero != nil && node.OpType == "QuantizeLinear" {
+		return zero.Type
+	}
+	t, err := node.Int(attribute, int64(onnxio.Undefined))
+	if err != nil {
+		return onnxio.Undefined // the engine says what is wrong
+	}
+	return onnxio.DataType(t)
+}
+
+// group returns a node with those before it that compute what the embedded engine
+// cannot hold, in their order, and all that they read from elsewhere.
+func (n *net) group(node *onnxio.Node) (nodes []*onnxio.Node, names []string) {
+	for _, name := range reads(node) {
+		if !n.foreign[name] {
+			names = append(names, name)
+			continue
+		}
+		before, read := n.group(n.producer[name])
+		for _, b := range before {
+			if !slices.Contains(nodes, b) {
+				nodes = append(nodes, b)
+			}
+		}
+		names = append(names, read...)
+	}
+	slices.Sort(names)
+	return append(nodes, node), slices.Compact(names)
 }
 
 // close ends all sessions.
@@ -65,7 +125,9 @@ func (e *elsewhere) close() error {
 func (e *elsewhere) used() []Elsewhere {
 	var list []Elsewhere
 	for node, s := range e.sessions {
-		list = append(list, Elsewhere{e.model[node], node.Label(), node.QualifiedOp(), s.String()})
+		for _, each := range e.ran[node] {
+			list = append(list, Elsewhere{e.model[each], each.Label(), each.QualifiedOp(), s.String()})
+		}
 	}
 	slices.SortFunc(list, func(a, b Elsewhere) int {
 		return strings.Compare(a.Model+"\x00"+a.Node, b.Model+"\x00"+b.Node)
@@ -73,10 +135,11 @@ func (e *elsewhere) used() []Elsewhere {
 	return slices.Compact(list) // once with its parameters as the eFCN rounds them
 }
 
-// run runs a node of a model on its inputs and constants.
-func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, node *onnxio.Node, in, constants []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
-	if len(in) == 0 { // there is no model without an input
-		in, constants = constants, nil
+// run runs the last of some nodes of a model on the inputs and constants of all.
+func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, nodes []*onnxio.Node, in, constants []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
+	node := nodes[len(nodes)-1]
+	if len(in) == 0 { // there is no model without an input: one that nothing reads
+		in = []*onnxio.Tensor{onnxio.NewTensor("unread", []int64{1}, []float32{0})}
 	}
 	s := e.sessions[node]
 	if s == nil {
@@ -84,12 +147,12 @@ func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, node *onnxio.Node,
 		if e.open == nil {
 			err = errors.New("no other engine is at hand")
 		} else {
-			s, err = e.open(ctx, engines.ONNXRuntime, alone(m, node, in, constants))
+			s, err = e.open(ctx, engines.ONNXRuntime, alone(m, nodes, in, constants))
 		}
 		if err != nil {
 			return nil, node.Errorf("the embedded engine cannot run it, and neither can ONNX Runtime: %w", err)
 		}
-		e.sessions[node] = s
+		e.sessions[node], e.ran[node] = s, nodes
 	}
 	out, err := s.Run(ctx, in)
 	if err != nil {
@@ -98,13 +161,14 @@ func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, node *onnxio.Node,
 	return out, nil
 }
 
-// alone returns a model of one node, whose inputs are what it reads besides constants.
-func alone(m *onnxio.Model, node *onnxio.Node, in, constants []*onnxio.Tensor) *onnxio.Model {
-	g := &onnxio.Graph{Name: "node", Nodes: []*onnxio.Node{node}, Initializers: constants}
+// alone returns a model of some nodes, whose inputs are what they read besides
+// constants, and whose outputs those of the last.
+func alone(m *onnxio.Model, nodes []*onnxio.Node, in, constants []*onnxio.Tensor) *onnxio.Model {
+	g := &onnxio.Graph{Name: "node", Nodes: slices.Clone(nodes), Initializers: constants}
 	for _, t := range in {
 		g.Inputs = append(g.Inputs, &onnxio.ValueInfo{Name: t.Name, Type: onnxio.TensorType{Elem: t.Type}})
 	}
-	for _, name := range node.Outputs {
+	for _, name := range nodes[len(nodes)-1].Outputs {
 		if name != "" {
 			g.Outputs = append(g.Outputs, &onnxio.ValueInfo{Name: name})
 		}
@@ -150,7 +214,8 @@ func (r *runner[T]) Observe(ctx context.Context, feeds map[string]*engine.Tensor
 // elsewhereNode runs a node that the embedded engine lacks.
 func (r *runner[T]) elsewhereNode(ctx context.Context, node *onnxio.Node, env map[string]*engine.Tensor[T]) ([]*engine.Tensor[T], error) {
 	var in, constants []*onnxio.Tensor
-	for _, name := range reads(node) {
+	nodes, names := r.group(node)
+	for _, name := range names {
 		if t := r.constants[name]; t != nil && env[name] == nil {
 			c := *t
 			c.Name = name
@@ -163,7 +228,7 @@ func (r *runner[T]) elsewhereNode(ctx context.Context, node *onnxio.Node, env ma
 		}
 		in = append(in, engine.ToONNX(name, v))
 	}
-	results, err := r.elsewhere.run(ctx, r.model, node, in, constants)
+	results, err := r.elsewhere.run(ctx, r.model, nodes, in, constants)
 	if err != nil {
 		return nil, err
 	}

@@ -179,3 +179,65 @@ func TestElsewhereRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignValues: nodes between which goes what the embedded engine cannot hold
+// run together; a zero point that is wrong is found.
+func TestForeignValues(t *testing.T) {
+	net := func() *onnxio.Model {
+		b := newNetBuilder(3)
+		b.m.Opsets[0].Version = 21
+		b.shape = []int64{3, 6, 6}
+		b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+		zero := &onnxio.Tensor{Name: "zero", Type: onnxio.Int4, Dims: []int64{2}, Data: onnxio.NewTensor("", []int64{1}, []uint8{0x31}).Data}
+		b.m.Graph.Initializers = append(b.m.Graph.Initializers, zero)
+		scale := b.positive("scale", 2)
+		b.m.Graph.Nodes = []*onnxio.Node{
+			{Name: "conv1", OpType: "Conv", Inputs: []string{"x", b.random("w1", 2, 3, 3, 3)}, Outputs: []string{"a"}},
+			{Name: "quant", OpType: "QuantizeLinear", Inputs: []string{"a", scale, "zero"}, Outputs: []string{"q"}},
+			{Name: "dequant", OpType: "DequantizeLinear", Inputs: []string{"q", scale, "zero"}, Outputs: []string{"d"}},
+			{Name: "conv2", OpType: "Conv", Inputs: []string{"d", b.random("w2", 2, 2, 3, 3)}, Outputs: []string{"y"}},
+		}
+		b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: b.typeOf([]int64{2, 2, 2})}}
+		return b.m
+	}
+	open := func(ctx context.Context, _ string, m *onnxio.Model) (*engines.Session, error) {
+		if len(m.Graph.Nodes) != 2 || len(m.Graph.Inputs) != 1 {
+			t.Errorf("%+v", m.Graph)
+		}
+		zeros := []int8{1, 3}
+		if i := slices.IndexFunc(m.Graph.Initializers, func(i *onnxio.Tensor) bool { return i.Name == "other" }); i >= 0 {
+			zeros[1] = 2
+		}
+		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("held", []int64{2}, zeros))
+		for i, n := range m.Graph.Nodes {
+			n := *n
+			n.Inputs = []string{n.Inputs[0], n.Inputs[1], "held"}
+			m.Graph.Nodes[i] = &n
+		}
+		m.Graph.Initializers = slices.DeleteFunc(m.Graph.Initializers, func(i *onnxio.Tensor) bool { return i.Type == onnxio.Int4 })
+		return engines.Options{}.Open(ctx, engines.Embedded, m)
+	}
+	o := verify.Options{Samples: 16, Open: open}
+	efcn := converted(t, net(), convert.Options{Layout: convert.Local})
+	r, err := verify.Verify(t.Context(), net(), efcn, o)
+	if err != nil || !r.Equal() || len(r.Elsewhere) != 4 {
+		t.Fatal(err, r)
+	}
+	for _, n := range efcn.Graph.Nodes {
+		if n.Name == "quant" || n.Name == "dequant" {
+			n.Inputs[2] = "other"
+		}
+	}
+	efcn.Graph.Initializers = append(efcn.Graph.Initializers, &onnxio.Tensor{Name: "other", Type: onnxio.Int4, Dims: []int64{2}, Data: onnxio.NewTensor("", []int64{1}, []uint8{0x21}).Data})
+	if r, err = verify.Verify(t.Context(), net(), efcn, o); err != nil || r.Equal() {
+		t.Fatal(err, r)
+	}
+	for _, c := range r.Checks {
+		if c.Status != verify.Failed {
+			t.Errorf("%s does not see another zero point", c.Name)
+		}
+	}
+	if f := r.Findings[0]; f.Node != "quant" || !strings.HasPrefix(f.Text, `element 1 of "other": want 3`) {
+		t.Error(f)
+	}
+}

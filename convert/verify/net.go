@@ -27,6 +27,9 @@ type net struct {
 	// runs them.
 	lacks     map[*onnxio.Node]bool
 	elsewhere *elsewhere
+	// foreign are the values that the embedded engine cannot hold; the node that
+	// computes one runs together with those that read it.
+	foreign map[string]bool
 }
 
 func newNet(m *onnxio.Model) (*net, error) {

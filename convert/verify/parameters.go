@@ -136,12 +136,40 @@ func elements(t *onnxio.Tensor) ([]uint64, error) {
 		}
 		return bits, err
 	}
+	if !holds(t.Type) {
+		return packed(t)
+	}
 	v, err := onnxio.Ints(t)
 	bits := make([]uint64, len(v))
 	for i, x := range v {
 		bits[i] = uint64(x)
 	}
 	return bits, err
+}
+
+// packed returns the elements of a type of 4 or 8 bits that the engine does not hold
+// as they are stored: of 4 bits, two a byte, the first in the lower half.
+func packed(t *onnxio.Tensor) ([]uint64, error) {
+	n, err := onnxio.NumElements(t.Dims)
+	if err != nil {
+		return nil, err
+	}
+	content, err := onnxio.Packed(t)
+	if err != nil {
+		return nil, err
+	}
+	var bits []uint64
+	for _, b := range content {
+		if t.Type.Size() > 0 {
+			bits = append(bits, uint64(b))
+			continue
+		}
+		bits = append(bits, uint64(b&0xf), uint64(b>>4))
+	}
+	if int64(len(bits)) < n {
+		return nil, fmt.Errorf("tensor %q: %d elements stored, its dimensions %v want %d", t.Name, len(bits), t.Dims, n)
+	}
+	return bits[:n], nil
 }
 
 func bitsText(t onnxio.DataType, bits uint64) string {

@@ -36,11 +36,20 @@ type runner[T kernel.Float] struct {
 func newRunner[T kernel.Float](n *net) *runner[T] {
 	r := &runner[T]{net: n, weights: make(map[string]*engine.Tensor[T]), last: make(map[string]*onnxio.Node), held: heldElements}
 	for _, node := range n.graph.Nodes {
-		for _, name := range reads(node) {
+		for _, name := range r.takes(node) {
 			r.last[name] = node
 		}
 	}
 	return r
+}
+
+// takes lists the values that are there for a node when it runs.
+func (r *runner[T]) takes(node *onnxio.Node) []string {
+	if r.lacks[node] {
+		_, names := r.group(node)
+		return names
+	}
+	return reads(node)
 }
 
 // pass is one run of a model: the values that are still needed, at first its
@@ -63,6 +72,9 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if r.foreign[firstOutput(node)] {
+			continue
+		}
 		out, err := r.node(ctx, node, envs)
 		if err != nil {
 			return named(r.model, err)
@@ -76,7 +88,7 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 					return err
 				}
 			}
-			for _, name := range reads(node) {
+			for _, name := range r.takes(node) {
 				if r.last[name] == node {
 					delete(envs[k], name)
 				}

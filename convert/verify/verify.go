@@ -155,7 +155,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if record != nil {
 		a.inputsOf(b)
 	}
-	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]*engines.Session), model: make(map[*onnxio.Node]string)}
+	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]*engines.Session), ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string)}
 	if err := other.claim(a, "cnn"); err != nil {
 		return nil, named(cnn, err)
 	}
