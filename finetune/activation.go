@@ -1,24 +1,29 @@
 package finetune
 
 import (
+	"errors"
 	"math"
 
 	"efcn/internal/kernel"
 )
 
+// Activations that have attributes, and Relu. At a kink the derivative is PyTorch's:
+// Relu, ThresholdedRelu and Shrink have 0 there, LeakyRelu, Elu, Selu and Celu what
+// they have below 0, Clip, HardSigmoid and HardSwish what they have outside their
+// bounds.
 func init() {
 	register("Relu", emitRelu[float32], emitRelu[float64])
 	register("LeakyRelu", emitLeakyRelu[float32], emitLeakyRelu[float64])
 	register("Elu", emitElu[float32], emitElu[float64])
 	register("Selu", emitSelu[float32], emitSelu[float64])
 	register("Clip", emitClip[float32], emitClip[float64])
-	register("Sigmoid", emitSigmoid[float32], emitSigmoid[float64])
-	register("Tanh", emitTanh[float32], emitTanh[float64])
-	register("Softplus", emitSoftplus[float32], emitSoftplus[float64])
 	register("HardSigmoid", emitHardSigmoid[float32], emitHardSigmoid[float64])
 	register("HardSwish", emitHardSwish[float32], emitHardSwish[float64])
+	register("Celu", emitCelu[float32], emitCelu[float64])
+	register("ThresholdedRelu", emitThresholdedRelu[float32], emitThresholdedRelu[float64])
+	register("Swish", emitSwish[float32], emitSwish[float64])
+	register("Shrink", emitShrink[float32], emitShrink[float64])
 	register("Gelu", emitGelu[float32], emitGelu[float64])
-	register("Erf", emitErf[float32], emitErf[float64])
 }
 
 // elementGrain is the least number of elements worth a goroutine of their own.
@@ -94,7 +99,7 @@ func emitLeakyRelu[T kernel.Float](n *node[T]) error {
 		return n.Wrap(err)
 	}
 	return n.emitElementwise(piecewise(func(v T) (T, T) {
-		if v < 0 {
+		if v <= 0 {
 			return v * T(alpha), T(alpha)
 		}
 		return v, 1
@@ -139,6 +144,77 @@ func emitSelu[T kernel.Float](n *node[T]) error {
 	return n.emitElementwise(exponential[T](float64(alpha), float64(gamma)))
 }
 
+// emitCelu is v above 0 and alpha·(e^(v/alpha) − 1) below.
+func emitCelu[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 1)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	if alpha == 0 {
+		return n.Errorf("attribute alpha: 0 divides by zero")
+	}
+	a := float64(alpha)
+	return n.emitElementwise(scalar[T](
+		func(v float64) float64 {
+			if v > 0 {
+				return v
+			}
+			return a * math.Expm1(v/a)
+		},
+		func(v, _ float64) float64 {
+			if v > 0 {
+				return 1
+			}
+			return math.Exp(v / a)
+		}))
+}
+
+func emitThresholdedRelu[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 1)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	return n.emitElementwise(piecewise(func(v T) (T, T) {
+		if v <= T(alpha) {
+			return 0, 0
+		}
+		return v, 1
+	}))
+}
+
+// emitShrink brings v nearer to 0 by bias, and to 0 where it is within lambd of it.
+func emitShrink[T kernel.Float](n *node[T]) error {
+	bias, errBias := n.Float("bias", 0)
+	lambd, errLambd := n.Float("lambd", 0.5)
+	if err := errors.Join(errBias, errLambd); err != nil {
+		return n.Wrap(err)
+	}
+	return n.emitElementwise(piecewise(func(v T) (T, T) {
+		switch {
+		case v < -T(lambd):
+			return v + T(bias), 1
+		case v > T(lambd):
+			return v - T(bias), 1
+		default:
+			return 0, 0
+		}
+	}))
+}
+
+func emitSwish[T kernel.Float](n *node[T]) error {
+	alpha, err := n.Float("alpha", 1)
+	if err != nil {
+		return n.Wrap(err)
+	}
+	a := float64(alpha)
+	return n.emitElementwise(scalar[T](
+		func(v float64) float64 { return v * sigmoid(a*v) },
+		func(v, _ float64) float64 {
+			s := sigmoid(a * v)
+			return s + a*v*s*(1-s)
+		}))
+}
+
 // exponential is gamma·v above 0 and gamma·alpha·(eᵛ − 1) below.
 func exponential[T kernel.Float](alpha, gamma float64) elementwise[T] {
 	return scalar[T](
@@ -179,30 +255,15 @@ func emitClip[T kernel.Float](n *node[T]) error {
 		}
 	}
 	return n.emitElementwise(piecewise(func(v T) (T, T) {
-		if v < low {
-			return low, 0
-		}
-		if v > high {
+		switch {
+		case v >= high, low > high: // where the bounds cross, the upper one wins
 			return high, 0
+		case v <= low:
+			return low, 0
+		default:
+			return v, 1
 		}
-		return v, 1
 	}))
-}
-
-func emitSigmoid[T kernel.Float](n *node[T]) error {
-	return n.emitElementwise(scalar[T](
-		func(v float64) float64 { return 1 / (1 + math.Exp(-v)) },
-		func(_, fv float64) float64 { return fv * (1 - fv) }))
-}
-
-func emitTanh[T kernel.Float](n *node[T]) error {
-	return n.emitElementwise(scalar[T](math.Tanh, func(_, fv float64) float64 { return 1 - fv*fv }))
-}
-
-func emitSoftplus[T kernel.Float](n *node[T]) error {
-	return n.emitElementwise(scalar[T](
-		func(v float64) float64 { return max(v, 0) + math.Log1p(math.Exp(-math.Abs(v))) },
-		func(v, _ float64) float64 { return 1 / (1 + math.Exp(-v)) }))
 }
 
 func emitHardSigmoid[T kernel.Float](n *node[T]) error {
@@ -266,10 +327,4 @@ func emitGelu[T kernel.Float](n *node[T]) error {
 	default:
 		return n.Errorf("attribute approximate: %q is not one of none, tanh", form)
 	}
-}
-
-// emitErf differentiates the error function: 2/√π·e^(−v²). Exports before opset
-// 20 have it for a GELU.
-func emitErf[T kernel.Float](n *node[T]) error {
-	return n.emitElementwise(scalar[T](math.Erf, func(v, _ float64) float64 { return 2 / math.SqrtPi * math.Exp(-v*v) }))
 }

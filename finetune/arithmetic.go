@@ -70,12 +70,22 @@ func (gate[T]) backward(p pass[T]) {
 // constant (i / inner) mod count.
 type spread struct{ n, size, count, inner int }
 
-// each calls body for runs of elements of row-major samples that meet the same
-// constant.
-func (s spread) each(body func(constant, lo, hi int)) {
-	for i := 0; i < s.n*s.size; i += s.inner {
-		body(i/s.inner%s.count, i, i+s.inner)
+// each calls body, in parallel, for runs of elements of row-major samples. The first
+// meets constant k, the others that constant or, if step is 1, those after it.
+func (s spread) each(body func(k, step, lo, hi int)) {
+	run := s.inner
+	if s.inner == 1 {
+		run = s.count
 	}
+	kernel.Parallel(s.n*s.size/max(1, run), 1+elementGrain/max(1, run), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			if s.inner == 1 {
+				body(0, 1, i*run, (i+1)*run)
+			} else {
+				body(i%s.count, 0, i*run, (i+1)*run)
+			}
+		}
+	})
 }
 
 // total adds to dst, for each constant, the sum of term over the elements that
@@ -105,19 +115,21 @@ func (l *shift[T]) forward(in [][]T, out []T) {
 		c = in[1]
 	}
 	x := in[0]
-	l.each(func(k, lo, hi int) {
-		add := l.b * c[k]
+	l.each(func(k, step, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			out[i] = l.a*x[i] + add
+			out[i] = l.a*x[i] + l.b*c[k]
+			k += step
 		}
 	})
 }
 
 func (l *shift[T]) backward(p pass[T]) {
 	if p.din[0] != nil {
-		for i, g := range p.dout {
-			p.din[0][i] = l.a * g
-		}
+		kernel.Parallel(len(p.dout), elementGrain, func(lo, hi int) {
+			for i, g := range p.dout[lo:hi] {
+				p.din[0][lo+i] = l.a * g
+			}
+		})
 	}
 	if l.fixed == nil && p.din[1] != nil {
 		total(l.spread, p.din[1], func(lo, hi int) (sum float64) {
@@ -141,10 +153,10 @@ func (l *scale[T]) forward(in [][]T, out []T) {
 		c = in[1]
 	}
 	x := in[0]
-	l.each(func(k, lo, hi int) {
-		f := c[k]
+	l.each(func(k, step, lo, hi int) {
 		for i := lo; i < hi; i++ {
-			out[i] = x[i] * f
+			out[i] = x[i] * c[k]
+			k += step
 		}
 	})
 }
@@ -155,10 +167,10 @@ func (l *scale[T]) backward(p pass[T]) {
 		c = p.in[1]
 	}
 	if p.din[0] != nil {
-		l.each(func(k, lo, hi int) {
-			f := c[k]
+		l.each(func(k, step, lo, hi int) {
 			for i := lo; i < hi; i++ {
-				p.din[0][i] = p.dout[i] * f
+				p.din[0][i] = p.dout[i] * c[k]
+				k += step
 			}
 		})
 	}
@@ -173,70 +185,71 @@ func (l *scale[T]) backward(p pass[T]) {
 	}
 }
 
+// The functions of Add, Sub, Mul and Div, with their derivatives.
+var (
+	sumOf        = pairwise{func(a, b float64) float64 { return a + b }, constantSlopes(1, 1)}
+	differenceOf = pairwise{func(a, b float64) float64 { return a - b }, constantSlopes(1, -1)}
+	productOf    = pairwise{func(a, b float64) float64 { return a * b }, [2]func(a, b float64) float64{
+		func(_, b float64) float64 { return b },
+		func(a, _ float64) float64 { return a },
+	}}
+	quotientOf = pairwise{func(a, b float64) float64 { return a / b }, [2]func(a, b float64) float64{
+		func(_, b float64) float64 { return 1 / b },
+		func(a, b float64) float64 { return -a / b / b },
+	}}
+)
+
+func constantSlopes(a, b float64) [2]func(a, b float64) float64 {
+	return [2]func(a, b float64) float64{
+		func(float64, float64) float64 { return a },
+		func(float64, float64) float64 { return b },
+	}
+}
+
 func emitAdd[T kernel.Float](n *node[T]) error {
 	if n.isActivation(0) && n.isActivation(1) {
-		return n.emitPair(join[T]{1, 1})
+		return n.emitPair(join[T]{1, 1}, sumOf)
 	}
-	at := 1
-	if n.isActivation(1) {
-		at = 0
-	}
-	return n.emitShift(at, 1, 1, true)
+	return n.emitConstant(n.constantAt(), sumOf, true, func(s spread, _ int, fixed []T) layer[T] { return &shift[T]{s, 1, 1, fixed} })
 }
 
 func emitSub[T kernel.Float](n *node[T]) error {
-	switch {
-	case n.isActivation(0) && n.isActivation(1):
-		return n.emitPair(join[T]{1, -1})
-	case n.isActivation(0):
-		return n.emitShift(1, 1, -1, false)
-	default:
-		return n.emitShift(0, -1, 1, false)
+	if n.isActivation(0) && n.isActivation(1) {
+		return n.emitPair(join[T]{1, -1}, differenceOf)
 	}
+	return n.emitConstant(n.constantAt(), differenceOf, false, func(s spread, at int, fixed []T) layer[T] {
+		if at == 0 {
+			return &shift[T]{s, -1, 1, fixed}
+		}
+		return &shift[T]{s, 1, -1, fixed}
+	})
 }
 
 func emitMul[T kernel.Float](n *node[T]) error {
 	if n.isActivation(0) && n.isActivation(1) {
-		return n.emitPair(gate[T]{})
+		return n.emitPair(gate[T]{}, productOf)
 	}
-	at := 1
-	if n.isActivation(1) {
-		at = 0
-	}
-	x, s, c, err := n.broadcast(at)
-	if err != nil {
-		return err
-	}
-	if !trains(x, c) {
-		fixed, err := n.floats(at)
-		if err != nil {
-			return err
-		}
-		return n.emit(&scale[T]{s, fixed}, x.shape, []value{x})
-	}
-	p, err := n.vector(at, x, c)
-	if err != nil {
-		return err
-	}
-	return n.emit(&scale[T]{spread: s}, x.shape, []value{x}, p)
+	return n.emitConstant(n.constantAt(), productOf, true, func(s spread, _ int, fixed []T) layer[T] { return &scale[T]{s, fixed} })
 }
 
 func emitDiv[T kernel.Float](n *node[T]) error {
 	if !n.isActivation(0) || n.isActivation(1) {
-		return n.Errorf("only a division by a constant can be trained")
+		return n.emitBinary(quotientOf)
 	}
-	x, s, _, err := n.broadcast(1)
-	if err != nil {
-		return err
+	return n.emitConstant(1, quotientOf, false, func(s spread, _ int, fixed []T) layer[T] {
+		for i := range fixed {
+			fixed[i] = 1 / fixed[i]
+		}
+		return &scale[T]{s, fixed}
+	})
+}
+
+// constantAt is the one of inputs 0 and 1 that is a constant.
+func (n *node[T]) constantAt() int {
+	if n.isActivation(1) {
+		return 0
 	}
-	fixed, err := n.floats(1)
-	if err != nil {
-		return err
-	}
-	for i := range fixed {
-		fixed[i] = 1 / fixed[i]
-	}
-	return n.emit(&scale[T]{s, fixed}, x.shape, []value{x})
+	return 1
 }
 
 func emitNeg[T kernel.Float](n *node[T]) error {
@@ -248,9 +261,9 @@ func emitNeg[T kernel.Float](n *node[T]) error {
 	return n.emit(&scale[T]{s, []T{-1}}, x.shape, []value{x})
 }
 
-// emitPair emits a layer of two values of one shape, or of two that are broadcast
-// to one. https://onnx.ai/onnx/repo-docs/Broadcasting.html
-func (n *node[T]) emitPair(l layer[T]) error {
+// emitPair emits two computed values: l where they have one shape, else f, which
+// is the same, broadcast.
+func (n *node[T]) emitPair(l layer[T], f pairwise) error {
 	x, err := n.activation(0)
 	if err != nil {
 		return err
@@ -259,61 +272,42 @@ func (n *node[T]) emitPair(l layer[T]) error {
 	if err != nil {
 		return err
 	}
-	shape := slices.Clone(x.shape)
-	fit := len(x.shape) == len(y.shape)
-	for a := 0; fit && a < len(shape); a++ {
-		shape[a] = max(x.shape[a], y.shape[a])
-		fit = (x.shape[a] == shape[a] || x.shape[a] == 1) && (y.shape[a] == shape[a] || y.shape[a] == 1)
+	if slices.Equal(x.shape, y.shape) {
+		return n.emit(l, x.shape, []value{x, y})
 	}
-	if !fit {
-		return n.Errorf("operands have shapes %v and %v a sample; two computed values can be trained if they have as many axes, of the same lengths or 1", x.shape, y.shape)
-	}
-	if x, err = n.expand(x, shape); err != nil {
-		return err
-	}
-	if y, err = n.expand(y, shape); err != nil {
-		return err
-	}
-	return n.emit(l, shape, []value{x, y})
+	return n.emitZip(f, [2]arm[T]{n.computed(x), n.computed(y)})
 }
 
-// expand repeats a value along the axes on which it has length 1 and shape has not.
-func (n *node[T]) expand(v value, shape []int) (value, error) {
-	if slices.Equal(v.shape, shape) {
-		return v, nil
-	}
-	strides := make([]int, len(shape))
-	for a, d := range v.shape {
-		if d == shape[a] {
-			strides[a] = product(v.shape[a+1:])
-		}
-	}
-	l := &selection[T]{n.b.a.net.batch, v.size(), walk(shape, strides)}
-	out, err := n.b.a.add(n.label()+" (broadcast)", l, product(shape), []operand[T]{{node: v.node, wants: v.wants, spent: v.once && v.spent}}, true)
-	if err != nil {
-		return value{}, n.Wrap(err)
-	}
-	return value{node: out, shape: shape, wants: v.wants, deep: v.deep, once: true}, nil
-}
-
-// emitShift emits a·x + b·c with the constant c at input at.
-func (n *node[T]) emitShift(at int, a, b T, trainable bool) error {
-	x, s, c, err := n.broadcast(at)
+// emitConstant emits a function of a computed value and the constant at input at:
+// as along has it where the constant lies over neighbouring axes of the value, else
+// f, which is the same, broadcast. The constant is a weight if it may be one, and
+// along is then given nil for its values.
+func (n *node[T]) emitConstant(at int, f pairwise, trainable bool, along func(s spread, at int, fixed []T) layer[T]) error {
+	x, err := n.activation(1 - at)
 	if err != nil {
 		return err
 	}
-	l := &shift[T]{spread: s, a: a, b: b}
-	if !trainable || !trains(x, c) {
-		if l.fixed, err = n.floats(at); err != nil {
+	c, err := n.arm(at)
+	if err != nil {
+		return err
+	}
+	t, err := n.constant(at)
+	if err != nil {
+		return err
+	}
+	var params []*parameter[T]
+	if trainable && trains(x, t) {
+		if c.param, err = n.vector(at, x, t); err != nil {
 			return err
 		}
-		return n.emit(l, x.shape, []value{x})
+		c.fixed, params = nil, append(params, c.param)
 	}
-	p, err := n.vector(at, x, c)
-	if err != nil {
-		return err
+	if s, ok := n.spread(x, c.dims); ok {
+		return n.emit(along(s, at, c.fixed), x.shape, []value{x}, params...)
 	}
-	return n.emit(l, x.shape, []value{x}, p)
+	arms := [2]arm[T]{n.computed(x), n.computed(x)}
+	arms[at] = c
+	return n.emitZip(f, arms)
 }
 
 // vector makes the constant c at input at, which lies over the value x at the
@@ -334,48 +328,27 @@ func trains(x value, c *onnxio.Tensor) bool {
 	return x.deep && len(c.Dims) > 0 && product(toInts(c.Dims)) > 1
 }
 
-// broadcast returns the computed value at the input that is not at, and how the
-// constant at input at lies over it.
-func (n *node[T]) broadcast(at int) (value, spread, *onnxio.Tensor, error) {
-	x, err := n.activation(1 - at)
-	if err != nil {
-		return value{}, spread{}, nil, err
-	}
-	c, err := n.constant(at)
-	if err != nil {
-		return value{}, spread{}, nil, err
-	}
-	if c == nil {
-		return value{}, spread{}, nil, n.Errorf("input %d is missing", at)
-	}
-	dims := toInts(c.Dims)
+// spread returns how a constant of some shape lies over the value x: whether it
+// does so over neighbouring axes of a sample, and leaves its shape alone.
+func (n *node[T]) spread(x value, dims []int) (spread, bool) {
 	full := append([]int{1}, x.shape...) // the batch axis as the constant has to have it
-	misfit := n.Errorf("constant %q of shape %v over a value of shape %v a sample; a scalar, or a vector over neighbouring axes, can be trained", c.Name, c.Dims, x.shape)
 	if len(dims) > len(full) {
-		return value{}, spread{}, nil, misfit
+		return spread{}, false
 	}
-	for len(dims) < len(full) {
-		dims = append([]int{1}, dims...)
-	}
+	dims = append(slices.Repeat([]int{1}, len(full)-len(dims)), dims...)
 	first, last := len(full), len(full) // axes that the constant has
 	for a, d := range dims {
 		if d == 1 {
 			continue
 		}
 		if d != full[a] {
-			return value{}, spread{}, nil, misfit
+			return spread{}, false
 		}
-		if first == len(full) {
-			first = a
-		}
-		last = a + 1
+		first, last = min(first, a), a+1
 	}
 	s := spread{n: n.b.a.net.batch, size: x.size(), count: product(dims), inner: product(full[last:])}
 	if first == len(full) {
 		s.inner = max(1, s.size)
 	}
-	if s.count != product(full[min(first, last):last]) {
-		return value{}, spread{}, nil, misfit
-	}
-	return x, s, c, nil
+	return s, s.count == product(full[min(first, last):last])
 }

@@ -93,6 +93,12 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	return t, t.refuse()
 }
 
+// flat says why operators are refused that could be, but for what they do to all
+// that lies before them.
+var flat = map[string]string{
+	"Hardmax": ": its gradient is 0 everywhere, and nothing before it would move",
+}
+
 // refuse names every node whose operator cannot be trained.
 func (t *trainee[T]) refuse() error {
 	var errs []error
@@ -102,7 +108,7 @@ func (t *trainee[T]) refuse() error {
 			continue
 		}
 		if t.chains[n] == nil && (onnxio.CanonicalDomain(n.Domain) != "" || lookup[T](n.OpType) == nil) {
-			errs = append(errs, n.Errorf("this operator cannot be trained"))
+			errs = append(errs, n.Errorf("this operator cannot be trained%s", flat[n.OpType]))
 		}
 		for _, out := range n.Outputs {
 			active[out] = true

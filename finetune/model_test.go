@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -247,6 +248,7 @@ func sketches() map[string]sketch {
 	for _, name := range []string{"Relu", "Selu", "Sigmoid", "Tanh", "Softplus", "HardSigmoid", "HardSwish"} {
 		cases[name] = one(apply(name, "x", "y"), image, 40)
 	}
+	maps.Copy(cases, elementwiseSketches())
 	return cases
 }
 

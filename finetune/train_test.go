@@ -393,8 +393,8 @@ func TestTrainRefuses(t *testing.T) {
 	}{
 		{"options", toyModel(), toySet(10, 1), Options{Epochs: -1, Batch: -2, Rate: math.NaN()}, "epochs: -1 is negative\nbatch: -2 is negative\nlearning rate: want a positive number, got NaN"},
 		{"operators", edit(func(m *onnxio.Model) {
-			m.Graph.Nodes[2].OpType, m.Graph.Nodes[3] = "Cos", apply("Sin", "r", "h")
-		}), toySet(10, 1), Options{}, "node \"Relu_r\" (Cos): this operator cannot be trained\nnode \"Sin_h\" (Sin): this operator cannot be trained"},
+			m.Graph.Nodes[2].OpType, m.Graph.Nodes[3] = "Det", apply("Hardmax", "r", "h")
+		}), toySet(10, 1), Options{}, "node \"Relu_r\" (Det): this operator cannot be trained\nnode \"Hardmax_h\" (Hardmax): this operator cannot be trained: its gradient is 0 everywhere, and nothing before it would move"},
 		{"samples of another shape", toyModel(), wrong, Options{}, "training data: samples have shape [2 2 4], the model takes [1 4 4]"},
 		{"more classes", toyModel(), classes, Options{Batch: 5}, "training data: sample 3 has the label 4, the model tells 4 classes apart"},
 		{"fixed batch", edit(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(3) }), toySet(10, 1), Options{Batch: 5}, "the batch is fixed at 3, training needs 5"},

@@ -1,0 +1,100 @@
+package finetune
+
+import (
+	"math"
+
+	"efcn/internal/kernel"
+)
+
+func init() {
+	register("Softmax", emitSoftmax[float32](false), emitSoftmax[float64](false))
+	register("LogSoftmax", emitSoftmax[float32](true), emitSoftmax[float64](true))
+}
+
+// softmax brings lines to a sum of 1, and takes the logarithm.
+type softmax[T kernel.Float] struct {
+	lines
+	log bool
+}
+
+func (s *softmax[T]) forward(in [][]T, out []T) {
+	x := in[0]
+	s.each(func(at, end int) {
+		largest := x[at]
+		for i := at; i < end; i += s.inner {
+			largest = max(largest, x[i])
+		}
+		total := 0.0
+		for i := at; i < end; i += s.inner {
+			total += math.Exp(float64(x[i] - largest))
+		}
+		log := math.Log(total)
+		for i := at; i < end; i += s.inner {
+			if d := float64(x[i] - largest); s.log {
+				out[i] = T(d - log)
+			} else {
+				out[i] = T(math.Exp(d) / total)
+			}
+		}
+	})
+}
+
+func (s *softmax[T]) backward(p pass[T]) {
+	y, dy, dx := p.out, p.dout, p.din[0]
+	s.each(func(at, end int) {
+		total := 0.0
+		for i := at; i < end; i += s.inner {
+			if s.log {
+				total += float64(dy[i])
+			} else {
+				total += float64(dy[i]) * float64(y[i])
+			}
+		}
+		for i := at; i < end; i += s.inner {
+			if s.log {
+				dx[i] = T(float64(dy[i]) - math.Exp(float64(y[i]))*total)
+			} else {
+				dx[i] = T(float64(y[i]) * (float64(dy[i]) - total))
+			}
+		}
+	})
+}
+
+// emitSoftmax normalises along one axis, the last by default, and before version 13
+// along all from axis on, 1 by default, taken as one.
+// https://onnx.ai/onnx/operators/onnx__Softmax.html
+func emitSoftmax[T kernel.Float](log bool) emitter[T] {
+	return func(n *node[T]) error {
+		x, err := n.activation(0)
+		if err != nil {
+			return err
+		}
+		flat, def := n.opset < 13, int64(-1)
+		if flat {
+			def = 1
+		}
+		axis, err := n.axis(x, def)
+		if err != nil {
+			return err
+		}
+		shape := toInts(n.withBatch(x))
+		s := &softmax[T]{linesAlong(shape, axis), log}
+		if flat {
+			s.count, s.inner = s.count*s.inner, 1
+		}
+		return n.emit(s, x.shape, []value{x})
+	}
+}
+
+// axis returns the attribute of that name as an axis of x, the batch being 0.
+func (n *node[T]) axis(x value, def int64) (int, error) {
+	axis, err := n.Int("axis", def)
+	if err != nil {
+		return 0, n.Wrap(err)
+	}
+	rank := int64(len(x.shape) + 1)
+	if axis < -rank || axis >= rank {
+		return 0, n.Errorf("axis %d of a value of %d axes", axis, rank)
+	}
+	return int((axis + rank) % rank), nil
+}
