@@ -249,6 +249,7 @@ func sketches() map[string]sketch {
 		cases[name] = one(apply(name, "x", "y"), image, 40)
 	}
 	maps.Copy(cases, elementwiseSketches())
+	maps.Copy(cases, normalizationSketches())
 	return cases
 }
 
