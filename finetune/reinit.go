@@ -15,8 +15,10 @@ import (
 // default: those of a Conv or a matrix product (torch.nn.Conv2d, torch.nn.Linear;
 // kaiming_uniform with a = √5) and their biases are uniform between −1/√f and 1/√f,
 // f the inputs of one output (fan-in); a BatchNormalization has scale 1, bias 0,
-// running mean 0 and variance 1, and so has one that was written out as Mul and
-// Add. What training never changes stays as it is.
+// running mean 0 and variance 1, a LayerNormalization, RMSNormalization,
+// GroupNormalization or InstanceNormalization scale 1 and bias 0, and so has one that
+// was written out as Mul and Add; the slopes of a PRelu are 0.25. What training never
+// changes stays as it is.
 //
 // A dense layer of an eFCN is a matrix product like any other, so that the copy
 // is the standard fully-connected network of the same architecture. In a local
@@ -136,6 +138,19 @@ func (r *reinitializer) node(n *onnxio.Node) error {
 			}
 		}
 		r.deep[n.Output(0)] = true
+	case "LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization":
+		for i, v := range []float32{1, 0} {
+			if err := r.constant(n.Input(1+i), v); err != nil {
+				return n.Wrap(err)
+			}
+		}
+		r.deep[n.Output(0)] = true
+	case "PRelu":
+		if r.t.initializers[n.Input(1)] == nil {
+			return nil // computed
+		}
+		r.deep[n.Output(0)] = true
+		return n.Wrap(r.constant(n.Input(1), 0.25))
 	case "Mul", "Add":
 		return n.Wrap(r.vector(n))
 	}
@@ -204,12 +219,12 @@ func (r *reinitializer) vector(n *onnxio.Node) error {
 		return r.constant(c.Name, 1)
 	}
 	maker := r.makers[x]
-	for maker != nil && slices.Contains([]string{"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"}, maker.OpType) && r.t.chains[maker] == nil {
+	for maker != nil && slices.Contains([]string{"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Gather"}, maker.OpType) && r.t.chains[maker] == nil {
 		maker = r.makers[maker.Input(0)]
 	}
 	switch {
 	case maker == nil:
-	case r.t.chains[maker] != nil && !r.t.chains[maker].Biased, maker.OpType == "MatMul", maker.OpType == "Conv" && maker.Input(2) == "":
+	case r.t.chains[maker] != nil && !r.t.chains[maker].Biased, maker.OpType == "MatMul", slices.Contains([]string{"Conv", "Gemm"}, maker.OpType) && maker.Input(2) == "":
 		return r.uniform(c.Name, r.fanIn(maker))
 	case maker.OpType == "Mul":
 		return r.constant(c.Name, 0)

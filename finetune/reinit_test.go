@@ -174,6 +174,43 @@ func TestReinitNormalization(t *testing.T) {
 	}
 }
 
+// The modules of PyTorch start so, as they are, written out and laid out along a
+// vector.
+func TestReinitOfNormalizations(t *testing.T) {
+	set := 0
+	convnext := map[string]float32{"1.norm.weight": 1, "1.norm.bias": 0, "2.norm.weight": 1, "2.norm.bias": 0, "3.norm.weight": 1, "3.norm.bias": 0, "5.weight": 1, "5.bias": 0}
+	for name, want := range map[string]map[string]float32{
+		"convnext-dynamo":   convnext,
+		"convnext-opset13":  convnext,
+		"norms-torchscript": {"4.weight": 1, "4.bias": 0, "onnx::Mul_44": 1, "onnx::Add_45": 0, "onnx::PRelu_46": 0.25, "onnx::PRelu_47": 0.25},
+		"norms-dynamo":      {"4.weight": 1, "4.bias": 0, "val_22": 1, "val_24": 0, "val_26": 0.25, "val_27": 0.25},
+	} {
+		cnn, err := onnxio.Read("testdata/nets/" + name + ".onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for form, m := range map[string]*onnxio.Model{"cnn": cnn, "dense": embedAs(t, cnn, convert.Dense), "local": embedAs(t, cnn, convert.Local)} {
+			fresh, err := Reinit(m, 1)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", name, form, err)
+			}
+			for c, v := range want {
+				if fresh.Graph.Initializer(c) == nil {
+					c += ".vec"
+				}
+				values := floatsOf(t, fresh, c)
+				if !slices.Equal(values, slices.Repeat([]float32{v}, len(values))) {
+					t.Errorf("%s, %s: %s has %v, want %v everywhere", name, form, c, values, v)
+				}
+				set++
+			}
+		}
+	}
+	if want := 3 * (8 + 8 + 6 + 6); set != want {
+		t.Errorf("looked at %d initializers, want %d", set, want)
+	}
+}
+
 func TestReinitRefuses(t *testing.T) {
 	odd := toyModel()
 	odd.Graph.Nodes[3] = apply("Add", "r odd", "h")

@@ -417,3 +417,41 @@ func TestTrainSubsetRefuses(t *testing.T) {
 		}
 	}
 }
+
+// What is trained of normalisations and slopes: everything, unless what lies outside
+// the support is asked for. Along the CNN subspace the slopes, and a scale and bias
+// written out, stay, as they lie along the vector; those of a node that is kept on
+// tensors are a channel's, as in the CNN.
+func TestTrainSubsetsOfNormalizations(t *testing.T) {
+	cnn, err := onnxio.Read("testdata/nets/norms-torchscript.onnx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := embedAs(t, cnn, convert.Dense)
+	images := openSet(t, "train", "?limit=40")
+	tensors, vectors := []string{"4.weight", "4.bias"}, []string{"onnx::Mul_44.vec", "onnx::Add_45.vec", "onnx::PRelu_46.vec", "onnx::PRelu_47.vec"}
+	compared := 0
+	for mode, want := range map[string][]string{TrainAll: slices.Concat(tensors, vectors), TrainLocal: slices.Concat(tensors, vectors), TrainOffLocal: nil, TrainTied: tensors} {
+		trained, err := Train(t.Context(), m, images, nil, Options{Train: mode, Epochs: 1, Batch: 20, Rate: 0.01}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range slices.Concat(tensors, vectors) {
+			moved := !slices.Equal(floatsOf(t, m, name), floatsOf(t, trained, name))
+			if moved != slices.Contains(want, name) {
+				t.Errorf("train %s: %s moved: %v", mode, name, moved)
+			}
+			compared++
+		}
+		d, err := convert.Measure(t.Context(), trained, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (d.Distance == 0) != (mode == TrainTied) {
+			t.Errorf("train %s: distance %g from the CNN subspace", mode, d.Distance)
+		}
+	}
+	if compared != 4*6 {
+		t.Errorf("compared %d initializers", compared)
+	}
+}
