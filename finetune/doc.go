@@ -9,16 +9,26 @@
 // Biroli and Bruna use it (arXiv 1906.06766): rate 0.1, batches of 250.
 //
 // Trained are the weights of Conv, Gemm and MatMul, their biases, the scale and
-// bias of BatchNormalization, and the vectors of an Add or Mul that lies behind
-// other weights (the bias of a MatMul; a BatchNormalization written out).
+// bias of BatchNormalization, LayerNormalization, RMSNormalization,
+// InstanceNormalization and GroupNormalization, the slopes of PRelu, and the vectors
+// of an Add or Mul that lies behind other weights (the bias of a MatMul; a
+// normalisation written out; a layer scale).
 // Options.Train leaves out some of it. A layer that efcn convert wrote in local
 // form, several nodes, is trained as the one layer that it is. Of a matrix that
 // is a sparse constant the stored entries are trained, and stay stored.
 //
 // BatchNormalization normalises by its batch and moves its running statistics
-// with the momentum of the node, as ONNX defines training mode. Scalars, the
-// constants of Sub and Div, and what is done to the input before the first
-// weight stay as they are. Dropout passes its input through.
+// with the momentum of the node, as ONNX defines training mode. Scalars, other
+// constants (of Sub, Div, Pow, Max, Min, Mean, Sum), and what is done to the input
+// before the first weight stay as they are. So do the ones and zeros that PyTorch's
+// exporters give the groups of a GroupNorm, which is scaled and shifted behind them.
+// Dropout passes its input through, and a Cast from one floating-point type to
+// another, as training computes in one precision.
+//
+// Where an operator has no derivative it is given PyTorch's, version 2.15: see
+// activation.go, function.go, pow.go, prelu.go and variadic.go. Floor, Ceil, Round
+// and Sign have the derivative 0 everywhere, so nothing before them moves; Hardmax,
+// for the same reason, is refused.
 //
 // The graph is a gorgonia expression graph, differentiated and executed by
 // gorgonia. Its Ops are our own, over internal/kernel, each with a buffer made
