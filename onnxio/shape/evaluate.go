@@ -38,6 +38,9 @@ func (c *call) moves(i int) bool {
 	if how, err := c.String("reduction", "none"); err != nil || how != "none" {
 		return false // a scatter that combines
 	}
+	if v, err := c.Float("value", 0); c.OpType == "Pad" && (err != nil || v != 0) {
+		return false // in place of input 2 before version 11: it would be taken for a tag
+	}
 	return ok && (list == nil || slices.Contains(list, i))
 }
 
