@@ -30,6 +30,9 @@ type trainee[T kernel.Float] struct {
 	chains map[*onnxio.Node]*localChain // nodes that are one layer
 	// supports are those of dense embedded layers, by weight, where they have one.
 	supports map[string]*convert.Map
+
+	fixed        map[int]*fixed // by batch
+	arrangements map[*onnxio.Node][]*arrangement[T]
 }
 
 // newTrainee prepares a model for the training of what is named: see
@@ -44,6 +47,8 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 		initializers: map[string]*onnxio.Tensor{},
 		byName:       map[string]*parameter[T]{},
 		supports:     map[string]*convert.Map{},
+		fixed:        map[int]*fixed{},
+		arrangements: map[*onnxio.Node][]*arrangement[T]{},
 	}
 	for _, init := range folded.Graph.Initializers {
 		t.initializers[init.Name] = init
@@ -228,6 +233,7 @@ type builder[T kernel.Float] struct {
 	t      *trainee[T]
 	a      *assembler[T]
 	info   *shape.Info
+	fixed  *fixed
 	values map[string]value
 	// readers counts the inputs that read a value; the loss is one of the logits.
 	readers map[string]int
@@ -241,25 +247,23 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 // networkIn is network in the buffers of one of a larger batch, as far as they
 // do. The two take turns.
 func (t *trainee[T]) networkIn(spare [][]T, batch int, keepGradients bool) (*network[T], error) {
-	dims := make([]int64, len(t.input.Type.Shape))
-	for i, d := range t.input.Type.Shape {
-		dims[i] = d.Value
-	}
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic batch", t.input.Name, fixed.Value, batch)
 	}
-	dims[0] = int64(batch)
-	info, err := shape.Infer(t.model, map[string][]int64{t.input.Name: dims})
+	known, err := t.fixedAt(batch)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder[T]{t: t, a: newAssembler(batch, keepGradients, spare), info: info, readers: map[string]int{t.logits: 1}}
+	b := &builder[T]{t: t, a: newAssembler(batch, keepGradients, spare), info: known.info, fixed: known, readers: map[string]int{t.logits: 1}}
 	for _, n := range t.nodes {
 		for _, name := range n.Inputs {
 			b.readers[name]++
 		}
 	}
-	sample := toInts(dims[1:])
+	var sample []int
+	for _, d := range t.input.Type.Shape[1:] {
+		sample = append(sample, int(d.Value))
+	}
 	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
 	for _, n := range t.nodes {
 		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) && t.chains[n] == nil || shapeOnly(n) {
@@ -280,6 +284,9 @@ func (t *trainee[T]) networkIn(spare [][]T, batch int, keepGradients bool) (*net
 	logits, ok := b.values[t.logits]
 	if !ok {
 		return nil, fmt.Errorf("output %q does not depend on the input", t.logits)
+	}
+	if logits.axis != 0 {
+		return nil, fmt.Errorf("output %q has the batch on axis %d; training needs it on the first axis", t.logits, logits.axis)
 	}
 	if !logits.wants {
 		if len(t.params) > 0 {

@@ -32,7 +32,13 @@ func (c *concat[T]) backward(p pass[T]) {
 	}
 }
 
+// emitConcat joins values side by side; constants among them stay as they are.
 func emitConcat[T kernel.Float](n *node[T]) error {
+	for i := range n.Inputs {
+		if v, ok := n.b.values[n.Input(i)]; !ok || v.axis != 0 {
+			return emitArranged(n)
+		}
+	}
 	axis, err := n.Int("axis", 1)
 	if err != nil {
 		return n.Wrap(err)

@@ -19,6 +19,8 @@ type sketch struct {
 	inits []*onnxio.Tensor // of nodes
 	size  int64            // elements of "y" a sample
 	opset int64            // 0 means 17
+
+	oneBatch bool // constants have an entry for every one of sketchBatch samples
 }
 
 const (
@@ -193,9 +195,6 @@ func sketches() map[string]sketch {
 		"Mul scalar":                 one(apply("Mul", "c x", "y"), image, 40, scalarTensor("c", 2)),
 		"Div":                        one(apply("Div", "x c", "y"), image, 40, noise(rng, "c", 4, 5)),
 		"Neg":                        one(apply("Neg", "x", "y"), image, 40),
-		"Transpose":                  one(apply("Transpose", "x", "y", ints("perm", 0, 2, 3, 1)), image, 40),
-		"Gather permutation":         one(apply("Gather", "x i", "y", onnxio.IntAttr("axis", 1)), []int64{4}, 4, integers("i", 2, 0, 3, 1)),
-		"Gather with repetition":     one(apply("Gather", "x i", "y", onnxio.IntAttr("axis", -1)), image, 24, integers("i", -1, 0, 0)),
 		"Squeeze":                    one(apply("Squeeze", "x a", "y"), []int64{1, 7}, 7, integers("a", 1)),
 		"Unsqueeze":                  one(apply("Unsqueeze", "x a", "y"), []int64{7}, 7, integers("a", 1)),
 		"Dropout":                    one(apply("Dropout", "x", "y"), image, 40),
@@ -250,6 +249,7 @@ func sketches() map[string]sketch {
 	}
 	maps.Copy(cases, elementwiseSketches())
 	maps.Copy(cases, normalizationSketches())
+	maps.Copy(cases, arrangedSketches())
 	return cases
 }
 

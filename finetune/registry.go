@@ -6,6 +6,7 @@ import (
 
 	"gorgonia.org/gorgonia"
 
+	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -39,6 +40,10 @@ func lookup[T kernel.Float](op string) emitter[T] {
 type value struct {
 	node  *gorgonia.Node
 	shape []int
+	// axis is where the model has the batch among the axes, 0 but between
+	// operators that move it away and back. What the node holds is always N
+	// samples.
+	axis  int
 	wants bool // a trained parameter lies behind it, so its gradient is wanted
 	deep  bool // a parameter lies behind it, trained or not
 
@@ -77,6 +82,9 @@ func (n *node[T]) activation(i int) (value, error) {
 	v, ok := n.b.values[n.Input(i)]
 	if !ok {
 		return value{}, n.Errorf("input %d (%q) is a constant; training needs a value computed from the model's input there", i, n.Input(i))
+	}
+	if v.axis != 0 {
+		return value{}, n.Errorf("input %d (%q) has the batch on axis %d; training needs it on the first axis here", i, n.Input(i), v.axis)
 	}
 	return v, nil
 }
@@ -138,9 +146,27 @@ func (n *node[T]) parameter(i int, dims ...int) (*parameter[T], error) {
 	return p, n.Wrap(err)
 }
 
+// fixed returns what input i holds, which must be a constant or follow from the
+// batch size alone; nil where the input is left out.
+func (n *node[T]) fixed(i int) (*engine.Tensor[float64], error) {
+	if n.Input(i) == "" {
+		return nil, nil
+	}
+	v, err := n.b.fixed.value(n.Input(i))
+	if err != nil {
+		return nil, n.Errorf("input %d: %w; training needs it fixed", i, err)
+	}
+	return v, nil
+}
+
 // emit adds a layer whose output 0 has the given shape, its inputs an
 // activation each, then parameters; a nil parameter is left out.
 func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
+	return n.emitOutput(0, l, shape, activations, parameters...)
+}
+
+// emitOutput is emit for an output other than the first.
+func (n *node[T]) emitOutput(i int, l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
 	var in []operand[T]
 	wants, deep := false, false
 	for _, v := range activations {
@@ -153,13 +179,13 @@ func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters 
 			wants, deep = wants || !p.frozen, true
 		}
 	}
-	once := n.b.readers[n.Output(0)] == 1
+	once := n.b.readers[n.Output(i)] == 1
 	out, err := n.b.a.add(n.label(), l, product(shape), in, once)
 	if err != nil {
 		return n.Wrap(err)
 	}
 	_, spent := l.(forgetful)
-	n.b.values[n.Output(0)] = value{node: out, shape: shape, wants: wants, deep: deep, once: once, spent: spent}
+	n.b.values[n.Output(i)] = value{node: out, shape: shape, wants: wants, deep: deep, once: once, spent: spent}
 	return nil
 }
 

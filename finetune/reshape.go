@@ -20,16 +20,14 @@ func reshapes(opType string) bool { return slices.Contains(reshaping[:], opType)
 // order. Dropout is one of them: fine-tuning trains without it, and its mask
 // has no gradient.
 func emitReshape[T kernel.Float](n *node[T]) error {
-	x, err := n.activation(0)
-	if err != nil {
-		return err
+	x, ok := n.b.values[n.Input(0)]
+	if !ok {
+		return n.Errorf("input 0 (%q) is a constant; training needs a value computed from the model's input there", n.Input(0))
 	}
 	shape, err := n.outputShape()
-	if err != nil {
-		return err
-	}
-	if product(shape) != x.size() {
-		return n.Errorf("shape %v a sample from %v; training needs each sample's elements kept together", shape, x.shape)
+	if x.axis != 0 || err != nil || product(shape) != x.size() {
+		// The batch may be on another axis, or come to it.
+		return emitArranged(n)
 	}
 	x.shape, x.once = shape, x.once && n.b.readers[n.Output(0)] == 1
 	n.b.values[n.Output(0)] = x

@@ -413,7 +413,7 @@ func TestTrainRefuses(t *testing.T) {
 			m.Graph.Nodes[5] = apply("ReduceMean", "f", "z", onnxio.IntsAttr("axes", 2, 3), onnxio.IntAttr("keepdims", 0))
 			m.Graph.Nodes[6] = apply("Identity", "z", "logits")
 			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
-		}), toySet(10, 1), Options{}, "node \"Transpose_f\" (Transpose): perm [1 0 2 3] moves the batch; training needs it on the first axis"},
+		}), toySet(10, 1), Options{}, "node \"ReduceMean_z\" (ReduceMean): input 0 (\"f\") has the batch on axis 1; training needs it on the first axis here"},
 		{"nothing to train", edit(func(m *onnxio.Model) {
 			m.Graph.Nodes = []*onnxio.Node{apply("Flatten", "x", "p")}
 			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
