@@ -9,11 +9,11 @@ import (
 
 // untrained are the operators of docs/operators.md that finetune refuses.
 var untrained = []string{
-	"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "ConvTranspose", "Cos", "Cosh",
-	"Einsum", "Exp", "Floor", "GlobalLpPool", "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
-	"Log", "LogSoftmax", "LpNormalization", "LpPool", "Max", "Mean", "MeanVarianceNormalization", "Min", "Mish", "PRelu",
-	"Pow", "RMSNormalization", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceMax", "ReduceSum", "ReduceSumSquare", "Resize",
-	"Round", "Sign", "Sin", "Sinh", "Softmax", "Softsign", "Sqrt", "Sum", "Swish", "Tan", "ThresholdedRelu", "Upsample",
+	"Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Cos", "Cosh",
+	"Einsum", "Exp", "Floor", "GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization",
+	"Log", "LogSoftmax", "LpNormalization", "Max", "Mean", "MeanVarianceNormalization", "Min", "Mish", "PRelu",
+	"Pow", "RMSNormalization", "Reciprocal",
+	"Round", "Sign", "Sin", "Sinh", "Softmax", "Softsign", "Sqrt", "Sum", "Swish", "Tan", "ThresholdedRelu",
 }
 
 // What is converted is trained, but for the list above.

@@ -182,17 +182,21 @@ func (n *node[T]) emitLinear(l *linear[T], shape []int, x value, w, bias *parame
 // emitMatMul takes the last axis of the input for the features; the axes
 // between it and the batch are rows.
 func emitMatMul[T kernel.Float](n *node[T]) error {
+	if !n.isActivation(0) || n.isActivation(1) {
+		return n.emitProducts()
+	}
 	x, err := n.activation(0)
 	if err != nil {
 		return err
 	}
-	if n.isActivation(1) {
-		return n.Errorf("a product of two computed values cannot be trained; of a value and a weight matrix can")
+	t, err := n.constant(1)
+	if err != nil {
+		return err
+	}
+	if t == nil || len(x.shape) == 0 || len(t.Dims) != 2 && n.b.t.sparse[t.Name] == nil {
+		return n.emitProducts()
 	}
 	last := len(x.shape) - 1
-	if last < 0 {
-		return n.Errorf("the input has no axis but the batch")
-	}
 	l := &linear[T]{rows: n.b.a.net.batch * product(x.shape[:last]), in: x.shape[last], alpha: 1, beta: 1}
 	w, err := n.weights(1, l)
 	if err != nil {

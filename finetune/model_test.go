@@ -175,7 +175,6 @@ func sketches() map[string]sketch {
 		"AveragePool ceil":           one(apply("AveragePool", "x", "y", ints("kernel_shape", 2, 2), ints("strides", 2, 2), onnxio.IntAttr("ceil_mode", 1)), image, 12),
 		"GlobalAveragePool":          one(apply("GlobalAveragePool", "x", "y"), image, 2),
 		"GlobalMaxPool":              one(apply("GlobalMaxPool", "x", "y"), image, 2),
-		"ReduceMean":                 one(apply("ReduceMean", "x", "y", ints("axes", -1, 2), onnxio.IntAttr("keepdims", 0)), image, 2),
 		"LeakyRelu":                  one(apply("LeakyRelu", "x", "y", onnxio.FloatAttr("alpha", 0.2)), image, 40),
 		"Elu":                        one(apply("Elu", "x", "y", onnxio.FloatAttr("alpha", 1.5)), image, 40),
 		"Clip":                       one(apply("Clip", "x lo hi", "y"), image, 40, scalarTensor("lo", -0.5), scalarTensor("hi", 1)),
@@ -250,6 +249,7 @@ func sketches() map[string]sketch {
 	maps.Copy(cases, elementwiseSketches())
 	maps.Copy(cases, normalizationSketches())
 	maps.Copy(cases, arrangedSketches())
+	maps.Copy(cases, mappedSketches())
 	return cases
 }
 

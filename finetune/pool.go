@@ -13,7 +13,6 @@ func init() {
 	register("AveragePool", emitAveragePool[float32], emitAveragePool[float64])
 	register("GlobalMaxPool", emitGlobalMaxPool[float32], emitGlobalMaxPool[float64])
 	register("GlobalAveragePool", emitGlobalAveragePool[float32], emitGlobalAveragePool[float64])
-	register("ReduceMean", emitReduceMean[float32], emitReduceMean[float64])
 }
 
 // maxPool takes the maximum of each window of so many planes. With rectify it
@@ -166,46 +165,4 @@ func (n *node[T]) planes() (value, []int, error) {
 	}
 	out, err := n.outputShape()
 	return x, out, err
-}
-
-// emitReduceMean takes the mean over the last axes, which is how exporters
-// write global average pooling.
-func emitReduceMean[T kernel.Float](n *node[T]) error {
-	x, err := n.activation(0)
-	if err != nil {
-		return err
-	}
-	axes, err := n.Ints("axes")
-	if err != nil {
-		return n.Wrap(err)
-	}
-	if axes == nil {
-		if axes, err = n.ints(1); err != nil {
-			return err
-		}
-	}
-	rank := int64(len(x.shape) + 1)
-	sorted := make([]int64, len(axes))
-	for i, a := range axes {
-		if a < 0 {
-			a += rank
-		}
-		sorted[i] = a
-	}
-	slices.Sort(sorted)
-	for i, a := range sorted {
-		if a != rank-int64(len(sorted))+int64(i) {
-			return n.Errorf("axes %v of %d; the mean over the last axes can be trained", axes, rank)
-		}
-	}
-	if len(sorted) == 0 || len(sorted) >= int(rank) {
-		return n.Errorf("axes %v of %d; the mean over the last axes, but for the batch, can be trained", axes, rank)
-	}
-	out, err := n.outputShape()
-	if err != nil {
-		return err
-	}
-	kept := product(x.shape[:len(x.shape)-len(sorted)])
-	l := &averagePool[T]{window: global(x.size() / max(1, kept)), planes: n.b.a.net.batch * kept}
-	return n.emit(l, out, []value{x})
 }

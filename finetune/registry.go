@@ -189,6 +189,18 @@ func (n *node[T]) emitOutput(i int, l layer[T], shape []int, activations []value
 	return nil
 }
 
+// emitStage adds a layer of one value whose output is a step on the way to that of
+// the node, with a single reader unless it is the last.
+func (n *node[T]) emitStage(what string, l layer[T], shape []int, x value) (value, error) {
+	in := []operand[T]{{node: x.node, wants: x.wants, spent: x.once && x.spent}}
+	out, err := n.b.a.add(n.label()+" ("+what+")", l, product(shape), in, n.b.readers[n.Output(0)] == 1)
+	if err != nil {
+		return value{}, n.Wrap(err)
+	}
+	_, spent := l.(forgetful)
+	return value{node: out, shape: shape, wants: x.wants, deep: x.deep, once: true, spent: spent}, nil
+}
+
 // outputShape returns the inferred shape of output 0, without the batch axis.
 func (n *node[T]) outputShape() ([]int, error) {
 	shape, err := n.b.shape(n.Output(0))

@@ -48,6 +48,9 @@ type exec[T kernel.Float] struct {
 	elements int
 	see      func(name string, v *Tensor[T]) error
 	memory   *arena[T] // nil: none is kept
+	// resampled, unless nil, is told what a Resize would do, instead of that being
+	// done; its error ends the run.
+	resampled func(s sampling, shape []int, plan []resample, outside [][]bool) error
 
 	// About the step being done:
 	dying     []*Tensor[T] // inputs that nothing needs after it

@@ -142,6 +142,9 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 			}
 		}
 	}
+	if x.resampled != nil {
+		return nil, x.resampled(s, v.Shape, plan, outside)
+	}
 	if s.mode == "nearest" {
 		y, err := x.alloc(v.Type, shape)
 		if err != nil {
@@ -330,11 +333,34 @@ func (x *exec[T]) interpolate(s sampling, v *Tensor[T], axis int, p resample) (*
 		return y, err
 	}
 	outer, d, inner := around(v.Shape, axis)
-	from, weights := make([][]int, p.size), make([][]T, p.size)
+	from, weights, err := taps[T](s, d, p)
+	if err != nil {
+		return nil, err
+	}
+	kernel.Parallel(outer*p.size, max(1, rowGrain/inner), func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			o, i := r/p.size, r%p.size
+			dst := y.F[r*inner : (r+1)*inner]
+			for k, at := range from[i] {
+				w := weights[i][k]
+				src := v.F[(o*d+at)*inner : (o*d+at+1)*inner]
+				for j, e := range src {
+					dst[j] += w * e
+				}
+			}
+		}
+	})
+	return y, nil
+}
+
+// taps returns the elements of an axis of d that each result is made of, and their
+// weights.
+func taps[T kernel.Float](s sampling, d int, p resample) (from [][]int, weights [][]T, err error) {
+	from, weights = make([][]int, p.size), make([][]T, p.size)
 	for i := range p.size {
 		first, w := s.weights(s.coordinate(i, d, p), p.scale)
 		if len(w) > maxFootprint {
-			return nil, errors.New("the antialiasing filter is too wide")
+			return nil, nil, errors.New("the antialiasing filter is too wide")
 		}
 		total := 0.0
 		for k, c := range w {
@@ -354,20 +380,7 @@ func (x *exec[T]) interpolate(s sampling, v *Tensor[T], axis int, p resample) (*
 			}
 		}
 	}
-	kernel.Parallel(outer*p.size, max(1, rowGrain/inner), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			o, i := r/p.size, r%p.size
-			dst := y.F[r*inner : (r+1)*inner]
-			for k, at := range from[i] {
-				w := weights[i][k]
-				src := v.F[(o*d+at)*inner : (o*d+at+1)*inner]
-				for j, e := range src {
-					dst[j] += w * e
-				}
-			}
-		}
-	})
-	return y, nil
+	return from, weights, nil
 }
 
 // maxFootprint bounds the elements that one antialiased result takes in.
