@@ -82,8 +82,9 @@ type reference struct {
 	}
 }
 
-// Twenty steps of every optimiser come to the weights that PyTorch comes to from the same
-// start on the same batches.
+// Twenty steps of every optimiser, and five of nets that move, select and sum
+// elements, come to the weights that PyTorch comes to from the same start on the same
+// batches.
 func TestAgreesWithPyTorch(t *testing.T) {
 	text, err := os.ReadFile("testdata/reference.json")
 	if err != nil {
@@ -112,6 +113,13 @@ func TestAgreesWithPyTorch(t *testing.T) {
 	adam := func(m Method, decay float64) Options {
 		return Options{Rate: 0.001, Optimizer: Optimizer{Method: m, WeightDecay: decay}}
 	}
+	net := func(name string) *onnxio.Model {
+		m, err := onnxio.Read("testdata/" + name + ".onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
 	runs := map[string]struct {
 		m *onnxio.Model
 		o Options
@@ -130,6 +138,9 @@ func TestAgreesWithPyTorch(t *testing.T) {
 		"cosine":     {plain, Options{Rate: 0.1, Optimizer: Optimizer{Momentum: 0.5}, Schedule: Schedule{Kind: "cosine", Floor: 0.1}}},
 		"warmup":     {plain, Options{Rate: 0.1, Schedule: Schedule{Kind: "cosine", Warmup: 1}}},
 		"clip":       {plain, Options{Rate: 0.1, Clip: 0.5}},
+		"adaptive":   {net("adaptive"), sgd(0.05)},
+		"shuffle":    {net("shuffle"), sgd(0.05)},
+		"unet":       {net("unet"), sgd(0.02)},
 	}
 	compared := 0
 	for name, run := range runs {
@@ -141,7 +152,7 @@ func TestAgreesWithPyTorch(t *testing.T) {
 			compared += compareRun[float64](t, ref, "float64", name, run.m, run.o, set, renamed, 1e-12)
 		})
 	}
-	if want := 2 * (8 + 13*6); compared != want {
+	if want := 2 * (8 + 13*6 + 6 + 13 + 13); compared != want {
 		t.Errorf("compared %d tensors, want %d", compared, want)
 	}
 }
@@ -164,7 +175,7 @@ func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name st
 		t.Fatal(err)
 	}
 	n := s.full // the session's 250 samples make epochs of 5 steps; the batches below are given to it
-	for step := range ref.Steps {
+	for step := range want.Losses {
 		for i := range n.labels {
 			n.labels[i] = set.Labels[step*ref.Batch+i]
 		}
