@@ -99,8 +99,8 @@ func (l *local[T]) update(p pass[T], _ int, rate, keep T) {
 }
 
 // localKernel returns the sizes and the index table of a layer. Where the record
-// holds its geometry, the table has to be that of the geometry; a product has none,
-// and what its weights and table say is taken.
+// holds its geometry, the table has to be that of the geometry; a product and a
+// Resize have none, and what their weights and table say is taken.
 func (t *trainee[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
 	m, err := l.Support()
 	if err != nil {
@@ -125,8 +125,6 @@ func (t *trainee[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
 		if inputs = int64(m.Cols()); !slices.Equal(table, m.LocalTable()) {
 			return kernel.Local{}, fmt.Errorf("index table %q is not that of the geometry in the record", l.Index)
 		}
-	case len(l.Factors) == 0:
-		return kernel.Local{}, fmt.Errorf("the record does not hold the geometry of %s", l.Op)
 	case dims[0] < 1 || inputs%dims[0] != 0:
 		return kernel.Local{}, fmt.Errorf("weights %q: %d groups do not divide %d inputs", l.Weight, dims[0], inputs)
 	}

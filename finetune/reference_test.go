@@ -10,6 +10,7 @@ import (
 	"efcn/convert"
 	"efcn/finetune/data"
 	"efcn/internal/engine"
+	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
@@ -222,4 +223,72 @@ func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name st
 		}
 	}
 	return compared
+}
+
+// The eFCNs of those nets begin training with the loss that the engine computes,
+// and a few steps lower it.
+func TestEmbeddedNetsTrain(t *testing.T) {
+	set := openSet(t, "train", "?limit=50")
+	ran := 0
+	for _, name := range []string{"adaptive", "shuffle", "unet"} {
+		cnn, err := onnxio.Read("testdata/" + name + ".onnx")
+		if err != nil {
+			t.Fatal(err)
+		}
+		layouts := []convert.Layout{convert.Local, convert.Sparse}
+		if name != "unet" { // which is 1 GB in dense form
+			layouts = append(layouts, convert.Dense)
+		}
+		for _, layout := range layouts {
+			t.Run(name+"/"+string(layout), func(t *testing.T) {
+				efcn := embedAs(t, cnn, layout)
+				what := TrainLocal
+				if layout == convert.Dense {
+					what = TrainAll
+				}
+				tr, err := newTrainee[float64](efcn, what)
+				if err != nil {
+					t.Fatal(err)
+				}
+				n, err := tr.network(50, false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range n.x {
+					n.x[i] = float64(set.X[i])
+				}
+				copy(n.labels, set.Labels)
+				e, err := engine.New[float64](efcn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out, err := e.Run(t.Context(), map[string]*engine.Tensor[float64]{
+					"input": {Type: onnxio.Float32, Shape: []int{50, 1, 28, 28}, F: n.x},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				want, _ := kernel.CrossEntropy(50, 10, out["logits"].F, n.labels, nil)
+				first := 0.0
+				for step := range 4 {
+					if err := n.step(sgd[float64](0.01)); err != nil {
+						t.Fatal(err)
+					}
+					if step == 0 {
+						first = n.loss
+					}
+				}
+				if d := math.Abs(first - want/50); !(d <= 1e-11*first) {
+					t.Errorf("loss %.15g, the engine says %.15g", first, want/50)
+				}
+				if !(n.loss < first) {
+					t.Errorf("loss %g after three steps, %g before", n.loss, first)
+				}
+				ran++
+			})
+		}
+	}
+	if ran != 8 {
+		t.Errorf("ran %d, want 8", ran)
+	}
 }

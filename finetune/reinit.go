@@ -12,13 +12,14 @@ import (
 )
 
 // Reinit returns a copy of m with new weights, as PyTorch initialises modules by
-// default: those of a Conv or a matrix product (torch.nn.Conv2d, torch.nn.Linear;
-// kaiming_uniform with a = √5) and their biases are uniform between −1/√f and 1/√f,
-// f the inputs of one output (fan-in); a BatchNormalization has scale 1, bias 0,
-// running mean 0 and variance 1, a LayerNormalization, RMSNormalization,
-// GroupNormalization or InstanceNormalization scale 1 and bias 0, and so has one that
-// was written out as Mul and Add; the slopes of a PRelu are 0.25. What training never
-// changes stays as it is.
+// default: those of a Conv, a ConvTranspose or a matrix product (torch.nn.Conv2d,
+// ConvTranspose2d, Linear; kaiming_uniform with a = √5) and their biases are uniform
+// between −1/√f and 1/√f, f the inputs of one output (fan-in), of a ConvTranspose
+// its output channels of a group times its kernel, as there; a BatchNormalization
+// has scale 1, bias 0, running mean 0 and variance 1, a LayerNormalization,
+// RMSNormalization, GroupNormalization or InstanceNormalization scale 1 and bias 0,
+// and so has one that was written out as Mul and Add; the slopes of a PRelu are 0.25.
+// What training never changes stays as it is.
 //
 // A dense layer of an eFCN is a matrix product like any other, so that the copy
 // is the standard fully-connected network of the same architecture. In a local
@@ -121,12 +122,12 @@ func (r *reinitializer) node(n *onnxio.Node) error {
 		return nil
 	}
 	switch n.OpType {
-	case "Conv", "Gemm", "MatMul":
+	case "Conv", "ConvTranspose", "Gemm", "MatMul":
 		fan := r.fanIn(n)
 		if fan == 0 {
-			return nil // constants alone
+			return nil // constants alone, or values alone
 		}
-		if err := r.uniform(n.Input(1), fan); err != nil {
+		if err := r.uniform(n.Input(r.weightInput(n)), fan); err != nil {
 			return n.Wrap(err)
 		}
 		r.deep[n.Output(0)] = true
@@ -157,6 +158,15 @@ func (r *reinitializer) node(n *onnxio.Node) error {
 	return nil
 }
 
+// weightInput returns which input of a linear node its weights are: the second,
+// unless a MatMul has them first.
+func (r *reinitializer) weightInput(n *onnxio.Node) int {
+	if n.OpType == "MatMul" && r.t.initializers[n.Input(0)] != nil {
+		return 0
+	}
+	return 1
+}
+
 // fanIn is how many inputs an output of a linear node has; 0 where it has no
 // weights.
 func (r *reinitializer) fanIn(n *onnxio.Node) int {
@@ -166,7 +176,8 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 		}
 		return 0
 	}
-	w := r.t.initializers[n.Input(1)]
+	at := r.weightInput(n)
+	w := r.t.initializers[n.Input(at)]
 	if s := r.t.sparse[n.Input(1)]; s != nil {
 		if transB, err := n.Int("transB", 0); err == nil && transB != 0 {
 			return s.most[1]
@@ -174,17 +185,19 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 		return s.most[0]
 	}
 	switch {
-	case w == nil || len(w.Dims) < 2:
+	case w == nil || len(w.Dims) < 1 || len(w.Dims) < 2 && n.OpType != "MatMul":
 		return 0
-	case n.OpType == "Conv":
+	case n.OpType == "Conv" || n.OpType == "ConvTranspose":
 		return product(toInts(w.Dims[1:]))
 	case n.OpType == "Gemm":
 		if transB, err := n.Int("transB", 0); err == nil && transB != 0 {
 			return int(w.Dims[1])
 		}
 		return int(w.Dims[0])
+	case at == 0: // the last axis is multiplied, of what comes second the last but one
+		return int(w.Dims[len(w.Dims)-1])
 	default:
-		return int(w.Dims[0])
+		return int(w.Dims[max(0, len(w.Dims)-2)])
 	}
 }
 
@@ -224,7 +237,7 @@ func (r *reinitializer) vector(n *onnxio.Node) error {
 	}
 	switch {
 	case maker == nil:
-	case r.t.chains[maker] != nil && !r.t.chains[maker].Biased, maker.OpType == "MatMul", slices.Contains([]string{"Conv", "Gemm"}, maker.OpType) && maker.Input(2) == "":
+	case r.t.chains[maker] != nil && !r.t.chains[maker].Biased, maker.OpType == "MatMul", slices.Contains([]string{"Conv", "ConvTranspose", "Gemm"}, maker.OpType) && maker.Input(2) == "":
 		return r.uniform(c.Name, r.fanIn(maker))
 	case maker.OpType == "Mul":
 		return r.constant(c.Name, 0)

@@ -16,14 +16,27 @@ import (
 // and nothing else is.
 func TestReinitCoversWhatIsTrained(t *testing.T) {
 	compared := 0
-	for _, name := range []string{"plain-torchscript", "lenet-dynamo", "resnet-torchscript", "keras-tf2onnx"} {
-		cnn := readModel(t, name)
-		for form, m := range map[string]*onnxio.Model{
-			"cnn": cnn, "dense": embedAs(t, cnn, convert.Dense), "local": embedAs(t, cnn, convert.Local), "unfolded": embedWith(t, cnn, convert.Options{NoFoldBN: true}),
-		} {
-			if name == "resnet-torchscript" && (form == "dense" || form == "local") {
-				continue // large, and no other kind of layer
+	for _, name := range []string{
+		"plain-torchscript", "lenet-dynamo", "resnet-torchscript", "keras-tf2onnx", "testdata/adaptive.onnx", "testdata/shuffle.onnx", "testdata/unet.onnx",
+		"MatMul after a weight", "MatMul by a stack", "MatMul by a vector", "ConvTranspose groups",
+	} {
+		forms := map[string]*onnxio.Model{}
+		if s, ok := mappedSketches()[name]; ok {
+			forms["cnn"] = s.model(1)
+		} else if strings.HasSuffix(name, ".onnx") {
+			m, err := onnxio.Read(name)
+			if err != nil {
+				t.Fatal(err)
 			}
+			forms["cnn"], forms["local"] = m, embedAs(t, m, convert.Local)
+		} else {
+			cnn := readModel(t, name)
+			forms["cnn"], forms["unfolded"] = cnn, embedWith(t, cnn, convert.Options{NoFoldBN: true})
+			if name != "resnet-torchscript" { // large, and no other kind of layer
+				forms["dense"], forms["local"] = embedAs(t, cnn, convert.Dense), embedAs(t, cnn, convert.Local)
+			}
+		}
+		for form, m := range forms {
 			fresh, err := Reinit(m, 1)
 			if err != nil {
 				t.Errorf("%s, %s: %v", name, form, err)
@@ -66,8 +79,8 @@ func TestReinitCoversWhatIsTrained(t *testing.T) {
 			compared++
 		}
 	}
-	if compared != 14 {
-		t.Errorf("compared %d models, want 14", compared)
+	if compared != 24 {
+		t.Errorf("compared %d models, want 24", compared)
 	}
 }
 
