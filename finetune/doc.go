@@ -8,7 +8,8 @@
 // optimiser is by default plain SGD, w ← w − rate·∂loss/∂w, as d'Ascoli, Sagun,
 // Biroli and Bruna use it (arXiv 1906.06766): rate 0.1, batches of 250.
 //
-// Trained are the weights of Conv, Gemm and MatMul, their biases, the scale and
+// Trained are the weights of Conv, ConvTranspose, Gemm and MatMul (either factor,
+// of any rank), their biases, the scale and
 // bias of BatchNormalization, LayerNormalization, RMSNormalization,
 // InstanceNormalization and GroupNormalization, the slopes of PRelu, and the vectors
 // of an Add or Mul that lies behind other weights (the bias of a MatMul; a
@@ -25,8 +26,16 @@
 // Dropout passes its input through, and a Cast from one floating-point type to
 // another, as training computes in one precision.
 //
+// What moves elements (Pad, Slice, Split, Gather, Where, Tile and their like) does so
+// by constants, or by what follows from shapes at the batch of the graph. The
+// constants among the elements, such as the value of a Pad or the class token of a
+// Concat, stay as they are. The batch may leave the first axis between such
+// operators, and be back behind them. What mixes samples is refused: a reduction, a
+// product or a selection over the batch.
+//
 // Where an operator has no derivative it is given PyTorch's, version 2.15: see
-// activation.go, function.go, pow.go, prelu.go and variadic.go. Floor, Ceil, Round
+// activation.go, function.go, pow.go, prelu.go,
+// reduce.go and variadic.go. Floor, Ceil, Round
 // and Sign have the derivative 0 everywhere, so nothing before them moves; Hardmax,
 // for the same reason, is refused.
 //

@@ -8,8 +8,7 @@ import (
 )
 
 // Reductions over axes of the sample
-// (https://onnx.ai/onnx/operators/onnx__ReduceSum.html and following). Of equal
-// extrema the first has the gradient, as in a MaxPool.
+// (https://onnx.ai/onnx/operators/onnx__ReduceSum.html and following).
 func init() {
 	register("ReduceSum", emitReduceSum[float32], emitReduceSum[float64])
 	register("ReduceMean", emitReduceMean[float32], emitReduceMean[float64])
@@ -174,24 +173,31 @@ func scaled[T kernel.Float](factor float64) reducer[T] {
 	}
 }
 
-// extreme reduces to the first element that no other is further than.
+// extreme reduces to the element that no other is further than. Equal ones share the
+// gradient, as in PyTorch's amax and amin.
 func extreme[T kernel.Float](further func(a, b T) bool) reducer[T] {
-	first := func(x []T, at []int32) int32 {
-		best := at[0]
-		for _, i := range at[1:] {
-			if further(x[i], x[best]) || x[i] != x[i] {
-				best = i
-			}
-		}
-		return best
-	}
 	return reducer[T]{
-		value: func(x []T, at []int32) float64 { return float64(x[first(x, at)]) },
-		slope: func(x []T, at []int32, _, g float64, dx []T) {
-			for _, i := range at {
-				dx[i] = 0
+		value: func(x []T, at []int32) float64 {
+			best := x[at[0]]
+			for _, i := range at[1:] {
+				if further(x[i], best) || x[i] != x[i] {
+					best = x[i]
+				}
 			}
-			dx[first(x, at)] = T(g)
+			return float64(best)
+		},
+		slope: func(x []T, at []int32, y, g float64, dx []T) {
+			equal := 0
+			for _, i := range at {
+				if x[i] == T(y) {
+					equal++
+				}
+			}
+			for _, i := range at {
+				if dx[i] = 0; x[i] == T(y) {
+					dx[i] = T(g / float64(equal))
+				}
+			}
 		},
 	}
 }

@@ -116,9 +116,9 @@ sparse is made dense first, within --max-bytes of weights. With local, tied and
 NAME it is trained as it is: of a sparse matrix the stored entries, which stay
 stored where they become 0. So are sparse matrices of a model that is no eFCN.
 
---reinit starts from new weights: those of Conv, Gemm and MatMul and their biases
-uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as PyTorch
-initialises Conv2d and Linear by default; of a normalisation scale 1 and bias 0;
+--reinit starts from new weights: those of Conv, ConvTranspose, Gemm and MatMul and
+their biases uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as
+PyTorch initialises Conv2d, ConvTranspose2d and Linear by default; of a normalisation scale 1 and bias 0;
 slopes of a PRelu are 0.25. An eFCN becomes the standard fully-connected network.
 
 With --checkpoint DIR the state of the run is saved there after every epoch,
