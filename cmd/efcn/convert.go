@@ -117,8 +117,8 @@ negative b is relu(b) - relu(-b).`,
 			if f.output == "" && !f.dryRun {
 				return usagef("-o OUT.onnx is missing (or --dry-run)")
 			}
-			if f.output == "-" && f.json {
-				return usagef("-o - and --json both write to stdout; use one")
+			if err := oneOnStdout(f.output, f.json); err != nil {
+				return err
 			}
 			if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
 				return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
@@ -159,10 +159,7 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	for _, warning := range plan.Warnings {
 		fmt.Fprintf(e.err, "warning: %s: %s\n", path, warning)
 	}
-	report := e.out
-	if f.output == "-" {
-		report = e.err
-	}
+	report := e.results(f.output)
 	if !f.json {
 		printPlan(report, path, plan)
 	}

@@ -33,7 +33,7 @@ type finetuneFlags struct {
 
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
-	flags.StringVarP(&f.output, "output", "o", "", "file to write")
+	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
 	flags.StringVar(&f.what, "train", finetune.TrainAll, "what is trained: all, local, off-local, tied or the name of a node with * and ?")
 	f.maxBytes = convert.DefaultMaxBytes
 	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more")
@@ -52,6 +52,8 @@ func (f *finetuneFlags) validate() error {
 	switch {
 	case f.output == "":
 		return usagef("-o OUT.onnx is missing")
+	case f.output == "-" && f.json:
+		return oneOnStdout(f.output, f.json)
 	case f.what == "":
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
 	case f.resume && f.checkpoint == "":
@@ -174,8 +176,10 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	// What would fail after an hour of training fails now.
-	if err := canWrite(f.output); err != nil {
-		return err
+	if f.output != "-" {
+		if err := canWrite(f.output); err != nil {
+			return err
+		}
 	}
 	train, test, err := openData(f.dataSpec(), f.test)
 	if err != nil {
@@ -197,7 +201,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if f.json {
 		return printJSON(e.out, result)
 	}
-	fmt.Fprintln(e.out, result.Output)
+	fmt.Fprintln(e.results(f.output), result.Output)
 	return nil
 }
 
@@ -209,10 +213,11 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 	}
 	o.Notice = func(text string) { fmt.Fprintln(e.err, "efcn finetune: "+text) }
 	o.Collect = collectNow
+	text := e.results(f.output)
 	o.Before = func(test finetune.Metrics) {
 		result.Before = measure(test)
 		if !f.json {
-			fmt.Fprintf(e.out, "before: test %s\n", result.Before)
+			fmt.Fprintf(text, "before: test %s\n", result.Before)
 		}
 	}
 	bar := e.progress()
@@ -228,11 +233,11 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		if f.json {
 			return nil
 		}
-		fmt.Fprintf(e.out, "epoch %d of %d: train loss %s, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, formatLoss(line.Loss), 100*line.Top1, line.Seconds)
+		fmt.Fprintf(text, "epoch %d of %d: train loss %s, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, formatLoss(line.Loss), 100*line.Top1, line.Seconds)
 		if line.Test != nil {
-			fmt.Fprintf(e.out, "; test %s", line.Test)
+			fmt.Fprintf(text, "; test %s", line.Test)
 		}
-		fmt.Fprintln(e.out)
+		fmt.Fprintln(text)
 		return nil
 	})
 }

@@ -13,7 +13,6 @@ import (
 	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/landscape"
-	"efcn/internal/atomicfile"
 	"efcn/internal/chart"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -50,7 +49,7 @@ func (f *interpolateFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.test, "test", "", "labelled images to measure on as well")
 	flags.Var(&f.mode, "mode", "kind of path")
 	flags.IntVar(&f.points, "points", 21, "places of the path to measure, both ends among them")
-	flags.StringVarP(&f.output, "output", "o", "", "write the figures to this .csv file")
+	flags.StringVarP(&f.output, "output", "o", "", "write the figures to this .csv file; - is stdout")
 	flags.StringVar(&f.plot, "plot", "", "draw the losses into this .svg or .png file")
 	flags.IntVar(&f.images, "images", s.Images, "string: models that it is made of, both ends among them")
 	flags.Float64Var(&f.stiffness, "stiffness", s.Stiffness, "string: of the springs between neighbours")
@@ -88,6 +87,9 @@ The barrier is how far the loss rises above the greater of its two ends.
 				return usagef("--points %d; want 2 at least, the two ends", f.points)
 			case f.batch < 1:
 				return usagef("--batch %d; want a number from 1", f.batch)
+			}
+			if err := oneOnStdout(f.output, f.json); err != nil {
+				return err
 			}
 			if f.plot != "" {
 				if err := chart.CheckFormat(f.plot); err != nil {
@@ -128,7 +130,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 		return err
 	}
 	for _, path := range []string{f.output, f.plot} {
-		if path != "" {
+		if path != "" && path != "-" {
 			if err := canWrite(path); err != nil {
 				return err
 			}
@@ -148,7 +150,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 		return inFile(pathA+" and "+pathB, err)
 	}
 	if f.output != "" {
-		if err := atomicfile.Write(f.output, func(w io.Writer) error { return writePath(w, path) }); err != nil {
+		if err := e.writeOutput(f.output, func(w io.Writer) error { return writePath(w, path) }); err != nil {
 			return err
 		}
 	}
@@ -160,10 +162,11 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 	if f.json {
 		return printJSON(e.out, pathDocument(pathA, pathB, path))
 	}
-	printPath(e.out, path)
+	text := e.results(f.output)
+	printPath(text, path)
 	for _, file := range []string{f.output, f.plot} {
-		if file != "" {
-			fmt.Fprintf(e.out, "wrote %s\n", file)
+		if file != "" && file != "-" {
+			fmt.Fprintf(text, "wrote %s\n", file)
 		}
 	}
 	return nil

@@ -39,8 +39,8 @@ multiplied into a layer stays there.`,
 			if f.output == "" {
 				return usagef("-o CNN.onnx is missing")
 			}
-			if f.output == "-" && f.json {
-				return usagef("-o - and --json both write to stdout; use one")
+			if err := oneOnStdout(f.output, f.json); err != nil {
+				return err
 			}
 			if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
 				return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")

@@ -250,6 +250,9 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 		return inFile(where, err)
 	}
 	bar.clear()
+	for _, r := range folder.Unnoted {
+		fmt.Fprintf(e.err, "efcn relax: %s does not say with which settings it was made; it is taken to be of this study\n", r.Path())
+	}
 	page, err := e.report(ctx, f.output, report.Options{})
 	if err != nil {
 		return err

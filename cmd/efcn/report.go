@@ -47,18 +47,17 @@ folder; --no-check leaves that out.`,
 			if err != nil {
 				return err
 			}
-			if output == "-" {
-				_, err := e.out.Write(page)
+			if err := e.writeOutput(output, func(w io.Writer) error { _, err := w.Write(page); return err }); err != nil {
 				return err
 			}
-			if err := writeFile(output, page); err != nil {
-				return err
+			if output == "-" {
+				return nil
 			}
 			fmt.Fprintf(e.out, "wrote %s (%s)\n", output, formatBytes(int64(len(page))))
 			return nil
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write; - is stdout")
 	cmd.Flags().BoolVar(&noCheck, "no-check", false, "do not verify the embeddings")
 	cmd.Flags().IntVar(&samples, "samples", 16, "random inputs to verify an embedding on")
 	return cmd

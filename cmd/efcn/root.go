@@ -95,7 +95,10 @@ to ONNX. Start with: efcn demo`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noStdout(cmd); err != nil {
+				return err
+			}
 			if e.threads < 0 {
 				return usagef("--threads %d; want 0 for all cores, or their number", e.threads)
 			}

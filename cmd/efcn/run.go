@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/internal/arrays"
-	"efcn/internal/atomicfile"
 	"efcn/internal/engine"
 	"efcn/internal/engines"
 	"efcn/onnxio"
@@ -32,7 +31,7 @@ type runFlags struct {
 func (f *runFlags) addFlags(flags *pflag.FlagSet) {
 	f.dtype = oneOf{value: "float32", allowed: []string{"float32", "float64"}}
 	flags.StringVar(&f.inputs, "inputs", "", "X.npz with an array per input, X.npy for a single one, or a folder of ONNX test data")
-	flags.StringVarP(&f.output, "output", "o", "", "write the outputs to this .npz file")
+	flags.StringVarP(&f.output, "output", "o", "", "write the outputs to this .npz file; - is stdout")
 	f.engine.addFlags(flags)
 	flags.Var(&f.dtype, "dtype", "precision that the embedded engine computes in")
 	flags.IntVar(&f.bench, "bench", 0, "time this many runs more")
@@ -104,21 +103,24 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 	if err != nil {
 		return inFile(path, err)
 	}
-	if err := printArrays(e.out, results); err != nil {
+	text := e.results(f.output)
+	if err := printArrays(text, results); err != nil {
 		return err
 	}
 	if f.output != "" {
-		if err := atomicfile.Write(f.output, func(w io.Writer) error { return writeNPZ(w, results) }); err != nil {
+		if err := e.writeOutput(f.output, func(w io.Writer) error { return writeNPZ(w, results) }); err != nil {
 			return err
 		}
-		fmt.Fprintf(e.out, "wrote %s\n", f.output)
+		if f.output != "-" {
+			fmt.Fprintf(text, "wrote %s\n", f.output)
+		}
 	}
 	if f.bench > 0 {
-		if err := bench(ctx, e, session, inputs, f.bench); err != nil {
+		if err := bench(ctx, text, session, inputs, f.bench); err != nil {
 			return inFile(path, err)
 		}
 	}
-	return compareExpected(e.out, f.inputs, results, given.Outputs)
+	return compareExpected(text, f.inputs, results, given.Outputs)
 }
 
 // writeNPZ writes arrays, those of bfloat16 as float32, which holds them exactly.
@@ -222,7 +224,7 @@ func printArrays(w io.Writer, all []*onnxio.Tensor) error {
 }
 
 // bench times n runs after the first, which has made ready what is made once.
-func bench(ctx context.Context, e *env, session *engines.Session, inputs []*onnxio.Tensor, n int) error {
+func bench(ctx context.Context, w io.Writer, session *engines.Session, inputs []*onnxio.Tensor, n int) error {
 	times := make([]time.Duration, n)
 	for i := range times {
 		start := time.Now()
@@ -233,7 +235,7 @@ func bench(ctx context.Context, e *env, session *engines.Session, inputs []*onnx
 	}
 	slices.Sort(times)
 	ms := func(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/1e6) }
-	fmt.Fprintf(e.out, "%d runs: fastest %s, median %s, slowest %s (%s)\n",
+	fmt.Fprintf(w, "%d runs: fastest %s, median %s, slowest %s (%s)\n",
 		n, ms(times[0]), ms(times[n/2]), ms(times[n-1]), session)
 	return nil
 }

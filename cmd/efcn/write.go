@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"efcn/internal/atomicfile"
 	"efcn/onnxio"
 )
 
@@ -13,6 +17,53 @@ func newExternalData() oneOf {
 		value:   string(onnxio.ExternalAuto),
 		allowed: []string{string(onnxio.ExternalAuto), string(onnxio.ExternalAlways), string(onnxio.ExternalNever)},
 	}
+}
+
+// results returns where the text of a command goes whose output goes to path:
+// beside an output on stdout there is room for no other.
+func (e *env) results(path string) io.Writer {
+	if path == "-" {
+		return e.err
+	}
+	return e.out
+}
+
+// writeOutput writes a file, or to stdout if path is "-".
+func (e *env) writeOutput(path string, write func(w io.Writer) error) error {
+	if path == "-" {
+		return inFile("stdout", write(e.out))
+	}
+	return atomicfile.Write(path, write)
+}
+
+// oneOnStdout refuses a document and another result that both want stdout.
+func oneOnStdout(path string, asJSON bool) error {
+	if path == "-" && asJSON {
+		return usagef("-o - and --json both write to stdout; use one")
+	}
+	return nil
+}
+
+// noStdout refuses a - for an output that cannot go to stdout: a folder, or a file
+// beside the result.
+func noStdout(cmd *cobra.Command) error {
+	var err error
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.String() != "-" || err != nil {
+			return
+		}
+		switch f.Name {
+		case "output":
+			switch cmd.Name() {
+			case "convert", "finetune", "interpolate", "project", "report", "run":
+				return
+			}
+			err = usagef("-o -: this output cannot go to stdout; want a name")
+		case "checkpoint", "plot", "save-inputs", "save-outputs":
+			err = usagef("--%s -: this output cannot go to stdout; want a name", f.Name)
+		}
+	})
+	return err
 }
 
 // written says what a command wrote.

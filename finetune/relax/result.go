@@ -39,6 +39,9 @@ type Result struct {
 	Projected *finetune.Metrics `json:"projected_test,omitempty"`
 	Seconds   float64           `json:"seconds"` // of training, without measurements
 	Failed    string            `json:"failed,omitempty"`
+	// Settings are those of the study that the run was made for, as far as its
+	// result follows from them; nil in a folder of a version that did not note them.
+	Settings *Settings `json:"settings,omitempty"`
 }
 
 // State is what was measured of a model.
@@ -49,15 +52,38 @@ type State struct {
 	Deviation *convert.Deviation `json:"deviation,omitempty"`
 }
 
-// readResult returns the result of a run that is finished, nil of one that is
-// not.
-func readResult(dir string, r Run) (*Result, error) {
+// readResult returns the result of a run of the study with settings s that is
+// finished, nil of one that is not. One that was made with other settings, and
+// copied in, is refused.
+func readResult(dir string, s *Settings, r Run) (*Result, error) {
+	path := filepath.Join(dir, filepath.FromSlash(r.Path()))
+	result, err := readWith(s, path, filepath.Join(path, runName))
+	if err == nil && result != nil && result.Run != r.Path() {
+		return nil, fmt.Errorf("%s: it holds the run %q of a study; remove what is there to have its own made", path, result.Run)
+	}
+	return result, err
+}
+
+// readWith reads the result in file, of a run in the folder path.
+func readWith(s *Settings, path, file string) (*Result, error) {
 	var result Result
-	err := readJSON(filepath.Join(dir, filepath.FromSlash(r.Path()), runName), &result)
+	err := readJSON(file, &result)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return &result, err
+	if err != nil || result.Settings == nil {
+		return &result, err
+	}
+	if err := differences(result.Settings.ofRun(), s.ofRun(), "was made for a study", "this study"); err != nil {
+		return nil, fmt.Errorf("%s: %w; remove what is there to have it made again", path, err)
+	}
+	return &result, nil
+}
+
+// readGiven returns what was measured of the CNN that was given of an epoch, nil
+// if nothing was yet.
+func readGiven(dir string, s *Settings, epoch int) (*Result, error) {
+	return readWith(s, filepath.Join(dir, givenName), filepath.Join(dir, givenName, fmt.Sprintf("epoch-%d.json", epoch)))
 }
 
 // Metrics returns the lines of metrics.jsonl of the run in the folder dir: an
@@ -92,6 +118,9 @@ type Folder struct {
 	Results []*Result
 	// Missing are the runs that are not finished.
 	Missing []Run
+	// Unnoted are the runs that do not say with which settings they were made, as
+	// those of older versions do not: they are taken to have those of the study.
+	Unnoted []Run
 }
 
 // Read reads the folder of a study, finished or not.
@@ -105,18 +134,16 @@ func Read(dir string) (*Folder, error) {
 		if s.Given == nil {
 			break
 		}
-		var snapshot Result
-		err := readJSON(filepath.Join(dir, givenName, fmt.Sprintf("epoch-%d.json", t)), &snapshot)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		snapshot, err := readGiven(dir, s, t)
 		if err != nil {
 			return nil, err
 		}
-		f.Results = append(f.Results, &snapshot)
+		if snapshot != nil {
+			f.Results = append(f.Results, snapshot)
+		}
 	}
 	for _, r := range s.Runs() {
-		result, err := readResult(dir, r)
+		result, err := readResult(dir, s, r)
 		if err != nil {
 			return nil, err
 		}
@@ -125,6 +152,9 @@ func Read(dir string) (*Folder, error) {
 			continue
 		}
 		f.Results = append(f.Results, result)
+		if result.Settings == nil {
+			f.Unnoted = append(f.Unnoted, r)
+		}
 		if r.Kind != CNN {
 			continue
 		}

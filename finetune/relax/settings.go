@@ -124,13 +124,27 @@ func (s *Settings) continues(old *Settings) error {
 			return fmt.Errorf("it is a study with %s, this one is without", k)
 		}
 	}
-	was := *old
-	was.Version, was.About, was.Seeds, was.With = s.Version, s.About, s.Seeds, s.With
-	a, err := fields(&was)
+	was, is := old.ofRun(), s.ofRun()
+	was.Seed, is.Seed = old.Seed, s.Seed
+	return differences(was, is, "is a study", "this one")
+}
+
+// ofRun returns the settings that the result of a run follows from, besides its
+// own seed: without those that may grow or say where things were from.
+func (s *Settings) ofRun() *Settings {
+	own := *s
+	own.Version, own.About, own.Seed, own.Seeds, own.With = settingsVersion, nil, 0, 0, nil
+	return &own
+}
+
+// differences says in what settings differ: it <verb> with one value, <this> has
+// another.
+func differences(was, is *Settings, verb, this string) error {
+	a, err := fields(was)
 	if err != nil {
 		return err
 	}
-	b, err := fields(s)
+	b, err := fields(is)
 	if err != nil {
 		return err
 	}
@@ -141,11 +155,11 @@ func (s *Settings) continues(old *Settings) error {
 		}
 		switch name {
 		case "cnn", "cnn_given":
-			errs = append(errs, errors.New("it is a study of another CNN"))
+			errs = append(errs, fmt.Errorf("it %s of another CNN", verb))
 		case "data", "test":
-			errs = append(errs, fmt.Errorf("it is a study on other samples (%s)", name))
+			errs = append(errs, fmt.Errorf("it %s on other samples (%s)", verb, name))
 		default:
-			errs = append(errs, fmt.Errorf("it is a study with %s %s, this one has %s", name, text(a[name]), text(b[name])))
+			errs = append(errs, fmt.Errorf("it %s with %s %s, %s has %s", verb, name, text(a[name]), this, text(b[name])))
 		}
 	}
 	return errors.Join(errs...)

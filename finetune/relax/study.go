@@ -192,13 +192,13 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 	if err := settings.adopt(dir); err != nil {
 		return nil, err
 	}
-	if err := s.measureGiven(ctx, dir); err != nil {
+	if err := s.measureGiven(ctx, dir, settings); err != nil {
 		return nil, err
 	}
 	for _, r := range settings.Runs() {
-		result, err := readResult(dir, r)
+		result, err := readResult(dir, settings, r)
 		if err == nil && result == nil {
-			if result, err = s.do(ctx, dir, r); err == nil {
+			if result, err = s.do(ctx, dir, settings, r); err == nil {
 				err = writeTables(dir)
 			}
 		}
@@ -218,7 +218,7 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 
 // measureGiven copies the CNNs that were given into the study's folder, and
 // measures them.
-func (s *Study) measureGiven(ctx context.Context, dir string) error {
+func (s *Study) measureGiven(ctx context.Context, dir string, settings *Settings) error {
 	if s.Given == nil {
 		return nil
 	}
@@ -228,10 +228,9 @@ func (s *Study) measureGiven(ctx context.Context, dir string) error {
 	for _, epoch := range s.Options.RelaxEpochs {
 		file := givenName + "/" + snapshotName(epoch)
 		report := filepath.Join(dir, givenName, fmt.Sprintf("epoch-%d.json", epoch))
-		if _, err := os.Stat(report); !errors.Is(err, fs.ErrNotExist) {
-			if err != nil {
-				return err
-			}
+		if found, err := readGiven(dir, settings, epoch); err != nil {
+			return err
+		} else if found != nil {
 			continue
 		}
 		if err := writeModel(ctx, filepath.Join(dir, filepath.FromSlash(file)), s.Given[epoch]); err != nil {
@@ -241,7 +240,7 @@ func (s *Study) measureGiven(ctx context.Context, dir string) error {
 		if err != nil {
 			return fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
 		}
-		r := &Result{Run: givenName, File: file, Kind: Snapshot, RelaxEpoch: &epoch, Epochs: epoch, Final: State{Test: &test}}
+		r := &Result{Run: givenName, File: file, Kind: Snapshot, RelaxEpoch: &epoch, Epochs: epoch, Final: State{Test: &test}, Settings: settings.ofRun()}
 		if err := writeJSON(report, r); err != nil {
 			return err
 		}
@@ -250,12 +249,12 @@ func (s *Study) measureGiven(ctx context.Context, dir string) error {
 }
 
 // do does one run, or what is left of it.
-func (s *Study) do(ctx context.Context, dir string, r Run) (*Result, error) {
+func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (*Result, error) {
 	path := filepath.Join(dir, filepath.FromSlash(r.Path()))
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
 	}
-	result := &Result{Run: r.Path(), Kind: r.Kind, Seed: &r.Seed, RelaxEpoch: r.relaxEpoch()}
+	result := &Result{Run: r.Path(), Kind: r.Kind, Seed: &r.Seed, RelaxEpoch: r.relaxEpoch(), Settings: settings.ofRun()}
 	start, err := s.start(dir, r)
 	if errors.Is(err, errNoCNN) {
 		result.Failed = err.Error()

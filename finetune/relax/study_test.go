@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"math"
@@ -552,6 +553,69 @@ func TestStudyRefuses(t *testing.T) {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: the folder is there (%v)", c.name, err)
 		}
+	}
+}
+
+// A run that was made with other settings and copied into the folder of a study is
+// refused, by Run and by Read; one that does not say with which is taken, and named.
+func TestStudyRefusesRunsOfAnother(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	run(t, toyStudy(), dir)
+	s := toyStudy()
+	s.Options.Train.Rate = 0.2
+	run(t, s, other)
+	f, err := relax.Read(dir)
+	if err != nil || len(f.Unnoted) != 0 {
+		t.Fatalf("%v, %v", err, f)
+	}
+	refused := func(what, want string) {
+		t.Helper()
+		_, runErr := toyStudy().Run(t.Context(), dir)
+		_, readErr := relax.Read(dir)
+		for _, err := range []error{runErr, readErr} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", what, err, want)
+			}
+		}
+	}
+	first, second := relax.Run{Kind: relax.CNN, Seed: 7, Relax: -1}, relax.Run{Kind: relax.CNN, Seed: 8, Relax: -1}
+	file := func(dir string, r relax.Run) string {
+		return filepath.Join(dir, filepath.FromSlash(r.Path()), "run.json")
+	}
+	own, err := os.ReadFile(file(dir, second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(from string) {
+		t.Helper()
+		b, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(file(dir, second), b, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(file(other, second))
+	refused("another learning rate", "it was made for a study with lr 0.2, this study has 0.1; remove what is there")
+	refused("another learning rate, with its folder", filepath.Dir(file(dir, second))+": it was made")
+	replace(file(dir, first))
+	refused("another seed", `it holds the run "`+first.Path()+`" of a study`)
+
+	var result relax.Result
+	if err := json.Unmarshal(own, &result); err != nil {
+		t.Fatal(err)
+	}
+	result.Settings = nil
+	old, err := json.Marshal(result)
+	if err == nil {
+		err = os.WriteFile(file(dir, second), old, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f, err := relax.Read(dir); err != nil || len(f.Unnoted) != 1 || f.Unnoted[0] != second {
+		t.Errorf("%v, %v", err, f.Unnoted)
 	}
 }
 

@@ -113,6 +113,9 @@ func (s *study) lead() []string {
 	}
 	lead = append(lead, fmt.Sprintf("%s of %s finished, over %s, %s each.",
 		plural(runs, "run"), plural(runs+len(s.folder.Missing), "run"), plural(t.Seeds, "seed"), plural(t.Epochs, "epoch")))
+	if n := len(s.folder.Unnoted); n > 0 {
+		lead = append(lead, fmt.Sprintf("With which settings %s of them %s made is not noted; those of the study are assumed.", plural(n, "run"), map[bool]string{true: "was", false: "were"}[n == 1]))
+	}
 	var cnn, fcn, best *relax.Summary
 	for _, sum := range s.sums {
 		switch {
