@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // NodeError says which node of a model an error is about. Its text is the
@@ -16,7 +17,7 @@ type NodeError struct {
 }
 
 func (e *NodeError) Error() string {
-	return fmt.Sprintf("node %q (%s): %v", e.Node, e.Op, e.Err)
+	return fmt.Sprintf("node %q (%s): %v", e.Node, Printable(e.Op), e.Err)
 }
 
 func (e *NodeError) Unwrap() error { return e.Err }
@@ -53,10 +54,27 @@ func (n *Node) QualifiedOp() string {
 	return n.OpType
 }
 
+// PrintableText returns a message that may quote names of a model as it may go to
+// a terminal: what steers it, and bytes that are no UTF-8, are escaped as Go has it.
+func PrintableText(text string) string {
+	var b strings.Builder
+	for len(text) > 0 {
+		r, n := utf8.DecodeRuneInString(text)
+		if r == utf8.RuneError && n == 1 || !unicode.IsGraphic(r) && r != '\n' {
+			quoted := strconv.Quote(text[:n])
+			b.WriteString(quoted[1 : len(quoted)-1])
+		} else {
+			b.WriteString(text[:n])
+		}
+		text = text[n:]
+	}
+	return b.String()
+}
+
 // Printable returns a name of a model as it may go to a terminal: as it is, or
 // quoted where it holds characters that break lines or steer the terminal.
 func Printable(name string) string {
-	if strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
 		return strconv.Quote(name)
 	}
 	return name

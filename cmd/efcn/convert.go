@@ -157,7 +157,7 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		return inFile(path, err)
 	}
 	for _, warning := range plan.Warnings {
-		fmt.Fprintf(e.err, "warning: %s: %s\n", path, warning)
+		fmt.Fprintf(e.err, "efcn convert: warning: %s: %s\n", path, onnxio.PrintableText(warning))
 	}
 	report := e.results(f.output)
 	if !f.json {

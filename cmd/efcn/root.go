@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 // Exit codes, as scripts may rely on them.
@@ -180,7 +181,7 @@ func oneLine(err error) string {
 	case errors.As(err, &linkErr):
 		text = strings.Replace(text, linkErr.Error(), fmt.Sprintf("%s: %v", linkErr.New, linkErr.Err), 1)
 	}
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; ")
+	return onnxio.PrintableText(strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' }), "; "))
 }
 
 // reason strips the operation and the path from an error of the system.
