@@ -62,13 +62,13 @@ func (c *checker) checkModel() {
 
 // opsets checks a list of imports.
 func (c *checker) opsets(list []Opset) {
-	seen := make(map[string]bool)
+	seen := make(map[string]int64)
 	for _, o := range list {
 		domain := CanonicalDomain(o.Domain)
-		if seen[domain] {
-			c.addf("the operator set of domain %q is imported twice", domain)
+		if version, ok := seen[domain]; ok && version != o.Version { // the same again changes nothing
+			c.addf("the operator set of domain %q is imported twice, in versions %d and %d", domain, version, o.Version)
 		}
-		seen[domain] = true
+		seen[domain] = o.Version
 		latest := LatestOpset(domain)
 		switch {
 		case o.Version < 1:

@@ -125,8 +125,30 @@ func (c *checker) signature(n *Node, s *OpSchema) {
 			c.addf("attribute %q is missing", a.Name)
 		}
 	}
+	if n.OpType == "BatchNormalization" && s.Domain == "" && s.SinceVersion >= 14 {
+		c.normalization(n)
+	}
 	if n.OpType == "Constant" && s.Domain == "" && len(n.Attributes) != 1 {
 		c.addf("%d values; want one", len(n.Attributes))
+	}
+}
+
+// normalization checks how many outputs a BatchNormalization has: the statistics
+// are those of training, and training has to have them.
+func (c *checker) normalization(n *Node) {
+	training, err := n.Int("training_mode", 0)
+	if err != nil {
+		return // the attribute's type has been said
+	}
+	outputs := len(n.Outputs)
+	for outputs > 0 && n.Outputs[outputs-1] == "" {
+		outputs--
+	}
+	switch {
+	case training != 0 && outputs != 3:
+		c.addf("%d outputs in training mode; want 3", outputs)
+	case training == 0 && outputs != 1:
+		c.addf("%d outputs outside training mode; want 1", outputs)
 	}
 }
 

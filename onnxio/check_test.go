@@ -56,7 +56,14 @@ func TestCheckFinds(t *testing.T) {
 			`node "if" (If): then_branch: node "then_branch_y" (Relu): the operator set of domain "" is not imported`,
 			`node "if" (If): else_branch: node "else_branch_y" (Abs): the operator set of domain "" is not imported`,
 		}},
-		{"opset twice", func(m *Model) { m.Opsets = append(m.Opsets, Opset{"ai.onnx", 17}) }, []string{`the operator set of domain "" is imported twice`}},
+		{"opset twice", func(m *Model) { m.Opsets = append(m.Opsets, Opset{"ai.onnx", 17}) }, nil},
+		{"opset in two versions", func(m *Model) { m.Opsets = append(m.Opsets, Opset{"ai.onnx", 13}) }, []string{`the operator set of domain "" is imported twice, in versions 17 and 13`}},
+		{"statistics without training", func(m *Model) {
+			m.Graph.Nodes = append(m.Graph.Nodes, &Node{Name: "bn", OpType: "BatchNormalization", Inputs: []string{"x", "w", "w", "w", "w"}, Outputs: []string{"n", "mean", "var"}})
+		}, []string{`node "bn" (BatchNormalization): 3 outputs outside training mode; want 1`}},
+		{"training without statistics", func(m *Model) {
+			m.Graph.Nodes = append(m.Graph.Nodes, &Node{Name: "bn", OpType: "BatchNormalization", Inputs: []string{"x", "w", "w", "w", "w"}, Outputs: []string{"n"}, Attributes: []*Attribute{IntAttr("training_mode", 1)}})
+		}, []string{`node "bn" (BatchNormalization): 1 outputs in training mode; want 3`}},
 		{"future opset", func(m *Model) { m.Opsets[0].Version = 99 }, []string{`operator set 99 of domain "" is newer than 28, the newest known`}},
 		{"opset 0", func(m *Model) { m.Opsets[1].Version = 0 }, []string{`operator set 0 of domain "local": versions start at 1`}},
 		{"no graph", func(m *Model) { m.Graph = nil }, []string{`the model has no graph`}},
@@ -235,6 +242,21 @@ func TestCheckFinds(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s:\n got %q\nwant %q", c.name, got, c.want)
 		}
+	}
+}
+
+// TestCheckImports: what runtimes take for one domain, onnx.checker tells apart.
+func TestCheckImports(t *testing.T) {
+	m := tiny(t)
+	if err := m.CheckImports(); err != nil {
+		t.Error(err)
+	}
+	m.Graph.Nodes[0].Domain = "ai.onnx"
+	if err := m.CheckImports(); err == nil || err.Error() != `node "conv" (Conv): the operator set of domain "ai.onnx" is not imported under that name` {
+		t.Errorf("%v", err)
+	}
+	if err := m.Check(); err != nil {
+		t.Errorf("Check: %v", err)
 	}
 }
 

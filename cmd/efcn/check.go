@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"efcn/internal/engine"
+	"efcn/onnxio/shape"
 )
 
 func newCheck(e *env) *cobra.Command {
@@ -12,7 +16,10 @@ func newCheck(e *env) *cobra.Command {
 		Use:   "check MODEL",
 		Short: "Say everything that is wrong with an ONNX model",
 		Long: `check prints every fault of a model, one a line, each with the node it is about.
-It exits with 0 if there is none and with 1 otherwise.`,
+It exits with 0 if there is none and with 1 otherwise. A model that is whole is
+then followed through its nodes: attributes and shapes that an operator does not
+take, and declared shapes that are not the inferred ones, are faults too. What
+onnx.checker in full says differs in a few places, which docs/decisions.md lists.`,
 		Args: args("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			m, err := e.readUnchecked(args[0])
@@ -20,6 +27,13 @@ It exits with 0 if there is none and with 1 otherwise.`,
 				return err
 			}
 			faults := unjoin(m.Check())
+			if len(faults) == 0 {
+				inlined, err := engine.InlineFunctions(m)
+				if err == nil {
+					err = shape.Check(inlined)
+				}
+				faults = unjoin(errors.Join(m.CheckImports(), err))
+			}
 			if asJSON {
 				report := struct {
 					Model  string   `json:"model"`

@@ -83,7 +83,9 @@ func hostileModel(position int) (m *onnxio.Model, what string) {
 			return "attribute", func() { n[0].Attributes[0] = onnxio.StringAttr("auto_pad", hostile) }
 		},
 		func() (string, func()) { return set("dangling input", &n[1].Inputs[0]) },
-		func() (string, func()) { return set("output of the graph that nothing makes", &m.Graph.Outputs[0].Name) },
+		func() (string, func()) {
+			return set("output of the graph that nothing makes", &m.Graph.Outputs[0].Name)
+		},
 		func() (string, func()) { return rename("input", "x") },
 		func() (string, func()) { return rename("output", "y") },
 		func() (string, func()) { return rename("value", "c") },
