@@ -9,6 +9,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/verify"
+	"efcn/internal/engine"
 	"efcn/onnxio"
 )
 
@@ -121,6 +122,52 @@ func TestSideInputs(t *testing.T) {
 				t.Errorf("another weight is not found (%v)", err)
 			}
 		})
+	}
+}
+
+// TestBranchByShape: an If that TorchScript writes for squeeze of an open axis is
+// followed for the shape that the CNN was converted for, given again or not.
+func TestBranchByShape(t *testing.T) {
+	node := func(op, out string, in ...string) *onnxio.Node {
+		return &onnxio.Node{Name: out, OpType: op, Inputs: in, Outputs: []string{out}}
+	}
+	branch := func(name, op string, in ...string) *onnxio.Attribute {
+		return &onnxio.Attribute{Name: name, Type: onnxio.AttrGraph, G: &onnxio.Graph{
+			Name: name, Nodes: []*onnxio.Node{node(op, "o", in...)}, Outputs: []*onnxio.ValueInfo{{Name: "o", Type: onnxio.TensorType{Elem: onnxio.Float32}}},
+		}}
+	}
+	cnn := sideInput("", onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Fixed(1)}})
+	g := cnn.Graph
+	g.Inputs[1].Type.Shape[2] = onnxio.Symbol("H")
+	g.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N"), onnxio.Symbol("a"), onnxio.Symbol("b")}}
+	g.Initializers = append(g.Initializers, onnxio.NewTensor("two", nil, []int64{2}), onnxio.NewTensor("one", nil, []int64{1}), onnxio.NewTensor("axis", []int64{1}, []int64{2}), onnxio.NewTensor("k", []int64{2, 2, 1}, []float32{1, 2, 3, 4}))
+	g.Nodes[2].Outputs[0] = "c2"
+	choose := node("If", "s", "flat")
+	choose.Attributes = []*onnxio.Attribute{branch("then_branch", "Squeeze", "c2", "axis"), branch("else_branch", "Identity", "c2")}
+	g.Nodes = append(g.Nodes, node("Shape", "shape", "c2"), node("Gather", "h", "shape", "two"), node("Equal", "flat", "h", "one"), choose, node("Conv", "y", "s", "k"))
+	if err := cnn.Check(); err != nil {
+		t.Fatal(err)
+	}
+	inputs := map[string][]int64{"x": {-1, 2, 2, 4}}
+	folded, err := engine.FoldConstantsAt(cnn, inputs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := convert.NewPlan(folded, convert.Options{InputShapes: inputs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(plan.Layers) != 3 {
+		t.Errorf("%d layers", len(plan.Layers))
+	}
+	efcn, err := plan.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range []verify.Options{{Samples: 8}, {Samples: 8, InputShapes: inputs}} {
+		if r, err := verify.Verify(context.Background(), cnn, efcn, o); err != nil || !r.Equal() {
+			t.Errorf("%v: %v, %+v", o.InputShapes, err, r)
+		}
 	}
 }
 

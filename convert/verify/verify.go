@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -130,7 +131,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err != nil {
 		return nil, err
 	}
-	a, err := prepared(cnn, o.InputShapes)
+	a, err := prepared(cnn, asConverted(cnn, efcn, o.InputShapes))
 	if err != nil {
 		return nil, named(cnn, err)
 	}
@@ -206,6 +207,32 @@ func named(m *onnxio.Model, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", m.Path, err)
+}
+
+// asConverted returns the shapes given for the CNN's inputs and, for an eFCN that has
+// a record, those that it has for the inputs that are left: which branch an If takes
+// may follow from them.
+func asConverted(cnn, efcn *onnxio.Model, given map[string][]int64) map[string][]int64 {
+	if record, err := convert.ReadRecord(efcn); err != nil || record == nil {
+		return given
+	}
+	shapes := maps.Clone(given)
+	if shapes == nil {
+		shapes = make(map[string][]int64)
+	}
+	for _, v := range cnn.Graph.FeedInputs() {
+		for _, other := range efcn.Graph.FeedInputs() {
+			if other.Name != v.Name || shapes[v.Name] != nil || !other.Type.HasShape || v.Type.HasShape && len(v.Type.Shape) != len(other.Type.Shape) {
+				continue
+			}
+			dims := make([]int64, len(other.Type.Shape))
+			for i, d := range other.Type.Shape {
+				dims[i] = d.Value // -1 where it is open there too
+			}
+			shapes[v.Name] = dims
+		}
+	}
+	return shapes
 }
 
 // prepared folds the constant part of a model, and what only depends on declared
