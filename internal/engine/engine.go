@@ -40,8 +40,8 @@ type Engine[T kernel.Float] struct {
 	graph    *program[T]
 	feeds    []*onnxio.ValueInfo
 	unread   map[string]bool // of them, those that no node reads
-	elements int       // the most elements that a value may have
-	arenas   sync.Pool // of *arena[T], between runs
+	elements int             // the most elements that a value may have
+	arenas   sync.Pool       // of *arena[T], between runs
 	lent     atomic.Pointer[arena[T]]
 }
 

@@ -132,7 +132,7 @@ type session struct {
 	depth     int              // of nested subgraphs
 	// contradictions are the declared shapes that are wrong.
 	contradictions []error
-	unknown   []*onnxio.Node
+	unknown        []*onnxio.Node
 }
 
 // scope holds the values of one graph.
