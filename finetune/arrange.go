@@ -134,7 +134,7 @@ func emitArranged[T kernel.Float](n *node[T]) error {
 		}
 		if a.alias() {
 			v := values[a.parts[0].input]
-			v.shape, v.axis, v.once = a.shape, a.axis, v.once && n.b.readers[name] == 1
+			v.shape, v.axis, v.folded, v.once = a.shape, a.axis, false, v.once && n.b.readers[name] == 1
 			n.b.values[name] = v
 			continue
 		}
@@ -224,6 +224,9 @@ func (n *node[T]) numbered(known *fixed, values []value, batch int, opposed bool
 		v := values[next]
 		next++
 		dims := slices.Insert(slices.Clone(v.shape), v.axis, batch)
+		if v.folded {
+			dims = []int{batch * v.size()}
+		}
 		outer, inner := product(v.shape[:v.axis]), product(v.shape[v.axis:])
 		t := &engine.Tensor[float64]{Type: n.floatType(i), Shape: dims, F: make([]float64, 0, batch*v.size())}
 		for o := range outer {

@@ -285,6 +285,9 @@ func (t *trainee[T]) networkIn(spare [][]T, batch int, keepGradients bool) (*net
 	if !ok {
 		return nil, fmt.Errorf("output %q does not depend on the input", t.logits)
 	}
+	if logits.folded {
+		return nil, fmt.Errorf("output %q has the batch and the classes in one axis; training needs the batch by itself", t.logits)
+	}
 	if logits.axis != 0 {
 		return nil, fmt.Errorf("output %q has the batch on axis %d; training needs it on the first axis", t.logits, logits.axis)
 	}

@@ -43,7 +43,11 @@ type value struct {
 	// axis is where the model has the batch among the axes, 0 but between
 	// operators that move it away and back. What the node holds is always N
 	// samples.
-	axis  int
+	axis int
+	// folded says that the model has the batch and all of a sample in one axis, which
+	// operators that move elements alone can read.
+	folded bool
+
 	wants bool // a trained parameter lies behind it, so its gradient is wanted
 	deep  bool // a parameter lies behind it, trained or not
 
@@ -82,6 +86,9 @@ func (n *node[T]) activation(i int) (value, error) {
 	v, ok := n.b.values[n.Input(i)]
 	if !ok {
 		return value{}, n.Errorf("input %d (%q) is a constant; training needs a value computed from the model's input there", i, n.Input(i))
+	}
+	if v.folded {
+		return value{}, n.Errorf("input %d (%q) has the batch and the sample in one axis; training needs the batch by itself here", i, n.Input(i))
 	}
 	if v.axis != 0 {
 		return value{}, n.Errorf("input %d (%q) has the batch on axis %d; training needs it on the first axis here", i, n.Input(i), v.axis)

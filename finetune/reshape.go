@@ -24,12 +24,25 @@ func emitReshape[T kernel.Float](n *node[T]) error {
 	if !ok {
 		return n.Errorf("input 0 (%q) is a constant; training needs a value computed from the model's input there", n.Input(0))
 	}
+	if x.axis == 0 && !x.folded && n.folds(x) {
+		x.shape, x.folded, x.once = []int{x.size()}, true, x.once && n.b.readers[n.Output(0)] == 1
+		n.b.values[n.Output(0)] = x
+		return nil
+	}
 	shape, err := n.outputShape()
-	if x.axis != 0 || err != nil || product(shape) != x.size() {
+	if x.folded || x.axis != 0 || err != nil || product(shape) != x.size() {
 		// The batch may be on another axis, or come to it.
 		return emitArranged(n)
 	}
 	x.shape, x.once = shape, x.once && n.b.readers[n.Output(0)] == 1
 	n.b.values[n.Output(0)] = x
 	return nil
+}
+
+// folds says whether output 0 has batch and sample in one axis, as PyTorch's dynamo
+// exporter has it where strides are told (as_strided): it gathers from there by
+// indices that it computes from the batch.
+func (n *node[T]) folds(x value) bool {
+	t, ok := n.b.info.Type(n.Output(0))
+	return ok && t.HasShape && len(t.Shape) == 1 && x.size() > 1 && t.Shape[0].Known() && int(t.Shape[0].Value) == n.b.a.net.batch*x.size()
 }
