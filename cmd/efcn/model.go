@@ -53,7 +53,12 @@ func (e *env) sparesData(output string) error {
 // readFolded reads a model and folds its constant subgraphs, which is the form
 // that plans are made of. shapes fixes inputs that the model leaves open.
 func (e *env) readFolded(path string, shapes inputShapes) (*onnxio.Model, error) {
-	return e.readWith(path, func(m *onnxio.Model) (*onnxio.Model, error) { return engine.FoldConstantsAt(m, shapes) })
+	return e.readWith(path, func(m *onnxio.Model) (*onnxio.Model, error) {
+		// A constant that a caller may replace is taken at its default: a matrix that
+		// is made from it cannot be replaced.
+		m.Graph.Inputs = m.Graph.FeedInputs()
+		return engine.FoldConstantsAt(m, shapes)
+	})
 }
 
 // readWith reads a model and folds its constant subgraphs in a way of its own.
