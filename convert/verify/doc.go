@@ -23,6 +23,9 @@
 // same way (product.go). The levels of a maximum made of Relu are made again, and a
 // proof on sets of inputs shows that they compute it (maximum.go).
 //
+// What follows from declared shapes alone is computed by each model's own nodes at
+// several sizes of the batch, and compared where it is taken (fromshapes.go).
+//
 // What an operator selects (Slice, Pad, DepthToSpace, …) is worked out from its page
 // (indexmap.go), a nearest Resize in exact fractions (nearest.go).
 // An interpolation's weights may be one rounding off: see resizeMatrix.
@@ -54,7 +57,7 @@
 // Both fold the constant part of a model with engine.FoldConstants, so the two
 // could be wrong together there; the engine's tests against reference outputs
 // of other frameworks are what speaks for it. Both read files with onnxio, and
-// take integers that follow from declared shapes from its shape inference.
+// take the shapes of values from its shape inference.
 //
 // # Two arbitrary models
 //

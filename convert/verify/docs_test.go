@@ -77,5 +77,8 @@ func mutationTable() string {
 	for _, c := range stepMutations {
 		row("steps", c)
 	}
+	for _, c := range shapeMutations {
+		row("any, shapes", c)
+	}
 	return b.String()
 }

@@ -11,7 +11,7 @@ import (
 // batch axis, its place in the vector of the data, or outside, as the operator's
 // page says. The data of a Concat are the vectors of its inputs one behind the other.
 func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
-	in := s.shapes[node.Input(0)]
+	in := s.shapeOf(node.Input(0))
 	if len(in) < 2 {
 		return nil, fmt.Errorf("shape %v has no batch and channel axes", in)
 	}
@@ -105,7 +105,7 @@ func (n *net) integers(node *onnxio.Node, attribute string, i int) ([]int64, err
 	if name == "" {
 		return node.Ints(attribute)
 	}
-	t := n.constants[name]
+	t := n.parameter(name)
 	if t == nil {
 		return nil, fmt.Errorf("input %d (%q) is computed at run time", i, name)
 	}
@@ -343,7 +343,7 @@ func blocksMoved(node *onnxio.Node, in []int) ([]int, error) {
 // concatenated: along the axis, the elements of one input after those of the other.
 // https://onnx.ai/onnx/operators/onnx__Concat.html
 func (s *structure) concatenated(node *onnxio.Node) ([]int, error) {
-	first := s.shapes[node.Input(0)]
+	first := s.shapeOf(node.Input(0))
 	number, err := node.Int("axis", 1)
 	if err != nil {
 		return nil, err
@@ -359,9 +359,9 @@ func (s *structure) concatenated(node *onnxio.Node) ([]int, error) {
 	sizes, starts := make([]int, len(node.Inputs)), make([]int, len(node.Inputs))
 	total := 0
 	for i, name := range node.Inputs {
-		shape := s.shapes[name]
-		if s.cnn.constants[name] != nil || len(shape) != len(first) {
-			return nil, fmt.Errorf("input %d (%q) of shape %v has no batch axis", i, name, shape)
+		shape := s.shapeOf(name)
+		if len(shape) != len(first) || shape[0] != first[0] {
+			return nil, fmt.Errorf("input %d (%q) of shape %v has no batch axis like %v", i, name, shape, first)
 		}
 		sizes[i], starts[i] = product(shape[axis:]), total
 		total += product(shape[1:])

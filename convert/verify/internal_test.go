@@ -164,7 +164,9 @@ func TestSameWindows(t *testing.T) {
 		{"averages with padding", pool("AveragePool", ceil, onnxio.IntAttr("count_include_pad", 1)), pool("AveragePool", pads("pads", 0, 1), onnxio.IntAttr("count_include_pad", 1)), false},
 		{"fewer windows", pool("MaxPool", ceil), pool("MaxPool"), false},
 		{"padding in front", pool("MaxPool", ceil), pool("MaxPool", pads("pads", 1, 0)), false},
-		{"another operator", pool("LpPool", ceil), pool("LpPool", ceil), false},
+		{"norms without padding", pool("LpPool", ceil), pool("LpPool", pads("pads", 0, 1)), true},
+		{"a stride written out", pool("MaxPool"), pool("MaxPool", pads("dilations", 1), onnxio.StringAttr("auto_pad", "VALID")), true},
+		{"another operator", pool("MaxUnpool"), pool("MaxUnpool"), false},
 	}
 	for _, c := range tests {
 		if got := s.sameWindows(c.a, c.b); got != c.want {

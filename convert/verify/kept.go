@@ -19,35 +19,19 @@ func (s *structure) kept(source, node *onnxio.Node) {
 		a, b := source.Input(i), node.Input(i)
 		switch {
 		case a == "" && b == "":
+		case s.listed(source, node, i):
+			// attributes compares it
 		case a == "" || b == "":
 			kind := "node"
 			if i == 2 && isOp(source, "Gemm", "Conv") {
 				kind = "bias"
 			}
 			s.fault(kind, node, source.Output(0), "input %d is %q; in the CNN it is %q", i, b, a)
-		case s.cnn.constants[a] != nil || s.efcn.constants[b] != nil:
+		case s.cnn.known(a) || s.efcn.known(b):
 			s.constant(source, node, i)
 		default:
 			s.wire(source, node, i, i)
-		}
-	}
-}
-
-// axisOnVectors are operators whose axis attribute says something else on
-// vectors than on tensors. Running both models checks it.
-func axisOnVectors(node *onnxio.Node) bool {
-	return isOp(node, "Softmax", "LogSoftmax", "Hardmax")
-}
-
-// attributes compares the attributes of a kept node.
-func (s *structure) attributes(source, node *onnxio.Node) {
-	same := s.sameWindows(source, node)
-	for _, name := range attributeNames(source, node) {
-		if name == "axis" && axisOnVectors(source) || same && (name == "pads" || name == "ceil_mode") {
-			continue
-		}
-		if a, b := attributeText(source.Attr(name)), attributeText(node.Attr(name)); a != b {
-			s.fault("attribute", node, source.Output(0), "attribute %s is %s; in the CNN it is %s", name, b, a)
+			s.shaped(source, node, i)
 		}
 	}
 }
@@ -65,25 +49,43 @@ func attributeNames(nodes ...*onnxio.Node) []string {
 	return names
 }
 
-// sameWindows says whether two poolings see the same inputs through the same
-// taps, however their attributes say where the last window ends: with ceil_mode,
-// or with more padding at the end. Padding does not count for a maximum, nor for
-// an average that leaves it out.
+// windowAttributes say where the windows of a convolution or pooling lie.
+var windowAttributes = []string{"auto_pad", "kernel_shape", "strides", "dilations", "pads", "ceil_mode", "output_padding", "output_shape"}
+
+// sameWindows says whether two convolutions or poolings see the same inputs
+// through the same taps, however their attributes say so: with auto_pad or pads, a
+// stride of one or none, and where the last window ends with ceil_mode or more
+// padding at the end. Padding does not count for a maximum, nor for an average
+// that leaves it out.
 func (s *structure) sameWindows(source, node *onnxio.Node) bool {
 	in := s.shapes[source.Input(0)]
-	if !isOp(source, "MaxPool", "AveragePool") || len(in) < 3 {
+	if !isOp(source, "MaxPool", "AveragePool", "LpPool", "Conv", "ConvTranspose") || len(in) < 3 {
 		return false
 	}
-	if include, err := source.Int("count_include_pad", 0); err != nil || include != 0 {
+	read, kernels := axesOf, [2][]int64{}
+	if isOp(source, "Conv", "ConvTranspose") {
+		a, b := s.cnn.constants[source.Input(1)], s.efcn.constants[node.Input(1)]
+		if a == nil || b == nil || len(a.Dims) != len(in) || len(b.Dims) != len(in) {
+			return false
+		}
+		kernels = [2][]int64{a.Dims[2:], b.Dims[2:]}
+	}
+	if isOp(source, "ConvTranspose") {
+		read = transposedAxesOf
+	}
+	include, err := source.Int("count_include_pad", 0)
+	if err != nil {
 		return false
 	}
-	a, errA := axesOf(source, in[2:], nil)
-	b, errB := axesOf(node, in[2:], nil)
+	a, errA := read(source, in[2:], kernels[0])
+	b, errB := read(node, in[2:], kernels[1])
 	if errA != nil || errB != nil || len(a) != len(b) {
 		return false
 	}
 	for i := range a {
-		a[i].padEnd, b[i].padEnd = 0, 0 // tap does not ask for it
+		if include == 0 {
+			a[i].padEnd, b[i].padEnd = 0, 0 // tap does not ask for it
+		}
 		if a[i] != b[i] {
 			return false
 		}

@@ -20,6 +20,8 @@ type net struct {
 	// sparse are the constants that the model stores sparse, by name; each is one
 	// of constants too.
 	sparse map[string]*onnxio.SparseTensor
+	// fromShapes is what follows from declared shapes alone.
+	fromShapes fromShapes
 	// ends are the values that a layer in local form ends with, though it is a
 	// Flatten that computes them.
 	ends map[string]bool

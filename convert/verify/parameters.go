@@ -1,8 +1,10 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -59,9 +61,15 @@ func (s *structure) diagonal(bn, add *onnxio.Node) {
 // constant compares a constant input of a kept node: the same tensor, or the
 // same elements laid out along the vector.
 func (s *structure) constant(source, node *onnxio.Node, i int) {
+	if !s.cnn.known(source.Input(i)) || !s.efcn.known(node.Input(i)) {
+		s.fault("node", node, source.Output(0), "input %d (%q) is constant in one model and computed in the other (%q)", i, node.Input(i), source.Input(i))
+		return
+	}
 	a, b := s.cnn.constants[source.Input(i)], s.efcn.constants[node.Input(i)]
 	if a == nil || b == nil {
-		s.fault("node", node, source.Output(0), "input %d (%q) is constant in one model and computed in the other (%q)", i, node.Input(i), source.Input(i))
+		s.sameContent(node, source.Output(0), source.Input(i), node.Input(i), func(want, got []int64) bool {
+			return s.vectors(node, source.Output(0), want, got)
+		})
 		return
 	}
 	if a.Type != b.Type {
@@ -80,7 +88,7 @@ func (s *structure) constant(source, node *onnxio.Node, i int) {
 	}
 	shape := s.shapes[source.Output(0)]
 	from := func(k int) int { return k }
-	if fmt.Sprint(a.Dims) != fmt.Sprint(b.Dims) {
+	if !slices.Equal(a.Dims, b.Dims) && !s.vectors(node, source.Output(0), a.Dims, b.Dims) {
 		if len(shape) == 0 || len(got) != product(shape[1:]) || len(a.Dims) > len(shape) {
 			s.fault("entry", node, source.Output(0), "constant %q has shape %v; in the CNN it is %v", b.Name, b.Dims, a.Dims)
 			return
@@ -99,6 +107,72 @@ func (s *structure) constant(source, node *onnxio.Node, i int) {
 			return
 		}
 	}
+}
+
+// sameContent compares what is known without data in either model, at every size
+// of the batch. laidOut says which shape, other than its own, a value of the CNN
+// may have in the eFCN.
+func (s *structure) sameContent(node *onnxio.Node, value, source, own string, laidOut func(want, got []int64) bool) {
+	constant := s.cnn.constants[source] != nil && s.efcn.constants[own] != nil
+	sizes := s.efcn.fromShapes.sizes
+	if constant {
+		sizes = []int64{0}
+	}
+	for i, size := range sizes {
+		k := slices.Index(s.cnn.fromShapes.sizes, size)
+		if k < 0 && s.cnn.constants[source] == nil {
+			continue // the CNN takes no such batch
+		}
+		where := ""
+		if !constant && size > 0 {
+			where = fmt.Sprintf(" (with a batch of %d)", size)
+		}
+		a, b := s.cnn.at(source, k), s.efcn.at(own, i)
+		if a.Type != b.Type || !slices.Equal(a.Dims, b.Dims) && !laidOut(a.Dims, b.Dims) {
+			s.fault("entry", node, value, "%q, which does not depend on data, is %s %v; in the CNN it is %s %v%s", own, b.Type, b.Dims, a.Type, a.Dims, where)
+			return
+		}
+		want, errA := elements(a)
+		got, errB := elements(b)
+		if err := cmp.Or(errA, errB); err != nil {
+			s.fault("entry", node, value, "%q: %v", own, err)
+			return
+		}
+		s.compared += int64(len(got))
+		for j := range got {
+			if got[j] != want[j] {
+				s.fault("entry", node, value, "element %d of %q, which does not depend on data: want %s, got %s%s",
+					j, own, bitsText(a.Type, want[j]), bitsText(b.Type, got[j]), where)
+				return
+			}
+		}
+	}
+}
+
+// flattened says whether got is the shape of the vectors of a batch of tensors of
+// shape want.
+func flattened(want, got []int64) bool {
+	if len(want) < 2 || len(got) != 2 || got[0] != want[0] {
+		return false
+	}
+	n, err := onnxio.NumElements(want[1:])
+	return err == nil && got[1] == n
+}
+
+// vectors says whether got is the shape of the vectors of a batch of tensors of
+// shape want, which an elementwise node takes: those of the shape of its output,
+// so that nothing is broadcast but the batch.
+func (s *structure) vectors(node *onnxio.Node, output string, want, got []int64) bool {
+	shape := s.shapes[output]
+	if !elementwise(node) || len(want) != len(shape) || !flattened(want, got) {
+		return false
+	}
+	for i, d := range want[1:] {
+		if d != int64(shape[i+1]) {
+			return false
+		}
+	}
+	return true
 }
 
 // broadcastFrom returns the element of a constant of shape dims that

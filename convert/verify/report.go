@@ -44,6 +44,9 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 
 	Samples int `json:"samples"` // inputs that both models ran on
+	// OneAtATime says why the samples were run one at a time though the models
+	// declare that they take any number; "" where they were not.
+	OneAtATime string `json:"one_at_a_time,omitempty"`
 	// Failing are the numbers of the samples that showed a fault, and
 	// FailingInputs those samples by input, to run again.
 	Failing       []int             `json:"failing,omitempty"`

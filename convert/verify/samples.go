@@ -24,7 +24,8 @@ type feed struct {
 
 // feeds makes the batches that both models run on: the given inputs, then
 // Samples random ones.
-func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
+func (o *Options) feeds(n *net) ([]feed, error) {
+	inputs := n.graph.FeedInputs()
 	if len(inputs) == 0 {
 		return nil, fmt.Errorf("the models have no inputs besides their weights")
 	}
@@ -72,6 +73,17 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 	for i := range random {
 		random[i] = rand.New(rand.NewPCG(o.Seed, 0x6566636e+uint64(i)))
 	}
+	ranges, integers := make([]span, len(inputs)), make([]bool, len(inputs))
+	if o.samples() > 0 {
+		for i, in := range inputs {
+			var err error
+			if o.unread[in.Name] && !in.Type.Elem.IsFloat() {
+				integers[i] = true // zeros will do
+			} else if ranges[i], integers[i], err = n.drawn(in); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for done := 0; done < o.samples(); {
 		size := batch
 		if free {
@@ -83,29 +95,32 @@ func (o *Options) feeds(inputs []*onnxio.ValueInfo) ([]feed, error) {
 				f.arrays[in.Name] = shared[i]
 				continue
 			}
-			if o.unread[in.Name] && !in.Type.Elem.IsFloat() {
-				t := &Array{Type: in.Type.Elem, Shape: shapes[i]}
-				if !o.whole[in.Name] {
-					t.Shape = append([]int{size}, shapes[i][1:]...)
-				}
-				t.I = make([]int64, product(t.Shape))
-				f.arrays[in.Name] = t
-				continue
-			}
-			if !in.Type.Elem.IsFloat() {
-				return nil, fmt.Errorf("input %q is %s; random numbers are made for floating-point inputs only; give arrays with --inputs, and --samples 0", in.Name, in.Type.Elem)
-			}
+			t, samples := &Array{Type: in.Type.Elem, Shape: shapes[i]}, 1
 			if o.whole[in.Name] {
-				t := &Array{Type: in.Type.Elem, Shape: shapes[i], F: make([]float32, product(shapes[i]))}
-				randomSample(random[i], 0, t.F)
-				shared[i], f.arrays[in.Name] = t, t
-				continue
+				shared[i] = t
+			} else {
+				t.Shape, samples = append([]int{size}, shapes[i][1:]...), size
 			}
-			t := &Array{Type: in.Type.Elem, Shape: append([]int{size}, shapes[i][1:]...)}
-			t.F = make([]float32, product(t.Shape))
-			for s := range size {
-				each := len(t.F) / size
-				randomSample(random[i], done+s, t.F[s*each:(s+1)*each])
+			count := product(t.Shape)
+			if in.Type.Elem.IsFloat() {
+				t.F = make([]float32, count)
+			} else {
+				t.I = make([]int64, count)
+			}
+			each := count / samples
+			for s := range samples {
+				number := done + s
+				if o.whole[in.Name] {
+					number = 0
+				}
+				switch {
+				case !integers[i]:
+					randomSample(random[i], number, t.F[s*each:(s+1)*each])
+				case t.F != nil:
+					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.F[s*each+k] = float32(v) }, each)
+				default:
+					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.I[s*each+k] = v }, each)
+				}
 			}
 			f.arrays[in.Name] = t
 		}

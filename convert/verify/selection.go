@@ -94,7 +94,7 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 	size := 0
 	for i, name := range node.Inputs {
 		if i == 0 || isOp(node, "Concat") {
-			size += product(s.shapes[name][1:])
+			size += product(s.shapeOf(name)[1:])
 		}
 	}
 	switch {
@@ -171,7 +171,11 @@ func (s *structure) joined(node, held *onnxio.Node) {
 		return
 	}
 	for i := range node.Inputs {
-		s.wire(node, held, i, i)
+		if a, b := node.Input(i), held.Input(i); s.cnn.known(a) && s.efcn.known(b) {
+			s.sameContent(held, node.Output(0), a, b, flattened)
+		} else {
+			s.wire(node, held, i, i)
+		}
 	}
 }
 
@@ -217,10 +221,21 @@ func (n *net) fill(pad *onnxio.Node) (float32, error) {
 	}
 }
 
+// shapeOf returns the shape of a value of the CNN on one sample, or of a constant.
+func (s *structure) shapeOf(name string) []int {
+	shape, ok := s.shapes[name]
+	if t := s.cnn.constants[name]; !ok && t != nil {
+		for _, d := range t.Dims {
+			shape = append(shape, int(d))
+		}
+	}
+	return shape
+}
+
 // joinsTensors says whether a Concat has no vector form: it works along the batch
 // axis, or one of its inputs is a constant.
 func (s *structure) joinsTensors(node *onnxio.Node) bool {
 	axis, err := node.Int("axis", 1)
 	return err == nil && (axis == 0 || axis == -int64(len(s.shapes[node.Output(0)]))) ||
-		slices.ContainsFunc(node.Inputs, func(name string) bool { return s.cnn.constants[name] != nil })
+		slices.ContainsFunc(node.Inputs, func(name string) bool { return s.cnn.known(name) })
 }

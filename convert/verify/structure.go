@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"efcn/convert"
 	"efcn/onnxio"
@@ -89,6 +90,10 @@ func (s *structure) check(ctx context.Context) error {
 		}
 	}
 	for _, out := range s.cnn.graph.Outputs {
+		if s.cnn.known(out.Name) || s.efcn.known(out.Name) {
+			s.settledOutput(out.Name)
+			continue
+		}
 		if want, got := s.cnnOrigin(out.Name), s.efcnOrigin(out.Name); got != want {
 			s.fault("node", nil, out.Name, "the eFCN gives %q for it; in the CNN it is %q", got, want)
 		}
@@ -119,13 +124,14 @@ func (s *structure) endOf(output string) *onnxio.Node {
 }
 
 // needed returns the nodes that an output depends on through data. What only
-// computes the shape for a Reshape is not: shapes are fixed in an eFCN.
+// computes the shape for a Reshape is not: shapes are fixed in an eFCN. What
+// follows from shapes is compared where it is taken.
 func (n *net) needed() map[*onnxio.Node]bool {
 	needed := make(map[*onnxio.Node]bool)
 	var mark func(name string)
 	mark = func(name string) {
 		node := n.producer[name]
-		if node == nil || needed[node] {
+		if node == nil || needed[node] || n.without(node) {
 			return
 		}
 		needed[node] = true
@@ -159,7 +165,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 		return
 	case reshapes(node):
 		return // what it feeds is checked where it is used
-	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(held) && !s.joinsTensors(node) || isOp(node, "Gather") && s.ofVector(held, node.Output(0))):
+	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(node, held) || isOp(node, "Gather") && s.ofVector(held, node.Output(0))):
 		for k, name := range node.Outputs {
 			if name != "" && (k == 0 || s.held[name] != nil || s.cnn.used(name)) {
 				s.selected(node, k)
@@ -191,6 +197,9 @@ func firstOutput(node *onnxio.Node) string {
 
 // surplus reports a node of the eFCN that nothing in the CNN asks for.
 func (s *structure) surplus(node *onnxio.Node, needed map[*onnxio.Node]bool) {
+	if s.efcn.without(node) {
+		return // only shapes follow from it, and they are compared where they are taken
+	}
 	if isOp(node, "Gemm", "MatMul") {
 		s.fault("node", node, node.Output(0), "it is a dense layer that the record does not name and the CNN does not have")
 		return
@@ -213,10 +222,61 @@ func unravel(i int, shape []int) []int {
 	return at
 }
 
-// onVectors says whether a Concat of the eFCN joins vectors.
-func (s *structure) onVectors(node *onnxio.Node) bool {
-	v, ok := s.cnn.valueOf(node.Input(0))
-	return !ok || len(s.shapes[v]) != 2
+// settledOutput compares an output of the graph that follows from shapes.
+func (s *structure) settledOutput(name string) {
+	if !s.cnn.known(name) || !s.efcn.known(name) {
+		s.fault("node", s.efcn.producer[name], name, "it follows from shapes alone in one model and is computed from data in the other")
+		return
+	}
+	s.sameContent(s.efcn.producer[name], name, name, name, func(_, _ []int64) bool { return false })
+}
+
+// onVectors says whether a Concat of the eFCN joins vectors that are tensors of
+// more axes in the CNN.
+func (s *structure) onVectors(node, held *onnxio.Node) bool {
+	if len(s.shapes[node.Output(0)]) == 2 {
+		return false
+	}
+	if f := &s.efcn.fromShapes; len(f.sizes) > 0 {
+		if dims, known := f.dims(held.Output(0), 0); known {
+			return len(dims) == 2
+		}
+	}
+	return !s.joinsTensors(node)
+}
+
+// shaped checks that input i of a kept node has the shape that it has in the CNN,
+// or is the vector of that where the node does the same to every element.
+func (s *structure) shaped(source, node *onnxio.Node, i int) {
+	f := &s.efcn.fromShapes
+	for k, size := range f.sizes {
+		j := slices.Index(s.cnn.fromShapes.sizes, size)
+		if j < 0 {
+			continue
+		}
+		want, known := s.cnn.fromShapes.dims(source.Input(i), j)
+		got, alsoKnown := f.dims(node.Input(i), k)
+		if !known || !alsoKnown || slices.Equal(want, got) {
+			continue
+		}
+		n, err := onnxio.NumElements(want[min(1, len(want)):])
+		if err == nil && len(want) > 0 && elementwise(node) && slices.Equal(got, []int64{want[0], n}) {
+			continue
+		}
+		s.fault("node", node, source.Output(0), "its input %d (%q) has shape %v; in the CNN it is %v", i, node.Input(i), got, want)
+		return
+	}
+}
+
+// elementwise says whether a node does the same to every element, so that on a
+// vector it does what it does on the tensor.
+func elementwise(node *onnxio.Node) bool {
+	return isOp(node, "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Gelu", "Swish",
+		"HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Clip",
+		"Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Sign", "Ceil", "Floor", "Round", "Not", "BitwiseNot", "IsNaN", "IsInf",
+		"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Cast", "Shrink",
+		"Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "PRelu", "Mod", "And", "Or", "Xor",
+		"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Where", "QuantizeLinear", "DequantizeLinear")
 }
 
 // cnnOrigin follows a value of the CNN back through what an eFCN leaves out:

@@ -31,7 +31,11 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], cnn, names[1], r.EFCN)
 	}
-	fmt.Fprintf(b, "%d samples, seed %d\n\n", r.Samples, r.Seed)
+	fmt.Fprintf(b, "%d samples, seed %d\n", r.Samples, r.Seed)
+	if r.OneAtATime != "" {
+		fmt.Fprintf(b, "run one at a time, since the models take no two: %s\n", onnxio.Printable(r.OneAtATime))
+	}
+	fmt.Fprintln(b)
 	width := 10
 	for _, c := range r.Checks {
 		width = max(width, len(c.Name))

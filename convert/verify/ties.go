@@ -21,11 +21,12 @@ func tied(sample int) bool { return sample%8 == 1 }
 // point where one element of what such a node takes is closest to zero, or two
 // neighbours closest to each other. Rounding decides there which way it goes.
 //
-// It returns how far from its tie each of them is. It needs models that take any number of samples, of floating-point numbers.
+// It returns how far from its tie each of them is. It needs models that take any number of samples.
+// Integers among the inputs are not moved.
 func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 	inputs := v.cnn.graph.FeedInputs()
 	targets := v.tieTargets()
-	if len(targets) == 0 || !v.options.freeBatch(inputs) {
+	if len(targets) == 0 || !v.options.freeBatch(inputs) || v.report.OneAtATime != "" {
 		return nil, nil
 	}
 	var places []tieSample
@@ -54,11 +55,12 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 		a := &Array{Type: one.Type, Shape: append([]int{len(places)}, one.Shape[1:]...)}
 		for _, p := range places {
 			a.F = append(a.F, p.sample(in.Name)...)
+			a.I = append(a.I, p.integers(in.Name)...) // they stay as they are
 		}
-		b := &Array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F)}
+		b := &Array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
 		slices.Reverse(b.F)
 		from[in.Name], to[in.Name] = a, b
-		at[in.Name] = &Array{Type: a.Type, Shape: a.Shape, F: make([]float32, len(a.F))}
+		at[in.Name] = &Array{Type: a.Type, Shape: a.Shape, F: make([]float32, len(a.F)), I: a.I}
 	}
 	t := &tieSearch{targets: targets, lines: make([]tieLine, len(places))}
 	for _, ends := range []struct {
@@ -120,6 +122,12 @@ func (p tieSample) sample(name string) []float32 {
 	a := p.array(name)
 	each := len(a.F) / a.Shape[0]
 	return a.F[p.offset*each : (p.offset+1)*each]
+}
+
+func (p tieSample) integers(name string) []int64 {
+	a := p.array(name)
+	each := len(a.I) / a.Shape[0]
+	return a.I[p.offset*each : (p.offset+1)*each]
 }
 
 // tieTargets lists the values that a ReLU or a MaxPool takes.

@@ -21,8 +21,8 @@ func TestTies(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := &Options{}
-	v := &verifier{cnn: n, options: o}
-	if v.feeds, err = o.feeds(n.graph.FeedInputs()); err != nil {
+	v := &verifier{cnn: n, options: o, report: &Report{}}
+	if v.feeds, err = o.feeds(n); err != nil {
 		t.Fatal(err)
 	}
 	before := slices.Clone(v.feeds[0].arrays["input"].F)

@@ -131,7 +131,8 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err != nil {
 		return nil, err
 	}
-	a, err := prepared(cnn, asConverted(cnn, efcn, o.InputShapes))
+	inputs := asConverted(cnn, efcn, o.InputShapes)
+	a, err := prepared(cnn, inputs)
 	if err != nil {
 		return nil, named(cnn, err)
 	}
@@ -152,6 +153,12 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	}
 	if len(f.named) > 0 {
 		record = nil // an eFCN has the names of its CNN
+	}
+	if a, err = a.settled(inputs); err != nil {
+		return nil, named(cnn, err)
+	}
+	if b, err = b.settled(o.InputShapes); err != nil {
+		return nil, named(efcn, err)
 	}
 	if record != nil {
 		a.inputsOf(b)
@@ -235,22 +242,32 @@ func asConverted(cnn, efcn *onnxio.Model, given map[string][]int64) map[string][
 	return shapes
 }
 
-// prepared folds the constant part of a model, and what only depends on declared
-// shapes. The converter does the same with
+// prepared folds the constant part of a model. The converter does the same with
 // the same code, so a fault in there could not be seen by comparing parameters
 // alone; but the functions are compared by running what the files hold, and a
 // constant that was folded wrongly gives other values there unless both models
 // are folded wrongly in the same way, which the engine's own tests are for.
 func prepared(m *onnxio.Model, inputs map[string][]int64) (*net, error) {
-	folded, err := engine.FoldConstantsAt(withoutSparse(m, heldElements), inputs)
+	folded, err := engine.FoldConstantsAt(withoutSparse(withDefaults(m), heldElements), inputs)
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNet(withKnown(folded, inputs))
+	n, err := newNet(folded)
 	if err == nil {
 		n.sparse = m.Graph.SparseConstants()
 	}
 	return n, err
+}
+
+// withDefaults returns m without the inputs that have an initializer: what a caller
+// may put in its place, which an eFCN does not allow, is not looked at.
+func withDefaults(m *onnxio.Model) *onnxio.Model {
+	if m.Graph == nil || len(m.Graph.FeedInputs()) == len(m.Graph.Inputs) {
+		return m
+	}
+	c := m.Clone()
+	c.Graph.Inputs = c.Graph.FeedInputs()
+	return c
 }
 
 // inputsOf gives n's inputs the shapes that those of an eFCN made from it have:
@@ -290,7 +307,7 @@ func (v *verifier) run(ctx context.Context) error {
 	if err = v.options.settleBatch(v.cnn.model); err != nil {
 		return named(v.cnn.model, err)
 	}
-	if v.feeds, err = v.options.feeds(v.cnn.graph.FeedInputs()); err != nil {
+	if v.feeds, err = v.options.feeds(v.cnn); err != nil {
 		return err
 	}
 	for _, f := range v.feeds {
@@ -303,6 +320,9 @@ func (v *verifier) run(ctx context.Context) error {
 		return named(v.cnn.model, err)
 	}
 	if !v.options.skips(Float64) || !v.options.skips(Float32) {
+		if err := v.oneAtATime(ctx); err != nil {
+			return err
+		}
 		if _, err := v.tie(ctx); err != nil {
 			return named(v.cnn.model, err)
 		}
@@ -351,6 +371,36 @@ func (v *verifier) run(ctx context.Context) error {
 			}
 		}
 	}
+	return nil
+}
+
+// oneAtATime cuts the batches into single samples if the CNN declares a free batch
+// but runs on one sample only: a Reshape to a constant batch of 1, say.
+func (v *verifier) oneAtATime(ctx context.Context) error {
+	if len(v.feeds) == 0 || !v.options.freeBatch(v.cnn.graph.FeedInputs()) {
+		return nil
+	}
+	first := slices.MaxFunc(v.feeds, func(a, b feed) int { return a.size - b.size })
+	if first.size < 2 {
+		return nil
+	}
+	e, err := newObserver[float32](v.cnn)
+	if err != nil {
+		return named(v.cnn.model, err)
+	}
+	run := func(samples int) error {
+		_, err := e.Observe(ctx, smaller([]feed{first}, samples)[0].arrays, func(string, *Array) error { return nil })
+		return err
+	}
+	many := run(2)
+	if many == nil || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err := run(1); err != nil {
+		return named(v.cnn.model, err)
+	}
+	v.feeds = smaller(v.feeds, 1)
+	v.report.OneAtATime = many.Error()
 	return nil
 }
 
@@ -429,7 +479,11 @@ func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) 
 		if t.Type.IsFloat() {
 			t.F = make([]float32, product(shape))
 		} else {
-			t.I = make([]int64, product(shape))
+			r, _, err := v.cnn.drawn(in)
+			if err != nil {
+				r = span{} // what is given may be any
+			}
+			t.I = slices.Repeat([]int64{r.lo}, product(shape))
 		}
 		feeds[in.Name], shapes[in.Name] = t, shape
 	}
