@@ -160,7 +160,7 @@ type OtherTypeError struct {
 }
 
 func (e *OtherTypeError) Error() string {
-	return fmt.Sprintf("node %q (%s): its data are %s, and only float32 is embedded; as float32 (the whole model, weights rounded) it would be", e.Node, e.Op, e.Type)
+	return fmt.Sprintf("node %q (%s): its data are %s, and only float32 is embedded; converted as a whole to float32, which rounds the weights, it would be", e.Node, e.Op, e.Type)
 }
 
 // checkTypes returns an *OtherTypeError if nothing is embedded and a layer of

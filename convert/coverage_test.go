@@ -125,6 +125,13 @@ func TestOtherTypes(t *testing.T) {
 		if !report.Equal() || report.As != convert.AsFloat32 || len(report.Layers) != 2 {
 			t.Errorf("%s: equal %t as %q, %d layers", elem, report.Equal(), report.As, len(report.Layers))
 		}
+		d, err := convert.Measure(t.Context(), efcn, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(d.Layers) != 2 || d.Layers[0].FromCNN == nil || *d.Layers[0].FromCNN != 0 {
+			t.Errorf("%s: from the CNN as float32: %+v", elem, d.Layers)
+		}
 	}
 	m := small(17, []int64{2}, []*onnxio.Tensor{onnxio.NewTensor("g", []int64{2, 1}, []float64{1e300, 1})}, node("Gemm", "x g", "y"))
 	m.Graph.Inputs[0].Type.Elem, m.Graph.Outputs[0].Type.Elem = onnxio.Float64, onnxio.Float64

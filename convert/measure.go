@@ -352,6 +352,13 @@ func embedding(efcn, cnn *onnxio.Model, all []*Matrix) (map[string]*Map, error) 
 		}
 		o.InputShapes[v.Name] = dims
 	}
+	record, err := ReadRecord(efcn)
+	if err != nil {
+		return nil, err
+	}
+	if record != nil {
+		o.As = record.As
+	}
 	plan, err := NewPlan(cnn, o)
 	if err != nil {
 		return nil, fmt.Errorf("the CNN: %w", err)
