@@ -136,11 +136,13 @@ func TestArrangedRefusals(t *testing.T) {
 	}{
 		"the first sample": {
 			[]*onnxio.Node{apply("Gather", "x i", "y", onnxio.IntAttr("axis", 0))},
-			[]*onnxio.Tensor{integers("i", repeated(sketchBatch, 0)...)}, "mixes the samples",
+			[]*onnxio.Tensor{integers("i", repeated(sketchBatch, 0)...)},
+			"mixes the samples",
 		},
 		"samples in one axis": {
 			[]*onnxio.Node{apply("Reshape", "x s", "z"), apply("Tanh", "z", "t"), apply("Reshape", "t r", "y")},
-			[]*onnxio.Tensor{integers("s", -1), integers("r", sketchBatch, 40)}, "has the batch and the sample in one axis",
+			[]*onnxio.Tensor{integers("s", -1), integers("r", sketchBatch, 40)},
+			"has the batch and the sample in one axis",
 		},
 		"a computed condition": {
 			[]*onnxio.Node{apply("Tanh", "x", "t"), apply("Greater", "t x", "c"), apply("Where", "c t x", "y")}, nil, "Greater_c",

@@ -152,7 +152,8 @@ func TestMappedRefusals(t *testing.T) {
 		},
 		"the batch is resampled": {
 			[]*onnxio.Node{apply("Resize", "x - s", "y", onnxio.StringAttr("mode", "linear"))},
-			[]*onnxio.Tensor{onnxio.NewTensor("s", []int64{3}, []float32{2, 1, 1})}, 8, "between the samples",
+			[]*onnxio.Tensor{onnxio.NewTensor("s", []int64{3}, []float32{2, 1, 1})},
+			8, "between the samples",
 		},
 		"a computed weight": {
 			[]*onnxio.Node{apply("Unsqueeze", "x a", "u"), apply("Conv", "u u", "y")}, []*onnxio.Tensor{integers("a", 1)}, 5, "no initializer",

@@ -128,17 +128,6 @@ func (n *node[T]) floats(i int) ([]T, error) {
 	return v, n.Wrap(err)
 }
 
-// ints returns the content of the integer constant at input i, nil where the
-// input is left out.
-func (n *node[T]) ints(i int) ([]int64, error) {
-	t, err := n.constant(i)
-	if t == nil {
-		return nil, err
-	}
-	v, err := onnxio.Ints(t)
-	return v, n.Wrap(err)
-}
-
 // parameter makes the initializer at input i a trained parameter; nil where the
 // input is left out. A list of dims, if given, is the shape that it must have.
 func (n *node[T]) parameter(i int, dims ...int) (*parameter[T], error) {
