@@ -269,3 +269,47 @@ func TestOneAtATime(t *testing.T) {
 		t.Errorf("equal %t, %d samples:\n%s", r.Equal(), r.Samples, &text)
 	}
 }
+
+// TestUnreadPart: nothing has to be said of an output that nobody reads.
+func TestUnreadPart(t *testing.T) {
+	b := newNetBuilder(11)
+	b.shape = []int64{4, 6}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	b.node("Conv", []string{"x", b.random("w", 6, 4, 3)})
+	b.node("Split", []string{b.at, b.list("lengths", 2, 3, 1)}, onnxio.IntAttr("axis", 1))
+	split := b.m.Graph.Nodes[len(b.m.Graph.Nodes)-1]
+	split.Outputs = []string{"unread", "read", "unread too"}
+	b.node("Relu", []string{"read"})
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: onnxio.TensorType{Elem: onnxio.Float32}}}
+	for _, o := range []convert.Options{{}, {Layout: convert.Local}, {Fold: convert.FoldAll}} {
+		efcn := converted(t, b.m, o)
+		r, err := verify.Verify(context.Background(), b.m, efcn, verify.Options{Samples: 8})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Equal() {
+			t.Errorf("%+v:", o)
+			_ = r.WriteText(os.Stdout)
+		}
+	}
+}
+
+// TestDrawnBeside: images are moved to where a Relu switches, and the integers
+// beside them stay integers.
+func TestDrawnBeside(t *testing.T) {
+	b := newNetBuilder(12)
+	b.shape = []int64{2, 5}
+	classes := &onnxio.ValueInfo{Name: "class", Type: onnxio.TensorType{Elem: onnxio.Int64, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N")}}}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	b.m.Graph.Inputs = append(b.m.Graph.Inputs, classes)
+	features := b.node("Conv", []string{"x", b.random("w", 3, 2, 3)})
+	b.node("Gather", []string{b.random("table", 7, 3), "class"})
+	b.node("Unsqueeze", []string{b.at, b.list("last", 2)})
+	b.node("Add", []string{features, b.at})
+	b.node("Relu", []string{b.at})
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: onnxio.TensorType{Elem: onnxio.Float32}}}
+	r, err := verify.Verify(context.Background(), b.m, converted(t, b.m, convert.Options{}), verify.Options{Samples: 16})
+	if err != nil || !r.Equal() {
+		t.Errorf("%v, %+v", err, r)
+	}
+}

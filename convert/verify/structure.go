@@ -167,7 +167,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 		return // what it feeds is checked where it is used
 	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(node, held) || isOp(node, "Gather") && s.ofVector(held, node.Output(0))):
 		for k, name := range node.Outputs {
-			if name != "" && (k == 0 || s.held[name] != nil || s.cnn.used(name)) {
+			if name != "" && (len(node.Outputs) == 1 || s.held[name] != nil || s.cnn.used(name)) {
 				s.selected(node, k)
 			}
 		}

@@ -60,7 +60,7 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 		b := &Array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
 		slices.Reverse(b.F)
 		from[in.Name], to[in.Name] = a, b
-		at[in.Name] = &Array{Type: a.Type, Shape: a.Shape, F: make([]float32, len(a.F)), I: a.I}
+		at[in.Name] = &Array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
 	}
 	t := &tieSearch{targets: targets, lines: make([]tieLine, len(places))}
 	for _, ends := range []struct {
