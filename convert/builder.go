@@ -325,6 +325,7 @@ func (b *builder) finish() error {
 	if len(b.plan.From) > 0 {
 		b.record.As = AsFloat32
 	}
+	b.record.BatchAxes = b.plan.batchAxes
 	text, err := json.Marshal(b.record)
 	if err != nil {
 		return err

@@ -357,7 +357,7 @@ func embedding(efcn, cnn *onnxio.Model, all []*Matrix) (map[string]*Map, error) 
 		return nil, err
 	}
 	if record != nil {
-		o.As = record.As
+		o.As, o.BatchAxes = record.As, record.BatchAxes
 	}
 	plan, err := NewPlan(cnn, o)
 	if err != nil {

@@ -44,6 +44,10 @@ type Options struct {
 	// Only keeps the layers whose name does not have the form of this pattern,
 	// with * for any characters and ? for one. Default all are embedded.
 	Only string
+	// BatchAxes says of inputs, by name, which axis is the batch, or shape.NoBatch
+	// for none. Such an input stays on tensors, up to where the batch comes in front.
+	// Default: the first axis, as shape.FindBatch finds it.
+	BatchAxes map[string]int
 	// InputShapes fixes dimensions of inputs that the model leaves open, by input
 	// name, with the batch axis; -1 leaves a dimension as it is. Default none.
 	InputShapes map[string][]int64
@@ -115,6 +119,8 @@ type Plan struct {
 	purpose Purpose
 	steps   []step
 	batch   onnxio.Dim
+	// batchAxes are those of Options.
+	batchAxes map[string]int
 	// added are the types of values that the eFCN has and the CNN does not: the
 	// levels of a maximum.
 	added map[string]onnxio.TensorType
@@ -279,7 +285,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		}
 	}
 	pl := newPlanner(m, info, o)
-	pl.plan.Absorbed = absorbed
+	pl.plan.Absorbed, pl.plan.batchAxes = absorbed, o.BatchAxes
 	for _, t := range from {
 		pl.plan.From = append(pl.plan.From, t.String())
 	}

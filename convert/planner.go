@@ -112,7 +112,7 @@ func (pl *planner) findBatch() error {
 			return fmt.Errorf("input %q: its shape is not known; give it with --input-shape %s=DIMS", v.Name, v.Name)
 		}
 	}
-	batch, err := shape.FindBatch(g, func(name string) onnxio.TensorType {
+	batch, err := shape.FindBatch(g, pl.opts.BatchAxes, func(name string) onnxio.TensorType {
 		t, _ := pl.plan.info.Type(name)
 		return t
 	})
@@ -127,7 +127,7 @@ func (pl *planner) findBatch() error {
 		}
 		for axis, d := range t.Shape[1:] {
 			if !d.Known() && batch.Size.Known() {
-				return fmt.Errorf("input %q: dimension %d (%q) is not a number, and the first axis, which has to be the batch, is %d; put the batch first in the model, or fix the dimension with --input-shape %s=DIMS", v.Name, axis+1, d.Param, batch.Size.Value, v.Name)
+				return fmt.Errorf("input %q: dimension %d (%q) is not a number, and the first axis, taken for the batch, is %d; if the batch is another axis, say so with --batch-axis %s=%d, or fix the dimension with --input-shape %s=DIMS", v.Name, axis+1, d.Param, batch.Size.Value, v.Name, axis+1, v.Name)
 			}
 			if !d.Known() {
 				return fmt.Errorf("input %q: dimension %d (%q) is not a number; fix it with --input-shape %s=DIMS", v.Name, axis+1, d.Param, v.Name)

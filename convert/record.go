@@ -38,8 +38,10 @@ type Record struct {
 	Version int `json:"version"`
 	// As is the type that the CNN was converted to, if it was: what it says of the
 	// eFCN is about the CNN in that type.
-	As     As            `json:"as,omitempty"`
-	Layers []LayerRecord `json:"layers"`
+	As As `json:"as,omitempty"`
+	// BatchAxes are those of the inputs of which Options.BatchAxes gave one.
+	BatchAxes map[string]int `json:"batch_axes,omitempty"`
+	Layers    []LayerRecord  `json:"layers"`
 }
 
 // LayerRecord describes one embedded layer. Shapes leave the batch axis out.

@@ -27,6 +27,7 @@ type convertFlags struct {
 	maxBytes byteSize    // Default 2 GiB.
 	external oneOf       // Default auto.
 	shapes   inputShapes // Default none.
+	batch    batchAxes   // Default none.
 	purpose  oneOf       // Default none.
 	as       oneOf       // Default none.
 	noSync   bool
@@ -55,6 +56,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.Var(&f.batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
 	f.as = oneOf{allowed: []string{string(convert.AsFloat32)}}
 	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
 	flags.BoolVar(&f.strict, "strict", false, "write nothing if a linear layer is not embedded that was not asked to be kept, or the model declares a shape wrongly")
@@ -65,7 +67,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
 		Layout: convert.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: convert.As(f.as.value), Layers: f.layers, Only: f.only,
-		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, Strict: f.strict,
+		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
 	}
 }
 

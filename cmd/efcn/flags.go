@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"efcn/convert"
+	"efcn/onnxio/shape"
 )
 
 // byteSize is a flag for a number of bytes: 2GiB, 500MB, 1048576.
@@ -68,6 +69,35 @@ func (f *inputShapes) Set(s string) error {
 
 func (f *inputShapes) String() string { return "" }
 func (f *inputShapes) Type() string   { return "NAME=DIMS" }
+
+// batchAxes is a flag, given once an input, that says which axis of it is the batch:
+// NAME=1, or NAME=none.
+type batchAxes map[string]int
+
+func (f *batchAxes) Set(s string) error {
+	at := strings.LastIndex(s, "=")
+	if at < 1 {
+		return fmt.Errorf("want NAME=AXIS or NAME=none")
+	}
+	name, axis := s[:at], shape.NoBatch
+	if _, ok := (*f)[name]; ok {
+		return fmt.Errorf("input %q is given twice", name)
+	}
+	if text := s[at+1:]; text != "none" {
+		var err error
+		if axis, err = strconv.Atoi(text); err != nil || axis < 0 {
+			return fmt.Errorf("axis %q; want a number from 0, or none", text)
+		}
+	}
+	if *f == nil {
+		*f = make(batchAxes)
+	}
+	(*f)[name] = axis
+	return nil
+}
+
+func (f *batchAxes) String() string { return "" }
+func (f *batchAxes) Type() string   { return "NAME=AXIS" }
 
 // oneOf is a flag with a fixed set of values.
 type oneOf struct {

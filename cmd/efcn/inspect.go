@@ -21,6 +21,7 @@ func newInspect(e *env) *cobra.Command {
 	var (
 		asJSON bool
 		shapes inputShapes
+		batch  batchAxes
 	)
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL",
@@ -40,7 +41,7 @@ embedded and how.`,
 					return usagef("--input-shape %s: %s has no input of that name", name, args[0])
 				}
 			}
-			s, err := summarise(cmd.Context(), args[0], m, convert.Options{InputShapes: shapes})
+			s, err := summarise(cmd.Context(), args[0], m, convert.Options{InputShapes: shapes, BatchAxes: batch})
 			if err != nil {
 				return inFile(args[0], err)
 			}
@@ -53,6 +54,7 @@ embedded and how.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	cmd.Flags().Var(&shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	cmd.Flags().Var(&batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
 	return cmd
 }
 

@@ -32,6 +32,7 @@ type verifyFlags struct {
 	saveInputs  string
 	maxMemory   byteSize // Default 4 GiB.
 	shapes      inputShapes
+	batch       batchAxes // Default those that the eFCN was converted with.
 	json        bool
 }
 
@@ -49,6 +50,7 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	f.maxMemory = verify.DefaultMaxMemory
 	flags.Var(&f.maxMemory, "max-memory", "run fewer samples at once, or skip a check, rather than take more than this")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.Var(&f.batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
 
@@ -103,7 +105,7 @@ says which nodes those are.`,
 					return err
 				}
 			}
-			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory), InputShapes: f.shapes}
+			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory), InputShapes: f.shapes, BatchAxes: f.batch}
 			if f.samples == 0 {
 				o.Samples = -1 // none
 			}

@@ -140,7 +140,7 @@ func (o *Options) settleBatch(m *onnxio.Model) error {
 	for _, v := range m.Graph.FeedInputs() {
 		declared[v.Name] = v.Type
 	}
-	b, err := shape.FindBatch(m.Graph, func(name string) onnxio.TensorType {
+	b, err := shape.FindBatch(m.Graph, o.BatchAxes, func(name string) onnxio.TensorType {
 		if info == nil {
 			return declared[name]
 		}

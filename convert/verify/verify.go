@@ -25,6 +25,10 @@ type Options struct {
 	// Inputs are given inputs by name, as many samples of each, with the batch
 	// axis. They are run beside the random ones. Default none.
 	Inputs map[string]*Array
+	// BatchAxes says of inputs, by name, which axis is the batch, or shape.NoBatch for
+	// none. Default what the record of the eFCN says; without it the first axis, as
+	// shape.FindBatch finds it.
+	BatchAxes map[string]int
 	// InputShapes fixes dimensions of inputs that the models leave open, by input
 	// name, with the batch axis; −1 leaves the batch free. Default none.
 	InputShapes map[string][]int64
@@ -127,6 +131,11 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	o.BatchAxes = o.batchAxes(efcn)
+	cnn, efcn, o, asDeclared, err := o.withBatchFirst(cnn, efcn)
+	if err != nil {
+		return nil, err
+	}
 	cnn, as, err := sameType(cnn, efcn, o)
 	if err != nil {
 		return nil, err
@@ -181,6 +190,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 		return nil, err
 	}
 	v.report.Elsewhere = other.used()
+	v.report.FailingInputs = asDeclared(v.report.FailingInputs)
 	return v.report, nil
 }
 
