@@ -89,9 +89,23 @@ func newBuilder(p *Plan) *builder {
 		}
 		declared := *v
 		declared.Type, _ = p.info.Type(v.Name)
+		if own := p.declaredAs(v.Name); len(own.Shape) > 0 && len(own.Shape) == len(declared.Type.Shape) && !declared.Type.Shape[0].Known() {
+			declared.Type.Shape = slices.Clone(declared.Type.Shape)
+			declared.Type.Shape[0] = own.Shape[0]
+		}
 		b.graph.Inputs = append(b.graph.Inputs, &declared)
 	}
 	return b
+}
+
+// declaredAs returns the type that the CNN declares for an input.
+func (p *Plan) declaredAs(input string) onnxio.TensorType {
+	for _, v := range p.inputs {
+		if v.Name == input {
+			return v.Type
+		}
+	}
+	return onnxio.TensorType{}
 }
 
 // unique returns a name that nothing in the eFCN has: name itself or, if that

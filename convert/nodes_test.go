@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/verify"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -250,7 +251,6 @@ func TestPadAroundCut(t *testing.T) {
 	}
 }
 
-// TestRefuses gives models that are not to be converted.
 // TestWrongDeclaration: a shape that the model declares wrongly is left out with a
 // warning, and the inferred one written; Strict refuses it.
 func TestWrongDeclaration(t *testing.T) {
@@ -272,6 +272,32 @@ func TestWrongDeclaration(t *testing.T) {
 	}
 }
 
+// TestOneBatch: inputs whose batches have a name each, as tf2onnx writes them, have
+// one batch, and keep their names.
+func TestOneBatch(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	m := small(17, []int64{2, 4, 4}, []*onnxio.Tensor{floats("w", rng, 3, 2, 3, 3), floats("v", rng, 3, 2, 3, 3)},
+		node("Conv", "x w", "a"), node("Conv", "z v", "b"), node("Add", "a b", "y"))
+	second := *m.Graph.Inputs[0]
+	second.Name, second.Type.Shape = "z", slices.Clone(second.Type.Shape)
+	second.Type.Shape[0] = onnxio.Symbol("unk__2")
+	m.Graph.Inputs = append(m.Graph.Inputs, &second)
+	efcn := written(t, m, convert.Options{})
+	if got := strings.Join(ops(efcn), " "); got != "Flatten Gemm Flatten Gemm Add Reshape" {
+		t.Errorf("operators %s", got)
+	}
+	for i, v := range m.Graph.Inputs {
+		if got := efcn.Graph.Inputs[i]; got.Name != v.Name || got.Type.Shape[0] != v.Type.Shape[0] {
+			t.Errorf("input %d is %q %v", i, got.Name, got.Type.Shape)
+		}
+	}
+	report, err := verify.Verify(t.Context(), m, efcn, verify.Options{Samples: 4})
+	if err != nil || !report.Equal() {
+		t.Errorf("%v, %+v", err, report)
+	}
+}
+
+// TestRefuses gives models that are not to be converted.
 func TestRefuses(t *testing.T) {
 	conv := func() *onnxio.Model {
 		return small(17, []int64{1, 4, 4}, []*onnxio.Tensor{floats("w", rand.New(rand.NewPCG(1, 1)), 1, 1, 3, 3)}, node("Conv", "x w", "y"))

@@ -119,8 +119,10 @@ type Plan struct {
 	purpose Purpose
 	steps   []step
 	batch   onnxio.Dim
-	// batchAxes are those of Options.
+	// batchAxes are those of Options, and inputs those of the graph as it declares
+	// them.
 	batchAxes map[string]int
+	inputs    []*onnxio.ValueInfo
 	// added are the types of values that the eFCN has and the CNN does not: the
 	// levels of a maximum.
 	added map[string]onnxio.TensorType
@@ -274,7 +276,8 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 			return nil, err
 		}
 	}
-	info, err := shape.Infer(m, o.InputShapes)
+	declared := m.Graph.Inputs
+	m, info, err := o.inferred(m)
 	if err != nil {
 		return nil, err
 	}
@@ -285,7 +288,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		}
 	}
 	pl := newPlanner(m, info, o)
-	pl.plan.Absorbed, pl.plan.batchAxes = absorbed, o.BatchAxes
+	pl.plan.Absorbed, pl.plan.batchAxes, pl.plan.inputs = absorbed, o.BatchAxes, declared
 	for _, t := range from {
 		pl.plan.From = append(pl.plan.From, t.String())
 	}

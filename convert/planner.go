@@ -102,6 +102,41 @@ func (pl *planner) findKnown(nodes []*onnxio.Node) {
 	}
 }
 
+// inferred returns m and its shapes. Where several inputs have a batch of no fixed size
+// and another name each, as tf2onnx calls them, it is one batch in what is returned.
+func (o Options) inferred(m *onnxio.Model) (*onnxio.Model, *shape.Info, error) {
+	info, err := shape.Infer(m, o.InputShapes)
+	if err != nil {
+		return nil, nil, err
+	}
+	typeOf := func(name string) onnxio.TensorType {
+		t, _ := info.Type(name)
+		return t
+	}
+	batch, err := shape.FindBatch(m.Graph, o.BatchAxes, typeOf)
+	if err != nil || batch.Size.Known() {
+		return m, info, nil // planner.findBatch says what is wrong
+	}
+	one := m
+	for i, v := range m.Graph.Inputs {
+		t := typeOf(v.Name)
+		if batch.Without[v.Name] || !v.Type.HasShape || len(t.Shape) == 0 || t.Shape[0].Known() || t.Shape[0] == batch.Size {
+			continue
+		}
+		if one == m {
+			one = m.Clone()
+		}
+		renamed := *v
+		renamed.Type.Shape = slices.Clone(v.Type.Shape)
+		renamed.Type.Shape[0] = batch.Size
+		one.Graph.Inputs[i] = &renamed
+	}
+	if one != m {
+		info, err = shape.Infer(one, o.InputShapes)
+	}
+	return one, info, err
+}
+
 // findBatch settles which dimension is the batch. An input without one stays on
 // tensors, and so do the nodes that read it.
 func (pl *planner) findBatch() error {

@@ -116,7 +116,9 @@ func (s *session) merge(name string, v *value, t onnxio.TensorType) (*value, err
 		switch {
 		case a.known() && d.known() && a.coef != d.coef:
 			return nil, conflict
-		case !a.known() && d.known(), !a.named() && d.named():
+		// A number declared for a first axis that is the batch of an input is that of one
+		// example.
+		case !a.known() && d.known() && (i > 0 || !a.named()), !a.named() && d.named():
 			out.dims[i] = d
 		}
 	}

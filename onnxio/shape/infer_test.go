@@ -145,6 +145,7 @@ func TestDeclared(t *testing.T) {
 		{"float32[?,3]", "float32[n,3]", "float32[n,3]", ""},
 		{"float32[batch,3]", "float32[n,3]", "float32[batch,3]", ""},
 		{"float32[batch,?]", "float32[batch,7]", "float32[batch,7]", ""},
+		{"float32[batch,?]", "float32[2,7]", "float32[batch,7]", ""}, // 2 is the exporter's example
 		{"float32[...]", "float32[batch,7]", "float32[batch,7]", ""},
 		{"undefined[2]", "float32[...]", "float32[2]", ""},
 		{"float32[2]", "float64[2]", "", `output "y" is float32, but the model declares float64`},
