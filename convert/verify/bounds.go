@@ -402,6 +402,37 @@ func eachChannel(shape []int, f func(channel, i int)) {
 	}
 }
 
+// normOf reads a BatchNormalization node. Its parameters may be computed where
+// both models have them alike, to the bit: the dynamo exporter of PyTorch repeats
+// those of an InstanceNormalization with statistics by the batch, in a Tile.
+func (b *bounds[T]) normOf(node *onnxio.Node, channels int) (*batchNorm, error) {
+	var p [4][]float64
+	for i := range p {
+		name := node.Input(i + 1)
+		if b.net.constants[name] != nil {
+			v, _, _, err := b.net.floats(node, i+1)
+			if err != nil {
+				return nil, err
+			}
+			p[i] = doubles(v)
+			continue
+		}
+		d, err := b.of(name)
+		if err != nil {
+			return nil, err
+		}
+		v, err := b.value(name)
+		if err != nil {
+			return nil, err
+		}
+		if d != nil || v == nil {
+			return nil, fmt.Errorf("input %d (%q) is computed at run time, with rounding errors", i+1, name)
+		}
+		p[i] = v.F
+	}
+	return newBatchNorm(node, channels, p)
+}
+
 // normBound is the bound of a BatchNormalization: foldedBound with the identity
 // for K. The second model has it as it is, or as Mul and Add.
 func (b *bounds[T]) normBound(node *onnxio.Node, d []float64) ([]float64, error) {
@@ -414,7 +445,7 @@ func (b *bounds[T]) normBound(node *onnxio.Node, d []float64) ([]float64, error)
 	if len(x.Shape) > 1 {
 		channels = x.Shape[1]
 	}
-	norm, err := b.net.batchNormOf(node, channels)
+	norm, err := b.normOf(node, channels)
 	if err != nil {
 		return nil, err
 	}

@@ -71,3 +71,41 @@ func TestJoinedConstant(t *testing.T) {
 		}
 	}
 }
+
+// TestComputedStatistics: a BatchNormalization whose parameters are repeated by the
+// batch, as PyTorch's dynamo exporter writes an InstanceNormalization with running
+// statistics, is bounded with their values; a changed one is found.
+func TestComputedStatistics(t *testing.T) {
+	build := func() *onnxio.Model {
+		b := newNetBuilder(7)
+		b.shape = []int64{2, 4, 5}
+		b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+		conv := b.node("Conv", []string{"x", b.random("w", 3, 2, 1, 1), b.random("bias", 3)})
+		batch := b.node("Shape", []string{conv}, onnxio.IntAttr("start", 0), onnxio.IntAttr("end", 1))
+		inputs := []string{b.node("Reshape", []string{conv, b.list("merged", 1, -1, 4, 5)})}
+		for _, name := range []string{b.positive("scale", 3), b.random("shift", 3), b.random("mean", 3), b.positive("variance", 3)} {
+			inputs = append(inputs, b.node("Tile", []string{name, batch}))
+		}
+		norm := b.node("BatchNormalization", inputs)
+		back := b.node("Reshape", []string{norm, b.list("apart", -1, 3, 4, 5)})
+		b.node("Conv", []string{back, b.random("w2", 2, 3, 2, 2)})
+		b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: b.typeOf([]int64{2, 3, 4})}}
+		return b.m
+	}
+	efcn := converted(t, build(), convert.Options{})
+	for _, changed := range []string{"", "scale", "variance"} {
+		o := verify.Options{Samples: 4}
+		if changed != "" {
+			edit(t, efcn, changed, func(v []float32, _ []int64) { v[1] *= 1.001 })
+			o.Skip = []string{"structure"} // the bounds have to see it by themselves
+		}
+		r, err := verify.Verify(context.Background(), build(), efcn, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Equal() != (changed == "") {
+			t.Errorf("changed %q:", changed)
+			_ = r.WriteText(os.Stdout)
+		}
+	}
+}

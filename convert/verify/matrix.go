@@ -87,26 +87,41 @@ func accepts(stored float32, value, slack float64) bool {
 // batchNormOf reads a BatchNormalization node of the CNN that has channels
 // channels.
 func (n *net) batchNormOf(node *onnxio.Node, channels int) (*batchNorm, error) {
+	var p [4][]float64
+	for i := range p {
+		v, _, _, err := n.floats(node, i+1)
+		if err != nil {
+			return nil, err
+		}
+		p[i] = doubles(v)
+	}
+	return newBatchNorm(node, channels, p)
+}
+
+// doubles returns the numbers in float64.
+func doubles(v []float32) []float64 {
+	d := make([]float64, len(v))
+	for i, x := range v {
+		d[i] = float64(x)
+	}
+	return d
+}
+
+// newBatchNorm returns a BatchNormalization node of channels channels with the
+// scale, bias, mean and variance given.
+func newBatchNorm(node *onnxio.Node, channels int, p [4][]float64) (*batchNorm, error) {
 	epsilon, err := node.Float("epsilon", 1e-5)
 	if err != nil {
 		return nil, err
 	}
-	var p [4][]float32
-	for i := range p {
-		v, _, ok, err := n.floats(node, i+1)
-		if err != nil {
-			return nil, err
-		}
-		if !ok || len(v) != channels {
+	for i, v := range p {
+		if len(v) != channels {
 			return nil, fmt.Errorf("input %d: want %d values, one a channel, got %d", i+1, channels, len(v))
 		}
-		p[i] = v
 	}
-	b := &batchNorm{}
+	b := &batchNorm{beta: p[1], mean: p[2]}
 	for c := range channels {
-		b.scale = append(b.scale, float64(p[0][c])/math.Sqrt(float64(p[3][c])+float64(epsilon)))
-		b.beta = append(b.beta, float64(p[1][c]))
-		b.mean = append(b.mean, float64(p[2][c]))
+		b.scale = append(b.scale, p[0][c]/math.Sqrt(p[3][c]+float64(epsilon)))
 	}
 	return b, nil
 }
