@@ -18,7 +18,8 @@ import (
 //     optimizer makes of them.
 //
 // Diagonals and selections (BatchNormalization, Pad, Slice and so on) are none, nor
-// are maxima, whatever they become.
+// are maxima, whatever they become, nor sums and products of integers, as in a count
+// of pixels: no weight is in them, and their arithmetic is not that of a layer.
 type Coverage struct {
 	Linear   int `json:"linear_layers"` // all of them
 	Embedded int `json:"embedded"`
@@ -38,6 +39,10 @@ var linearOps = map[string]bool{
 	"com.microsoft.FusedGemm": true, "com.microsoft.FusedMatMul": true, "com.microsoft.TransposeMatMul": true, "com.microsoft.QGemm": true, "com.microsoft.MatMulNBits": false,
 }
 
+// realOps are the linear operators that take integers as well, and are linear
+// layers on real numbers alone.
+var realOps = []string{"ReduceMean", "ReduceSum", "Gemm", "MatMul", "Einsum"}
+
 // isLinearLayer says whether a node of the CNN is counted as a linear layer.
 func (p *Plan) isLinearLayer(n *onnxio.Node, constants map[string]*onnxio.Tensor) bool {
 	ofConstant, ok := linearOps[n.QualifiedOp()]
@@ -47,6 +52,9 @@ func (p *Plan) isLinearLayer(n *onnxio.Node, constants map[string]*onnxio.Tensor
 	if n.OpType == "Resize" || n.OpType == "Upsample" {
 		mode, err := n.String("mode", "nearest")
 		return err == nil && mode != "nearest"
+	}
+	if t, ok := p.typeOf(n.Output(0)); ok && t.Elem.IsInteger() && slices.Contains(realOps, n.QualifiedOp()) {
+		return false
 	}
 	factors := n.Inputs
 	if n.OpType == "Gemm" {

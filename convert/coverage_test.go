@@ -45,6 +45,25 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+// TestCoverageOfIntegers: a count of what is positive, and a product of integers,
+// are no linear layers.
+func TestCoverageOfIntegers(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 1))
+	m := small(17, []int64{2, 4, 4}, []*onnxio.Tensor{floats("w", rng, 2, 2, 1, 1), onnxio.NewTensor("zero", nil, []float32{0}), list("axes", 2, 3), onnxio.NewTensor("pair", []int64{4, 1}, []int64{1, 2, 3, 4})},
+		node("Conv", "x w", "y"), node("Greater", "y zero", "b"), node("Cast", "b", "i", onnxio.IntAttr("to", int64(onnxio.Int64))),
+		node("ReduceSum", "i axes", "count"), node("MatMul", "i pair", "sums"))
+	for _, name := range []string{"count", "sums"} {
+		m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Int64}})
+	}
+	plan, err := convert.NewPlan(m, convert.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := plan.Coverage; c.Linear != 1 || c.Embedded != 1 || len(c.NotEmbedded) != 0 {
+		t.Errorf("%+v; want the Conv alone", c)
+	}
+}
+
 // TestPurpose: what the layout auto becomes. The Convs are 32 and 297 MiB
 // dense and 1 MiB local; without a purpose dense may take 256 MiB.
 func TestPurpose(t *testing.T) {
