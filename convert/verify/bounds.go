@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -148,6 +149,11 @@ func (b *bounds[T]) whole(name string, d []float64) []float64 {
 		return nil
 	}
 	return d
+}
+
+// anyBound reports whether a bound is not 0 everywhere.
+func anyBound(ds [][]float64) bool {
+	return slices.ContainsFunc(ds, func(d []float64) bool { return d != nil })
 }
 
 // inputs returns the bounds of a node's inputs, and whether any is not nil.

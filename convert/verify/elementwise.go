@@ -16,6 +16,11 @@ func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]f
 			return nil, nil
 		}
 		return b.lacking(node, ds)
+	case isOp(node, "BatchNormalization") && (normalisesByBatch(node) || anyBound(ds[1:])):
+		if !known {
+			return nil, nil
+		}
+		return b.unknown(node), nil
 	case isOp(node, "BatchNormalization"):
 		d, err := b.normBound(node, ds[0])
 		return [][]float64{d}, err

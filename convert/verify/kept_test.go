@@ -109,3 +109,24 @@ func TestComputedStatistics(t *testing.T) {
 		}
 	}
 }
+
+// TestStatisticsOfData: of a BatchNormalization whose scale is computed from data no
+// bound is known end to end; layer by layer it is equal.
+func TestStatisticsOfData(t *testing.T) {
+	b := newNetBuilder(8)
+	b.shape = []int64{2, 4, 5}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	conv := b.node("Conv", []string{"x", b.random("w", 3, 2, 3, 3)})
+	scale := b.node("ReduceMean", []string{conv}, onnxio.IntsAttr("axes", 0, 2, 3), onnxio.IntAttr("keepdims", 0))
+	b.node("BatchNormalization", []string{conv, scale, b.random("shift", 3), b.random("mean", 3), b.positive("variance", 3)})
+	b.node("Relu", []string{b.at})
+	b.m.Opsets[0].Version = 17
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: onnxio.TensorType{Elem: onnxio.Float32}}}
+	r, err := verify.Verify(context.Background(), b.m, converted(t, b.m, convert.Options{}), verify.Options{Samples: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Layers) != 1 || r.Layers[0].Structure != verify.OK {
+		t.Errorf("layers %+v", r.Layers)
+	}
+}

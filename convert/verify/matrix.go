@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -82,6 +83,16 @@ func accepts(stored float32, value, slack float64) bool {
 		return true
 	}
 	return stored >= float32(value-slack) && stored <= float32(value+slack) && slack > 0
+}
+
+// normalisesByBatch reports whether a BatchNormalization takes mean and variance from
+// its input, as in training.
+// https://onnx.ai/onnx/operators/onnx__BatchNormalization.html
+func normalisesByBatch(node *onnxio.Node) bool {
+	if mode, err := node.Int("training_mode", 0); err != nil || mode != 0 {
+		return true
+	}
+	return slices.ContainsFunc(node.Outputs[1:], func(name string) bool { return name != "" })
 }
 
 // batchNormOf reads a BatchNormalization node of the CNN that has channels
