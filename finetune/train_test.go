@@ -398,7 +398,10 @@ func TestTrainRefuses(t *testing.T) {
 		{"samples of another shape", toyModel(), wrong, Options{}, "training data: samples have shape [2 2 4], the model takes [1 4 4]"},
 		{"more classes", toyModel(), classes, Options{Batch: 5}, "training data: sample 3 has the label 4, the model tells 4 classes apart"},
 		{"fixed batch", edit(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(3) }), toySet(10, 1), Options{Batch: 5}, "the batch is fixed at 3, training needs 5"},
-		{"two inputs", edit(func(m *onnxio.Model) { m.Graph.Inputs = append(m.Graph.Inputs, value32("more", -1, 3)); m.Graph.Outputs = append(m.Graph.Outputs, value32("more", -1, 3)) }), toySet(10, 1), Options{}, "the model reads 2 inputs"},
+		{"two inputs", edit(func(m *onnxio.Model) {
+			m.Graph.Inputs = append(m.Graph.Inputs, value32("more", -1, 3))
+			m.Graph.Outputs = append(m.Graph.Outputs, value32("more", -1, 3))
+		}), toySet(10, 1), Options{}, "the model reads 2 inputs"},
 		{"half precision", edit(func(m *onnxio.Model) {
 			for _, w := range m.Graph.Initializers {
 				w.Type, w.Data = onnxio.Float16, onnxio.NewTensor("", nil, make([]uint16, w.Data.Len()/4)).Data

@@ -30,8 +30,11 @@ func TestFollowed(t *testing.T) {
 		want  string
 	}{
 		{"TorchScript's F.pad", []step{
-			{"Concat", "1,2,3 s 0", attrs(num("axis", 0))}, {"Reshape", "1 -1,2", nil}, {"Slice", "2 -1 -9223372036854775807 0 -1", nil},
-			{"Transpose", "3", attrs(ints("perm", 1, 0))}, {"Reshape", "4 -1", nil},
+			{"Concat", "1,2,3 s 0", attrs(num("axis", 0))},
+			{"Reshape", "1 -1,2", nil},
+			{"Slice", "2 -1 -9223372036854775807 0 -1", nil},
+			{"Transpose", "3", attrs(ints("perm", 1, 0))},
+			{"Reshape", "4 -1", nil},
 		}, "6 3 3 1 0 8 batch 2"},
 		{"transposed without perm", []step{{"Reshape", "s 2,2", nil}, {"Transpose", "1", nil}, {"Flatten", "2", attrs(num("axis", 0))}, {"Squeeze", "3 0", nil}}, "batch 8 3 6"},
 		{"ScatterND", []step{{"Unsqueeze", "2,3 1", nil}, {"ScatterND", "s 1 16,12", nil}}, "batch 3 16 12"},
