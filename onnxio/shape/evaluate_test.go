@@ -41,6 +41,10 @@ func TestFollowed(t *testing.T) {
 		{"ScatterND puts the batch", []step{{"Slice", "s +0 +1", nil}, {"Unsqueeze", "+1 +1", nil}, {"ScatterND", "5,6,7 2 1", nil}}, "5 batch 7"},
 		{"ScatterND that adds", []step{{"Unsqueeze", "2 1", nil}, {"ScatterND", "9,9,9 1 4", attrs(str("reduction", "add"))}}, "9 9 13"},
 		{"ScatterElements", []step{{"ScatterElements", "s 3,1 1,2", nil}}, "batch 2 8 1"},
+		{"Compress", []step{{"Cast", "1,0,1", to(onnxio.Bool)}, {"Compress", "5,6,7,8 1", nil}}, "5 7"},
+		{"the size that Compress leaves", []step{
+			{"Cast", "1,0,0,1", to(onnxio.Bool)}, {"Reshape", "1,2,3,4,5,6,7,8 2,4", nil}, {"Compress", "2 1", attrs(num("axis", -1))}, {"Shape", "3", nil},
+		}, "2 2"},
 		{"GatherElements", []step{{"GatherElements", "s 3,0", nil}}, "6 batch"},
 		{"GatherND", []step{{"Unsqueeze", "0,2 1", nil}, {"GatherND", "s 1", nil}}, "batch 8"},
 		{"Where on a mask", []step{{"Equal", "s 3,3,3,3", nil}, {"Where", "1 9 s", nil}}, "? 9 8 6"},

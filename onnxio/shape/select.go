@@ -117,11 +117,16 @@ func nonZero(c *call) ([]*value, error) {
 	return []*value{shaped(onnxio.Int64, []num{rank, c.s.unknownDim()})}, nil
 }
 
-// compress infers Compress-9/11 and later: how many are kept depends on data.
+// compress infers Compress-9/11 and later: how many are kept depends on the
+// condition, which a model may compute from shapes.
 func compress(c *call) ([]*value, error) {
 	x := c.in[0]
 	if c.Attr("axis") == nil {
-		return []*value{shaped(x.elem, []num{c.s.unknownDim()})}, nil
+		size := c.s.unknownDim()
+		if n, ok := x.count(); ok {
+			size = c.kept(fixed(n))
+		}
+		return []*value{shaped(x.elem, []num{size})}, nil
 	}
 	a, err := c.Int("axis", 0)
 	if err != nil || !x.ranked {
@@ -132,6 +137,22 @@ func compress(c *call) ([]*value, error) {
 		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
 	}
 	dims := append([]num(nil), x.dims...)
-	dims[at] = c.s.unknownDim()
+	dims[at] = c.kept(dims[at])
 	return []*value{shaped(x.elem, dims)}, nil
+}
+
+// kept returns how many of an axis of that size the condition of a Compress keeps.
+// It may be shorter than the axis.
+func (c *call) kept(size num) num {
+	condition, ok := c.in[1].constants()
+	if !ok || !size.known() {
+		return c.s.unknownDim()
+	}
+	n := int64(0)
+	for i, keep := range condition {
+		if keep != 0 && int64(i) < size.coef {
+			n++
+		}
+	}
+	return fixed(n)
 }
