@@ -101,6 +101,9 @@ func TestReduce(t *testing.T) {
 
 func TestGather(t *testing.T) {
 	runCases(t, []opCase{
+		{op: "Compress", in: []any{"float32[batch,3,8]", []bool{true, false, true, true}}, attrs: attrs(num("axis", -1)), want: []string{"float32[batch,3,3]"}},
+		{op: "Compress", in: []any{"float32[3,2]", []bool{true, false, true, true}}, want: []string{"float32[3]"}},
+		{op: "Compress", in: []any{"float32[batch,3,8]", "bool[8]"}, attrs: attrs(num("axis", 1)), want: []string{"float32[batch,?,8]"}},
 		{op: "Gather", in: []any{"float32[batch,10]", "int64[4,h]"}, attrs: attrs(num("axis", 1)), want: []string{"float32[batch,4,h]"}},
 		{op: "Gather", in: []any{[]int64{5, 6, 7}, int64(-1)}, want: []string{"int64[]"}, ints: "7"},
 		{op: "Gather", in: []any{[]int64{5, 6, 7}, []int64{3}}, err: "index 3 is out of range for axis 0"},
