@@ -335,11 +335,11 @@ func (b *builder) finish() error {
 		}
 	}
 	b.prune()
-	b.record.Version = b.record.version()
 	if len(b.plan.From) > 0 {
 		b.record.As = AsFloat32
 	}
 	b.record.BatchAxes = b.plan.batchAxes
+	b.record.Version = b.record.version()
 	text, err := json.Marshal(b.record)
 	if err != nil {
 		return err

@@ -134,6 +134,9 @@ func TestOtherTypes(t *testing.T) {
 			t.Errorf("%s, with every layer kept: %v", elem, err)
 		}
 		efcn := written(t, m, convert.Options{As: convert.AsFloat32})
+		if record, err := convert.ReadRecord(efcn); err != nil || record.Version != 4 || record.As != convert.AsFloat32 {
+			t.Errorf("%s: record %+v, %v", elem, record, err)
+		}
 		if in := efcn.Graph.Inputs[0].Type.Elem; in != onnxio.Float32 {
 			t.Errorf("%s: the input is %s", elem, in)
 		}

@@ -12,10 +12,11 @@ import (
 const RecordKey = "efcn"
 
 // RecordVersion is the newest version of the record. Version 2 brought factors of
-// layers, version 3 the shape of a constant factor; a record is written as the
+// layers, version 3 the shape of a constant factor, version 4 what the CNN was taken
+// as: its type and the batch axes of its inputs; a record is written as the
 // lowest version that has what is in it. A reader refuses a newer version than it
 // knows.
-const RecordVersion = 3
+const RecordVersion = 4
 
 // version is the lowest that has what is in the record.
 func (r *Record) version() int {
@@ -27,6 +28,9 @@ func (r *Record) version() int {
 		if l.FactorShape != nil {
 			v = max(v, 3)
 		}
+	}
+	if r.As != "" || len(r.BatchAxes) > 0 {
+		v = 4
 	}
 	return v
 }
