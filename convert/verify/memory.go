@@ -15,7 +15,8 @@ const DefaultMaxMemory = 4 << 30
 
 // sampleBytes estimates what one sample takes while the models are compared in
 // numbers of that size. Of the CNN, both models' values are held, and two bounds
-// in float64; of the eFCN, what its largest node takes and makes.
+// in float64; of the eFCN, which runs end to end and layer by layer at once, what its
+// largest node takes and makes in each.
 func (v *verifier) sampleBytes(size int64) int64 {
 	batch, total, widest := int64(1), int64(0), int64(0)
 	for _, in := range v.cnn.graph.FeedInputs() {
@@ -36,7 +37,7 @@ func (v *verifier) sampleBytes(size int64) int64 {
 		seen := w.Dims[0] * w.Dims[1] * (w.Dims[3] + w.Dims[2])
 		widest = max(widest, batch*seen)
 	}
-	return (total*(2*size+2*8) + widest*(2*size+2*8)) / batch
+	return (total*(2*size+2*8) + widest*(4*size+2*8)) / batch
 }
 
 // weightBytes estimates what the constants take that are held while the models

@@ -233,7 +233,7 @@ func TestMemory(t *testing.T) {
 	}
 	o.Skip, o.MaxMemory = nil, 1<<20
 	_, err = Verify(context.Background(), cnn, cnn, o)
-	if err == nil || !strings.Contains(err.Error(), "nothing was compared: ") || !strings.Contains(err.Error(), "float64: it needs about 320.4 MiB of memory (320.0 MiB for weights, 385152 B a sample), more than the 1.0 MiB allowed") {
+	if err == nil || !strings.Contains(err.Error(), "nothing was compared: ") || !strings.Contains(err.Error(), "float64: it needs about 320.4 MiB of memory (320.0 MiB for weights, 450688 B a sample), more than the 1.0 MiB allowed") {
 		t.Errorf("%v", err)
 	}
 }
