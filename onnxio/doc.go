@@ -10,7 +10,12 @@
 //
 // Weights are [Data]: bytes in memory, a region of a file, or a function that
 // produces them when they are written. Writing streams them, so the memory
-// needed does not grow with the size of the output.
+// needed does not grow with the size of the output. [FloatBlocks], [IntBlocks] and
+// [SparseBlocks] read them as a stream too; [Floats] and [Ints] read all of them.
+//
+// [Graph.Links] tells which nodes make and read each value; [Graph.Ancestors],
+// [Graph.Prune], [Graph.Names] and [Model.Inline] are what a program that changes
+// a graph needs besides.
 //
 // This is the only package of the program that knows protobuf.
 package onnxio

@@ -54,6 +54,58 @@ func Example() {
 	// out.onnx out.onnx.data
 }
 
+// Walk a graph along its links: the chain of nodes from a convolution to the output,
+// and their weights.
+func ExampleGraph_Links() {
+	m, err := onnxio.Read("../testdata/models/plain-torchscript/model.onnx")
+	if err != nil {
+		log.Fatal(err)
+	}
+	links := m.Graph.Links()
+	n := links.Producer(m.Graph.Nodes[0].Output(0))
+	for n != nil {
+		fmt.Printf("%s %q\n", n.OpType, n.Input(1))
+		n = links.SoleReader(n.Output(0))
+	}
+	// Output:
+	// Conv "conv1.weight"
+	// Relu ""
+	// Conv "conv2.weight"
+	// Relu ""
+	// Flatten ""
+	// Gemm "fc.weight"
+}
+
+// Remove what an output does not need: here all that follows the first node.
+func ExampleGraph_Prune() {
+	m, err := onnxio.Read("../testdata/models/plain-torchscript/model.onnx")
+	if err != nil {
+		log.Fatal(err)
+	}
+	cut := m.Clone()
+	cut.Graph.Outputs = []*onnxio.ValueInfo{{Name: m.Graph.Nodes[0].Output(0)}}
+	cut.Graph.Prune()
+	fmt.Println(len(m.Graph.Nodes), len(m.Graph.Initializers), "nodes and initializers")
+	fmt.Println(len(cut.Graph.Nodes), len(cut.Graph.Initializers), "are left")
+	// Output:
+	// 6 6 nodes and initializers
+	// 1 2 are left
+}
+
+// Read a matrix row by row: only one row is in memory at a time.
+func ExampleFloatBlocks() {
+	matrix := onnxio.NewTensor("w", []int64{2, 3}, []float32{1, 2, 3, 4, 5, 6})
+	for row, err := range onnxio.FloatBlocks[float64](matrix, 3) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(row)
+	}
+	// Output:
+	// [1 2 3]
+	// [4 5 6]
+}
+
 // The content of a tensor can be made while it is written: this one is never in
 // memory as a whole.
 func ExampleGenerate() {

@@ -1,5 +1,10 @@
 package onnxio
 
+import (
+	"strconv"
+	"strings"
+)
+
 // Model is one ONNX model: a graph, the operator sets its nodes are written
 // against, and what its producer said of itself. The fields mirror ModelProto
 // (ONNX IR specification, docs/IR.md); what has no field here (training info,
@@ -231,5 +236,26 @@ func Fixed(v int64) Dim { return Dim{Value: v} }
 // Symbol is the dimension called name; the empty name is an unknown dimension.
 func Symbol(name string) Dim { return Dim{Value: -1, Param: name} }
 
-// Known says whether the dimension is a number.
+// Known reports whether the dimension is a number.
 func (d Dim) Known() bool { return d.Value >= 0 }
+
+// String returns the number, the name, or ? for a dimension that has neither.
+func (d Dim) String() string {
+	switch {
+	case d.Known():
+		return strconv.FormatInt(d.Value, 10)
+	case d.Param != "":
+		return d.Param
+	default:
+		return "?"
+	}
+}
+
+// String returns the dimensions in brackets, as in [batch 3 32 ?].
+func (s Shape) String() string {
+	dims := make([]string, len(s))
+	for i, d := range s {
+		dims[i] = d.String()
+	}
+	return "[" + strings.Join(dims, " ") + "]"
+}

@@ -10,38 +10,42 @@ import (
 // slice that is the caller's own. float64 to float32 rounds to nearest even;
 // every other conversion is exact.
 func Floats[T float32 | float64](t *Tensor) ([]T, error) {
+	return elements(t, floatDecoder[T])
+}
+
+func floatDecoder[T float32 | float64](t *Tensor) (elementDecoder[T], error) {
 	le := binary.LittleEndian
 	switch t.Type {
 	case Float32:
-		return elements(t, func(dst []T, src []byte) error {
+		return func(dst []T, src []byte) error {
 			for i := range dst {
 				dst[i] = T(math.Float32frombits(le.Uint32(src[4*i:])))
 			}
 			return nil
-		})
+		}, nil
 	case Float64:
-		return elements(t, func(dst []T, src []byte) error {
+		return func(dst []T, src []byte) error {
 			for i := range dst {
 				dst[i] = T(math.Float64frombits(le.Uint64(src[8*i:])))
 			}
 			return nil
-		})
+		}, nil
 	case Float16:
-		return elements(t, func(dst []T, src []byte) error {
+		return func(dst []T, src []byte) error {
 			for i := range dst {
 				dst[i] = T(float16(le.Uint16(src[2*i:])))
 			}
 			return nil
-		})
+		}, nil
 	case BFloat16:
-		return elements(t, func(dst []T, src []byte) error {
+		return func(dst []T, src []byte) error {
 			for i := range dst {
 				dst[i] = T(math.Float32frombits(uint32(le.Uint16(src[2*i:])) << 16))
 			}
 			return nil
-		})
+		}, nil
 	default:
-		return nil, fmt.Errorf("tensor %q: want a floating type, got %s", t.Name, t.Type)
+		return nil, fmt.Errorf("want a floating type, got %s", t.Type)
 	}
 }
 
@@ -78,6 +82,10 @@ func float16(h uint16) float32 {
 // and 1, in a slice that is the caller's own. A uint64 that no int64 holds is
 // an error.
 func Ints(t *Tensor) ([]int64, error) {
+	return elements(t, intDecoder)
+}
+
+func intDecoder(t *Tensor) (elementDecoder[int64], error) {
 	le := binary.LittleEndian
 	var at func(src []byte, i int) int64
 	switch t.Type {
@@ -103,9 +111,9 @@ func Ints(t *Tensor) ([]int64, error) {
 	case Int64, Uint64:
 		at = func(src []byte, i int) int64 { return int64(le.Uint64(src[8*i:])) }
 	default:
-		return nil, fmt.Errorf("tensor %q: want an integer type, got %s", t.Name, t.Type)
+		return nil, fmt.Errorf("want an integer type, got %s", t.Type)
 	}
-	return elements(t, func(dst []int64, src []byte) error {
+	return func(dst []int64, src []byte) error {
 		for i := range dst {
 			dst[i] = at(src, i)
 			if dst[i] < 0 && t.Type == Uint64 {
@@ -113,32 +121,11 @@ func Ints(t *Tensor) ([]int64, error) {
 			}
 		}
 		return nil
-	})
+	}, nil
 }
 
-// elements decodes the content of a tensor piece by piece. Nothing is allocated
-// before the content is known to be as long as the dimensions say.
-func elements[T any](t *Tensor, decode func(dst []T, src []byte) error) ([]T, error) {
-	if err := t.checkSize(); err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
-	}
-	if t.Data == nil {
-		return nil, fmt.Errorf("tensor %q: it holds no data", t.Name)
-	}
-	size := int(t.Type.Size())
-	d := &elementWriter[T]{size: size, out: make([]T, t.Data.Len()/int64(size)), decode: decode}
-	n, err := t.Data.WriteTo(d)
-	if err == nil && (n != t.Data.Len() || d.done < len(d.out)) {
-		err = fmt.Errorf("got %d of %d bytes", n, t.Data.Len())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("tensor %q: %w", t.Name, err)
-	}
-	return d.out, nil
-}
-
-// checkSize says whether the tensor's content is as long as its type and
-// dimensions require.
+// checkSize returns an error if the tensor has content of another length than its
+// type and dimensions require.
 func (t *Tensor) checkSize() error {
 	want, sized, err := byteSize(t.Type, t.Dims)
 	if err != nil {
@@ -148,46 +135,4 @@ func (t *Tensor) checkSize() error {
 		return fmt.Errorf("dimensions %v of %s need %d bytes, got %d", t.Dims, t.Type, want, t.Data.Len())
 	}
 	return nil
-}
-
-// elementWriter decodes what is written to it into out. A write may end in the
-// middle of an element.
-type elementWriter[T any] struct {
-	size   int
-	out    []T
-	done   int
-	part   []byte
-	decode func(dst []T, src []byte) error
-}
-
-func (d *elementWriter[T]) Write(p []byte) (int, error) {
-	written := len(p)
-	if len(d.part) > 0 {
-		k := min(d.size-len(d.part), len(p))
-		d.part = append(d.part, p[:k]...)
-		p = p[k:]
-		if len(d.part) < d.size {
-			return written, nil
-		}
-		if err := d.next(d.part); err != nil {
-			return 0, err
-		}
-		d.part = d.part[:0]
-	}
-	whole := len(p) / d.size * d.size
-	if err := d.next(p[:whole]); err != nil {
-		return 0, err
-	}
-	d.part = append(d.part, p[whole:]...)
-	return written, nil
-}
-
-func (d *elementWriter[T]) next(p []byte) error {
-	n := len(p) / d.size
-	if n > len(d.out)-d.done {
-		return fmt.Errorf("more data than %d elements", len(d.out))
-	}
-	err := d.decode(d.out[d.done:d.done+n], p)
-	d.done += n
-	return err
 }
