@@ -25,12 +25,12 @@ func localChains(nodes []*onnxio.Node, record *convert.Record, logits string) (m
 	if record == nil {
 		return nil, nil
 	}
-	links := engine.NewLinks(nodes, logits)
+	links := onnxio.NewLinks(nodes, logits)
 	chains := map[*onnxio.Node]*localChain{}
 	var errs []error
 	for i := range record.Layers {
 		l := &record.Layers[i]
-		if l.Layout != convert.Local || len(links.Readers(l.Weight)) == 0 {
+		if l.Layout != convert.Local || links.Uses(l.Weight) == 0 {
 			continue
 		}
 		f, err := findForm(l, links)
@@ -47,12 +47,12 @@ func localChains(nodes []*onnxio.Node, record *convert.Record, logits string) (m
 }
 
 // findForm finds the nodes of a layer by its weights.
-func findForm(l *convert.LayerRecord, links *engine.Links) (*engine.LocalForm, error) {
-	readers := links.Readers(l.Weight)
-	if len(readers) > 1 || readers[0] == nil || readers[0].OpType != "MatMul" || readers[0].Input(0) != l.Weight {
+func findForm(l *convert.LayerRecord, links *onnxio.Links) (*engine.LocalForm, error) {
+	product := links.SoleReader(l.Weight)
+	if product == nil || product.OpType != "MatMul" || product.Input(0) != l.Weight {
 		return nil, fmt.Errorf("its weights %q are not those of one MatMul", l.Weight)
 	}
-	f, err := engine.LocalFormAround(readers[0], links, func(name string) bool { return name == l.Bias })
+	f, err := engine.LocalFormAround(product, links, func(name string) bool { return name == l.Bias })
 	switch {
 	case err != nil:
 		return nil, err

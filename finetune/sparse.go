@@ -55,11 +55,11 @@ func (t *trainee[T]) checkSparse(record *convert.Record) error {
 	if record == nil {
 		return nil
 	}
-	links := engine.NewLinks(t.nodes, t.logits)
+	links := onnxio.NewLinks(t.nodes, t.logits)
 	var errs []error
 	for i := range record.Layers {
 		l := &record.Layers[i]
-		if l.Layout != convert.Sparse || len(links.Readers(l.Weight)) == 0 {
+		if l.Layout != convert.Sparse || links.Uses(l.Weight) == 0 {
 			continue
 		}
 		if err := t.checkPattern(l); err != nil {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"efcn/internal/engine"
 	"efcn/onnxio/shape"
 )
 
@@ -28,7 +27,7 @@ onnx.checker in full says differs in a few places, which docs/decisions.md lists
 			}
 			faults := unjoin(m.Check())
 			if len(faults) == 0 {
-				inlined, err := engine.InlineFunctions(m)
+				inlined, err := m.Inline()
 				if err == nil {
 					err = shape.Check(inlined)
 				}

@@ -8,7 +8,7 @@ import (
 )
 
 // settle gives every If whose condition follows from shapes a constant one, and
-// says whether there was any. PyTorch's squeeze of an axis of open length is such
+// reports whether there was any. PyTorch's squeeze of an axis of open length is such
 // an If.
 func (f *folder) settle(m *onnxio.Model, inputs map[string][]int64) bool {
 	open := func(n *onnxio.Node) bool {
@@ -27,7 +27,7 @@ func (f *folder) settle(m *onnxio.Model, inputs map[string][]int64) bool {
 		if t, _ := info.Type(n.Input(0)); !open(n) || !ok || len(known) != 1 || known[0].Param != "" || t.Elem != onnxio.Bool {
 			continue
 		}
-		condition := onnxio.NewTensor(f.fresh(n.Label()+"/condition"), nil, []bool{known[0].Value != 0})
+		condition := onnxio.NewTensor(f.names.Free(n.Label()+"/condition"), nil, []bool{known[0].Value != 0})
 		f.tensors[condition.Name] = condition
 		f.graph.Initializers = append(f.graph.Initializers, condition)
 		settled := *n
@@ -62,10 +62,10 @@ func (f *folder) branch(n *onnxio.Node) ([]*onnxio.Node, error) {
 		return nil, nil // New says what is wrong
 	}
 	g := a.G
-	c := copier{names: map[string]string{}}
+	names := make(map[string]string)
 	local := func(name string) {
 		if name != "" {
-			c.names[name] = f.fresh(n.Label() + "/" + name)
+			names[name] = f.names.Free(n.Label() + "/" + name)
 		}
 	}
 	for _, t := range g.Initializers {
@@ -77,36 +77,26 @@ func (f *folder) branch(n *onnxio.Node) ([]*onnxio.Node, error) {
 		}
 	}
 	for _, t := range g.Initializers {
-		renamed := *t
-		renamed.Name = c.name(t.Name)
-		f.tensors[renamed.Name] = &renamed
-		f.graph.Initializers = append(f.graph.Initializers, &renamed)
+		t := *t
+		t.Name = names[t.Name]
+		f.tensors[t.Name] = &t
+		f.graph.Initializers = append(f.graph.Initializers, &t)
 	}
 	nodes := make([]*onnxio.Node, 0, len(g.Nodes)+len(n.Outputs))
 	for _, inner := range g.Nodes {
-		nodes = append(nodes, c.node(inner))
+		nodes = append(nodes, inner.Renamed(names))
 	}
 	for i, o := range g.Outputs {
+		from, own := names[o.Name]
+		if !own {
+			from = o.Name
+		}
 		if n.Outputs[i] != "" {
 			nodes = append(nodes, &onnxio.Node{
 				Name: n.Label() + "/" + o.Name + "/output", OpType: "Identity",
-				Inputs: []string{c.name(o.Name)}, Outputs: []string{n.Outputs[i]},
+				Inputs: []string{from}, Outputs: []string{n.Outputs[i]},
 			})
 		}
 	}
 	return nodes, nil
-}
-
-// fresh returns a name that no value of the graph has.
-func (f *folder) fresh(name string) string {
-	if f.names.taken == nil {
-		f.names.taken = map[string]bool{}
-		f.names.takeNames(f.graph)
-		for _, n := range f.rest {
-			for _, o := range n.Outputs {
-				f.names.taken[o] = true
-			}
-		}
-	}
-	return f.names.fresh(name)
 }

@@ -25,8 +25,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -55,7 +53,7 @@ func New[T kernel.Float](m *onnxio.Model) (*Engine[T], error) {
 		return nil, errors.New("the model has no graph")
 	}
 	if len(m.Functions) > 0 {
-		inlined, err := InlineFunctions(m)
+		inlined, err := m.Inline()
 		if err != nil {
 			return nil, err
 		}
@@ -161,24 +159,9 @@ func matches[T kernel.Float](in *onnxio.ValueInfo, v *Tensor[T]) error {
 		fits = !d.Known() || d.Value == int64(v.Shape[i])
 	}
 	if !fits {
-		return fmt.Errorf("want shape %s, got %v", shapeText(in.Type.Shape), v.Shape)
+		return fmt.Errorf("want shape %s, got %v", in.Type.Shape, v.Shape)
 	}
 	return nil
-}
-
-func shapeText(s onnxio.Shape) string {
-	dims := make([]string, len(s))
-	for i, d := range s {
-		switch {
-		case d.Known():
-			dims[i] = strconv.FormatInt(d.Value, 10)
-		case d.Param != "":
-			dims[i] = d.Param
-		default:
-			dims[i] = "?"
-		}
-	}
-	return "[" + strings.Join(dims, " ") + "]"
 }
 
 // RunNode runs the single node n of operator-set version opset on inputs, which

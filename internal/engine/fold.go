@@ -34,7 +34,7 @@ func FoldConstantsAt(m *onnxio.Model, inputs map[string][]int64) (*onnxio.Model,
 func FoldDenseConstants(m *onnxio.Model) (*onnxio.Model, error) { return fold(m, nil, true) }
 
 func fold(m *onnxio.Model, inputs map[string][]int64, keepSparse bool) (*onnxio.Model, error) {
-	m, err := InlineFunctions(m)
+	m, err := m.Inline()
 	if err != nil {
 		return nil, err
 	}
@@ -43,6 +43,7 @@ func fold(m *onnxio.Model, inputs map[string][]int64, keepSparse bool) (*onnxio.
 		opsets:  opsets(m.Opsets),
 		tensors: map[string]*onnxio.Tensor{},
 		values:  map[string]folded{},
+		names:   m.Graph.Names(),
 	}
 	if keepSparse {
 		f.sparse = SparseFactors(m.Graph)
@@ -66,7 +67,7 @@ func fold(m *onnxio.Model, inputs map[string][]int64, keepSparse bool) (*onnxio.
 			return nil, err
 		}
 	}
-	f.sweep()
+	m.Graph.Prune()
 	return m, nil
 }
 
@@ -83,8 +84,7 @@ type folder struct {
 	tensors map[string]*onnxio.Tensor // constants of the graph, by name
 	values  map[string]folded         // those already decoded
 	sparse  map[string]*SparseFactor  // constants that stay, by name
-	rest    []*onnxio.Node            // nodes to come
-	names   inliner
+	names   *onnxio.Names
 }
 
 // densify makes initializers of the sparse ones that are not too large: as if each
@@ -106,17 +106,18 @@ func (f *folder) densify() error {
 
 // fold walks the nodes in order, so that constants flow.
 func (f *folder) fold() error {
-	f.rest, f.graph.Nodes = f.graph.Nodes, nil
-	for len(f.rest) > 0 {
-		n := f.rest[0]
-		f.rest = f.rest[1:]
+	rest := f.graph.Nodes
+	f.graph.Nodes = nil
+	for len(rest) > 0 {
+		n := rest[0]
+		rest = rest[1:]
 		if n.OpType == "If" && onnxio.CanonicalDomain(n.Domain) == "" {
 			branch, err := f.branch(n)
 			if err != nil {
 				return err
 			}
 			if branch != nil {
-				f.rest = append(branch, f.rest...)
+				rest = append(branch, rest...)
 				continue
 			}
 		}

@@ -53,7 +53,7 @@ func (p *program[T]) planTurns() {
 			order = append(order, k)
 		}
 	}
-	p.locals = p.localSteps(uses)
+	p.locals = p.localSteps()
 	within := map[int]int{} // by step of a layer in local form
 	for i, c := range p.locals {
 		for _, k := range c.steps {

@@ -20,55 +20,30 @@ type LocalForm struct {
 	Biased bool           // the last node adds the bias, its second input
 }
 
-// Links says which nodes of a graph make and read each value.
-type Links struct {
-	makes map[string]*onnxio.Node
-	reads map[string][]*onnxio.Node // nil for a reader outside of the nodes
-}
-
-// NewLinks links nodes; outputs are values that are read elsewhere.
-func NewLinks(nodes []*onnxio.Node, outputs ...string) *Links {
-	l := &Links{map[string]*onnxio.Node{}, map[string][]*onnxio.Node{}}
-	for _, n := range nodes {
-		for _, name := range n.Outputs {
-			l.makes[name] = n
-		}
-		for _, name := range n.Inputs {
-			l.reads[name] = append(l.reads[name], n)
-		}
-	}
-	for _, name := range outputs {
-		l.reads[name] = append(l.reads[name], nil)
-	}
-	return l
-}
-
-// Readers returns the nodes that read a value.
-func (l *Links) Readers(name string) []*onnxio.Node { return l.reads[name] }
-
-// only returns the node that reads a value, an error if there are others.
-func (l *Links) only(name string) (*onnxio.Node, error) {
-	switch r := l.reads[name]; {
-	case len(r) > 1 || len(r) == 1 && r[0] == nil:
-		return nil, fmt.Errorf("%q is read elsewhere", name)
-	case len(r) == 0:
+// only returns the node that reads a value, an error if anything else does.
+func only(links *onnxio.Links, name string) (*onnxio.Node, error) {
+	n := links.SoleReader(name)
+	switch uses := links.Uses(name); {
+	case uses == 0:
 		return nil, errors.New("nodes are missing")
+	case uses > 1 || n == nil:
+		return nil, fmt.Errorf("%q is read elsewhere", name)
 	default:
-		return r[0], nil
+		return n, nil
 	}
 }
 
 // LocalFormAround finds the layer whose product a MatMul is, and says what is
 // unlike what convert writes. isBias tells whether an Add of a value is the
 // layer's bias.
-func LocalFormAround(product *onnxio.Node, links *Links, isBias func(name string) bool) (*LocalForm, error) {
+func LocalFormAround(product *onnxio.Node, links *onnxio.Links, isBias func(name string) bool) (*LocalForm, error) {
 	f := &LocalForm{Weight: product, Nodes: []*onnxio.Node{product}}
 	for n, input := product, 1; n.OpType != "Reshape"; input = 0 {
 		from := n.Input(input)
-		if _, err := links.only(from); err != nil {
+		if _, err := only(links, from); err != nil {
 			return nil, err
 		}
-		if n = links.makes[from]; n == nil {
+		if n = links.Producer(from); n == nil {
 			return nil, errors.New("nodes are missing")
 		}
 		f.Nodes = append(f.Nodes, n)
@@ -76,7 +51,7 @@ func LocalFormAround(product *onnxio.Node, links *Links, isBias func(name string
 	slices.Reverse(f.Nodes)
 	last := product
 	for last.OpType != "Flatten" {
-		next, err := links.only(last.Output(0))
+		next, err := only(links, last.Output(0))
 		if err != nil {
 			return nil, err
 		}
@@ -84,7 +59,7 @@ func LocalFormAround(product *onnxio.Node, links *Links, isBias func(name string
 			return nil, errors.New("nodes are missing")
 		}
 	}
-	if add, err := links.only(last.Output(0)); err == nil && add.OpType == "Add" && add.Input(0) == last.Output(0) && isBias(add.Input(1)) {
+	if add, err := only(links, last.Output(0)); err == nil && add.OpType == "Add" && add.Input(0) == last.Output(0) && isBias(add.Input(1)) {
 		f.Nodes, f.Biased = append(f.Nodes, add), true
 	}
 	return f, f.check()
@@ -168,8 +143,8 @@ type localLayer[T kernel.Float] struct {
 }
 
 // localSteps finds the layers in local form whose values between nodes nothing
-// else needs; uses counts, by number, what reads a value.
-func (p *program[T]) localSteps(uses []int) []*localStep[T] {
+// else needs.
+func (p *program[T]) localSteps() []*localStep[T] {
 	if !slices.ContainsFunc(p.steps, func(s *step[T]) bool { return s.node.OpType == "MatMul" }) {
 		return nil
 	}
@@ -181,7 +156,7 @@ func (p *program[T]) localSteps(uses []int) []*localStep[T] {
 	for k, s := range p.steps {
 		nodes[k], at[s.node] = s.node, k
 	}
-	links := NewLinks(nodes, p.outputs...)
+	links := onnxio.NewLinks(nodes, p.outputs...)
 	var found []*localStep[T]
 	for _, n := range nodes {
 		if n.OpType != "MatMul" {
@@ -195,15 +170,10 @@ func (p *program[T]) localSteps(uses []int) []*localStep[T] {
 		for _, n := range f.Nodes[1:] {
 			c.steps = append(c.steps, at[n])
 		}
-		inner := c.steps[:len(c.steps)-1]
-		// A subgraph reads a value by its name, without being linked.
-		if slices.ContainsFunc(inner, func(k int) bool { return uses[p.steps[k].out[0]] != 1 }) {
-			continue
-		}
 		c.x = p.steps[c.steps[0]].in[0]
 		product := p.steps[at[n]]
 		c.weight = product.in[0]
-		gather := p.steps[at[links.makes[n.Input(1)]]]
+		gather := p.steps[at[links.Producer(n.Input(1))]]
 		c.index = gather.in[1]
 		if f.Biased {
 			c.bias = p.steps[c.steps[len(c.steps)-1]].in[1]

@@ -38,13 +38,13 @@ func SparseFactors(g *onnxio.Graph) map[string]*SparseFactor {
 			product = false
 		}
 		at := 0
-		readNames(n, func(name string) {
+		for name := range n.Reads() {
 			if !product || at > 1 {
 				delete(found, name)
 			}
 			read[name] = true
 			at++
-		})
+		}
 	}
 	factors := map[string]*SparseFactor{}
 	for name, s := range found {

@@ -1,45 +1,39 @@
-package engine
+package onnxio
 
-import (
-	"fmt"
+import "fmt"
 
-	"efcn/onnxio"
-)
-
-// maxNodes bounds what inlining may make of a model: functions that call
+// maxInlined bounds what inlining may make of a model: functions that call
 // functions grow exponentially.
-const maxNodes = 1 << 18
+const maxInlined = 1 << 18
 
-// maxCalls bounds how deep functions call functions.
-const maxCalls = 64
+// maxInlineDepth bounds how deep functions call functions.
+const maxInlineDepth = 64
 
 type functionID struct{ domain, name, overload string }
 
-// InlineFunctions returns a copy of m in which every call of a model-local
-// function is replaced by the function's nodes. Values inside a function are
-// called after the calling node: "label/name". A function that is written
-// against another version of an operator set than the model is refused, as are
-// functions that call themselves.
-func InlineFunctions(m *onnxio.Model) (*onnxio.Model, error) {
+// Inline returns a copy of m without model-local functions: every call of one is
+// replaced by the function's nodes. Values inside a function are called after the
+// calling node: "label/name". A function that is written against another version
+// of an operator set than the model is an error, as is one that calls itself.
+func (m *Model) Inline() (*Model, error) {
 	m = m.Clone()
 	if len(m.Functions) == 0 {
 		return m, nil
 	}
-	in := inliner{functions: map[functionID]*onnxio.Function{}, taken: map[string]bool{}}
+	in := inliner{functions: map[functionID]*Function{}, names: m.Graph.Names()}
 	for _, f := range m.Functions {
-		in.functions[functionID{onnxio.CanonicalDomain(f.Domain), f.Name, f.Overload}] = f
+		in.functions[functionID{CanonicalDomain(f.Domain), f.Name, f.Overload}] = f
 	}
-	for id, f := range in.functions {
+	for _, f := range m.Functions {
 		for _, o := range f.Opsets {
 			switch v := m.Opset(o.Domain); {
 			case v == 0:
 				m.Opsets = append(m.Opsets, o)
 			case v != o.Version && !in.defines(o.Domain):
-				return nil, fmt.Errorf("function %s.%s: opset %d of domain %q differs from the model's %d", id.domain, id.name, o.Version, o.Domain, v)
+				return nil, fmt.Errorf("function %s.%s: opset %d of domain %q differs from the model's %d", CanonicalDomain(f.Domain), f.Name, o.Version, o.Domain, v)
 			}
 		}
 	}
-	in.takeNames(m.Graph)
 	nodes, err := in.nodes(m.Graph.Nodes, 0)
 	if err != nil {
 		return nil, err
@@ -50,47 +44,30 @@ func InlineFunctions(m *onnxio.Model) (*onnxio.Model, error) {
 }
 
 type inliner struct {
-	functions map[functionID]*onnxio.Function
-	taken     map[string]bool // names in use
-	visited   int             // nodes and calls so far
+	functions map[functionID]*Function
+	names     *Names
+	visited   int // nodes and calls so far
 }
 
-// defines says whether a domain is one of functions, whose version means nothing
+// defines reports whether a domain is one of functions, whose version means nothing
 // once they are inlined.
 func (in *inliner) defines(domain string) bool {
 	for id := range in.functions {
-		if id.domain == onnxio.CanonicalDomain(domain) {
+		if id.domain == CanonicalDomain(domain) {
 			return true
 		}
 	}
 	return false
 }
 
-func (in *inliner) takeNames(g *onnxio.Graph) {
-	for _, v := range g.Inputs {
-		in.taken[v.Name] = true
-	}
-	for _, t := range g.Initializers {
-		in.taken[t.Name] = true
-	}
-	for _, t := range g.SparseInitializers {
-		in.taken[t.Values.Name] = true
-	}
-	for _, n := range g.Nodes {
-		for _, o := range n.Outputs {
-			in.taken[o] = true
-		}
-	}
-}
-
 // nodes expands the calls in a list, and in the subgraphs of its nodes.
-func (in *inliner) nodes(list []*onnxio.Node, depth int) ([]*onnxio.Node, error) {
-	out := make([]*onnxio.Node, 0, len(list))
+func (in *inliner) nodes(list []*Node, depth int) ([]*Node, error) {
+	out := make([]*Node, 0, len(list))
 	for _, n := range list {
-		if in.visited++; in.visited > maxNodes {
-			return nil, fmt.Errorf("functions expand to more than %d nodes", maxNodes)
+		if in.visited++; in.visited > maxInlined {
+			return nil, fmt.Errorf("functions expand to more than %d nodes", maxInlined)
 		}
-		f := in.functions[functionID{onnxio.CanonicalDomain(n.Domain), n.OpType, n.Overload}]
+		f := in.functions[functionID{CanonicalDomain(n.Domain), n.OpType, n.Overload}]
 		if f == nil {
 			for _, a := range n.Attributes {
 				if a.G == nil {
@@ -105,8 +82,8 @@ func (in *inliner) nodes(list []*onnxio.Node, depth int) ([]*onnxio.Node, error)
 			out = append(out, n)
 			continue
 		}
-		if depth == maxCalls {
-			return nil, n.Errorf("functions call each other more than %d deep", maxCalls)
+		if depth == maxInlineDepth {
+			return nil, n.Errorf("functions call each other more than %d deep", maxInlineDepth)
 		}
 		body, err := in.call(n, f)
 		if err != nil {
@@ -121,11 +98,11 @@ func (in *inliner) nodes(list []*onnxio.Node, depth int) ([]*onnxio.Node, error)
 }
 
 // call returns the nodes of f with the names and attributes of the call n.
-func (in *inliner) call(n *onnxio.Node, f *onnxio.Function) ([]*onnxio.Node, error) {
+func (in *inliner) call(n *Node, f *Function) ([]*Node, error) {
 	if len(n.Inputs) > len(f.Inputs) || len(n.Outputs) > len(f.Outputs) {
 		return nil, n.Errorf("%d inputs and %d outputs; the function has %d and %d", len(n.Inputs), len(n.Outputs), len(f.Inputs), len(f.Outputs))
 	}
-	c := copier{names: map[string]string{}, attributes: map[string]*onnxio.Attribute{}}
+	c := copier{names: map[string]string{}, attributes: map[string]*Attribute{}}
 	for _, a := range f.Defaults {
 		c.attributes[a.Name] = a
 	}
@@ -147,11 +124,11 @@ func (in *inliner) call(n *onnxio.Node, f *onnxio.Function) ([]*onnxio.Node, err
 	for _, inner := range f.Nodes {
 		for _, o := range inner.Outputs {
 			if _, ok := c.names[o]; o != "" && !ok {
-				c.names[o] = in.fresh(n.Label() + "/" + o)
+				c.names[o] = in.names.Free(n.Label() + "/" + o)
 			}
 		}
 	}
-	body := make([]*onnxio.Node, len(f.Nodes))
+	body := make([]*Node, len(f.Nodes))
 	for i, inner := range f.Nodes {
 		body[i] = c.node(inner)
 		if body[i].Name != "" {
@@ -161,20 +138,17 @@ func (in *inliner) call(n *onnxio.Node, f *onnxio.Function) ([]*onnxio.Node, err
 	return body, nil
 }
 
-// fresh returns name, or name with a number if it is taken, and takes it.
-func (in *inliner) fresh(name string) string {
-	unique := name
-	for k := 2; in.taken[unique]; k++ {
-		unique = fmt.Sprintf("%s~%d", name, k)
-	}
-	in.taken[unique] = true
-	return unique
+// Renamed returns a copy of n, and of the graphs inside it, in which the values
+// that names maps have other names.
+func (n *Node) Renamed(names map[string]string) *Node {
+	return (&copier{names: names}).node(n)
 }
 
-// copier copies nodes under new names.
+// copier copies nodes under new names, and binds the attributes that refer to those
+// of a function's call.
 type copier struct {
 	names      map[string]string // what is not in it keeps its name
-	attributes map[string]*onnxio.Attribute
+	attributes map[string]*Attribute
 }
 
 func (c *copier) name(name string) string {
@@ -184,7 +158,7 @@ func (c *copier) name(name string) string {
 	return name
 }
 
-func (c *copier) node(n *onnxio.Node) *onnxio.Node {
+func (c *copier) node(n *Node) *Node {
 	copied := *n
 	copied.Inputs = make([]string, len(n.Inputs))
 	for i, name := range n.Inputs {
@@ -216,13 +190,13 @@ func (c *copier) node(n *onnxio.Node) *onnxio.Node {
 }
 
 // graph copies a subgraph. Its own names stay: they are in a scope of their own.
-func (c *copier) graph(g *onnxio.Graph) *onnxio.Graph {
+func (c *copier) graph(g *Graph) *Graph {
 	copied := *g
-	copied.Nodes = make([]*onnxio.Node, len(g.Nodes))
+	copied.Nodes = make([]*Node, len(g.Nodes))
 	for i, n := range g.Nodes {
 		copied.Nodes[i] = c.node(n)
 	}
-	copied.Outputs = make([]*onnxio.ValueInfo, len(g.Outputs))
+	copied.Outputs = make([]*ValueInfo, len(g.Outputs))
 	for i, o := range g.Outputs {
 		renamed := *o
 		renamed.Name = c.name(o.Name)
