@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -109,7 +110,7 @@ says which nodes those are.`,
 			if f.samples == 0 {
 				o.Samples = -1 // none
 			}
-			o.Engines, o.Open = f.engines, engines.Options{Library: f.library, Threads: kernel.Threads()}.Open
+			o.Engines, o.Open = f.engines, opener(engines.Options{Library: f.library, Threads: kernel.Threads()})
 			if err := o.Validate(); err != nil && f.inputs == "" {
 				return usageError{err}
 			}
@@ -158,6 +159,17 @@ says which nodes those are.`,
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+// opener opens models as package verify takes them.
+func opener(o engines.Options) func(context.Context, string, *onnxio.Model) (verify.Session, error) {
+	return func(ctx context.Context, engine string, m *onnxio.Model) (verify.Session, error) {
+		s, err := o.Open(ctx, engine, m)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 }
 
 // recorder puts the batches that were run together again, one array for every

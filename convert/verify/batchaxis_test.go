@@ -10,7 +10,6 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/verify"
-	"efcn/internal/engines"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -84,7 +83,7 @@ func TestBatchAxis(t *testing.T) {
 	if got := r.FailingInputs["x"]; got == nil || !slices.Equal(got.Shape, []int{5, 1, 4}) || got.F[2*4+3] != 7 {
 		t.Errorf("the sample that fails is %+v; want the second, as the file takes it", got)
 	}
-	open := func(context.Context, string, *onnxio.Model) (*engines.Session, error) {
+	open := func(context.Context, string, *onnxio.Model) (verify.Session, error) {
 		t.Error("a file was opened in another engine")
 		return nil, errors.New("no engine")
 	}

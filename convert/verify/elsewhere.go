@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"efcn/internal/engine"
-	"efcn/internal/engines"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -28,9 +27,9 @@ type Elsewhere struct {
 // the rest.
 type elsewhere struct {
 	// open makes a model ready; nil where there is nothing to run one in.
-	open func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error)
+	open func(ctx context.Context, engine string, m *onnxio.Model) (Session, error)
 	// sessions are kept by node.
-	sessions map[*onnxio.Node]*engines.Session
+	sessions map[*onnxio.Node]Session
 	ran      map[*onnxio.Node][]*onnxio.Node // in the session of a node
 	// model says in which of the two models a node is.
 	model map[*onnxio.Node]string
@@ -147,7 +146,7 @@ func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, nodes []*onnxio.No
 		if e.open == nil {
 			err = errors.New("no other engine is at hand")
 		} else {
-			s, err = e.open(ctx, engines.ONNXRuntime, alone(m, nodes, in, constants))
+			s, err = e.open(ctx, onnxRuntime, alone(m, nodes, in, constants))
 		}
 		if err != nil {
 			return nil, node.Errorf("the embedded engine cannot run it, and neither can ONNX Runtime: %w", err)

@@ -61,14 +61,14 @@ func plainNodes(nodes []*onnxio.Node) []*onnxio.Node {
 
 // stand opens a model of one node that the embedded engine lacks as ONNX Runtime
 // would, in what it is made of.
-func stand(t *testing.T, opened *[]string) func(context.Context, string, *onnxio.Model) (*engines.Session, error) {
-	return func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error) {
+func stand(t *testing.T, opened *[]string) func(context.Context, string, *onnxio.Model) (verify.Session, error) {
+	return func(ctx context.Context, engine string, m *onnxio.Model) (verify.Session, error) {
 		if engine != engines.ONNXRuntime || len(m.Graph.Nodes) != 1 || m.Path != "" {
 			t.Errorf("%s of %d nodes, path %q", engine, len(m.Graph.Nodes), m.Path)
 		}
 		*opened = append(*opened, m.Graph.Nodes[0].Name)
 		m.Graph.Nodes = plainNodes(m.Graph.Nodes)
-		return engines.Options{}.Open(ctx, engines.Embedded, m)
+		return open(ctx, engines.Embedded, m)
 	}
 }
 
@@ -160,12 +160,12 @@ func TestElsewhereRefused(t *testing.T) {
 	random.Graph.Nodes[1].Inputs[0] = "n"
 	for _, c := range []struct {
 		m    *onnxio.Model
-		open func(context.Context, string, *onnxio.Model) (*engines.Session, error)
+		open func(context.Context, string, *onnxio.Model) (verify.Session, error)
 		err  string
 	}{
 		{lackingNet(), nil, `node "fused" (com.microsoft.FusedConv): the embedded engine cannot run it, and neither can ONNX Runtime: no other engine is at hand`},
 		{
-			lackingNet(), func(context.Context, string, *onnxio.Model) (*engines.Session, error) {
+			lackingNet(), func(context.Context, string, *onnxio.Model) (verify.Session, error) {
 				return nil, errors.New("it is not found")
 			},
 			`node "fused" (com.microsoft.FusedConv): the embedded engine cannot run it, and neither can ONNX Runtime: it is not found`,
@@ -200,7 +200,7 @@ func TestForeignValues(t *testing.T) {
 		b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: b.typeOf([]int64{2, 2, 2})}}
 		return b.m
 	}
-	open := func(ctx context.Context, _ string, m *onnxio.Model) (*engines.Session, error) {
+	two := func(ctx context.Context, _ string, m *onnxio.Model) (verify.Session, error) {
 		if len(m.Graph.Nodes) != 2 || len(m.Graph.Inputs) != 1 {
 			t.Errorf("%+v", m.Graph)
 		}
@@ -215,9 +215,9 @@ func TestForeignValues(t *testing.T) {
 			m.Graph.Nodes[i] = &n
 		}
 		m.Graph.Initializers = slices.DeleteFunc(m.Graph.Initializers, func(i *onnxio.Tensor) bool { return i.Type == onnxio.Int4 })
-		return engines.Options{}.Open(ctx, engines.Embedded, m)
+		return open(ctx, engines.Embedded, m)
 	}
-	o := verify.Options{Samples: 16, Open: open}
+	o := verify.Options{Samples: 16, Open: two}
 	efcn := converted(t, net(), convert.Options{Layout: convert.Local})
 	r, err := verify.Verify(t.Context(), net(), efcn, o)
 	if err != nil || !r.Equal() || len(r.Elsewhere) != 4 {

@@ -12,9 +12,30 @@ import (
 	"text/tabwriter"
 
 	"efcn/internal/engine"
-	"efcn/internal/engines"
 	"efcn/onnxio"
 )
+
+// The engines, by the names that Options.Engines and Options.Open take.
+const (
+	embedded    = "embedded"
+	onnxRuntime = "onnxruntime"
+)
+
+var engineNames = []string{embedded, onnxRuntime, "onnx-go"}
+
+// Session is a model made ready in an engine, which Options.Open returns. One goroutine
+// at a time uses it.
+type Session interface {
+	// Run computes the outputs, in the graph's order, from an array for each of the model's
+	// inputs, in any order. An array of floating point is converted to the type that
+	// the model declares; integers and bools are of it. The inputs are not modified, and
+	// the results may share memory with them.
+	Run(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error)
+	// Close frees what the session holds.
+	Close() error
+	// String says which engine it is, with its version, for the report.
+	String() string
+}
 
 // EngineOutcome compares the outputs of the CNN in one engine with those of the
 // eFCN in one, each model run from its file as a whole.
@@ -49,17 +70,17 @@ func (p enginePair) String() string {
 // embedded engine, but that by itself, which the Float32 check is about; and the
 // pairs given as A:B.
 func (o *Options) pairs() ([]enginePair, error) {
-	named := []string{engines.Embedded}
+	named := []string{embedded}
 	var asked []enginePair
 	for _, entry := range o.Engines {
 		cnn, efcn, pair := strings.Cut(entry, ":")
 		for _, name := range []string{cnn, efcn} {
-			if (name == cnn || pair) && !slices.Contains(engines.Names(), name) {
-				return nil, fmt.Errorf("engine: none is called %q; %s are, and A:B for the first model in A and the second in B", name, strings.Join(engines.Names(), ", "))
+			if (name == cnn || pair) && !slices.Contains(engineNames, name) {
+				return nil, fmt.Errorf("engine: none is called %q; %s are, and A:B for the first model in A and the second in B", name, strings.Join(engineNames, ", "))
 			}
 		}
 		switch {
-		case pair && cnn == engines.Embedded && efcn == cnn:
+		case pair && cnn == embedded && efcn == cnn:
 			return nil, fmt.Errorf("engine: %s is what the check %s compares", entry, Float32)
 		case pair:
 			asked = append(asked, enginePair{[2]string{cnn, efcn}, true})
@@ -70,7 +91,7 @@ func (o *Options) pairs() ([]enginePair, error) {
 	var all []enginePair
 	for _, a := range named {
 		for _, b := range named {
-			if p := (enginePair{[2]string{a, b}, false}); a != engines.Embedded || b != a {
+			if p := (enginePair{[2]string{a, b}, false}); a != embedded || b != a {
 				all = append(all, p)
 			}
 		}
@@ -85,7 +106,7 @@ func (o *Options) pairs() ([]enginePair, error) {
 // sessions are the models made ready in the engines, by model and engine, or why
 // that was not possible.
 type sessions struct {
-	open   [2]map[string]*engines.Session
+	open   [2]map[string]Session
 	failed [2]map[string]error
 }
 
@@ -103,7 +124,7 @@ func (s *sessions) close() error {
 func (v *verifier) openAll(ctx context.Context, pairs []enginePair) *sessions {
 	s := new(sessions)
 	for i, m := range v.files {
-		s.open[i], s.failed[i] = make(map[string]*engines.Session), make(map[string]error)
+		s.open[i], s.failed[i] = make(map[string]Session), make(map[string]error)
 		for _, p := range pairs {
 			name := p.names[i]
 			if s.open[i][name] != nil || s.failed[i][name] != nil {

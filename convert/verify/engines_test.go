@@ -13,14 +13,23 @@ import (
 	"efcn/onnxio"
 )
 
+// open is an Options.Open.
+func open(ctx context.Context, engine string, m *onnxio.Model) (verify.Session, error) {
+	s, err := engines.Options{}.Open(ctx, engine, m)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
 // openAny opens engines that need nothing installed. In place of ONNX Runtime,
 // which is one, it gives the embedded engine on what instead makes of the model.
-func openAny(instead func(m *onnxio.Model) *onnxio.Model) func(context.Context, string, *onnxio.Model) (*engines.Session, error) {
-	return func(ctx context.Context, name string, m *onnxio.Model) (*engines.Session, error) {
+func openAny(instead func(m *onnxio.Model) *onnxio.Model) func(context.Context, string, *onnxio.Model) (verify.Session, error) {
+	return func(ctx context.Context, name string, m *onnxio.Model) (verify.Session, error) {
 		if name == engines.ONNXRuntime {
 			name, m = engines.Embedded, instead(m)
 		}
-		return engines.Options{}.Open(ctx, name, m)
+		return open(ctx, name, m)
 	}
 }
 
@@ -179,5 +188,15 @@ func TestEnginesApart(t *testing.T) {
 				t.Errorf("%q, want %q\n%s\nwant %q", got, c.statuses, text, c.text)
 			}
 		})
+	}
+}
+
+// TestEngineNames: the names that Options.Engines takes are those that there are.
+func TestEngineNames(t *testing.T) {
+	for _, name := range append(engines.Names(), "another") {
+		err := verify.Options{Engines: []string{name}, Open: open}.Validate()
+		if known := name != "another"; known != (err == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

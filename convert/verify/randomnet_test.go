@@ -41,7 +41,7 @@ func TestRandomNets(t *testing.T) {
 			o = mixed(t, m, o, seed)
 		}
 		efcn := converted(t, m, o)
-		v := verify.Options{Samples: 8, Seed: seed, Batch: 3, Engines: enginesFor(t, efcn), Open: engines.Options{}.Open}
+		v := verify.Options{Samples: 8, Seed: seed, Batch: 3, Engines: enginesFor(t, efcn), Open: open}
 		r, err := verify.Verify(context.Background(), m, efcn, v)
 		if err != nil && strings.Contains(err.Error(), "in onnx") {
 			// It loads what it cannot run, such as dilations with auto_pad in ONNX Runtime.

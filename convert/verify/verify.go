@@ -11,7 +11,6 @@ import (
 
 	"efcn/convert"
 	"efcn/internal/engine"
-	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
@@ -48,13 +47,14 @@ type Options struct {
 	MaxMemory int64
 	// Engines names engines to compare the outputs in besides the checks: each of
 	// them and the embedded one runs both models, and every two are compared; A:B
-	// is the first model in A and the second in B. Default none. See the package
-	// internal/engines for what there is.
+	// is the first model in A and the second in B. There are "embedded", "onnxruntime"
+	// and "onnx-go". Default none.
 	Engines []string
-	// Open makes a model ready in an engine. It has to be given with Engines, and
-	// with models that have nodes which the embedded engine cannot run: each is run in
-	// ONNX Runtime then, and the rest as ever. Default (nil): such models are refused.
-	Open func(ctx context.Context, engine string, m *onnxio.Model) (*engines.Session, error)
+	// Open makes a model ready in the engine of that name. It has to be given with
+	// Engines, and with models that have nodes which the embedded engine cannot run: each
+	// is run in "onnxruntime" then, and the rest as ever. The model must not be modified.
+	// Default (nil): such models are refused.
+	Open func(ctx context.Context, engine string, m *onnxio.Model) (Session, error)
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
@@ -172,7 +172,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if record != nil {
 		a.inputsOf(b)
 	}
-	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]*engines.Session), ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string)}
+	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]Session), ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string)}
 	if err := other.claim(a, "cnn"); err != nil {
 		return nil, named(cnn, err)
 	}
