@@ -77,9 +77,9 @@ type bounder struct {
 }
 
 // bounds are those of one batch.
-type bounds[T kernel.Float] struct {
+type bounds struct {
 	*bounder
-	values map[string]*engine.Tensor[T] // of the CNN
+	values activations // of the CNN
 	// reset holds the values that both models are given the CNN's bits of. With a
 	// nil map nothing is reset, and bounds add up from the inputs on.
 	reset map[string]bool
@@ -91,7 +91,7 @@ type bounds[T kernel.Float] struct {
 }
 
 // of returns the bound of a value of the CNN; nil is 0.
-func (b *bounds[T]) of(name string) ([]float64, error) {
+func (b *bounds) of(name string) ([]float64, error) {
 	node := b.net.producer[name]
 	if node == nil || b.reset[name] {
 		return nil, nil
@@ -130,8 +130,8 @@ func (b *bounds[T]) of(name string) ([]float64, error) {
 
 // whole returns the bound of a value: integers are a whole number apart, and more
 // than their type holds may wrap. All 0 is nil.
-func (b *bounds[T]) whole(name string, d []float64) []float64 {
-	v := b.values[name]
+func (b *bounds) whole(name string, d []float64) []float64 {
+	v := b.values.header(name)
 	if v == nil || v.Type.IsFloat() || d == nil {
 		return d
 	}
@@ -157,7 +157,7 @@ func anyBound(ds [][]float64) bool {
 }
 
 // inputs returns the bounds of a node's inputs, and whether any is not nil.
-func (b *bounds[T]) inputs(node *onnxio.Node) (ds [][]float64, any bool, err error) {
+func (b *bounds) inputs(node *onnxio.Node) (ds [][]float64, any bool, err error) {
 	ds = make([][]float64, len(node.Inputs))
 	for i, in := range node.Inputs {
 		if in == "" {
@@ -179,22 +179,22 @@ func (b *bounds[T]) inputs(node *onnxio.Node) (ds [][]float64, any bool, err err
 }
 
 // value returns a value or constant of the CNN in float64.
-func (b *bounds[T]) value(name string) (*engine.Tensor[float64], error) {
+func (b *bounds) value(name string) (*engine.Tensor[float64], error) {
 	if name == "" {
 		return nil, nil
 	}
 	if t := b.net.constants[name]; t != nil {
 		return engine.FromONNX[float64](t)
 	}
-	v := b.values[name]
+	v := b.values.value(name)
 	if v == nil {
 		return nil, fmt.Errorf("value %q was not computed", name)
 	}
-	return convertTensor[float64](v), nil
+	return v, nil
 }
 
 // magnitude returns the absolute values of a value or constant.
-func (b *bounds[T]) magnitude(name string) (*engine.Tensor[float64], error) {
+func (b *bounds) magnitude(name string) (*engine.Tensor[float64], error) {
 	if m := b.abs[name]; m != nil {
 		return m, nil
 	}
@@ -228,7 +228,7 @@ func like(v *engine.Tensor[float64], d []float64) *engine.Tensor[float64] {
 }
 
 // run computes a node in float64.
-func (b *bounds[T]) run(node *onnxio.Node, in ...*engine.Tensor[float64]) ([]*engine.Tensor[float64], error) {
+func (b *bounds) run(node *onnxio.Node, in ...*engine.Tensor[float64]) ([]*engine.Tensor[float64], error) {
 	for len(in) > 0 && in[len(in)-1] == nil {
 		in = in[:len(in)-1]
 	}
@@ -236,7 +236,7 @@ func (b *bounds[T]) run(node *onnxio.Node, in ...*engine.Tensor[float64]) ([]*en
 }
 
 // apply computes a fresh node of an operator of the default domain.
-func (b *bounds[T]) apply(op string, in ...*engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+func (b *bounds) apply(op string, in ...*engine.Tensor[float64]) (*engine.Tensor[float64], error) {
 	node := &onnxio.Node{Name: "bound", OpType: op, Outputs: []string{"d"}}
 	for i := range in {
 		node.Inputs = append(node.Inputs, fmt.Sprint("x", i))
@@ -281,7 +281,7 @@ func absolute(node *onnxio.Node) *onnxio.Node {
 }
 
 // linear computes the sum of a linear node, ds the bounds on its inputs.
-func (b *bounds[T]) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
+func (b *bounds) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 	absolute := absolute(node)
 	in := make([]*engine.Tensor[float64], len(node.Inputs))
 	for i, name := range node.Inputs {
@@ -347,7 +347,7 @@ func rowLength(node *onnxio.Node, in []*engine.Tensor[float64], out *engine.Tens
 }
 
 // linearBound is the bound of a linear operator.
-func (b *bounds[T]) linearBound(s *sum) []float64 {
+func (b *bounds) linearBound(s *sum) []float64 {
 	g := b.gamma(s.terms+2) + b.parameters
 	under := 2 * float64(s.terms) * b.tiny
 	d := make([]float64, len(s.magnitude))
@@ -377,7 +377,7 @@ func (b *bounds[T]) linearBound(s *sum) []float64 {
 // thus within γ_{n+8}·M of y, M = |s|(|K||x| + |b| + |m|) + |β|, and
 // d_y = (1+γ)|s||K|d_x + 2γ_{n+8}·M. An entry that underflows when it is rounded
 // may lose 2⁻¹⁵⁰ each, which adds n·2⁻¹⁵⁰·max|x|.
-func (b *bounds[T]) foldedBound(s *sum, norm *batchNorm, shape []int) []float64 {
+func (b *bounds) foldedBound(s *sum, norm *batchNorm, shape []int) []float64 {
 	g := b.gamma(s.terms+8) + b.parameters
 	under := 2 * float64(s.terms) * (b.tiny + 0x1p-150*s.most)
 	d := make([]float64, len(s.magnitude))
@@ -411,7 +411,7 @@ func eachChannel(shape []int, f func(channel, i int)) {
 // normOf reads a BatchNormalization node. Its parameters may be computed where
 // both models have them alike, to the bit: the dynamo exporter of PyTorch repeats
 // those of an InstanceNormalization with statistics by the batch, in a Tile.
-func (b *bounds[T]) normOf(node *onnxio.Node, channels int) (*batchNorm, error) {
+func (b *bounds) normOf(node *onnxio.Node, channels int) (*batchNorm, error) {
 	var p [4][]float64
 	for i := range p {
 		name := node.Input(i + 1)
@@ -441,9 +441,9 @@ func (b *bounds[T]) normOf(node *onnxio.Node, channels int) (*batchNorm, error) 
 
 // normBound is the bound of a BatchNormalization: foldedBound with the identity
 // for K. The second model has it as it is, or as Mul and Add.
-func (b *bounds[T]) normBound(node *onnxio.Node, d []float64) ([]float64, error) {
+func (b *bounds) normBound(node *onnxio.Node, d []float64) ([]float64, error) {
 	source := b.net.producer[node.Input(0)]
-	x := b.values[node.Output(0)]
+	x := b.values.header(node.Output(0))
 	if x == nil {
 		return nil, fmt.Errorf("value %q was not computed", node.Output(0))
 	}

@@ -24,7 +24,7 @@ func (s *spreadInput) at(i int) float64 {
 }
 
 // spreadInputs broadcasts a node's inputs, and their bounds, to a shape.
-func (b *bounds[T]) spreadInputs(node *onnxio.Node, ds [][]float64, shape []int) ([]spreadInput, error) {
+func (b *bounds) spreadInputs(node *onnxio.Node, ds [][]float64, shape []int) ([]spreadInput, error) {
 	all := make([]spreadInput, len(node.Inputs))
 	for i, name := range node.Inputs {
 		v, err := b.value(name)
@@ -45,7 +45,7 @@ func (b *bounds[T]) spreadInputs(node *onnxio.Node, ds [][]float64, shape []int)
 }
 
 // spread broadcasts a value to a shape.
-func (b *bounds[T]) spread(v *engine.Tensor[float64], shape []int) ([]float64, error) {
+func (b *bounds) spread(v *engine.Tensor[float64], shape []int) ([]float64, error) {
 	to := &engine.Tensor[float64]{Type: onnxio.Int64, Shape: []int{len(shape)}}
 	for _, n := range shape {
 		to.I = append(to.I, int64(n))
@@ -79,8 +79,8 @@ func sizes(m *engine.Tensor[float64]) *engine.Tensor[float64] {
 
 // compared bounds a comparison: it may go either way where its operands are no
 // further apart than both bounds together.
-func (b *bounds[T]) compared(node *onnxio.Node, ds [][]float64) ([]float64, error) {
-	shape := b.values[node.Output(0)].Shape
+func (b *bounds) compared(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	shape := b.values.header(node.Output(0)).Shape
 	all, err := b.spreadInputs(node, ds, shape)
 	if err != nil {
 		return nil, err
@@ -102,8 +102,8 @@ func (b *bounds[T]) compared(node *onnxio.Node, ds [][]float64) ([]float64, erro
 }
 
 // logical bounds And, Or, Xor and Not.
-func (b *bounds[T]) logical(node *onnxio.Node, ds [][]float64) ([]float64, error) {
-	shape := b.values[node.Output(0)].Shape
+func (b *bounds) logical(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	shape := b.values.header(node.Output(0)).Shape
 	all, err := b.spreadInputs(node, ds, shape)
 	if err != nil {
 		return nil, err
@@ -127,8 +127,8 @@ func (b *bounds[T]) logical(node *onnxio.Node, ds [][]float64) ([]float64, error
 
 // chosen bounds Where: the element that is chosen has its own bound and, where the
 // condition may be either, the distance to the other one with its bound.
-func (b *bounds[T]) chosen(node *onnxio.Node, ds [][]float64) ([]float64, error) {
-	shape := b.values[node.Output(0)].Shape
+func (b *bounds) chosen(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	shape := b.values.header(node.Output(0)).Shape
 	all, err := b.spreadInputs(node, ds, shape)
 	if err != nil {
 		return nil, err

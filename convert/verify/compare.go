@@ -98,8 +98,8 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 		}
 		return v, nil
 	}
-	layers := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64), reset: make(map[string]bool)}
-	if err := c.runner.run(ctx, pass[T]{second, endToEnd}, pass[T]{second, c.layerByLayer(f, layers)}); err != nil {
+	layers := &bounds{bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64), reset: make(map[string]bool)}
+	if err := c.runner.run(ctx, pass[T]{second, endToEnd}, pass[T]{second, c.layerByLayer(f, values, layers)}); err != nil {
 		return err
 	}
 	if results[1], err = c.outputsOf(theirs); err != nil {
@@ -110,15 +110,15 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 			return err
 		}
 	}
-	total := &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64)}
+	total := &bounds{bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64)}
 	if err := c.endToEnd(f, results, total); err != nil {
 		return err
 	}
-	return c.atSteps(f, stepped, total)
+	return c.atSteps(f, [2]map[string]*engine.Tensor[T]{values, stepped}, total)
 }
 
 // endToEnd compares the outputs of the two runs.
-func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T], total *bounds[T]) error {
+func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T], total *bounds) error {
 	for _, o := range c.outputs {
 		a, b := results[0][o.Name], results[1][o.Name]
 		d, err := total.of(o.Name)
@@ -150,10 +150,10 @@ func place(value string, node *onnxio.Node) string {
 // difference is found where it arises.
 //
 // Of two models without a record, only a value within its bound is replaced.
-func (c *comparison[T]) layerByLayer(f feed, b *bounds[T]) func(string, *engine.Tensor[T]) (*engine.Tensor[T], error) {
+func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T], b *bounds) func(string, *engine.Tensor[T]) (*engine.Tensor[T], error) {
 	return func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		value, ok := c.holds(name)
-		own := b.values[value]
+		own := values[value]
 		if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != v.Type {
 			return v, nil
 		}

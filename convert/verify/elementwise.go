@@ -9,7 +9,7 @@ import (
 
 // single bounds the outputs of one node of the CNN, by itself, given the bounds of
 // its inputs. known says that one of those is not 0.
-func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
+func (b *bounds) single(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
 	switch {
 	case b.net.lacks[node]:
 		if !known && !b.pair() {
@@ -84,11 +84,11 @@ func (b *bounds[T]) single(node *onnxio.Node, ds [][]float64, known bool) ([][]f
 func (b *bounder) pair() bool { return b.parameters != 0 }
 
 // unknown is +Inf for every element of every output.
-func (b *bounds[T]) unknown(node *onnxio.Node) [][]float64 {
+func (b *bounds) unknown(node *onnxio.Node) [][]float64 {
 	out := make([][]float64, len(node.Outputs))
 	for i, name := range node.Outputs {
-		if v := b.values[name]; v != nil {
-			out[i] = make([]float64, v.Len())
+		if v := b.values.header(name); v != nil {
+			out[i] = make([]float64, product(v.Shape))
 			for k := range out[i] {
 				out[i][k] = math.Inf(1)
 			}
@@ -105,7 +105,7 @@ func moves(node *onnxio.Node) bool {
 }
 
 // moved runs a node on the bounds of its inputs.
-func (b *bounds[T]) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+func (b *bounds) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	n := *node
 	if isOp(node, "Min", "ReduceMin") { // the bound of a minimum is the largest too
 		n.OpType = map[string]string{"Min": "Max", "ReduceMin": "ReduceMax"}[node.OpType]
@@ -151,7 +151,7 @@ func (b *bounds[T]) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error
 
 // added bounds a sum of k values: the sum of the bounds, and in either model the
 // rounding of k operations on numbers of the size of Σ|x|.
-func (b *bounds[T]) added(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) added(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	var gains, all []*engine.Tensor[float64]
 	for i, name := range node.Inputs {
 		m, err := b.magnitude(name)
@@ -183,7 +183,7 @@ func (b *bounds[T]) added(node *onnxio.Node, ds [][]float64) ([]float64, error) 
 }
 
 // multiplied bounds a product: |a'b' − ab| ≤ |a|d_b + |b|d_a + d_a·d_b.
-func (b *bounds[T]) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	var m, e [2]*engine.Tensor[float64]
 	for i := range m {
 		v, err := b.magnitude(node.Input(i))
@@ -233,13 +233,13 @@ func (b *bounds[T]) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, er
 }
 
 // integers says whether a node computes integers, which are not rounded.
-func (b *bounds[T]) integers(node *onnxio.Node) bool {
-	v := b.values[node.Output(0)]
+func (b *bounds) integers(node *onnxio.Node) bool {
+	v := b.values.header(node.Output(0))
 	return v != nil && !v.Type.IsFloat()
 }
 
 // divided bounds a quotient y = a/b: (d_a + |y|d_b)/(|b| − d_b).
-func (b *bounds[T]) divided(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) divided(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	if b.integers(node) { // it truncates
 		return b.quotient(node, ds)
 	}
@@ -283,7 +283,7 @@ func (b *bounds[T]) divided(node *onnxio.Node, ds [][]float64) ([]float64, error
 
 // matMul bounds a product of two values:
 // |A|d_B + d_A(|B| + d_B) + 2γ_{n+2}|A||B|.
-func (b *bounds[T]) matMul(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) matMul(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	var m [2]*engine.Tensor[float64]
 	for i := range m {
 		var err error
@@ -330,8 +330,8 @@ func (b *bounds[T]) matMul(node *onnxio.Node, ds [][]float64) ([]float64, error)
 // softmax bounds Softmax and LogSoftmax over n elements that are at most δ
 // apart, δ the largest bound of a sample: y changes by a factor of at most
 // exp(2δ), and each evaluation rounds like a sum of n with a few functions more.
-func (b *bounds[T]) softmax(node *onnxio.Node, d []float64) []float64 {
-	y := b.values[node.Output(0)]
+func (b *bounds) softmax(node *onnxio.Node, d []float64) []float64 {
+	y := b.values.value(node.Output(0))
 	out := make([]float64, len(y.F))
 	if len(out) == 0 {
 		return out
@@ -346,7 +346,7 @@ func (b *bounds[T]) softmax(node *onnxio.Node, d []float64) []float64 {
 			}
 		}
 		for k := s * each; k < (s+1)*each; k++ {
-			v := math.Abs(float64(y.F[k]))
+			v := math.Abs(y.F[k])
 			if node.OpType == "LogSoftmax" {
 				out[k] = own * (2*delta + 2*g*(v+1))
 				continue
@@ -359,7 +359,7 @@ func (b *bounds[T]) softmax(node *onnxio.Node, d []float64) []float64 {
 
 // lipschitz returns a Lipschitz constant of an elementwise function of its first
 // input, and whether it is computed without rounding.
-func (b *bounds[T]) lipschitz(node *onnxio.Node) (l float64, exact, ok bool) {
+func (b *bounds) lipschitz(node *onnxio.Node) (l float64, exact, ok bool) {
 	attr := func(name string, def float32) float64 {
 		v, err := node.Float(name, def)
 		ok = ok && err == nil
@@ -410,8 +410,8 @@ func (b *bounds[T]) lipschitz(node *onnxio.Node) (l float64, exact, ok bool) {
 // that rounds is taken to be right to 4 units in the last place. Of a pair of
 // models, one may write it in several operators, with constants rounded once: it
 // is taken to be as if its argument were off by as much.
-func (b *bounds[T]) function(node *onnxio.Node, d []float64, l float64, exact bool) ([]float64, error) {
-	y := b.values[node.Output(0)]
+func (b *bounds) function(node *onnxio.Node, d []float64, l float64, exact bool) ([]float64, error) {
+	y := b.values.value(node.Output(0))
 	out := make([]float64, y.Len())
 	for i := range out {
 		v := 0.0
@@ -420,7 +420,7 @@ func (b *bounds[T]) function(node *onnxio.Node, d []float64, l float64, exact bo
 		}
 		out[i] = own * l * v
 		if !exact {
-			out[i] += own*16*b.unit*(math.Abs(float64(y.F[i]))+l*v) + 2*b.tiny
+			out[i] += own*16*b.unit*(math.Abs(y.F[i])+l*v) + 2*b.tiny
 		}
 	}
 	if exact || !b.pair() {

@@ -320,7 +320,7 @@ func (v *verifier) arithmetic(a arithmetic) arithmetic {
 // (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) that
 // is the bound of the Conv, which Relu, LeakyRelu and Clip do not enlarge; of the
 // others none is known.
-func (b *bounds[T]) lacking(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+func (b *bounds) lacking(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	if shapedByData(node) {
 		b.loosen(node)
 	}

@@ -346,12 +346,10 @@ func (r *engineRuns) limits(ctx context.Context, f feed, wanted bool) (map[strin
 	if !wanted {
 		return nil, nil
 	}
-	b := &bounds[float32]{bounder: r.bounder, values: make(map[string]*Array), known: make(map[string][]float64)}
-	for name, a := range f.arrays {
-		b.values[name] = a
-	}
+	values := maps.Clone(activationsOf[float32](f.arrays))
+	b := &bounds{bounder: r.bounder, values: values, known: make(map[string][]float64)}
 	_, err := r.engine.Observe(ctx, f.arrays, func(name string, v *Array) error {
-		b.values[name] = &Array{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
+		values[name] = &Array{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
 		return nil
 	})
 	if err != nil {

@@ -99,7 +99,7 @@ func (r ranking) candidates(place int) []int {
 
 // argument bounds the index of ArgMax or ArgMin: how far the candidates are that
 // lie within their bounds of the largest.
-func (b *bounds[T]) argument(node *onnxio.Node, d []float64) ([]float64, error) {
+func (b *bounds) argument(node *onnxio.Node, d []float64) ([]float64, error) {
 	axis, err := node.Int("axis", 0)
 	if err != nil {
 		return nil, err
@@ -108,8 +108,8 @@ func (b *bounds[T]) argument(node *onnxio.Node, d []float64) ([]float64, error) 
 	if err != nil {
 		return nil, err
 	}
-	y := b.values[node.Output(0)]
-	out := make([]float64, y.Len())
+	y := b.values.header(node.Output(0))
+	out := make([]float64, product(y.Shape))
 	rankings(numbers(x), d, linesOf(x.Shape, axis), isOp(node, "ArgMax"), func(line int, r ranking) {
 		for _, j := range r.candidates(0) {
 			out[line] = math.Max(out[line], math.Abs(float64(j)-float64(y.I[line])))
@@ -120,7 +120,7 @@ func (b *bounds[T]) argument(node *onnxio.Node, d []float64) ([]float64, error) 
 
 // topK bounds both outputs of TopK. What is in a place of a ranking moves by no
 // more than the largest bound of its line; its index may be that of any candidate.
-func (b *bounds[T]) topK(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+func (b *bounds) topK(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	axis, err := node.Int("axis", -1)
 	if err != nil {
 		return nil, err
@@ -139,9 +139,9 @@ func (b *bounds[T]) topK(node *onnxio.Node, ds [][]float64) ([][]float64, error)
 	}
 	l := linesOf(x.Shape, axis)
 	var shape []int
-	var index *engine.Tensor[T]
+	var index *engine.Tensor[float64]
 	for i, name := range node.Outputs {
-		if v := b.values[name]; v != nil {
+		if v := b.values.header(name); v != nil {
 			shape = v.Shape
 			if i == 1 {
 				index = v
@@ -170,7 +170,7 @@ func (b *bounds[T]) topK(node *onnxio.Node, ds [][]float64) ([][]float64, error)
 }
 
 // hardmax bounds Hardmax: 1 for every element that may be the largest.
-func (b *bounds[T]) hardmax(node *onnxio.Node, d []float64) ([]float64, error) {
+func (b *bounds) hardmax(node *onnxio.Node, d []float64) ([]float64, error) {
 	axis := int64(-1)
 	if b.net.opset < 13 {
 		axis = 1
@@ -204,7 +204,7 @@ func (b *bounds[T]) hardmax(node *onnxio.Node, d []float64) ([]float64, error) {
 
 // nonZero bounds NonZero: where no element may be zero in one model alone the
 // result is the same, else its very shape may differ.
-func (b *bounds[T]) nonZero(node *onnxio.Node, d []float64) ([][]float64, error) {
+func (b *bounds) nonZero(node *onnxio.Node, d []float64) ([][]float64, error) {
 	x, err := b.value(node.Input(0))
 	if err != nil {
 		return nil, err
@@ -220,7 +220,7 @@ func (b *bounds[T]) nonZero(node *onnxio.Node, d []float64) ([][]float64, error)
 
 // loosen notes that the shapes of a node's outputs may differ between the models,
 // as data decides them.
-func (b *bounds[T]) loosen(node *onnxio.Node) {
+func (b *bounds) loosen(node *onnxio.Node) {
 	if b.loose == nil {
 		b.loose = make(map[string]bool)
 	}
@@ -230,13 +230,13 @@ func (b *bounds[T]) loosen(node *onnxio.Node) {
 }
 
 // isLoose says whether data decides the shape of an input of a node.
-func (b *bounds[T]) isLoose(node *onnxio.Node) bool {
+func (b *bounds) isLoose(node *onnxio.Node) bool {
 	return slices.ContainsFunc(node.Inputs, func(name string) bool { return b.loose[name] })
 }
 
 // gathered bounds Gather and GatherElements by indices that may differ: the element
 // that is taken may be any that the index can reach.
-func (b *bounds[T]) gathered(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) gathered(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	axis, err := node.Int("axis", 0)
 	if err != nil {
 		return nil, err
@@ -249,13 +249,13 @@ func (b *bounds[T]) gathered(node *onnxio.Node, ds [][]float64) ([]float64, erro
 	if err != nil {
 		return nil, err
 	}
-	y := b.values[node.Output(0)]
+	y := b.values.header(node.Output(0))
 	if axis < 0 {
 		axis += int64(len(data.Shape))
 	}
 	x, n := numbers(data), data.Shape[axis]
 	l := linesOf(data.Shape, axis)
-	out := make([]float64, y.Len())
+	out := make([]float64, product(y.Shape))
 	steps := index.Len()
 	for i := range out {
 		// Which index element i is taken by, and where its line begins.
@@ -299,7 +299,7 @@ func (b *bounds[T]) gathered(node *onnxio.Node, ds [][]float64) ([]float64, erro
 
 // oneHot bounds OneHot of indices that may differ: on and off may change places
 // wherever an index can reach.
-func (b *bounds[T]) oneHot(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+func (b *bounds) oneHot(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	axis, err := node.Int("axis", -1)
 	if err != nil {
 		return nil, err
@@ -315,10 +315,10 @@ func (b *bounds[T]) oneHot(node *onnxio.Node, ds [][]float64) ([][]float64, erro
 	if ds[0] == nil || ds[1] != nil || ds[2] != nil || values.Len() != 2 {
 		return b.unknown(node), nil
 	}
-	y := b.values[node.Output(0)]
+	y := b.values.header(node.Output(0))
 	v, at := numbers(values), numbers(index)
 	l := linesOf(y.Shape, axis)
-	d := make([]float64, y.Len())
+	d := make([]float64, product(y.Shape))
 	for line := range l.count {
 		e := ds[0][line]
 		for j := range l.length {

@@ -108,12 +108,12 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 	if err != nil {
 		return named(m.cnn.model, err)
 	}
-	b := &bounds[float64]{
+	b := &bounds{
 		bounder: &bounder{
 			arithmetic: m.arithmetic(arithmeticOf[float64]()), net: m.cnn, abs: make(map[string]*engine.Tensor[float64]),
 			replaced: func(string) bool { return false },
 		},
-		values: values, known: make(map[string][]float64), reset: make(map[string]bool),
+		values: activationsOf[float64](values), known: make(map[string][]float64), reset: make(map[string]bool),
 	}
 	b.parameters = 0x1p-24
 	// Whether the second model has a value is known once it is matched.

@@ -25,15 +25,15 @@ type NearStep struct {
 }
 
 // atSteps compares what has steps in the two models, each run as a whole: an element
-// whose operand is on one plateau for sure has to be equal. theirs are the eFCN's
-// values, by their names in the CNN.
-func (c *comparison[T]) atSteps(f feed, theirs map[string]*engine.Tensor[T], total *bounds[T]) error {
+// whose operand is on one plateau for sure has to be equal. values
+// are the CNN's and the eFCN's, by their names in the CNN.
+func (c *comparison[T]) atSteps(f feed, values [2]map[string]*engine.Tensor[T], total *bounds) error {
 	for _, node := range c.cnn.graph.Nodes {
 		if !hasSteps(node) {
 			continue
 		}
 		for _, name := range node.Outputs {
-			own := total.values[name]
+			own := values[0][name]
 			if name == "" || own == nil {
 				continue
 			}
@@ -49,7 +49,7 @@ func (c *comparison[T]) atSteps(f feed, theirs map[string]*engine.Tensor[T], tot
 			near := total.nearSteps[name]
 			s.Elements += int64(own.Len())
 			s.Near += int64(len(near))
-			other := theirs[name]
+			other := values[1][name]
 			if other == nil || other.Type != own.Type || other.Len() != own.Len() || total.loose[name] {
 				continue
 			}

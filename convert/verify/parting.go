@@ -134,7 +134,7 @@ func (c *comparison[T]) part(ctx context.Context, target string, f feed) (*Parti
 	}
 	p.Nodes, p.OtherNodes = steps(a), steps(b)
 	p.Differences = c.differences(a, b)
-	own, theirs := run.bounds.values[target], run.second[other]
+	own, theirs := run.first[target], run.second[other]
 	if own == nil || theirs == nil || own.Len() != theirs.Len() || own.Type.IsFloat() != theirs.Type.IsFloat() {
 		return p, nil
 	}
@@ -186,7 +186,8 @@ func steps(r region) []Step {
 // rerun is one batch run again: the CNN's values with their bounds, and the
 // eFCN's in a region, computed from the CNN's.
 type rerun[T kernel.Float] struct {
-	bounds *bounds[T]
+	bounds *bounds
+	first  map[string]*engine.Tensor[T]
 	second map[string]*engine.Tensor[T]
 	shapes map[string][]int // of all values of the eFCN
 }
@@ -203,7 +204,8 @@ func (c *comparison[T]) again(ctx context.Context, f feed, r region, agree func(
 		return nil, named(c.cnn.model, err)
 	}
 	run := &rerun[T]{
-		bounds: &bounds[T]{bounder: c.bounder, values: values, known: make(map[string][]float64), reset: make(map[string]bool)},
+		first:  values,
+		bounds: &bounds{bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64), reset: make(map[string]bool)},
 		second: make(map[string]*engine.Tensor[T]), shapes: make(map[string][]int),
 	}
 	inRegion := make(map[string]bool)
@@ -263,7 +265,7 @@ func (c *comparison[T]) counterparts(whole [2]region, run *rerun[T], target, oth
 	}
 	ofA, ofB := make(map[string]candidate), make(map[string]candidate)
 	for _, a := range whole[0].outputsOf() {
-		own := run.bounds.values[a]
+		own := run.first[a]
 		if own == nil || !own.Type.IsFloat() {
 			continue
 		}
@@ -388,7 +390,7 @@ func constantsApart(t, u *onnxio.Tensor) string {
 
 // row puts the sums side by side that make the element of a parting.
 func (c *comparison[T]) row(p *Parting, run *rerun[T], first int, stopA, stopB func(string) (string, bool)) (*Row, error) {
-	values := run.bounds.values
+	values := run.first
 	shapes := make(map[string][]int)
 	for name, v := range values {
 		shapes[name] = v.Shape

@@ -48,7 +48,7 @@ func productsOf(cnn *net, record *convert.Record) products {
 // there. At its end the eFCN's side comes on top. Its entries are off by 2⁻²⁴ of
 // themselves, rounded once, and its sum of N terms and a bias by γ_{N+2}, each times
 // M, the magnitudes |Aₙ|(…(|A₁||x| + |b₁|)…) + |bₙ|.
-func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
+func (b *bounds) node(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
 	if b.levels[node] > 0 || b.pair() && isMaximum(node) {
 		d, err := b.maximum(node, ds)
 		return [][]float64{d}, err
@@ -98,7 +98,7 @@ func (b *bounds[T]) node(node *onnxio.Node, ds [][]float64, known bool) ([][]flo
 // has twice as many terms and magnitudes, b and −b as many, and entries are rounded
 // once: 4(γ + 2⁻²⁴)X. What is then multiplied into the last level sees three units of
 // up to X, which size and terms allow for. Of a pair of models, either may do so.
-func (b *bounds[T]) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	var out []float64
 	if ds[0] != nil {
 		moved, err := b.moved(node, ds)
@@ -152,7 +152,7 @@ func (b *bounds[T]) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error
 
 // follows returns the node whose input a value is counted by, and which input that
 // is: where the eFCN does not have the value, or asked for anyway. nil is none.
-func (b *bounds[T]) follows(name string, anyway bool) (node *onnxio.Node, data int) {
+func (b *bounds) follows(name string, anyway bool) (node *onnxio.Node, data int) {
 	node = b.net.producer[name]
 	if node == nil || !anyway && !b.hidden(name) || b.reset[name] && !anyway {
 		return nil, 0
@@ -169,7 +169,7 @@ func (b *bounds[T]) follows(name string, anyway bool) (node *onnxio.Node, data i
 // size returns the magnitudes that a value adds up in the eFCN: |x| of one that it
 // has, else those of the node's input times the magnitudes of its entries, and of
 // its bias. anyway is for a value that it has, as the end of a product.
-func (b *bounds[T]) size(name string, anyway bool) (*engine.Tensor[float64], error) {
+func (b *bounds) size(name string, anyway bool) (*engine.Tensor[float64], error) {
 	node, data := b.follows(name, anyway)
 	if node == nil {
 		m, err := b.magnitude(name)
@@ -202,7 +202,7 @@ func (b *bounds[T]) size(name string, anyway bool) (*engine.Tensor[float64], err
 }
 
 // over runs a node of a product on magnitudes, for its output k.
-func (b *bounds[T]) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+func (b *bounds) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
 	n := *node
 	switch {
 	case isOp(node, "Neg"):
@@ -251,7 +251,7 @@ func (b *bounds[T]) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*
 }
 
 // terms returns of how many entries of x a value that size describes is a sum.
-func (b *bounds[T]) terms(name string, anyway bool) (int, error) {
+func (b *bounds) terms(name string, anyway bool) (int, error) {
 	node, data := b.follows(name, anyway)
 	if node == nil {
 		return 1, nil
@@ -261,7 +261,7 @@ func (b *bounds[T]) terms(name string, anyway bool) (int, error) {
 	}
 	n, err := b.terms(node.Input(data), false)
 	if isOp(node, "Resize", "Upsample") && b.interpolates(node) { // two neighbours on each axis
-		return min(n<<len(b.values[node.Output(0)].Shape), 1<<30), err
+		return min(n<<len(b.values.header(node.Output(0)).Shape), 1<<30), err
 	}
 	if err != nil || !b.net.isLinear(node) {
 		return n, err

@@ -9,7 +9,7 @@ import (
 
 // alongAxis gives a scale or a zero point of one number for each index of an axis
 // the rank of the value that it is for, so that it broadcasts.
-func (b *bounds[T]) alongAxis(node *onnxio.Node, v *engine.Tensor[float64], rank int) (*engine.Tensor[float64], error) {
+func (b *bounds) alongAxis(node *onnxio.Node, v *engine.Tensor[float64], rank int) (*engine.Tensor[float64], error) {
 	shape := make([]int, rank)
 	for i := range shape {
 		shape[i] = 1
@@ -26,9 +26,9 @@ func (b *bounds[T]) alongAxis(node *onnxio.Node, v *engine.Tensor[float64], rank
 
 // quantization broadcasts the operands of QuantizeLinear or DequantizeLinear: the
 // value, the scale, and the zero point, 0 without one.
-func (b *bounds[T]) quantization(node *onnxio.Node, ds [][]float64) ([3]spreadInput, error) {
+func (b *bounds) quantization(node *onnxio.Node, ds [][]float64) ([3]spreadInput, error) {
 	var all [3]spreadInput
-	shape := b.values[node.Output(0)].Shape
+	shape := b.values.header(node.Output(0)).Shape
 	all[2].x = make([]float64, product(shape))
 	for i, name := range node.Inputs {
 		if name == "" {
@@ -59,14 +59,14 @@ func (b *bounds[T]) quantization(node *onnxio.Node, ds [][]float64) ([3]spreadIn
 // quantizedBy bounds a QuantizeLinear by a scale and zero point that are computed
 // and may differ themselves: x/s moves by (d_x + |x/s|d_s)/(|s| − d_s), and the
 // result to the integers that this reaches.
-func (b *bounds[T]) quantizedBy(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) quantizedBy(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	all, err := b.quantization(node, ds)
 	if err != nil {
 		return nil, err
 	}
-	y := b.values[node.Output(0)]
+	y := b.values.header(node.Output(0))
 	least, greatest := rangeOf(y.Type)
-	d := make([]float64, y.Len())
+	d := make([]float64, product(y.Shape))
 	for i := range d {
 		dx, s, e := all[0].at(i), math.Abs(all[1].x[i]), all[1].at(i)
 		if dx == 0 && e == 0 && all[2].at(i) == 0 {
@@ -87,7 +87,7 @@ func (b *bounds[T]) quantizedBy(node *onnxio.Node, ds [][]float64) ([]float64, e
 
 // dequantized bounds DequantizeLinear, (x − z)·s: of equal operands both models
 // make equal bits.
-func (b *bounds[T]) dequantized(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) dequantized(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	all, err := b.quantization(node, ds)
 	if err != nil {
 		return nil, err

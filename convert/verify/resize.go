@@ -154,7 +154,7 @@ func (n *net) resizeScales(node *onnxio.Node, in, out []int) ([]float64, error) 
 }
 
 // interpolates says whether a Resize or Upsample does more than select.
-func (b *bounds[T]) interpolates(node *onnxio.Node) bool {
+func (b *bounds) interpolates(node *onnxio.Node) bool {
 	mode, err := node.String("mode", "nearest")
 	return err != nil || mode != "nearest"
 }
@@ -166,7 +166,7 @@ func (b *bounds[T]) interpolates(node *onnxio.Node) bool {
 // of the largest |x| of the sample, for each axis. An eFCN's weights were computed in float64
 // and rounded to float32 once. Of a pair of models, either may have a matrix for
 // it.
-func (b *bounds[T]) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
+func (b *bounds) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
 	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.pair() && !b.factor[node] && !b.replaced(node.Output(0)) {
 		if d == nil {
 			return nil, err
@@ -177,14 +177,14 @@ func (b *bounds[T]) interpolated(node *onnxio.Node, d []float64) ([]float64, err
 	if err != nil {
 		return nil, err
 	}
-	y := b.values[node.Output(0)]
+	y := b.values.header(node.Output(0))
 	moved := 0.0
 	for i := range x.Shape[min(2, len(x.Shape)):] {
 		moved += 2 * 8 * 0x1p-24 * float64(max(x.Shape[i+2], y.Shape[i+2]))
 	}
 	terms := 1 << len(x.Shape[min(2, len(x.Shape)):])
 	samples := samplesOf(x.Shape)
-	out := make([]float64, len(y.F))
+	out := make([]float64, product(y.Shape))
 	for s := range samples {
 		most, widest := 0.0, 0.0
 		for i := s * len(x.F) / samples; i < (s+1)*len(x.F)/samples; i++ {

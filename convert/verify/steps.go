@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"efcn/internal/engine"
-	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
@@ -32,7 +31,7 @@ func plateaus(node *onnxio.Node) bool {
 }
 
 // near notes which elements of a value may be on either side of a step.
-func (b *bounds[T]) near(name string, at []int) {
+func (b *bounds) near(name string, at []int) {
 	if len(at) == 0 || name == "" {
 		return
 	}
@@ -43,7 +42,7 @@ func (b *bounds[T]) near(name string, at []int) {
 }
 
 // stepped bounds a node that has steps, of whose inputs some may differ.
-func (b *bounds[T]) stepped(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+func (b *bounds) stepped(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	if b.pair() {
 		ds = b.telling(node, ds)
 	}
@@ -91,11 +90,11 @@ func (b *bounds[T]) stepped(node *onnxio.Node, ds [][]float64) ([][]float64, err
 
 // telling returns bounds with +Inf for those that say nothing of an operand: that an
 // element may be on either side of a step is said only where its own bound is small.
-func (b *bounds[T]) telling(node *onnxio.Node, ds [][]float64) [][]float64 {
+func (b *bounds) telling(node *onnxio.Node, ds [][]float64) [][]float64 {
 	out := make([][]float64, len(ds))
 	for i, d := range ds {
 		out[i] = d
-		if v := b.values[node.Input(i)]; v != nil {
+		if v := b.values.value(node.Input(i)); v != nil {
 			out[i] = saying(v, d, nil)
 		}
 	}
@@ -111,62 +110,6 @@ func positive(d []float64) []int {
 		}
 	}
 	return at
-}
-
-// operand returns a value or constant of the CNN in its arithmetic.
-func (b *bounds[T]) operand(name string) (*engine.Tensor[T], error) {
-	if t := b.net.constants[name]; t != nil {
-		return engine.FromONNX[T](t)
-	}
-	v, err := b.value(name)
-	if v == nil || err != nil {
-		return nil, err
-	}
-	return convertTensor[T](v), nil
-}
-
-// within returns the least and the greatest that the other computation of a value
-// may have, numbers of the same arithmetic.
-func within[T kernel.Float](v *engine.Tensor[T], d []float64) (lo, hi *engine.Tensor[T]) {
-	lo, hi = &engine.Tensor[T]{Type: v.Type, Shape: v.Shape}, &engine.Tensor[T]{Type: v.Type, Shape: v.Shape}
-	if !v.Type.IsFloat() {
-		lo.I, hi.I = make([]int64, len(v.I)), make([]int64, len(v.I))
-		least, greatest := rangeOf(v.Type)
-		for i, x := range v.I {
-			lo.I[i], hi.I[i] = x, x
-			if d != nil && d[i] > 0 {
-				lo.I[i] = int64(math.Max(least, float64(x)-d[i]))
-				hi.I[i] = int64(math.Min(greatest, float64(x)+d[i]))
-			}
-		}
-		return lo, hi
-	}
-	lo.F, hi.F = make([]T, len(v.F)), make([]T, len(v.F))
-	for i, x := range v.F {
-		lo.F[i], hi.F[i] = x, x
-		switch {
-		case d == nil || d[i] == 0:
-		case math.IsInf(d[i], 1) || math.IsNaN(float64(x)):
-			lo.F[i], hi.F[i] = T(math.Inf(-1)), T(math.Inf(1))
-		default:
-			lo.F[i] = -notBelow[T](d[i] - float64(x))
-			hi.F[i] = notBelow[T](d[i] + float64(x))
-		}
-	}
-	return lo, hi
-}
-
-// notBelow returns a number of the arithmetic that is at least v, which is a sum
-// that was rounded to float64.
-func notBelow[T kernel.Float](v float64) T {
-	r := T(v)
-	if single, ok := any(r).(float32); ok {
-		if float64(single) < v {
-			r = T(math.Nextafter32(single, float32(math.Inf(1))))
-		}
-		return r
-	}
-	return T(math.Nextafter(v, math.Inf(1)))
 }
 
 // rangeOf returns the least and greatest number of an integer type, as far as
@@ -191,28 +134,23 @@ func rangeOf(t onnxio.DataType) (least, greatest float64) {
 // plateau bounds a function that only rises, or only falls, by what it is at both
 // ends of what its operand may be. It is the model's own node that is run there, so
 // the ends are rounded as it rounds.
-func (b *bounds[T]) plateau(node *onnxio.Node, ds [][]float64) ([]float64, error) {
-	in := make([]*engine.Tensor[T], len(node.Inputs))
+func (b *bounds) plateau(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	in := make([]*engine.Tensor[float64], len(node.Inputs))
 	for i, name := range node.Inputs {
-		if name == "" {
-			continue
-		}
 		var err error
-		if in[i], err = b.operand(name); err != nil {
+		if in[i], err = b.value(name); err != nil {
 			return nil, err
 		}
 	}
-	lo, hi := within(in[0], ds[0])
-	y := b.values[node.Output(0)]
+	ends, err := b.values.atEnds(node, b.net.opset, in, ds[0])
+	if err != nil {
+		return nil, err
+	}
+	y := b.values.value(node.Output(0))
 	d := make([]float64, y.Len())
-	for _, end := range []*engine.Tensor[T]{lo, hi} {
-		in[0] = end
-		out, err := engine.RunNode(node, b.net.opset, in)
-		if err != nil {
-			return nil, err
-		}
+	for _, end := range ends {
 		for i := range d {
-			d[i] = math.Max(d[i], differ(y, out[0], i))
+			d[i] = math.Max(d[i], differ(y, end, i))
 		}
 	}
 	return d, nil
@@ -220,20 +158,20 @@ func (b *bounds[T]) plateau(node *onnxio.Node, ds [][]float64) ([]float64, error
 
 // cast bounds a Cast. To a floating-point type as wide as the arithmetic it is
 // exact; to a narrower one, and to integers, it has plateaus.
-func (b *bounds[T]) cast(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+func (b *bounds) cast(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	x, err := b.value(node.Input(0))
 	if err != nil || ds[0] == nil {
 		return nil, err
 	}
-	y := b.values[node.Output(0)]
+	y := b.values.value(node.Output(0))
 	switch {
 	case y.Type == onnxio.Float32 || y.Type == onnxio.Float64:
 		// Integers beyond the arithmetic's are rounded.
 		d := append([]float64(nil), ds[0]...)
 		if !x.Type.IsFloat() {
 			for i, v := range y.F {
-				if d[i] > 0 && math.Abs(float64(v))+d[i] > 1/b.unit {
-					d[i] += 4 * b.unit * (math.Abs(float64(v)) + d[i])
+				if d[i] > 0 && math.Abs(v)+d[i] > 1/b.unit {
+					d[i] += 4 * b.unit * (math.Abs(v) + d[i])
 				}
 			}
 		}
@@ -287,7 +225,7 @@ func numbers(v *engine.Tensor[float64]) []float64 {
 }
 
 // thresholded bounds ThresholdedRelu: x where x > alpha, else 0.
-func (b *bounds[T]) thresholded(node *onnxio.Node, d []float64) ([]float64, []int, error) {
+func (b *bounds) thresholded(node *onnxio.Node, d []float64) ([]float64, []int, error) {
 	alpha, err := node.Float("alpha", 1)
 	if err != nil {
 		return nil, nil, err
@@ -312,7 +250,7 @@ func (b *bounds[T]) thresholded(node *onnxio.Node, d []float64) ([]float64, []in
 }
 
 // shrunk bounds Shrink: x + bias below −lambd, x − bias above lambd, else 0.
-func (b *bounds[T]) shrunk(node *onnxio.Node, d []float64) ([]float64, []int, error) {
+func (b *bounds) shrunk(node *onnxio.Node, d []float64) ([]float64, []int, error) {
 	lambd, err := node.Float("lambd", 0.5)
 	if err != nil {
 		return nil, nil, err
@@ -351,8 +289,8 @@ func (b *bounds[T]) shrunk(node *onnxio.Node, d []float64) ([]float64, []int, er
 // remainder bounds Mod by a divisor that both computations have: the remainder
 // moves with the dividend, and jumps by the divisor where a multiple of it is
 // passed.
-func (b *bounds[T]) remainder(node *onnxio.Node, ds [][]float64) ([]float64, []int, error) {
-	y := b.values[node.Output(0)]
+func (b *bounds) remainder(node *onnxio.Node, ds [][]float64) ([]float64, []int, error) {
+	y := b.values.header(node.Output(0))
 	if len(ds) < 2 || ds[1] != nil {
 		return b.unknown(node)[0], []int{}, nil
 	}
@@ -361,7 +299,7 @@ func (b *bounds[T]) remainder(node *onnxio.Node, ds [][]float64) ([]float64, []i
 		return nil, nil, err
 	}
 	at := []int{}
-	out := make([]float64, y.Len())
+	out := make([]float64, product(y.Shape))
 	for i, x := range all[0].x {
 		e, m := all[0].at(i), math.Abs(all[1].x[i])
 		switch {
@@ -378,8 +316,8 @@ func (b *bounds[T]) remainder(node *onnxio.Node, ds [][]float64) ([]float64, []i
 
 // quotient bounds a division of integers, which truncates: by what it is at both
 // ends of the dividend, of a divisor that both computations have.
-func (b *bounds[T]) quotient(node *onnxio.Node, ds [][]float64) ([]float64, error) {
-	y := b.values[node.Output(0)]
+func (b *bounds) quotient(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	y := b.values.header(node.Output(0))
 	if ds[1] != nil {
 		return b.unknown(node)[0], nil
 	}
@@ -387,7 +325,7 @@ func (b *bounds[T]) quotient(node *onnxio.Node, ds [][]float64) ([]float64, erro
 	if err != nil {
 		return nil, err
 	}
-	d := make([]float64, y.Len())
+	d := make([]float64, product(y.Shape))
 	for i, x := range all[0].x {
 		m, e := all[1].x[i], all[0].at(i)
 		q := math.Trunc(x / m)

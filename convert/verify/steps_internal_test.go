@@ -156,16 +156,16 @@ func testStepBounds[T kernel.Float](t *testing.T, c stepCase) {
 			}
 			values[drawn[i]], bound[drawn[i]] = drawOperand[T](r, typ, shape, c.grid, c.op == "QuantizeLinear" && i == 1)
 		}
-		b := &bounds[T]{
+		b := &bounds{
 			bounder: &bounder{arithmetic: arithmeticOf[T](), net: n, hidden: func(string) bool { return false }, replaced: func(string) bool { return false }, abs: map[string]*engine.Tensor[float64]{}},
-			values:  values, known: bound,
+			values:  activationsOf[T](values), known: bound,
 		}
 		in := func(name string) *engine.Tensor[T] {
-			v, err := b.operand(name)
+			v, err := b.value(name)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return v
+			return convertTensor[T](v)
 		}
 		run := func(values map[string]*engine.Tensor[T]) []*engine.Tensor[T] {
 			var list []*engine.Tensor[T]
