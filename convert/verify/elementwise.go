@@ -36,7 +36,7 @@ func (b *bounds) single(node *onnxio.Node, ds [][]float64, known bool) ([][]floa
 	case isOp(node, "MatMul") && len(ds) == 2:
 		d, err := b.matMul(node, ds)
 		return [][]float64{d}, err
-	case !known && (!b.pair() || moves(node) || hasSteps(node)), isOp(node, "Shape", "Size"):
+	case !known && (!b.pair() || moves(node) || hasSteps(node)), operatorOf(node).ofShape:
 		return nil, nil
 	case hasSteps(node):
 		return b.stepped(node, ds)
@@ -100,7 +100,7 @@ func (b *bounds) unknown(node *onnxio.Node) [][]float64 {
 // moves says whether a node only moves, repeats or selects elements, by indices
 // that do not depend on them, or takes their maxima.
 func moves(node *onnxio.Node) bool {
-	return reshapes(node) || scatters(node) || isOp(node, "Transpose", "Gather", "GatherElements", "GatherND", "Concat", "Slice", "Split", "Pad", "Expand", "Tile",
+	return operatorOf(node).reshapes || scatters(node) || isOp(node, "Transpose", "Gather", "GatherElements", "GatherND", "Concat", "Slice", "Split", "Pad", "Expand", "Tile",
 		"DepthToSpace", "SpaceToDepth", "Resize", "Upsample", "Cast", "MaxPool", "GlobalMaxPool", "ReduceMax", "ReduceMin", "Max", "Min")
 }
 

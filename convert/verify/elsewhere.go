@@ -35,15 +35,11 @@ type elsewhere struct {
 	model map[*onnxio.Node]string
 }
 
-// random are operators that give other numbers every time: no two models can be
-// compared that have one.
-var random = []string{"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"}
-
 // claim notes which nodes of n the embedded engine lacks.
 func (e *elsewhere) claim(n *net, model string) error {
 	n.lacks, n.elsewhere = make(map[*onnxio.Node]bool), e
 	for _, node := range engine.Lacks(n.model) {
-		if slices.Contains(random, node.OpType) {
+		if operatorOf(node).random {
 			return node.Errorf("it gives other numbers every time, so there is nothing to compare; leave it out of the model")
 		}
 		n.lacks[node] = true
@@ -357,13 +353,11 @@ func plainConv(node *onnxio.Node) *onnxio.Node {
 	return &conv
 }
 
-// shapedByData says whether the values that a node takes may decide how many it
-// gives, of a node that the embedded engine lacks.
+// shapedByData reports whether the values that a node takes may decide how many it gives,
+// of a node that the embedded engine lacks. Nothing is known of other domains.
 func shapedByData(node *onnxio.Node) bool {
-	if onnxio.CanonicalDomain(node.Domain) != "" {
-		return node.QualifiedOp() != "com.microsoft.FusedConv"
-	}
-	return isOp(node, "NonMaxSuppression", "Unique", "Compress", "Loop", "Scan", "If")
+	op := operatorOf(node)
+	return op.shapedByData || op == &other && onnxio.CanonicalDomain(node.Domain) != ""
 }
 
 // describeElsewhere says which nodes ran in another engine.

@@ -235,7 +235,7 @@ func (v *verifier) unbounded() string {
 	}
 	steady := make(map[string]bool) // what the inputs' shapes alone decide
 	for _, node := range v.cnn.graph.Nodes {
-		if isOp(node, "Shape", "Size") || !slices.ContainsFunc(node.Inputs, func(name string) bool {
+		if operatorOf(node).ofShape || !slices.ContainsFunc(node.Inputs, func(name string) bool {
 			return name != "" && !steady[name] && v.cnn.constants[name] == nil
 		}) {
 			for _, name := range node.Outputs {

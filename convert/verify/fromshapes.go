@@ -208,7 +208,7 @@ func withKnown(m *onnxio.Model, info *shape.Info) (*onnxio.Model, error) {
 		out := m.Clone()
 		g := out.Graph
 		g.Nodes = slices.DeleteFunc(g.Nodes, func(n *onnxio.Node) bool {
-			if !all && !isOp(n, "Shape", "Size") {
+			if !all && !operatorOf(n).ofShape {
 				return false
 			}
 			var known []*onnxio.Tensor

@@ -162,7 +162,7 @@ func (n *net) takenBy(node *onnxio.Node, i, depth int) span {
 		return n.arithmetic(node, i, output)
 	case isOp(node, "Neg"):
 		return output().mapped(func(lo, hi int64) (int64, int64) { return -hi, -lo })
-	case reshapes(node) && i == 0, i == 0 && isOp(node, "Transpose", "Slice", "Expand", "Tile", "Pad", "Gather", "GatherElements", "GatherND", "Clip", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth"),
+	case operatorOf(node).reshapes && i == 0, i == 0 && isOp(node, "Transpose", "Slice", "Expand", "Tile", "Pad", "Gather", "GatherElements", "GatherND", "Clip", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth"),
 		isOp(node, "Concat", "Max", "Min"), isOp(node, "Where") && i > 0:
 		return output()
 	case isOp(node, "Split") && i == 0:

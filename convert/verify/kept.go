@@ -23,7 +23,7 @@ func (s *structure) kept(source, node *onnxio.Node) {
 			// attributes compares it
 		case a == "" || b == "":
 			kind := "node"
-			if i == 2 && isOp(source, "Gemm", "Conv") {
+			if i > 0 && i == operatorOf(source).bias {
 				kind = "bias"
 			}
 			s.fault(kind, node, source.Output(0), "input %d is %q; in the CNN it is %q", i, b, a)

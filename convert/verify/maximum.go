@@ -164,7 +164,7 @@ func (s *structure) notNegative(name string) bool {
 		return err == nil && fill >= 0 && s.notNegative(node.Input(0))
 	case isOp(node, "Resize", "Upsample"):
 		return !s.interpolates(node) && s.notNegative(node.Input(0))
-	case reshapes(node) || selects(node) || isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "GlobalMaxPool", "ReduceMax"):
+	case operatorOf(node).reshapes || selects(node) || isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "GlobalMaxPool", "ReduceMax"):
 		return s.notNegative(node.Input(0))
 	default:
 		return false

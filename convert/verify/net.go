@@ -66,11 +66,6 @@ func newNet(m *onnxio.Model) (*net, error) {
 	return n, nil
 }
 
-// isOp says whether node is the operator of that name in the default domain.
-func isOp(node *onnxio.Node, names ...string) bool {
-	return node != nil && onnxio.CanonicalDomain(node.Domain) == "" && slices.Contains(names, node.OpType)
-}
-
 // floats returns the elements of constant input i of a node. ok is false where
 // the input is left out.
 func (n *net) floats(node *onnxio.Node, i int) (v []float32, dims []int64, ok bool, err error) {
@@ -114,16 +109,12 @@ func (n *net) defines(name string) bool {
 	return n.constants[name] == nil && slices.ContainsFunc(n.graph.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == name })
 }
 
-// reshapes says whether a node hands on the elements of its first input in
-// their order: all that it does is name another shape.
-func reshapes(node *onnxio.Node) bool {
-	return isOp(node, "Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout")
-}
-
 // passes says whether a node only reshapes a value that the model has before it,
 // too. The Flatten at the end of a layer in local form does not: what it reshapes
 // is in no order that the CNN knows.
-func (n *net) passes(node *onnxio.Node) bool { return reshapes(node) && !n.ends[node.Output(0)] }
+func (n *net) passes(node *onnxio.Node) bool {
+	return operatorOf(node).reshapes && !n.ends[node.Output(0)]
+}
 
 // origin follows a value back through nodes that only reshape.
 func (n *net) origin(name string) string {

@@ -164,7 +164,7 @@ func flattened(want, got []int64) bool {
 // so that nothing is broadcast but the batch.
 func (s *structure) vectors(node *onnxio.Node, output string, want, got []int64) bool {
 	shape := s.shapes[output]
-	if !elementwise(node) || len(want) != len(shape) || !flattened(want, got) {
+	if !operatorOf(node).elementwise || len(want) != len(shape) || !flattened(want, got) {
 		return false
 	}
 	for i, d := range want[1:] {

@@ -91,7 +91,7 @@ func (r region) outputsOf() []string {
 	var names []string
 	for _, node := range r.nodes {
 		for _, name := range node.Outputs {
-			if name != "" && !reshapes(node) {
+			if name != "" && !operatorOf(node).reshapes {
 				names = append(names, name)
 			}
 		}

@@ -157,7 +157,7 @@ func (b *bounds) follows(name string, anyway bool) (node *onnxio.Node, data int)
 	if node == nil || !anyway && !b.hidden(name) || b.reset[name] && !anyway {
 		return nil, 0
 	}
-	if !b.factor[node] && b.levels[node] == 0 && !reshapes(node) && !(selects(node) && !isOp(node, "Concat")) && !isMaximum(node) {
+	if !b.factor[node] && b.levels[node] == 0 && !operatorOf(node).reshapes && !(selects(node) && !isOp(node, "Concat")) && !isMaximum(node) {
 		return nil, 0
 	}
 	if k, _ := b.net.operands(node); isOp(node, "Add", "Sub", "Mul", "Div", "MatMul") && k > 0 {

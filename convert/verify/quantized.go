@@ -7,6 +7,15 @@ import (
 	"efcn/onnxio"
 )
 
+// https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html
+// https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
+func init() {
+	register(
+		operator{name: "QuantizeLinear", elementwise: true, axis: always[int64](1), defaults: always(spelling{"saturate": "1"})},
+		operator{name: "DequantizeLinear", elementwise: true, axis: always[int64](1)},
+	)
+}
+
 // alongAxis gives a scale or a zero point of one number for each index of an axis
 // the rank of the value that it is for, so that it broadcasts.
 func (b *bounds) alongAxis(node *onnxio.Node, v *engine.Tensor[float64], rank int) (*engine.Tensor[float64], error) {

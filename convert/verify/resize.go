@@ -7,6 +7,19 @@ import (
 	"efcn/onnxio"
 )
 
+// https://onnx.ai/onnx/operators/onnx__Resize.html
+// https://onnx.ai/onnx/operators/onnx__Upsample.html
+func init() {
+	register(
+		operator{name: "Resize", defaults: always(spelling{
+			"mode": `"nearest"`, "coordinate_transformation_mode": `"half_pixel"`, "nearest_mode": `"round_prefer_floor"`,
+			"cubic_coeff_a": "-0.75", "exclude_outside": "0", "extrapolation_value": "0", "antialias": "0",
+			"keep_aspect_ratio_policy": `"stretch"`,
+		})},
+		operator{name: "Upsample", defaults: always(spelling{"mode": `"nearest"`})},
+	)
+}
+
 // resizeSlack is how far rounding in float64 may bring two computations of a
 // position on an axis of that length apart, and with it an interpolation weight.
 func resizeSlack(length int) float64 { return 8 * 0x1p-53 * float64(max(length, 1)) }

@@ -85,7 +85,7 @@ func (s *structure) check(ctx context.Context) error {
 		}
 	}
 	for _, node := range s.efcn.graph.Nodes {
-		if !s.expected[node] && !reshapes(node) {
+		if !s.expected[node] && !operatorOf(node).reshapes {
 			s.surplus(node, needed)
 		}
 	}
@@ -136,7 +136,7 @@ func (n *net) needed() map[*onnxio.Node]bool {
 		}
 		needed[node] = true
 		for i, in := range node.Inputs {
-			if i > 0 && reshapes(node) {
+			if i > 0 && operatorOf(node).reshapes {
 				break
 			}
 			mark(in)
@@ -163,7 +163,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 	case isMaximum(node) && (held == nil || isOp(held, "Gather")):
 		s.selected(node, 0)
 		return
-	case reshapes(node):
+	case operatorOf(node).reshapes:
 		return // what it feeds is checked where it is used
 	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(node, held) || isOp(node, "Gather") && s.ofVector(held, node.Output(0))):
 		for k, name := range node.Outputs {
@@ -260,23 +260,12 @@ func (s *structure) shaped(source, node *onnxio.Node, i int) {
 			continue
 		}
 		n, err := onnxio.NumElements(want[min(1, len(want)):])
-		if err == nil && len(want) > 0 && elementwise(node) && slices.Equal(got, []int64{want[0], n}) {
+		if err == nil && len(want) > 0 && operatorOf(node).elementwise && slices.Equal(got, []int64{want[0], n}) {
 			continue
 		}
 		s.fault("node", node, source.Output(0), "its input %d (%q) has shape %v; in the CNN it is %v", i, node.Input(i), got, want)
 		return
 	}
-}
-
-// elementwise says whether a node does the same to every element, so that on a
-// vector it does what it does on the tensor.
-func elementwise(node *onnxio.Node) bool {
-	return isOp(node, "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Gelu", "Swish",
-		"HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Clip",
-		"Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Sign", "Ceil", "Floor", "Round", "Not", "BitwiseNot", "IsNaN", "IsInf",
-		"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Cast", "Shrink",
-		"Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "PRelu", "Mod", "And", "Or", "Xor",
-		"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Where", "QuantizeLinear", "DequantizeLinear")
 }
 
 // cnnOrigin follows a value of the CNN back through what an eFCN leaves out:

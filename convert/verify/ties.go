@@ -130,12 +130,21 @@ func (p tieSample) integers(name string) []int64 {
 	return a.I[p.offset*each : (p.offset+1)*each]
 }
 
+// tie is where rounding decides which way an operator goes.
+type tie int
+
+const (
+	noTie           tie = iota
+	atZero              // of an element
+	amongNeighbours     // that are about equal
+)
+
 // tieTargets lists the values that a ReLU or a MaxPool takes.
 func (v *verifier) tieTargets() []tieTarget {
 	var targets []tieTarget
 	for _, node := range v.cnn.graph.Nodes {
-		if isOp(node, "Relu", "LeakyRelu", "PRelu", "MaxPool") && v.cnn.producer[node.Input(0)] != nil {
-			targets = append(targets, tieTarget{node.Input(0), isOp(node, "MaxPool")})
+		if tie := operatorOf(node).tie; tie != noTie && v.cnn.producer[node.Input(0)] != nil {
+			targets = append(targets, tieTarget{node.Input(0), tie == amongNeighbours})
 		}
 	}
 	return targets

@@ -1,0 +1,6 @@
+package verify
+
+// https://onnx.ai/onnx/operators/onnx__Concat.html
+func init() {
+	register(operator{name: "Concat", axis: always[int64](1)})
+}

@@ -1,0 +1,7 @@
+package verify
+
+// https://onnx.ai/onnx/operators/onnx__DepthToSpace.html
+// https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html
+func init() {
+	register(operator{name: "DepthToSpace", defaults: always(spelling{"mode": `"DCR"`})})
+}

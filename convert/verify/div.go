@@ -1,0 +1,6 @@
+package verify
+
+// https://onnx.ai/onnx/operators/onnx__Div.html
+func init() {
+	register(operator{name: "Div", elementwise: true})
+}

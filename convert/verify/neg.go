@@ -1,0 +1,6 @@
+package verify
+
+// https://onnx.ai/onnx/operators/onnx__Neg.html
+func init() {
+	register(operator{name: "Neg", elementwise: true})
+}

@@ -1,0 +1,6 @@
+package verify
+
+// https://onnx.ai/onnx/operators/onnx__Slice.html
+func init() {
+	register(operator{name: "Slice", lists: map[string]int{"starts": 1, "ends": 2, "axes": 3}})
+}

@@ -1,0 +1,6 @@
+package verify
+
+// https://onnx.ai/onnx/operators/onnx__Where.html
+func init() {
+	register(operator{name: "Where", elementwise: true})
+}
