@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"efcn/convert"
+	"efcn/internal/arrays"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -112,10 +113,10 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 		s.Opsets = append(s.Opsets, opset{domain, o.Version})
 	}
 	for _, v := range m.Graph.FeedInputs() {
-		s.Inputs = append(s.Inputs, value{v.Name, formatType(v.Type)})
+		s.Inputs = append(s.Inputs, value{v.Name, arrays.DescribeType(v.Type)})
 	}
 	for _, v := range m.Graph.Outputs {
-		s.Outputs = append(s.Outputs, value{v.Name, formatType(v.Type)})
+		s.Outputs = append(s.Outputs, value{v.Name, arrays.DescribeType(v.Type)})
 	}
 	ops := make(map[string]int)
 	for _, n := range m.Graph.Nodes {

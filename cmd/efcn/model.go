@@ -102,33 +102,3 @@ func unjoin(err error) []error {
 	}
 	return all
 }
-
-// formatType writes the type of a value as the commands print it:
-// float32 batchx1x28x28, with ? for a dimension that has no name either.
-func formatType(t onnxio.TensorType) string {
-	if t.Elem == onnxio.Undefined {
-		return "no tensor"
-	}
-	if !t.HasShape {
-		return t.Elem.String() + " of any shape"
-	}
-	if len(t.Shape) == 0 {
-		return t.Elem.String() + " scalar"
-	}
-	return t.Elem.String() + " " + formatDims(t.Shape)
-}
-
-func formatDims(shape onnxio.Shape) string {
-	fields := make([]string, len(shape))
-	for i, d := range shape {
-		switch {
-		case d.Known():
-			fields[i] = fmt.Sprint(d.Value)
-		case d.Param != "":
-			fields[i] = d.Param
-		default:
-			fields[i] = "?"
-		}
-	}
-	return strings.Join(fields, "x")
-}

@@ -89,7 +89,7 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 	if err != nil {
 		return err
 	}
-	inputs, err := matchInputs(m.Graph, given.Inputs)
+	inputs, err := arrays.Match(m.Graph, given.Inputs)
 	if err != nil {
 		return inFile(f.inputs, err)
 	}
@@ -108,7 +108,7 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 		return err
 	}
 	if f.output != "" {
-		if err := e.writeOutput(f.output, func(w io.Writer) error { return writeNPZ(w, results) }); err != nil {
+		if err := e.writeOutput(f.output, func(w io.Writer) error { return arrays.WriteNPZ(w, results) }); err != nil {
 			return err
 		}
 		if f.output != "-" {
@@ -123,67 +123,9 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 	return compareExpected(text, f.inputs, results, given.Outputs)
 }
 
-// writeNPZ writes arrays, those of bfloat16 as float32, which holds them exactly.
-func writeNPZ(w io.Writer, all []*onnxio.Tensor) error {
-	all = slices.Clone(all)
-	for i, a := range all {
-		if a.Type == onnxio.BFloat16 {
-			values, err := onnxio.Floats[float32](a)
-			if err != nil {
-				return err
-			}
-			all[i] = onnxio.NewTensor(a.Name, a.Dims, values)
-		}
-	}
-	return arrays.WriteNPZ(w, all)
-}
-
-// matchInputs matches arrays with the inputs of a graph, by name, and returns them
-// under those names in the graph's order; arrays without a name, as many as there
-// are inputs, are in that order.
-func matchInputs(g *onnxio.Graph, given []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
-	inputs := g.FeedInputs()
-	all := make([]*onnxio.Tensor, len(inputs))
-	used := make(map[int]bool, len(inputs))
-	for i, v := range inputs {
-		at := slices.IndexFunc(given, func(a *onnxio.Tensor) bool { return a.Name == v.Name })
-		if at < 0 && i < len(given) && len(given) == len(inputs) && given[i].Name == "" {
-			at = i
-		}
-		if at < 0 {
-			return nil, fmt.Errorf("no array %q for that input; the file has %s", v.Name, arrayNames(given))
-		}
-		used[at] = true
-		if !suits(v.Type, given[at]) {
-			return nil, fmt.Errorf("input %q: the array is %s; the model wants %s", v.Name, arrays.Describe(given[at]), formatType(v.Type))
-		}
-		a := *given[at]
-		a.Name = v.Name
-		all[i] = &a
-	}
-	for i, a := range given {
-		if !used[i] {
-			return nil, fmt.Errorf("array %q is no input of the model; its inputs are %s", a.Name, valueNames(inputs))
-		}
-	}
-	return all, nil
-}
-
-// suits says whether an array can be fed to a declared input. Floating point is
-// converted to the declared type.
-func suits(want onnxio.TensorType, a *onnxio.Tensor) bool {
-	if want.Elem != onnxio.Undefined && want.Elem != a.Type && !(want.Elem.IsFloat() && a.Type.IsFloat()) {
-		return false
-	}
-	if !want.HasShape {
-		return true
-	}
-	return slices.EqualFunc(want.Shape, a.Dims, func(d onnxio.Dim, n int64) bool { return !d.Known() || d.Value == n })
-}
-
-// engineTensors is what matchInputs returns as values of the engine.
+// engineTensors is what arrays.Match returns as values of the engine.
 func engineTensors(g *onnxio.Graph, given []*onnxio.Tensor) (map[string]*engine.Tensor[float32], error) {
-	inputs, err := matchInputs(g, given)
+	inputs, err := arrays.Match(g, given)
 	if err != nil {
 		return nil, err
 	}
@@ -240,72 +182,18 @@ func bench(ctx context.Context, w io.Writer, session *engines.Session, inputs []
 	return nil
 }
 
-// The tolerance of ONNX's own backend tests (onnx.backend.test, version 1.23).
-const (
-	expectedRTol = 1e-3
-	expectedATol = 1e-7
-)
-
-// compareExpected compares outputs with those of a folder of ONNX test data,
-// by position, as that format has them; none means nothing to compare.
+// compareExpected prints how far outputs are from those of a folder of ONNX test
+// data. They differ: the answer is no.
 func compareExpected(w io.Writer, dir string, got, want []*onnxio.Tensor) error {
-	if len(want) == 0 {
+	differences, err := arrays.Compare(got, want)
+	if err != nil {
+		return inFile(dir, err)
+	}
+	for _, d := range differences {
+		fmt.Fprintln(w, d)
+	}
+	if !slices.ContainsFunc(differences, func(d arrays.Difference) bool { return !d.Equal() }) {
 		return nil
 	}
-	if len(want) > len(got) {
-		return fmt.Errorf("%s: has %d outputs, the model %d", dir, len(want), len(got))
-	}
-	differ := false
-	for i, expected := range want {
-		name := got[i].Name
-		if !slices.Equal(got[i].Dims, expected.Dims) {
-			fmt.Fprintf(w, "output %q: shape %v, expected %v\n", name, got[i].Dims, expected.Dims)
-			differ = true
-			continue
-		}
-		g, err := arrays.Numbers(got[i])
-		if err != nil {
-			return err
-		}
-		x, err := arrays.Numbers(expected)
-		if err != nil {
-			return inFile(dir, err)
-		}
-		worst, over := 0.0, 0
-		for j := range g {
-			d := math.Abs(g[j] - x[j])
-			if g[j] == x[j] || math.IsNaN(g[j]) && math.IsNaN(x[j]) {
-				d = 0 // equal infinities too
-			}
-			if !(d <= expectedATol+expectedRTol*math.Abs(x[j])) {
-				over++
-			}
-			worst = max(worst, d)
-		}
-		fmt.Fprintf(w, "output %q: at most %.3g from the expected one, %d of %d elements past the tolerance\n", name, worst, over, len(g))
-		differ = differ || over > 0
-	}
-	if differ {
-		return errNo
-	}
-	return nil
-}
-
-func arrayNames(all []*onnxio.Tensor) string {
-	if len(all) == 0 {
-		return "none"
-	}
-	names := make([]string, len(all))
-	for i, a := range all {
-		names[i] = fmt.Sprintf("%q", a.Name)
-	}
-	return strings.Join(names, ", ")
-}
-
-func valueNames(all []*onnxio.ValueInfo) string {
-	names := make([]string, len(all))
-	for i, v := range all {
-		names[i] = fmt.Sprintf("%q", v.Name)
-	}
-	return strings.Join(names, ", ")
+	return errNo
 }

@@ -209,5 +209,5 @@ func (r *recorder) write(path string) error {
 	for i, name := range r.names {
 		all[i] = engine.ToONNX(name, r.values[name])
 	}
-	return atomicfile.Write(path, func(w io.Writer) error { return writeNPZ(w, all) })
+	return atomicfile.Write(path, func(w io.Writer) error { return arrays.WriteNPZ(w, all) })
 }

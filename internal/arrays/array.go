@@ -9,6 +9,7 @@ package arrays
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"efcn/onnxio"
 )
@@ -75,5 +76,31 @@ func Numbers(a *onnxio.Tensor) ([]float64, error) {
 	return out, nil
 }
 
-// Describe says what an array is without its elements: float32 [16 1 28 28].
+// Describe returns the type and shape of an array: float32 [16 1 28 28].
 func Describe(a *onnxio.Tensor) string { return fmt.Sprintf("%v %v", a.Type, a.Dims) }
+
+// DescribeType returns a declared type: float32 batchx1x28x28, with ? for a
+// dimension that is not known and has no name.
+func DescribeType(t onnxio.TensorType) string {
+	if t.Elem == onnxio.Undefined {
+		return "no tensor"
+	}
+	if !t.HasShape {
+		return t.Elem.String() + " of any shape"
+	}
+	if len(t.Shape) == 0 {
+		return t.Elem.String() + " scalar"
+	}
+	fields := make([]string, len(t.Shape))
+	for i, d := range t.Shape {
+		switch {
+		case d.Known():
+			fields[i] = fmt.Sprint(d.Value)
+		case d.Param != "":
+			fields[i] = d.Param
+		default:
+			fields[i] = "?"
+		}
+	}
+	return t.Elem.String() + " " + strings.Join(fields, "x")
+}

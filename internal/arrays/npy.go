@@ -165,8 +165,16 @@ func rowMajor(data []byte, dims []int64, size int) []byte {
 	return out
 }
 
-// writeNPY writes a in version 1 of the format, as NumPy does.
+// writeNPY writes a in version 1 of the format, as NumPy does. NumPy has no
+// bfloat16, which is written as float32: that holds every value of it.
 func writeNPY(w io.Writer, a *onnxio.Tensor) error {
+	if a.Type == onnxio.BFloat16 {
+		values, err := onnxio.Floats[float32](a)
+		if err != nil {
+			return err
+		}
+		a = onnxio.NewTensor(a.Name, a.Dims, values)
+	}
 	var code string
 	for c, t := range npyTypes {
 		if t == a.Type {
