@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -151,10 +150,6 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	plan, err := convert.NewPlan(m, f.options())
-	var other *convert.OtherTypeError
-	if errors.As(err, &other) {
-		err = fmt.Errorf("%w (--as float32)", err)
-	}
 	if err != nil {
 		return inFile(path, err)
 	}

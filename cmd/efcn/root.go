@@ -169,10 +169,10 @@ func args(names ...string) cobra.PositionalArgs {
 	}
 }
 
-// oneLine is the message of err as errors are printed: on one line, and with
-// the file in front where the operating system names it.
+// oneLine is the message of err as errors are printed: on one line, with advice on
+// what to type, and with the file in front where the operating system names it.
 func oneLine(err error) string {
-	text := err.Error()
+	text := advised(err)
 	var pathErr *fs.PathError
 	var linkErr *os.LinkError
 	switch {

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -128,9 +126,6 @@ says which nodes those are.`,
 				o.Ran = kept.add
 			}
 			report, err := verify.Verify(cmd.Context(), cnn, efcn, o)
-			if integers := (*verify.IntegerInputError)(nil); errors.As(err, &integers) {
-				return fmt.Errorf("%w; give it with --inputs, and --samples 0", err)
-			}
 			if err != nil {
 				return err
 			}

@@ -48,11 +48,18 @@ func Write(ctx context.Context, w io.Writer, dir string, o Options) error {
 	return p.write(w)
 }
 
+// FolderError reports that there is nothing in a folder to write a page about.
+type FolderError struct{ Dir, Why string }
+
+func (e *FolderError) Error() string {
+	return fmt.Sprintf("%s: %s; want the folder of a study, or of a run with checkpoints", e.Dir, e.Why)
+}
+
 func build(ctx context.Context, dir string, o Options) (*page, error) {
 	if info, err := os.Stat(dir); err != nil {
 		return nil, err
 	} else if !info.IsDir() {
-		return nil, fmt.Errorf("%s: not a folder; want that of efcn relax, or of efcn finetune --checkpoint", dir)
+		return nil, &FolderError{dir, "not a folder"}
 	}
 	for _, kind := range []struct {
 		file string
@@ -66,5 +73,5 @@ func build(ctx context.Context, dir string, o Options) (*page, error) {
 			return nil, err
 		}
 	}
-	return nil, fmt.Errorf("%s: has neither settings.json nor metrics.jsonl; want the folder of efcn relax, or of efcn finetune --checkpoint", dir)
+	return nil, &FolderError{dir, "has neither settings.json nor metrics.jsonl"}
 }

@@ -24,7 +24,9 @@ func TestMatch(t *testing.T) {
 		input("x", onnxio.Float32, onnxio.Symbol("batch"), onnxio.Fixed(2)),
 		input("n", onnxio.Int64),
 	)
-	array := func(name string, dims ...int64) *onnxio.Tensor { return onnxio.NewTensor(name, dims, make([]float64, 4)) }
+	array := func(name string, dims ...int64) *onnxio.Tensor {
+		return onnxio.NewTensor(name, dims, make([]float64, 4))
+	}
 	whole := func(name string) *onnxio.Tensor { return onnxio.NewTensor(name, []int64{1}, []int64{3}) }
 	for _, c := range []struct {
 		name  string

@@ -137,7 +137,7 @@ func TestRefused(t *testing.T) {
 		{engines.Embedded, engines.Options{}, unknown, nil, `node "add" (Nonesuch): `},
 		{engines.OnnxGo, engines.Options{}, unknown, nil, `node "add" (Nonesuch): onnx-go does not support the operator`},
 		{engines.OnnxGo, engines.Options{Float64: true}, unknown, nil, "engine onnx-go does not compute a model in another precision"},
-		{engines.ONNXRuntime, engines.Options{Library: "no.such.file"}, unknown, nil, "--ort-lib no.such.file: "},
+		{engines.ONNXRuntime, engines.Options{Library: "no.such.file"}, unknown, nil, "ONNX Runtime: no.such.file: "},
 		{engines.Embedded, engines.Options{}, twice(onnxio.Float32), nil, `input "x" is missing`},
 		{engines.Embedded, engines.Options{}, twice(onnxio.Float32), []*onnxio.Tensor{x, x}, "2 arrays; the model has 1 inputs"},
 		{engines.Embedded, engines.Options{}, twice(onnxio.Int32), []*onnxio.Tensor{x}, `input "x": want int32, got float32`},

@@ -16,11 +16,30 @@ type Library struct {
 	file string
 }
 
+// NotFoundError reports that no ONNX Runtime is there to be loaded. A caller that
+// names the file of its library, as [Load] takes it, does without the search.
+type NotFoundError struct {
+	Why string // what was looked for, or why nothing was, and what would help
+}
+
+func (e *NotFoundError) Error() string { return e.Why + ", or name the library" }
+
+// LibraryError reports that the file named to [Load] cannot be loaded.
+type LibraryError struct {
+	File string
+	Err  error
+}
+
+func (e *LibraryError) Error() string { return fmt.Sprintf("ONNX Runtime: %s: %v", e.File, e.Err) }
+
+func (e *LibraryError) Unwrap() error { return e.Err }
+
 // Load loads the shared library file or, if that is "", the one that the
 // environment variable EFCN_ORT names or, if that is empty too, the first that
 // is found: that of the Python package onnxruntime in an active virtual or conda
 // environment, then under its usual names where the system looks for libraries.
-// EFCN_ORT=off makes that last an error.
+// EFCN_ORT=off makes that last an error. Errors are a [*NotFoundError] or a
+// [*LibraryError], except for a file named by EFCN_ORT and on other processors.
 func Load(file string) (*Library, error) {
 	return load(file, os.Getenv)
 }
@@ -29,21 +48,25 @@ func load(file string, getenv func(string) string) (*Library, error) {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return nil, fmt.Errorf("ONNX Runtime is called on amd64 and arm64 only, this is %s", runtime.GOARCH)
 	}
-	choice := "--ort-lib"
-	if file == "" {
-		file, choice = getenv("EFCN_ORT"), "EFCN_ORT"
-	}
-	switch {
-	case file == "off" && choice == "EFCN_ORT":
-		return nil, errors.New("ONNX Runtime is switched off by EFCN_ORT=off; unset that, or name the library with --ort-lib FILE")
-	case file != "":
+	if file != "" {
 		l, err := open(file)
 		if err != nil {
-			return nil, fmt.Errorf("%s %s: %w", choice, file, err)
+			return nil, &LibraryError{File: file, Err: err}
 		}
 		return l, nil
 	}
-	return search(append(packaged(getenv), libraryNames(runtime.GOOS)...))
+	switch file := getenv("EFCN_ORT"); file {
+	case "":
+		return search(append(packaged(getenv), libraryNames(runtime.GOOS)...))
+	case "off":
+		return nil, &NotFoundError{"ONNX Runtime is switched off by EFCN_ORT=off; unset that"}
+	default:
+		l, err := open(file)
+		if err != nil {
+			return nil, fmt.Errorf("EFCN_ORT %s: %w", file, err)
+		}
+		return l, nil
+	}
 }
 
 // search opens the first of the files that can be opened.
@@ -58,8 +81,10 @@ func search(files []string) (*Library, error) {
 			failed = fmt.Sprintf(" (%s: %v)", file, err)
 		}
 	}
-	return nil, fmt.Errorf("ONNX Runtime is not found: no %s where the system looks for libraries, and no Python package onnxruntime in an active environment%s; "+
-		"pip install onnxruntime and activate its environment, or name the library with --ort-lib FILE or EFCN_ORT=FILE", strings.Join(libraryNames(runtime.GOOS), " or "), failed)
+	return nil, &NotFoundError{fmt.Sprintf("ONNX Runtime is not found: no %s where the system looks for libraries, "+
+		"and no Python package onnxruntime in an active environment%s; "+
+		"pip install onnxruntime and activate its environment, set EFCN_ORT=FILE",
+		strings.Join(libraryNames(runtime.GOOS), " or "), failed)}
 }
 
 func open(file string) (*Library, error) {
@@ -75,7 +100,7 @@ func open(file string) (*Library, error) {
 	return &Library{a, file}, nil
 }
 
-// String says which ONNX Runtime it is.
+// String returns the version of the ONNX Runtime and its file.
 func (l *Library) String() string { return fmt.Sprintf("ONNX Runtime %s (%s)", l.version, l.file) }
 
 // libraryNames lists what the shared library is called.

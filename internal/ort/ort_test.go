@@ -40,7 +40,7 @@ func TestPackaged(t *testing.T) {
 
 	_, err := search(append(packaged(getenv), "no-such-library"))
 	if err == nil || !strings.Contains(err.Error(), "ONNX Runtime is not found: no "+libraryNames(runtime.GOOS)[0]) ||
-		!strings.Contains(err.Error(), want[0]+": ") || !strings.Contains(err.Error(), "--ort-lib FILE") {
+		!strings.Contains(err.Error(), want[0]+": ") || !strings.HasSuffix(err.Error(), "set EFCN_ORT=FILE, or name the library") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -53,8 +53,8 @@ func TestLoadRefuses(t *testing.T) {
 	for _, c := range []struct{ file, env, want string }{
 		{"", "off", "ONNX Runtime is switched off by EFCN_ORT=off"},
 		{"", broken, "EFCN_ORT " + broken + ": "},
-		{broken, "off", "--ort-lib " + broken + ": "},
-		{"off", "", "--ort-lib off: "},
+		{broken, "off", "ONNX Runtime: " + broken + ": "},
+		{"off", "", "ONNX Runtime: off: "},
 	} {
 		_, err := load(c.file, func(name string) string {
 			if name == "EFCN_ORT" {

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"efcn/convert"
+	"efcn/convert/verify"
+	"efcn/finetune/report"
+	"efcn/internal/ort"
+)
+
+// advice is the one place that knows what to type about an error of a package:
+// packages know no flags. Each row takes an error of one type and returns its
+// message with the flags that would help.
+var advice = []func(error) (text string, ok bool){
+	when(func(e *convert.OtherTypeError) string { return e.Error() + " (--as float32)" }),
+	when(func(e *verify.IntegerInputError) string {
+		return e.Error() + "; give it with --inputs, and --samples 0"
+	}),
+	when(func(e *ort.NotFoundError) string { return e.Error() + " with --ort-lib FILE" }),
+	when(func(e *ort.LibraryError) string { return fmt.Sprintf("--ort-lib %s: %v", e.File, e.Err) }),
+	when(func(e *report.FolderError) string {
+		return e.Error() + ": that of efcn relax, or of efcn finetune --checkpoint"
+	}),
+}
+
+// when makes a row of advice of a function on one type of error.
+func when[E error](text func(E) string) func(error) (string, bool) {
+	return func(err error) (string, bool) {
+		e, ok := any(err).(E)
+		if !ok {
+			return "", false
+		}
+		return text(e), true
+	}
+}
+
+// advised returns the message of err in which every error that there is advice
+// about, however it is wrapped or joined, has its advice.
+func advised(err error) string {
+	text, done := err.Error(), 0 // what is before done is advised already
+	walk(err, func(e error) {
+		for _, row := range advice {
+			better, ok := row(e)
+			if !ok {
+				continue
+			}
+			if at := strings.Index(text[done:], e.Error()); at >= 0 {
+				at += done
+				text = text[:at] + better + text[at+len(e.Error()):]
+				done = at + len(better)
+			}
+		}
+	})
+	return text
+}
+
+// walk visits err and the errors that it wraps, in the order of their messages.
+func walk(err error, visit func(error)) {
+	visit(err)
+	switch e := any(err).(type) {
+	case interface{ Unwrap() error }:
+		if inner := e.Unwrap(); inner != nil {
+			walk(inner, visit)
+		}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			walk(inner, visit)
+		}
+	}
+}
