@@ -1,6 +1,20 @@
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// csrCall32 and csrCall64 give csr_amd64.s the offsets of the fields: the compiler
+// writes those of structs that are not generic to go_asm.h.
+type (
+	csrCall32 csrCall[float32]
+	csrCall64 csrCall[float64]
+)
+
+// The fields before alpha lie alike in both: this does not compile otherwise.
+var _ = [1]struct{}{}[unsafe.Offsetof(csrCall32{}.alpha)-unsafe.Offsetof(csrCall64{}.alpha)]
 
 var (
 	scsr512 = &csrCode[float32]{forwardRow: sforwardRow512, forwardRows: sforwardRows512, inputRow: sinputRow512, inputRows: sinputRows512, dotsRow: sdotsRow512, dotsRows: sdotsRows512}

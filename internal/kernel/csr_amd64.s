@@ -1,4 +1,5 @@
 #include "textflag.h"
+#include "go_asm.h"
 #include "sums_amd64.h"
 
 // The three products of a sparse matrix with a batch of samples, for the rows of
@@ -7,20 +8,9 @@
 // registers) as the batch takes, side by side; columns are found through the
 // list of the tile, so nothing is gathered.
 //
-// All take a csrCall, whose fields lie as below. The macros take the instructions
-// of the precision and S, the bytes of an element.
+// All take a csrCall. Its fields before alpha lie alike for both precisions. The
+// macros take the instructions of the precision and S, the bytes of an element.
 // Operands are in Go's order: the last is the destination.
-
-#define callN      0
-#define callColumn 8
-#define callStep   16
-#define callX      24
-#define callLines  32
-#define callW      40
-#define callY      72
-#define callBias   104
-#define callAhead  136
-#define callAlpha  144
 
 // Forward: y = w·x + bias, and input: x += wᵀ·y, four lines at a time, then one.
 //
@@ -32,22 +22,22 @@
 
 #define CALLARGS \
 	MOVQ call+0(FP), AX; \
-	MOVQ callN(AX), CX; \
-	MOVQ callColumn(AX), R12; \
-	MOVQ callStep(AX), DI; \
-	MOVQ callX(AX), SI; \
-	MOVQ callLines(AX), R13; \
-	MOVQ callW(AX), R8
+	MOVQ csrCall64_n(AX), CX; \
+	MOVQ csrCall64_columns(AX), R12; \
+	MOVQ csrCall64_step(AX), DI; \
+	MOVQ csrCall64_x(AX), SI; \
+	MOVQ csrCall64_lines(AX), R13; \
+	MOVQ csrCall64_w(AX), R8
 
 #define CALLROWS \
-	MOVQ (callW+8)(AX), R9; \
-	MOVQ (callW+16)(AX), R10; \
-	MOVQ (callW+24)(AX), R11
+	MOVQ (csrCall64_w+8)(AX), R9; \
+	MOVQ (csrCall64_w+16)(AX), R10; \
+	MOVQ (csrCall64_w+24)(AX), R11
 
 // AHEAD and AHEADROWS prefetch the weights that come after these, and then
 // begin with the first line.
 #define AHEADARGS(S) \
-	MOVQ callAhead(AX), DX; \
+	MOVQ csrCall64_ahead(AX), DX; \
 	LEAQ (DX)(CX*S), R14
 
 #define NEXTAHEAD \
@@ -85,21 +75,21 @@ ahead: \
 	SUBQ $n, R13
 
 #define BIAS512(BCAST, row, z0, z1, z2, z3) \
-	MOVQ    (callBias+8*row)(AX), DX; \
+	MOVQ    (csrCall64_bias+8*row)(AX), DX; \
 	BCAST   (DX), z0; \
 	VMOVUPS z0, z1; \
 	VMOVUPS z0, z2; \
 	VMOVUPS z0, z3
 
 #define STORE512(row, z0, z1, z2, z3) \
-	MOVQ    (callY+8*row)(AX), DX; \
+	MOVQ    (csrCall64_y+8*row)(AX), DX; \
 	VMOVUPS z0, (DX)(R14*1); \
 	VMOVUPS z1, 64(DX)(R14*1); \
 	VMOVUPS z2, 128(DX)(R14*1); \
 	VMOVUPS z3, 192(DX)(R14*1)
 
 #define LOAD512(row, z0, z1, z2, z3) \
-	MOVQ    (callY+8*row)(AX), DX; \
+	MOVQ    (csrCall64_y+8*row)(AX), DX; \
 	VMOVUPS (DX)(R14*1), z0; \
 	VMOVUPS 64(DX)(R14*1), z1; \
 	VMOVUPS 128(DX)(R14*1), z2; \
@@ -118,11 +108,11 @@ ahead: \
 	FMA Z19, w, z3
 
 #define STORELINE512(row, z) \
-	MOVQ    (callY+8*row)(AX), DX; \
+	MOVQ    (csrCall64_y+8*row)(AX), DX; \
 	VMOVUPS z, (DX)(R14*1)
 
 #define LOADLINE512(row, z) \
-	MOVQ    (callY+8*row)(AX), DX; \
+	MOVQ    (csrCall64_y+8*row)(AX), DX; \
 	VMOVUPS (DX)(R14*1), z
 
 #define FORWARD4(BCAST, FMA, FMAB, ADD, S) \
@@ -160,13 +150,13 @@ four: \
 ones: \
 	TESTQ R13, R13; \
 	JEQ  done; \
-	MOVQ callBias(AX), DX; \
+	MOVQ csrCall64_bias(AX), DX; \
 	BCAST (DX), Z0; \
-	MOVQ (callBias+8)(AX), DX; \
+	MOVQ (csrCall64_bias+8)(AX), DX; \
 	BCAST (DX), Z1; \
-	MOVQ (callBias+16)(AX), DX; \
+	MOVQ (csrCall64_bias+16)(AX), DX; \
 	BCAST (DX), Z2; \
-	MOVQ (callBias+24)(AX), DX; \
+	MOVQ (csrCall64_bias+24)(AX), DX; \
 	BCAST (DX), Z3; \
 	VPXORD Z4, Z4, Z4; \
 	VPXORD Z5, Z5, Z5; \
@@ -240,7 +230,7 @@ four: \
 ones: \
 	TESTQ R13, R13; \
 	JEQ  done; \
-	MOVQ callBias(AX), DX; \
+	MOVQ csrCall64_bias(AX), DX; \
 	BCAST (DX), Z0; \
 	VPXORD Z1, Z1, Z1; \
 	VPXORD Z2, Z2, Z2; \
@@ -436,17 +426,17 @@ TEXT ·dinputRows512(SB), NOSPLIT, $0-8
 // With AVX2 four rows take one line at a time, a row alone four or one.
 
 #define BIAS256(BCAST, row, y0, y1) \
-	MOVQ    (callBias+8*row)(AX), DX; \
+	MOVQ    (csrCall64_bias+8*row)(AX), DX; \
 	BCAST   (DX), y0; \
 	VMOVUPS y0, y1
 
 #define STORELINE256(row, at, y0, y1) \
-	MOVQ    (callY+8*row)(AX), DX; \
+	MOVQ    (csrCall64_y+8*row)(AX), DX; \
 	VMOVUPS y0, at(DX)(R14*1); \
 	VMOVUPS y1, (at+32)(DX)(R14*1)
 
 #define LOADLINE256(row, at, y0, y1) \
-	MOVQ    (callY+8*row)(AX), DX; \
+	MOVQ    (csrCall64_y+8*row)(AX), DX; \
 	VMOVUPS at(DX)(R14*1), y0; \
 	VMOVUPS (at+32)(DX)(R14*1), y1
 
@@ -675,16 +665,16 @@ TEXT ·dinputRows256(SB), NOSPLIT, $0-8
 #define DOTCOLUMN(at, R) \
 	MOVLQSX at(DX)(R14*4), R; \
 	IMULQ   CX, R; \
-	ADDQ    callX(AX), R
+	ADDQ    csrCall64_x(AX), R
 
 #define DOTCOLUMNS \
-	MOVQ callColumn(AX), DX; \
-	MOVQ callStep(AX), CX; \
+	MOVQ csrCall64_columns(AX), DX; \
+	MOVQ csrCall64_step(AX), CX; \
 	DOTCOLUMN(0, SI); \
 	DOTCOLUMN(4, DI); \
 	DOTCOLUMN(8, R8); \
 	DOTCOLUMN(12, R9); \
-	MOVQ callLines(AX), CX; \
+	MOVQ csrCall64_lines(AX), CX; \
 	SHLQ $6, CX; \
 	XORQ BX, BX
 
@@ -693,30 +683,30 @@ TEXT ·dinputRows256(SB), NOSPLIT, $0-8
 	CMPQ BX, CX
 
 #define SETSUMS(MUL, row, S, sum, alpha) \
-	MOVQ    (callW+8*row)(AX), DX; \
+	MOVQ    (csrCall64_w+8*row)(AX), DX; \
 	MUL     alpha, sum, sum; \
 	VMOVUPS sum, (DX)(R14*S)
 
 #define ADDSUMS(MUL, FMA, row, S, sum, alpha, beta) \
-	MOVQ    (callW+8*row)(AX), DX; \
+	MOVQ    (csrCall64_w+8*row)(AX), DX; \
 	MUL     alpha, sum, sum; \
 	FMA     (DX)(R14*S), beta, sum; \
 	VMOVUPS sum, (DX)(R14*S)
 
 #define NEXTDOTS \
 	ADDQ $4, R14; \
-	CMPQ R14, callN(AX); \
+	CMPQ R14, csrCall64_n(AX); \
 	JLT  tile; \
 	VZEROUPPER; \
 	RET
 
 #define DOTROWS(FMA) \
 	MOVQ call+0(FP), AX; \
-	MOVQ callY(AX), R10; \
+	MOVQ csrCall64_y(AX), R10; \
 	XORQ R14, R14; \
-	MOVQ (callY+8)(AX), R11; \
-	MOVQ (callY+16)(AX), R12; \
-	MOVQ (callY+24)(AX), R13; \
+	MOVQ (csrCall64_y+8)(AX), R11; \
+	MOVQ (csrCall64_y+16)(AX), R12; \
+	MOVQ (csrCall64_y+24)(AX), R13; \
 tile: \
 	DOTCOLUMNS; \
 	ZERO16; \
@@ -751,7 +741,7 @@ line: \
 
 #define DOTROW512(FMA) \
 	MOVQ call+0(FP), AX; \
-	MOVQ callY(AX), R10; \
+	MOVQ csrCall64_y(AX), R10; \
 	XORQ R14, R14; \
 tile: \
 	DOTCOLUMNS; \
@@ -771,7 +761,7 @@ line: \
 
 #define DOTROW256(FMA, ADD) \
 	MOVQ call+0(FP), AX; \
-	MOVQ callY(AX), R10; \
+	MOVQ csrCall64_y(AX), R10; \
 	XORQ R14, R14; \
 tile: \
 	DOTCOLUMNS; \
@@ -805,16 +795,16 @@ line: \
 // SFACTORS and DFACTORS load alpha and beta, and jump to set where beta is ±0.
 
 #define SFACTORS \
-	VBROADCASTSS callAlpha(AX), X1; \
-	VBROADCASTSS (callAlpha+4)(AX), X2; \
-	MOVL         (callAlpha+4)(AX), CX; \
+	VBROADCASTSS csrCall32_alpha(AX), X1; \
+	VBROADCASTSS csrCall32_beta(AX), X2; \
+	MOVL         csrCall32_beta(AX), CX; \
 	SHLL         $1, CX; \
 	JEQ          set
 
 #define DFACTORS \
-	VBROADCASTSD callAlpha(AX), Y1; \
-	VBROADCASTSD (callAlpha+8)(AX), Y2; \
-	MOVQ         (callAlpha+8)(AX), CX; \
+	VBROADCASTSD csrCall64_alpha(AX), Y1; \
+	VBROADCASTSD csrCall64_beta(AX), Y2; \
+	MOVQ         csrCall64_beta(AX), CX; \
 	SHLQ         $1, CX; \
 	JEQ          set
 

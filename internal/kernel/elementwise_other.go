@@ -20,9 +20,9 @@ func severysecond(n int, src, dst *float32) {}
 
 func staps(n, taps int, offsets *int, factors, src, dst *float32, bias float32) {}
 
-func sterms64(count int, terms *term[float32], b, c *float32, beta float32) {}
+func sterms64(count int, terms *term32, b, c *float32, beta float32) {}
 
-func sterms16(count int, terms *term[float32], b, c *float32, beta float32) {}
+func sterms16(count int, terms *term32, b, c *float32, beta float32) {}
 
 func sgate(n int, out, grad, dst *float32) {}
 

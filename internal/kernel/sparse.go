@@ -10,6 +10,10 @@ type term[T Float] struct {
 	factor T
 }
 
+// term32 gives sparse_amd64.s the offsets of the fields: the compiler writes those
+// of structs that are not generic to go_asm.h.
+type term32 term[float32]
+
 // Widths in columns at which sums of rows are formed.
 const (
 	wideStrip   = 64
@@ -33,9 +37,9 @@ func strips(n int, body func(at, width int)) {
 // narrowStrip elements long. With beta = 0, dst is not read.
 func addTerms[T Float](dst []T, terms []term[T], src []T, beta T) {
 	if d, s, ok := vectors(dst, src); ok {
-		var first *term[float32]
+		var first *term32
 		if t := any(terms).([]term[float32]); len(t) > 0 {
-			first = &t[0]
+			first = (*term32)(&t[0])
 		}
 		if len(d) == wideStrip {
 			sterms64(len(terms), first, &s[0], &d[0], float32(beta))

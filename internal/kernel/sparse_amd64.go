@@ -4,7 +4,7 @@ package kernel
 // columns and count terms, 0 among them. With beta = 0, c is not read.
 
 //go:noescape
-func sterms64(count int, terms *term[float32], b, c *float32, beta float32)
+func sterms64(count int, terms *term32, b, c *float32, beta float32)
 
 //go:noescape
-func sterms16(count int, terms *term[float32], b, c *float32, beta float32)
+func sterms16(count int, terms *term32, b, c *float32, beta float32)

@@ -1,15 +1,15 @@
 #include "textflag.h"
+#include "go_asm.h"
 
 // Sums of rows of b, each times its factor: c = Σ factor·b[offset:] + beta·c over
-// 64 or 16 columns, which stay in registers. An entry is an offset in elements
-// and a factor, four bytes each.
+// 64 or 16 columns, which stay in registers. An entry is a term32.
 //
 //	CX  entries left
 //	SI  entries
 //	BX  b
 //	DI  c, of which nothing is read where beta is 0
 
-// func sterms64(count int, terms *term[float32], b, c *float32, beta float32)
+// func sterms64(count int, terms *term32, b, c *float32, beta float32)
 TEXT ·sterms64(SB), NOSPLIT, $0-36
 	MOVQ count+0(FP), CX
 	MOVQ terms+8(FP), SI
@@ -34,8 +34,8 @@ TEXT ·sterms64(SB), NOSPLIT, $0-36
 	JEQ   finish64
 
 next64:
-	MOVL         (SI), AX
-	VBROADCASTSS 4(SI), Y8
+	MOVL         term32_offset(SI), AX
+	VBROADCASTSS term32_factor(SI), Y8
 	LEAQ         (BX)(AX*4), DX
 	VFMADD231PS  (DX), Y8, Y0
 	VFMADD231PS  32(DX), Y8, Y1
@@ -45,7 +45,7 @@ next64:
 	VFMADD231PS  160(DX), Y8, Y5
 	VFMADD231PS  192(DX), Y8, Y6
 	VFMADD231PS  224(DX), Y8, Y7
-	ADDQ         $8, SI
+	ADDQ         $term32__size, SI
 	DECQ         CX
 	JNZ          next64
 
@@ -82,7 +82,7 @@ store64:
 
 // Four entries go side by side, into sums of their own.
 
-// func sterms16(count int, terms *term[float32], b, c *float32, beta float32)
+// func sterms16(count int, terms *term32, b, c *float32, beta float32)
 TEXT ·sterms16(SB), NOSPLIT, $0-36
 	MOVQ count+0(FP), CX
 	MOVQ terms+8(FP), SI
@@ -101,14 +101,14 @@ TEXT ·sterms16(SB), NOSPLIT, $0-36
 fours16:
 	SUBQ         $4, CX
 	JLT          rest16
-	MOVL         (SI), AX
-	MOVL         8(SI), DX
-	MOVL         16(SI), R8
-	MOVL         24(SI), R9
-	VBROADCASTSS 4(SI), Y8
-	VBROADCASTSS 12(SI), Y9
-	VBROADCASTSS 20(SI), Y10
-	VBROADCASTSS 28(SI), Y11
+	MOVL         term32_offset(SI), AX
+	MOVL         (1*term32__size+term32_offset)(SI), DX
+	MOVL         (2*term32__size+term32_offset)(SI), R8
+	MOVL         (3*term32__size+term32_offset)(SI), R9
+	VBROADCASTSS term32_factor(SI), Y8
+	VBROADCASTSS (1*term32__size+term32_factor)(SI), Y9
+	VBROADCASTSS (2*term32__size+term32_factor)(SI), Y10
+	VBROADCASTSS (3*term32__size+term32_factor)(SI), Y11
 	VFMADD231PS  (BX)(AX*4), Y8, Y0
 	VFMADD231PS  32(BX)(AX*4), Y8, Y1
 	VFMADD231PS  (BX)(DX*4), Y9, Y2
@@ -117,7 +117,7 @@ fours16:
 	VFMADD231PS  32(BX)(R8*4), Y10, Y5
 	VFMADD231PS  (BX)(R9*4), Y11, Y6
 	VFMADD231PS  32(BX)(R9*4), Y11, Y7
-	ADDQ         $32, SI
+	ADDQ         $(4*term32__size), SI
 	JMP          fours16
 
 rest16:
@@ -125,11 +125,11 @@ rest16:
 	JEQ  finish16
 
 next16:
-	MOVL         (SI), AX
-	VBROADCASTSS 4(SI), Y8
+	MOVL         term32_offset(SI), AX
+	VBROADCASTSS term32_factor(SI), Y8
 	VFMADD231PS  (BX)(AX*4), Y8, Y0
 	VFMADD231PS  32(BX)(AX*4), Y8, Y1
-	ADDQ         $8, SI
+	ADDQ         $term32__size, SI
 	DECQ         CX
 	JNZ          next16
 
