@@ -164,7 +164,8 @@ type CSRLayer[T Float] struct {
 	dx []T // as x
 }
 
-// csrCall is what an instruction set's code for one tile is given.
+// csrCall is what an instruction set's code for one tile is given. That code has
+// the places of the fields in it: after a change here, run go generate.
 type csrCall[T Float] struct {
 	n           int    // entries of a row
 	columns     *int32 // of them

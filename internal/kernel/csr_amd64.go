@@ -1,26 +1,28 @@
 package kernel
 
-import (
-	"unsafe"
-
-	"golang.org/x/sys/cpu"
-)
-
-// csrCall32 and csrCall64 give csr_amd64.s the offsets of the fields: the compiler
-// writes those of structs that are not generic to go_asm.h.
-type (
-	csrCall32 csrCall[float32]
-	csrCall64 csrCall[float64]
-)
-
-// The fields before alpha lie alike in both: this does not compile otherwise.
-var _ = [1]struct{}{}[unsafe.Offsetof(csrCall32{}.alpha)-unsafe.Offsetof(csrCall64{}.alpha)]
+import "golang.org/x/sys/cpu"
 
 var (
-	scsr512 = &csrCode[float32]{forwardRow: sforwardRow512, forwardRows: sforwardRows512, inputRow: sinputRow512, inputRows: sinputRows512, dotsRow: sdotsRow512, dotsRows: sdotsRows512}
-	dcsr512 = &csrCode[float64]{forwardRow: dforwardRow512, forwardRows: dforwardRows512, inputRow: dinputRow512, inputRows: dinputRows512, dotsRow: ddotsRow512, dotsRows: ddotsRows512}
-	scsr256 = &csrCode[float32]{forwardRow: sforwardRow256, forwardRows: sforwardRows256, inputRow: sinputRow256, inputRows: sinputRows256, dotsRow: sdotsRow256}
-	dcsr256 = &csrCode[float64]{forwardRow: dforwardRow256, forwardRows: dforwardRows256, inputRow: dinputRow256, inputRows: dinputRows256, dotsRow: ddotsRow256}
+	scsr512 = &csrCode[float32]{
+		forwardRow: sforwardRow512, forwardRows: sforwardRows512,
+		inputRow: sinputRow512, inputRows: sinputRows512,
+		dotsRow: sdotsRow512, dotsRows: sdotsRows512,
+	}
+	dcsr512 = &csrCode[float64]{
+		forwardRow: dforwardRow512, forwardRows: dforwardRows512,
+		inputRow: dinputRow512, inputRows: dinputRows512,
+		dotsRow: ddotsRow512, dotsRows: ddotsRows512,
+	}
+	scsr256 = &csrCode[float32]{
+		forwardRow: sforwardRow256, forwardRows: sforwardRows256,
+		inputRow: sinputRow256, inputRows: sinputRows256,
+		dotsRow: sdotsRow256,
+	}
+	dcsr256 = &csrCode[float64]{
+		forwardRow: dforwardRow256, forwardRows: dforwardRows256,
+		inputRow: dinputRow256, inputRows: dinputRows256,
+		dotsRow: ddotsRow256,
+	}
 )
 
 // csrCodeHere returns the code for this processor, nil if it has none.
@@ -39,8 +41,8 @@ func csrCodeHere[T Float]() *csrCode[T] {
 	return any(d).(*csrCode[T])
 }
 
-// The functions of csrCode; see csr_amd64.s. Numbers of entries and of lines are
-// at least 1, those of entries multiples of 4 for dots.
+// The functions of csrCode, which asm/csr.go writes. Numbers of entries and of
+// lines are at least 1, those of entries multiples of 4 for dots.
 
 //go:noescape
 func sforwardRow512(call *csrCall[float32])

@@ -13,5 +13,8 @@
 // same machine at the same thread count.
 package kernel
 
+//go:generate go run -C asm . -out ../csr_amd64.s csr
+//go:generate go run -C asm . -out ../local_amd64.s local
+
 // Float is the element type of every kernel.
 type Float interface{ float32 | float64 }

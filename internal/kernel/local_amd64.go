@@ -54,8 +54,7 @@ func transposeRows[T Float](rows, cols int, src []T, lds int, dst []T, ldd int) 
 	return done
 }
 
-// The functions of localCode; see local_amd64.s and local_dots_amd64.s. Sizes
-// are at least 1.
+// The functions of localCode, which asm/local.go writes. Sizes are at least 1.
 
 //go:noescape
 func sforward512(rows, slots int, table *int32, x, w, y *float32, ldy int, bias *float32, ldb int)
