@@ -2,7 +2,6 @@ package convert
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -339,13 +338,7 @@ func (b *builder) finish() error {
 		b.record.As = AsFloat32
 	}
 	b.record.BatchAxes = b.plan.batchAxes
-	b.record.Version = b.record.version()
-	text, err := json.Marshal(b.record)
-	if err != nil {
-		return err
-	}
-	b.out.SetMeta(RecordKey, string(text))
-	return nil
+	return b.record.Write(b.out)
 }
 
 // contradict says whether two shapes have different numbers in one place.

@@ -25,7 +25,7 @@ func planConcat(pl *planner, n *onnxio.Node) (step, error) {
 	}
 	// The vectors are joined one behind the other; where the tensors are not,
 	// each index of the outer axes takes its run from every vector in turn.
-	outer := value{dims: out.dims[:axis]}.size()
+	outer := size(out.dims[:axis])
 	runs := make([]int, len(n.Inputs))
 	for i, name := range n.Inputs {
 		if pl.consts[name] != nil {

@@ -147,7 +147,7 @@ func TestOtherTypes(t *testing.T) {
 		if !report.Equal() || report.As != convert.AsFloat32 || len(report.Layers) != 2 {
 			t.Errorf("%s: equal %t as %q, %d layers", elem, report.Equal(), report.As, len(report.Layers))
 		}
-		d, err := convert.Measure(t.Context(), efcn, m)
+		d, err := measuredFrom(t.Context(), efcn, m)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,18 +7,12 @@ import (
 )
 
 func init() {
-	unary := operator{becomes: "itself, on vectors", plan: planUnary, elementwise: true}
-	for _, name := range []string{
-		"Relu", "LeakyRelu", "Elu", "Selu", "Celu", "ThresholdedRelu", "Gelu", "Swish",
-		"HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Tanh", "Softplus", "Softsign", "Erf", "Clip",
-		"Abs", "Neg", "Exp", "Log", "Sqrt", "Reciprocal", "Sign", "Ceil", "Floor", "Round",
-		"Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Cast",
-	} {
-		register(name, unary)
+	one, several := Elementwise()
+	for _, name := range one {
+		register(name, operator{becomes: "itself, on vectors", plan: planUnary})
 	}
-	join := operator{becomes: "itself, on vectors; a constant is laid out along the vector", plan: planJoin, elementwise: true}
-	for _, name := range []string{"Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "PRelu"} {
-		register(name, join)
+	for _, name := range several {
+		register(name, operator{becomes: "itself, on vectors; a constant is laid out along the vector", plan: planJoin})
 	}
 }
 

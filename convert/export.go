@@ -56,7 +56,7 @@ func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32
 		if !a.rec.Connected() {
 			return fmt.Errorf("layer %q: no support to export, which only geometry gives: %s", a.rec.Node, a.free)
 		}
-		m = &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}
+		m = fullyConnected(a.Cols, a.Rows)
 	}
 	var (
 		cols []int32

@@ -10,6 +10,8 @@ type factor interface {
 	// count is how many operations it costs: the non-zeros of a matrix, the
 	// elements of what it computes otherwise.
 	count() int64
+	// bytes is the size of its constants where it is no matrix.
+	bytes() int64
 	// addRow adds scale times row r to acc: every entry of the support in
 	// ascending order of columns.
 	addRow(r int, scale float64, acc *accumulator)
@@ -35,9 +37,13 @@ type factor interface {
 // the map's kernel has them rounded.
 type matrixFactor struct{ *Map }
 
+// factor returns the map as a factor.
+func (m *Map) factor() factor { return matrixFactor{m} }
+
 func (f matrixFactor) rows() int               { return f.Rows() }
 func (f matrixFactor) cols() int               { return f.Cols() }
 func (f matrixFactor) count() int64            { return f.NonZeros() }
+func (f matrixFactor) bytes() int64            { return 0 }
 func (f matrixFactor) biased() bool            { return f.Bias != nil }
 func (f matrixFactor) offset(r int) float64    { return float64(f.RowBias(r)) }
 func (f matrixFactor) classes() int            { return f.Groups * f.Taps.Out }
@@ -107,6 +113,7 @@ type selectionFactor struct {
 func (f *selectionFactor) rows() int    { return len(f.from) }
 func (f *selectionFactor) cols() int    { return f.in }
 func (f *selectionFactor) count() int64 { return int64(len(f.from)) }
+func (f *selectionFactor) bytes() int64 { return 8 * int64(len(f.from)) }
 func (f *selectionFactor) biased() bool { return f.fill != 0 }
 func (f *selectionFactor) classes() int { return f.in + 1 }
 func (f *selectionFactor) parts() int   { return 0 }
@@ -154,6 +161,17 @@ func (f *diagonalFactor) classes() int              { return f.size }
 func (f *diagonalFactor) class(r int) int           { return r }
 func (f *diagonalFactor) through(r int) (int, bool) { return r, true }
 func (f *diagonalFactor) parts() int                { return 0 }
+
+func (f *diagonalFactor) bytes() int64 {
+	n := int64(0)
+	if f.scale != nil {
+		n += 4 * int64(f.size)
+	}
+	if f.shift != nil {
+		n += 4 * int64(f.size)
+	}
+	return n
+}
 
 func (f *diagonalFactor) entry(r int) float64 {
 	if f.scale == nil {

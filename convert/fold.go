@@ -88,27 +88,17 @@ func (l *link) operations() int64 {
 // bytes is the size of its constants on its own, with a matrix in that layout.
 func (l *link) bytes(layout Layout) int64 {
 	if l.layer != nil {
-		return l.layer.bytesIn(layout) + l.layer.biasBytes(l.factors)
+		return l.layer.bytesIn(layout) + l.layer.biasBytes(slices.ContainsFunc(l.factors, factor.biased))
 	}
 	n := int64(0)
 	for _, f := range l.factors {
-		switch f := f.(type) {
-		case *selectionFactor:
-			n += 8 * int64(len(f.from))
-		case *diagonalFactor:
-			if f.scale != nil {
-				n += 4 * int64(f.size)
-			}
-			if f.shift != nil {
-				n += 4 * int64(f.size)
-			}
-		}
+		n += f.bytes()
 	}
 	return n
 }
 
-func (l *Layer) biasBytes(factors []factor) int64 {
-	if slices.ContainsFunc(factors, factor.biased) {
+func (l *Layer) biasBytes(biased bool) int64 {
+	if biased {
 		return 4 * l.Rows
 	}
 	return 0
@@ -352,7 +342,7 @@ func (pl *planner) product(block []*link) (*Folding, error) {
 	if last.layer != nil {
 		rec.OutputShape = last.layer.OutputShape
 	}
-	m := composed(block, int(product64(rec.OutputShape[min(1, len(rec.OutputShape)):])))
+	m := composed(block, int(size(rec.OutputShape[min(1, len(rec.OutputShape)):])))
 	rec.Op, rec.Node, rec.Source, rec.Output = productOp, main.layer.Node, main.layer.Source, last.output
 	if rec.Layout, err = pl.layoutOfProduct(block); err != nil {
 		return nil, err
@@ -440,6 +430,6 @@ func (p *Plan) settleFolded() {
 		for _, l := range f.links {
 			f.BytesApart += l.bytes(f.layer.Layout)
 		}
-		f.Bytes = f.layer.bytesIn(f.layer.Layout) + f.layer.biasBytes(f.layer.affine.(*composition).factors)
+		f.Bytes = f.layer.bytesIn(f.layer.Layout) + f.layer.biasBytes(f.layer.affine.hasBias())
 	}
 }

@@ -14,6 +14,11 @@ func init() {
 // position, one coefficient for a pair of channels.
 var onePoint = product(nil)
 
+// fullyConnected returns the map of a fully-connected layer, without coefficients.
+func fullyConnected(in, out int) *Map {
+	return &Map{Groups: 1, InChannels: in, OutChannels: out, Taps: onePoint}
+}
+
 // planGemm plans y = alpha·x·B + beta·C with a constant matrix B. It stays as
 // it is, unless a BatchNormalization follows that is multiplied in. Where beta is 0
 // nothing is added, whatever C holds; an alpha of 0 still multiplies, so that NaN
@@ -66,7 +71,8 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 	}
 
 	if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && alpha == 1 && beta == 1 {
-		m := &Map{Groups: 1, InChannels: cols, OutChannels: rows, Taps: onePoint, Kernel: w}
+		m := fullyConnected(cols, rows)
+		m.Kernel = w
 		if transB == 0 {
 			m.Kernel = transposed(w, cols, rows)
 		}
@@ -79,7 +85,8 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 		return pl.embed(n, m, vectorRecord(in, out), len(w)+len(bias), true)
 	}
 	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias), func() []factor {
-		m := &Map{Groups: 1, InChannels: cols, OutChannels: rows, Taps: onePoint, Kernel: w}
+		m := fullyConnected(cols, rows)
+		m.Kernel = w
 		if transB == 0 {
 			m.Kernel = transposed(w, cols, rows)
 		}
@@ -90,10 +97,10 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 			}
 		}
 		if !hasBias || beta == 0 { // C is not looked at: 0 times NaN would be NaN
-			return []factor{matrixFactor{m}}
+			return []factor{m.factor()}
 		}
 		shift := func(r int) float64 { return float64(beta) * float64(bias[r%len(bias)]) }
-		return []factor{matrixFactor{m}, &diagonalFactor{size: rows, shift: shift}}
+		return []factor{m.factor(), &diagonalFactor{size: rows, shift: shift}}
 	})
 }
 
@@ -150,12 +157,14 @@ func int64s(dims []int) []int64 {
 	return v
 }
 
-// transposed returns the transpose of the rows×cols matrix a.
+// transposed returns the transposes of matrices rows×cols, one behind another.
 func transposed(a []float32, rows, cols int) []float32 {
 	t := make([]float32, len(a))
-	for r := range rows {
-		for c := range cols {
-			t[c*rows+r] = a[r*cols+c]
+	for at := 0; at < len(a); at += rows * cols {
+		for r := range rows {
+			for c := range cols {
+				t[at+c*rows+r] = a[at+r*cols+c]
+			}
 		}
 	}
 	return t

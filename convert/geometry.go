@@ -34,10 +34,10 @@ func (l *LayerRecord) geometry() (m *Map, free string, err error) {
 		})
 	case "GlobalAveragePool":
 		taps = func() (*Taps, error) {
-			if n := product64(l.OutputShape[1:]); n != 1 {
+			if n := size(l.OutputShape[1:]); n != 1 {
 				return nil, fmt.Errorf("output shape %v: want one position", l.OutputShape)
 			}
-			return globalTaps(int(product64(l.InputShape[1:]))), nil
+			return globalTaps(int(size(l.InputShape[1:]))), nil
 		}
 	case "ReduceMean", "ReduceSum":
 		m, err := l.reduction()
@@ -155,7 +155,7 @@ func (l *LayerRecord) windows() ([]window, error) {
 			return nil, fmt.Errorf("pads %v: want values from 0 to %d", l.Pads, maxAxis)
 		}
 	}
-	if product64(l.KernelShape) > math.MaxInt32 {
+	if size(l.KernelShape) > math.MaxInt32 {
 		return nil, fmt.Errorf("kernel_shape %v: more than 2^31 taps", l.KernelShape)
 	}
 	return windows(shape.Window{
@@ -166,8 +166,8 @@ func (l *LayerRecord) windows() ([]window, error) {
 }
 
 // rows and cols are the dimensions of the layer's matrix.
-func (l *LayerRecord) rows() int { return int(product64(l.OutputShape)) }
-func (l *LayerRecord) cols() int { return int(product64(l.InputShape)) }
+func (l *LayerRecord) rows() int { return int(size(l.OutputShape)) }
+func (l *LayerRecord) cols() int { return int(size(l.InputShape)) }
 
 // isSize says whether dims are dimensions of a vector that this package
 // handles.
@@ -177,18 +177,5 @@ func isSize(dims []int64) bool {
 			return false
 		}
 	}
-	return product64(dims) <= math.MaxInt32
-}
-
-// product64 multiplies dims, which are not negative, and returns MaxInt64 where
-// that is too much for an int64.
-func product64(dims []int64) int64 {
-	n := int64(1)
-	for _, d := range dims {
-		if d != 0 && n > math.MaxInt64/d {
-			return math.MaxInt64
-		}
-		n *= d
-	}
-	return n
+	return size(dims) <= math.MaxInt32
 }

@@ -23,7 +23,7 @@ type localShape struct {
 
 // dims are those of the weights: [group, position, output channel, slot].
 func (s localShape) dims() []int64 {
-	return int64s([]int{s.groups, s.positions, s.outPerGroup, s.slots})
+	return []int64{int64(s.groups), int64(s.positions), int64(s.outPerGroup), int64(s.slots)}
 }
 
 // bytes is the size of the weights. A slot without a tap is stored, as a zero.
@@ -47,6 +47,8 @@ type localLayer interface {
 	tableKey() (key [sha256.Size]byte, ok bool)
 	// writeWeights writes the weights as little-endian float32.
 	writeWeights(w io.Writer) error
+	// heldBytes is what its table takes in memory.
+	heldBytes() int64
 }
 
 // localForm is a Map in local form. Its slots are channels of a group × taps.
@@ -92,6 +94,9 @@ func (t *Taps) perPosition() []int {
 }
 
 func (f localForm) shape() localShape { return f.localShape }
+
+// heldBytes is 0: the table follows from the geometry.
+func (f localForm) heldBytes() int64 { return 0 }
 
 // writeWeights writes the weights [group, position, output channel, slot] as
 // little-endian float32. Slot c·taps + j holds the weight of the j-th tap of

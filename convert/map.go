@@ -3,8 +3,22 @@ package convert
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 )
+
+// size is the product of dims, which are not negative: the number of elements of a
+// tensor of that shape. It is math.MaxInt64 where that is too much.
+func size[T int | int64](dims []T) T {
+	n := T(1)
+	for _, d := range dims {
+		if d != 0 && n > math.MaxInt64/d {
+			return math.MaxInt64
+		}
+		n *= d
+	}
+	return n
+}
 
 // Map is an affine map y = A·x + b between the vectors of two tensors, laid
 // out channel by channel: x has InChannels blocks of Taps.In positions, y has

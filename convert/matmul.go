@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -35,6 +36,10 @@ func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
 		return pl.vectorProduct(n, in, out, w)
 	}
 	m, err := productMap(in.dims, w.Dims, first)
+	var no *noMapError
+	if errors.As(err, &no) {
+		return nil, keep("%s", no.Why)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +52,7 @@ func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
 	}
 	m.Kernel = v
 	if !first {
-		m.Kernel = transposedMatrices(v, m.InChannels/m.Groups, m.OutChannels/m.Groups)
+		m.Kernel = transposed(v, m.InChannels/m.Groups, m.OutChannels/m.Groups)
 	}
 	rec := vectorRecord(in, out)
 	rec.FactorShape, rec.FactorFirst = slices.Clone(w.Dims), first
@@ -68,9 +73,16 @@ func (pl *planner) vectorProduct(n *onnxio.Node, in, out value, w *onnxio.Tensor
 		}
 	}
 	return pl.matrixAsIs(n, in, out, w.Name, "", in.size()*out.size(), 0, func() []factor {
-		return []factor{matrixFactor{&Map{Groups: 1, InChannels: in.size(), OutChannels: out.size(), Taps: onePoint, Kernel: transposed(v, in.size(), out.size())}}}
+		m := fullyConnected(in.size(), out.size())
+		m.Kernel = transposed(v, in.size(), out.size())
+		return []factor{m.factor()}
 	})
 }
+
+// noMapError says why an operator that is linear is no Map.
+type noMapError struct{ Why string }
+
+func (e *noMapError) Error() string { return e.Why }
 
 // productMap returns the map, without Kernel, of the product of a batch of
 // tensors, x without the batch axis, and a constant of shape w that is the first
@@ -83,7 +95,7 @@ func productMap(x []int, w []int64, first bool) (*Map, error) {
 		inner = 2
 	}
 	if len(x) < inner {
-		return nil, keep("it mixes the images of a batch")
+		return nil, &noMapError{"it mixes the images of a batch"}
 	}
 	if len(w) == 0 {
 		return nil, fmt.Errorf("a scalar is no factor of a matrix product")
@@ -110,14 +122,14 @@ func productMap(x []int, w []int64, first bool) (*Map, error) {
 		own = own[1:]
 	}
 	if len(own) > len(lead) {
-		return nil, keep("the constant, of shape %v, has more leading axes than N×%v", w, x)
+		return nil, &noMapError{fmt.Sprintf("the constant, of shape %v, has more leading axes than N×%v", w, x)}
 	}
 	own = append(slices.Repeat([]int64{1}, len(lead)-len(own)), own...)
 	groups := 1
 	for i, d := range lead {
 		switch {
 		case own[i] != 1 && d == 1:
-			return nil, keep("N×%v is multiplied with several matrices each, of the constant of shape %v", x, w)
+			return nil, &noMapError{fmt.Sprintf("N×%v is multiplied with several matrices each, of the constant of shape %v", x, w)}
 		case own[i] != 1 && own[i] != int64(d):
 			return nil, fmt.Errorf("a constant of shape %v does not take N×%v: %d is not %d", w, x, own[i], d)
 		}
@@ -126,13 +138,13 @@ func productMap(x []int, w []int64, first bool) (*Map, error) {
 		}
 	}
 	if groups == 0 || channels == 0 || outputs == 0 {
-		return nil, keep("a factor has no elements")
+		return nil, &noMapError{"a factor has no elements"}
 	}
 	m := &Map{Groups: groups, InChannels: groups * int(channels), OutChannels: groups * int(outputs), Taps: onePoint}
 	if first {
 		m.Taps = product([]axis{window{in: x[len(x)-1], out: x[len(x)-1], kernel: 1, stride: 1, dilation: 1}.axis(1, firstCoef)})
 	}
-	if product64(own) < int64(groups) {
+	if size(own) < int64(groups) {
 		m.Shared = make([]int32, groups)
 		for g := range m.Shared {
 			m.Shared[g] = place(g, lead, own)
@@ -153,14 +165,4 @@ func place(g int, lead []int, own []int64) int32 {
 		g /= lead[i]
 	}
 	return int32(at)
-}
-
-// transposedMatrices returns the transposes of matrices rows×cols, one behind another.
-func transposedMatrices(a []float32, rows, cols int) []float32 {
-	t := make([]float32, 0, len(a))
-	for len(a) > 0 {
-		t = append(t, transposed(a[:rows*cols], rows, cols)...)
-		a = a[rows*cols:]
-	}
-	return t
 }

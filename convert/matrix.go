@@ -33,7 +33,7 @@ type Matrix struct {
 // in the CNN). The error for a name that no layer has lists those there are; it
 // is ErrNoRecord if the model is no eFCN.
 func OpenMatrix(efcn *onnxio.Model, layer string) (*Matrix, error) {
-	all, err := openMatrices(efcn)
+	all, err := OpenAll(efcn)
 	if err != nil {
 		return nil, err
 	}
@@ -46,8 +46,8 @@ func OpenMatrix(efcn *onnxio.Model, layer string) (*Matrix, error) {
 	return nil, fmt.Errorf("layer %q: the model has none of that name; it has %q", layer, names)
 }
 
-// openMatrices returns the matrices of all layers in the record.
-func openMatrices(efcn *onnxio.Model) ([]*Matrix, error) {
+// OpenAll returns the matrices of all layers in the record.
+func OpenAll(efcn *onnxio.Model) ([]*Matrix, error) {
 	rec, err := ReadRecord(efcn)
 	if err != nil {
 		return nil, err
@@ -57,14 +57,16 @@ func openMatrices(efcn *onnxio.Model) ([]*Matrix, error) {
 	}
 	all := make([]*Matrix, len(rec.Layers))
 	for i, l := range rec.Layers {
-		if all[i], err = openMatrix(efcn.Graph, l); err != nil {
+		if all[i], err = l.Open(efcn.Graph); err != nil {
 			return nil, fmt.Errorf("layer %q: %w", l.Node, err)
 		}
 	}
 	return all, nil
 }
 
-func openMatrix(g *onnxio.Graph, rec LayerRecord) (*Matrix, error) {
+// Open returns the matrix of the layer in the graph of its eFCN.
+func (l *LayerRecord) Open(g *onnxio.Graph) (*Matrix, error) {
+	rec := *l
 	support, free, err := rec.geometry()
 	if err != nil {
 		return nil, err
@@ -147,9 +149,9 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 		if m == nil {
 			return a.findTable(g)
 		}
-		want = m.local().dims()
+		want, _ = m.LocalDims()
 	}
-	if n := product64(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
+	if n := size(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
 		return fmt.Errorf("weights %q: want a tensor of shape %v, got %v", name, want, a.stored.Dims)
 	}
 	return nil
@@ -159,8 +161,8 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 // geometry, and checks it and the weights [group, position, out channel, slot].
 func (a *Matrix) findTable(g *onnxio.Graph) error {
 	w, t := a.stored, g.Initializer(a.rec.Index)
-	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) || product64(w.Dims[:3]) != int64(a.Rows) ||
-		int64(a.Cols)%w.Dims[0] != 0 || w.Data == nil || w.Data.Len() != 4*product64(w.Dims) {
+	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) || size(w.Dims[:3]) != int64(a.Rows) ||
+		int64(a.Cols)%w.Dims[0] != 0 || w.Data == nil || w.Data.Len() != 4*size(w.Dims) {
 		return fmt.Errorf("weights %q: %v are no weights of a %d×%d matrix in local form", w.Name, w.Dims, a.Rows, a.Cols)
 	}
 	if t == nil || !slices.Equal(t.Dims, []int64{w.Dims[1], w.Dims[3]}) {
@@ -183,7 +185,7 @@ func (a *Matrix) findTable(g *onnxio.Graph) error {
 // only their index table says it: of a product, or of a Resize.
 func (a *Matrix) localMap() *Map {
 	if a.support == nil && len(a.rec.Factors) == 0 && a.rec.Connected() { // one position that sees everything
-		return &Map{Groups: 1, InChannels: a.Cols, OutChannels: a.Rows, Taps: onePoint}
+		return fullyConnected(a.Cols, a.Rows)
 	}
 	return a.support
 }
@@ -301,17 +303,18 @@ func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
 		return a.eachSeen(ctx, visit)
 	}
 	m := a.localMap()
-	f := m.local()
-	row, slots := make([]float32, a.Cols), make([]float32, f.slots)
+	dims, perChannel := m.LocalDims()
+	positions, outPerGroup, n := int(dims[1]), int(dims[2]), int(dims[3])
+	row, slots := make([]float32, a.Cols), make([]float32, n)
 	var (
 		stored []int32
 		taps   []Tap
 		block  int
 	)
-	return eachBlock(ctx, a.stored.Data, 4*f.slots, func(b []byte) error {
+	return eachBlock(ctx, a.stored.Data, 4*n, func(b []byte) error {
 		decode(slots, b)
-		o, p := block%f.outPerGroup, block/f.outPerGroup%f.Taps.Out
-		r := (block/f.outPerGroup/f.Taps.Out*f.outPerGroup+o)*f.Taps.Out + p
+		o, p := block%outPerGroup, block/outPerGroup%positions
+		r := (block/outPerGroup/positions*outPerGroup+o)*positions + p
 		block++
 		first, channels := m.channels(r)
 		taps = m.Taps.At(p, taps)
@@ -319,7 +322,7 @@ func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
 		for c := range channels {
 			for j, t := range taps {
 				col := int32((first+c)*m.Taps.In) + t.In
-				row[col] = slots[c*f.taps+j]
+				row[col] = slots[c*perChannel+j]
 				stored = append(stored, col)
 			}
 		}

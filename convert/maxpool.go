@@ -184,7 +184,7 @@ func (pl *planner) level(n *onnxio.Node, i, levels int, m *Map, geometry LayerRe
 	l := &Layer{LayerRecord: rec, Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), affine: m}
 	pl.plan.Layers = append(pl.plan.Layers, l)
 	node := &onnxio.Node{Name: rec.Node, OpType: n.OpType, Inputs: []string{from}, Outputs: []string{to}, Metadata: n.Metadata}
-	pl.note(&link{node: node, input: from, output: to, factors: []factor{matrixFactor{m}}, layer: l, sources: rec.Factors})
+	pl.note(&link{node: node, input: from, output: to, factors: []factor{m.factor()}, layer: l, sources: rec.Factors})
 	return func(b *builder) error { return b.linear(node, l) }
 }
 

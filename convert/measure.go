@@ -92,23 +92,29 @@ func ratio(part, whole float64) float64 {
 // zero right after embedding. A slot of the local layout that lies in padding is
 // no entry of the matrix and is not counted.
 //
-// If cnn is not nil, it is the CNN that the eFCN was made from, with its
-// constants folded as NewPlan wants it, and the distance from it is measured
-// too. The weights are read as a stream: what is held is a row, and three
+// If origin is not nil, it has the maps that the layers have in the CNN that the
+// eFCN was made from, by the name of the layer, and the distance from them is
+// measured too. The weights are read as a stream: what is held is a row, and three
 // numbers for every weight of the CNN.
-func Measure(ctx context.Context, efcn, cnn *onnxio.Model) (*Deviation, error) {
-	all, err := openMatrices(efcn)
+func Measure(ctx context.Context, efcn *onnxio.Model, origin map[string]*Map) (*Deviation, error) {
+	all, err := OpenAll(efcn)
 	if err != nil {
 		return nil, err
 	}
-	var origin map[string]*Map
-	if cnn != nil {
-		if origin, err = embedding(efcn, cnn, all); err != nil {
+	if origin != nil {
+		if err := checkOrigin(origin, all); err != nil {
 			return nil, err
 		}
 	}
 	d, _, err := measure(ctx, all, origin)
 	return d, err
+}
+
+// Nearest returns the maps of the nearest CNN's layers, nil where a layer has no
+// CNN subspace, and how far from it the layers are.
+func Nearest(ctx context.Context, all []*Matrix) ([]*Map, *Deviation, error) {
+	d, maps, err := measure(ctx, all, nil)
+	return maps, d, err
 }
 
 // measure returns the deviation of the layers and, for those that have one,
@@ -339,47 +345,20 @@ func (a *Matrix) biasSquares(m *Map) (all, tied float64) {
 	return all, tied
 }
 
-// embedding returns the maps that the layers of an eFCN have in the CNN.
-func embedding(efcn, cnn *onnxio.Model, all []*Matrix) (map[string]*Map, error) {
-	o := Options{NoFoldBN: true, Layout: Dense, InputShapes: make(map[string][]int64)}
-	for _, a := range all {
-		o.NoFoldBN = o.NoFoldBN && len(a.rec.Folded) == 0
-	}
-	for _, v := range efcn.Graph.FeedInputs() {
-		dims := make([]int64, len(v.Type.Shape))
-		for i, d := range v.Type.Shape {
-			dims[i] = d.Value
-		}
-		o.InputShapes[v.Name] = dims
-	}
-	record, err := ReadRecord(efcn)
-	if err != nil {
-		return nil, err
-	}
-	if record != nil {
-		o.As, o.BatchAxes = record.As, record.BatchAxes
-	}
-	plan, err := NewPlan(cnn, o)
-	if err != nil {
-		return nil, fmt.Errorf("the CNN: %w", err)
-	}
-	maps := make(map[string]*Map)
-	for _, l := range plan.Layers {
-		if m, ok := l.affine.(*Map); ok {
-			maps[l.Node] = m
-		}
-	}
+// checkOrigin reports the first layer whose map in the CNN is not there, or has
+// another geometry than the record says.
+func checkOrigin(origin map[string]*Map, all []*Matrix) error {
 	for _, a := range all {
 		if a.support == nil {
 			continue
 		}
-		m := maps[a.rec.Node]
+		m := origin[a.rec.Node]
 		if m == nil {
-			return nil, fmt.Errorf("the CNN has no layer %q", a.rec.Node)
+			return fmt.Errorf("the CNN has no layer %q", a.rec.Node)
 		}
 		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols || m.Taps.Coefs != a.support.Taps.Coefs || m.NonZeros() != a.support.NonZeros() {
-			return nil, fmt.Errorf("layer %q of the CNN has another geometry", a.rec.Node)
+			return fmt.Errorf("layer %q of the CNN has another geometry", a.rec.Node)
 		}
 	}
-	return maps, nil
+	return nil
 }

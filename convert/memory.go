@@ -49,8 +49,8 @@ func (p *Plan) memory(b *builder) Memory {
 			continue
 		}
 		weights[rec.Weight], tables[rec.Index] = l, true
-		if f, ok := l.affine.(*composition); ok && rec.Index != "" {
-			held += f.inLocal().heldBytes()
+		if rec.Index != "" {
+			held += l.affine.localLayer().heldBytes()
 		}
 	}
 	m := Memory{Loaded: p.WeightBytes}

@@ -272,7 +272,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	var from []onnxio.DataType
 	if o.As == AsFloat32 {
 		var err error
-		if m, from, err = Float32(m); err != nil {
+		if m, from, err = onnxio.ToFloat32(m); err != nil {
 			return nil, err
 		}
 	}

@@ -205,13 +205,7 @@ type value struct {
 }
 
 // size is the length of the vector.
-func (v value) size() int {
-	n := 1
-	for _, d := range v.dims {
-		n *= d
-	}
-	return n
-}
+func (v value) size() int { return size(v.dims) }
 
 // tensor is the shape with a batch of one image, as shape inference takes it.
 func (v value) tensor() []int64 { return append([]int64{1}, int64s(v.dims)...) }
@@ -328,7 +322,7 @@ func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, fo
 		rec.Layout = Dense
 	}
 	fold := &link{
-		node: n, input: n.Input(0), output: n.Output(0), factors: []factor{matrixFactor{m}},
+		node: n, input: n.Input(0), output: n.Output(0), factors: []factor{m.factor()},
 		sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
 	}
 	if foldBN && !pl.opts.NoFoldBN {

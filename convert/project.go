@@ -33,11 +33,11 @@ import (
 // removed. The projection of an eFCN just converted has the CNN's weights, bit
 // for bit, where nothing was multiplied into them.
 func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *Deviation, error) {
-	all, err := openMatrices(efcn)
+	all, err := OpenAll(efcn)
 	if err != nil {
 		return nil, nil, err
 	}
-	d, projections, err := measure(ctx, all, nil)
+	projections, d, err := Nearest(ctx, all)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -64,25 +64,25 @@ func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *Deviation
 	return cnn, d, nil
 }
 
-// operator returns the node, without inputs and outputs, that computes the
+// operatorOf returns the node, without inputs and outputs, that computes the
 // projection m of the layer, and its weights: none for a pooling. The node is
 // nil if no single operator does.
-func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
+func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
 	n := &onnxio.Node{Name: l.Node, OpType: l.Op}
 	if l.Node == l.Source { // it had no name of its own
 		n.Name = ""
 	}
 	switch l.Op {
 	case "Conv":
-		n.Attributes = append(l.windowAttributes(), onnxio.IntAttr("group", l.Group))
-		return n, l.weights(m.Kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), l.KernelShape), nil
+		n.Attributes = append(windowAttributes(l), onnxio.IntAttr("group", l.Group))
+		return n, weights(l, m.Kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), l.KernelShape), nil
 	case "ConvTranspose":
-		extra, err := l.transposedAttributes()
+		extra, err := transposedAttributes(l)
 		if err != nil {
 			return nil, nil, err
 		}
 		n.Attributes = append(extra, onnxio.IntAttr("group", l.Group))
-		return n, l.weights(inputFirst(m), int64(m.InChannels), int64(m.OutChannels/m.Groups), l.KernelShape), nil
+		return n, weights(l, inputFirst(m), int64(m.InChannels), int64(m.OutChannels/m.Groups), l.KernelShape), nil
 	case "AveragePool":
 		ws, err := l.windows()
 		if err != nil {
@@ -90,17 +90,17 @@ func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tenso
 		}
 		taps, divisors := averageTaps(ws, l.CountIncludePad)
 		if isAverage(m, divisors) {
-			n.Attributes = l.poolAttributes()
+			n.Attributes = poolAttributes(l)
 			return n, nil, nil
 		}
-		if class, ok := taps.onlyDivisor(divisors); ok {
-			n.OpType, n.Attributes = "Conv", append(l.paddedAttributes(), onnxio.IntAttr("group", int64(m.Groups)))
-			return n, l.weights(spread(m, class, int(product64(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
+		if class, ok := onlyDivisor(taps, divisors); ok {
+			n.OpType, n.Attributes = "Conv", append(paddedAttributes(l), onnxio.IntAttr("group", int64(m.Groups)))
+			return n, weights(l, spread(m, class, int(size(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
 		}
 		return nil, nil, nil
 	case "ReduceMean", "ReduceSum":
-		if l.reducesAs(m) {
-			return l.reduceNode(n, opset)
+		if reducesAs(l, m) {
+			return reduceNode(l, n, opset)
 		}
 		// Each channel that is read has a coefficient; a convolution over the whole
 		// of the reduced axes has it in every place.
@@ -115,17 +115,17 @@ func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tenso
 		}
 		var kernel []float32
 		for _, k := range m.Kernel {
-			kernel = append(kernel, slices.Repeat([]float32{k}, int(product64(window)))...)
+			kernel = append(kernel, slices.Repeat([]float32{k}, int(size(window)))...)
 		}
 		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
-		return n, l.weights(kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), window), nil
+		return n, weights(l, kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), window), nil
 	case "MatMul":
 		if slices.ContainsFunc(m.Bias, func(b float32) bool { return b != 0 }) {
 			return nil, nil, nil
 		}
 		kernel := m.Kernel
 		if !l.FactorFirst {
-			kernel = transposedMatrices(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
+			kernel = transposed(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
 		}
 		return n, onnxio.NewTensor(l.Weight, l.FactorShape, kernel), nil
 	default: // an average of all positions
@@ -134,13 +134,13 @@ func (l *LayerRecord) operator(m *Map, opset int64) (*onnxio.Node, *onnxio.Tenso
 			return n, nil, nil
 		}
 		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
-		return n, l.weights(spread(m, 0, m.Taps.In), int64(m.OutChannels), 1, l.InputShape[1:]), nil
+		return n, weights(l, spread(m, 0, m.Taps.In), int64(m.OutChannels), 1, l.InputShape[1:]), nil
 	}
 }
 
 // reducesAs says whether m has the coefficients that the reduction has, bit for
 // bit, and no bias.
-func (l *LayerRecord) reducesAs(m *Map) bool {
+func reducesAs(l *LayerRecord, m *Map) bool {
 	want := float32(1)
 	if l.Op == "ReduceMean" {
 		cells := 1
@@ -155,7 +155,7 @@ func (l *LayerRecord) reducesAs(m *Map) bool {
 
 // reduceNode completes the node of a reduction, which keeps the axes that it
 // reduces, and returns them where they are an input of it.
-func (l *LayerRecord) reduceNode(n *onnxio.Node, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
+func reduceNode(l *LayerRecord, n *onnxio.Node, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
 	axes := slices.Clone(l.reduced())
 	for i := range axes {
 		axes[i]++ // the batch
@@ -168,12 +168,12 @@ func (l *LayerRecord) reduceNode(n *onnxio.Node, opset int64) (*onnxio.Node, *on
 	return n, onnxio.NewTensor(l.Node+".axes", []int64{int64(len(axes))}, axes), nil
 }
 
-func (l *LayerRecord) weights(kernel []float32, first, second int64, kernelShape []int64) *onnxio.Tensor {
+func weights(l *LayerRecord, kernel []float32, first, second int64, kernelShape []int64) *onnxio.Tensor {
 	return onnxio.NewTensor(l.Weight, append([]int64{first, second}, kernelShape...), kernel)
 }
 
 // windowAttributes are those that convolutions and poolings have in common.
-func (l *LayerRecord) windowAttributes() []*onnxio.Attribute {
+func windowAttributes(l *LayerRecord) []*onnxio.Attribute {
 	return []*onnxio.Attribute{
 		onnxio.IntsAttr("dilations", l.Dilations...),
 		onnxio.IntsAttr("kernel_shape", l.KernelShape...),
@@ -184,7 +184,7 @@ func (l *LayerRecord) windowAttributes() []*onnxio.Attribute {
 
 // paddedAttributes are those of a convolution that has the windows of a pooling
 // whose last may reach past the padding (ceil_mode): the padding is larger.
-func (l *LayerRecord) paddedAttributes() []*onnxio.Attribute {
+func paddedAttributes(l *LayerRecord) []*onnxio.Attribute {
 	padded := *l
 	padded.Pads = slices.Clone(l.Pads)
 	axes := len(l.KernelShape)
@@ -192,13 +192,13 @@ func (l *LayerRecord) paddedAttributes() []*onnxio.Attribute {
 		reach := (l.OutputShape[i+1]-1)*l.Strides[i] + (l.KernelShape[i]-1)*l.Dilations[i] + 1
 		padded.Pads[axes+i] = max(l.Pads[axes+i], reach-l.InputShape[i+1]-l.Pads[i])
 	}
-	return padded.windowAttributes()
+	return windowAttributes(&padded)
 }
 
 // transposedAttributes are those of a ConvTranspose: what the output has past
 // the last tap is its output_padding, or its output_shape where that is too
 // much for one.
-func (l *LayerRecord) transposedAttributes() ([]*onnxio.Attribute, error) {
+func transposedAttributes(l *LayerRecord) ([]*onnxio.Attribute, error) {
 	axes := len(l.KernelShape)
 	extra, fits := make([]int64, axes), true
 	for i := range extra {
@@ -207,7 +207,7 @@ func (l *LayerRecord) transposedAttributes() ([]*onnxio.Attribute, error) {
 		fits = fits && extra[i] >= 0 && extra[i] < max(l.Strides[i], l.Dilations[i])
 	}
 	if fits {
-		attrs := l.windowAttributes()
+		attrs := windowAttributes(l)
 		if slices.ContainsFunc(extra, func(v int64) bool { return v != 0 }) {
 			attrs = append(attrs, onnxio.IntsAttr("output_padding", extra...))
 		}
@@ -233,8 +233,8 @@ func (l *LayerRecord) transposedAttributes() ([]*onnxio.Attribute, error) {
 // poolAttributes are those of an AveragePool. The attributes that newer
 // versions of the operator brought are given only where they are needed, which
 // is where the CNN had them.
-func (l *LayerRecord) poolAttributes() []*onnxio.Attribute {
-	attrs := slices.DeleteFunc(l.windowAttributes(), func(a *onnxio.Attribute) bool {
+func poolAttributes(l *LayerRecord) []*onnxio.Attribute {
+	attrs := slices.DeleteFunc(windowAttributes(l), func(a *onnxio.Attribute) bool {
 		return a.Name == "dilations" && !slices.ContainsFunc(a.Ints, func(v int64) bool { return v != 1 })
 	})
 	if l.CountIncludePad {
@@ -257,7 +257,7 @@ func isAverage(m *Map, divisors []int) bool {
 		return false
 	}
 	want := averages(m.InChannels, m.Taps, divisors)
-	used := m.Taps.usedCoefs()
+	used := usedCoefs(m.Taps)
 	for i, k := range m.Kernel {
 		if used[i%m.Taps.Coefs] && math.Float32bits(k) != math.Float32bits(want.Kernel[i]) {
 			return false
@@ -267,7 +267,7 @@ func isAverage(m *Map, divisors []int) bool {
 }
 
 // usedCoefs says which coefficients any output position reads with.
-func (t *Taps) usedCoefs() []bool {
+func usedCoefs(t *Taps) []bool {
 	used := make([]bool, t.Coefs)
 	var taps []Tap
 	for p := range t.Out {
@@ -281,9 +281,9 @@ func (t *Taps) usedCoefs() []bool {
 
 // onlyDivisor returns a coefficient that output positions read with, if all of
 // those that any does have one divisor.
-func (t *Taps) onlyDivisor(divisors []int) (coef int, ok bool) {
+func onlyDivisor(t *Taps, divisors []int) (coef int, ok bool) {
 	coef = -1
-	for i, used := range t.usedCoefs() {
+	for i, used := range usedCoefs(t) {
 		if used && coef >= 0 && divisors[i] != divisors[coef] {
 			return 0, false
 		}

@@ -18,6 +18,18 @@ const RecordKey = "efcn"
 // knows.
 const RecordVersion = 4
 
+// Write makes the record part of an eFCN, as the lowest version that has what is in
+// it.
+func (r *Record) Write(efcn *onnxio.Model) error {
+	r.Version = r.version()
+	text, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	efcn.SetMeta(RecordKey, string(text))
+	return nil
+}
+
 // version is the lowest that has what is in the record.
 func (r *Record) version() int {
 	v := 1

@@ -9,9 +9,6 @@ type operator struct {
 	// plan decides what becomes of one node. An error made by keep leaves the
 	// node on tensors; any other refuses the model.
 	plan func(pl *planner, n *onnxio.Node) (step, error)
-	// elementwise says that it does the same to every element, so that it works
-	// on a tensor as it does on its vector.
-	elementwise bool
 }
 
 // operators is the table of what can be embedded, by the operator's name in

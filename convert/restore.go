@@ -107,7 +107,7 @@ func (p *restorer) isView(n *onnxio.Node) bool {
 	case "Flatten", "Reshape", "Identity":
 		in, a := p.dims(n.Input(0))
 		out, b := p.dims(n.Outputs[0])
-		return a && b && product64(in) == product64(out)
+		return a && b && size(in) == size(out)
 	default:
 		return false
 	}
@@ -317,10 +317,10 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 	rec := &l.a.rec
 	x, ok := p.views[l.input]
 	own, known := p.dims(last.Output(0))
-	if !ok || !known || product64(x.dims) != int64(l.a.Cols) {
+	if !ok || !known || size(x.dims) != int64(l.a.Cols) {
 		return last.Errorf("its input is not a batch of %d values", l.a.Cols)
 	}
-	n, weights, err := rec.operator(l.m, p.efcn.Opset(""))
+	n, weights, err := operatorOf(rec, l.m, p.efcn.Opset(""))
 	if err != nil {
 		return err
 	}

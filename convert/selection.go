@@ -22,7 +22,7 @@ type selection struct {
 // everything selects each element of a tensor of shape dims.
 func everything(dims []int) selection {
 	s := selection{dims: slices.Clone(dims)}
-	s.from = make([]int64, value{dims: dims}.size())
+	s.from = make([]int64, size(dims))
 	for i := range s.from {
 		s.from[i] = int64(i)
 	}
@@ -34,8 +34,8 @@ func everything(dims []int) selection {
 func (s selection) along(axis int, index []int) selection {
 	out := selection{dims: slices.Clone(s.dims)}
 	out.dims[axis] = len(index)
-	inner := value{dims: s.dims[axis+1:]}.size()
-	outer := value{dims: s.dims[:axis]}.size()
+	inner := size(s.dims[axis+1:])
+	outer := size(s.dims[:axis])
 	out.from = make([]int64, 0, outer*len(index)*inner)
 	for o := range outer {
 		for _, i := range index {
@@ -84,6 +84,12 @@ func (s selection) reshape(dims ...int) selection {
 	return selection{dims: dims, from: s.from}
 }
 
+// factor returns the selection from a vector of that many elements as a factor; the
+// elements that are none of its are fill.
+func (s selection) factor(in int, fill float32) factor {
+	return &selectionFactor{from: s.from, in: in, fill: fill}
+}
+
 // selectFrom plans a node whose output vector consists of elements of its input
 // vector and, where the selection says outside, of fill.
 func (pl *planner) selectFrom(n *onnxio.Node, output string, s selection, fill float32) (step, error) {
@@ -112,11 +118,10 @@ func (pl *planner) selectFrom(n *onnxio.Node, output string, s selection, fill f
 		}, nil
 	}
 	if in.elem == onnxio.Float32 {
-		f := &selectionFactor{from: s.from, in: in.size()}
-		if fills {
-			f.fill = fill
+		if !fills {
+			fill = 0
 		}
-		pl.noteFactor(n, output, f, 0)
+		pl.noteFactor(n, output, s.factor(in.size(), fill), 0)
 	}
 	return func(b *builder) error {
 		x := b.vec(n.Input(0))

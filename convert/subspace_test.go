@@ -219,7 +219,7 @@ func TestSubspace(t *testing.T) {
 						w = everywhere
 					}
 					efcn := put(t, embedded(t, cnn, convert.Options{Layout: layout}), w, cols)
-					d, err := convert.Measure(ctx, efcn, cnn)
+					d, err := measuredFrom(ctx, efcn, cnn)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -273,7 +273,7 @@ func TestSubspace(t *testing.T) {
 						near(t, fmt.Sprintf("entry %d of the projection", i), p[i], float64(float32(nearest[i])), rounding)
 					}
 					again := embedded(t, once, convert.Options{Layout: layout})
-					if d, err := convert.Measure(ctx, again, once); err != nil || d.Distance != 0 || d.OffLocal != 0 || *d.FromCNN != 0 {
+					if d, err := measuredFrom(ctx, again, once); err != nil || d.Distance != 0 || d.OffLocal != 0 || *d.FromCNN != 0 {
 						t.Errorf("the projection is %+v away from the subspace (%v)", d, err)
 					}
 					twice, _ := project(t, again)

@@ -12,7 +12,7 @@ package convert
 func (l *LayerRecord) Support() (*Map, error) {
 	m, _, err := l.geometry()
 	if m == nil && err == nil && l.Connected() && isSize(l.InputShape) && isSize(l.OutputShape) {
-		m = &Map{Groups: 1, InChannels: l.cols(), OutChannels: l.rows(), Taps: onePoint}
+		m = fullyConnected(l.cols(), l.rows())
 	}
 	return m, err
 }

@@ -2,7 +2,6 @@ package convert
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -42,7 +41,7 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 		if rec.Layout != Local && rec.Layout != Sparse {
 			continue
 		}
-		a, err := openMatrix(efcn.Graph, rec)
+		a, err := rec.Open(efcn.Graph)
 		if err != nil {
 			return nil, nil, fmt.Errorf("layer %q: %w", rec.Node, err)
 		}
@@ -84,12 +83,7 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 	if err := p.asDense(record); err != nil {
 		return nil, nil, err
 	}
-	text, err := json.Marshal(record)
-	if err != nil {
-		return nil, nil, err
-	}
-	p.out.SetMeta(RecordKey, string(text))
-	return p.out, e.Layers, nil
+	return p.out, e.Layers, record.Write(p.out)
 }
 
 // storedBytes is the size of the layer's weights as they are stored.

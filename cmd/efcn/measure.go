@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"efcn/convert"
-	"efcn/onnxio"
 )
 
 func newMeasure(e *env) *cobra.Command {
@@ -30,10 +29,14 @@ the CNN that the eFCN was made from as well.`,
 			if err != nil {
 				return err
 			}
-			var origin *onnxio.Model
+			var origin map[string]*convert.Map
 			if cnn != "" {
-				if origin, err = e.readFolded(cnn, nil); err != nil {
+				m, err := e.readFolded(cnn, nil)
+				if err != nil {
 					return err
+				}
+				if origin, err = convert.Embedding(efcn, m); err != nil {
+					return inFile(args[0], err)
 				}
 			}
 			d, err := convert.Measure(cmd.Context(), efcn, origin)

@@ -206,7 +206,7 @@ func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, convert.As, er
 	if err != nil {
 		return nil, "", named(cnn, err)
 	}
-	single, from, err := convert.Float32(folded)
+	single, from, err := onnxio.ToFloat32(folded)
 	switch {
 	case err != nil:
 		return nil, "", named(cnn, err)

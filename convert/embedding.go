@@ -1,0 +1,45 @@
+package convert
+
+import (
+	"fmt"
+
+	"efcn/onnxio"
+)
+
+// Embedding returns the maps that the layers of an eFCN have in the CNN that it was
+// made from, by the name of the layer: what [Measure] compares with. Constants of
+// the CNN are folded as NewPlan wants them.
+func Embedding(efcn, cnn *onnxio.Model) (map[string]*Map, error) {
+	record, err := ReadRecord(efcn)
+	if err != nil {
+		return nil, err
+	}
+	if record == nil {
+		return nil, ErrNoRecord
+	}
+	o := Options{
+		NoFoldBN: true, Layout: Dense, As: record.As, BatchAxes: record.BatchAxes,
+		InputShapes: make(map[string][]int64),
+	}
+	for _, l := range record.Layers {
+		o.NoFoldBN = o.NoFoldBN && len(l.Folded) == 0
+	}
+	for _, v := range efcn.Graph.FeedInputs() {
+		dims := make([]int64, len(v.Type.Shape))
+		for i, d := range v.Type.Shape {
+			dims[i] = d.Value
+		}
+		o.InputShapes[v.Name] = dims
+	}
+	plan, err := NewPlan(cnn, o)
+	if err != nil {
+		return nil, fmt.Errorf("the CNN: %w", err)
+	}
+	maps := make(map[string]*Map)
+	for _, l := range plan.Layers {
+		if m, ok := l.affine.(*Map); ok {
+			maps[l.Node] = m
+		}
+	}
+	return maps, nil
+}
