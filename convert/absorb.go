@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -304,16 +305,16 @@ func (pl *planner) neverTheMaximum(name string, chain []padding) bool {
 // seesInput says whether every window of a pooling has an element of the input, and
 // less padding than its kernel.
 func seesInput(w shape.Window) bool {
-	ws, err := windows(w)
+	ws, err := affine.Windows(w)
 	if err != nil {
 		return false
 	}
 	for _, w := range ws {
-		if w.padBegin >= w.kernel || w.padEnd >= w.kernel {
+		if w.PadBegin >= w.Kernel || w.PadEnd >= w.Kernel {
 			return false
 		}
-		for p := range w.out {
-			if w.cells(p, false) == 0 {
+		for p := range w.Out {
+			if w.Cells(p, false) == 0 {
 				return false
 			}
 		}

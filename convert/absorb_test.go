@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
@@ -140,7 +141,7 @@ func TestAbsorbPads(t *testing.T) {
 				for name := range want {
 					exactly(t, name, got[name], want[name])
 				}
-				efcn := written(t, m, convert.Options{Layout: convert.Local})
+				efcn := written(t, m, convert.Options{Layout: record.Local})
 				for name, v := range run(t, efcn, x) {
 					checkSame(t, v, want[name])
 				}

@@ -7,12 +7,6 @@ import (
 	"efcn/onnxio"
 )
 
-// As says in which floating-point type a model is embedded, if not its own.
-type As string
-
-// AsFloat32 embeds a CNN of float64, float16 or bfloat16 as one of float32.
-const AsFloat32 As = "float32"
-
 // OtherTypeError says that no linear layer can be embedded, because their data are
 // of a floating-point type that is not embedded.
 type OtherTypeError struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -40,8 +41,8 @@ func planBatchNorm(pl *planner, n *onnxio.Node) (step, error) {
 
 // normalization returns a BatchNormalization of a vector of that many elements as
 // a factor, with its scale and shift in float64.
-func normalization(scale, shift []float64, size int) factor {
-	return &diagonalFactor{size: size, scale: perChannelOf(scale, size), shift: perChannelOf(shift, size)}
+func normalization(scale, shift []float64, size int) affine.Factor {
+	return &affine.Diagonal{Size: size, Scale: perChannelOf(scale, size), Shift: perChannelOf(shift, size)}
 }
 
 // perChannel repeats each channel's value over the channel's positions and
@@ -113,4 +114,11 @@ func (pl *planner) batchNorm(n *onnxio.Node) (scale, shift []float64, err error)
 		shift[c] = float64(beta[c]) - float64(float64(mean[c])*scale[c]) // not fused: the same on every machine
 	}
 	return scale, shift, nil
+}
+
+// perChannelOf returns the function that gives every element of a vector of
+// that many elements its channel's value.
+func perChannelOf(values []float64, size int) func(i int) float64 {
+	positions := max(1, size/max(1, len(values)))
+	return func(i int) float64 { return values[i/positions] }
 }

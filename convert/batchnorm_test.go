@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -46,7 +47,7 @@ func TestBatchNormFolded(t *testing.T) {
 		t.Fatalf("layers %+v, want one from y to z", plan.Layers)
 	}
 	exact := func(v float64) *big.Float { return new(big.Float).SetPrec(200).SetFloat64(v) }
-	got := plan.Layers[0].affine.(*Map)
+	got := plan.Layers[0].weights.(*affine.Map)
 	for o := range 4 {
 		root := new(big.Float).SetPrec(200).Sqrt(exact(0).Add(exact(float64(bn[3][o])), exact(float64(float32(0.01)))))
 		factor := exact(0).Quo(exact(float64(bn[0][o])), root)

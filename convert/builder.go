@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -43,7 +44,7 @@ type builder struct {
 	taken  map[string]bool   // names in use in the eFCN
 	consts map[string]*onnxio.Tensor
 	used   map[string]bool // constants of the CNN that the eFCN has too
-	record Record
+	record record.Record
 	tables map[[sha256.Size]byte]string // index tables by their key
 	stay   map[*onnxio.Node]Kept        // nodes of the eFCN that are the CNN's own, on tensors
 }
@@ -59,7 +60,7 @@ func newBuilder(p *Plan) *builder {
 		taken:  make(map[string]bool),
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
-		record: Record{Layers: []LayerRecord{}},
+		record: record.Record{Layers: []record.Layer{}},
 		tables: make(map[[sha256.Size]byte]string),
 		stay:   make(map[*onnxio.Node]Kept),
 	}
@@ -289,14 +290,14 @@ func (b *builder) kept() []Kept {
 // linear puts a linear layer into the eFCN in the layout it has in the plan.
 func (b *builder) linear(n *onnxio.Node, l *Layer) error {
 	switch l.Layout {
-	case Dense:
+	case record.Dense:
 		b.dense(n, l)
-	case Sparse:
+	case record.Sparse:
 		return b.sparse(n, l)
-	case Local:
+	case record.Local:
 		b.local(n, l)
 	default:
-		return n.Errorf("layout %q: want one of %q", l.Layout, Layouts())
+		return n.Errorf("layout %q: want one of %q", l.Layout, record.Layouts())
 	}
 	return nil
 }
@@ -335,7 +336,7 @@ func (b *builder) finish() error {
 	}
 	b.prune()
 	if len(b.plan.From) > 0 {
-		b.record.As = AsFloat32
+		b.record.As = record.AsFloat32
 	}
 	b.record.BatchAxes = b.plan.batchAxes
 	return b.record.Write(b.out)
@@ -353,7 +354,7 @@ func contradict(a, b onnxio.Shape) bool {
 
 // hasLayer says whether the eFCN has the layer that computes output.
 func (b *builder) hasLayer(output string) bool {
-	return slices.ContainsFunc(b.record.Layers, func(l LayerRecord) bool { return l.Output == output })
+	return slices.ContainsFunc(b.record.Layers, func(l record.Layer) bool { return l.Output == output })
 }
 
 // prune drops nodes, constants, layers and declarations that no output of the
@@ -381,5 +382,5 @@ func (b *builder) prune() {
 	b.graph.Initializers = slices.DeleteFunc(b.graph.Initializers, func(t *onnxio.Tensor) bool { return !live[t.Name] })
 	b.graph.SparseInitializers = slices.DeleteFunc(slices.Clone(b.graph.SparseInitializers), func(t *onnxio.SparseTensor) bool { return !live[t.Values.Name] })
 	b.graph.ValueInfos = slices.DeleteFunc(b.graph.ValueInfos, func(v *onnxio.ValueInfo) bool { return !computed[v.Name] })
-	b.record.Layers = slices.DeleteFunc(b.record.Layers, func(l LayerRecord) bool { return !live[l.Weight] })
+	b.record.Layers = slices.DeleteFunc(b.record.Layers, func(l record.Layer) bool { return !live[l.Weight] })
 }

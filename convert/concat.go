@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -25,7 +26,7 @@ func planConcat(pl *planner, n *onnxio.Node) (step, error) {
 	}
 	// The vectors are joined one behind the other; where the tensors are not,
 	// each index of the outer axes takes its run from every vector in turn.
-	outer := size(out.dims[:axis])
+	outer := affine.Size(out.dims[:axis])
 	runs := make([]int, len(n.Inputs))
 	for i, name := range n.Inputs {
 		if pl.consts[name] != nil {

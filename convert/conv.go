@@ -2,10 +2,21 @@ package convert
 
 import (
 	"fmt"
+	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
+
+// windowRecord starts the record of a layer with its shapes and geometry.
+func windowRecord(in, out value, w shape.Window) record.Layer {
+	rec := vectorRecord(in, out)
+	rec.KernelShape, rec.Strides, rec.Dilations = w.Kernel, w.Stride, w.Dilation
+	rec.Pads = slices.Concat(w.PadBegin, w.PadEnd)
+	return rec
+}
 
 func init() {
 	register("Conv", operator{becomes: "a matrix (Gemm)", plan: planConv})
@@ -18,7 +29,7 @@ type convolution struct {
 	kernelDims    []int64 // of the weights, with their two channel axes
 	group         int64
 	geometry      shape.Window
-	windows       []window // geometry, axis by axis
+	windows       []affine.Window // geometry, axis by axis
 }
 
 // convolution reads a Conv or ConvTranspose node; resolve finds its geometry.
@@ -50,12 +61,12 @@ func (pl *planner) convolution(n *onnxio.Node, resolve func(n *onnxio.Node, x, w
 	if c.geometry, err = resolve(n, c.in.tensor(), c.kernelDims); err != nil {
 		return nil, err
 	}
-	c.windows, err = windows(c.geometry)
+	c.windows, err = affine.Windows(c.geometry)
 	return c, err
 }
 
 // record starts the record of the layer.
-func (c *convolution) record() LayerRecord {
+func (c *convolution) record() record.Layer {
 	rec := windowRecord(c.in, c.out, c.geometry)
 	rec.Group = c.group
 	return rec
@@ -72,18 +83,9 @@ func planConv(pl *planner, n *onnxio.Node) (step, error) {
 	if c.kernelDims[1]*c.group != int64(c.in.dims[0]) || c.kernelDims[0] != int64(c.out.dims[0]) || c.kernelDims[0]%c.group != 0 {
 		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
 	}
-	m := &Map{
+	m := &affine.Map{
 		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],
-		Taps: convTaps(c.windows), Kernel: c.weights, Bias: c.bias,
+		Taps: affine.ConvTaps(c.windows), Kernel: c.weights, Bias: c.bias,
 	}
 	return pl.embed(n, m, c.record(), len(c.weights)+len(c.bias), true)
-}
-
-// convTaps is the geometry of a convolution: each tap has its own coefficient.
-func convTaps(ws []window) *Taps {
-	axes := make([]axis, len(ws))
-	for i, w := range ws {
-		axes[i] = w.axis(w.kernel, func(_, t int) int { return t })
-	}
-	return product(axes)
 }

@@ -172,7 +172,7 @@ func checkMatrix(t *testing.T, l *Layer, rows, cols int, want map[[2]int]float32
 		t.Errorf("%d non-zeros, want %d", l.NonZeros, len(want))
 	}
 	var buf bytes.Buffer
-	if err := l.affine.WriteDense(&buf); err != nil {
+	if err := l.weights.WriteDense(&buf); err != nil {
 		t.Fatal(err)
 	}
 	if buf.Len() != 4*rows*cols {
@@ -180,7 +180,7 @@ func checkMatrix(t *testing.T, l *Layer, rows, cols int, want map[[2]int]float32
 	}
 	for r := range rows {
 		last := -1
-		l.affine.Row(r, func(col int, v float32) {
+		l.weights.Row(r, func(col int, v float32) {
 			if w, ok := want[[2]int{r, col}]; !ok || math.Float32bits(w) != math.Float32bits(v) {
 				t.Errorf("entry (%d, %d) is %v in the list of row %d, want %v (in the support: %v)", r, col, v, r, w, ok)
 			}
@@ -223,7 +223,7 @@ func TestConvMatrix(t *testing.T) {
 		out := convOutput(g)
 		rows, cols := g.group*g.outPerGroup*elements(out...), g.group*g.inPerGroup*elements(g.in...)
 		checkMatrix(t, plan.Layers[0], rows, cols, naiveConv(g, out, weights))
-		for r, b := range plan.Layers[0].affine.BiasVector() {
+		for r, b := range plan.Layers[0].weights.BiasVector() {
 			if b != bias[r/elements(out...)] {
 				t.Errorf("%v: bias of row %d is %v", g, r, b)
 			}

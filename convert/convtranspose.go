@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -22,41 +23,17 @@ func planConvTranspose(pl *planner, n *onnxio.Node) (step, error) {
 	if c.kernelDims[0] != int64(c.in.dims[0]) || int(c.kernelDims[1]*c.group) != c.out.dims[0] || c.kernelDims[0]%c.group != 0 {
 		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
 	}
-	m := &Map{
+	m := &affine.Map{
 		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],
-		Taps: transposedTaps(c.windows), Bias: c.bias,
+		Taps: affine.ConvTransposeTaps(c.windows), Bias: c.bias,
 	}
 	m.Kernel = outputFirst(c.weights, m, int(c.kernelDims[1]))
 	return pl.embed(n, m, c.record(), len(c.weights)+len(c.bias), true)
 }
 
-// transposedTaps is the geometry of a transposed convolution.
-func transposedTaps(ws []window) *Taps {
-	axes := make([]axis, len(ws))
-	for i, w := range ws {
-		axes[i] = w.transposedAxis()
-	}
-	return product(axes)
-}
-
-// transposedAxis returns the taps of the transposed window: input q is spread
-// over the outputs p = q·stride + t·dilation − padBegin, so output p reads the
-// inputs for which that has a solution t.
-func (w window) transposedAxis() axis {
-	a := axis{in: w.in, coefs: w.kernel, taps: make([][]Tap, w.out)}
-	for q := range w.in {
-		for t := range w.kernel {
-			if p := q*w.stride + t*w.dilation - w.padBegin; p >= 0 && p < w.out {
-				a.taps[p] = append(a.taps[p], Tap{int32(q), int32(t)})
-			}
-		}
-	}
-	return a
-}
-
 // outputFirst lays the kernel [in, out a group, k…] of a transposed convolution
 // out as Map has it, [out, in a group, k…].
-func outputFirst(w []float32, m *Map, outPerGroup int) []float32 {
+func outputFirst(w []float32, m *affine.Map, outPerGroup int) []float32 {
 	inPerGroup, k := m.InChannels/m.Groups, m.Taps.Coefs
 	kernel := make([]float32, len(w))
 	for c := range m.InChannels {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -145,8 +146,8 @@ type Choice struct {
 func (p *Plan) chooseLayouts(purpose Purpose) error {
 	var open []*Layer
 	for _, l := range p.Layers {
-		if l.affine != nil && l.Layout == Auto {
-			l.Layout = Dense
+		if l.weights != nil && l.Layout == record.Auto {
+			l.Layout = record.Dense
 			open = append(open, l)
 		}
 	}
@@ -171,7 +172,7 @@ func (p *Plan) chooseLayouts(purpose Purpose) error {
 			continue
 		}
 		total += l.LocalBytes() - l.DenseBytes()
-		l.Layout = Local
+		l.Layout = record.Local
 		p.Auto.Local++
 	}
 	if p.Auto.Local == 0 {

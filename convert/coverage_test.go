@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -30,7 +31,7 @@ func TestCoverage(t *testing.T) {
 		node("Resize", "c  up", "u", onnxio.StringAttr("mode", "cubic")), node("GlobalAveragePool", "u", "v"), node("Flatten", "v", "y"))
 	m.Graph.Nodes[0].Name, m.Graph.Nodes[2].Name = "first", "second"
 	m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: "k", Type: onnxio.TensorType{Elem: onnxio.Float32}})
-	plan, err := convert.NewPlan(m, convert.Options{Layers: map[string]convert.Layout{"first": convert.Keep}})
+	plan, err := convert.NewPlan(m, convert.Options{Layers: map[string]record.Layout{"first": record.Keep}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,22 +73,22 @@ func TestPurpose(t *testing.T) {
 	m.Graph.Nodes[1].Name = "large"
 	for _, test := range []struct {
 		o    convert.Options
-		want []convert.Layout
+		want []record.Layout
 	}{
-		{convert.Options{}, []convert.Layout{convert.Dense, convert.Local}},
-		{convert.Options{For: convert.ForTraining}, []convert.Layout{convert.Dense, convert.Dense}},
-		{convert.Options{For: convert.ForTraining, MaxBytes: 100 << 20}, []convert.Layout{convert.Dense, convert.Local}},
-		{convert.Options{For: convert.ForInference}, []convert.Layout{convert.Local, convert.Local}},
-		{convert.Options{For: convert.ForVerifier, MaxBytes: 100 << 20}, []convert.Layout{convert.Dense, convert.Dense}},
+		{convert.Options{}, []record.Layout{record.Dense, record.Local}},
+		{convert.Options{For: convert.ForTraining}, []record.Layout{record.Dense, record.Dense}},
+		{convert.Options{For: convert.ForTraining, MaxBytes: 100 << 20}, []record.Layout{record.Dense, record.Local}},
+		{convert.Options{For: convert.ForInference}, []record.Layout{record.Local, record.Local}},
+		{convert.Options{For: convert.ForVerifier, MaxBytes: 100 << 20}, []record.Layout{record.Dense, record.Dense}},
 	} {
 		plan, err := convert.NewPlan(m, test.o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got []convert.Layout
+		var got []record.Layout
 		local := 0
 		for _, l := range plan.Layers {
-			if got = append(got, l.Layout); l.Layout == convert.Local {
+			if got = append(got, l.Layout); l.Layout == record.Local {
 				local++
 			}
 		}
@@ -98,7 +99,7 @@ func TestPurpose(t *testing.T) {
 			t.Errorf("all dense %d bytes, all local %d", a.AllDense, a.AllLocal)
 		}
 	}
-	if _, err := convert.NewPlan(m, convert.Options{For: convert.ForTraining, Layout: convert.Local}); err == nil {
+	if _, err := convert.NewPlan(m, convert.Options{For: convert.ForTraining, Layout: record.Local}); err == nil {
 		t.Error("a purpose with a layout that is not auto is taken")
 	}
 	plan, err := convert.NewPlan(m, convert.Options{For: convert.ForVerifier, MaxBytes: 100 << 20})
@@ -130,12 +131,12 @@ func TestOtherTypes(t *testing.T) {
 		if _, err := convert.NewPlan(m, convert.Options{}); !errors.As(err, &other) || other.Node != "conv" || other.Type != elem {
 			t.Fatalf("%s: error %v", elem, err)
 		}
-		if _, err := convert.NewPlan(m, convert.Options{Layout: convert.Keep}); err != nil {
+		if _, err := convert.NewPlan(m, convert.Options{Layout: record.Keep}); err != nil {
 			t.Errorf("%s, with every layer kept: %v", elem, err)
 		}
-		efcn := written(t, m, convert.Options{As: convert.AsFloat32})
-		if record, err := convert.ReadRecord(efcn); err != nil || record.Version != 4 || record.As != convert.AsFloat32 {
-			t.Errorf("%s: record %+v, %v", elem, record, err)
+		efcn := written(t, m, convert.Options{As: record.AsFloat32})
+		if rec, err := record.Read(efcn); err != nil || rec.Version != 4 || rec.As != record.AsFloat32 {
+			t.Errorf("%s: record %+v, %v", elem, rec, err)
 		}
 		if in := efcn.Graph.Inputs[0].Type.Elem; in != onnxio.Float32 {
 			t.Errorf("%s: the input is %s", elem, in)
@@ -144,7 +145,7 @@ func TestOtherTypes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !report.Equal() || report.As != convert.AsFloat32 || len(report.Layers) != 2 {
+		if !report.Equal() || report.As != record.AsFloat32 || len(report.Layers) != 2 {
 			t.Errorf("%s: equal %t as %q, %d layers", elem, report.Equal(), report.As, len(report.Layers))
 		}
 		d, err := measuredFrom(t.Context(), efcn, m)
@@ -157,7 +158,7 @@ func TestOtherTypes(t *testing.T) {
 	}
 	m := small(17, []int64{2}, []*onnxio.Tensor{onnxio.NewTensor("g", []int64{2, 1}, []float64{1e300, 1})}, node("Gemm", "x g", "y"))
 	m.Graph.Inputs[0].Type.Elem, m.Graph.Outputs[0].Type.Elem = onnxio.Float64, onnxio.Float64
-	if _, err := convert.NewPlan(m, convert.Options{As: convert.AsFloat32}); err == nil || !strings.Contains(err.Error(), `initializer "g": element 0 is 1e+300, which float32 has no room for`) {
+	if _, err := convert.NewPlan(m, convert.Options{As: record.AsFloat32}); err == nil || !strings.Contains(err.Error(), `initializer "g": element 0 is 1e+300, which float32 has no room for`) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestNoElements(t *testing.T) {
 		{"taps in padding only", []int64{1, 1, 1}, []*onnxio.Tensor{onnxio.NewTensor("w", []int64{1, 1, 1, 1}, []float32{5})}, []*onnxio.Node{node("Conv", "x w", "y", onnxio.IntsAttr("pads", 1, 1, 1, 1), onnxio.IntsAttr("strides", 2, 2))}},
 	}
 	for _, test := range tests {
-		for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
+		for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local} {
 			m := small(17, test.in, test.inits, test.nodes...)
 			efcn := written(t, m, convert.Options{Layout: layout})
 			for _, n := range efcn.Graph.Nodes {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+
+	"efcn/convert/affine"
 )
 
 // BenchmarkWriteDense writes the matrices of layers of the kinds that AlexNet-32
@@ -19,7 +21,7 @@ func BenchmarkWriteDense(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			m := plan.Layers[0].affine.(*Map)
+			m := plan.Layers[0].weights.(*affine.Map)
 			b.SetBytes(m.DenseBytes())
 			b.ReportAllocs()
 			for b.Loop() {

@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -41,17 +42,17 @@ func planDepthToSpace(pl *planner, n *onnxio.Node) (step, error) {
 	if c%(b*b) != 0 {
 		return nil, fmt.Errorf("blocksize %d: %d channels are no multiple of its square", b, c)
 	}
-	all := everything([]int{c, h, w})
+	all := affine.Everything([]int{c, h, w})
 	depth := c / (b * b)
 	switch mode {
 	case "DCR":
-		all = all.reshape(b, b, depth, h, w).permute([]int{2, 3, 0, 4, 1})
+		all = all.Reshape(b, b, depth, h, w).Permute([]int{2, 3, 0, 4, 1})
 	case "CRD":
-		all = all.reshape(depth, b, b, h, w).permute([]int{0, 3, 1, 4, 2})
+		all = all.Reshape(depth, b, b, h, w).Permute([]int{0, 3, 1, 4, 2})
 	default:
 		return nil, fmt.Errorf("mode %q: want DCR or CRD", mode)
 	}
-	return pl.selectFrom(n, n.Output(0), all.reshape(depth, h*b, w*b), 0)
+	return pl.selectFrom(n, n.Output(0), all.Reshape(depth, h*b, w*b), 0)
 }
 
 // planSpaceToDepth plans the move of blocks of positions into channels.
@@ -64,6 +65,6 @@ func planSpaceToDepth(pl *planner, n *onnxio.Node) (step, error) {
 	if h%b != 0 || w%b != 0 {
 		return nil, fmt.Errorf("blocksize %d does not divide %d×%d", b, h, w)
 	}
-	all := everything([]int{c, h, w}).reshape(c, h/b, b, w/b, b).permute([]int{2, 4, 0, 1, 3})
-	return pl.selectFrom(n, n.Output(0), all.reshape(c*b*b, h/b, w/b), 0)
+	all := affine.Everything([]int{c, h, w}).Reshape(c, h/b, b, w/b, b).Permute([]int{2, 4, 0, 1, 3})
+	return pl.selectFrom(n, n.Output(0), all.Reshape(c*b*b, h/b, w/b), 0)
 }

@@ -1,6 +1,8 @@
 package convert
 
-import "efcn/onnxio"
+import (
+	"efcn/onnxio"
+)
 
 func init() {
 	register("Einsum", operator{becomes: "itself, on tensors: its equation is not taken apart", plan: func(*planner, *onnxio.Node) (step, error) {

@@ -3,11 +3,13 @@ package convert
 import (
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
 func init() {
-	one, several := Elementwise()
+	one, several := record.Elementwise()
 	for _, name := range one {
 		register(name, operator{becomes: "itself, on vectors", plan: planUnary})
 	}
@@ -24,7 +26,7 @@ func planUnary(pl *planner, n *onnxio.Node) (step, error) {
 		return nil, err
 	}
 	if n.OpType == "Neg" && in.elem == onnxio.Float32 {
-		pl.noteFactor(n, n.Output(0), &diagonalFactor{size: in.size(), scale: func(int) float64 { return -1 }}, 0)
+		pl.noteFactor(n, n.Output(0), &affine.Diagonal{Size: in.size(), Scale: func(int) float64 { return -1 }}, 0)
 	}
 	for _, name := range n.Inputs[1:] {
 		if name != "" && pl.consts[name] == nil {
@@ -120,26 +122,26 @@ func (pl *planner) noteDiagonal(n *onnxio.Node, constants []*onnxio.Tensor, out 
 	if err != nil {
 		return err
 	}
-	f := &diagonalFactor{size: out.size()}
+	f := &affine.Diagonal{Size: out.size()}
 	switch n.OpType {
 	case "Add":
-		f.shift = func(i int) float64 { return v[at[i]] }
+		f.Shift = func(i int) float64 { return v[at[i]] }
 	case "Sub":
-		f.shift = func(i int) float64 { return -v[at[i]] }
+		f.Shift = func(i int) float64 { return -v[at[i]] }
 		if !second {
-			f.scale, f.shift = func(int) float64 { return -1 }, func(i int) float64 { return v[at[i]] }
+			f.Scale, f.Shift = func(int) float64 { return -1 }, func(i int) float64 { return v[at[i]] }
 		}
 	case "Mul":
-		f.scale = func(i int) float64 { return v[at[i]] }
+		f.Scale = func(i int) float64 { return v[at[i]] }
 	case "Div":
 		if !second || slices.Contains(v, 0) {
 			return nil
 		}
-		f.scale = func(i int) float64 { return 1 / v[at[i]] }
+		f.Scale = func(i int) float64 { return 1 / v[at[i]] }
 	}
 	pl.note(&link{
-		node: n, input: n.Input(branch), output: n.Output(0), factors: []factor{f}, params: len(v),
-		sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
+		node: n, input: n.Input(branch), output: n.Output(0), factors: []affine.Factor{f}, params: len(v),
+		sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
 	})
 	return nil
 }

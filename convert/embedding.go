@@ -3,25 +3,27 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
 // Embedding returns the maps that the layers of an eFCN have in the CNN that it was
 // made from, by the name of the layer: what [Measure] compares with. Constants of
 // the CNN are folded as NewPlan wants them.
-func Embedding(efcn, cnn *onnxio.Model) (map[string]*Map, error) {
-	record, err := ReadRecord(efcn)
+func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
+	rec, err := record.Read(efcn)
 	if err != nil {
 		return nil, err
 	}
-	if record == nil {
-		return nil, ErrNoRecord
+	if rec == nil {
+		return nil, record.ErrMissing
 	}
 	o := Options{
-		NoFoldBN: true, Layout: Dense, As: record.As, BatchAxes: record.BatchAxes,
+		NoFoldBN: true, Layout: record.Dense, As: rec.As, BatchAxes: rec.BatchAxes,
 		InputShapes: make(map[string][]int64),
 	}
-	for _, l := range record.Layers {
+	for _, l := range rec.Layers {
 		o.NoFoldBN = o.NoFoldBN && len(l.Folded) == 0
 	}
 	for _, v := range efcn.Graph.FeedInputs() {
@@ -35,9 +37,9 @@ func Embedding(efcn, cnn *onnxio.Model) (map[string]*Map, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the CNN: %w", err)
 	}
-	maps := make(map[string]*Map)
+	maps := make(map[string]*affine.Map)
 	for _, l := range plan.Layers {
-		if m, ok := l.affine.(*Map); ok {
+		if m, ok := l.weights.(*affine.Map); ok {
 			maps[l.Node] = m
 		}
 	}

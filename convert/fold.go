@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -32,19 +34,6 @@ func Folds() []Fold { return []Fold{FoldOff, FoldAuto, FoldAll} }
 // productOp is what a record gives as the operator of a layer that is a product.
 const productOp = "Product"
 
-// FactorRecord is one of the affine maps that a layer is the product of.
-type FactorRecord struct {
-	Op   string `json:"op"`   // ONNX operator of the CNN's node
-	Node string `json:"node"` // its label
-	// Output names the value of the CNN that the node computes.
-	Output string `json:"output"`
-	// Level says which of the affine maps that a maximum is made of this is,
-	// counted from 1, and Levels how many there are. Both are 0 for an operator
-	// that is linear.
-	Level  int `json:"level,omitempty"`
-	Levels int `json:"levels,omitempty"`
-}
-
 // Folding says what multiplying some operators of the CNN into one layer changed.
 type Folding struct {
 	Layer string   `json:"layer"` // name of the layer
@@ -66,11 +55,11 @@ type Folding struct {
 type link struct {
 	node          *onnxio.Node // what the planner was asked about
 	input, output string
-	factors       []factor       // in the order in which they are applied; none where the vector is the same
-	sources       []FactorRecord // the operators that the factors are, one or two factors each
-	params        int            // weights and biases that it has in the CNN
-	layer         *Layer         // its matrix, nil if it needs none on its own
-	refuse        error          // why it cannot be on its own as it was asked to be
+	factors       []affine.Factor // in the order in which they are applied; none where the vector is the same
+	sources       []record.Factor // the operators that the factors are, one or two factors each
+	params        int             // weights and biases that it has in the CNN
+	layer         *Layer          // its matrix, nil if it needs none on its own
+	refuse        error           // why it cannot be on its own as it was asked to be
 }
 
 // operations is what FoldAuto counts for the operator on its own.
@@ -80,19 +69,19 @@ func (l *link) operations() int64 {
 	}
 	n := int64(0)
 	for _, f := range l.factors {
-		n += f.count()
+		n += f.Count()
 	}
 	return n
 }
 
 // bytes is the size of its constants on its own, with a matrix in that layout.
-func (l *link) bytes(layout Layout) int64 {
+func (l *link) bytes(layout record.Layout) int64 {
 	if l.layer != nil {
-		return l.layer.bytesIn(layout) + l.layer.biasBytes(slices.ContainsFunc(l.factors, factor.biased))
+		return l.layer.bytesIn(layout) + l.layer.biasBytes(slices.ContainsFunc(l.factors, affine.Factor.Biased))
 	}
 	n := int64(0)
 	for _, f := range l.factors {
-		n += f.bytes()
+		n += f.Bytes()
 	}
 	return n
 }
@@ -118,10 +107,10 @@ func (pl *planner) note(l *link) {
 }
 
 // noteFactor notes that node n computes output from its first input by one map.
-func (pl *planner) noteFactor(n *onnxio.Node, output string, f factor, params int) {
+func (pl *planner) noteFactor(n *onnxio.Node, output string, f affine.Factor, params int) {
 	pl.note(&link{
-		node: n, input: n.Input(0), output: output, factors: []factor{f}, params: params,
-		sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: output}},
+		node: n, input: n.Input(0), output: output, factors: []affine.Factor{f}, params: params,
+		sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: output}},
 	})
 }
 
@@ -309,12 +298,12 @@ func hasMatrix(units []*link) bool {
 }
 
 // composed returns the composition of units.
-func composed(units []*link, positions int) *composition {
-	var factors []factor
+func composed(units []*link, positions int) *affine.Product {
+	var factors []affine.Factor
 	for _, l := range units {
 		factors = append(factors, l.factors...)
 	}
-	return newComposition(factors, positions)
+	return affine.NewProduct(factors, positions)
 }
 
 // product makes one layer of a block. It has the name of the first operator in it
@@ -342,14 +331,14 @@ func (pl *planner) product(block []*link) (*Folding, error) {
 	if last.layer != nil {
 		rec.OutputShape = last.layer.OutputShape
 	}
-	m := composed(block, int(size(rec.OutputShape[min(1, len(rec.OutputShape)):])))
+	m := composed(block, int(affine.Size(rec.OutputShape[min(1, len(rec.OutputShape)):])))
 	rec.Op, rec.Node, rec.Source, rec.Output = productOp, main.layer.Node, main.layer.Source, last.output
 	if rec.Layout, err = pl.layoutOfProduct(block); err != nil {
 		return nil, err
 	}
-	layer := &Layer{Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), affine: m}
+	layer := &Layer{Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), weights: m}
 	if layer.NonZeros == 0 {
-		rec.Layout = Dense
+		rec.Layout = record.Dense
 	}
 	f := &Folding{Layer: rec.Node, Operations: layer.NonZeros, layer: layer, links: block}
 	for _, l := range block {
@@ -367,15 +356,15 @@ func (pl *planner) product(block []*link) (*Folding, error) {
 		}
 	}
 	rec.Folded = slices.Compact(rec.Folded)
-	layer.LayerRecord = rec
+	layer.Layer = rec
 	return f, nil
 }
 
 // layoutOfProduct returns the layout that the options ask for a layer that units
 // are multiplied into: that of the only one that was given one of its own, or else
 // that of all layers.
-func (pl *planner) layoutOfProduct(block []*link) (Layout, error) {
-	var given Layout
+func (pl *planner) layoutOfProduct(block []*link) (record.Layout, error) {
+	var given record.Layout
 	var by string
 	for _, l := range block {
 		if l.layer == nil {
@@ -394,14 +383,14 @@ func (pl *planner) layoutOfProduct(block []*link) (Layout, error) {
 		return given, nil
 	}
 	if pl.opts.Layout == "" {
-		return Auto, nil
+		return record.Auto, nil
 	}
 	return pl.opts.Layout, nil
 }
 
 // given returns which of the names of a layer is given a layout of its own, and
 // which.
-func (o Options) given(names ...string) (string, Layout) {
+func (o Options) given(names ...string) (string, record.Layout) {
 	for _, name := range names {
 		if l, ok := o.Layers[name]; ok {
 			return name, l
@@ -430,6 +419,6 @@ func (p *Plan) settleFolded() {
 		for _, l := range f.links {
 			f.BytesApart += l.bytes(f.layer.Layout)
 		}
-		f.Bytes = f.layer.bytesIn(f.layer.Layout) + f.layer.biasBytes(f.layer.affine.hasBias())
+		f.Bytes = f.layer.bytesIn(f.layer.Layout) + f.layer.biasBytes(f.layer.weights.HasBias())
 	}
 }

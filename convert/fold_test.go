@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -231,7 +232,7 @@ func TestFoldedChains(t *testing.T) {
 		}
 		bound := run(t, absolute(t, cnn), most)[cnn.Graph.Outputs[0].Name]
 		for _, fold := range []convert.Fold{convert.FoldAuto, convert.FoldAll} {
-			for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
+			for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local} {
 				o := convert.Options{Fold: fold, Layout: layout, NoFoldBN: i%4 == 0}
 				plan, err := convert.NewPlan(cnn, o)
 				if err != nil {
@@ -287,12 +288,12 @@ var foldCases = []struct {
 	{name: "a nonlinearity parts", ops: "Conv Relu AveragePool", opts: convert.Options{Fold: convert.FoldAll}, want: "Flatten Gemm Relu Gemm Reshape"},
 	{name: "no matrix in it", ops: "Mul Slice Add", opts: convert.Options{Fold: convert.FoldAll}, want: "Flatten Mul Gather Add Reshape"},
 	{name: "a quotient", ops: "Div Conv", opts: convert.Options{Fold: convert.FoldAuto}, want: "Flatten Gemm Reshape", folds: "conv1: Div Conv"},
-	{name: "one layer kept", ops: "Conv AveragePool Conv", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]convert.Layout{"conv0": convert.Keep}}, want: "Conv Flatten Gemm Reshape", folds: "conv2: AveragePool Conv"},
-	{name: "all kept", ops: "Pad Conv", opts: convert.Options{Fold: convert.FoldAll, Layout: convert.Keep}, want: "Flatten Gather Reshape Conv"},
+	{name: "one layer kept", ops: "Conv AveragePool Conv", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]record.Layout{"conv0": record.Keep}}, want: "Conv Flatten Gemm Reshape", folds: "conv2: AveragePool Conv"},
+	{name: "all kept", ops: "Pad Conv", opts: convert.Options{Fold: convert.FoldAll, Layout: record.Keep}, want: "Flatten Gather Reshape Conv"},
 	{name: "only one", ops: "Conv AveragePool", opts: convert.Options{Fold: convert.FoldAll, Only: "conv*"}, want: "Flatten Gemm Reshape AveragePool"},
-	{name: "a layout of its own", ops: "Pad Conv AveragePool", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]convert.Layout{"averagepool2": convert.Sparse}}, want: "Constant Flatten Gemm Reshape", folds: "conv1: Pad Conv AveragePool"},
-	{name: "two layouts", ops: "Conv AveragePool", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]convert.Layout{"conv0": convert.Sparse, "averagepool1": convert.Local}}, err: `layers "conv0" and "averagepool1" are multiplied into one matrix, and cannot be sparse and local`},
-	{name: "no layer", ops: "Pad Conv", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]convert.Layout{"pad": convert.Local}}, err: `layer "pad": the model has none of that name`},
+	{name: "a layout of its own", ops: "Pad Conv AveragePool", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]record.Layout{"averagepool2": record.Sparse}}, want: "Constant Flatten Gemm Reshape", folds: "conv1: Pad Conv AveragePool"},
+	{name: "two layouts", ops: "Conv AveragePool", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]record.Layout{"conv0": record.Sparse, "averagepool1": record.Local}}, err: `layers "conv0" and "averagepool1" are multiplied into one matrix, and cannot be sparse and local`},
+	{name: "no layer", ops: "Pad Conv", opts: convert.Options{Fold: convert.FoldAll, Layers: map[string]record.Layout{"pad": record.Local}}, err: `layer "pad": the model has none of that name`},
 	{name: "no such fold", ops: "Conv", opts: convert.Options{Fold: "some"}, err: `fold "some": want one of ["off" "auto" "all"]`},
 }
 
@@ -326,9 +327,9 @@ func TestFold(t *testing.T) {
 			if got := strings.Join(folds, ", "); got != test.folds {
 				t.Errorf("products %q, want %q", got, test.folds)
 			}
-			record, err := convert.ReadRecord(efcn)
-			if err != nil || (record.Version == 2) != (test.folds != "") {
-				t.Errorf("record %+v, error %v", record, err)
+			rec, err := record.Read(efcn)
+			if err != nil || (rec.Version == 2) != (test.folds != "") {
+				t.Errorf("record %+v, error %v", rec, err)
 			}
 		})
 	}
@@ -411,9 +412,9 @@ func TestFoldGemm(t *testing.T) {
 		{"scaled", []*onnxio.Node{node("Slice", "x start end axis", "a"), node("Flatten", "a", "b"), node("Gemm", "b w c", "y", num("alpha", 0.5), num("beta", -3))}, convert.Options{Fold: convert.FoldAuto}, "Flatten Gemm", ""},
 		{"transposed", []*onnxio.Node{node("AveragePool", "x", "a", onnxio.IntsAttr("kernel_shape", 2)), node("Flatten", "a", "b"), node("Gemm", "b v one", "y", onnxio.IntAttr("transB", 1))}, convert.Options{Fold: convert.FoldAll}, "Flatten Gemm", ""},
 		{"MatMul and Add", []*onnxio.Node{node("Flatten", "x", "a"), node("MatMul", "a m", "b"), node("Add", "b c", "y")}, convert.Options{Fold: convert.FoldAuto}, "Flatten Gemm", ""},
-		{"local", []*onnxio.Node{node("Flatten", "x", "a"), node("MatMul", "a m", "b"), node("Add", "b c", "y")}, convert.Options{Fold: convert.FoldAuto, Layers: map[string]convert.Layout{"matmul": convert.Local}}, "Flatten Reshape Transpose Gather MatMul Transpose Flatten Add", ""},
-		{"local on its own", []*onnxio.Node{node("Flatten", "x", "a"), node("Relu", "a", "r"), node("MatMul", "r m", "y")}, convert.Options{Fold: convert.FoldAuto, Layers: map[string]convert.Layout{"matmul": convert.Local}}, "", `node "matmul" (MatMul): layout local: its matrix is the CNN's own and stays dense`},
-		{"kept", []*onnxio.Node{node("Flatten", "x", "a"), node("MatMul", "a m", "b"), node("Add", "b c", "y")}, convert.Options{Fold: convert.FoldAuto, Layers: map[string]convert.Layout{"matmul": convert.Keep}}, "Flatten MatMul Add", ""},
+		{"local", []*onnxio.Node{node("Flatten", "x", "a"), node("MatMul", "a m", "b"), node("Add", "b c", "y")}, convert.Options{Fold: convert.FoldAuto, Layers: map[string]record.Layout{"matmul": record.Local}}, "Flatten Reshape Transpose Gather MatMul Transpose Flatten Add", ""},
+		{"local on its own", []*onnxio.Node{node("Flatten", "x", "a"), node("Relu", "a", "r"), node("MatMul", "r m", "y")}, convert.Options{Fold: convert.FoldAuto, Layers: map[string]record.Layout{"matmul": record.Local}}, "", `node "matmul" (MatMul): layout local: its matrix is the CNN's own and stays dense`},
+		{"kept", []*onnxio.Node{node("Flatten", "x", "a"), node("MatMul", "a m", "b"), node("Add", "b c", "y")}, convert.Options{Fold: convert.FoldAuto, Layers: map[string]record.Layout{"matmul": record.Keep}}, "Flatten MatMul Add", ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -455,7 +456,7 @@ func TestFoldBudget(t *testing.T) {
 	}
 	dense := plan(0)
 	l := dense.Layers[0]
-	if len(dense.Layers) != 1 || l.Layout != convert.Dense || l.Rows != 32 || l.Cols != 72 || l.CNNParameters != 36 {
+	if len(dense.Layers) != 1 || l.Layout != record.Dense || l.Rows != 32 || l.Cols != 72 || l.CNNParameters != 36 {
 		t.Fatalf("layers %+v", l)
 	}
 	f := dense.Folded[0]
@@ -463,7 +464,7 @@ func TestFoldBudget(t *testing.T) {
 		t.Errorf("folding %+v", f)
 	}
 	local := plan(dense.WeightBytes - 1)
-	if local.Layers[0].Layout != convert.Local || local.CheckBudget() != nil || local.Folded[0].Bytes != local.Layers[0].LocalBytes() {
+	if local.Layers[0].Layout != record.Local || local.CheckBudget() != nil || local.Folded[0].Bytes != local.Layers[0].LocalBytes() {
 		t.Errorf("layers %+v, %v", local.Layers[0], local.CheckBudget())
 	}
 	if err := plan(100).CheckBudget(); err == nil || !strings.Contains(err.Error(), `node "conv1"`) {
@@ -491,7 +492,7 @@ func TestFoldLocal(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cnn := small(17, []int64{4, 8, 8}, []*onnxio.Tensor{floats("w", rng, test.w...)}, test.nodes...)
-			o := convert.Options{Fold: convert.FoldAll, Layout: convert.Local}
+			o := convert.Options{Fold: convert.FoldAll, Layout: record.Local}
 			plan, err := convert.NewPlan(cnn, o)
 			if err != nil {
 				t.Fatal(err)
@@ -518,7 +519,7 @@ func TestFoldStreams(t *testing.T) {
 	c.node("Conv", []string{c.weights(8, 8, 3, 3)})
 	c.node("AveragePool", nil, onnxio.IntsAttr("kernel_shape", 2, 2), onnxio.IntsAttr("strides", 2, 2))
 	cnn := small(17, []int64{8, 40, 40}, c.inits, c.nodes...)
-	for layout, least := range map[convert.Layout]int64{convert.Dense: 156 << 20, convert.Sparse: 4 << 20, convert.Local: 1 << 20} {
+	for layout, least := range map[record.Layout]int64{record.Dense: 156 << 20, record.Sparse: 4 << 20, record.Local: 1 << 20} {
 		plan, err := convert.NewPlan(cnn, convert.Options{Fold: convert.FoldAll, Layout: layout})
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -51,5 +52,5 @@ func planGather(pl *planner, n *onnxio.Node) (step, error) {
 		dims = append(dims, int(d))
 	}
 	dims = append(dims, in.dims[inner+1:]...)
-	return pl.selectFrom(n, n.Output(0), everything(in.dims).along(inner, picked).reshape(dims...), 0)
+	return pl.selectFrom(n, n.Output(0), affine.Everything(in.dims).Along(inner, picked).Reshape(dims...), 0)
 }

@@ -3,20 +3,13 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
 func init() {
 	register("Gemm", operator{becomes: "itself: its matrix is the CNN's", plan: planGemm})
-}
-
-// onePoint is the geometry of a layer that is fully connected already: one
-// position, one coefficient for a pair of channels.
-var onePoint = product(nil)
-
-// fullyConnected returns the map of a fully-connected layer, without coefficients.
-func fullyConnected(in, out int) *Map {
-	return &Map{Groups: 1, InChannels: in, OutChannels: out, Taps: onePoint}
 }
 
 // planGemm plans y = alpha·x·B + beta·C with a constant matrix B. It stays as
@@ -71,10 +64,10 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 	}
 
 	if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && alpha == 1 && beta == 1 {
-		m := fullyConnected(cols, rows)
+		m := affine.FullyConnected(cols, rows)
 		m.Kernel = w
 		if transB == 0 {
-			m.Kernel = transposed(w, cols, rows)
+			m.Kernel = affine.Transposed(w, cols, rows)
 		}
 		if hasBias {
 			m.Bias = make([]float32, rows)
@@ -84,33 +77,33 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 		}
 		return pl.embed(n, m, vectorRecord(in, out), len(w)+len(bias), true)
 	}
-	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias), func() []factor {
-		m := fullyConnected(cols, rows)
+	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias), func() []affine.Factor {
+		m := affine.FullyConnected(cols, rows)
 		m.Kernel = w
 		if transB == 0 {
-			m.Kernel = transposed(w, cols, rows)
+			m.Kernel = affine.Transposed(w, cols, rows)
 		}
 		if alpha != 1 {
-			m.exact = make([]float64, len(m.Kernel))
+			m.Exact = make([]float64, len(m.Kernel))
 			for i, k := range m.Kernel {
-				m.exact[i] = float64(alpha) * float64(k)
+				m.Exact[i] = float64(alpha) * float64(k)
 			}
 		}
 		if !hasBias || beta == 0 { // C is not looked at: 0 times NaN would be NaN
-			return []factor{m.factor()}
+			return []affine.Factor{m.Factor()}
 		}
 		shift := func(r int) float64 { return float64(beta) * float64(bias[r%len(bias)]) }
-		return []factor{m.factor(), &diagonalFactor{size: rows, shift: shift}}
+		return []affine.Factor{m.Factor(), &affine.Diagonal{Size: rows, Shift: shift}}
 	})
 }
 
 // matrixAsIs plans a node that is a fully-connected layer in the CNN already.
 // factors returns what it is made of, for folding.
-func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int, factors func() []factor) (step, error) {
+func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int, factors func() []affine.Factor) (step, error) {
 	rec := vectorRecord(in, out)
-	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), Dense
+	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), record.Dense
 	var refuse error
-	if asked, ok := pl.opts.Layers[n.Label()]; ok && asked != Dense && asked != Auto && asked != Keep {
+	if asked, ok := pl.opts.Layers[n.Label()]; ok && asked != record.Dense && asked != record.Auto && asked != record.Keep {
 		refuse = fmt.Errorf("layout %s: its matrix is the CNN's own and stays dense", asked)
 		if !pl.opts.folds() {
 			return nil, refuse
@@ -118,15 +111,15 @@ func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string
 	}
 	rec.Weight, rec.Bias = weight, bias
 	layer := &Layer{
-		LayerRecord: rec,
-		Rows:        int64(out.size()), Cols: int64(in.size()),
+		Layer: rec,
+		Rows:  int64(out.size()), Cols: int64(in.size()),
 		CNNParameters: int64(weights + biases), NonZeros: int64(weights), MACs: int64(weights),
 	}
 	pl.plan.Layers = append(pl.plan.Layers, layer)
-	if pl.opts.folds() && pl.opts.layoutOf(n.Label()) != Keep {
+	if pl.opts.folds() && pl.opts.layoutOf(n.Label()) != record.Keep {
 		l := &link{
 			node: n, input: n.Input(0), output: n.Output(0), factors: factors(), params: weights + biases, layer: layer,
-			sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
+			sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
 		}
 		if refuse != nil {
 			l.refuse = n.Wrap(refuse)
@@ -145,8 +138,8 @@ func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string
 }
 
 // vectorRecord starts the record of a layer with its shapes.
-func vectorRecord(in, out value) LayerRecord {
-	return LayerRecord{InputShape: int64s(in.dims), OutputShape: int64s(out.dims)}
+func vectorRecord(in, out value) record.Layer {
+	return record.Layer{InputShape: int64s(in.dims), OutputShape: int64s(out.dims)}
 }
 
 func int64s(dims []int) []int64 {
@@ -155,17 +148,4 @@ func int64s(dims []int) []int64 {
 		v[i] = int64(d)
 	}
 	return v
-}
-
-// transposed returns the transposes of matrices rows×cols, one behind another.
-func transposed(a []float32, rows, cols int) []float32 {
-	t := make([]float32, len(a))
-	for at := 0; at < len(a); at += rows * cols {
-		for r := range rows {
-			for c := range cols {
-				t[at+c*rows+r] = a[at+r*cols+c]
-			}
-		}
-	}
-	return t
 }

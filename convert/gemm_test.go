@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -22,7 +23,7 @@ func TestGemmBetaZero(t *testing.T) {
 	x := randomInput(rand.New(rand.NewPCG(4, 4)), 2, []int64{2, 5, 5})
 	want := run(t, model(7), x)["y"]
 	for _, fold := range convert.Folds() {
-		for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
+		for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local} {
 			efcn := written(t, model(float32(math.NaN())), convert.Options{Fold: fold, Layout: layout})
 			checkSame(t, run(t, efcn, x)["y"], want)
 		}

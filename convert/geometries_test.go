@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -145,12 +146,12 @@ func TestGeometries(t *testing.T) {
 			seed := fnv.New64()
 			seed.Write([]byte(op.name))
 			rng := rand.New(rand.NewPCG(seed.Sum64(), 1))
-			forms := []convert.Layout{convert.Auto}
+			forms := []record.Layout{record.Auto}
 			if op.matrix {
 				forms = layouts
 			}
 			if op.name == "Upsample, linear" { // of opsets that have no sparse constants
-				forms = []convert.Layout{convert.Dense, convert.Local}
+				forms = []record.Layout{record.Dense, record.Local}
 			}
 			drawn, compared := 0, 0
 			for ; drawn < geometriesPerOperator; drawn++ {
@@ -176,7 +177,7 @@ func TestGeometries(t *testing.T) {
 }
 
 // compare converts the case and compares what the eFCN computes.
-func (c *affineCase) compare(layout convert.Layout) error {
+func (c *affineCase) compare(layout record.Layout) error {
 	cnn := &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: c.opset}}, Graph: &onnxio.Graph{
 		Name: "test", Nodes: c.nodes, Initializers: c.inits,
 	}}

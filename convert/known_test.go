@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -52,7 +53,7 @@ func TestComputedFromShapes(t *testing.T) {
 			m := small(test.opset, []int64{2, 8, 8}, inits, test.nodes...)
 			x := randomInput(rng, 3, []int64{2, 8, 8})
 			want := run(t, m, x)["y"]
-			for _, layout := range []convert.Layout{convert.Dense, convert.Local} {
+			for _, layout := range []record.Layout{record.Dense, record.Local} {
 				efcn := written(t, m, convert.Options{Layout: layout})
 				plan, err := convert.NewPlan(m, convert.Options{Layout: layout})
 				if err != nil {

@@ -6,33 +6,20 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"efcn/convert/record"
 )
-
-// Layout is a form that a linear layer can have in an eFCN.
-type Layout string
-
-// The layouts. Auto is dense or local, by Options.For and the budget.
-const (
-	Auto   Layout = "auto"
-	Dense  Layout = "dense"  // Gemm with a matrix
-	Sparse Layout = "sparse" // Gemm with a sparse constant
-	Local  Layout = "local"  // Gather and a batched product: the support only
-	Keep   Layout = "keep"   // the CNN's own operator
-)
-
-// Layouts lists the layouts in the order of their documentation.
-func Layouts() []Layout { return []Layout{Auto, Dense, Sparse, Local, Keep} }
 
 // layoutOf returns the layout that the options ask for the layer of that name.
-func (o Options) layoutOf(label string) Layout {
+func (o Options) layoutOf(label string) record.Layout {
 	if l, ok := o.Layers[label]; ok {
 		return l
 	}
 	if o.Only != "" && !globs(o.Only, label) {
-		return Keep
+		return record.Keep
 	}
 	if o.Layout == "" {
-		return Auto
+		return record.Auto
 	}
 	return o.Layout
 }
@@ -72,7 +59,7 @@ func (p *Plan) checkLayers(o Options) error {
 		switch layout := o.Layers[label]; {
 		case i < 0:
 			return fmt.Errorf("layer %q: the model has none of that name; it has %q", label, names)
-		case layout != Keep && layout != Auto:
+		case layout != record.Keep && layout != record.Auto:
 			return fmt.Errorf("layer %q: layout %s: it has no matrix (%s); leave the layout out", label, layout, p.Kept[i].Why)
 		}
 	}
@@ -84,13 +71,13 @@ func (p *Plan) checkLayers(o Options) error {
 }
 
 // bytesIn is the size of the layer's matrix in a layout.
-func (l *Layer) bytesIn(layout Layout) int64 {
+func (l *Layer) bytesIn(layout record.Layout) int64 {
 	switch {
-	case l.affine == nil:
+	case l.weights == nil:
 		return l.DenseBytes()
-	case layout == Sparse:
+	case layout == record.Sparse:
 		return l.SparseBytes()
-	case layout == Local:
+	case layout == record.Local:
 		return l.LocalBytes()
 	default:
 		return l.DenseBytes()

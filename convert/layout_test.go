@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -37,7 +38,7 @@ func TestLayouts(t *testing.T) {
 		cnn := small(17, shape, inits, conv)
 		x := randomInput(rng, 3, shape)
 		want := run(t, cnn, x)["y"]
-		for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Keep} {
+		for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local, record.Keep} {
 			t.Run(fmt.Sprint(i, layout), func(t *testing.T) {
 				efcn := written(t, cnn, convert.Options{Layout: layout})
 				got := run(t, efcn, x)["y"]
@@ -80,16 +81,16 @@ func TestChoice(t *testing.T) {
 		{name: "default", want: "dense dense dense"},
 		{name: "budget for one", opts: convert.Options{MaxBytes: 14 << 20}, want: "local dense dense"},
 		{name: "budget for none", opts: convert.Options{MaxBytes: 4 << 20}, want: "local local dense"},
-		{name: "all sparse", opts: convert.Options{Layout: convert.Sparse}, want: "sparse sparse dense"},
-		{name: "one of its own", opts: convert.Options{Layout: convert.Local, Layers: map[string]convert.Layout{"/conv2/Conv": convert.Sparse}}, want: "local sparse dense"},
-		{name: "one kept", opts: convert.Options{Layers: map[string]convert.Layout{"/conv1/Conv": convert.Keep}}, want: "dense dense"},
+		{name: "all sparse", opts: convert.Options{Layout: record.Sparse}, want: "sparse sparse dense"},
+		{name: "one of its own", opts: convert.Options{Layout: record.Local, Layers: map[string]record.Layout{"/conv2/Conv": record.Sparse}}, want: "local sparse dense"},
+		{name: "one kept", opts: convert.Options{Layers: map[string]record.Layout{"/conv1/Conv": record.Keep}}, want: "dense dense"},
 		{name: "only one", opts: convert.Options{Only: "*conv2*"}, want: "dense dense"},
-		{name: "none of that name", opts: convert.Options{Layers: map[string]convert.Layout{"conv3": convert.Local}}, err: `layer "conv3"`},
-		{name: "one without a matrix", opts: convert.Options{Layers: map[string]convert.Layout{"/pool/MaxPool": convert.Local}}, err: `layer "/pool/MaxPool": layout local: it has no matrix (a maximum is not linear); leave the layout out`},
-		{name: "one without a matrix, kept", opts: convert.Options{Layers: map[string]convert.Layout{"/pool/MaxPool": convert.Keep}}, want: "dense dense dense"},
+		{name: "none of that name", opts: convert.Options{Layers: map[string]record.Layout{"conv3": record.Local}}, err: `layer "conv3"`},
+		{name: "one without a matrix", opts: convert.Options{Layers: map[string]record.Layout{"/pool/MaxPool": record.Local}}, err: `layer "/pool/MaxPool": layout local: it has no matrix (a maximum is not linear); leave the layout out`},
+		{name: "one without a matrix, kept", opts: convert.Options{Layers: map[string]record.Layout{"/pool/MaxPool": record.Keep}}, want: "dense dense dense"},
 		{name: "only none", opts: convert.Options{Only: "conv2"}, err: `no layer's name fits "conv2"; they are ["/fc/Gemm" "/conv1/Conv" "/conv2/Conv"]`},
 		{name: "no such layout", opts: convert.Options{Layout: "thin"}, err: `layout "thin"`},
-		{name: "a matrix of the CNN", opts: convert.Options{Layers: map[string]convert.Layout{"/fc/Gemm": convert.Local}}, err: "stays dense"},
+		{name: "a matrix of the CNN", opts: convert.Options{Layers: map[string]record.Layout{"/fc/Gemm": record.Local}}, err: "stays dense"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -128,12 +129,12 @@ func TestTables(t *testing.T) {
 	}
 	cnn := small(17, []int64{4, 6}, []*onnxio.Tensor{floats("w", rng, 4, 4, 3), floats("v", rng, 4, 4, 3), floats("u", rng, 4, 1, 3)},
 		conv("a", "w", "x", "a", 1), conv("b", "v", "a", "b", 1), conv("c", "u", "b", "y", 4))
-	efcn := written(t, cnn, convert.Options{Layout: convert.Local})
-	record, err := convert.ReadRecord(efcn)
+	efcn := written(t, cnn, convert.Options{Layout: record.Local})
+	rec, err := record.Read(efcn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b, c := record.Layers[0].Index, record.Layers[1].Index, record.Layers[2].Index
+	a, b, c := rec.Layers[0].Index, rec.Layers[1].Index, rec.Layers[2].Index
 	if a != b || a == c {
 		t.Errorf("tables %q, %q and %q; want the first two shared", a, b, c)
 	}
@@ -143,7 +144,7 @@ func TestTables(t *testing.T) {
 		node("Conv", "x w", "y"), node("Conv", "x v", "z"))
 	cnn.Graph.Outputs = append(cnn.Graph.Outputs, &onnxio.ValueInfo{Name: "y", Type: onnxio.TensorType{Elem: onnxio.Float32}})
 	cnn.Graph.Nodes[1].Name = "other"
-	efcn = written(t, cnn, convert.Options{Layout: convert.Local})
+	efcn = written(t, cnn, convert.Options{Layout: record.Local})
 	for _, name := range []string{"conv.index", "other.index"} {
 		if table := efcn.Graph.Initializer(name); table == nil {
 			t.Errorf("no table %q", name)

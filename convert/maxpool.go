@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -33,8 +35,8 @@ func MaxPools() []MaxPool { return []MaxPool{MaxPoolKeep, MaxPoolRelu} }
 // attribute. Cells in the padding do not take part.
 // https://onnx.ai/onnx/operators/onnx__MaxPool.html, versions 1 to 22.
 func planMaxPool(pl *planner, n *onnxio.Node) (step, error) {
-	return pl.maximum(n, func(in value) ([][][]int, LayerRecord, error) {
-		var rec LayerRecord
+	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
+		var rec record.Layer
 		if pl.takesIndices(n) {
 			return nil, rec, fmt.Errorf("its output of indices, %q, is used", n.Output(1))
 		}
@@ -42,14 +44,14 @@ func planMaxPool(pl *planner, n *onnxio.Node) (step, error) {
 		if err != nil {
 			return nil, rec, err
 		}
-		ws, err := windows(w)
+		ws, err := affine.Windows(w)
 		if err != nil {
 			return nil, rec, err
 		}
 		cells := make([][][]int, 1, len(ws)+1) // nothing along the channels
 		for _, w := range ws {
 			var along [][]int
-			for _, taps := range w.axis(1, func(int, int) int { return 0 }).taps {
+			for _, taps := range w.Axis(1, func(int, int) int { return 0 }).Taps {
 				var cells []int
 				for _, t := range taps {
 					cells = append(cells, int(t.In))
@@ -67,35 +69,35 @@ func planMaxPool(pl *planner, n *onnxio.Node) (step, error) {
 // planGlobalMaxPool plans the maximum of every channel.
 // https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html, versions 1 to 22.
 func planGlobalMaxPool(pl *planner, n *onnxio.Node) (step, error) {
-	return pl.maximum(n, func(in value) ([][][]int, LayerRecord, error) {
+	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
 		cells := make([][][]int, len(in.dims))
 		for axis := 1; axis < len(in.dims); axis++ {
 			cells[axis] = allOf(in.dims[axis])
 		}
-		return cells, LayerRecord{}, nil
+		return cells, record.Layer{}, nil
 	})
 }
 
 // planReduceMax plans a maximum over axes other than the batch.
 // https://onnx.ai/onnx/operators/onnx__ReduceMax.html, versions 1 to 20.
 func planReduceMax(pl *planner, n *onnxio.Node) (step, error) {
-	return pl.maximum(n, func(in value) ([][][]int, LayerRecord, error) {
+	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
 		axes, err := pl.intsArg(n, "axes", 1)
 		if err != nil {
-			return nil, LayerRecord{}, err
+			return nil, record.Layer{}, err
 		}
 		if len(axes) == 0 {
-			return nil, LayerRecord{}, errors.New("without axes it works along the batch axis, or not at all")
+			return nil, record.Layer{}, errors.New("without axes it works along the batch axis, or not at all")
 		}
 		cells := make([][][]int, len(in.dims))
 		for _, a := range axes {
 			axis, err := innerAxis(a, in.dims)
 			if err != nil {
-				return nil, LayerRecord{}, err
+				return nil, record.Layer{}, err
 			}
 			cells[axis] = allOf(in.dims[axis])
 		}
-		return cells, LayerRecord{}, nil
+		return cells, record.Layer{}, nil
 	})
 }
 
@@ -112,11 +114,11 @@ func allOf(length int) [][]int {
 // of matrices and Relu. windows returns, for every axis of the input, the indices
 // that each output index takes the maximum of, nil where the axis stays as it is;
 // and the geometry for the record.
-func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, LayerRecord, error)) (step, error) {
+func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) (step, error) {
 	if pl.opts.MaxPool != MaxPoolRelu {
 		return nil, keep("a maximum is not linear")
 	}
-	if pl.opts.layoutOf(n.Label()) == Keep {
+	if pl.opts.layoutOf(n.Label()) == record.Keep {
 		return nil, keep(askedToBeKept)
 	}
 	st, err := pl.maximumLevels(n, windows)
@@ -128,7 +130,7 @@ func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, La
 	return st, nil
 }
 
-func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]int, LayerRecord, error)) (step, error) {
+func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) (step, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -154,7 +156,7 @@ func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]i
 		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", n.Output(0), out.dims, t.dims)
 	}
 	if len(t.levels) == 0 { // every window has one cell
-		return pl.selectFrom(n, n.Output(0), t.selection(in.dims).reshape(out.dims...), 0)
+		return pl.selectFrom(n, n.Output(0), t.selection(in.dims).Reshape(out.dims...), 0)
 	}
 	levels := append(t.levels, t.combination())
 	from, dims := n.Input(0), in.dims
@@ -172,19 +174,19 @@ func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]i
 }
 
 // level plans level i of a maximum, the matrix m from one value to another.
-func (pl *planner) level(n *onnxio.Node, i, levels int, m *Map, geometry LayerRecord, in, out []int, from, to string) step {
+func (pl *planner) level(n *onnxio.Node, i, levels int, m *affine.Map, geometry record.Layer, in, out []int, from, to string) step {
 	rec := geometry
 	rec.InputShape, rec.OutputShape = int64s(in), int64s(out)
 	rec.Op, rec.Node, rec.Source, rec.Output = n.OpType, fmt.Sprintf("%s/level%d", n.Label(), i), n.Output(0), to
-	rec.Factors = []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0), Level: i, Levels: levels}}
+	rec.Factors = []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0), Level: i, Levels: levels}}
 	rec.Layout = pl.opts.layoutOf(n.Label())
 	if _, layout := pl.opts.given(rec.Node); layout != "" {
 		rec.Layout = layout
 	}
-	l := &Layer{LayerRecord: rec, Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), affine: m}
+	l := &Layer{Layer: rec, Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), weights: m}
 	pl.plan.Layers = append(pl.plan.Layers, l)
 	node := &onnxio.Node{Name: rec.Node, OpType: n.OpType, Inputs: []string{from}, Outputs: []string{to}, Metadata: n.Metadata}
-	pl.note(&link{node: node, input: from, output: to, factors: []factor{m.factor()}, layer: l, sources: rec.Factors})
+	pl.note(&link{node: node, input: from, output: to, factors: []affine.Factor{m.Factor()}, layer: l, sources: rec.Factors})
 	return func(b *builder) error { return b.linear(node, l) }
 }
 
@@ -269,7 +271,7 @@ type maxTree struct {
 	// last level left, nil for those themselves.
 	pending [][]terms
 	units   []int // lengths of the axes of those units
-	levels  []*Map
+	levels  []*affine.Map
 	shapes  [][]int // of what each level computes
 }
 
@@ -365,8 +367,8 @@ func (t *maxTree) level(axis int, windows [][]int) [][]int {
 
 // combination returns the map from the units that the last level left to what is
 // pending, whose rows are the units from then on.
-func (t *maxTree) combination() *Map {
-	axes := make([]axis, len(t.units))
+func (t *maxTree) combination() *affine.Map {
+	axes := make([]affine.Axis, len(t.units))
 	weights := []float64{1}
 	for i, in := range t.units {
 		rows := t.pending[i]
@@ -391,7 +393,7 @@ func (t *maxTree) combination() *Map {
 		channels, axes = t.units[0], axes[1:]
 		weights = weights[:len(weights):len(weights)]
 	}
-	m := &Map{Groups: max(channels, 1), InChannels: channels, OutChannels: channels, Taps: product(axes)}
+	m := &affine.Map{Groups: max(channels, 1), InChannels: channels, OutChannels: channels, Taps: affine.NewTaps(axes)}
 	for range channels {
 		for _, w := range weights {
 			m.Kernel = append(m.Kernel, float32(w))
@@ -401,8 +403,8 @@ func (t *maxTree) combination() *Map {
 }
 
 // selection returns what the pending axes select, if that is all they do.
-func (t *maxTree) selection(dims []int) selection {
-	s := everything(dims)
+func (t *maxTree) selection(dims []int) affine.Selection {
+	s := affine.Everything(dims)
 	for axis, rows := range t.pending {
 		if rows == nil {
 			continue
@@ -411,7 +413,7 @@ func (t *maxTree) selection(dims []int) selection {
 		for i, r := range rows {
 			index[i] = r[0].at
 		}
-		s = s.along(axis, index)
+		s = s.Along(axis, index)
 	}
 	return s
 }
@@ -449,8 +451,8 @@ func compose(outer, inner []terms) []terms {
 
 // axisOf returns the taps of linear forms, and their coefficients: each distinct
 // one once.
-func axisOf(rows []terms, in int) (axis, []float64) {
-	a := axis{in: in, taps: make([][]Tap, len(rows))}
+func axisOf(rows []terms, in int) (affine.Axis, []float64) {
+	a := affine.Axis{In: in, Taps: make([][]affine.Tap, len(rows))}
 	var weights []float64
 	for p, row := range rows {
 		for _, t := range row {
@@ -459,9 +461,9 @@ func axisOf(rows []terms, in int) (axis, []float64) {
 				k = len(weights)
 				weights = append(weights, t.coef)
 			}
-			a.taps[p] = append(a.taps[p], Tap{int32(t.at), int32(k)})
+			a.Taps[p] = append(a.Taps[p], affine.Tap{In: int32(t.at), Coef: int32(k)})
 		}
 	}
-	a.coefs = len(weights)
+	a.Coefs = len(weights)
 	return a, weights
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -35,7 +36,7 @@ func checkEqual(t *testing.T, got, want *engine.Tensor[float64]) {
 // maxima have to come out.
 func TestMaxPoolRelu(t *testing.T) {
 	rng := rand.New(rand.NewPCG(41, 41))
-	layouts := []convert.Layout{convert.Dense, convert.Sparse, convert.Local}
+	layouts := []record.Layout{record.Dense, record.Sparse, record.Local}
 	for i := range 120 {
 		axes := 1 + rng.IntN(3)
 		in := []int64{1 + rng.Int64N(3)}
@@ -261,10 +262,10 @@ func TestMaxPoolLayouts(t *testing.T) {
 		want string
 	}{
 		{convert.Options{}, "dense dense dense"},
-		{convert.Options{Layers: map[string]convert.Layout{"maxpool": convert.Local}}, "local local local"},
-		{convert.Options{Layers: map[string]convert.Layout{"maxpool": convert.Local, "maxpool/level2": convert.Sparse}}, "local sparse local"},
-		{convert.Options{Layers: map[string]convert.Layout{"maxpool": convert.Keep}}, ""},
-		{convert.Options{Layout: convert.Keep}, ""},
+		{convert.Options{Layers: map[string]record.Layout{"maxpool": record.Local}}, "local local local"},
+		{convert.Options{Layers: map[string]record.Layout{"maxpool": record.Local, "maxpool/level2": record.Sparse}}, "local sparse local"},
+		{convert.Options{Layers: map[string]record.Layout{"maxpool": record.Keep}}, ""},
+		{convert.Options{Layout: record.Keep}, ""},
 		{convert.Options{Only: "max*"}, "dense dense dense"},
 	}
 	for _, test := range tests {

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"runtime"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -36,7 +38,7 @@ func (p *Plan) memory(b *builder) Memory {
 	layers := make(map[string]*Layer)
 	for _, l := range p.Layers {
 		layers[l.Output] = l
-		if l.affine != nil {
+		if l.weights != nil {
 			kernels += 4 * l.CNNParameters
 			buffers = max(buffers, l.chunk())
 		}
@@ -45,12 +47,12 @@ func (p *Plan) memory(b *builder) Memory {
 	tables := make(map[string]bool)
 	for _, rec := range b.record.Layers {
 		l := layers[rec.Output]
-		if l == nil || l.affine == nil {
+		if l == nil || l.weights == nil {
 			continue
 		}
 		weights[rec.Weight], tables[rec.Index] = l, true
 		if rec.Index != "" {
-			held += l.affine.localLayer().heldBytes()
+			held += l.weights.Local().HeldBytes()
 		}
 	}
 	m := Memory{Loaded: p.WeightBytes}
@@ -60,7 +62,7 @@ func (p *Plan) memory(b *builder) Memory {
 		}
 	}
 	for _, l := range weights {
-		if l.Layout == Sparse {
+		if l.Layout == record.Sparse {
 			m.Loaded += l.DenseBytes() - l.SparseBytes()
 		}
 	}
@@ -75,13 +77,13 @@ func (p *Plan) memory(b *builder) Memory {
 func (l *Layer) chunk() int64 {
 	unit := 4 * l.Cols // a row
 	switch l.Layout {
-	case Local:
-		s := l.affine.localLayer().shape()
-		unit = s.bytes() / max(int64(s.groups)*int64(s.positions), 1)
-	case Sparse:
+	case record.Local:
+		s := l.weights.Local().Shape()
+		unit = s.Bytes() / max(int64(s.Groups)*int64(s.Positions), 1)
+	case record.Sparse:
 		unit = 12 * l.NonZeros / max(l.Rows, 1)
 	}
-	return max(unit, min(chunkBytes, l.bytesIn(l.Layout)))
+	return max(unit, min(affine.ChunkBytes, l.bytesIn(l.Layout)))
 }
 
 // MarshalJSON adds to the fields of the layer what follows from them.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -83,7 +84,7 @@ func TestModels(t *testing.T) {
 			layers: "Conv Conv AveragePool Gemm", kept: "MaxPool",
 		},
 		{
-			model: "padded-dynamo", opts: convert.Options{Layout: convert.Keep},
+			model: "padded-dynamo", opts: convert.Options{Layout: record.Keep},
 			ops:    "Conv Flatten Relu Reshape MaxPool Conv Flatten Relu Reshape AveragePool Flatten Gemm",
 			layers: "Gemm", kept: "Conv MaxPool Conv AveragePool",
 		},
@@ -112,9 +113,9 @@ func TestModels(t *testing.T) {
 					t.Errorf("%s:\n got %s\nwant %s", what, pair[0], pair[1])
 				}
 			}
-			record, err := convert.ReadRecord(efcn)
-			if err != nil || len(record.Layers) != len(plan.Layers) {
-				t.Errorf("record has %v, error %v; want %d layers", record, err, len(plan.Layers))
+			rec, err := record.Read(efcn)
+			if err != nil || len(rec.Layers) != len(plan.Layers) {
+				t.Errorf("record has %v, error %v; want %d layers", rec, err, len(plan.Layers))
 			}
 			sameFace(t, cnn, efcn)
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/internal/engine"
 	"efcn/onnxio"
@@ -201,7 +202,7 @@ func TestDroppedWindow(t *testing.T) {
 		cnn.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{
 			onnxio.Symbol("N"), onnxio.Fixed(4), onnxio.Fixed(3), onnxio.Fixed(4),
 		}}
-		efcn := written(t, cnn, convert.Options{Layout: convert.Keep})
+		efcn := written(t, cnn, convert.Options{Layout: record.Keep})
 		x := randomInput(rng, 2, []int64{4, 3, 5})
 		want, got := run(t, cnn, x)["y"], run(t, efcn, x)["y"]
 		checkSame(t, got, want)
@@ -307,8 +308,8 @@ func TestRefuses(t *testing.T) {
 		edit func(m *onnxio.Model)
 		want string
 	}{
-		{"an eFCN", func(m *onnxio.Model) { m.SetMeta(convert.RecordKey, `{"version":1,"layers":[]}`) }, "it is an eFCN already"},
-		{"a record of a later version", func(m *onnxio.Model) { m.SetMeta(convert.RecordKey, `{"version":99}`) }, "version 99"},
+		{"an eFCN", func(m *onnxio.Model) { m.SetMeta(record.Key, `{"version":1,"layers":[]}`) }, "it is an eFCN already"},
+		{"a record of a later version", func(m *onnxio.Model) { m.SetMeta(record.Key, `{"version":99}`) }, "version 99"},
 		{"no outputs", func(m *onnxio.Model) { m.Graph.Outputs = nil }, "the graph has no outputs"},
 		{"a scalar input", func(m *onnxio.Model) {
 			m.Graph.Inputs = []*onnxio.ValueInfo{{Name: "x", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true}}}

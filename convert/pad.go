@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -47,7 +48,7 @@ func planPad(pl *planner, n *onnxio.Node) (step, error) {
 	if len(pads) != 2*len(axes) {
 		return nil, fmt.Errorf("pads: want %d values, got %d", 2*len(axes), len(pads))
 	}
-	sel := everything(in.dims)
+	sel := affine.Everything(in.dims)
 	for i, axis := range axes {
 		begin, end := pads[i], pads[len(axes)+i]
 		if begin == 0 && end == 0 {
@@ -61,7 +62,7 @@ func planPad(pl *planner, n *onnxio.Node) (step, error) {
 		if err != nil {
 			return nil, err
 		}
-		sel = sel.along(inner, index)
+		sel = sel.Along(inner, index)
 	}
 	return pl.selectFrom(n, n.Output(0), sel, fill)
 }
@@ -89,7 +90,7 @@ func padIndex(mode string, length int, begin, end int64) ([]int, error) {
 		if i < 0 || i >= length {
 			switch mode {
 			case "constant":
-				at = outside
+				at = affine.Outside
 			case "edge":
 				at = min(max(i, 0), length-1)
 			case "reflect":

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
-
-// DefaultMaxBytes is the largest output that Options allows unless told
-// otherwise.
-const DefaultMaxBytes = 2 << 30
 
 // MinOpset is the lowest version of the ONNX operator set that is converted:
 // broadcasting and BatchNormalization mean something else before it.
@@ -26,16 +24,16 @@ type Options struct {
 	MaxBytes int64
 	// Layout is the form of every layer that Layers and Only do not settle.
 	// Default Auto.
-	Layout Layout
+	Layout record.Layout
 	// For says what the eFCN is for, which settles what Auto becomes. Default none: see
 	// [Purpose].
 	For Purpose
 	// Layers gives single layers, by the name of their node, a layout of their
 	// own. Default none.
-	Layers map[string]Layout
+	Layers map[string]record.Layout
 	// As is the floating-point type to embed in. Default the model's own, which has to
 	// be float32: if no layer is, that is an [OtherTypeError].
-	As As
+	As record.As
 	// Fold says which neighbouring linear operators become one matrix. Default
 	// FoldOff. With NoFoldBN a BatchNormalization is no factor.
 	Fold Fold
@@ -67,22 +65,22 @@ func (o Options) Validate() error {
 	if o.MaxPool != "" && !slices.Contains(MaxPools(), o.MaxPool) {
 		return fmt.Errorf("maxpool %q: want one of %q", o.MaxPool, MaxPools())
 	}
-	if o.As != "" && o.As != AsFloat32 {
-		return fmt.Errorf("as %q: want %q", o.As, AsFloat32)
+	if o.As != "" && o.As != record.AsFloat32 {
+		return fmt.Errorf("as %q: want %q", o.As, record.AsFloat32)
 	}
 	if o.For != "" && !slices.Contains(Purposes(), o.For) {
 		return fmt.Errorf("purpose %q: want one of %q", o.For, Purposes())
 	}
-	if o.For != "" && o.Layout != "" && o.Layout != Auto {
+	if o.For != "" && o.Layout != "" && o.Layout != record.Auto {
 		return fmt.Errorf("purpose %s settles what the layout auto becomes, not %s; want one of them", o.For, o.Layout)
 	}
-	layouts := []Layout{o.Layout}
+	layouts := []record.Layout{o.Layout}
 	for _, l := range o.Layers {
 		layouts = append(layouts, l)
 	}
 	for _, l := range layouts {
-		if l != "" && !slices.Contains(Layouts(), l) {
-			return fmt.Errorf("layout %q: want one of %q", l, Layouts())
+		if l != "" && !slices.Contains(record.Layouts(), l) {
+			return fmt.Errorf("layout %q: want one of %q", l, record.Layouts())
 		}
 	}
 	return nil
@@ -141,14 +139,14 @@ func (p *Plan) typeOf(name string) (onnxio.TensorType, bool) {
 
 // Layer is one linear layer of a plan.
 type Layer struct {
-	LayerRecord
+	record.Layer
 	Rows          int64 `json:"rows"`           // outputs of the layer
 	Cols          int64 `json:"cols"`           // inputs of the layer
 	CNNParameters int64 `json:"cnn_parameters"` // weights and biases of the source operator
 	NonZeros      int64 `json:"non_zeros"`      // entries of the support
 	MACs          int64 `json:"macs"`           // multiply-adds of the source operator on one input
 
-	affine affine // nil where the weights of the CNN are used as they are
+	weights affine.Weights // nil where the weights of the CNN are used as they are
 }
 
 // Density is the share of the matrix that is support.
@@ -169,11 +167,11 @@ func (l *Layer) SparseBytes() int64 { return 12 * l.NonZeros }
 // LocalBytes is the size of the layer in local form: its weights and the table
 // of inputs that each position sees, which layers of equal geometry share.
 func (l *Layer) LocalBytes() int64 {
-	if l.affine == nil {
+	if l.weights == nil {
 		return l.DenseBytes()
 	}
-	s := l.affine.localLayer().shape()
-	return s.bytes() + s.tableBytes()
+	s := l.weights.Local().Shape()
+	return s.Bytes() + s.TableBytes()
 }
 
 // Kept is a node that the eFCN has on tensors, as the CNN had it.
@@ -250,10 +248,10 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if rec, err := ReadRecord(m); err != nil {
+	if rec, err := record.Read(m); err != nil {
 		return nil, err
 	} else if rec != nil {
-		return nil, fmt.Errorf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first", RecordKey)
+		return nil, fmt.Errorf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first", record.Key)
 	}
 	if len(m.Graph.Outputs) == 0 {
 		return nil, errors.New("the graph has no outputs")
@@ -270,7 +268,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		}
 	}
 	var from []onnxio.DataType
-	if o.As == AsFloat32 {
+	if o.As == record.AsFloat32 {
 		var err error
 		if m, from, err = onnxio.ToFloat32(m); err != nil {
 			return nil, err

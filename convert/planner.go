@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -55,7 +57,7 @@ func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
 	pl.plan.added = make(map[string]onnxio.TensorType)
 	pl.plan.known = make(map[string]*onnxio.Tensor)
 	if pl.plan.MaxBytes == 0 {
-		pl.plan.MaxBytes = DefaultMaxBytes
+		pl.plan.MaxBytes = record.DefaultMaxBytes
 	}
 	for _, t := range m.Graph.Initializers {
 		pl.consts[t.Name] = t
@@ -205,7 +207,7 @@ type value struct {
 }
 
 // size is the length of the vector.
-func (v value) size() int { return size(v.dims) }
+func (v value) size() int { return affine.Size(v.dims) }
 
 // tensor is the shape with a batch of one image, as shape inference takes it.
 func (v value) tensor() []int64 { return append([]int64{1}, int64s(v.dims)...) }
@@ -269,7 +271,7 @@ func (pl *planner) linear(n *onnxio.Node) (in, out value, err error) {
 		return in, out, fmt.Errorf("%s; fix the input's shape with --input-shape", why.why)
 	}
 	if err == nil && in.elem != onnxio.Float32 {
-		if pl.opts.layoutOf(n.Label()) == Keep {
+		if pl.opts.layoutOf(n.Label()) == record.Keep {
 			return in, out, keep(askedToBeKept)
 		}
 		return in, out, keep("%s data; only float32 is embedded", in.elem)
@@ -310,41 +312,41 @@ func (pl *planner) soleConsumer(name string) *onnxio.Node {
 // embed plans the linear operator n, which has params parameters in the CNN, as
 // the matrix m, with a BatchNormalization that follows it multiplied in if
 // foldBN and the options allow it.
-func (pl *planner) embed(n *onnxio.Node, m *Map, rec LayerRecord, params int, foldBN bool) (step, error) {
-	if err := m.validate(); err != nil {
+func (pl *planner) embed(n *onnxio.Node, m *affine.Map, rec record.Layer, params int, foldBN bool) (step, error) {
+	if err := m.Validate(); err != nil {
 		return nil, err
 	}
 	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), pl.opts.layoutOf(n.Label())
-	if rec.Layout == Keep {
+	if rec.Layout == record.Keep {
 		return nil, keep(askedToBeKept)
 	}
 	if m.NonZeros() == 0 { // every tap lies in padding: nothing to store in any other form
-		rec.Layout = Dense
+		rec.Layout = record.Dense
 	}
 	fold := &link{
-		node: n, input: n.Input(0), output: n.Output(0), factors: []factor{m.factor()},
-		sources: []FactorRecord{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
+		node: n, input: n.Input(0), output: n.Output(0), factors: []affine.Factor{m.Factor()},
+		sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
 	}
 	if foldBN && !pl.opts.NoFoldBN {
 		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
 			// What cannot be multiplied in is planned on its own, and its error or
 			// its reason to be kept is reported then.
 			if scale, shift, err := pl.batchNorm(bn); err == nil {
-				m = m.scaleChannels(scale, shift)
+				m = m.ScaleChannels(scale, shift)
 				params += 4 * len(scale)
 				rec.Output, rec.Folded = bn.Output(0), append(rec.Folded, bn.Label())
 				pl.absorbed[bn] = true
 				fold.output = bn.Output(0)
 				fold.factors = append(fold.factors, normalization(scale, shift, m.Rows()))
-				fold.sources = append(fold.sources, FactorRecord{Op: bn.OpType, Node: bn.Label(), Output: bn.Output(0)})
+				fold.sources = append(fold.sources, record.Factor{Op: bn.OpType, Node: bn.Label(), Output: bn.Output(0)})
 			}
 		}
 	}
 	layer := &Layer{
-		LayerRecord: rec,
-		Rows:        int64(m.Rows()), Cols: int64(m.Cols()),
+		Layer: rec,
+		Rows:  int64(m.Rows()), Cols: int64(m.Cols()),
 		CNNParameters: int64(params), NonZeros: m.NonZeros(), MACs: m.NonZeros(),
-		affine: m,
+		weights: m,
 	}
 	pl.plan.Layers = append(pl.plan.Layers, layer)
 	fold.layer, fold.params = layer, params

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -32,34 +33,14 @@ func planAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	ws, err := windows(win)
+	ws, err := affine.Windows(win)
 	if err != nil {
 		return nil, err
 	}
-	taps, divisors := averageTaps(ws, padding != 0)
+	taps, divisors := affine.AverageTaps(ws, padding != 0)
 	rec := windowRecord(in, out, win)
 	rec.CountIncludePad = padding != 0
-	return pl.embed(n, averages(in.dims[0], taps, divisors), rec, 0, false)
-}
-
-// averageTaps returns the geometry of a pooling by averages, and for each of
-// its coefficients the number of cells that it divides by. That is a product
-// over the axes, of the cells that a window has along each: the coefficients
-// are numbered by those counts.
-func averageTaps(ws []window, padding bool) (*Taps, []int) {
-	axes := make([]axis, len(ws))
-	divisors := []int{1}
-	for i, w := range ws {
-		axes[i] = w.axis(w.kernel, func(p, _ int) int { return w.cells(p, padding) - 1 })
-		var next []int
-		for _, d := range divisors {
-			for cells := range w.kernel {
-				next = append(next, d*(cells+1))
-			}
-		}
-		divisors = next
-	}
-	return product(axes), divisors
+	return pl.embed(n, affine.Averages(in.dims[0], taps, divisors), rec, 0, false)
 }
 
 // planGlobalAveragePool plans the average of every channel.
@@ -73,30 +54,7 @@ func planGlobalAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 		return nil, keep("N×%v has no spatial axis", in.dims)
 	}
 	positions := in.size() / max(in.dims[0], 1)
-	return pl.embed(n, averages(in.dims[0], globalTaps(positions), []int{positions}), vectorRecord(in, out), 0, false)
-}
-
-// globalTaps is the geometry of one output that reads all positions with one
-// coefficient.
-func globalTaps(positions int) *Taps {
-	all := axis{in: positions, coefs: 1, taps: make([][]Tap, 1)}
-	for q := range positions {
-		all.taps[0] = append(all.taps[0], Tap{In: int32(q)})
-	}
-	return product([]axis{all})
-}
-
-// averages returns the map that averages every channel by itself, with the
-// inverses of divisors for coefficients.
-func averages(channels int, taps *Taps, divisors []int) *Map {
-	m := &Map{Groups: max(channels, 1), InChannels: channels, OutChannels: channels, Taps: taps}
-	for range channels {
-		for _, d := range divisors {
-			m.Kernel = append(m.Kernel, float32(1/float64(d)))
-			m.exact = append(m.exact, 1/float64(d))
-		}
-	}
-	return m
+	return pl.embed(n, affine.Averages(in.dims[0], affine.GlobalTaps(positions), []int{positions}), vectorRecord(in, out), 0, false)
 }
 
 // explicitWindow returns the attributes of a node that is kept. They are its

@@ -12,10 +12,12 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/onnxio"
 )
 
-var layouts = []convert.Layout{convert.Dense, convert.Sparse, convert.Local}
+var layouts = []record.Layout{record.Dense, record.Sparse, record.Local}
 
 // embedded is what written does, in memory.
 func embedded(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
@@ -46,9 +48,9 @@ func reread(t *testing.T, m *onnxio.Model) *onnxio.Model {
 }
 
 // project returns the projection of an eFCN as it is read back.
-func project(t *testing.T, efcn *onnxio.Model) (*onnxio.Model, *convert.Deviation) {
+func project(t *testing.T, efcn *onnxio.Model) (*onnxio.Model, *record.Deviation) {
 	t.Helper()
-	cnn, d, err := convert.Project(context.Background(), efcn)
+	cnn, d, err := restore.Project(context.Background(), efcn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +107,7 @@ func TestProjectConverted(t *testing.T) {
 				if s := strings.Join(ops(got), " "); s != test.ops {
 					t.Errorf("operators:\n got %s\nwant %s", s, test.ops)
 				}
-				if _, ok := got.Meta(convert.RecordKey); ok {
+				if _, ok := got.Meta(record.Key); ok {
 					t.Error("the record is still there")
 				}
 				sameFace(t, cnn, got)
@@ -142,24 +144,24 @@ func TestProjectConverted(t *testing.T) {
 }
 
 // measuredFrom measures an eFCN, and its distance from the CNN too.
-func measuredFrom(ctx context.Context, efcn, cnn *onnxio.Model) (*convert.Deviation, error) {
+func measuredFrom(ctx context.Context, efcn, cnn *onnxio.Model) (*record.Deviation, error) {
 	origin, err := convert.Embedding(efcn, cnn)
 	if err != nil {
 		return nil, err
 	}
-	return convert.Measure(ctx, efcn, origin)
+	return record.Measure(ctx, efcn, origin)
 }
 
 func TestMeasureRefuses(t *testing.T) {
 	cnn := readFolded(t, "plain-torchscript")
-	if _, err := convert.Measure(context.Background(), cnn, nil); !errors.Is(err, convert.ErrNoRecord) {
-		t.Errorf("error %v, want ErrNoRecord", err)
+	if _, err := record.Measure(context.Background(), cnn, nil); !errors.Is(err, record.ErrMissing) {
+		t.Errorf("error %v, want ErrMissing", err)
 	}
-	if _, _, err := convert.Project(context.Background(), cnn); !errors.Is(err, convert.ErrNoRecord) {
-		t.Errorf("error %v, want ErrNoRecord", err)
+	if _, _, err := restore.Project(context.Background(), cnn); !errors.Is(err, record.ErrMissing) {
+		t.Errorf("error %v, want ErrMissing", err)
 	}
 	efcn := written(t, cnn, convert.Options{})
-	if _, err := convert.OpenMatrix(efcn, "conv9"); err == nil || !strings.Contains(err.Error(), `"/conv1/Conv" "/conv2/Conv" "/fc/Gemm"`) {
+	if _, err := record.Open(efcn, "conv9"); err == nil || !strings.Contains(err.Error(), `"/conv1/Conv" "/conv2/Conv" "/fc/Gemm"`) {
 		t.Errorf("error %v, want one with the names there are", err)
 	}
 	if _, err := measuredFrom(context.Background(), efcn, readFolded(t, "lenet-torchscript")); err == nil {
@@ -167,7 +169,7 @@ func TestMeasureRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := convert.Measure(ctx, efcn, nil); !errors.Is(err, context.Canceled) {
+	if _, err := record.Measure(ctx, efcn, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want that of the context", err)
 	}
 }
@@ -259,7 +261,7 @@ func TestScaledMatrices(t *testing.T) {
 		"node3": func(r, c int) float32 { return 3 * v[4*r+c] },
 		"node4": func(r, c int) float32 { return v[4*r+c] },
 	} {
-		a, err := convert.OpenMatrix(efcn, name)
+		a, err := record.Open(efcn, name)
 		if err != nil {
 			t.Fatal(err)
 		}

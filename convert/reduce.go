@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -48,7 +49,7 @@ func planReduce(pl *planner, n *onnxio.Node) (step, error) {
 		}
 	}
 	slices.Sort(rec.Axes)
-	m, cells := reduction(in.dims, rec.Axes)
+	m, cells := affine.Reduction(in.dims, rec.Axes)
 	if cells == 0 {
 		return nil, keep("an axis that it reduces is empty")
 	}
@@ -58,32 +59,8 @@ func planReduce(pl *planner, n *onnxio.Node) (step, error) {
 	coefficient, size := 1.0, m.OutChannels*m.InChannels/m.Groups
 	if n.OpType == "ReduceMean" {
 		coefficient = 1 / float64(cells)
-		m.exact = slices.Repeat([]float64{coefficient}, size)
+		m.Exact = slices.Repeat([]float64{coefficient}, size)
 	}
 	m.Kernel = slices.Repeat([]float32{float32(coefficient)}, size)
 	return pl.embed(n, m, rec, 0, false)
 }
-
-// reduction returns the map that adds the elements of a tensor of shape dims
-// along axes, the first of which is that of the channels; it is a Map without
-// Kernel. cells is how many elements are added.
-func reduction(dims []int, axes []int64) (m *Map, cells int) {
-	m = &Map{Groups: max(dims[0], 1), InChannels: dims[0], OutChannels: dims[0]}
-	cells = 1
-	if slices.Contains(axes, 0) {
-		m.Groups, m.OutChannels, cells = 1, 1, dims[0]
-	}
-	along := make([]axis, len(dims)-1)
-	for i, d := range dims[1:] {
-		if !slices.Contains(axes, int64(i+1)) {
-			along[i] = window{in: d, out: d, kernel: 1, stride: 1, dilation: 1}.axis(1, firstCoef)
-			continue
-		}
-		along[i] = window{in: d, out: 1, kernel: d, stride: 1, dilation: 1}.axis(1, firstCoef)
-		cells *= d
-	}
-	m.Taps = product(along)
-	return m, cells
-}
-
-func firstCoef(_, _ int) int { return 0 }

@@ -1,6 +1,8 @@
 package convert
 
-import "efcn/onnxio"
+import (
+	"efcn/onnxio"
+)
 
 // operator is what this package knows of one ONNX operator.
 type operator struct {

@@ -1,6 +1,8 @@
 package convert
 
-import "efcn/onnxio"
+import (
+	"efcn/onnxio"
+)
 
 func init() {
 	for _, name := range []string{"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout"} {

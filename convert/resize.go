@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -145,7 +146,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 		return nil, keep("factors %v that leave the lengths as they are mean different things to different runtimes", s.scales)
 	}
 	if s.mode == "nearest" {
-		sel := everything(in.dims)
+		sel := affine.Everything(in.dims)
 		for axis := range in.dims {
 			// With scale 1 an axis is what it was, in ONNX Runtime too, even where the
 			// formula of tf_half_pixel_for_nn would move it by half a pixel.
@@ -160,7 +161,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 				}
 				index[p] = at
 			}
-			sel = sel.along(axis, index)
+			sel = sel.Along(axis, index)
 		}
 		return pl.selectFrom(n, n.Output(0), sel, 0)
 	}
@@ -170,7 +171,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 	if len(in.dims) < 2 || in.dims[0] != out.dims[0] || s.scales[0] != 1 {
 		return nil, keep("it interpolates between channels")
 	}
-	axes := make([]axis, len(in.dims)-1)
+	axes := make([]affine.Axis, len(in.dims)-1)
 	weights := []float64{1}
 	for i := range axes {
 		along, w, err := s.linearAxis(in.dims[i+1], out.dims[i+1], s.scales[i+1])
@@ -186,11 +187,11 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 		}
 		weights = next
 	}
-	m := &Map{Groups: in.dims[0], InChannels: in.dims[0], OutChannels: in.dims[0], Taps: product(axes)}
+	m := &affine.Map{Groups: in.dims[0], InChannels: in.dims[0], OutChannels: in.dims[0], Taps: affine.NewTaps(axes)}
 	for range in.dims[0] {
 		for _, w := range weights {
 			m.Kernel = append(m.Kernel, float32(w))
-			m.exact = append(m.exact, w)
+			m.Exact = append(m.Exact, w)
 		}
 	}
 	return pl.embed(n, m, vectorRecord(in, out), 0, false)
@@ -198,13 +199,13 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, er
 
 // linearAxis returns the taps of linear interpolation along an axis, and their
 // coefficients: each distinct weight once.
-func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error) {
-	a := axis{in: in, taps: make([][]Tap, out)}
+func (s sampling) linearAxis(in, out int, scale float64) (affine.Axis, []float64, error) {
+	a := affine.Axis{In: in, Taps: make([][]affine.Tap, out)}
 	if scale == 1 && in == out { // as for mode nearest
 		for p := range out {
-			a.taps[p] = []Tap{{int32(p), 0}}
+			a.Taps[p] = []affine.Tap{{In: int32(p)}}
 		}
-		a.coefs = 1
+		a.Coefs = 1
 		return a, []float64{1}, nil
 	}
 	var weights []float64
@@ -217,7 +218,7 @@ func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error
 			number[w] = len(weights)
 			weights = append(weights, w)
 		}
-		a.taps[p] = append(a.taps[p], Tap{int32(q), int32(number[w])})
+		a.Taps[p] = append(a.Taps[p], affine.Tap{In: int32(q), Coef: int32(number[w])})
 	}
 	for p := range out {
 		x, err := coordinate[float64](s, p, in, out, scale)
@@ -230,7 +231,7 @@ func (s sampling) linearAxis(in, out int, scale float64) (axis, []float64, error
 		tap(p, q, 1-share)
 		tap(p, q+1, share)
 	}
-	a.coefs = len(weights)
+	a.Coefs = len(weights)
 	return a, weights, nil
 }
 

@@ -4,111 +4,29 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
-// outside marks an element of a selection that is none of the input's.
-const outside = -1
-
-// selection is a tensor, without its batch axis, whose every element is one of
-// the elements of another tensor, numbered in row-major order, or outside.
-// What slicing, permuting or padding does to a vector is found by doing it to
-// the selection of everything.
-type selection struct {
-	dims []int
-	from []int64
-}
-
-// everything selects each element of a tensor of shape dims.
-func everything(dims []int) selection {
-	s := selection{dims: slices.Clone(dims)}
-	s.from = make([]int64, size(dims))
-	for i := range s.from {
-		s.from[i] = int64(i)
-	}
-	return s
-}
-
-// along returns the selection whose index i of an axis is index[i] of that axis
-// of s; outside puts in elements that are none of the input's.
-func (s selection) along(axis int, index []int) selection {
-	out := selection{dims: slices.Clone(s.dims)}
-	out.dims[axis] = len(index)
-	inner := size(s.dims[axis+1:])
-	outer := size(s.dims[:axis])
-	out.from = make([]int64, 0, outer*len(index)*inner)
-	for o := range outer {
-		for _, i := range index {
-			if i == outside {
-				out.from = append(out.from, slices.Repeat([]int64{outside}, inner)...)
-				continue
-			}
-			start := (o*s.dims[axis] + i) * inner
-			out.from = append(out.from, s.from[start:start+inner]...)
-		}
-	}
-	return out
-}
-
-// permute returns the selection whose axis i is axis axes[i] of s.
-func (s selection) permute(axes []int) selection {
-	strides := make([]int, len(s.dims))
-	size := 1
-	for i := len(s.dims) - 1; i >= 0; i-- {
-		strides[i] = size
-		size *= s.dims[i]
-	}
-	out := selection{dims: make([]int, len(axes)), from: make([]int64, 0, size)}
-	for i, a := range axes {
-		out.dims[i] = s.dims[a]
-	}
-	at := make([]int, len(axes))
-	offset := 0
-	for range size {
-		out.from = append(out.from, s.from[offset])
-		for i := len(at) - 1; i >= 0; i-- {
-			stride := strides[axes[i]]
-			if at[i]++; at[i] < out.dims[i] {
-				offset += stride
-				break
-			}
-			offset -= stride * (at[i] - 1)
-			at[i] = 0
-		}
-	}
-	return out
-}
-
-// reshape returns the same elements in another shape of the same size.
-func (s selection) reshape(dims ...int) selection {
-	return selection{dims: dims, from: s.from}
-}
-
-// factor returns the selection from a vector of that many elements as a factor; the
-// elements that are none of its are fill.
-func (s selection) factor(in int, fill float32) factor {
-	return &selectionFactor{from: s.from, in: in, fill: fill}
-}
-
 // selectFrom plans a node whose output vector consists of elements of its input
 // vector and, where the selection says outside, of fill.
-func (pl *planner) selectFrom(n *onnxio.Node, output string, s selection, fill float32) (step, error) {
+func (pl *planner) selectFrom(n *onnxio.Node, output string, s affine.Selection, fill float32) (step, error) {
 	out, err := pl.vector(output)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(out.dims, s.dims) {
-		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", output, out.dims, s.dims)
+	if !slices.Equal(out.dims, s.Dims) {
+		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", output, out.dims, s.Dims)
 	}
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err
 	}
-	fills := slices.Contains(s.from, outside)
+	fills := slices.Contains(s.From, affine.Outside)
 	if fills && in.elem != onnxio.Float32 {
 		return nil, keep("%s data; float32 is embedded", in.elem)
 	}
-	if !fills && len(s.from) == in.size() && isRange(s.from) {
+	if !fills && len(s.From) == in.size() && isRange(s.From) {
 		if in.elem == onnxio.Float32 {
 			pl.noteView(n, output)
 		}
@@ -121,17 +39,17 @@ func (pl *planner) selectFrom(n *onnxio.Node, output string, s selection, fill f
 		if !fills {
 			fill = 0
 		}
-		pl.noteFactor(n, output, s.factor(in.size(), fill), 0)
+		pl.noteFactor(n, output, s.Factor(in.size(), fill), 0)
 	}
 	return func(b *builder) error {
 		x := b.vec(n.Input(0))
-		from := s.from
+		from := s.From
 		if fills {
 			// One more element, behind the vector, is what outside reads.
 			x = b.appendElement(x, n.Input(0), fill)
 			from = slices.Clone(from)
 			for i, f := range from {
-				if f == outside {
+				if f == affine.Outside {
 					from[i] = int64(in.size())
 				}
 			}

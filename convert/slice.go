@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -34,7 +35,7 @@ func planSlice(pl *planner, n *onnxio.Node) (step, error) {
 	if len(starts) == 0 || len(ends) != len(starts) || axes != nil && len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
 		return nil, fmt.Errorf("starts %v, ends %v, axes %v, steps %v: want lists of one length", starts, ends, axes, steps)
 	}
-	sel := everything(in.dims)
+	sel := affine.Everything(in.dims)
 	for i := range starts {
 		axis, step := int64(i), int64(1)
 		if axes != nil {
@@ -50,11 +51,11 @@ func planSlice(pl *planner, n *onnxio.Node) (step, error) {
 		if err != nil {
 			return nil, err
 		}
-		index, err := sliceIndex(starts[i], ends[i], step, sel.dims[inner])
+		index, err := sliceIndex(starts[i], ends[i], step, sel.Dims[inner])
 		if err != nil {
 			return nil, err
 		}
-		sel = sel.along(inner, index)
+		sel = sel.Along(inner, index)
 	}
 	return pl.selectFrom(n, n.Output(0), sel, 0)
 }

@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -41,7 +42,7 @@ func planSplit(pl *planner, n *onnxio.Node) (step, error) {
 			index[i] = next + i
 		}
 		next += len(index)
-		part, err := pl.selectFrom(n, output, everything(in.dims).along(axis, index), 0)
+		part, err := pl.selectFrom(n, output, affine.Everything(in.dims).Along(axis, index), 0)
 		if err != nil {
 			return nil, err
 		}

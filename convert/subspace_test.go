@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -58,7 +59,7 @@ func tied(a []float64, rows, cols, channels int) map[[2]float64][]int {
 // inputs of its group a slot reads.
 func put(t *testing.T, efcn *onnxio.Model, w []float32, cols int) *onnxio.Model {
 	t.Helper()
-	rec, err := convert.ReadRecord(efcn)
+	rec, err := record.Read(efcn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +86,7 @@ func put(t *testing.T, efcn *onnxio.Model, w []float32, cols int) *onnxio.Model 
 	}
 	at := slices.IndexFunc(m.Graph.Initializers, func(t *onnxio.Tensor) bool { return t.Name == l.Weight })
 	old := m.Graph.Initializers[at]
-	if l.Layout == convert.Dense {
+	if l.Layout == record.Dense {
 		m.Graph.Initializers[at] = set(old, w)
 		return m
 	}
@@ -215,7 +216,7 @@ func TestSubspace(t *testing.T) {
 			for _, layout := range layouts {
 				t.Run(fmt.Sprint(op, i, layout), func(t *testing.T) {
 					w := inside
-					if layout == convert.Dense {
+					if layout == record.Dense {
 						w = everywhere
 					}
 					efcn := put(t, embedded(t, cnn, convert.Options{Layout: layout}), w, cols)
@@ -234,7 +235,7 @@ func TestSubspace(t *testing.T) {
 						}
 					}
 					var all, off, apart, from, norm float64
-					counts := convert.Counts{Entries: int64(len(w))}
+					counts := record.Counts{Entries: int64(len(w))}
 					for i, v := range w {
 						if a[i] != 0 {
 							counts.Support++
@@ -322,7 +323,7 @@ func TestExportedMatrix(t *testing.T) {
 		plain.Graph.Nodes[0].Inputs = plain.Graph.Nodes[0].Inputs[:2]
 		rows, cols, want := matrixOf(t, plain, shape)
 		for _, layout := range layouts {
-			a, err := convert.OpenMatrix(embedded(t, cnn, convert.Options{Layout: layout}), "conv")
+			a, err := record.Open(embedded(t, cnn, convert.Options{Layout: layout}), "conv")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -366,7 +367,7 @@ func TestExportedMatrix(t *testing.T) {
 	}
 }
 
-func expand(t *testing.T, c *convert.CSR) []float64 {
+func expand(t *testing.T, c *record.CSR) []float64 {
 	t.Helper()
 	indptr, err := onnxio.Ints(c.Indptr)
 	if err != nil {

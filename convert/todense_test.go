@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -38,10 +40,10 @@ func TestToDense(t *testing.T) {
 	compared := 0
 	for _, name := range []string{"plain-torchscript", "lenet-torchscript", "keras-tf2onnx"} {
 		cnn := readFolded(t, name)
-		want := embedded(t, cnn, convert.Options{Layout: convert.Dense})
-		for _, layout := range []convert.Layout{convert.Local, convert.Sparse} {
+		want := embedded(t, cnn, convert.Options{Layout: record.Dense})
+		for _, layout := range []record.Layout{record.Local, record.Sparse} {
 			efcn := embedded(t, cnn, convert.Options{Layout: layout})
-			got, layers, err := convert.ToDense(t.Context(), efcn, 0)
+			got, layers, err := restore.ToDense(t.Context(), efcn, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -56,16 +58,16 @@ func TestToDense(t *testing.T) {
 			if !slices.Equal(nodes, wantNodes) {
 				t.Errorf("%s, %s: nodes\n%s\nwant\n%s", name, layout, strings.Join(nodes, "\n"), strings.Join(wantNodes, "\n"))
 			}
-			have, _ := got.Meta(convert.RecordKey)
-			if record, _ := want.Meta(convert.RecordKey); have != record {
-				t.Errorf("%s, %s: record\n%s\nwant\n%s", name, layout, have, record)
+			have, _ := got.Meta(record.Key)
+			if rec, _ := want.Meta(record.Key); have != rec {
+				t.Errorf("%s, %s: record\n%s\nwant\n%s", name, layout, have, rec)
 			}
-			record, err := convert.ReadRecord(efcn)
+			rec, err := record.Read(efcn)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var inLayout []string
-			for _, l := range record.Layers {
+			for _, l := range rec.Layers {
 				if l.Layout == layout {
 					inLayout = append(inLayout, l.Node)
 				}
@@ -75,10 +77,10 @@ func TestToDense(t *testing.T) {
 			}
 			compared++
 		}
-		if same, layers, err := convert.ToDense(t.Context(), want, 1); same != want || layers != nil || err != nil {
+		if same, layers, err := restore.ToDense(t.Context(), want, 1); same != want || layers != nil || err != nil {
 			t.Errorf("%s: a dense eFCN is not handed back: %v, %v", name, layers, err)
 		}
-		if same, _, err := convert.ToDense(t.Context(), cnn, 1); same != cnn || err != nil {
+		if same, _, err := restore.ToDense(t.Context(), cnn, 1); same != cnn || err != nil {
 			t.Errorf("%s: a CNN is not handed back: %v", name, err)
 		}
 	}
@@ -96,7 +98,7 @@ func TestToDenseOldOpset(t *testing.T) {
 		}
 	}
 	cnn.Opsets = []onnxio.Opset{{Version: 9}}
-	got, _, err := convert.ToDense(t.Context(), embedded(t, cnn, convert.Options{Layout: convert.Local}), 0)
+	got, _, err := restore.ToDense(t.Context(), embedded(t, cnn, convert.Options{Layout: record.Local}), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,26 +113,26 @@ func TestToDenseOldOpset(t *testing.T) {
 			t.Errorf("%s has inputs %q", n.Name, n.Inputs)
 		}
 	}
-	if _, err := convert.OpenMatrix(got, "/conv1/Conv"); err != nil {
+	if _, err := record.Open(got, "/conv1/Conv"); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestToDenseBudget(t *testing.T) {
 	cnn := readFolded(t, "plain-torchscript")
-	local, dense := embedded(t, cnn, convert.Options{Layout: convert.Local}), embedded(t, cnn, convert.Options{Layout: convert.Dense})
+	local, dense := embedded(t, cnn, convert.Options{Layout: record.Local}), embedded(t, cnn, convert.Options{Layout: record.Dense})
 	size := func(m *onnxio.Model) (n int64) {
 		for _, c := range m.Graph.Initializers {
 			n += c.Data.Len()
 		}
 		return n
 	}
-	_, _, err := convert.ToDense(t.Context(), local, size(dense)-1)
-	var e *convert.DenseError
+	_, _, err := restore.ToDense(t.Context(), local, size(dense)-1)
+	var e *restore.DenseError
 	if !errors.As(err, &e) || e.Dense <= e.Bytes || e.Need < size(dense) || e.Allowed != size(dense)-1 {
 		t.Fatalf("%+v", err)
 	}
-	if _, _, err := convert.ToDense(t.Context(), local, e.Need); err != nil {
+	if _, _, err := restore.ToDense(t.Context(), local, e.Need); err != nil {
 		t.Errorf("the budget that the error names: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -40,5 +41,5 @@ func planTranspose(pl *planner, n *onnxio.Node) (step, error) {
 		}
 		axes[i] = int(axis) - 1
 	}
-	return pl.selectFrom(n, n.Output(0), everything(in.dims).permute(axes), 0)
+	return pl.selectFrom(n, n.Output(0), affine.Everything(in.dims).Permute(axes), 0)
 }

@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -29,7 +30,7 @@ type trainee[T kernel.Float] struct {
 	subset *subset
 	chains map[*onnxio.Node]*localChain // nodes that are one layer
 	// supports are those of dense embedded layers, by weight, where they have one.
-	supports map[string]*convert.Map
+	supports map[string]*affine.Map
 
 	fixed        map[int]*fixed // by batch
 	arrangements map[*onnxio.Node][]*arrangement[T]
@@ -46,7 +47,7 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 		folded:       folded,
 		initializers: map[string]*onnxio.Tensor{},
 		byName:       map[string]*parameter[T]{},
-		supports:     map[string]*convert.Map{},
+		supports:     map[string]*affine.Map{},
 		fixed:        map[int]*fixed{},
 		arrangements: map[*onnxio.Node][]*arrangement[T]{},
 	}
@@ -64,26 +65,26 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	}
 	t.model = absorbPads(folded)
 	t.nodes = ancestors(t.model.Graph, t.logits)
-	record, err := convert.ReadRecord(folded)
+	rec, err := record.Read(folded)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.checkSparse(record); err != nil {
+	if err := t.checkSparse(rec); err != nil {
 		return nil, err
 	}
 	for _, s := range t.sparse {
 		s.Columns = nil // the plan has its own
 	}
-	if t.chains, err = localChains(t.nodes, record, t.logits); err != nil {
+	if t.chains, err = localChains(t.nodes, rec, t.logits); err != nil {
 		return nil, err
 	}
-	if t.subset, err = newSubset(what, t.nodes, record, t.chains, t.sparse); err != nil {
+	if t.subset, err = newSubset(what, t.nodes, rec, t.chains, t.sparse); err != nil {
 		return nil, err
 	}
-	if record != nil {
-		for i := range record.Layers {
-			l := &record.Layers[i]
-			if l.Layout != convert.Dense || l.Connected() {
+	if rec != nil {
+		for i := range rec.Layers {
+			l := &rec.Layers[i]
+			if l.Layout != record.Dense || l.Connected() {
 				continue
 			}
 			m, err := l.Support()

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
 	"efcn/internal/folderlock"
@@ -35,8 +35,8 @@ func TestResume(t *testing.T) {
 		"nesterov": {toyModel(), Options{Optimizer: Optimizer{Momentum: 0.9, Nesterov: true}, Schedule: Schedule{Kind: "cosine", Warmup: 0.5}}},
 		"adam":     {embed(t, toyModel()), Options{Optimizer: Optimizer{Method: Adam}, Clip: 1, Train: TrainTied}},
 		"augment":  {toyModel(), Options{Augment: data.Augment{Flip: true, Crop: 2}}},
-		"local":    {embedAs(t, toyModel(), convert.Local), Options{Train: TrainLocal, Schedule: Schedule{Kind: "step", Every: 1}}},
-		"sparse":   {embedAs(t, groupedModel(), convert.Sparse), Options{Train: TrainLocal, Optimizer: Optimizer{Momentum: 0.9}}},
+		"local":    {embedAs(t, toyModel(), record.Local), Options{Train: TrainLocal, Schedule: Schedule{Kind: "step", Every: 1}}},
+		"sparse":   {embedAs(t, groupedModel(), record.Sparse), Options{Train: TrainLocal, Optimizer: Optimizer{Momentum: 0.9}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.o

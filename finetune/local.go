@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -14,23 +14,23 @@ import (
 // localChain is a layer in local form: the nodes that convert writes for it,
 // which are trained as one.
 type localChain struct {
-	record *convert.LayerRecord
+	record *record.Layer
 	*engine.LocalForm
 }
 
 // localChains finds the local layers of a record among nodes. It returns for
 // every node of theirs which layer it is part of. Nodes of a layer that are not
 // as convert writes them are an error.
-func localChains(nodes []*onnxio.Node, record *convert.Record, logits string) (map[*onnxio.Node]*localChain, error) {
-	if record == nil {
+func localChains(nodes []*onnxio.Node, rec *record.Record, logits string) (map[*onnxio.Node]*localChain, error) {
+	if rec == nil {
 		return nil, nil
 	}
 	links := onnxio.NewLinks(nodes, logits)
 	chains := map[*onnxio.Node]*localChain{}
 	var errs []error
-	for i := range record.Layers {
-		l := &record.Layers[i]
-		if l.Layout != convert.Local || links.Uses(l.Weight) == 0 {
+	for i := range rec.Layers {
+		l := &rec.Layers[i]
+		if l.Layout != record.Local || links.Uses(l.Weight) == 0 {
 			continue
 		}
 		f, err := findForm(l, links)
@@ -47,7 +47,7 @@ func localChains(nodes []*onnxio.Node, record *convert.Record, logits string) (m
 }
 
 // findForm finds the nodes of a layer by its weights.
-func findForm(l *convert.LayerRecord, links *onnxio.Links) (*engine.LocalForm, error) {
+func findForm(l *record.Layer, links *onnxio.Links) (*engine.LocalForm, error) {
 	product := links.SoleReader(l.Weight)
 	if product == nil || product.OpType != "MatMul" || product.Input(0) != l.Weight {
 		return nil, fmt.Errorf("its weights %q are not those of one MatMul", l.Weight)
@@ -101,7 +101,7 @@ func (l *local[T]) update(p pass[T], _ int, rate, keep T) {
 // localKernel returns the sizes and the index table of a layer. Where the record
 // holds its geometry, the table has to be that of the geometry; a product and a
 // Resize have none, and what their weights and table say is taken.
-func (t *trainee[T]) localKernel(l *convert.LayerRecord) (kernel.Local, error) {
+func (t *trainee[T]) localKernel(l *record.Layer) (kernel.Local, error) {
 	m, err := l.Support()
 	if err != nil {
 		return kernel.Local{}, err

@@ -6,15 +6,15 @@ import (
 	"strings"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
 // entriesOf lists where the entries in the support of a layer's matrix are, by
 // row and column, in dense or local form. Slots in padding are left out.
-func entriesOf(t *testing.T, m *onnxio.Model, l convert.LayerRecord) map[[2]int]float32 {
+func entriesOf(t *testing.T, m *onnxio.Model, l record.Layer) map[[2]int]float32 {
 	t.Helper()
-	a, err := convert.OpenMatrix(m, l.Node)
+	a, err := record.Open(m, l.Node)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestLocalTrainsAsDense(t *testing.T) {
 			{Train: TrainTied, Optimizer: Optimizer{Method: AdamW, WeightDecay: 0.01}},
 		} {
 			o.Epochs, o.Batch, o.Rate = 3, 20, 0.01
-			dense, local := embedAs(t, cnn, convert.Dense), embedAs(t, cnn, convert.Local)
+			dense, local := embedAs(t, cnn, record.Dense), embedAs(t, cnn, record.Local)
 			a, err := Train(t.Context(), dense, toySet(50, 3), nil, o, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -65,12 +65,12 @@ func TestLocalTrainsAsDense(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			record, err := convert.ReadRecord(local)
+			rec, err := record.Read(local)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, l := range record.Layers {
-				if l.Layout != convert.Local {
+			for _, l := range rec.Layers {
+				if l.Layout != record.Local {
 					continue
 				}
 				want, got, start := entriesOf(t, a, l), entriesOf(t, b, l), entriesOf(t, local, l)
@@ -112,7 +112,7 @@ func TestLocalGradients(t *testing.T) {
 	total := 0
 	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
 		t.Run(name, func(t *testing.T) {
-			tr, n := mustTraineeOf[float64](t, embedAs(t, cnn, convert.Local), TrainLocal)
+			tr, n := mustTraineeOf[float64](t, embedAs(t, cnn, record.Local), TrainLocal)
 			if len(n.reads) != len(tr.params) {
 				t.Errorf("%d gradients of %d parameters", len(n.reads), len(tr.params))
 			}
@@ -131,7 +131,7 @@ func TestLocalGradients(t *testing.T) {
 func TestLocalOldOpset(t *testing.T) {
 	cnn := toyModel()
 	cnn.Opsets[0].Version = 9
-	if _, err := Train(t.Context(), embedAs(t, cnn, convert.Local), toySet(20, 1), nil, Options{Train: TrainLocal, Epochs: 1}, nil); err != nil {
+	if _, err := Train(t.Context(), embedAs(t, cnn, record.Local), toySet(20, 1), nil, Options{Train: TrainLocal, Epochs: 1}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -141,12 +141,12 @@ func TestLocalRefuses(t *testing.T) {
 		return m.Graph.Nodes[slices.IndexFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == op })]
 	}
 	for name, c := range map[string]struct {
-		layout convert.Layout
+		layout record.Layout
 		train  string
 		edit   func(m *onnxio.Model)
 		want   string
 	}{
-		"table": {convert.Local, TrainLocal, func(m *onnxio.Model) {
+		"table": {record.Local, TrainLocal, func(m *onnxio.Model) {
 			table := m.Graph.Initializer(find(m, "Gather").Input(1))
 			v, err := onnxio.Ints(table)
 			if err != nil {
@@ -156,10 +156,10 @@ func TestLocalRefuses(t *testing.T) {
 			v[0]++
 			table.Data = onnxio.NewTensor("", table.Dims, v).Data
 		}, "is not that of the geometry in the record"},
-		"perm": {convert.Local, TrainLocal, func(m *onnxio.Model) {
+		"perm": {record.Local, TrainLocal, func(m *onnxio.Model) {
 			find(m, "Transpose").Attributes = []*onnxio.Attribute{onnxio.IntsAttr("perm", 2, 1, 0)}
 		}, "the record has it local, but its Transposes have the perms [[2 1 0] [3 0 2 1]]"},
-		"padding": {convert.Local, TrainLocal, func(m *onnxio.Model) {
+		"padding": {record.Local, TrainLocal, func(m *onnxio.Model) {
 			w := m.Graph.Initializer(find(m, "MatMul").Input(0))
 			v, err := onnxio.Floats[float32](w)
 			if err != nil {

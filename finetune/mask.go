@@ -1,14 +1,14 @@
 package finetune
 
 import (
-	"efcn/convert"
+	"efcn/convert/affine"
 	"efcn/internal/kernel"
 )
 
 // mask is the support of a dense matrix [out, in], or what lies outside it: the
 // entries that are trained. It takes no memory of the matrix's size.
 type mask struct {
-	support *convert.Map
+	support *affine.Map
 	outside bool
 }
 
@@ -24,7 +24,7 @@ func (k *mask) rows(lo, hi int, in bool, visit func(lo, hi int)) {
 	m, cols := k.support, k.support.Cols()
 	inside := in != k.outside
 	channels := m.InChannels / m.Groups
-	var taps []convert.Tap
+	var taps []affine.Tap
 	for r := lo; r < hi; r++ {
 		o, p := r/m.Taps.Out, r%m.Taps.Out
 		taps = m.Taps.At(p, taps)
@@ -59,11 +59,11 @@ func clearOthers[T kernel.Float](k *mask, g []T) {
 
 // tieDense puts in place of the entries of a matrix [out, in] that share a
 // coefficient their mean.
-func tieDense[T kernel.Float](m *convert.Map, g []T) {
+func tieDense[T kernel.Float](m *affine.Map, g []T) {
 	cols, channels := m.Cols(), m.InChannels/m.Groups
 	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
 		first := o / (m.OutChannels / m.Groups) * channels
-		var taps []convert.Tap
+		var taps []affine.Tap
 		for p := range m.Taps.Out {
 			taps = m.Taps.At(p, taps)
 			row := (o*m.Taps.Out + p) * cols
@@ -73,7 +73,7 @@ func tieDense[T kernel.Float](m *convert.Map, g []T) {
 }
 
 // tieLocal does the same to weights in local form.
-func tieLocal[T kernel.Float](m *convert.Map, g []T) {
+func tieLocal[T kernel.Float](m *affine.Map, g []T) {
 	dims, slots := m.LocalDims()
 	out, width := int(dims[2]), int(dims[3])
 	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
@@ -87,12 +87,12 @@ func tieLocal[T kernel.Float](m *convert.Map, g []T) {
 // tieChannels averages over ties, row by row of the kernel. walk calls its visitor
 // for every position of output channel o with where the entries of the position's
 // taps are in g.
-func tieChannels[T kernel.Float](m *convert.Map, walk func(o int, mean func(p int, at func(c, tap int) int)), g []T) {
+func tieChannels[T kernel.Float](m *affine.Map, walk func(o int, mean func(p int, at func(c, tap int) int)), g []T) {
 	channels, rows := m.InChannels/m.Groups, m.Tied()
 	kernel.Parallel(len(rows), 1, func(lo, hi int) {
 		sums := make([]float64, channels*m.Taps.Coefs)
 		counts := make([]int, len(sums))
-		var taps []convert.Tap
+		var taps []affine.Tap
 		each := func(o int, visit func(coef, entry int)) {
 			walk(o, func(p int, at func(c, tap int) int) {
 				taps = m.Taps.At(p, taps)

@@ -18,7 +18,7 @@ import (
 	"strings"
 	"time"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/atomicfile"
 	"efcn/internal/tfevents"
 	"efcn/onnxio"
@@ -54,7 +54,7 @@ type EpochMetrics struct {
 	// the norm of the difference.
 	Travelled map[string]float64 `json:"travelled,omitempty"`
 	// Deviation says how far an eFCN is from the CNN subspace.
-	Deviation *convert.Deviation `json:"deviation,omitempty"`
+	Deviation *record.Deviation `json:"deviation,omitempty"`
 }
 
 // note appends a line to metrics.jsonl, if the run is saved.
@@ -76,14 +76,14 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 	if e.Test != nil {
 		line.TestLoss, line.TestTop1, line.TestTop5 = &e.Test.Loss, &e.Test.Top1, &e.Test.Top5
 	}
-	if record, err := convert.ReadRecord(m); err != nil {
+	if rec, err := record.Read(m); err != nil {
 		return err
-	} else if record != nil {
+	} else if rec != nil {
 		trained, err := s.trainee.export(m)
 		if err != nil {
 			return err
 		}
-		if line.Deviation, err = convert.Measure(ctx, trained, nil); err != nil {
+		if line.Deviation, err = record.Measure(ctx, trained, nil); err != nil {
 			return fmt.Errorf("deviation: %w", err)
 		}
 	}

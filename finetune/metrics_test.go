@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/tfevents"
 )
 
@@ -63,7 +63,7 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
-	d, err := convert.Measure(t.Context(), m, nil)
+	d, err := record.Measure(t.Context(), m, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,16 +14,16 @@ type normalization[T kernel.Float] struct {
 	epsilon    float64
 	centred    bool
 	// period is the number of rows after which scale and bias repeat. They lie over
-	// so many rows; see affine.
+	// so many rows; see scaling.
 	period int
-	affine [2]affine[T]
+	affine [2]scaling[T]
 
 	mean, inverse []float64 // of each row: its mean and 1/√(variance + epsilon)
 }
 
-// affine is the scale or the bias: where it lies over period rows, and what belongs
+// scaling is the scale or the bias: where it lies over period rows, and what belongs
 // to it.
-type affine[T kernel.Float] struct {
+type scaling[T kernel.Float] struct {
 	input int     // of the layer; 0 where there is none
 	index []int32 // the element that each element of period rows meets; nil where that is its own
 
@@ -45,14 +45,14 @@ func newNormalization[T kernel.Float](rows, size, period int, epsilon float32) *
 func (l *normalization[T]) lay(k, i, count int, index []int32) {
 	width := l.period * l.size
 	a := &l.affine[k]
-	*a = affine[T]{input: i, index: index, sums: make([]float64, width)}
+	*a = scaling[T]{input: i, index: index, sums: make([]float64, width)}
 	if index != nil {
 		a.spread, a.folded = make([]T, width), make([]float64, count)
 	}
 }
 
 // over returns the elements as they lie over period rows, nil where there are none.
-func (a *affine[T]) over(in [][]T) []T {
+func (a *scaling[T]) over(in [][]T) []T {
 	switch {
 	case a.input == 0:
 		return nil
@@ -170,7 +170,7 @@ func (l *normalization[T]) sum(p pass[T], scale bool, sums []float64) {
 }
 
 // gather puts the sums into the gradient at the elements that they belong to.
-func (a *affine[T]) gather(dst []T) {
+func (a *scaling[T]) gather(dst []T) {
 	from := a.sums
 	if a.index != nil {
 		clear(a.folded)

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"efcn/convert"
+	"efcn/convert/affine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -22,7 +22,7 @@ type Norms struct {
 
 // gradientNorms measures the gradients of a step as they come up.
 type gradientNorms[T kernel.Float] struct {
-	supports map[string]*convert.Map // of dense layers, by weight
+	supports map[string]*affine.Map // of dense layers, by weight
 	norms    Norms
 }
 
@@ -69,7 +69,7 @@ func (m *gradientNorms[T]) fused(p *parameter[T], l fusible[T], at pass[T], inpu
 // sumSquares sums the squares of rows of a matrix, from row first on, inside and
 // outside the support. Every row has a sum of its own, so that the result does
 // not depend on who adds when.
-func sumSquares[T kernel.Float](support *convert.Map, first int, rows []T) (inside, outside float64) {
+func sumSquares[T kernel.Float](support *affine.Map, first int, rows []T) (inside, outside float64) {
 	k, cols := &mask{support: support}, support.Cols()
 	n := len(rows) / max(1, cols)
 	sums := make([][2]float64, n)

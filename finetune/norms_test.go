@@ -4,7 +4,7 @@ import (
 	"math"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -13,8 +13,8 @@ import (
 func TestGradientNorms(t *testing.T) {
 	compared, supports := 0, 0
 	for name, m := range map[string]*onnxio.Model{
-		"cnn": groupedModel(), "dense": embedAs(t, groupedModel(), convert.Dense), "local": embedAs(t, groupedModel(), convert.Local),
-		"sparse": embedAs(t, groupedModel(), convert.Sparse),
+		"cnn": groupedModel(), "dense": embedAs(t, groupedModel(), record.Dense), "local": embedAs(t, groupedModel(), record.Local),
+		"sparse": embedAs(t, groupedModel(), record.Sparse),
 	} {
 		what := TrainAll
 		if name == "local" || name == "sparse" {
@@ -23,7 +23,7 @@ func TestGradientNorms(t *testing.T) {
 		if name == "cnn" {
 			m.Metadata = nil
 		}
-		record, err := convert.ReadRecord(m)
+		rec, err := record.Read(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,8 +38,8 @@ func TestGradientNorms(t *testing.T) {
 			var s sums
 			gradient := elements[float64](g.node.Value())
 			coef := make([]int, len(gradient))
-			if record != nil && name == "dense" {
-				for _, l := range record.Layers {
+			if rec != nil && name == "dense" {
+				for _, l := range rec.Layers {
 					if l.Weight == g.p.name && l.Op == "Conv" {
 						coef = coefficients(l)
 					}
@@ -101,7 +101,7 @@ func TestGradientNorms(t *testing.T) {
 
 // What is frozen has a gradient too, inside or outside the support.
 func TestGradientNormsOfSubsets(t *testing.T) {
-	m := embedAs(t, groupedModel(), convert.Dense)
+	m := embedAs(t, groupedModel(), record.Dense)
 	norms := map[string]Norms{}
 	for _, what := range []string{TrainAll, TrainLocal, TrainOffLocal} {
 		tr, n := mustTraineeOf[float64](t, m, what)

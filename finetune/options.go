@@ -34,7 +34,7 @@ type Options struct {
 	Train string
 	// MaxBytes bounds the weights where layers are made dense first: TrainAll and
 	// TrainOffLocal do that to the local and sparse layers of an eFCN. 0 means
-	// convert.DefaultMaxBytes; layers that would not fit are refused.
+	// record.DefaultMaxBytes; layers that would not fit are refused.
 	MaxBytes int64
 	// Reinit starts from new weights, those of the function Reinit with Seed, in
 	// place of those of the model. It goes with TrainAll, with layers by name, and

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -29,13 +29,13 @@ func productModel() *onnxio.Model {
 // TestTrainTiedProducts: weights that several places of a tensor share stay one
 // weight, which follows the mean of their gradients.
 func TestTrainTiedProducts(t *testing.T) {
-	for _, layout := range []convert.Layout{convert.Dense, convert.Local} {
+	for _, layout := range []record.Layout{record.Dense, record.Local} {
 		m := embedAs(t, productModel(), layout)
 		trained, err := Train(t.Context(), m, toySet(40, 3), nil, Options{Train: TrainTied, Epochs: 2, Batch: 10}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := convert.Measure(t.Context(), trained, nil)
+		d, err := record.Measure(t.Context(), trained, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,7 +73,7 @@ func TestTrainTiedProducts(t *testing.T) {
 			return row/5%2*4 + col/5%4
 		},
 	}
-	record, err := convert.ReadRecord(m)
+	rec, err := record.Read(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestTrainTiedProducts(t *testing.T) {
 	for i, p := range tied.params {
 		g, full := elements[float64](held.reads[i].node.Value()), elements[float64](free.reads[i].node.Value())
 		p.restrict(g)
-		for _, l := range record.Layers {
+		for _, l := range rec.Layers {
 			of := coefficient[l.Node]
 			if l.Weight != p.name || of == nil {
 				continue

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/data"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -39,11 +40,11 @@ func readModel(t *testing.T, name string) *onnxio.Model {
 // embed converts a CNN to its eFCN.
 func embed(t testing.TB, cnn *onnxio.Model) *onnxio.Model {
 	t.Helper()
-	return embedAs(t, cnn, convert.Auto)
+	return embedAs(t, cnn, record.Auto)
 }
 
 // embedAs converts a CNN to an eFCN whose layers have one layout.
-func embedAs(t testing.TB, cnn *onnxio.Model, layout convert.Layout) *onnxio.Model {
+func embedAs(t testing.TB, cnn *onnxio.Model, layout record.Layout) *onnxio.Model {
 	t.Helper()
 	return embedWith(t, cnn, convert.Options{Layout: layout})
 }
@@ -97,12 +98,12 @@ func TestAgreesWithPyTorch(t *testing.T) {
 	}
 	set := openSet(t, "train", "?limit=1000")
 	efcn := embed(t, readModel(t, "plain-torchscript"))
-	record, err := convert.ReadRecord(efcn)
+	rec, err := record.Read(efcn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	renamed := map[string]string{}
-	for i, layer := range record.Layers {
+	for i, layer := range rec.Layers {
 		if layer.Op != "Conv" {
 			continue // dense already, and keeps its name
 		}
@@ -235,15 +236,15 @@ func TestEmbeddedNetsTrain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		layouts := []convert.Layout{convert.Local, convert.Sparse}
+		layouts := []record.Layout{record.Local, record.Sparse}
 		if name != "unet" { // which is 1 GB in dense form
-			layouts = append(layouts, convert.Dense)
+			layouts = append(layouts, record.Dense)
 		}
 		for _, layout := range layouts {
 			t.Run(name+"/"+string(layout), func(t *testing.T) {
 				efcn := embedAs(t, cnn, layout)
 				what := TrainLocal
-				if layout == convert.Dense {
+				if layout == record.Dense {
 					what = TrainAll
 				}
 				tr, err := newTrainee[float64](efcn, what)

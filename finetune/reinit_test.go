@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -28,12 +29,12 @@ func TestReinitCoversWhatIsTrained(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			forms["cnn"], forms["local"] = m, embedAs(t, m, convert.Local)
+			forms["cnn"], forms["local"] = m, embedAs(t, m, record.Local)
 		} else {
 			cnn := readModel(t, name)
 			forms["cnn"], forms["unfolded"] = cnn, embedWith(t, cnn, convert.Options{NoFoldBN: true})
 			if name != "resnet-torchscript" { // large, and no other kind of layer
-				forms["dense"], forms["local"] = embedAs(t, cnn, convert.Dense), embedAs(t, cnn, convert.Local)
+				forms["dense"], forms["local"] = embedAs(t, cnn, record.Dense), embedAs(t, cnn, record.Local)
 			}
 		}
 		for form, m := range forms {
@@ -91,7 +92,7 @@ func TestReinitDistribution(t *testing.T) {
 		what string
 		m    *onnxio.Model
 	}{
-		{"cnn", cnn}, {"dense", embedAs(t, cnn, convert.Dense)}, {"local", embedAs(t, cnn, convert.Local)},
+		{"cnn", cnn}, {"dense", embedAs(t, cnn, record.Dense)}, {"local", embedAs(t, cnn, record.Local)},
 	} {
 		m, err := Reinit(c.m, 3)
 		if err != nil {
@@ -202,7 +203,7 @@ func TestReinitOfNormalizations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for form, m := range map[string]*onnxio.Model{"cnn": cnn, "dense": embedAs(t, cnn, convert.Dense), "local": embedAs(t, cnn, convert.Local)} {
+		for form, m := range map[string]*onnxio.Model{"cnn": cnn, "dense": embedAs(t, cnn, record.Dense), "local": embedAs(t, cnn, record.Local)} {
 			fresh, err := Reinit(m, 1)
 			if err != nil {
 				t.Fatalf("%s, %s: %v", name, form, err)

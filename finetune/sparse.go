@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -51,15 +52,15 @@ func mostEntries(c kernel.CSR) (most [2]int) {
 
 // checkSparse makes sure that the sparse layers of a record store what it says:
 // the entries of the support, where it has a geometry.
-func (t *trainee[T]) checkSparse(record *convert.Record) error {
-	if record == nil {
+func (t *trainee[T]) checkSparse(rec *record.Record) error {
+	if rec == nil {
 		return nil
 	}
 	links := onnxio.NewLinks(t.nodes, t.logits)
 	var errs []error
-	for i := range record.Layers {
-		l := &record.Layers[i]
-		if l.Layout != convert.Sparse || links.Uses(l.Weight) == 0 {
+	for i := range rec.Layers {
+		l := &rec.Layers[i]
+		if l.Layout != record.Sparse || links.Uses(l.Weight) == 0 {
 			continue
 		}
 		if err := t.checkPattern(l); err != nil {
@@ -69,7 +70,7 @@ func (t *trainee[T]) checkSparse(record *convert.Record) error {
 	return errors.Join(errs...)
 }
 
-func (t *trainee[T]) checkPattern(l *convert.LayerRecord) error {
+func (t *trainee[T]) checkPattern(l *record.Layer) error {
 	s := t.sparse[l.Weight]
 	if s == nil {
 		return fmt.Errorf("its weights %q are not a sparse matrix that products alone read", l.Weight)
@@ -82,7 +83,7 @@ func (t *trainee[T]) checkPattern(l *convert.LayerRecord) error {
 		return fmt.Errorf("its weights %q are a %d×%d matrix, the geometry in the record is of %d×%d", l.Weight, s.Rows, s.Cols, m.Rows(), m.Cols())
 	}
 	channels := m.InChannels / m.Groups
-	var taps []convert.Tap
+	var taps []affine.Tap
 	var columns []int32
 	for r := range s.Rows {
 		taps = m.Taps.At(r%m.Taps.Out, taps)
@@ -102,7 +103,7 @@ func (t *trainee[T]) checkPattern(l *convert.LayerRecord) error {
 
 // tieSparse puts in place of the stored entries that share a coefficient their
 // mean.
-func tieSparse[T kernel.Float](m *convert.Map, starts []int, g []T) {
+func tieSparse[T kernel.Float](m *affine.Map, starts []int, g []T) {
 	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
 		channels := m.InChannels / m.Groups
 		for p := range m.Taps.Out {

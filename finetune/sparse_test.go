@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/onnxio"
 )
 
@@ -55,29 +56,29 @@ func TestSparseTrainsAsOthers(t *testing.T) {
 		for optimiser, o := range optimisers() {
 			for _, mode := range []string{TrainLocal, TrainTied} {
 				o.Train, o.Epochs, o.Batch, o.Rate = mode, 3, 20, 0.01
-				trained := map[convert.Layout]*onnxio.Model{}
-				for _, layout := range []convert.Layout{convert.Dense, convert.Local, convert.Sparse} {
+				trained := map[record.Layout]*onnxio.Model{}
+				for _, layout := range []record.Layout{record.Dense, record.Local, record.Sparse} {
 					var err error
 					if trained[layout], err = Train(t.Context(), embedAs(t, cnn, layout), toySet(50, 3), nil, o, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
-				sparse := embedAs(t, cnn, convert.Sparse)
-				record, err := convert.ReadRecord(sparse)
+				sparse := embedAs(t, cnn, record.Sparse)
+				rec, err := record.Read(sparse)
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, l := range record.Layers {
-					if l.Layout != convert.Sparse {
+				for _, l := range rec.Layers {
+					if l.Layout != record.Sparse {
 						continue
 					}
 					layers++
-					start, end := sparse.Graph.SparseConstants()[l.Weight], trained[convert.Sparse].Graph.SparseConstants()[l.Weight]
+					start, end := sparse.Graph.SparseConstants()[l.Weight], trained[record.Sparse].Graph.SparseConstants()[l.Weight]
 					if end == nil || !bytes.Equal(bytesOf(t, start.Indices), bytesOf(t, end.Indices)) {
 						t.Fatalf("%s: the entries are others", l.Node)
 					}
-					before, got, moved := entriesOf(t, sparse, l), entriesOf(t, trained[convert.Sparse], l), 0
-					for _, layout := range []convert.Layout{convert.Dense, convert.Local} {
+					before, got, moved := entriesOf(t, sparse, l), entriesOf(t, trained[record.Sparse], l), 0
+					for _, layout := range []record.Layout{record.Dense, record.Local} {
 						want := entriesOf(t, trained[layout], l)
 						for at, v := range before { // which may be 0 by now, and is not listed then
 							if d := math.Abs(float64(got[at] - want[at])); !(d < 1e-5) {
@@ -117,7 +118,7 @@ func TestSparseGradients(t *testing.T) {
 	total := 0
 	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
 		t.Run(name, func(t *testing.T) {
-			tr, n := mustTraineeOf[float64](t, embedAs(t, cnn, convert.Sparse), TrainLocal)
+			tr, n := mustTraineeOf[float64](t, embedAs(t, cnn, record.Sparse), TrainLocal)
 			if len(n.reads) != len(tr.params) || len(tr.sparse) == 0 {
 				t.Errorf("%d gradients of %d parameters, %d of them sparse", len(n.reads), len(tr.params), len(tr.sparse))
 			}
@@ -132,7 +133,7 @@ func TestSparseGradients(t *testing.T) {
 
 // The update inside of the product is that of a gradient that was written down.
 func TestSparseFuses(t *testing.T) {
-	for name, m := range map[string]*onnxio.Model{"transposed": embedAs(t, toyModel(), convert.Sparse), "as it lies": sparseToy()} {
+	for name, m := range map[string]*onnxio.Model{"transposed": embedAs(t, toyModel(), record.Sparse), "as it lies": sparseToy()} {
 		what := TrainLocal
 		if name == "as it lies" {
 			what = TrainAll
@@ -201,7 +202,7 @@ func TestSparseConstantsTrain(t *testing.T) {
 
 // Entries that training makes zero stay stored.
 func TestSparseKeepsZeros(t *testing.T) {
-	m := embedAs(t, toyModel(), convert.Sparse)
+	m := embedAs(t, toyModel(), record.Sparse)
 	o := Options{Train: TrainLocal, Epochs: 1, Batch: 20, Rate: 0.01, Optimizer: Optimizer{Method: BetaLasso, Lambda: 0.005}}
 	trained, err := Train(t.Context(), m, toySet(40, 1), nil, o, nil)
 	if err != nil {
@@ -221,14 +222,14 @@ func TestSparseKeepsZeros(t *testing.T) {
 	if zeros == 0 || zeros == all {
 		t.Errorf("%d of %d entries are 0", zeros, all)
 	}
-	d, err := convert.Measure(t.Context(), trained, nil)
+	d, err := record.Measure(t.Context(), trained, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !(d.Distance > 0) || d.OffLocal != 0 {
 		t.Errorf("d %g, s %g", d.Distance, d.OffLocal)
 	}
-	if _, _, err := convert.Project(t.Context(), trained); err != nil {
+	if _, _, err := restore.Project(t.Context(), trained); err != nil {
 		t.Error(err)
 	}
 }
@@ -237,8 +238,8 @@ func TestSparseKeepsZeros(t *testing.T) {
 // bound.
 func TestSparseReinit(t *testing.T) {
 	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
-		m := embedAs(t, cnn, convert.Sparse)
-		record, err := convert.ReadRecord(m)
+		m := embedAs(t, cnn, record.Sparse)
+		rec, err := record.Read(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,7 +251,7 @@ func TestSparseReinit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, l := range record.Layers {
+		for _, l := range rec.Layers {
 			fan := float64(l.InputShape[0] / max(1, l.Group)) // inputs of a group times the places of the kernel
 			for _, k := range l.KernelShape {
 				fan *= float64(k)
@@ -269,7 +270,7 @@ func TestSparseReinit(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Train(t.Context(), embedAs(t, toyModel(), convert.Sparse), toySet(20, 1), nil, Options{Train: TrainLocal, Reinit: true, Epochs: 1}, nil); err != nil {
+	if _, err := Train(t.Context(), embedAs(t, toyModel(), record.Sparse), toySet(20, 1), nil, Options{Train: TrainLocal, Reinit: true, Epochs: 1}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -313,16 +314,16 @@ func TestSparseIdentity(t *testing.T) {
 // The metrics of a run and what is kept of it are those of a sparse eFCN.
 func TestSparseMetrics(t *testing.T) {
 	o := Options{Train: TrainLocal, Epochs: 2, Batch: 20, Checkpoint: t.TempDir(), Snapshots: Snapshots{Every: 2}}
-	m := embedAs(t, toyModel(), convert.Sparse)
+	m := embedAs(t, toyModel(), record.Sparse)
 	trained, err := Train(t.Context(), m, toySet(40, 1), toySet(20, 2), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	record, err := convert.ReadRecord(m)
+	rec, err := record.Read(m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := convert.Measure(t.Context(), trained, nil)
+	d, err := record.Measure(t.Context(), trained, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +335,7 @@ func TestSparseMetrics(t *testing.T) {
 	if last.Deviation == nil || last.Deviation.Distance != d.Distance || !(d.Distance > 0) || d.OffLocal != 0 {
 		t.Errorf("deviation %+v, want %+v", last.Deviation, d)
 	}
-	for _, l := range record.Layers {
+	for _, l := range rec.Layers {
 		if !(last.GradientNorms[l.Weight] > 0) || !(last.Travelled[l.Weight] > 0) {
 			t.Errorf("%s: gradient %g, travelled %g", l.Weight, last.GradientNorms[l.Weight], last.Travelled[l.Weight])
 		}
@@ -350,7 +351,7 @@ func TestSparseMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range record.Layers {
+	for _, l := range rec.Layers {
 		if !equalBits(bits(t, end, l.Weight), bits(t, trained, l.Weight)) {
 			t.Errorf("%s: the snapshot of the last step is another", l.Weight)
 		}
@@ -393,7 +394,7 @@ func TestSparseRefuses(t *testing.T) {
 		"train off-local needs dense layers": {Options{Train: TrainOffLocal, MaxBytes: 1000}, nil},
 		"train all needs dense layers":       {Options{MaxBytes: 1000}, nil},
 	} {
-		m := embedAs(t, toyModel(), convert.Sparse)
+		m := embedAs(t, toyModel(), record.Sparse)
 		if c.edit != nil {
 			c.edit(m)
 		}

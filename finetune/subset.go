@@ -6,7 +6,8 @@ import (
 	"regexp"
 	"strings"
 
-	"efcn/convert"
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -32,35 +33,35 @@ type subset struct {
 	what    string          // as it was asked for
 	mode    string          // one of the above, or "" with named
 	named   map[string]bool // initializers that a pattern names
-	weights map[string]*convert.LayerRecord
-	biases  map[string]*convert.LayerRecord
+	weights map[string]*record.Layer
+	biases  map[string]*record.Layer
 	free    map[string]bool // values that fully-connected layers of the CNN compute
-	maps    map[string]*convert.Map
+	maps    map[string]*affine.Map
 	sparse  map[string]*sparseMatrix
 }
 
 // newSubset reads what to train. It refuses what the layouts of an eFCN do not
 // allow.
-func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains map[*onnxio.Node]*localChain, sparse map[string]*sparseMatrix) (*subset, error) {
+func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map[*onnxio.Node]*localChain, sparse map[string]*sparseMatrix) (*subset, error) {
 	if what == "" {
 		what = TrainAll
 	}
-	s := &subset{what: what, mode: what, weights: map[string]*convert.LayerRecord{}, biases: map[string]*convert.LayerRecord{}, free: map[string]bool{}, maps: map[string]*convert.Map{}, sparse: sparse}
+	s := &subset{what: what, mode: what, weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{}, free: map[string]bool{}, maps: map[string]*affine.Map{}, sparse: sparse}
 	switch what {
 	case TrainAll, TrainLocal, TrainOffLocal, TrainTied:
 	default:
 		s.mode = ""
 		return s, s.match(what, nodes, chains)
 	}
-	if record == nil {
+	if rec == nil {
 		if what != TrainAll {
 			return nil, fmt.Errorf("train %s: the model is no eFCN, its metadata has no record; train all or layers by name", what)
 		}
 		return s, nil
 	}
 	var errs []error
-	for i := range record.Layers {
-		l := &record.Layers[i]
+	for i := range rec.Layers {
+		l := &rec.Layers[i]
 		m, err := l.Support()
 		if err != nil {
 			errs = append(errs, fmt.Errorf("layer %q: %w", l.Node, err))
@@ -82,8 +83,8 @@ func newSubset(what string, nodes []*onnxio.Node, record *convert.Record, chains
 }
 
 // allows says whether a layer with support m can be trained in this mode.
-func (s *subset) allows(l *convert.LayerRecord, m *convert.Map) error {
-	local := l.Layout == convert.Local || l.Layout == convert.Sparse
+func (s *subset) allows(l *record.Layer, m *affine.Map) error {
+	local := l.Layout == record.Local || l.Layout == record.Sparse
 	if m == nil {
 		if s.mode == TrainAll && !local || s.mode == TrainLocal && local {
 			return nil
@@ -100,8 +101,8 @@ func (s *subset) allows(l *convert.LayerRecord, m *convert.Map) error {
 }
 
 // localBytes is the size of the weights of a layer that is local or sparse.
-func localBytes(layout convert.Layout, m *convert.Map) int64 {
-	if layout == convert.Sparse {
+func localBytes(layout record.Layout, m *affine.Map) int64 {
+	if layout == record.Sparse {
 		return 12 * m.NonZeros()
 	}
 	n := int64(4)
@@ -165,16 +166,16 @@ func (s *subset) mayTie(vector, source string) bool {
 }
 
 // selectMatrix decides on the weights of an embedded layer.
-func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *convert.LayerRecord, m *convert.Map) error {
+func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *record.Layer, m *affine.Map) error {
 	switch {
-	case l.Layout == convert.Local && s.mode == TrainTied:
+	case l.Layout == record.Local && s.mode == TrainTied:
 		p.tie = func(g []T) { tieLocal(m, g) }
 		return nil
-	case l.Layout == convert.Sparse && s.mode == TrainTied:
+	case l.Layout == record.Sparse && s.mode == TrainTied:
 		starts := s.sparse[l.Weight].Starts
 		p.tie = func(g []T) { tieSparse(m, starts, g) }
 		return nil
-	case l.Layout == convert.Local || l.Layout == convert.Sparse:
+	case l.Layout == record.Local || l.Layout == record.Sparse:
 		return nil
 	}
 	if len(p.values) != m.Rows()*m.Cols() {

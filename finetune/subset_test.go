@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/data"
 	"efcn/onnxio"
 )
@@ -16,7 +16,7 @@ import (
 // coefficients says for every entry of the matrix of a convolution of images,
 // worked out from its definition, which coefficient of the kernel it is; -1
 // outside the support.
-func coefficients(l convert.LayerRecord) []int {
+func coefficients(l record.Layer) []int {
 	group := int(l.Group)
 	inC, inH, inW := int(l.InputShape[0]), int(l.InputShape[1]), int(l.InputShape[2])
 	outC, outH, outW := int(l.OutputShape[0]), int(l.OutputShape[1]), int(l.OutputShape[2])
@@ -84,7 +84,7 @@ func TestTrainSubsets(t *testing.T) {
 	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
 		// A relaxed eFCN: all its weights are free of ties and zeros.
 		m := relaxed(t, embed(t, cnn), toySet(60, 1))
-		record, err := convert.ReadRecord(m)
+		rec, err := record.Read(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestTrainSubsets(t *testing.T) {
 						t.Fatal(err)
 					}
 					runs++
-					for _, l := range record.Layers {
+					for _, l := range rec.Layers {
 						before, after := bits(t, m, l.Weight), bits(t, trained, l.Weight)
 						coef := make([]int, len(before))
 						if l.Op == "Conv" {
@@ -138,10 +138,10 @@ func TestTrainSubsets(t *testing.T) {
 // made dense.
 func TestTrainSubsetsOfLayouts(t *testing.T) {
 	runs, compared := 0, 0
-	for _, layout := range []convert.Layout{convert.Local, convert.Sparse} {
+	for _, layout := range []record.Layout{record.Local, record.Sparse} {
 		m := embedAs(t, groupedModel(), layout)
 		modes := []string{TrainAll, TrainOffLocal, TrainLocal, TrainTied}
-		record, err := convert.ReadRecord(m)
+		rec, err := record.Read(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestTrainSubsetsOfLayouts(t *testing.T) {
 					if dense := mode == TrainAll || mode == TrainOffLocal; dense != strings.Contains(strings.Join(notices, "\n"), "made dense to train "+mode) {
 						t.Errorf("notices %q", notices)
 					}
-					for _, l := range record.Layers {
+					for _, l := range rec.Layers {
 						if l.Op != "Conv" {
 							continue
 						}
@@ -184,7 +184,7 @@ func TestTrainSubsetsOfLayouts(t *testing.T) {
 						if (outside > 0) != dense || (moved > 0) != (mode != TrainOffLocal) {
 							t.Errorf("%s: %d entries of the support moved, %d outside it are not 0", l.Node, moved, outside)
 						}
-						if layout == convert.Local && (mode == TrainLocal || mode == TrainTied) { // what lies in padding
+						if layout == record.Local && (mode == TrainLocal || mode == TrainTied) { // what lies in padding
 							start, end := bits(t, m, l.Weight), bits(t, trained, l.Weight)
 							for i, b := range start {
 								if b == 0 && end[i] != 0 {
@@ -206,7 +206,7 @@ func TestTrainSubsetsOfLayouts(t *testing.T) {
 // no bit of another layer changes.
 func TestTrainByNameSubsets(t *testing.T) {
 	runs := 0
-	for _, layout := range []convert.Layout{convert.Dense, convert.Local, convert.Sparse, convert.Keep} {
+	for _, layout := range []record.Layout{record.Dense, record.Local, record.Sparse, record.Keep} {
 		m := embedAs(t, groupedModel(), layout)
 		for optimiser, o := range optimisers() {
 			o.Train, o.Epochs, o.Batch, o.Rate = "Conv_c2", 1, 30, 0.01
@@ -228,7 +228,7 @@ func TestTrainByNameSubsets(t *testing.T) {
 				}
 			}
 			want := "Conv_c2.weight"
-			if layout == convert.Keep {
+			if layout == record.Keep {
 				want = "k2"
 			}
 			if len(moved) != 1 || moved[0] != want {
@@ -270,7 +270,7 @@ func TestTrainTied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := convert.Measure(t.Context(), trained, nil)
+		d, err := record.Measure(t.Context(), trained, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,7 +279,7 @@ func TestTrainTied(t *testing.T) {
 		}
 	}
 
-	record, err := convert.ReadRecord(m)
+	rec, err := record.Read(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestTrainTied(t *testing.T) {
 			t.Fatalf("parameters in another order")
 		}
 		p.restrict(g)
-		for _, l := range record.Layers {
+		for _, l := range rec.Layers {
 			if l.Weight != p.name || l.Op != "Conv" {
 				continue
 			}
@@ -427,7 +427,7 @@ func TestTrainSubsetsOfNormalizations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := embedAs(t, cnn, convert.Dense)
+	m := embedAs(t, cnn, record.Dense)
 	images := openSet(t, "train", "?limit=40")
 	tensors, vectors := []string{"4.weight", "4.bias"}, []string{"onnx::Mul_44.vec", "onnx::Add_45.vec", "onnx::PRelu_46.vec", "onnx::PRelu_47.vec"}
 	compared := 0
@@ -443,7 +443,7 @@ func TestTrainSubsetsOfNormalizations(t *testing.T) {
 			}
 			compared++
 		}
-		d, err := convert.Measure(t.Context(), trained, nil)
+		d, err := record.Measure(t.Context(), trained, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

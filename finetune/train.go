@@ -11,7 +11,8 @@ import (
 	"slices"
 	"time"
 
-	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/finetune/data"
 	"efcn/internal/folderlock"
 	"efcn/internal/kernel"
@@ -141,8 +142,8 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 	if what := o.Train; what == "" || what == TrainAll || what == TrainOffLocal {
 		var layers []string
 		var err error
-		if m, layers, err = convert.ToDense(ctx, m, o.MaxBytes); err != nil {
-			var budget *convert.DenseError
+		if m, layers, err = restore.ToDense(ctx, m, o.MaxBytes); err != nil {
+			var budget *restore.DenseError
 			if errors.As(err, &budget) {
 				return nil, fmt.Errorf("train %s needs dense layers: %w; allow more bytes, or train local", cmp.Or(what, TrainAll), err)
 			}
@@ -156,11 +157,11 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 		return m, nil
 	}
 	if o.Train == TrainLocal {
-		record, err := convert.ReadRecord(m)
+		rec, err := record.Read(m)
 		if err != nil {
 			return nil, err
 		}
-		if record != nil && slices.ContainsFunc(record.Layers, func(l convert.LayerRecord) bool { return l.Layout == convert.Dense && !l.Connected() }) {
+		if rec != nil && slices.ContainsFunc(rec.Layers, func(l record.Layer) bool { return l.Layout == record.Dense && !l.Connected() }) {
 			return nil, errors.New("reinit: new weights of dense layers are not local; train all, or convert with --layout local")
 		}
 	}

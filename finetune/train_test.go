@@ -10,7 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -477,7 +478,7 @@ func TestTrainNotices(t *testing.T) {
 	beyond := toySet(30, 1)
 	beyond.Labels[7], beyond.Classes = 4, 5
 	cnn := toyModel()
-	local := embedAs(t, cnn, convert.Local)
+	local := embedAs(t, cnn, record.Local)
 	for _, c := range []struct {
 		what   string
 		m      *onnxio.Model
@@ -511,11 +512,11 @@ func TestTrainNotices(t *testing.T) {
 // Training from new weights is training of what Reinit returns.
 func TestTrainReinit(t *testing.T) {
 	o := Options{Epochs: 1, Batch: 10, Reinit: true, Seed: 3}
-	a, err := Train(t.Context(), embedAs(t, toyModel(), convert.Local), toySet(30, 1), nil, o, nil)
+	a, err := Train(t.Context(), embedAs(t, toyModel(), record.Local), toySet(30, 1), nil, o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dense, _, err := convert.ToDense(t.Context(), embedAs(t, toyModel(), convert.Local), 0)
+	dense, _, err := restore.ToDense(t.Context(), embedAs(t, toyModel(), record.Local), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 	"efcn/onnxio"
 )
@@ -23,14 +24,14 @@ type comparison struct {
 // comparisons are the values of -net.
 var comparisons = map[string]comparison{
 	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}, "", nil},
-	"efcn":    {func() (*onnxio.Model, error) { return embedded(convert.Dense) }, []string{"authors", "folded"}, "", nil},
+	"efcn":    {func() (*onnxio.Model, error) { return embedded(record.Dense) }, []string{"authors", "folded"}, "", nil},
 	"elcn": {
-		func() (*onnxio.Model, error) { return embedded(convert.Local) },
+		func() (*onnxio.Model, error) { return embedded(record.Local) },
 		[]string{"unfold, bmm", "views, bmm", "rows, bmm", "sparse CSR"},
 		finetune.TrainLocal, nil,
 	},
 	"sparse": {
-		func() (*onnxio.Model, error) { return embedded(convert.Sparse) },
+		func() (*onnxio.Model, error) { return embedded(record.Sparse) },
 		[]string{"sparse CSR", "rows, bmm"},
 		finetune.TrainLocal,
 		[]string{"elcn"},
@@ -185,7 +186,7 @@ func (s *sketcher) add(value string) {
 
 // embedded is skinny in FC space: its dense eFCN, or its eLCN in local or sparse
 // form.
-func embedded(layout convert.Layout) (*onnxio.Model, error) {
+func embedded(layout record.Layout) (*onnxio.Model, error) {
 	p, err := convert.NewPlan(skinny(), convert.Options{Layout: layout})
 	if err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -36,7 +37,7 @@ type convertFlags struct {
 }
 
 func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
-	f.maxBytes = convert.DefaultMaxBytes
+	f.maxBytes = record.DefaultMaxBytes
 	f.external = newExternalData()
 	f.layout = newLayout()
 	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
@@ -56,7 +57,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
 	flags.Var(&f.batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
-	f.as = oneOf{allowed: []string{string(convert.AsFloat32)}}
+	f.as = oneOf{allowed: []string{string(record.AsFloat32)}}
 	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
 	flags.BoolVar(&f.strict, "strict", false, "write nothing if a linear layer is not embedded that was not asked to be kept, or the model declares a shape wrongly")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
@@ -65,7 +66,7 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
-		Layout: convert.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: convert.As(f.as.value), Layers: f.layers, Only: f.only,
+		Layout: record.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: record.As(f.as.value), Layers: f.layers, Only: f.only,
 		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
 	}
 }
@@ -284,12 +285,12 @@ func printFolded(w io.Writer, p *convert.Plan) {
 func printLayers(w io.Writer, p *convert.Plan) {
 	var rows [][]string
 	for _, l := range p.Layers {
-		op := operatorOf(l.LayerRecord)
+		op := operatorOf(l.Layer)
 		if n := len(l.Folded); n > 0 {
 			op += fmt.Sprintf(" +%d", n)
 		}
 		rows = append(rows, []string{
-			l.Node, op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l.LayerRecord),
+			l.Node, op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l.Layer),
 			formatCount(l.CNNParameters), formatCount(l.Rows) + " x " + formatCount(l.Cols),
 			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()), formatBytes(l.DenseBytes()), formatBytes(l.SparseBytes()), formatBytes(l.LocalBytes()), string(l.Layout),
 		})
@@ -299,7 +300,7 @@ func printLayers(w io.Writer, p *convert.Plan) {
 
 // operatorOf returns the operator that a layer is called by: of a product, the
 // one whose name it has.
-func operatorOf(l convert.LayerRecord) string {
+func operatorOf(l record.Layer) string {
 	for _, f := range l.Factors {
 		if f.Output == l.Source {
 			return f.Op
@@ -310,7 +311,7 @@ func operatorOf(l convert.LayerRecord) string {
 
 // geometry describes a window in the terms of its ONNX attributes, leaving out
 // those that have their usual value and writing one number where all are equal.
-func geometry(l convert.LayerRecord) string {
+func geometry(l record.Layer) string {
 	if len(l.KernelShape) == 0 {
 		return ""
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/arrays"
 	"efcn/internal/atomicfile"
 )
@@ -28,18 +28,18 @@ func (f *exportFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 // exporters write a matrix in the format of a file's extension.
-var exporters = map[string]func(ctx context.Context, w io.Writer, a *convert.Matrix, mask bool) error{
-	".npz": func(ctx context.Context, w io.Writer, a *convert.Matrix, mask bool) error {
+var exporters = map[string]func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error{
+	".npz": func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error {
 		c, err := a.CSR(ctx, mask)
 		if err != nil {
 			return err
 		}
 		return arrays.WriteCSR(w, c.Rows, c.Cols, c.Indptr, c.Indices, c.Data)
 	},
-	".mtx": func(ctx context.Context, w io.Writer, a *convert.Matrix, mask bool) error {
+	".mtx": func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error {
 		return a.WriteMatrixMarket(ctx, w, mask)
 	},
-	".npy": func(ctx context.Context, w io.Writer, a *convert.Matrix, mask bool) error {
+	".npy": func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error {
 		return arrays.WriteNPY(w, a.Dense(ctx, mask))
 	},
 }
@@ -77,7 +77,7 @@ func (f *exportFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	a, err := convert.OpenMatrix(efcn, f.layer)
+	a, err := record.Open(efcn, f.layer)
 	if err != nil {
 		return inFile(path, err)
 	}

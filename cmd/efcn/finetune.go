@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
@@ -35,7 +35,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
 	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
 	flags.StringVar(&f.what, "train", finetune.TrainAll, "what is trained: all, local, off-local, tied or the name of a node with * and ?")
-	f.maxBytes = convert.DefaultMaxBytes
+	f.maxBytes = record.DefaultMaxBytes
 	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more")
 	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
 	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio/shape"
 )
 
@@ -118,8 +119,8 @@ func (f *oneOf) Type() string   { return strings.Join(f.allowed, "|") }
 
 // newLayout is the flag for a layout.
 func newLayout() oneOf {
-	f := oneOf{value: string(convert.Auto)}
-	for _, l := range convert.Layouts() {
+	f := oneOf{value: string(record.Auto)}
+	for _, l := range record.Layouts() {
 		f.allowed = append(f.allowed, string(l))
 	}
 	return f
@@ -151,7 +152,7 @@ func newMaxPool() oneOf {
 }
 
 // layerLayouts is a flag, given once a layer, that says which layout it gets.
-type layerLayouts map[string]convert.Layout
+type layerLayouts map[string]record.Layout
 
 func (f *layerLayouts) Set(s string) error {
 	at := strings.LastIndex(s, "=") // a layout holds no equals sign, a name may
@@ -168,7 +169,7 @@ func (f *layerLayouts) Set(s string) error {
 	if *f == nil {
 		*f = make(layerLayouts)
 	}
-	(*f)[name] = convert.Layout(layout.value)
+	(*f)[name] = record.Layout(layout.value)
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/arrays"
 	"efcn/internal/engine"
 	"efcn/onnxio"
@@ -73,11 +74,11 @@ type summary struct {
 	Bytes      int64   `json:"weights_bytes"` // of all initializers
 	MACs       int64   `json:"macs"`          // of the linear layers on one input, without those on padding
 	// Unsupported lists the nodes that the embedded engine cannot run.
-	Unsupported []unsupported   `json:"unsupported"`
-	Embedded    *convert.Record `json:"embedded,omitempty"`
+	Unsupported []unsupported  `json:"unsupported"`
+	Embedded    *record.Record `json:"embedded,omitempty"`
 	// Deviation of an eFCN's layers from the CNN subspace.
-	Deviation *convert.Deviation `json:"deviation,omitempty"`
-	Plan      *convert.Plan      `json:"plan,omitempty"`
+	Deviation *record.Deviation `json:"deviation,omitempty"`
+	Plan      *convert.Plan     `json:"plan,omitempty"`
 	// NoPlan says why the model cannot be converted.
 	NoPlan string `json:"no_plan,omitempty"`
 }
@@ -143,14 +144,14 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 	}
 	_, err := engine.New[float32](m)
 	s.Unsupported = unsupportedNodes(err)
-	if s.Embedded, err = convert.ReadRecord(m); err != nil {
+	if s.Embedded, err = record.Read(m); err != nil {
 		return nil, err
 	}
 	if s.Embedded != nil && len(o.InputShapes) > 0 {
 		return nil, errors.New("--input-shape: the shapes of an eFCN are fixed")
 	}
 	if s.Embedded != nil {
-		s.Deviation, err = convert.Measure(ctx, m, nil)
+		s.Deviation, err = record.Measure(ctx, m, nil)
 		return s, err
 	}
 	plan, err := planOf(m, o)
@@ -236,7 +237,7 @@ func (s *summary) print(w io.Writer) {
 }
 
 // printRecord prints what an eFCN says of itself.
-func printRecord(w io.Writer, r *convert.Record) {
+func printRecord(w io.Writer, r *record.Record) {
 	var rows [][]string
 	for _, l := range r.Layers {
 		rows = append(rows, []string{

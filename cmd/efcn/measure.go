@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"efcn/convert"
+	"efcn/convert/affine"
+	"efcn/convert/record"
 )
 
 func newMeasure(e *env) *cobra.Command {
@@ -29,7 +31,7 @@ the CNN that the eFCN was made from as well.`,
 			if err != nil {
 				return err
 			}
-			var origin map[string]*convert.Map
+			var origin map[string]*affine.Map
 			if cnn != "" {
 				m, err := e.readFolded(cnn, nil)
 				if err != nil {
@@ -39,7 +41,7 @@ the CNN that the eFCN was made from as well.`,
 					return inFile(args[0], err)
 				}
 			}
-			d, err := convert.Measure(cmd.Context(), efcn, origin)
+			d, err := record.Measure(cmd.Context(), efcn, origin)
 			if err != nil {
 				return inFile(args[0], err)
 			}
@@ -47,7 +49,7 @@ the CNN that the eFCN was made from as well.`,
 				return printJSON(e.out, struct {
 					Model string `json:"model"`
 					CNN   string `json:"cnn,omitempty"`
-					*convert.Deviation
+					*record.Deviation
 				}{args[0], cnn, d})
 			}
 			printDeviation(e.out, d)
@@ -60,7 +62,7 @@ the CNN that the eFCN was made from as well.`,
 }
 
 // printDeviation prints a line for every layer and one for all.
-func printDeviation(w io.Writer, d *convert.Deviation) {
+func printDeviation(w io.Writer, d *record.Deviation) {
 	header := []string{"node", "op", "layout", ">norm", ">d", ">s", ">d of bias"}
 	if d.FromCNN != nil {
 		header = append(header, ">from CNN")
@@ -73,7 +75,7 @@ func printDeviation(w io.Writer, d *convert.Deviation) {
 		return cells
 	}
 	var rows [][]string
-	var free []convert.LayerDeviation
+	var free []record.LayerDeviation
 	for _, l := range d.Layers {
 		if l.NotMeasured != "" {
 			free = append(free, l)

@@ -7,7 +7,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/onnxio"
 )
 
@@ -60,7 +61,7 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	if err := e.sparesData(f.output); err != nil {
 		return err
 	}
-	cnn, d, err := convert.Project(ctx, efcn)
+	cnn, d, err := restore.Project(ctx, efcn)
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -71,7 +72,7 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	if f.json {
 		return printJSON(e.out, struct {
 			Model string `json:"model"`
-			*convert.Deviation
+			*record.Deviation
 			Output *written `json:"output"`
 		}{path, d, w})
 	}

@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/relax"
 	"efcn/finetune/report"
 	"efcn/internal/kernel"
@@ -43,7 +43,7 @@ type relaxFlags struct {
 func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	defaults := relax.Options{}.WithDefaults()
 	f.trainFlags.addFlags(flags, defaults.Train.Epochs)
-	f.maxBytes = convert.DefaultMaxBytes
+	f.maxBytes = record.DefaultMaxBytes
 	flags.StringVarP(&f.output, "output", "o", "", "folder of the study; one that holds the same study goes on")
 	flags.IntSliceVar(&f.relaxEpochs, "relax-epochs", defaults.RelaxEpochs, "epochs of the CNN's training at which it is embedded")
 	flags.IntVar(&f.cnnEpochs, "cnn-epochs", 0, "epochs of the CNN (default: --epochs, or the last of --relax-epochs where that is later)")

@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -173,8 +173,8 @@ func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (a, b *onnxio.Model, _ 
 // names: they only say how samples are cut.
 func (o *Options) batchAxes(efcn *onnxio.Model) map[string]int {
 	if o.BatchAxes == nil {
-		if record, err := convert.ReadRecord(efcn); err == nil && record != nil {
-			return record.BatchAxes
+		if rec, err := record.Read(efcn); err == nil && rec != nil {
+			return rec.BatchAxes
 		}
 	}
 	return o.BatchAxes

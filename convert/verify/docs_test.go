@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"efcn/convert"
+	"efcn/convert/record"
 )
 
 var update = flag.Bool("update", false, "write the table in docs/verification.md anew")
@@ -54,7 +54,7 @@ func mutationTable() string {
 		}
 		row(layout, c)
 	}
-	for _, layout := range []convert.Layout{convert.Sparse, convert.Local, convert.Keep} {
+	for _, layout := range []record.Layout{record.Sparse, record.Local, record.Keep} {
 		for _, c := range slices.Clone(layoutMutations) {
 			if c.layout == layout {
 				row(string(layout), c.mutation)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/internal/engines"
 	"efcn/onnxio"
@@ -75,7 +76,7 @@ func stand(t *testing.T, opened *[]string) func(context.Context, string, *onnxio
 // TestElsewhere: a node that the embedded engine lacks runs in another one and the
 // rest layer by layer, in every layout; the report names it, and faults are found.
 func TestElsewhere(t *testing.T) {
-	for _, layout := range []convert.Layout{convert.Dense, convert.Local, convert.Keep} {
+	for _, layout := range []record.Layout{record.Dense, record.Local, record.Keep} {
 		efcn := converted(t, lackingNet(), convert.Options{Layout: layout})
 		var opened []string
 		o := verify.Options{Samples: 16, Open: stand(t, &opened)}
@@ -218,7 +219,7 @@ func TestForeignValues(t *testing.T) {
 		return open(ctx, engines.Embedded, m)
 	}
 	o := verify.Options{Samples: 16, Open: two}
-	efcn := converted(t, net(), convert.Options{Layout: convert.Local})
+	efcn := converted(t, net(), convert.Options{Layout: record.Local})
 	r, err := verify.Verify(t.Context(), net(), efcn, o)
 	if err != nil || !r.Equal() || len(r.Elsewhere) != 4 {
 		t.Fatal(err, r)

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
 // layer checks one layer of the record.
-func (s *structure) layer(rec *convert.LayerRecord) {
+func (s *structure) layer(rec *record.Layer) {
 	source := s.cnn.producer[rec.Source]
 	if source == nil {
 		s.fault("record", nil, rec.Source, "the record names it as the source of layer %q, but the CNN does not compute it", rec.Node)
@@ -54,7 +54,7 @@ func (s *structure) layer(rec *convert.LayerRecord) {
 
 // foldInto multiplies the BatchNormalization into m that lies between the
 // source and the output of a layer.
-func (s *structure) foldInto(m *matrix, rec *convert.LayerRecord, row *Layer) (*matrix, error) {
+func (s *structure) foldInto(m *matrix, rec *record.Layer, row *Layer) (*matrix, error) {
 	bn := s.cnn.producer[rec.Output]
 	if !isOp(bn, "BatchNormalization") || bn.Input(0) != rec.Source {
 		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q", rec.Output, rec.Source)
@@ -80,20 +80,20 @@ type layerInput struct {
 
 // form checks the nodes of the eFCN that end with node, in whatever layout they
 // are, against the matrix that they have to be. m is nil where that is not known.
-func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m *matrix, in layerInput, row *Layer) {
+func (s *structure) form(source, node *onnxio.Node, rec *record.Layer, m *matrix, in layerInput, row *Layer) {
 	s.expected[node] = true
 	local := s.efcn.localForm(node)
 	var names [3]string // of weight, bias and index
 	switch {
 	case local != nil:
-		row.Layout = convert.Local
+		row.Layout = record.Local
 		names = [3]string{local.product.Input(0), "", local.gatherIndex(s.efcn)}
 		if local.add != nil {
 			names[1] = local.add.Input(1)
 		}
 		s.local(local, m, in, row)
 	case s.cnn.multipliesVectors(source, s.shapes[source.Input(0)]) && len(row.Folded) == 0 && len(rec.Factors) == 0:
-		row.Layout = convert.Dense
+		row.Layout = record.Dense
 		s.kept(source, node)
 		row.NonZeros = int64(row.Rows) * int64(row.Cols)
 		s.compared += row.NonZeros
@@ -102,9 +102,9 @@ func (s *structure) form(source, node *onnxio.Node, rec *convert.LayerRecord, m 
 		s.fault("node", source, row.Output, "the eFCN computes it with node %q (%s); want Gemm, or Reshape, Transpose, Gather, MatMul, Transpose, Flatten", node.Label(), node.QualifiedOp())
 		return
 	default:
-		row.Layout = convert.Dense
+		row.Layout = record.Dense
 		if s.efcn.sparse[node.Input(1)] != nil {
-			row.Layout = convert.Sparse
+			row.Layout = record.Sparse
 		}
 		names = [3]string{node.Input(1), node.Input(2), ""}
 		s.gemm(node, m, row)

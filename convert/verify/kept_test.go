@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -54,7 +55,7 @@ func TestJoinedConstant(t *testing.T) {
 		b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: typeOf(2, 3, 3)}}
 		return b.m
 	}
-	for _, o := range []convert.Options{{}, {Layout: convert.Local, Fold: convert.FoldAll}} {
+	for _, o := range []convert.Options{{}, {Layout: record.Local, Fold: convert.FoldAll}} {
 		efcn := converted(t, build(), o)
 		for _, changed := range []bool{false, true} {
 			if changed {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -97,10 +98,10 @@ const (
 
 // layoutMutations are those of what only one layout has.
 var layoutMutations = []struct {
-	layout convert.Layout
+	layout record.Layout
 	mutation
 }{
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "one weight by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -110,7 +111,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", text: "1 entries are wrong",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "two weights swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -120,7 +121,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "2 entries are wrong",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "a tap moved by one column",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -135,7 +136,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "is outside the support: want nothing",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "all indices shifted by one",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -147,7 +148,7 @@ var layoutMutations = []struct {
 		},
 		structure: "index conv2", float64: "layer conv2", float32: "layer conv2", text: "index 1 of the sparse matrix is 0, after 0; they have to ascend",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "values shifted by one element against their indices",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -157,7 +158,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "an entry left out",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -166,7 +167,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "is missing: want",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "a zero outside the support",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -176,7 +177,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", text: "is outside the support: want nothing, got 0 (0x00000000)",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "two indices out of order",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
@@ -186,7 +187,7 @@ var layoutMutations = []struct {
 		},
 		structure: "index conv2", text: "index 6 of the sparse matrix",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "a bias dropped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			n := nodeOf(t, m, "conv2")
@@ -194,7 +195,7 @@ var layoutMutations = []struct {
 		},
 		structure: "bias conv2", float64: "layer conv2", float32: "layer conv2", text: "is missing",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "another number of rows",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			for _, n := range m.Graph.Nodes {
@@ -209,40 +210,40 @@ var layoutMutations = []struct {
 		structure: "attribute conv2", float64: "layer conv2", float32: "layer conv2", text: "transB: want 1",
 	}},
 
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "two rows swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			moveSparse(t, m, "conv2.weight", func(row, col int64) (int64, int64) { return swap(row, 5, 6), col }, 120)
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "(row 5,",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "two columns swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			moveSparse(t, m, "conv2.weight", func(row, col int64) (int64, int64) { return row, swap(col, 8, 9) }, 120)
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "column 8",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "two groups permuted",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			moveSparse(t, m, "conv1.weight", func(row, col int64) (int64, int64) { return row, (col + conv1Cols/2) % conv1Cols }, conv1Cols)
 		},
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "a bias by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.bias", func(v []float32, _ []int64) { ulp(v, 17) })
 		},
 		structure: "bias conv2", float64: "layer conv2", text: "(row 17",
 	}},
-	{convert.Sparse, mutation{
+	{record.Sparse, mutation{
 		name: "external data shifted by one element", efcn: shiftedData,
 		structure: "bias conv1", float64: "layer bn1", float32: "layer bn1", text: "(row 79",
 	}},
 
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "one weight by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv1.weight", func(v []float32, dims []int64) {
@@ -252,7 +253,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv1", float64: "layer bn1", text: "weight of group 1, position [4 5], slot 7, out channel 2, entry of output [5 4 5] and input [2 6 5]",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "two outputs of a position swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.weight", func(v []float32, _ []int64) {
@@ -264,7 +265,7 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "weight of group 0, position [1 1], slot 0, out channel 0",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "two slots of the weights swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.weight", func(v []float32, _ []int64) {
@@ -275,28 +276,28 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "an index table entry changed to another input of the window",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editInts(t, m, gatherOf(t, m, "conv2").Input(1), func(v, _ []int64) { v[5*conv2Slots+4] = v[5*conv2Slots+3] })
 		},
 		structure: "index conv2", float64: "layer conv2", float32: "layer conv2", text: "position [1 1], slot 4 reads element",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "an index table entry changed to an input outside the window",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editInts(t, m, gatherOf(t, m, "conv2").Input(1), func(v, _ []int64) { v[5*conv2Slots+4] = 119 })
 		},
 		structure: "index conv2", float64: "layer conv2", float32: "layer conv2", text: "reads the input of entry output [0 1 1] and input [5",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "an index table entry out of range",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editInts(t, m, gatherOf(t, m, "conv2").Input(1), func(v, _ []int64) { v[5*conv2Slots+4] = -1 })
 		},
 		structure: "index conv2", float64: "layer conv2", float32: "layer conv2", text: "position 5, slot 4",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a tap read where there is padding",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editInts(t, m, gatherOf(t, m, "conv2").Input(1), func(v, _ []int64) {
@@ -309,21 +310,21 @@ var layoutMutations = []struct {
 		// The weight is 0, so nothing that runs can tell.
 		structure: "index conv2", text: "is outside the support: got 0",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "the weight of a slot that reads padding",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.weight", func(v []float32, _ []int64) { v[5] = 1 })
 		},
 		structure: "padding conv2", text: "group 0, position [0 0], slot 5, out channel 0, which reads the padding's zero: want 0 (0x00000000), got 1",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a negative zero in a slot that reads padding",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.weight", func(v []float32, _ []int64) { v[5] = float32(math.Copysign(0, -1)) })
 		},
 		structure: "padding conv2", text: "got -0 (0x80000000)",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a bias dropped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			n := nodeOf(t, m, "conv2")
@@ -334,14 +335,14 @@ var layoutMutations = []struct {
 		},
 		structure: "bias conv2", float64: "layer conv2", float32: "layer conv2", text: "is missing",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a bias by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.bias", func(v []float32, _ []int64) { ulp(v, 17) })
 		},
 		structure: "bias", float64: "layer conv2", text: "(row 17",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a wrong batch stride",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			pad := inputNode(t, m, gatherOf(t, m, "conv2"), 0)
@@ -353,14 +354,14 @@ var layoutMutations = []struct {
 		},
 		structure: "attribute", float64: "layer conv2", float32: "layer conv2", text: "perm: want [1 2 0], got [1 0 2]",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "the axes of the product in another order",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			set(userOf(t, m, nodeOf(t, m, "conv1")), onnxio.IntsAttr("perm", 3, 0, 1, 2))
 		},
 		structure: "attribute", float64: "layer bn1", float32: "layer bn1", text: "perm: want [3 0 2 1], got [3 0 1 2]",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "padding with another number than zero",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			pad := inputNode(t, m, gatherOf(t, m, "conv2"), 0)
@@ -368,7 +369,7 @@ var layoutMutations = []struct {
 		},
 		structure: "padding", text: "it pads with 1e-30",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "the zero in front of each block",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			pad := inputNode(t, m, gatherOf(t, m, "conv2"), 0)
@@ -376,7 +377,7 @@ var layoutMutations = []struct {
 		},
 		structure: "attribute", float64: "layer conv2", float32: "layer conv2", text: "pads: want [0 0 0 0 1 0], got [0 1 0 0 0 0]",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "the input of another layer",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			pad := inputNode(t, m, gatherOf(t, m, "conv2"), 0)
@@ -385,7 +386,7 @@ var layoutMutations = []struct {
 		},
 		structure: "node", float64: "layer conv2", float32: "layer conv2", text: `its input 0 is "trans1_out"; in the CNN it is "bn2_out"`,
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "two groups permuted",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv1.weight", func(v []float32, _ []int64) {
@@ -397,14 +398,14 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1", text: "group 0, position [0 0]",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "the weights shifted by one element",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.weight", func(v []float32, _ []int64) { copy(v[1:], v) })
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a tap moved by one slot",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "conv2.weight", func(v []float32, _ []int64) {
@@ -414,41 +415,41 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "position [1 1], slot 1",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "an index table entry past the block",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editInts(t, m, gatherOf(t, m, "conv2").Input(1), func(v, _ []int64) { v[5*conv2Slots+4] = 121 })
 		},
 		structure: "index conv2", float64: "run conv2_out/seen/Gather", float32: "run conv2_out/seen/Gather", text: "position 5, slot 4",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		// The tables of indices are in it too.
 		name: "external data shifted by one element", efcn: shiftedData,
 		structure: "index conv1", float64: "run", float32: "run",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name: "a record of another layout",
 		efcn: func(t *testing.T, m *onnxio.Model) {
-			editRecord(t, m, func(r *convert.Record) { r.Layers[0].Layout = convert.Dense })
+			editRecord(t, m, func(r *record.Record) { r.Layers[0].Layout = record.Dense })
 		},
 		structure: "record", text: "the record says dense with weight",
 	}},
 
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "one weight by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "w2", func(v []float32, _ []int64) { ulp(v, 77) })
 		},
 		structure: "entry conv2", float64: "layer conv2", text: "element 77 of \"w2\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "two filters swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "w2", func(v []float32, _ []int64) { swapRuns(v, 0, 54, 54) })
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "element 0 of \"w2\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "two input channels swapped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "w2", func(v []float32, _ []int64) {
@@ -459,14 +460,14 @@ var layoutMutations = []struct {
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "element 9 of \"w2\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "a tap moved by one",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "w2", func(v []float32, _ []int64) { v[40], v[41] = v[41], v[40] })
 		},
 		structure: "entry conv2", float64: "layer conv2", float32: "layer conv2", text: "element 40 of \"w2\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "a bias dropped",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			n := nodeOf(t, m, "conv2")
@@ -474,21 +475,21 @@ var layoutMutations = []struct {
 		},
 		structure: "bias conv2", float64: "layer conv2", float32: "layer conv2", text: "input 2 is \"\"; in the CNN it is \"b2\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "a bias by one ulp",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "b2", func(v []float32, _ []int64) { ulp(v, 3) })
 		},
 		structure: "entry conv2", float64: "layer conv2", text: "element 3 of \"b2\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "the pads shifted by one",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			set(nodeOf(t, m, "conv1"), onnxio.IntsAttr("pads", 2, 2, 2, 2))
 		},
 		structure: "attribute conv1", float64: "layer conv1", float32: "layer conv1", text: "attribute pads is [2 2 2 2]; in the CNN it is [2 1 2 3]",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "a dilation ignored",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			n := nodeOf(t, m, "conv1")
@@ -497,21 +498,21 @@ var layoutMutations = []struct {
 		},
 		structure: "attribute conv1", float64: "layer conv1", float32: "layer conv1",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "the groups permuted",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			edit(t, m, "w1", func(v []float32, _ []int64) { swapRuns(v, 0, len(v)/2, len(v)/2) })
 		},
 		structure: "entry conv1", float64: "layer conv1", float32: "layer conv1", text: "element 0 of \"w1\"",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "an index table entry changed",
 		efcn: func(t *testing.T, m *onnxio.Model) {
 			editInts(t, m, nodeOf(t, m, "trans1").Input(1), func(v, _ []int64) { v[33] = v[34] })
 		},
 		structure: "index trans1", float64: "layer trans1", float32: "layer trans1", text: "(element 33 of",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name: "external data shifted by one element", efcn: shiftedData,
 		structure: "entry bn1/mul", float64: "layer bn1", float32: "layer bn1",
 	}},
@@ -556,8 +557,8 @@ func moveSparse(t *testing.T, m *onnxio.Model, name string, to func(row, col int
 
 // TestLayoutMutations: as TestMutations, of what a layout has of its own.
 func TestLayoutMutations(t *testing.T) {
-	bases := make(map[convert.Layout]*onnxio.Model)
-	for _, layout := range []convert.Layout{convert.Sparse, convert.Local, convert.Keep} {
+	bases := make(map[record.Layout]*onnxio.Model)
+	for _, layout := range []record.Layout{record.Sparse, record.Local, record.Keep} {
 		bases[layout] = converted(t, mutable(), convert.Options{Layout: layout})
 		r, err := verify.Verify(context.Background(), mutable(), bases[layout], verify.Options{})
 		if err != nil || !r.Equal() {
@@ -578,7 +579,7 @@ func TestLayoutMutations(t *testing.T) {
 // between the layers are found whatever the layout of the layers.
 func TestMutationsOfAnyLayout(t *testing.T) {
 	ran := 0
-	for _, layout := range []convert.Layout{convert.Sparse, convert.Local} {
+	for _, layout := range []record.Layout{record.Sparse, record.Local} {
 		base := converted(t, mutable(), convert.Options{Layout: layout})
 		for _, c := range mutations {
 			if !c.anyLayout {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -115,7 +116,7 @@ var gatherMutations = []mutation{
 
 // TestMixerMutations: as TestMutations, of products with constants and of a Gather.
 func TestMixerMutations(t *testing.T) {
-	for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
+	for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local} {
 		base := converted(t, mixer(), convert.Options{Layout: layout})
 		r, err := verify.Verify(context.Background(), mixer(), base, verify.Options{})
 		if err != nil || !r.Equal() || len(r.Layers) != 3 {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/internal/engine"
 	"efcn/onnxio"
@@ -72,12 +73,12 @@ func TestTrainedModels(t *testing.T) {
 		for _, o := range []convert.Options{
 			{},
 			{NoFoldBN: true},
-			{Layout: convert.Local},
-			{Layout: convert.Sparse, NoFoldBN: true},
+			{Layout: record.Local},
+			{Layout: record.Sparse, NoFoldBN: true},
 			{MaxBytes: 1 << 20},
-			{Only: "*o*v*", Layout: convert.Local},
+			{Only: "*o*v*", Layout: record.Local},
 			{Fold: convert.FoldAuto, MaxPool: convert.MaxPoolRelu},
-			{Fold: convert.FoldAll, Layout: convert.Local, MaxPool: convert.MaxPoolRelu},
+			{Fold: convert.FoldAll, Layout: record.Local, MaxPool: convert.MaxPoolRelu},
 		} {
 			t.Run(fmt.Sprint(name, o.Layout, o.NoFoldBN, o.MaxBytes, o.Only, o.Fold), func(t *testing.T) {
 				m := readTrained(t, name)

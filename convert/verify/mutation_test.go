@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -98,9 +99,9 @@ func set(n *onnxio.Node, a *onnxio.Attribute) {
 }
 
 // editRecord changes the record that an eFCN carries.
-func editRecord(t *testing.T, m *onnxio.Model, f func(r *convert.Record)) {
+func editRecord(t *testing.T, m *onnxio.Model, f func(r *record.Record)) {
 	t.Helper()
-	r, err := convert.ReadRecord(m)
+	r, err := record.Read(m)
 	if err != nil || r == nil {
 		t.Fatal(r, err)
 	}
@@ -109,7 +110,7 @@ func editRecord(t *testing.T, m *onnxio.Model, f func(r *convert.Record)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.SetMeta(convert.RecordKey, string(text))
+	m.SetMeta(record.Key, string(text))
 }
 
 // Rows and columns of conv1's matrix (6·8·10 × 4·8·8) that the table names.
@@ -348,7 +349,7 @@ var mutations = []mutation{
 	{
 		name: "a dense layer that the record does not name", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
-			editRecord(t, m, func(r *convert.Record) { r.Layers = r.Layers[1:] })
+			editRecord(t, m, func(r *record.Record) { r.Layers = r.Layers[1:] })
 		},
 		structure: "node conv1", text: "no layer of its record stands for the node",
 	},
@@ -407,7 +408,7 @@ var mutations = []mutation{
 	{
 		name: "a record that names another source", anyLayout: true,
 		efcn: func(t *testing.T, m *onnxio.Model) {
-			editRecord(t, m, func(r *convert.Record) { r.Layers[1].Source = r.Layers[0].Source })
+			editRecord(t, m, func(r *record.Record) { r.Layers[1].Source = r.Layers[0].Source })
 		},
 		structure: "node conv2",
 	},

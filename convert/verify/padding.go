@@ -4,7 +4,7 @@ import (
 	"math"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -92,8 +92,8 @@ func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {
 // isFactor says whether the record names the operator that computes a value as a
 // factor of a product, which is then checked as one.
 func (s *structure) isFactor(value string) bool {
-	return slices.ContainsFunc(s.record.Layers, func(l convert.LayerRecord) bool {
-		return slices.ContainsFunc(l.Factors, func(f convert.FactorRecord) bool { return f.Output == value })
+	return slices.ContainsFunc(s.record.Layers, func(l record.Layer) bool {
+		return slices.ContainsFunc(l.Factors, func(f record.Factor) bool { return f.Output == value })
 	})
 }
 

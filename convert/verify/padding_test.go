@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -50,17 +51,17 @@ func setList(m *onnxio.Model, name string, v ...int64) {
 
 // padMutation is a mutation of paddedNet or its eFCN in a layout.
 type padMutation struct {
-	layout convert.Layout
+	layout record.Layout
 	mutation
 }
 
 var padMutations = []padMutation{
-	{convert.Dense, mutation{
+	{record.Dense, mutation{
 		name:      "a Pad of the CNN that became a Conv's padding, by one",
 		cnn:       func(_ *testing.T, m *onnxio.Model) { setList(m, "pads1", 0, 0, 2, 2, 0, 0, 1, 1) },
 		structure: "entry conv1", float64: "layer bn1", float32: "layer bn1",
 	}},
-	{convert.Dense, mutation{
+	{record.Dense, mutation{
 		name: "what a Pad of the CNN pads with",
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("one", nil, []float32{1}))
@@ -69,22 +70,22 @@ var padMutations = []padMutation{
 		},
 		structure: "node pad1", float64: "layer bn1", float32: "layer bn1", text: "the eFCN leaves it out",
 	}},
-	{convert.Dense, mutation{
+	{record.Dense, mutation{
 		name:      "the mode of a Pad of the CNN",
 		cnn:       func(t *testing.T, m *onnxio.Model) { set(nodeOf(t, m, "pad3"), onnxio.StringAttr("mode", "edge")) },
 		structure: "node pad3", float64: "layer conv2", float32: "layer conv2", text: "the eFCN leaves it out",
 	}},
-	{convert.Dense, mutation{
+	{record.Dense, mutation{
 		name: "a Pad as the padding of a MaxPool whose input can be negative",
 		cnn:  leaky, efcn: leaky,
 		structure: "node pad2", float64: "layer pool1", float32: "layer pool1", text: "the eFCN leaves it out",
 	}},
-	{convert.Dense, mutation{
+	{record.Dense, mutation{
 		name:      "the padding of a MaxPool that was a Pad",
 		efcn:      func(t *testing.T, m *onnxio.Model) { set(nodeOf(t, m, "pool1"), onnxio.IntsAttr("pads", 1, 0, 1, 1)) },
 		structure: "attribute pool1", float64: "layer pool1", float32: "layer pool1", text: "attribute pads is [1 0 1 1]; in the CNN it is [1 1 1 0]",
 	}},
-	{convert.Dense, mutation{
+	{record.Dense, mutation{
 		name: "padding of an average that was a Pad not counted",
 		cnn: func(t *testing.T, m *onnxio.Model) {
 			n := nodeOf(t, m, "avg1")
@@ -93,17 +94,17 @@ var padMutations = []padMutation{
 		},
 		structure: "entry avg1", float64: "layer avg1", float32: "layer avg1",
 	}},
-	{convert.Local, mutation{
+	{record.Local, mutation{
 		name:      "a Pad of the CNN that became a Conv's padding, by one",
 		cnn:       func(_ *testing.T, m *onnxio.Model) { setList(m, "pads3", 0, 0, 1, 0, 0, 0, 1, 1) },
 		structure: "index conv2", float64: "layer conv2", float32: "layer conv2",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name:      "the padding of a Conv that was a Pad",
 		efcn:      func(t *testing.T, m *onnxio.Model) { set(nodeOf(t, m, "conv2"), onnxio.IntsAttr("pads", 1, 1, 2, 1)) },
 		structure: "attribute conv2", float64: "layer conv2", float32: "layer conv2", text: "attribute pads is [1 1 2 1]; in the CNN it is [2 1 1 1]",
 	}},
-	{convert.Keep, mutation{
+	{record.Keep, mutation{
 		name:      "padding of an average that was a Pad not counted",
 		efcn:      func(t *testing.T, m *onnxio.Model) { set(nodeOf(t, m, "avg1"), onnxio.IntAttr("count_include_pad", 0)) },
 		structure: "attribute avg1", float64: "layer avg1", float32: "layer avg1", text: "attribute count_include_pad is 0; in the CNN it is 1",
@@ -125,7 +126,7 @@ func TestPadMutations(t *testing.T) {
 	for _, c := range padMutations {
 		t.Run(fmt.Sprint(c.layout, " ", c.name), func(t *testing.T) {
 			efcn := converted(t, paddedNet(), convert.Options{Layout: c.layout})
-			if slices.ContainsFunc(efcn.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Pad" && c.layout != convert.Local }) {
+			if slices.ContainsFunc(efcn.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Pad" && c.layout != record.Local }) {
 				t.Error("a Pad was not absorbed")
 			}
 			if r, err := verify.Verify(context.Background(), paddedNet(), efcn, verify.Options{}); err != nil || !r.Equal() {
@@ -139,7 +140,7 @@ func TestPadMutations(t *testing.T) {
 // TestPadParting: where a layer with absorbed padding parts, its terms are named by
 // what it reads in front of the Pad.
 func TestPadParting(t *testing.T) {
-	for _, layout := range []convert.Layout{convert.Dense, convert.Local} {
+	for _, layout := range []record.Layout{record.Dense, record.Local} {
 		efcn := converted(t, paddedNet(), convert.Options{Layout: layout})
 		edit(t, efcn, "conv2.weight", func(v []float32, _ []int64) {
 			i := slices.IndexFunc(v, func(k float32) bool { return k != 0 })
@@ -206,11 +207,11 @@ func TestPaddings(t *testing.T) {
 			b.node(op, []string{b.at}, attrs...)
 		}
 		b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: b.typeOf(b.shape)}}
-		o := convert.Options{Layout: []convert.Layout{convert.Dense, convert.Local, convert.Sparse, convert.Keep}[seed%4]}
+		o := convert.Options{Layout: []record.Layout{record.Dense, record.Local, record.Sparse, record.Keep}[seed%4]}
 		if relu {
 			o.MaxPool, o.Fold = convert.MaxPoolRelu, convert.FoldAll
 		}
-		if o.Layout == convert.Keep {
+		if o.Layout == record.Keep {
 			o.MaxPool = ""
 		}
 		plan, err := convert.NewPlan(b.m, o)

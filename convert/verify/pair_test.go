@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -70,7 +71,7 @@ func TestOptimised(t *testing.T) {
 
 // TestReplay: the inputs that showed a fault show it again.
 func TestReplay(t *testing.T) {
-	efcn := converted(t, mutable(), convert.Options{Layout: convert.Local})
+	efcn := converted(t, mutable(), convert.Options{Layout: record.Local})
 	edit(t, efcn, "fc.weight", func(v []float32, _ []int64) { v[7] *= 1.001 })
 	for _, o := range []verify.Options{{Samples: 16}, {Samples: 16, Skip: []string{verify.Float64}}, {Samples: 16, ATol: 1e-9, Skip: []string{verify.Structure}}} {
 		r, err := verify.Verify(context.Background(), mutable(), efcn, o)
@@ -264,7 +265,7 @@ func TestInputShapes(t *testing.T) {
 	for _, height := range []onnxio.Dim{onnxio.Symbol("H"), onnxio.Fixed(12)} {
 		open := mutable()
 		open.Graph.Inputs[0].Type.Shape[2] = height
-		efcn := converted(t, open, convert.Options{InputShapes: map[string][]int64{"x": {-1, 4, 8, 8}}, Layout: convert.Local})
+		efcn := converted(t, open, convert.Options{InputShapes: map[string][]int64{"x": {-1, 4, 8, 8}}, Layout: record.Local})
 		r, err := verify.Verify(context.Background(), open, efcn, verify.Options{Samples: 4})
 		if err != nil || !r.Equal() {
 			t.Errorf("%v: %v", height, err)
@@ -306,7 +307,7 @@ func TestCancel(t *testing.T) {
 // its faults are found as well.
 func TestSparseInitializers(t *testing.T) {
 	for _, fault := range []bool{false, true} {
-		efcn, moved := converted(t, mutable(), convert.Options{Layout: convert.Sparse}), 0
+		efcn, moved := converted(t, mutable(), convert.Options{Layout: record.Sparse}), 0
 		efcn.Graph.Nodes = slices.DeleteFunc(efcn.Graph.Nodes, func(n *onnxio.Node) bool {
 			if n.OpType != "Constant" {
 				return false

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -193,7 +193,7 @@ func (m *matrix) norm() float64 {
 // factorOf works out the affine map of one factor: of a linear operator, a
 // diagonal, a selection or a level of a maximum. It returns the input of its node
 // that the map is applied to.
-func (s *structure) factorOf(f *convert.FactorRecord) (m *matrix, node *onnxio.Node, data int, err error) {
+func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, data int, err error) {
 	if node = s.cnn.producer[f.Output]; node == nil || node.Label() != f.Node || node.QualifiedOp() != f.Op {
 		return nil, node, 0, fmt.Errorf("the record names node %q (%s) as a factor; the CNN has no such node for %q", f.Node, f.Op, f.Output)
 	}
@@ -344,7 +344,7 @@ func (s *structure) selectionMatrix(node *onnxio.Node, k int) (*matrix, error) {
 }
 
 // product checks a layer that is a product, a level of a maximum, or both.
-func (s *structure) product(rec *convert.LayerRecord) {
+func (s *structure) product(rec *record.Layer) {
 	before := len(s.report.Findings)
 	row := Layer{Node: rec.Node, Op: rec.Op, Output: rec.Output, Structure: OK}
 	s.factors(rec, &row)
@@ -355,7 +355,7 @@ func (s *structure) product(rec *convert.LayerRecord) {
 }
 
 // factors checks the factors of a layer and its entries.
-func (s *structure) factors(rec *convert.LayerRecord, row *Layer) {
+func (s *structure) factors(rec *record.Layer, row *Layer) {
 	var list []*matrix
 	var first *onnxio.Node
 	var in layerInput

@@ -6,7 +6,7 @@ import (
 	"math/bits"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -18,12 +18,12 @@ type products struct {
 	levels map[*onnxio.Node]int  // of a maximum
 }
 
-func productsOf(cnn *net, record *convert.Record) products {
+func productsOf(cnn *net, rec *record.Record) products {
 	p := products{factor: make(map[*onnxio.Node]bool), levels: make(map[*onnxio.Node]int)}
-	if record == nil {
+	if rec == nil {
 		return p
 	}
-	for _, l := range record.Layers {
+	for _, l := range rec.Layers {
 		for _, f := range l.Factors {
 			node := cnn.producer[f.Output]
 			if node == nil {

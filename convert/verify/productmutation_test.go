@@ -7,16 +7,17 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
 
 // productLayouts are those in which the mutations of products are made.
-var productLayouts = []convert.Layout{convert.Dense, convert.Sparse, convert.Local}
+var productLayouts = []record.Layout{record.Dense, record.Sparse, record.Local}
 
 // weights returns f for the stored weights of a layer in any layout that are not
 // zero, in the order in which they are stored.
-func weights(layout convert.Layout, layer string, f func(v []float32)) func(t *testing.T, m *onnxio.Model) {
+func weights(layout record.Layout, layer string, f func(v []float32)) func(t *testing.T, m *onnxio.Model) {
 	return func(t *testing.T, m *onnxio.Model) {
 		notZero := func(v []float32) {
 			var picked []float32
@@ -32,7 +33,7 @@ func weights(layout convert.Layout, layer string, f func(v []float32)) func(t *t
 				}
 			}
 		}
-		if layout == convert.Sparse {
+		if layout == record.Sparse {
 			editSparse(t, m, layer+".weight", func(v []float32, i []int64) ([]float32, []int64) {
 				notZero(v)
 				return v, i
@@ -48,9 +49,9 @@ const sharedProductMutations = 15
 
 // productMutations are those of a layout of mutable with all neighbours multiplied
 // together and its MaxPool made of Relu.
-func productMutations(layout convert.Layout) []mutation {
+func productMutations(layout record.Layout) []mutation {
 	cells := "entry pool1/level1"
-	if layout == convert.Local {
+	if layout == record.Local {
 		cells = "index pool1/level1"
 	}
 	all := []mutation{
@@ -135,21 +136,21 @@ func productMutations(layout convert.Layout) []mutation {
 		{
 			name: "a record without one of the factors",
 			efcn: func(t *testing.T, m *onnxio.Model) {
-				editRecord(t, m, func(r *convert.Record) { r.Layers[3].Factors = slices.Delete(r.Layers[3].Factors, 1, 2) })
+				editRecord(t, m, func(r *record.Record) { r.Layers[3].Factors = slices.Delete(r.Layers[3].Factors, 1, 2) })
 			},
 			structure: "entry conv2",
 		},
 		{
 			name: "a record without one of the levels",
 			efcn: func(t *testing.T, m *onnxio.Model) {
-				editRecord(t, m, func(r *convert.Record) { r.Layers = slices.Delete(r.Layers, 1, 2) })
+				editRecord(t, m, func(r *record.Record) { r.Layers = slices.Delete(r.Layers, 1, 2) })
 			},
 			structure: "record pool1", text: "no layer stands for level 1 of it",
 		},
 		{
 			name: "a record with factors in another order",
 			efcn: func(t *testing.T, m *onnxio.Model) {
-				editRecord(t, m, func(r *convert.Record) {
+				editRecord(t, m, func(r *record.Record) {
 					f := r.Layers[3].Factors
 					f[1], f[2] = f[2], f[1]
 				})
@@ -158,7 +159,7 @@ func productMutations(layout convert.Layout) []mutation {
 		},
 	}
 	switch layout {
-	case convert.Dense:
+	case record.Dense:
 		return append(all, mutation{
 			name: "an entry outside the support of a product",
 			efcn: func(t *testing.T, m *onnxio.Model) {
@@ -172,7 +173,7 @@ func productMutations(layout convert.Layout) []mutation {
 			},
 			structure: "entry pool1/level1", float64: "layer conv2", float32: "layer conv2", text: "(row 0,",
 		})
-	case convert.Sparse:
+	case record.Sparse:
 		return append(all, mutation{
 			name: "an entry of a product left out",
 			efcn: func(t *testing.T, m *onnxio.Model) {

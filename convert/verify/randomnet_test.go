@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/internal/engine"
 	"efcn/internal/engines"
@@ -22,7 +23,7 @@ import (
 func TestRandomNets(t *testing.T) {
 	const nets = 500
 	all := make(map[string]int)
-	layouts := make(map[convert.Layout]int)
+	layouts := make(map[record.Layout]int)
 	compared := make(map[string]int) // pairs of engines
 	layers, pairs, products, levels, refused, worst := 0, 0, 0, 0, 0, 0.0
 	var ratios [3][]float64 // by the length of a row
@@ -31,13 +32,13 @@ func TestRandomNets(t *testing.T) {
 		for op, n := range ops {
 			all[op] += n
 		}
-		layout := []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Auto}[seed%4]
+		layout := []record.Layout{record.Dense, record.Sparse, record.Local, record.Auto}[seed%4]
 		o := convert.Options{
 			NoFoldBN: seed%3 == 0, Layout: layout,
 			Fold:    convert.Folds()[seed/4%3],
 			MaxPool: convert.MaxPools()[seed/12%2],
 		}
-		if layout == convert.Auto {
+		if layout == record.Auto {
 			o = mixed(t, m, o, seed)
 		}
 		efcn := converted(t, m, o)
@@ -96,7 +97,7 @@ func TestRandomNets(t *testing.T) {
 			t.Errorf("only %d %s among the nets", all[op], op)
 		}
 	}
-	for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local} {
+	for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local} {
 		if layouts[layout] < nets/3 {
 			t.Errorf("only %d layers %s", layouts[layout], layout)
 		}
@@ -176,17 +177,17 @@ func mixed(t *testing.T, m *onnxio.Model, o convert.Options, seed uint64) conver
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := convert.NewPlan(folded, convert.Options{NoFoldBN: o.NoFoldBN, Layout: convert.Local, Fold: o.Fold, MaxPool: o.MaxPool})
+	plan, err := convert.NewPlan(folded, convert.Options{NoFoldBN: o.NoFoldBN, Layout: record.Local, Fold: o.Fold, MaxPool: o.MaxPool})
 	if err != nil {
 		t.Fatal(err)
 	}
 	random := rand.New(rand.NewPCG(seed, 3))
-	o.Layers = make(map[string]convert.Layout)
+	o.Layers = make(map[string]record.Layout)
 	for _, l := range plan.Layers {
-		if l.Layout == convert.Local {
-			o.Layers[l.Node] = []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Keep}[random.IntN(4)]
-			if len(l.Factors) > 0 && o.Layers[l.Node] == convert.Keep {
-				o.Layers[l.Node] = convert.Dense // what is kept is no factor
+		if l.Layout == record.Local {
+			o.Layers[l.Node] = []record.Layout{record.Dense, record.Sparse, record.Local, record.Keep}[random.IntN(4)]
+			if len(l.Factors) > 0 && o.Layers[l.Node] == record.Keep {
+				o.Layers[l.Node] = record.Dense // what is kept is no factor
 			}
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"math"
 	"strconv"
 
-	"efcn/convert"
+	"efcn/convert/record"
 )
 
 // Names of the checks, as Options.Skip and Report.Checks have them.
@@ -21,7 +21,7 @@ type Report struct {
 	CNN  string `json:"cnn"`  // path, "" for a model in memory
 	EFCN string `json:"efcn"` // path
 	// As is the type that the CNN was converted to before it was compared, if it was.
-	As convert.As `json:"as,omitempty"`
+	As record.As `json:"as,omitempty"`
 	// Recorded says whether the second model carries the record of a conversion.
 	Recorded bool      `json:"recorded"`
 	Checks   []Check   `json:"checks"`
@@ -81,12 +81,12 @@ type Layer struct {
 	Folded []string `json:"folded,omitempty"` // labels of the nodes multiplied in
 	// Factors are the operators that the layer is the product of, the first applied
 	// first, with "level/levels" behind that of a maximum; empty of a single operator.
-	Factors  []string       `json:"factors,omitempty"`
-	Layout   convert.Layout `json:"layout"` // found in the eFCN, "" where it is none of them
-	Output   string         `json:"output"` // value
-	Rows     int            `json:"rows"`
-	Cols     int            `json:"cols"`
-	NonZeros int64          `json:"non_zeros"` // entries of the support
+	Factors  []string      `json:"factors,omitempty"`
+	Layout   record.Layout `json:"layout"` // found in the eFCN, "" where it is none of them
+	Output   string        `json:"output"` // value
+	Rows     int           `json:"rows"`
+	Cols     int           `json:"cols"`
+	NonZeros int64         `json:"non_zeros"` // entries of the support
 	// Structure is "ok", "failed", or "skipped".
 	Structure Status `json:"structure"`
 	// Wrong is the number of entries that are not what they have to be.

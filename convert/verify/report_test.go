@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -32,16 +33,16 @@ func TestReport(t *testing.T) {
 		name      string
 		cnn, efcn func(t *testing.T, m *onnxio.Model) // efcn nil: the CNN converted
 		both      func(t *testing.T, m *onnxio.Model)
-		layout    convert.Layout
+		layout    record.Layout
 		equal     bool
 		says      []string
 	}{
 		{
-			name: "equal", layout: convert.Dense, equal: true,
+			name: "equal", layout: record.Dense, equal: true,
 			says: []string{"all of the elements", "argmax agrees on 16 of 16 samples\n", "EQUAL: the eFCN holds"},
 		},
 		{
-			name: "a weight of a local layer", layout: convert.Local,
+			name: "a weight of a local layer", layout: record.Local,
 			efcn: func(t *testing.T, m *onnxio.Model) {
 				edit(t, m, "conv2.weight", func(v []float32, _ []int64) { v[100] *= 2 })
 			},
@@ -51,7 +52,7 @@ func TestReport(t *testing.T) {
 			},
 		},
 		{
-			name: "a weight of a sparse layer", layout: convert.Sparse,
+			name: "a weight of a sparse layer", layout: record.Sparse,
 			efcn: func(t *testing.T, m *onnxio.Model) {
 				editSparse(t, m, "conv2.weight", func(v []float32, i []int64) ([]float32, []int64) {
 					v[100] *= 2
@@ -82,7 +83,7 @@ func TestReport(t *testing.T) {
 				edit(t, m, "fc.weight", func(v []float32, _ []int64) { copy(v[4:8], v[:4]) })
 				edit(t, m, "fc.bias", func(v []float32, _ []int64) { v[0], v[1] = 1e6, 1e6 })
 			},
-			layout: convert.Dense,
+			layout: record.Dense,
 			efcn: func(t *testing.T, m *onnxio.Model) {
 				edit(t, m, "fc.bias", func(v []float32, _ []int64) { ulp(v, 1) })
 			},

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -34,7 +35,7 @@ func TestResizes(t *testing.T) {
 					onnxio.StringAttr("coordinate_transformation_mode", coordinate), onnxio.StringAttr("nearest_mode", "round_prefer_ceil"))
 				b.node("Conv", []string{b.at, b.random("w", 2, 2, 2, 2)})
 				b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: onnxio.TensorType{Elem: onnxio.Float32}}}
-				for _, o := range []convert.Options{{}, {Layout: convert.Local, Fold: convert.FoldAll}} {
+				for _, o := range []convert.Options{{}, {Layout: record.Local, Fold: convert.FoldAll}} {
 					efcn := converted(t, b.m, o)
 					r, err := verify.Verify(context.Background(), b.m, efcn, verify.Options{Samples: 4})
 					if err != nil {

@@ -3,7 +3,7 @@ package verify
 import (
 	"fmt"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -22,10 +22,10 @@ import (
 // parameters of the CNN could be; its bound allows for it (productbound.go).
 //
 // Which of them the eFCN has is read off its nodes, not off its record.
-func roundedOnce(cnn, efcn *net, record *convert.Record, shapes map[string][]int) (*onnxio.Model, error) {
+func roundedOnce(cnn, efcn *net, rec *record.Record, shapes map[string][]int) (*onnxio.Model, error) {
 	m := cnn.model.Clone()
 	r := &rounder{cnn: cnn, efcn: efcn, held: heldBy(efcn, cnn.valueOf), shapes: shapes, out: m.Graph}
-	inProducts := productsOf(cnn, record).factor
+	inProducts := productsOf(cnn, rec).factor
 	m.Graph.Nodes = nil
 	folded := make(map[*onnxio.Node]bool)
 	for _, node := range cnn.graph.Nodes {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -136,7 +137,7 @@ var shapeMutations = []mutation{
 
 // TestShapeMutations: as TestMutations, of a net that computes with shapes.
 func TestShapeMutations(t *testing.T) {
-	for _, layout := range []convert.Layout{convert.Dense, convert.Local} {
+	for _, layout := range []record.Layout{record.Dense, record.Local} {
 		base := converted(t, shapely(), convert.Options{Layout: layout})
 		r, err := verify.Verify(context.Background(), shapely(), base, verify.Options{Samples: 16})
 		if err != nil || !r.Equal() || len(r.Layers) != 3 {
@@ -159,7 +160,7 @@ func TestFixedBatch(t *testing.T) {
 		}
 		return m
 	}
-	for _, o := range []convert.Options{{}, {Layout: convert.Local, Fold: convert.FoldAll}, {Layout: convert.Keep}} {
+	for _, o := range []convert.Options{{}, {Layout: record.Local, Fold: convert.FoldAll}, {Layout: record.Keep}} {
 		efcn := converted(t, build(), o)
 		for _, n := range efcn.Graph.Nodes {
 			if n.OpType == "Shape" || n.Name == "cut" {
@@ -281,7 +282,7 @@ func TestUnreadPart(t *testing.T) {
 	split.Outputs = []string{"unread", "read", "unread too"}
 	b.node("Relu", []string{"read"})
 	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: onnxio.TensorType{Elem: onnxio.Float32}}}
-	for _, o := range []convert.Options{{}, {Layout: convert.Local}, {Fold: convert.FoldAll}} {
+	for _, o := range []convert.Options{{}, {Layout: record.Local}, {Fold: convert.FoldAll}} {
 		efcn := converted(t, b.m, o)
 		r, err := verify.Verify(context.Background(), b.m, efcn, verify.Options{Samples: 8})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/onnxio"
 )
@@ -164,7 +165,7 @@ func TestStepMutations(t *testing.T) {
 	if len(stepMutations) != 11 {
 		t.Errorf("%d mutations, the table has had 11", len(stepMutations))
 	}
-	for _, layout := range []convert.Layout{convert.Dense, convert.Local, convert.Keep} {
+	for _, layout := range []record.Layout{record.Dense, record.Local, record.Keep} {
 		base := converted(t, stepNet(), convert.Options{Layout: layout})
 		for _, c := range stepMutations {
 			t.Run(string(layout)+" "+c.name, func(t *testing.T) { c.test(t, stepNet(), base.Clone()) })
@@ -176,7 +177,7 @@ func TestStepMutations(t *testing.T) {
 // the steps that elements are near to are named.
 func TestStepsEqual(t *testing.T) {
 	near, apart := int64(0), int64(0)
-	for _, layout := range []convert.Layout{convert.Dense, convert.Sparse, convert.Local, convert.Keep} {
+	for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local, record.Keep} {
 		efcn := converted(t, stepNet(), convert.Options{Layout: layout})
 		for seed := range uint64(4) {
 			r, err := verify.Verify(context.Background(), stepNet(), efcn, verify.Options{Samples: 32, Seed: seed})
@@ -204,7 +205,7 @@ func TestStepsEqual(t *testing.T) {
 // more, and with a threshold that is wrong.
 func TestStepsOfPairs(t *testing.T) {
 	plain := func() *onnxio.Model {
-		m := converted(t, stepNet(), convert.Options{Layout: convert.Dense})
+		m := converted(t, stepNet(), convert.Options{Layout: record.Dense})
 		m.Metadata = nil
 		return m
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -13,7 +13,7 @@ import (
 // says and nothing else?
 type structure struct {
 	cnn, efcn *net
-	record    *convert.Record
+	record    *record.Record
 	shapes    map[string][]int // of the CNN's values when it ran on one sample
 	report    *Report
 
@@ -27,9 +27,9 @@ type structure struct {
 	parts  map[*onnxio.Node][]bool    // which levels layers of the record stand for
 }
 
-func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]int, report *Report) *structure {
+func newStructure(cnn, efcn *net, rec *record.Record, shapes map[string][]int, report *Report) *structure {
 	s := &structure{
-		cnn: cnn, efcn: efcn, record: record, shapes: shapes, report: report,
+		cnn: cnn, efcn: efcn, record: rec, shapes: shapes, report: report,
 		held:     heldBy(efcn, cnn.valueOf),
 		expected: make(map[*onnxio.Node]bool),
 		seen:     make(map[*onnxio.Node]bool),
@@ -37,8 +37,8 @@ func newStructure(cnn, efcn *net, record *convert.Record, shapes map[string][]in
 		parts:    make(map[*onnxio.Node][]bool),
 	}
 	efcn.ends = make(map[string]bool)
-	for i := range record.Layers {
-		if node := s.endOf(record.Layers[i].Output); isOp(node, "Flatten") && efcn.localForm(node) != nil {
+	for i := range rec.Layers {
+		if node := s.endOf(rec.Layers[i].Output); isOp(node, "Flatten") && efcn.localForm(node) != nil {
 			efcn.ends[node.Output(0)] = true
 		}
 	}

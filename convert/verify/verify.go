@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -153,15 +153,15 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err != nil {
 		return nil, err
 	}
-	record, err := convert.ReadRecord(efcn)
+	rec, err := record.Read(efcn)
 	if err != nil {
 		return nil, named(efcn, err)
 	}
-	if cnnRecord, err := convert.ReadRecord(cnn); err == nil && cnnRecord != nil {
-		record = nil // two eFCNs: the record is not about the first
+	if cnnRecord, err := record.Read(cnn); err == nil && cnnRecord != nil {
+		rec = nil // two eFCNs: the record is not about the first
 	}
 	if len(f.named) > 0 {
-		record = nil // an eFCN has the names of its CNN
+		rec = nil // an eFCN has the names of its CNN
 	}
 	if a, err = a.settled(inputs); err != nil {
 		return nil, named(cnn, err)
@@ -169,7 +169,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if b, err = b.settled(o.InputShapes); err != nil {
 		return nil, named(efcn, err)
 	}
-	if record != nil {
+	if rec != nil {
 		a.inputsOf(b)
 	}
 	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]Session), ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string)}
@@ -180,8 +180,8 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 		return nil, named(efcn, err)
 	}
 	defer func() { err = errors.Join(err, other.close()) }()
-	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, faces: f, record: record, options: &o, report: &Report{
-		CNN: cnn.Path, EFCN: efcn.Path, Recorded: record != nil,
+	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, faces: f, record: rec, options: &o, report: &Report{
+		CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
 		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Arising: []Arising{}, Findings: []Finding{},
 	}}
@@ -197,9 +197,9 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 // sameType returns the CNN in the type that the record of the eFCN says it was
 // converted to, "" for its own. Whether the eFCN is of that type is not taken from
 // there: the inputs and outputs are compared.
-func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, convert.As, error) {
-	record, err := convert.ReadRecord(efcn)
-	if err != nil || record == nil || record.As != convert.AsFloat32 {
+func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, record.As, error) {
+	rec, err := record.Read(efcn)
+	if err != nil || rec == nil || rec.As != record.AsFloat32 {
 		return cnn, "", nil // an error is reported with the record
 	}
 	folded, err := engine.FoldConstants(cnn)
@@ -215,7 +215,7 @@ func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, convert.As, er
 	case len(o.Engines) > 0:
 		return nil, "", named(cnn, fmt.Errorf("it is %s, and the eFCN was made from it as float32: other engines take only the files as they are; convert it to float32 with every layer kept, and compare that", from[0]))
 	}
-	return single, convert.AsFloat32, nil
+	return single, record.AsFloat32, nil
 }
 
 // named says which of the two models an error is about, once.
@@ -230,7 +230,7 @@ func named(m *onnxio.Model, err error) error {
 // a record, those that it has for the inputs that are left: which branch an If takes
 // may follow from them.
 func asConverted(cnn, efcn *onnxio.Model, given map[string][]int64) map[string][]int64 {
-	if record, err := convert.ReadRecord(efcn); err != nil || record == nil {
+	if rec, err := record.Read(efcn); err != nil || rec == nil {
 		return given
 	}
 	shapes := maps.Clone(given)
@@ -298,7 +298,7 @@ type verifier struct {
 	files     [2]*onnxio.Model // as they were given
 	cnn, efcn *net
 	faces     *faces
-	record    *convert.Record
+	record    *record.Record
 	options   *Options
 	report    *Report
 	values    map[string]*Value

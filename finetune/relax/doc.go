@@ -89,7 +89,7 @@
 //	                        after its last epoch
 //	best_test_top1, best_epoch
 //	                        the greatest after any epoch from 1, and the first that has it
-//	distance                d = ‖W − P(W)‖/‖W‖, the deviation from the CNN subspace: convert.Deviation
+//	distance                d = ‖W − P(W)‖/‖W‖, the deviation from the CNN subspace: record.Deviation
 //	off_local               s = ‖W_off‖/‖W‖, the share outside the support
 //	travelled               ‖W − W₀‖/‖W₀‖ over the embedded matrices, W₀ being what the run began with
 //	entries, support        of the embedded matrices: their size, and how much of it is support

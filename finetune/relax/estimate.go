@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/onnxio"
@@ -110,7 +111,7 @@ func (s *Study) time(ctx context.Context, c *Cost) (size int64, err error) {
 	testing := time.Since(begin).Seconds() * float64(s.Test.N()) / float64(part.N())
 	begin = time.Now()
 	if c.Kind != CNN {
-		if _, err := convert.Measure(ctx, m, nil); err != nil {
+		if _, err := record.Measure(ctx, m, nil); err != nil {
 			return 0, err
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strconv"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 )
 
@@ -34,11 +34,11 @@ const (
 func Extras() []Kind { return []Kind{ELCN, Local, OffLocal, Tied} }
 
 // layout is the form that the layers of a run have.
-func (k Kind) layout() convert.Layout {
+func (k Kind) layout() record.Layout {
 	if k == ELCN {
-		return convert.Local
+		return record.Local
 	}
-	return convert.Dense
+	return record.Dense
 }
 
 // train is what of an embedded CNN the run trains.

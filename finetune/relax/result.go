@@ -10,7 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 )
 
@@ -46,10 +46,10 @@ type Result struct {
 
 // State is what was measured of a model.
 type State struct {
-	Train     *finetune.Metrics  `json:"train,omitempty"` // of the epoch that ended there, as it went on
-	Test      *finetune.Metrics  `json:"test,omitempty"`
-	Travelled *float64           `json:"travelled,omitempty"`
-	Deviation *convert.Deviation `json:"deviation,omitempty"`
+	Train     *finetune.Metrics `json:"train,omitempty"` // of the epoch that ended there, as it went on
+	Test      *finetune.Metrics `json:"test,omitempty"`
+	Travelled *float64          `json:"travelled,omitempty"`
+	Deviation *record.Deviation `json:"deviation,omitempty"`
 }
 
 // readResult returns the result of a run of the study with settings s that is
@@ -189,10 +189,10 @@ func snapshots(cnn *Result, lines []finetune.EpochMetrics, relax []int) []*Resul
 
 // state is what the line of an epoch says of the model of a run that began at
 // start.
-func state(m finetune.EpochMetrics, start *convert.Deviation) State {
+func state(m finetune.EpochMetrics, start *record.Deviation) State {
 	s := State{
 		Train: &finetune.Metrics{Loss: m.TrainLoss, Top1: m.TrainTop1}, Deviation: m.Deviation,
-		Travelled: over(start, func(l *convert.LayerDeviation) (part, whole *float64) { return travelled(&m, l), &l.Norm }),
+		Travelled: over(start, func(l *record.LayerDeviation) (part, whole *float64) { return travelled(&m, l), &l.Norm }),
 	}
 	if m.TestLoss != nil {
 		s.Test = &finetune.Metrics{Loss: *m.TestLoss, Top1: *m.TestTop1, Top5: *m.TestTop5}
@@ -202,7 +202,7 @@ func state(m finetune.EpochMetrics, start *convert.Deviation) State {
 
 // travelled is how far the matrix of a layer is from where its run began. What is
 // not trained stays there. It is nil where nobody measured it.
-func travelled(m *finetune.EpochMetrics, l *convert.LayerDeviation) *float64 {
+func travelled(m *finetune.EpochMetrics, l *record.LayerDeviation) *float64 {
 	if m.Travelled == nil {
 		return nil
 	}
@@ -213,7 +213,7 @@ func travelled(m *finetune.EpochMetrics, l *convert.LayerDeviation) *float64 {
 // over returns the norm of a quantity of all embedded layers together, divided by
 // that of another; whole is nil where it is not divided. It is nil unless every
 // layer has the quantity.
-func over(d *convert.Deviation, of func(l *convert.LayerDeviation) (part, whole *float64)) *float64 {
+func over(d *record.Deviation, of func(l *record.LayerDeviation) (part, whole *float64)) *float64 {
 	if d == nil {
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 
 	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/convert/restore"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/engine"
@@ -69,7 +71,7 @@ func (s *Study) prepare() (*convert.Plan, error) {
 		}
 	}
 	s.Options = s.Options.WithDefaults()
-	plan, err := s.plan(s.origin(), convert.Dense)
+	plan, err := s.plan(s.origin(), record.Dense)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +118,7 @@ func (s *Study) origin() *onnxio.Model {
 // sameArchitecture refuses CNNs of which not all have the layers of the first.
 func (s *Study) sameArchitecture() error {
 	shape := func(epoch int) (text string, err error) {
-		plan, err := s.plan(s.Given[epoch], convert.Dense)
+		plan, err := s.plan(s.Given[epoch], record.Dense)
 		if err != nil {
 			return "", fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
 		}
@@ -145,7 +147,7 @@ func (s *Study) sameArchitecture() error {
 	return nil
 }
 
-func (s *Study) plan(cnn *onnxio.Model, layout convert.Layout) (*convert.Plan, error) {
+func (s *Study) plan(cnn *onnxio.Model, layout record.Layout) (*convert.Plan, error) {
 	folded, err := engine.FoldConstants(cnn)
 	if err != nil {
 		return nil, err
@@ -371,10 +373,10 @@ func (s *Study) measure(ctx context.Context, m *onnxio.Model) (State, error) {
 		return State{}, err
 	}
 	state := State{Test: &test}
-	if record, err := convert.ReadRecord(m); err != nil || record == nil {
+	if rec, err := record.Read(m); err != nil || rec == nil {
 		return state, err
 	}
-	if state.Deviation, err = convert.Measure(ctx, m, nil); err != nil {
+	if state.Deviation, err = record.Measure(ctx, m, nil); err != nil {
 		return state, err
 	}
 	state.Travelled = new(float64)
@@ -390,7 +392,7 @@ func (s *Study) finish(ctx context.Context, path string, r Run, model *onnxio.Mo
 	if r.Kind == CNN || r.Kind == FCN {
 		return nil
 	}
-	projected, _, err := convert.Project(ctx, model)
+	projected, _, err := restore.Project(ctx, model)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/restore"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/finetune/relax"
@@ -267,7 +268,7 @@ func checkKind(t *testing.T, dir string, row map[string]string) {
 	}
 	// What training off-local weights alone leaves of the CNN is the CNN.
 	start, end := read(t, dir, row["run"], "start.onnx"), read(t, dir, row["run"], "projected.onnx")
-	projected, _, err := convert.Project(t.Context(), start)
+	projected, _, err := restore.Project(t.Context(), start)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 )
 
@@ -61,7 +61,7 @@ func (s *State) offLocal() *float64 {
 }
 
 // count is one of the counts of a deviation, nil where there is none.
-func count(d *convert.Deviation, of func(c *convert.Counts) *int64) string {
+func count(d *record.Deviation, of func(c *record.Counts) *int64) string {
 	if d == nil {
 		return ""
 	}
@@ -87,16 +87,16 @@ var resultColumns = []column[*Result]{
 	{"off_local", func(r *Result) string { return number(r.Final.offLocal()) }},
 	{"travelled", func(r *Result) string { return number(r.Final.Travelled) }},
 	{"entries", func(r *Result) string {
-		return count(r.Final.Deviation, func(c *convert.Counts) *int64 { return &c.Entries })
+		return count(r.Final.Deviation, func(c *record.Counts) *int64 { return &c.Entries })
 	}},
 	{"support", func(r *Result) string {
-		return count(r.Final.Deviation, func(c *convert.Counts) *int64 { return &c.Support })
+		return count(r.Final.Deviation, func(c *record.Counts) *int64 { return &c.Support })
 	}},
 	{"nonzero", func(r *Result) string {
-		return count(r.Final.Deviation, func(c *convert.Counts) *int64 { return &c.NonZero })
+		return count(r.Final.Deviation, func(c *record.Counts) *int64 { return &c.NonZero })
 	}},
 	{"nonzero_local", func(r *Result) string {
-		return count(r.Final.Deviation, func(c *convert.Counts) *int64 { return &c.NonZeroLocal })
+		return count(r.Final.Deviation, func(c *record.Counts) *int64 { return &c.NonZeroLocal })
 	}},
 	{"projected_test_loss", func(r *Result) string { return number(loss(r.Projected)) }},
 	{"projected_test_top1", func(r *Result) string { return number(top1(r.Projected)) }},
@@ -156,7 +156,7 @@ func (p *Point) trained(v *float64) string {
 	return number(v)
 }
 
-func (p *Point) deviation(of func(d *convert.Deviation) *float64) string {
+func (p *Point) deviation(of func(d *record.Deviation) *float64) string {
 	if p.Deviation == nil {
 		return ""
 	}
@@ -173,8 +173,8 @@ func (p *Point) travelled() *float64 {
 
 // inside is the norm of the gradient inside the support of a layer. In local form
 // that is all of it.
-func (p *Point) inside(l *convert.LayerDeviation) *float64 {
-	if l.Layout == convert.Local {
+func (p *Point) inside(l *record.LayerDeviation) *float64 {
+	if l.Layout == record.Local {
 		return entry(p.GradientNorms, l.Weight)
 	}
 	return entry(p.GradientInside, l.Weight)
@@ -182,7 +182,7 @@ func (p *Point) inside(l *convert.LayerDeviation) *float64 {
 
 // outside is the norm of the gradient outside the support of a layer, nil in
 // local form, which has no such weights.
-func (p *Point) outside(l *convert.LayerDeviation) *float64 {
+func (p *Point) outside(l *record.LayerDeviation) *float64 {
 	return entry(p.GradientOutside, l.Weight)
 }
 
@@ -227,23 +227,23 @@ var epochColumns = append(
 	column[*Point]{"test_top1", func(p *Point) string { return number(p.TestTop1) }},
 	column[*Point]{"test_top5", func(p *Point) string { return number(p.TestTop5) }},
 	column[*Point]{"distance", func(p *Point) string {
-		return p.deviation(func(d *convert.Deviation) *float64 { return &d.Distance })
+		return p.deviation(func(d *record.Deviation) *float64 { return &d.Distance })
 	}},
 	column[*Point]{"off_local", func(p *Point) string {
-		return p.deviation(func(d *convert.Deviation) *float64 { return &d.OffLocal })
+		return p.deviation(func(d *record.Deviation) *float64 { return &d.OffLocal })
 	}},
 	column[*Point]{"travelled", func(p *Point) string { return number(p.travelled()) }},
 	column[*Point]{"nonzero", func(p *Point) string {
-		return count(p.Deviation, func(c *convert.Counts) *int64 { return &c.NonZero })
+		return count(p.Deviation, func(c *record.Counts) *int64 { return &c.NonZero })
 	}},
 	column[*Point]{"nonzero_local", func(p *Point) string {
-		return count(p.Deviation, func(c *convert.Counts) *int64 { return &c.NonZeroLocal })
+		return count(p.Deviation, func(c *record.Counts) *int64 { return &c.NonZeroLocal })
 	}},
 	column[*Point]{"gradient_local", func(p *Point) string {
-		return number(over(p.Deviation, func(l *convert.LayerDeviation) (part, whole *float64) { return p.inside(l), nil }))
+		return number(over(p.Deviation, func(l *record.LayerDeviation) (part, whole *float64) { return p.inside(l), nil }))
 	}},
 	column[*Point]{"gradient_off_local", func(p *Point) string {
-		return number(over(p.Deviation, func(l *convert.LayerDeviation) (part, whole *float64) { return p.outside(l), nil }))
+		return number(over(p.Deviation, func(l *record.LayerDeviation) (part, whole *float64) { return p.outside(l), nil }))
 	}},
 	column[*Point]{"seconds", func(p *Point) string { return p.trained(&p.Seconds) }},
 )
@@ -251,8 +251,8 @@ var epochColumns = append(
 // layerPoint is a row of layers.csv.
 type layerPoint struct {
 	*Point
-	layer *convert.LayerDeviation
-	start *convert.LayerDeviation // the same layer before the first epoch
+	layer *record.LayerDeviation
+	start *record.LayerDeviation // the same layer before the first epoch
 }
 
 // travelled is relative to what the run began with.
@@ -327,16 +327,16 @@ func writeTables(dir string) error {
 func writeTable[T any](path string, columns []column[T], rows []T) error {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	record := make([]string, len(columns))
+	rec := make([]string, len(columns))
 	for i, c := range columns {
-		record[i] = c.name
+		rec[i] = c.name
 	}
-	err := w.Write(record)
+	err := w.Write(rec)
 	for _, row := range rows {
 		for i, c := range columns {
-			record[i] = c.cell(row)
+			rec[i] = c.cell(row)
 		}
-		err = errors.Join(err, w.Write(record))
+		err = errors.Join(err, w.Write(rec))
 	}
 	if w.Flush(); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/finetune/relax"
 	"efcn/onnxio"
@@ -105,7 +105,7 @@ func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []s
 	}
 	var entries int64
 	for _, l := range report.Layers {
-		if l.Layout == convert.Dense {
+		if l.Layout == record.Dense {
 			entries += int64(l.Rows) * int64(l.Cols)
 		} else {
 			entries += l.NonZeros
@@ -138,11 +138,11 @@ func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []s
 }
 
 // planOf lists the layers of a record.
-func planOf(record *convert.Record) (*section, error) {
+func planOf(rec *record.Record) (*section, error) {
 	t := newTable("layer", "op", "input > output", "geometry", ">matrix", ">non-zeros", ">density", "layout")
 	t.Caption = "The layers that were embedded. Non-zeros are the entries that the CNN's operator can reach: geometry, not values."
 	var entries, support int64
-	for _, l := range record.Layers {
+	for _, l := range rec.Layers {
 		m, err := l.Support()
 		if err != nil {
 			return nil, fmt.Errorf("layer %q: %w", l.Node, err)
@@ -188,7 +188,7 @@ func shape(dims []int64) string {
 }
 
 // geometry is the window of a layer in short.
-func geometry(l *convert.LayerRecord) string {
+func geometry(l *record.Layer) string {
 	if len(l.KernelShape) == 0 {
 		return ""
 	}

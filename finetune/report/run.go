@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune"
 	"efcn/finetune/relax"
 	"efcn/internal/chart"
@@ -136,7 +136,7 @@ func deviationOf(lines []finetune.EpochMetrics) *section {
 	part := &section{ID: "deviation", Title: "Deviation from the CNN subspace", Text: []string{
 		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
 	}}
-	layer := func(node string, of func(l *convert.LayerDeviation) *float64) quantity {
+	layer := func(node string, of func(l *record.LayerDeviation) *float64) quantity {
 		return quantity{node, func(m *finetune.EpochMetrics) *float64 {
 			if m.Deviation == nil {
 				return nil
@@ -149,7 +149,7 @@ func deviationOf(lines []finetune.EpochMetrics) *section {
 			return nil
 		}}
 	}
-	all := func(of func(d *convert.Deviation) *float64) quantity {
+	all := func(of func(d *record.Deviation) *float64) quantity {
 		return quantity{"all", func(m *finetune.EpochMetrics) *float64 {
 			if m.Deviation == nil {
 				return nil
@@ -157,12 +157,12 @@ func deviationOf(lines []finetune.EpochMetrics) *section {
 			return of(m.Deviation)
 		}}
 	}
-	distance := []quantity{all(func(d *convert.Deviation) *float64 { return &d.Distance })}
-	offLocal := []quantity{all(func(d *convert.Deviation) *float64 { return &d.OffLocal })}
+	distance := []quantity{all(func(d *record.Deviation) *float64 { return &d.Distance })}
+	offLocal := []quantity{all(func(d *record.Deviation) *float64 { return &d.OffLocal })}
 	if d := lines[len(lines)-1].Deviation; d != nil {
 		for _, l := range d.Layers {
-			distance = append(distance, layer(l.Node, func(l *convert.LayerDeviation) *float64 { return &l.Distance }))
-			offLocal = append(offLocal, layer(l.Node, func(l *convert.LayerDeviation) *float64 { return &l.OffLocal }))
+			distance = append(distance, layer(l.Node, func(l *record.LayerDeviation) *float64 { return &l.Distance }))
+			offLocal = append(offLocal, layer(l.Node, func(l *record.LayerDeviation) *float64 { return &l.OffLocal }))
 		}
 	}
 	part.draw(linesOf(lines, "deviation d", "d", 1, distance...), "Layer by layer, and all together.")
@@ -202,11 +202,11 @@ func keptModels(dir string) (weights, plan *section, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	record, err := convert.ReadRecord(m)
-	if err != nil || record == nil {
+	rec, err := record.Read(m)
+	if err != nil || rec == nil {
 		return nil, nil, err
 	}
-	if plan, err = planOf(record); err != nil {
+	if plan, err = planOf(rec); err != nil {
 		return nil, nil, err
 	}
 	weights, err = drawWeights(onnxio.Read, columns)

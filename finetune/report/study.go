@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/relax"
 	"efcn/internal/chart"
 )
@@ -440,22 +440,22 @@ func (s *study) settings() *section {
 
 // planSection lists the layers that were embedded.
 func (s *study) planSection() (*section, error) {
-	record, err := s.record()
-	if record == nil || err != nil {
+	rec, err := s.record()
+	if rec == nil || err != nil {
 		return nil, err
 	}
-	return planOf(record)
+	return planOf(rec)
 }
 
 // record is that of an eFCN of the study.
-func (s *study) record() (*convert.Record, error) {
+func (s *study) record() (*record.Record, error) {
 	for _, r := range s.folder.Results {
 		if r.Kind == relax.EFCN {
 			m, err := s.model(r.Run + "/start.onnx")
 			if err != nil {
 				return nil, err
 			}
-			return convert.ReadRecord(m)
+			return record.Read(m)
 		}
 	}
 	return nil, nil

@@ -9,7 +9,7 @@ import (
 	"math"
 	"slices"
 
-	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/relax"
 	"efcn/internal/chart"
 	"efcn/onnxio"
@@ -58,7 +58,7 @@ type column struct{ title, file string }
 func drawWeights(open func(file string) (*onnxio.Model, error), columns []column) (*section, error) {
 	var models []*onnxio.Model
 	var titles []string
-	var record *convert.Record
+	var rec *record.Record
 	for _, c := range columns {
 		m, err := open(c.file)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -67,21 +67,21 @@ func drawWeights(open func(file string) (*onnxio.Model, error), columns []column
 		if err != nil {
 			return nil, err
 		}
-		if record == nil {
-			if record, err = convert.ReadRecord(m); err != nil {
+		if rec == nil {
+			if rec, err = record.Read(m); err != nil {
 				return nil, err
 			}
 		}
 		models, titles = append(models, m), append(titles, c.title)
 	}
-	if record == nil {
+	if rec == nil {
 		return nil, nil
 	}
 	part := &section{ID: "weights", Title: "Weights of hidden units", Text: []string{
 		"Each picture is a row of a layer's matrix, the weights of one hidden unit, over the positions of one channel of the layer's input; the line is its support, what the convolution could see. Red is positive, blue negative, white zero, the colour as strong as the square root of the weight; the pictures of a row of this table have one scale. The units are those of the first channels, in the middle of the image.",
 	}}
-	for i := range record.Layers {
-		l := &record.Layers[i]
+	for i := range rec.Layers {
+		l := &rec.Layers[i]
 		if len(part.Galleries) == drawnLayers {
 			break
 		}
@@ -100,8 +100,8 @@ func drawWeights(open func(file string) (*onnxio.Model, error), columns []column
 }
 
 // drawLayer draws units of one layer, nil if it is no dense convolution.
-func drawLayer(models []*onnxio.Model, titles []string, l *convert.LayerRecord) (*gallery, error) {
-	if l.Op != "Conv" || l.Layout != convert.Dense || len(l.InputShape) < 2 {
+func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*gallery, error) {
+	if l.Op != "Conv" || l.Layout != record.Dense || len(l.InputShape) < 2 {
 		return nil, nil
 	}
 	m, err := l.Support()

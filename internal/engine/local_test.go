@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -42,7 +43,7 @@ func localModel(t *testing.T, opset int64) *onnxio.Model {
 	for i, n := range cnn.Graph.Nodes {
 		n.Name = fmt.Sprint("n", i)
 	}
-	p, err := convert.NewPlan(cnn, convert.Options{Layout: convert.Local})
+	p, err := convert.NewPlan(cnn, convert.Options{Layout: record.Local})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package convert
+package affine
 
 import (
 	"crypto/sha256"
@@ -9,23 +9,24 @@ import (
 	"sync/atomic"
 )
 
-// compositionLocal is a product in local form. All channels of a group share what an
+// productLocal is a product in local form. All channels of a group share what an
 // output position sees: the union over them of the columns in the support.
 //
 // How the rows of a product fall into groups, channels and positions is not given
 // by its factors: a selection between them can move everything anywhere. Of the
 // ways that shape of its output and the factors suggest, the one that takes the
 // fewest bytes is chosen; that every row is a position of its own is always one.
-type compositionLocal struct {
-	localShape
-	m    *composition
+type productLocal struct {
+	LocalShape
+	m    *Product
 	seen []int32 // [position, slot], the columns that each position sees; nil if own
 	own  bool    // every row is a position, and its table is generated
 }
 
-func (m *composition) localLayer() localLayer { return m.inLocal() }
+// Local returns the product in local form, which is chosen when it is first asked for.
+func (m *Product) Local() Local { return m.inLocal() }
 
-func (m *composition) chooseLocal() *compositionLocal {
+func (m *Product) chooseLocal() *productLocal {
 	groups := 0
 	positions := []int{m.Rows(), m.positions}
 	for _, f := range m.factors {
@@ -36,7 +37,7 @@ func (m *composition) chooseLocal() *compositionLocal {
 	}
 	slices.Sort(positions)
 	positions = slices.Compact(positions)
-	var best *compositionLocal
+	var best *productLocal
 	least := int64(math.MaxInt64)
 	for _, g := range slices.Compact([]int{max(groups, 1), 1}) {
 		for _, p := range positions {
@@ -47,16 +48,16 @@ func (m *composition) chooseLocal() *compositionLocal {
 			if p == 0 || m.Rows()%(g*p) != 0 || m.Cols()%g != 0 || own && g > 1 {
 				continue
 			}
-			f := &compositionLocal{m: m, own: own, localShape: localShape{
-				groups: g, positions: p, outPerGroup: m.Rows() / g / p, block: m.Cols() / g,
+			f := &productLocal{m: m, own: own, LocalShape: LocalShape{
+				Groups: g, Positions: p, OutPerGroup: m.Rows() / g / p, Block: m.Cols() / g,
 			}}
 			if f.measure(least) {
-				best, least = f, f.bytes()+f.tableBytes()
+				best, least = f, f.Bytes()+f.TableBytes()
 			}
 		}
 	}
 	if best == nil { // without rows
-		best = &compositionLocal{m: m, own: true, localShape: localShape{groups: 1, positions: m.Rows(), outPerGroup: 1, block: m.Cols(), slots: 1}}
+		best = &productLocal{m: m, own: true, LocalShape: LocalShape{Groups: 1, Positions: m.Rows(), OutPerGroup: 1, Block: m.Cols(), Slots: 1}}
 	}
 	if !best.own {
 		best.fill()
@@ -73,8 +74,8 @@ func gcd(a, b int) int {
 
 // measure finds out how many inputs a position sees, and says whether each group
 // reads its own block only and the form takes less than that many bytes.
-func (f *compositionLocal) measure(limit int64) bool {
-	perSlot := 4*int64(f.m.Rows()) + 8*int64(f.positions)
+func (f *productLocal) measure(limit int64) bool {
+	perSlot := 4*int64(f.m.Rows()) + 8*int64(f.Positions)
 	var most, fewest atomic.Int64
 	fewest.Store(math.MaxInt64)
 	var worse atomic.Bool
@@ -89,18 +90,18 @@ func (f *compositionLocal) measure(limit int64) bool {
 		}
 		return !worse.Load()
 	})
-	f.slots = int(max(1, most.Load()))
-	f.padded = fewest.Load() < int64(f.slots)
-	return !worse.Load() && int64(f.slots)*perSlot < limit
+	f.Slots = int(max(1, most.Load()))
+	f.Padded = fewest.Load() < int64(f.Slots)
+	return !worse.Load() && int64(f.Slots)*perSlot < limit
 }
 
 // fill makes the table.
-func (f *compositionLocal) fill() {
-	f.seen = make([]int32, f.positions*f.slots)
+func (f *productLocal) fill() {
+	f.seen = make([]int32, f.Positions*f.Slots)
 	f.eachPosition(func(p int, seen []int32, _ bool) bool {
-		row := f.seen[p*f.slots:][:f.slots]
-		for i := copy(row, seen); i < f.slots; i++ {
-			row[i] = int32(f.block)
+		row := f.seen[p*f.Slots:][:f.Slots]
+		for i := copy(row, seen); i < f.Slots; i++ {
+			row[i] = int32(f.Block)
 		}
 		return true
 	})
@@ -109,25 +110,25 @@ func (f *compositionLocal) fill() {
 // eachPosition calls visit, in parallel, with every output position and the
 // columns that it sees, counted from the start of its group's block and ascending.
 // ok is false if one is outside of that. It stops where visit returns false.
-func (f *compositionLocal) eachPosition(visit func(p int, seen []int32, ok bool) bool) {
-	parallel(f.positions, func(lo, hi int) {
+func (f *productLocal) eachPosition(visit func(p int, seen []int32, ok bool) bool) {
+	parallel(f.Positions, func(lo, hi int) {
 		s := newRowMaker(f.m)
-		union := newAccumulator(f.block)
+		union := newAccumulator(f.Block)
 		var cols []int32
 		for p := lo; p < hi; p++ {
 			last, ok := -1, true
-			for o := range f.groups * f.outPerGroup {
-				r := o*f.positions + p
+			for o := range f.Groups * f.OutPerGroup {
+				r := o*f.Positions + p
 				if c := f.m.class(r); c == last {
 					continue
 				} else {
 					last = c
 				}
-				start := o / f.outPerGroup * f.block
+				start := o / f.OutPerGroup * f.Block
 				cols = s.columns(r, cols)
 				for _, c := range cols {
 					at := int(c) - start
-					if at < 0 || at >= f.block {
+					if at < 0 || at >= f.Block {
 						ok = false
 						break
 					}
@@ -144,45 +145,45 @@ func (f *compositionLocal) eachPosition(visit func(p int, seen []int32, ok bool)
 	})
 }
 
-func (f *compositionLocal) shape() localShape { return f.localShape }
+func (f *productLocal) Shape() LocalShape { return f.LocalShape }
 
-// heldBytes is what the table takes in memory.
-func (f *compositionLocal) heldBytes() int64 { return 4 * int64(len(f.seen)) }
+// HeldBytes is what the table takes in memory.
+func (f *productLocal) HeldBytes() int64 { return 4 * int64(len(f.seen)) }
 
-func (f *compositionLocal) tableKey() (key [sha256.Size]byte, ok bool) {
+func (f *productLocal) TableKey() (key [sha256.Size]byte, ok bool) {
 	if f.own {
 		return key, false
 	}
 	h := sha256.New()
-	_ = binary.Write(h, binary.LittleEndian, int64(f.positions)) // a hash takes everything
+	_ = binary.Write(h, binary.LittleEndian, int64(f.Positions)) // a hash takes everything
 	_ = binary.Write(h, binary.LittleEndian, f.seen)
 	return [sha256.Size]byte(h.Sum(nil)), true
 }
 
-func (f *compositionLocal) writeTable(w io.Writer) error {
+func (f *productLocal) WriteTable(w io.Writer) error {
 	if !f.own {
 		return f.writePositions(w, func() func([]byte, int) []byte {
 			return func(b []byte, p int) []byte {
-				for _, c := range f.seen[p*f.slots:][:f.slots] {
+				for _, c := range f.seen[p*f.Slots:][:f.Slots] {
 					b = binary.LittleEndian.AppendUint64(b, uint64(c))
 				}
 				return b
 			}
 		})
 	}
-	return f.m.writeRows(w, max(1, chunkBytes/(8*f.slots)), func(b []byte, _ int, row *accumulator) []byte {
+	return f.m.writeRows(w, max(1, ChunkBytes/(8*f.Slots)), func(b []byte, _ int, row *accumulator) []byte {
 		start := len(b)
 		row.drain(func(c int, _ float64) { b = binary.LittleEndian.AppendUint64(b, uint64(c)) })
-		for len(b) < start+8*f.slots {
-			b = binary.LittleEndian.AppendUint64(b, uint64(f.block))
+		for len(b) < start+8*f.Slots {
+			b = binary.LittleEndian.AppendUint64(b, uint64(f.Block))
 		}
 		return b
 	})
 }
 
-func (f *compositionLocal) writeWeights(w io.Writer) error {
-	blocks, blockBytes := f.groups*f.positions, 4*f.outPerGroup*f.slots
-	perChunk := min(max(blocks, 1), max(1, chunkBytes/max(blockBytes, 1)))
+func (f *productLocal) WriteWeights(w io.Writer) error {
+	blocks, blockBytes := f.Groups*f.Positions, 4*f.OutPerGroup*f.Slots
+	perChunk := min(max(blocks, 1), max(1, ChunkBytes/max(blockBytes, 1)))
 	return writeChunks(w, (blocks+perChunk-1)/perChunk, func() filler {
 		buf := make([]byte, perChunk*blockBytes)
 		return func(c int) []byte {
@@ -191,8 +192,8 @@ func (f *compositionLocal) writeWeights(w io.Writer) error {
 			lo, hi := c*perChunk, min((c+1)*perChunk, blocks)
 			clear(buf)
 			for i := lo; i < hi; i++ {
-				for o := range f.outPerGroup {
-					f.putRow(buf[(i-lo)*blockBytes+4*o*f.slots:], s, i/f.positions*f.outPerGroup+o, i%f.positions)
+				for o := range f.OutPerGroup {
+					f.putRow(buf[(i-lo)*blockBytes+4*o*f.Slots:], s, i/f.Positions*f.OutPerGroup+o, i%f.Positions)
 				}
 			}
 			return buf[:(hi-lo)*blockBytes]
@@ -202,11 +203,11 @@ func (f *compositionLocal) writeWeights(w io.Writer) error {
 
 // putRow stores the row of an output channel at a position in the slots of its
 // inputs.
-func (f *compositionLocal) putRow(slots []byte, s *rowMaker, o, p int) {
-	start, at := o/f.outPerGroup*f.block, 0
-	s.row(o*f.positions + p).drain(func(c int, v float64) {
+func (f *productLocal) putRow(slots []byte, s *rowMaker, o, p int) {
+	start, at := o/f.OutPerGroup*f.Block, 0
+	s.row(o*f.Positions + p).drain(func(c int, v float64) {
 		if !f.own {
-			for seen := f.seen[p*f.slots:]; int(seen[at]) != c-start; at++ {
+			for seen := f.seen[p*f.Slots:]; int(seen[at]) != c-start; at++ {
 			}
 		}
 		binary.LittleEndian.PutUint32(slots[4*at:], math.Float32bits(float32(v)))

@@ -1,73 +1,20 @@
-package convert
+package restore
 
 import (
-	"context"
 	"fmt"
 	"math"
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
 
-// Project returns the CNN that is nearest to an eFCN, and how far away it is.
-//
-// A layer that was a Conv or ConvTranspose is one again: entries off the
-// support are dropped, tied entries become their mean, taken in float64 and
-// rounded once, and so do the biases of a channel. A kernel weight that no
-// output reads is not in the matrix and comes back as 0. What was multiplied
-// into the layer stays so: the kernel of a Conv that a BatchNormalization
-// followed is kernel·scale.
-//
-// In a pooling by averages those entries are tied that divide by the same
-// number of cells. It is the pooling again if they have the values that the
-// pooling has, else a depthwise Conv if all windows have that number in common.
-// Where neither is so (averages near the border that leave the padding out, and
-// were trained) no single operator is the nearest; the layer stays a matrix,
-// the projected one. A layer with no CNN subspace stays as it is.
-//
-// Values have their axes again: elementwise operators and joins work on
-// tensors, and constants laid out along a vector (a BatchNormalization that was
-// not multiplied in is a Mul and an Add of such) take the shape of the tensor.
-// Nodes and values have the names that they had in the CNN; the record is
-// removed. The projection of an eFCN just converted has the CNN's weights, bit
-// for bit, where nothing was multiplied into them.
-func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *Deviation, error) {
-	all, err := OpenAll(efcn)
-	if err != nil {
-		return nil, nil, err
-	}
-	projections, d, err := Nearest(ctx, all)
-	if err != nil {
-		return nil, nil, err
-	}
-	info, err := shape.Infer(efcn, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := newRestorer(efcn, info)
-	if err != nil {
-		return nil, nil, err
-	}
-	for i, a := range all {
-		if projections[i] == nil {
-			continue
-		}
-		if err := p.replace(a, projections[i]); err != nil {
-			return nil, nil, fmt.Errorf("layer %q: %w", a.rec.Node, err)
-		}
-	}
-	cnn, err := p.model()
-	if err != nil {
-		return nil, nil, err
-	}
-	return cnn, d, nil
-}
-
 // operatorOf returns the node, without inputs and outputs, that computes the
 // projection m of the layer, and its weights: none for a pooling. The node is
 // nil if no single operator does.
-func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
+func operatorOf(l *record.Layer, m *affine.Map, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
 	n := &onnxio.Node{Name: l.Node, OpType: l.Op}
 	if l.Node == l.Source { // it had no name of its own
 		n.Name = ""
@@ -84,18 +31,18 @@ func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tens
 		n.Attributes = append(extra, onnxio.IntAttr("group", l.Group))
 		return n, weights(l, inputFirst(m), int64(m.InChannels), int64(m.OutChannels/m.Groups), l.KernelShape), nil
 	case "AveragePool":
-		ws, err := l.windows()
+		ws, err := l.Windows()
 		if err != nil {
 			return nil, nil, err
 		}
-		taps, divisors := averageTaps(ws, l.CountIncludePad)
+		taps, divisors := affine.AverageTaps(ws, l.CountIncludePad)
 		if isAverage(m, divisors) {
 			n.Attributes = poolAttributes(l)
 			return n, nil, nil
 		}
 		if class, ok := onlyDivisor(taps, divisors); ok {
 			n.OpType, n.Attributes = "Conv", append(paddedAttributes(l), onnxio.IntAttr("group", int64(m.Groups)))
-			return n, weights(l, spread(m, class, int(size(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
+			return n, weights(l, spread(m, class, int(affine.Size(l.KernelShape))), int64(m.OutChannels), 1, l.KernelShape), nil
 		}
 		return nil, nil, nil
 	case "ReduceMean", "ReduceSum":
@@ -105,7 +52,7 @@ func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tens
 		// Each channel that is read has a coefficient; a convolution over the whole
 		// of the reduced axes has it in every place.
 		window := slices.Repeat([]int64{1}, len(l.InputShape)-1)
-		for _, a := range l.reduced() {
+		for _, a := range l.ReducedAxes() {
 			if a > 0 {
 				window[a-1] = l.InputShape[a]
 			}
@@ -115,7 +62,7 @@ func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tens
 		}
 		var kernel []float32
 		for _, k := range m.Kernel {
-			kernel = append(kernel, slices.Repeat([]float32{k}, int(size(window)))...)
+			kernel = append(kernel, slices.Repeat([]float32{k}, int(affine.Size(window)))...)
 		}
 		n.OpType, n.Attributes = "Conv", []*onnxio.Attribute{onnxio.IntAttr("group", int64(m.Groups))}
 		return n, weights(l, kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), window), nil
@@ -125,7 +72,7 @@ func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tens
 		}
 		kernel := m.Kernel
 		if !l.FactorFirst {
-			kernel = transposed(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
+			kernel = affine.Transposed(kernel, m.OutChannels/m.Groups, m.InChannels/m.Groups)
 		}
 		return n, onnxio.NewTensor(l.Weight, l.FactorShape, kernel), nil
 	default: // an average of all positions
@@ -140,11 +87,11 @@ func operatorOf(l *LayerRecord, m *Map, opset int64) (*onnxio.Node, *onnxio.Tens
 
 // reducesAs says whether m has the coefficients that the reduction has, bit for
 // bit, and no bias.
-func reducesAs(l *LayerRecord, m *Map) bool {
+func reducesAs(l *record.Layer, m *affine.Map) bool {
 	want := float32(1)
 	if l.Op == "ReduceMean" {
 		cells := 1
-		for _, a := range l.reduced() {
+		for _, a := range l.ReducedAxes() {
 			cells *= int(l.InputShape[a])
 		}
 		want = float32(1 / float64(cells))
@@ -155,8 +102,8 @@ func reducesAs(l *LayerRecord, m *Map) bool {
 
 // reduceNode completes the node of a reduction, which keeps the axes that it
 // reduces, and returns them where they are an input of it.
-func reduceNode(l *LayerRecord, n *onnxio.Node, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
-	axes := slices.Clone(l.reduced())
+func reduceNode(l *record.Layer, n *onnxio.Node, opset int64) (*onnxio.Node, *onnxio.Tensor, error) {
+	axes := slices.Clone(l.ReducedAxes())
 	for i := range axes {
 		axes[i]++ // the batch
 	}
@@ -168,12 +115,12 @@ func reduceNode(l *LayerRecord, n *onnxio.Node, opset int64) (*onnxio.Node, *onn
 	return n, onnxio.NewTensor(l.Node+".axes", []int64{int64(len(axes))}, axes), nil
 }
 
-func weights(l *LayerRecord, kernel []float32, first, second int64, kernelShape []int64) *onnxio.Tensor {
+func weights(l *record.Layer, kernel []float32, first, second int64, kernelShape []int64) *onnxio.Tensor {
 	return onnxio.NewTensor(l.Weight, append([]int64{first, second}, kernelShape...), kernel)
 }
 
 // windowAttributes are those that convolutions and poolings have in common.
-func windowAttributes(l *LayerRecord) []*onnxio.Attribute {
+func windowAttributes(l *record.Layer) []*onnxio.Attribute {
 	return []*onnxio.Attribute{
 		onnxio.IntsAttr("dilations", l.Dilations...),
 		onnxio.IntsAttr("kernel_shape", l.KernelShape...),
@@ -184,7 +131,7 @@ func windowAttributes(l *LayerRecord) []*onnxio.Attribute {
 
 // paddedAttributes are those of a convolution that has the windows of a pooling
 // whose last may reach past the padding (ceil_mode): the padding is larger.
-func paddedAttributes(l *LayerRecord) []*onnxio.Attribute {
+func paddedAttributes(l *record.Layer) []*onnxio.Attribute {
 	padded := *l
 	padded.Pads = slices.Clone(l.Pads)
 	axes := len(l.KernelShape)
@@ -198,7 +145,7 @@ func paddedAttributes(l *LayerRecord) []*onnxio.Attribute {
 // transposedAttributes are those of a ConvTranspose: what the output has past
 // the last tap is its output_padding, or its output_shape where that is too
 // much for one.
-func transposedAttributes(l *LayerRecord) ([]*onnxio.Attribute, error) {
+func transposedAttributes(l *record.Layer) ([]*onnxio.Attribute, error) {
 	axes := len(l.KernelShape)
 	extra, fits := make([]int64, axes), true
 	for i := range extra {
@@ -233,7 +180,7 @@ func transposedAttributes(l *LayerRecord) ([]*onnxio.Attribute, error) {
 // poolAttributes are those of an AveragePool. The attributes that newer
 // versions of the operator brought are given only where they are needed, which
 // is where the CNN had them.
-func poolAttributes(l *LayerRecord) []*onnxio.Attribute {
+func poolAttributes(l *record.Layer) []*onnxio.Attribute {
 	attrs := slices.DeleteFunc(windowAttributes(l), func(a *onnxio.Attribute) bool {
 		return a.Name == "dilations" && !slices.ContainsFunc(a.Ints, func(v int64) bool { return v != 1 })
 	})
@@ -252,11 +199,11 @@ func poolAttributes(l *LayerRecord) []*onnxio.Attribute {
 
 // isAverage says whether m has the coefficients that averages have: those of
 // any that it uses are 1/divisor, bit for bit, and there is no bias.
-func isAverage(m *Map, divisors []int) bool {
+func isAverage(m *affine.Map, divisors []int) bool {
 	if slices.ContainsFunc(m.Bias, func(b float32) bool { return b != 0 }) {
 		return false
 	}
-	want := averages(m.InChannels, m.Taps, divisors)
+	want := affine.Averages(m.InChannels, m.Taps, divisors)
 	used := usedCoefs(m.Taps)
 	for i, k := range m.Kernel {
 		if used[i%m.Taps.Coefs] && math.Float32bits(k) != math.Float32bits(want.Kernel[i]) {
@@ -267,9 +214,9 @@ func isAverage(m *Map, divisors []int) bool {
 }
 
 // usedCoefs says which coefficients any output position reads with.
-func usedCoefs(t *Taps) []bool {
+func usedCoefs(t *affine.Taps) []bool {
 	used := make([]bool, t.Coefs)
-	var taps []Tap
+	var taps []affine.Tap
 	for p := range t.Out {
 		taps = t.At(p, taps)
 		for _, tap := range taps {
@@ -281,7 +228,7 @@ func usedCoefs(t *Taps) []bool {
 
 // onlyDivisor returns a coefficient that output positions read with, if all of
 // those that any does have one divisor.
-func onlyDivisor(t *Taps, divisors []int) (coef int, ok bool) {
+func onlyDivisor(t *affine.Taps, divisors []int) (coef int, ok bool) {
 	coef = -1
 	for i, used := range usedCoefs(t) {
 		if used && coef >= 0 && divisors[i] != divisors[coef] {
@@ -296,7 +243,7 @@ func onlyDivisor(t *Taps, divisors []int) (coef int, ok bool) {
 
 // spread returns the kernel of a depthwise convolution with that many taps, all
 // of which have coefficient coef of their channel in m.
-func spread(m *Map, coef, taps int) []float32 {
+func spread(m *affine.Map, coef, taps int) []float32 {
 	kernel := make([]float32, 0, m.OutChannels*taps)
 	for o := range m.OutChannels {
 		for range taps {
@@ -308,7 +255,7 @@ func spread(m *Map, coef, taps int) []float32 {
 
 // inputFirst lays a kernel out as ConvTranspose has it, [in, out a group, k…]:
 // the inverse of outputFirst.
-func inputFirst(m *Map) []float32 {
+func inputFirst(m *affine.Map) []float32 {
 	outPerGroup, inPerGroup, k := m.OutChannels/m.Groups, m.InChannels/m.Groups, m.Taps.Coefs
 	w := make([]float32, len(m.Kernel))
 	for c := range m.InChannels {

@@ -1,4 +1,4 @@
-package convert
+package record
 
 import (
 	"slices"
@@ -6,7 +6,7 @@ import (
 )
 
 func TestRecordSupport(t *testing.T) {
-	conv := LayerRecord{
+	conv := Layer{
 		Op: "Conv", InputShape: []int64{2, 3, 3}, OutputShape: []int64{4, 3, 3}, Group: 2,
 		KernelShape: []int64{3, 3}, Strides: []int64{1, 1}, Dilations: []int64{1, 1}, Pads: []int64{1, 1, 1, 1},
 	}
@@ -23,11 +23,11 @@ func TestRecordSupport(t *testing.T) {
 		t.Errorf("table %v", got)
 	}
 
-	gemm := LayerRecord{Op: "Gemm", InputShape: []int64{5}, OutputShape: []int64{3}}
+	gemm := Layer{Op: "Gemm", InputShape: []int64{5}, OutputShape: []int64{3}}
 	if m, err := gemm.Support(); err != nil || m.Rows() != 3 || m.Cols() != 5 || m.NonZeros() != 15 || !gemm.Connected() {
 		t.Errorf("Gemm: %+v, %v", m, err)
 	}
-	resize := LayerRecord{Op: "Resize", InputShape: []int64{1, 2, 2}, OutputShape: []int64{1, 4, 4}}
+	resize := Layer{Op: "Resize", InputShape: []int64{1, 2, 2}, OutputShape: []int64{1, 4, 4}}
 	if m, err := resize.Support(); m != nil || err != nil {
 		t.Errorf("Resize: %+v, %v", m, err)
 	}

@@ -1,8 +1,10 @@
-package convert
+package restore
 
 import (
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -11,7 +13,7 @@ import (
 // Concat of vectors on their channels; any other needs the shapes it had.
 func (p *restorer) node(n *onnxio.Node) {
 	if onnxio.CanonicalDomain(n.Domain) == "" && len(n.Outputs) == 1 {
-		if IsElementwise(n.OpType) && p.elementwise(n) || n.OpType == "Concat" && p.concat(n) {
+		if record.IsElementwise(n.OpType) && p.elementwise(n) || n.OpType == "Concat" && p.concat(n) {
 			return
 		}
 	}
@@ -75,7 +77,7 @@ func (p *restorer) elementwise(n *onnxio.Node) bool {
 // withAxes returns the constant t, which broadcasts to a batch of shape own, as
 // one that does the same to a batch of the same content in the shape dims.
 func withAxes(t *onnxio.Tensor, own, dims []int64) (*onnxio.Tensor, bool) {
-	n := size(t.Dims)
+	n := affine.Size(t.Dims)
 	if slices.Equal(own, dims) || n == 1 && len(t.Dims) <= len(dims)+1 {
 		return t, true
 	}

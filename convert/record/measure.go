@@ -1,4 +1,4 @@
-package convert
+package record
 
 import (
 	"context"
@@ -7,11 +7,12 @@ import (
 	"math"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
-// ErrNoRecord says that a model is no eFCN of this program's.
-var ErrNoRecord = errors.New("not an eFCN: no record in its metadata; convert writes one")
+// ErrMissing says that a model is no eFCN of this program's.
+var ErrMissing = errors.New("not an eFCN: no record in its metadata; convert writes one")
 
 // Deviation says how far an eFCN is from the CNN subspace: from the networks
 // that are embeddings of CNNs of its architecture. The sums run over the layers
@@ -96,7 +97,7 @@ func ratio(part, whole float64) float64 {
 // eFCN was made from, by the name of the layer, and the distance from them is
 // measured too. The weights are read as a stream: what is held is a row, and three
 // numbers for every weight of the CNN.
-func Measure(ctx context.Context, efcn *onnxio.Model, origin map[string]*Map) (*Deviation, error) {
+func Measure(ctx context.Context, efcn *onnxio.Model, origin map[string]*affine.Map) (*Deviation, error) {
 	all, err := OpenAll(efcn)
 	if err != nil {
 		return nil, err
@@ -112,20 +113,20 @@ func Measure(ctx context.Context, efcn *onnxio.Model, origin map[string]*Map) (*
 
 // Nearest returns the maps of the nearest CNN's layers, nil where a layer has no
 // CNN subspace, and how far from it the layers are.
-func Nearest(ctx context.Context, all []*Matrix) ([]*Map, *Deviation, error) {
+func Nearest(ctx context.Context, all []*Matrix) ([]*affine.Map, *Deviation, error) {
 	d, maps, err := measure(ctx, all, nil)
 	return maps, d, err
 }
 
 // measure returns the deviation of the layers and, for those that have one,
 // their projection.
-func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Deviation, []*Map, error) {
+func measure(ctx context.Context, all []*Matrix, origin map[string]*affine.Map) (*Deviation, []*affine.Map, error) {
 	d := &Deviation{Layers: make([]LayerDeviation, len(all))}
-	projections := make([]*Map, len(all))
+	projections := make([]*affine.Map, len(all))
 	var sum squares
 	for i, a := range all {
 		l := &d.Layers[i]
-		*l = LayerDeviation{Node: a.rec.Node, Op: a.rec.Op, Layout: a.rec.Layout, Weight: a.rec.Weight, NotMeasured: a.free}
+		*l = LayerDeviation{Node: a.Layer.Node, Op: a.Layer.Op, Layout: a.Layer.Layout, Weight: a.Layer.Weight, NotMeasured: a.free}
 		if a.support == nil {
 			continue
 		}
@@ -138,11 +139,11 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*Map) (*Devia
 		l.squares, l.Counts = t.squares(), t.counts
 		l.Entries, l.Support = int64(a.Rows)*int64(a.Cols), a.support.NonZeros()
 		l.squares.bias, l.squares.biasTied = a.biasSquares(projections[i])
-		if m := origin[a.rec.Node]; m != nil {
+		if m := origin[a.Layer.Node]; m != nil {
 			l.squares.cnn, l.squares.difference = t.from(m)
 		}
 		if s := l.squares.all + l.squares.bias; math.IsNaN(s) || math.IsInf(s, 0) {
-			return nil, nil, fmt.Errorf("layer %q: its weights are not all finite", a.rec.Node)
+			return nil, nil, fmt.Errorf("layer %q: its weights are not all finite", a.Layer.Node)
 		}
 		l.Norm = math.Sqrt(l.squares.all)
 		l.Distance, l.OffLocal, l.Bias, l.FromCNN = l.squares.ratios(origin != nil)
@@ -177,16 +178,16 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 	m := a.support
 	perGroup := m.InChannels / m.Groups
 	size := perGroup * m.Taps.Coefs
-	rows := m.kernelRows()
+	rows := m.KernelRows()
 	if n := int64(rows) * int64(perGroup) * int64(m.Taps.Coefs); n > math.MaxInt32 {
-		return nil, fmt.Errorf("layer %q: record: a kernel of %d weights", a.rec.Node, n)
+		return nil, fmt.Errorf("layer %q: record: a kernel of %d weights", a.Layer.Node, n)
 	}
 	n := rows * size
 	t := &ties{count: make([]int64, n), first: make([]float64, n), sum: make([]float64, n), sum2: make([]float64, n)}
-	var taps []Tap
-	err := a.each(ctx, func(r int, row []float32, stored []int32) error {
+	var taps []affine.Tap
+	err := a.Each(ctx, func(r int, row []float32, stored []int32) error {
 		taps = m.Taps.At(r%m.Taps.Out, taps)
-		first, channels := m.channels(r)
+		first, channels := m.Channels(r)
 		var in, off float64
 		for c := range channels {
 			entries := row[(first+c)*m.Taps.In:][:m.Taps.In]
@@ -285,7 +286,7 @@ func (t *ties) squares() squares {
 // from returns the squares of the norms of the matrix A of m, and of its
 // difference from the matrix that was read: what is off the support, the spread
 // of tied entries around their mean, and the mean's distance from m's.
-func (t *ties) from(m *Map) (cnn, difference float64) {
+func (t *ties) from(m *affine.Map) (cnn, difference float64) {
 	difference = t.off
 	for i, k := range m.Kernel {
 		n := float64(t.count[i])
@@ -300,7 +301,7 @@ func (t *ties) from(m *Map) (cnn, difference float64) {
 
 // projection returns the map of the nearest CNN: every coefficient is the mean
 // of the entries tied to it, rounded once. One that no entry has is zero.
-func (t *ties) projection(support *Map, divisors []int) *Map {
+func (t *ties) projection(support *affine.Map, divisors []int) *affine.Map {
 	m := *support
 	m.Kernel = make([]float32, len(t.count))
 	for i := range m.Kernel {
@@ -321,7 +322,7 @@ func shifted(first, by float64) float64 {
 // biasSquares puts the mean bias of every channel into the projection m, and
 // returns the squares of the norms of the bias and of its distance from that
 // mean.
-func (a *Matrix) biasSquares(m *Map) (all, tied float64) {
+func (a *Matrix) biasSquares(m *affine.Map) (all, tied float64) {
 	if a.bias == nil {
 		return 0, 0
 	}
@@ -347,17 +348,17 @@ func (a *Matrix) biasSquares(m *Map) (all, tied float64) {
 
 // checkOrigin reports the first layer whose map in the CNN is not there, or has
 // another geometry than the record says.
-func checkOrigin(origin map[string]*Map, all []*Matrix) error {
+func checkOrigin(origin map[string]*affine.Map, all []*Matrix) error {
 	for _, a := range all {
 		if a.support == nil {
 			continue
 		}
-		m := origin[a.rec.Node]
+		m := origin[a.Layer.Node]
 		if m == nil {
-			return fmt.Errorf("the CNN has no layer %q", a.rec.Node)
+			return fmt.Errorf("the CNN has no layer %q", a.Layer.Node)
 		}
 		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols || m.Taps.Coefs != a.support.Taps.Coefs || m.NonZeros() != a.support.NonZeros() {
-			return fmt.Errorf("layer %q of the CNN has another geometry", a.rec.Node)
+			return fmt.Errorf("layer %q of the CNN has another geometry", a.Layer.Node)
 		}
 	}
 	return nil

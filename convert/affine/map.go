@@ -1,4 +1,4 @@
-package convert
+package affine
 
 import (
 	"fmt"
@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// size is the product of dims, which are not negative: the number of elements of a
+// Size is the product of dims, which are not negative: the number of elements of a
 // tensor of that shape. It is math.MaxInt64 where that is too much.
-func size[T int | int64](dims []T) T {
+func Size[T int | int64](dims []T) T {
 	n := T(1)
 	for _, d := range dims {
 		if d != 0 && n > math.MaxInt64/d {
@@ -41,24 +41,24 @@ type Map struct {
 	Shared []int32
 	Bias   []float32 // [OutChannels], or nil for none
 
-	// exact holds the coefficients in float64 where Kernel has them rounded; nil
+	// Exact holds the coefficients in float64 where Kernel has them rounded; nil
 	// where Kernel is what they are.
-	exact []float64
+	Exact []float64
 }
 
-// affine is an affine map y = A·x + b that a layer is made from. What is written
+// Weights is an affine map y = A·x + b that a layer is made from. What is written
 // is generated as it is written.
-type affine interface {
+type Weights interface {
 	Rows() int
 	Cols() int
 	NonZeros() int64 // entries of the support
 	Row(r int, visit func(col int, v float32))
-	hasBias() bool
+	HasBias() bool
 	BiasVector() []float32
 	WriteDense(w io.Writer) error
 	WriteValues(w io.Writer) error
 	WriteIndices(w io.Writer) error
-	localLayer() localLayer
+	Local() Local
 }
 
 // Rows and Cols are the dimensions of A.
@@ -82,9 +82,9 @@ func (m *Map) KernelRow(o int) int {
 	return int(m.Shared[o/perGroup])*perGroup + o%perGroup
 }
 
-// kernelRows is how many rows the kernel has: one for every output channel,
+// KernelRows is how many rows the kernel has: one for every output channel,
 // fewer where groups share a part.
-func (m *Map) kernelRows() int {
+func (m *Map) KernelRows() int {
 	if m.Shared == nil {
 		return m.OutChannels
 	}
@@ -93,7 +93,7 @@ func (m *Map) kernelRows() int {
 
 // Tied lists for every row of the kernel the output channels that have it.
 func (m *Map) Tied() [][]int {
-	tied := make([][]int, m.kernelRows())
+	tied := make([][]int, m.KernelRows())
 	for o := range m.OutChannels {
 		k := m.KernelRow(o)
 		tied[k] = append(tied[k], o)
@@ -133,7 +133,8 @@ func (m *Map) RowBias(r int) float32 {
 	return m.Bias[r/m.Taps.Out]
 }
 
-func (m *Map) hasBias() bool { return m.Bias != nil }
+// HasBias reports whether the map has a bias.
+func (m *Map) HasBias() bool { return m.Bias != nil }
 
 // BiasVector returns b, [Rows], or nil if the map has no bias.
 func (m *Map) BiasVector() []float32 {
@@ -147,10 +148,10 @@ func (m *Map) BiasVector() []float32 {
 	return b
 }
 
-// scaleChannels multiplies row (o, p) by scale[o] and adds shift[o] to it:
+// ScaleChannels multiplies row (o, p) by scale[o] and adds shift[o] to it:
 // y' = scale·(A·x + b) + shift. The products are taken in float64 and rounded
 // once, so an entry is float32(kernel·scale). No groups of m share their kernel.
-func (m *Map) scaleChannels(scale, shift []float64) *Map {
+func (m *Map) ScaleChannels(scale, shift []float64) *Map {
 	scaled := *m
 	scaled.Kernel = make([]float32, len(m.Kernel))
 	scaled.Bias = make([]float32, m.OutChannels)
@@ -168,19 +169,25 @@ func (m *Map) scaleChannels(scale, shift []float64) *Map {
 	return &scaled
 }
 
-// validate checks that the parts of a map fit each other.
-func (m *Map) validate() error {
+// Validate checks that the parts of a map fit each other.
+func (m *Map) Validate() error {
 	if m.Groups < 1 || m.InChannels%m.Groups != 0 || m.OutChannels%m.Groups != 0 {
 		return fmt.Errorf("%d groups do not divide %d input and %d output channels", m.Groups, m.InChannels, m.OutChannels)
 	}
 	if m.Shared != nil && len(m.Shared) != m.Groups {
 		return fmt.Errorf("kernel: parts of %d groups, want %d", len(m.Shared), m.Groups)
 	}
-	if want := m.kernelRows() * (m.InChannels / m.Groups) * m.Taps.Coefs; len(m.Kernel) != want {
+	if want := m.KernelRows() * (m.InChannels / m.Groups) * m.Taps.Coefs; len(m.Kernel) != want {
 		return fmt.Errorf("kernel: want %d coefficients, got %d", want, len(m.Kernel))
 	}
 	if m.Bias != nil && len(m.Bias) != m.OutChannels {
 		return fmt.Errorf("bias: want %d values, got %d", m.OutChannels, len(m.Bias))
 	}
 	return nil
+}
+
+// Channels returns the first input channel that row r reads and how many.
+func (m *Map) Channels(r int) (first, n int) {
+	n = m.InChannels / m.Groups
+	return r / m.Taps.Out / (m.OutChannels / m.Groups) * n, n
 }

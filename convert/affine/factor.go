@@ -1,17 +1,17 @@
-package convert
+package affine
 
-// factor is an affine map y = A·x + b that may be one factor of a product. Its
+// Factor is an affine map y = A·x + b that may be one factor of a product. Its
 // entries are given in float64, unrounded where the CNN's parameters are not
 // themselves the entries (1/n of averages, scales of a normalisation). A factor
 // holds no more than its geometry and shares the CNN's parameters.
-type factor interface {
+type Factor interface {
 	rows() int
 	cols() int
-	// count is how many operations it costs: the non-zeros of a matrix, the
+	// Count is how many operations it costs: the non-zeros of a matrix, the
 	// elements of what it computes otherwise.
-	count() int64
-	// bytes is the size of its constants where it is no matrix.
-	bytes() int64
+	Count() int64
+	// Bytes is the size of its constants where it is no matrix.
+	Bytes() int64
 	// addRow adds scale times row r to acc: every entry of the support in
 	// ascending order of columns.
 	addRow(r int, scale float64, acc *accumulator)
@@ -20,7 +20,7 @@ type factor interface {
 	dot(r int, x []float64, acc *accumulator) float64
 	// offset is the bias of row r, and biased says whether any row has one.
 	offset(r int) float64
-	biased() bool
+	Biased() bool
 	// class numbers rows: those of one number, below classes(), have the same
 	// columns.
 	class(r int) int
@@ -37,14 +37,14 @@ type factor interface {
 // the map's kernel has them rounded.
 type matrixFactor struct{ *Map }
 
-// factor returns the map as a factor.
-func (m *Map) factor() factor { return matrixFactor{m} }
+// Factor returns the map as a factor.
+func (m *Map) Factor() Factor { return matrixFactor{m} }
 
 func (f matrixFactor) rows() int               { return f.Rows() }
 func (f matrixFactor) cols() int               { return f.Cols() }
-func (f matrixFactor) count() int64            { return f.NonZeros() }
-func (f matrixFactor) bytes() int64            { return 0 }
-func (f matrixFactor) biased() bool            { return f.Bias != nil }
+func (f matrixFactor) Count() int64            { return f.NonZeros() }
+func (f matrixFactor) Bytes() int64            { return 0 }
+func (f matrixFactor) Biased() bool            { return f.Bias != nil }
 func (f matrixFactor) offset(r int) float64    { return float64(f.RowBias(r)) }
 func (f matrixFactor) classes() int            { return f.Groups * f.Taps.Out }
 func (f matrixFactor) through(int) (int, bool) { return 0, false }
@@ -63,12 +63,12 @@ func (f matrixFactor) coefficients(r int) (start, coefs int) {
 
 func (f matrixFactor) addRow(r int, scale float64, acc *accumulator) {
 	acc.taps = f.Taps.At(r%f.Taps.Out, acc.taps)
-	first, channels := f.channels(r)
+	first, channels := f.Channels(r)
 	start, coefs := f.coefficients(r)
 	for c := range channels {
 		base := (first + c) * f.Taps.In
-		if f.exact != nil {
-			k := f.exact[start+c*coefs:][:coefs]
+		if f.Exact != nil {
+			k := f.Exact[start+c*coefs:][:coefs]
 			for _, t := range acc.taps {
 				acc.add(base+int(t.In), float64(scale*k[t.Coef]))
 			}
@@ -83,7 +83,7 @@ func (f matrixFactor) addRow(r int, scale float64, acc *accumulator) {
 
 func (f matrixFactor) dot(r int, x []float64, acc *accumulator) float64 {
 	acc.taps = f.Taps.At(r%f.Taps.Out, acc.taps)
-	first, channels := f.channels(r)
+	first, channels := f.Channels(r)
 	start, coefs := f.coefficients(r)
 	sum := 0.0
 	for c := range channels {
@@ -91,8 +91,8 @@ func (f matrixFactor) dot(r int, x []float64, acc *accumulator) float64 {
 		for _, t := range acc.taps {
 			i := start + c*coefs + int(t.Coef)
 			k := 0.0
-			if f.exact != nil {
-				k = f.exact[i]
+			if f.Exact != nil {
+				k = f.Exact[i]
 			} else {
 				k = float64(f.Kernel[i])
 			}
@@ -112,92 +112,90 @@ type selectionFactor struct {
 
 func (f *selectionFactor) rows() int    { return len(f.from) }
 func (f *selectionFactor) cols() int    { return f.in }
-func (f *selectionFactor) count() int64 { return int64(len(f.from)) }
-func (f *selectionFactor) bytes() int64 { return 8 * int64(len(f.from)) }
-func (f *selectionFactor) biased() bool { return f.fill != 0 }
+func (f *selectionFactor) Count() int64 { return int64(len(f.from)) }
+func (f *selectionFactor) Bytes() int64 { return 8 * int64(len(f.from)) }
+func (f *selectionFactor) Biased() bool { return f.fill != 0 }
 func (f *selectionFactor) classes() int { return f.in + 1 }
 func (f *selectionFactor) parts() int   { return 0 }
 func (f *selectionFactor) class(r int) int {
-	if f.from[r] == outside {
+	if f.from[r] == Outside {
 		return f.in
 	}
 	return int(f.from[r])
 }
 
 func (f *selectionFactor) offset(r int) float64 {
-	if f.from[r] == outside {
+	if f.from[r] == Outside {
 		return float64(f.fill)
 	}
 	return 0
 }
 
 func (f *selectionFactor) addRow(r int, scale float64, acc *accumulator) {
-	if c := f.from[r]; c != outside {
+	if c := f.from[r]; c != Outside {
 		acc.add(int(c), scale)
 	}
 }
 
 func (f *selectionFactor) dot(r int, x []float64, _ *accumulator) float64 {
-	if c := f.from[r]; c != outside {
+	if c := f.from[r]; c != Outside {
 		return x[c]
 	}
 	return 0
 }
 
-func (f *selectionFactor) through(r int) (int, bool) { return int(f.from[r]), f.from[r] != outside }
+func (f *selectionFactor) through(r int) (int, bool) { return int(f.from[r]), f.from[r] != Outside }
 
-// diagonalFactor multiplies every element by itself and adds to it:
+// Diagonal multiplies every element by itself and adds to it:
 // y[i] = scale(i)·x[i] + shift(i). A nil function stands for ones or zeros.
-type diagonalFactor struct {
-	size         int
-	scale, shift func(i int) float64
+type Diagonal struct {
+	Size         int
+	Scale, Shift func(i int) float64
 }
 
-func (f *diagonalFactor) rows() int                 { return f.size }
-func (f *diagonalFactor) cols() int                 { return f.size }
-func (f *diagonalFactor) count() int64              { return int64(f.size) }
-func (f *diagonalFactor) biased() bool              { return f.shift != nil }
-func (f *diagonalFactor) classes() int              { return f.size }
-func (f *diagonalFactor) class(r int) int           { return r }
-func (f *diagonalFactor) through(r int) (int, bool) { return r, true }
-func (f *diagonalFactor) parts() int                { return 0 }
+// Count is one operation for every element.
+func (f *Diagonal) Count() int64 { return int64(f.Size) }
 
-func (f *diagonalFactor) bytes() int64 {
+// Biased reports whether it adds anything.
+func (f *Diagonal) Biased() bool { return f.Shift != nil }
+
+func (f *Diagonal) rows() int                 { return f.Size }
+func (f *Diagonal) cols() int                 { return f.Size }
+func (f *Diagonal) classes() int              { return f.Size }
+func (f *Diagonal) class(r int) int           { return r }
+func (f *Diagonal) through(r int) (int, bool) { return r, true }
+func (f *Diagonal) parts() int                { return 0 }
+
+// Bytes is the size of its scale and shift.
+func (f *Diagonal) Bytes() int64 {
 	n := int64(0)
-	if f.scale != nil {
-		n += 4 * int64(f.size)
+	if f.Scale != nil {
+		n += 4 * int64(f.Size)
 	}
-	if f.shift != nil {
-		n += 4 * int64(f.size)
+	if f.Shift != nil {
+		n += 4 * int64(f.Size)
 	}
 	return n
 }
 
-func (f *diagonalFactor) entry(r int) float64 {
-	if f.scale == nil {
+func (f *Diagonal) entry(r int) float64 {
+	if f.Scale == nil {
 		return 1
 	}
-	return f.scale(r)
+	return f.Scale(r)
 }
 
-func (f *diagonalFactor) offset(r int) float64 {
-	if f.shift == nil {
+func (f *Diagonal) offset(r int) float64 {
+	if f.Shift == nil {
 		return 0
 	}
-	return f.shift(r)
+	return f.Shift(r)
 }
 
-func (f *diagonalFactor) addRow(r int, scale float64, acc *accumulator) {
+func (f *Diagonal) addRow(r int, scale float64, acc *accumulator) {
 	acc.add(r, float64(scale*f.entry(r)))
 }
 
-func (f *diagonalFactor) dot(r int, x []float64, _ *accumulator) float64 {
+func (f *Diagonal) dot(r int, x []float64, _ *accumulator) float64 {
 	return float64(f.entry(r) * x[r])
-}
-
-// perChannelOf returns the function that gives every element of a vector of
-// that many elements its channel's value.
-func perChannelOf(values []float64, size int) func(i int) float64 {
-	positions := max(1, size/max(1, len(values)))
-	return func(i int) float64 { return values[i/positions] }
 }

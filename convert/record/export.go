@@ -1,4 +1,4 @@
-package convert
+package record
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -53,22 +54,22 @@ func (a *Matrix) entries(ctx context.Context, mask bool, visit func(r int, cols 
 func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32, v []float32) error) error {
 	m := a.support
 	if m == nil {
-		if !a.rec.Connected() {
-			return fmt.Errorf("layer %q: no support to export, which only geometry gives: %s", a.rec.Node, a.free)
+		if !a.Layer.Connected() {
+			return fmt.Errorf("layer %q: no support to export, which only geometry gives: %s", a.Layer.Node, a.free)
 		}
-		m = fullyConnected(a.Cols, a.Rows)
+		m = affine.FullyConnected(a.Cols, a.Rows)
 	}
 	var (
 		cols []int32
 		ones []float32
-		taps []Tap
+		taps []affine.Tap
 	)
 	for r := range a.Rows {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		taps = m.Taps.At(r%m.Taps.Out, taps)
-		first, channels := m.channels(r)
+		first, channels := m.Channels(r)
 		cols = cols[:0]
 		for c := range channels {
 			for _, t := range taps {
@@ -88,16 +89,16 @@ func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32
 // ordered visits the rows in their order, with the columns that are stored
 // ascending. The rows of a layer in local form come in another order: its
 // weights are read into memory first.
-func (a *Matrix) ordered(ctx context.Context, visit rowVisitor) error {
-	if a.sparse != nil || a.rec.Layout != Local {
-		return a.each(ctx, visit)
+func (a *Matrix) ordered(ctx context.Context, visit RowVisitor) error {
+	if a.sparse != nil || a.Layer.Layout != Local {
+		return a.Each(ctx, visit)
 	}
 	type entry struct {
 		col int32
 		v   float32
 	}
 	rows := make([][]entry, a.Rows)
-	err := a.each(ctx, func(r int, row []float32, stored []int32) error {
+	err := a.Each(ctx, func(r int, row []float32, stored []int32) error {
 		rows[r] = make([]entry, len(stored))
 		for i, c := range stored {
 			rows[r][i] = entry{c, row[c]}
@@ -183,7 +184,7 @@ func (a *Matrix) CSR(ctx context.Context, mask bool) (*CSR, error) {
 // Dense returns the matrix, float32 [Rows, Cols], or with mask its support,
 // uint8, 1 in the support and 0 outside. It is generated when it is written.
 func (a *Matrix) Dense(ctx context.Context, mask bool) *onnxio.Tensor {
-	t := &onnxio.Tensor{Name: a.rec.Weight, Type: onnxio.Float32, Dims: []int64{int64(a.Rows), int64(a.Cols)}}
+	t := &onnxio.Tensor{Name: a.Layer.Weight, Type: onnxio.Float32, Dims: []int64{int64(a.Rows), int64(a.Cols)}}
 	size := int64(a.Rows) * int64(a.Cols)
 	if mask {
 		t.Type = onnxio.Uint8

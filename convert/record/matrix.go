@@ -1,4 +1,4 @@
-package convert
+package record
 
 import (
 	"bufio"
@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
@@ -17,10 +18,10 @@ import (
 type Matrix struct {
 	Rows, Cols int // outputs and inputs of the layer
 
-	rec        LayerRecord
-	support    *Map   // without coefficients; nil if the layer has no CNN subspace
-	free       string // why it has none
-	divisors   []int  // of an AveragePool: coefficients of one divisor are tied
+	Layer      Layer
+	support    *affine.Map // without coefficients; nil if the layer has no CNN subspace
+	free       string      // why it has none
+	divisors   []int       // of an AveragePool: coefficients of one divisor are tied
 	bias       []float32
 	stored     *onnxio.Tensor // dense and local
 	seen       []int64        // of a local layer without geometry: its index table
@@ -29,17 +30,17 @@ type Matrix struct {
 	alpha      float32 // what the node multiplies what is stored with
 }
 
-// OpenMatrix returns the matrix of the layer of that name (the name of its node
+// Open returns the matrix of the layer of that name (the name of its node
 // in the CNN). The error for a name that no layer has lists those there are; it
-// is ErrNoRecord if the model is no eFCN.
-func OpenMatrix(efcn *onnxio.Model, layer string) (*Matrix, error) {
+// is ErrMissing if the model is no eFCN.
+func Open(efcn *onnxio.Model, layer string) (*Matrix, error) {
 	all, err := OpenAll(efcn)
 	if err != nil {
 		return nil, err
 	}
 	names := make([]string, len(all))
 	for i, a := range all {
-		if names[i] = a.rec.Node; names[i] == layer {
+		if names[i] = a.Layer.Node; names[i] == layer {
 			return a, nil
 		}
 	}
@@ -48,12 +49,12 @@ func OpenMatrix(efcn *onnxio.Model, layer string) (*Matrix, error) {
 
 // OpenAll returns the matrices of all layers in the record.
 func OpenAll(efcn *onnxio.Model) ([]*Matrix, error) {
-	rec, err := ReadRecord(efcn)
+	rec, err := Read(efcn)
 	if err != nil {
 		return nil, err
 	}
 	if rec == nil {
-		return nil, ErrNoRecord
+		return nil, ErrMissing
 	}
 	all := make([]*Matrix, len(rec.Layers))
 	for i, l := range rec.Layers {
@@ -65,7 +66,7 @@ func OpenAll(efcn *onnxio.Model) ([]*Matrix, error) {
 }
 
 // Open returns the matrix of the layer in the graph of its eFCN.
-func (l *LayerRecord) Open(g *onnxio.Graph) (*Matrix, error) {
+func (l *Layer) Open(g *onnxio.Graph) (*Matrix, error) {
 	rec := *l
 	support, free, err := rec.geometry()
 	if err != nil {
@@ -74,16 +75,16 @@ func (l *LayerRecord) Open(g *onnxio.Graph) (*Matrix, error) {
 	if !isSize(rec.InputShape) || !isSize(rec.OutputShape) {
 		return nil, fmt.Errorf("record: shapes %v and %v", rec.InputShape, rec.OutputShape)
 	}
-	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), rec: rec, support: support, free: free, alpha: 1}
+	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), Layer: rec, support: support, free: free, alpha: 1}
 	if support != nil && (support.Rows() != a.Rows || support.Cols() != a.Cols) {
 		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", support.Rows(), support.Cols(), a.Rows, a.Cols)
 	}
 	if rec.Op == "AveragePool" {
-		ws, err := rec.windows()
+		ws, err := rec.Windows()
 		if err != nil {
 			return nil, err
 		}
-		_, a.divisors = averageTaps(ws, rec.CountIncludePad)
+		_, a.divisors = affine.AverageTaps(ws, rec.CountIncludePad)
 	}
 	if err := a.find(g); err != nil {
 		return nil, err
@@ -101,7 +102,7 @@ func (l *LayerRecord) Open(g *onnxio.Graph) (*Matrix, error) {
 
 // find looks the weights up: an initializer, or a sparse constant.
 func (a *Matrix) find(g *onnxio.Graph) error {
-	name, read := a.rec.Weight, false
+	name, read := a.Layer.Weight, false
 	a.stored = g.Initializer(name)
 	for _, s := range g.SparseInitializers {
 		if s.Values.Name == name {
@@ -116,7 +117,7 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 				a.stored = v.T
 			}
 		}
-		if n.Input(1) != name || a.support != nil || read && n.Name != a.rec.Node {
+		if n.Input(1) != name || a.support != nil || read && n.Name != a.Layer.Node {
 			continue
 		}
 		read = true
@@ -143,7 +144,7 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 	if a.transposed {
 		slices.Reverse(want)
 	}
-	if a.rec.Layout == Local {
+	if a.Layer.Layout == Local {
 		a.transposed = false
 		m := a.localMap()
 		if m == nil {
@@ -151,7 +152,7 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 		}
 		want, _ = m.LocalDims()
 	}
-	if n := size(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
+	if n := affine.Size(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
 		return fmt.Errorf("weights %q: want a tensor of shape %v, got %v", name, want, a.stored.Dims)
 	}
 	return nil
@@ -160,13 +161,13 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 // findTable looks up the index table of a layer in local form that has no
 // geometry, and checks it and the weights [group, position, out channel, slot].
 func (a *Matrix) findTable(g *onnxio.Graph) error {
-	w, t := a.stored, g.Initializer(a.rec.Index)
-	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) || size(w.Dims[:3]) != int64(a.Rows) ||
-		int64(a.Cols)%w.Dims[0] != 0 || w.Data == nil || w.Data.Len() != 4*size(w.Dims) {
+	w, t := a.stored, g.Initializer(a.Layer.Index)
+	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) || affine.Size(w.Dims[:3]) != int64(a.Rows) ||
+		int64(a.Cols)%w.Dims[0] != 0 || w.Data == nil || w.Data.Len() != 4*affine.Size(w.Dims) {
 		return fmt.Errorf("weights %q: %v are no weights of a %d×%d matrix in local form", w.Name, w.Dims, a.Rows, a.Cols)
 	}
 	if t == nil || !slices.Equal(t.Dims, []int64{w.Dims[1], w.Dims[3]}) {
-		return fmt.Errorf("index table %q is not in the model, or not of shape %v", a.rec.Index, []int64{w.Dims[1], w.Dims[3]})
+		return fmt.Errorf("index table %q is not in the model, or not of shape %v", a.Layer.Index, []int64{w.Dims[1], w.Dims[3]})
 	}
 	var err error
 	if a.seen, err = onnxio.Ints(t); err != nil {
@@ -183,9 +184,9 @@ func (a *Matrix) findTable(g *onnxio.Graph) error {
 
 // localMap returns the geometry that weights in local form are laid out by, nil if
 // only their index table says it: of a product, or of a Resize.
-func (a *Matrix) localMap() *Map {
-	if a.support == nil && len(a.rec.Factors) == 0 && a.rec.Connected() { // one position that sees everything
-		return fullyConnected(a.Cols, a.Rows)
+func (a *Matrix) localMap() *affine.Map {
+	if a.support == nil && len(a.Layer.Factors) == 0 && a.Layer.Connected() { // one position that sees everything
+		return affine.FullyConnected(a.Cols, a.Rows)
 	}
 	return a.support
 }
@@ -193,26 +194,26 @@ func (a *Matrix) localMap() *Map {
 func (a *Matrix) checkSparse() error {
 	s := a.sparse
 	if s.Indices == nil || s.Values.Data == nil || s.Indices.Data == nil || s.Values.Type != onnxio.Float32 || s.Indices.Type != onnxio.Int64 {
-		return fmt.Errorf("weights %q: want float32 values and int64 indices", a.rec.Weight)
+		return fmt.Errorf("weights %q: want float32 values and int64 indices", a.Layer.Weight)
 	}
 	n, width := s.Values.Data.Len()/4, int64(1)
 	if len(s.Indices.Dims) == 2 {
 		width = 2
 	}
 	if !slices.Equal(s.Dims, []int64{int64(a.Rows), int64(a.Cols)}) || s.Indices.Data.Len() != 8*n*width {
-		return fmt.Errorf("weights %q: want a %d×%d matrix, got shape %v with %d values and indices %v", a.rec.Weight, a.Rows, a.Cols, s.Dims, n, s.Indices.Dims)
+		return fmt.Errorf("weights %q: want a %d×%d matrix, got shape %v with %d values and indices %v", a.Layer.Weight, a.Rows, a.Cols, s.Dims, n, s.Indices.Dims)
 	}
 	return nil
 }
 
-// rowVisitor takes row r of a matrix as a slice of its columns, which is the
+// RowVisitor takes row r of a matrix as a slice of its columns, which is the
 // visitor's until it returns, and the columns that are stored, nil for all.
 // Where they are listed, the others are zero and have to be left so.
-type rowVisitor func(r int, row []float32, stored []int32) error
+type RowVisitor func(r int, row []float32, stored []int32) error
 
-// each visits the rows of the matrix: in their order, but for the local layout,
+// Each visits the rows of the matrix: in their order, but for the local layout,
 // where they come group by group and position by position.
-func (a *Matrix) each(ctx context.Context, visit rowVisitor) error {
+func (a *Matrix) Each(ctx context.Context, visit RowVisitor) error {
 	var err error
 	if a.alpha != 1 {
 		visit = a.multiplied(visit)
@@ -220,7 +221,7 @@ func (a *Matrix) each(ctx context.Context, visit rowVisitor) error {
 	switch {
 	case a.sparse != nil:
 		err = a.eachSparse(ctx, visit)
-	case a.rec.Layout == Local:
+	case a.Layer.Layout == Local:
 		err = a.eachLocal(ctx, visit)
 	case a.transposed:
 		err = a.eachTransposed(ctx, visit)
@@ -228,13 +229,13 @@ func (a *Matrix) each(ctx context.Context, visit rowVisitor) error {
 		err = a.eachDense(ctx, visit)
 	}
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("layer %q: %w", a.rec.Node, err)
+		return fmt.Errorf("layer %q: %w", a.Layer.Node, err)
 	}
 	return err
 }
 
 // multiplied visits rows times alpha, rounded once.
-func (a *Matrix) multiplied(visit rowVisitor) rowVisitor {
+func (a *Matrix) multiplied(visit RowVisitor) RowVisitor {
 	product := make([]float32, a.Cols)
 	return func(r int, row []float32, stored []int32) error {
 		for i, v := range row {
@@ -244,7 +245,7 @@ func (a *Matrix) multiplied(visit rowVisitor) rowVisitor {
 	}
 }
 
-func (a *Matrix) eachDense(ctx context.Context, visit rowVisitor) error {
+func (a *Matrix) eachDense(ctx context.Context, visit RowVisitor) error {
 	r, row := 0, make([]float32, a.Cols)
 	return eachBlock(ctx, a.stored.Data, 4*a.Cols, func(b []byte) error {
 		decode(row, b)
@@ -255,12 +256,12 @@ func (a *Matrix) eachDense(ctx context.Context, visit rowVisitor) error {
 
 // eachTransposed reads the matrix of a CNN's own layer, which is not larger
 // than the CNN, before it visits its rows.
-func (a *Matrix) eachTransposed(ctx context.Context, visit rowVisitor) error {
+func (a *Matrix) eachTransposed(ctx context.Context, visit RowVisitor) error {
 	w, err := onnxio.Floats[float32](a.stored)
 	if err != nil {
 		return err
 	}
-	w = transposed(w, a.Cols, a.Rows)
+	w = affine.Transposed(w, a.Cols, a.Rows)
 	for r := range a.Rows {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -273,7 +274,7 @@ func (a *Matrix) eachTransposed(ctx context.Context, visit rowVisitor) error {
 }
 
 // eachSeen reads a layer in local form by its index table.
-func (a *Matrix) eachSeen(ctx context.Context, visit rowVisitor) error {
+func (a *Matrix) eachSeen(ctx context.Context, visit RowVisitor) error {
 	positions, channels, n := int(a.stored.Dims[1]), int(a.stored.Dims[2]), int(a.stored.Dims[3])
 	width := a.Cols / int(a.stored.Dims[0])
 	row, slots, stored := make([]float32, a.Cols), make([]float32, n), []int32{}
@@ -298,7 +299,7 @@ func (a *Matrix) eachSeen(ctx context.Context, visit rowVisitor) error {
 	})
 }
 
-func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
+func (a *Matrix) eachLocal(ctx context.Context, visit RowVisitor) error {
 	if a.seen != nil {
 		return a.eachSeen(ctx, visit)
 	}
@@ -308,7 +309,7 @@ func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
 	row, slots := make([]float32, a.Cols), make([]float32, n)
 	var (
 		stored []int32
-		taps   []Tap
+		taps   []affine.Tap
 		block  int
 	)
 	return eachBlock(ctx, a.stored.Data, 4*n, func(b []byte) error {
@@ -316,7 +317,7 @@ func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
 		o, p := block%outPerGroup, block/outPerGroup%positions
 		r := (block/outPerGroup/positions*outPerGroup+o)*positions + p
 		block++
-		first, channels := m.channels(r)
+		first, channels := m.Channels(r)
 		taps = m.Taps.At(p, taps)
 		stored = stored[:0]
 		for c := range channels {
@@ -334,7 +335,7 @@ func (a *Matrix) eachLocal(ctx context.Context, visit rowVisitor) error {
 	})
 }
 
-func (a *Matrix) eachSparse(ctx context.Context, visit rowVisitor) error {
+func (a *Matrix) eachSparse(ctx context.Context, visit RowVisitor) error {
 	indices, feed := io.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -399,12 +400,6 @@ func (a *Matrix) eachSparse(ctx context.Context, visit rowVisitor) error {
 	return finish(a.Rows)
 }
 
-// channels returns the first input channel that row r reads and how many.
-func (m *Map) channels(r int) (first, n int) {
-	n = m.InChannels / m.Groups
-	return r / m.Taps.Out / (m.OutChannels / m.Groups) * n, n
-}
-
 func decode(to []float32, b []byte) {
 	for i := range to {
 		to[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
@@ -459,4 +454,12 @@ func (w *blockWriter) Write(p []byte) (int, error) {
 	}
 	w.part = append(w.part, p...)
 	return n, nil
+}
+
+// StoredBytes is the size of the layer's weights as they are stored.
+func (a *Matrix) StoredBytes() int64 {
+	if a.sparse != nil {
+		return a.sparse.Values.Data.Len() + a.sparse.Indices.Data.Len()
+	}
+	return a.stored.Data.Len()
 }

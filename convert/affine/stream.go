@@ -1,14 +1,14 @@
-package convert
+package affine
 
 import (
 	"io"
 	"runtime"
 )
 
-// chunkBytes is about how much of a tensor one worker prepares at a time: large
+// ChunkBytes is about how much of a tensor one worker prepares at a time: large
 // enough that handing it over costs nothing beside making it, small enough that
 // it is still in the cache when it is written.
-const chunkBytes = 1 << 20
+const ChunkBytes = 1 << 20
 
 // filler prepares chunk c of a tensor and returns its bytes, which are in use
 // until it is called again.

@@ -1,4 +1,4 @@
-package convert
+package affine
 
 import (
 	"encoding/binary"
@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 )
 
-// composition is the affine map that several factors are one after another. It is
+// Product is the affine map that several factors are one after another. It is
 // never stored: a row is made when it is asked for, by multiplying the row of
 // the last factor by the factors before it in turn.
 //
@@ -27,57 +27,57 @@ import (
 // t ← F·t + b for each that follows: the sum of a row in ascending order of
 // columns, from +0, in float64 as above, then b added; rounded to float32 at the
 // end.
-type composition struct {
-	factors   []factor // in the order in which they are applied
+type Product struct {
+	factors   []Factor // in the order in which they are applied
 	positions int      // of the output tensor, by its shape
 
 	scratch sync.Pool // of *rowMaker
 	counted func() int64
-	inLocal func() *compositionLocal
+	inLocal func() *productLocal
 }
 
-// newComposition returns the composition of factors, the first applied first, whose
+// NewProduct returns the composition of factors, the first applied first, whose
 // output has that many positions a channel.
-func newComposition(factors []factor, positions int) *composition {
-	m := &composition{factors: factors, positions: max(1, positions)}
+func NewProduct(factors []Factor, positions int) *Product {
+	m := &Product{factors: factors, positions: max(1, positions)}
 	m.scratch.New = func() any { return newRowMaker(m) }
 	m.counted = sync.OnceValue(m.count)
 	m.inLocal = sync.OnceValue(m.chooseLocal)
 	return m
 }
 
-func (m *composition) last() factor { return m.factors[len(m.factors)-1] }
+func (m *Product) last() Factor { return m.factors[len(m.factors)-1] }
 
 // Rows and Cols are the dimensions of the matrix.
-func (m *composition) Rows() int { return m.last().rows() }
+func (m *Product) Rows() int { return m.last().rows() }
 
 // Cols is the length of x.
-func (m *composition) Cols() int { return m.factors[0].cols() }
+func (m *Product) Cols() int { return m.factors[0].cols() }
 
 // NonZeros returns the number of entries in the support.
-func (m *composition) NonZeros() int64 { return m.counted() }
+func (m *Product) NonZeros() int64 { return m.counted() }
 
 // Row calls visit with the column and value of every entry of row r that is in
 // the support, in ascending order of columns.
-func (m *composition) Row(r int, visit func(col int, v float32)) {
+func (m *Product) Row(r int, visit func(col int, v float32)) {
 	s := m.scratch.Get().(*rowMaker)
 	defer m.scratch.Put(s)
 	s.row(r).drain(func(c int, v float64) { visit(c, float32(v)) })
 }
 
-// hasBias says whether the map has a bias.
-func (m *composition) hasBias() bool {
-	return slices.ContainsFunc(m.factors, factor.biased)
+// HasBias says whether the map has a bias.
+func (m *Product) HasBias() bool {
+	return slices.ContainsFunc(m.factors, Factor.Biased)
 }
 
 // BiasVector returns b, [Rows], or nil if the map has no bias.
-func (m *composition) BiasVector() []float32 {
-	if !m.hasBias() {
+func (m *Product) BiasVector() []float32 {
+	if !m.HasBias() {
 		return nil
 	}
 	var t []float64
 	for _, f := range m.factors {
-		if t == nil && !f.biased() {
+		if t == nil && !f.Biased() {
 			continue
 		}
 		next, before := make([]float64, f.rows()), t
@@ -135,13 +135,13 @@ func (a *accumulator) drain(visit func(c int, v float64)) {
 // rowMaker makes rows of a product. It has a buffer for every value between the
 // factors, which all products of a plan's size can afford: they are vectors.
 type rowMaker struct {
-	factors []factor
+	factors []Factor
 	rows    []*accumulator // rows[i] sums up what is multiplied by factor i
 	seen    [][]int        // by factor and class: the pattern that it was last part of
 	pattern int
 }
 
-func newRowMaker(m *composition) *rowMaker {
+func newRowMaker(m *Product) *rowMaker {
 	s := &rowMaker{factors: m.factors}
 	for _, f := range m.factors {
 		s.rows = append(s.rows, newAccumulator(f.cols()))
@@ -187,7 +187,7 @@ func (s *rowMaker) columns(r int, buf []int32) []int32 {
 
 // class numbers the rows of the product so that rows of one number have the same
 // columns.
-func (m *composition) class(r int) int {
+func (m *Product) class(r int) int {
 	for i := len(m.factors) - 1; i > 0; i-- {
 		before, ok := m.factors[i].through(r)
 		if !ok {
@@ -199,7 +199,7 @@ func (m *composition) class(r int) int {
 }
 
 // count counts the entries of the support: rows of one class have as many.
-func (m *composition) count() int64 {
+func (m *Product) count() int64 {
 	rows := make(map[int]int)   // by class: a row of it
 	many := make(map[int]int64) // by class: how many there are
 	for r := range m.Rows() {
@@ -235,7 +235,7 @@ func parallel(n int, do func(lo, hi int)) {
 
 // writeRows writes what put makes of the rows of the product in their order,
 // perChunk of them at a time, prepared in parallel. put appends to b.
-func (m *composition) writeRows(w io.Writer, perChunk int, put func(b []byte, r int, row *accumulator) []byte) error {
+func (m *Product) writeRows(w io.Writer, perChunk int, put func(b []byte, r int, row *accumulator) []byte) error {
 	rows := m.Rows()
 	return writeChunks(w, (rows+perChunk-1)/perChunk, func() filler {
 		var buf []byte
@@ -252,12 +252,12 @@ func (m *composition) writeRows(w io.Writer, perChunk int, put func(b []byte, r 
 }
 
 // WriteDense writes the matrix as Map.WriteDense does.
-func (m *composition) WriteDense(w io.Writer) error {
+func (m *Product) WriteDense(w io.Writer) error {
 	rowBytes := 4 * m.Cols()
 	if rowBytes == 0 {
 		return nil
 	}
-	return m.writeRows(w, max(1, chunkBytes/rowBytes), func(b []byte, _ int, row *accumulator) []byte {
+	return m.writeRows(w, max(1, ChunkBytes/rowBytes), func(b []byte, _ int, row *accumulator) []byte {
 		start := len(b)
 		b = slices.Grow(b, rowBytes)[:start+rowBytes]
 		dense := b[start:]
@@ -268,7 +268,7 @@ func (m *composition) WriteDense(w io.Writer) error {
 }
 
 // WriteValues writes the entries of the support as Map.WriteValues does.
-func (m *composition) WriteValues(w io.Writer) error {
+func (m *Product) WriteValues(w io.Writer) error {
 	return m.writeRows(w, m.rowsPerChunk(4), func(b []byte, _ int, row *accumulator) []byte {
 		row.drain(func(_ int, v float64) { b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(v))) })
 		return b
@@ -276,7 +276,7 @@ func (m *composition) WriteValues(w io.Writer) error {
 }
 
 // WriteIndices writes the indices of the support as Map.WriteIndices does.
-func (m *composition) WriteIndices(w io.Writer) error {
+func (m *Product) WriteIndices(w io.Writer) error {
 	perChunk, rows := m.rowsPerChunk(8), m.Rows()
 	return writeChunks(w, (rows+perChunk-1)/perChunk, func() filler {
 		var (
@@ -299,7 +299,7 @@ func (m *composition) WriteIndices(w io.Writer) error {
 	})
 }
 
-func (m *composition) rowsPerChunk(bytes int64) int {
+func (m *Product) rowsPerChunk(bytes int64) int {
 	perRow := m.NonZeros() / int64(max(m.Rows(), 1)) * bytes
-	return int(max(1, chunkBytes/max(perRow, 1)))
+	return int(max(1, ChunkBytes/max(perRow, 1)))
 }

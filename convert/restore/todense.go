@@ -1,10 +1,11 @@
-package convert
+package restore
 
 import (
 	"context"
 	"fmt"
 	"slices"
 
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -27,18 +28,18 @@ func (e *DenseError) Error() string {
 // the same, bit for bit. Their matrices are held in memory: more than maxBytes
 // for all weights (0 means DefaultMaxBytes) is a *DenseError, before any work.
 func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.Model, []string, error) {
-	record, err := ReadRecord(efcn)
-	if err != nil || record == nil {
+	carried, err := record.Read(efcn)
+	if err != nil || carried == nil {
 		return efcn, nil, err
 	}
 	if maxBytes == 0 {
-		maxBytes = DefaultMaxBytes
+		maxBytes = record.DefaultMaxBytes
 	}
 	e := &DenseError{Allowed: maxBytes}
-	var all []*Matrix
-	for i := range record.Layers {
-		rec := record.Layers[i]
-		if rec.Layout != Local && rec.Layout != Sparse {
+	var all []*record.Matrix
+	for i := range carried.Layers {
+		rec := carried.Layers[i]
+		if rec.Layout != record.Local && rec.Layout != record.Sparse {
 			continue
 		}
 		a, err := rec.Open(efcn.Graph)
@@ -47,15 +48,15 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 		}
 		all = append(all, a)
 		e.Layers = append(e.Layers, rec.Node)
-		e.Bytes += a.storedBytes()
+		e.Bytes += a.StoredBytes()
 		e.Dense += 4 * int64(a.Rows) * int64(a.Cols)
-		record.Layers[i].Layout, record.Layers[i].Index = Dense, ""
+		carried.Layers[i].Layout, carried.Layers[i].Index = record.Dense, ""
 	}
 	if len(all) == 0 {
 		return efcn, nil, nil
 	}
 	for _, t := range efcn.Graph.Initializers {
-		if t.Data != nil && !slices.ContainsFunc(all, func(a *Matrix) bool { return a.rec.Weight == t.Name }) {
+		if t.Data != nil && !slices.ContainsFunc(all, func(a *record.Matrix) bool { return a.Layer.Weight == t.Name }) {
 			e.Need += t.Data.Len()
 		}
 	}
@@ -77,27 +78,19 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 			err = p.matrixOf(ctx, a)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("layer %q: %w", a.rec.Node, err)
+			return nil, nil, fmt.Errorf("layer %q: %w", a.Layer.Node, err)
 		}
 	}
-	if err := p.asDense(record); err != nil {
+	if err := p.asDense(carried); err != nil {
 		return nil, nil, err
 	}
-	return p.out, e.Layers, record.Write(p.out)
-}
-
-// storedBytes is the size of the layer's weights as they are stored.
-func (a *Matrix) storedBytes() int64 {
-	if a.sparse != nil {
-		return a.sparse.Values.Data.Len() + a.sparse.Indices.Data.Len()
-	}
-	return a.stored.Data.Len()
+	return p.out, e.Layers, carried.Write(p.out)
 }
 
 // matrixOf puts the matrix of a layer in the place of its weights.
-func (p *restorer) matrixOf(ctx context.Context, a *Matrix) error {
+func (p *restorer) matrixOf(ctx context.Context, a *record.Matrix) error {
 	w := make([]float32, a.Rows*a.Cols)
-	err := a.each(ctx, func(r int, row []float32, stored []int32) error {
+	err := a.Each(ctx, func(r int, row []float32, stored []int32) error {
 		to := w[r*a.Cols : (r+1)*a.Cols]
 		if stored == nil {
 			copy(to, row)
@@ -110,13 +103,13 @@ func (p *restorer) matrixOf(ctx context.Context, a *Matrix) error {
 	if err != nil {
 		return err
 	}
-	p.tensor(onnxio.NewTensor(a.rec.Weight, []int64{int64(a.Rows), int64(a.Cols)}, w))
+	p.tensor(onnxio.NewTensor(a.Layer.Weight, []int64{int64(a.Rows), int64(a.Cols)}, w))
 	return nil
 }
 
 // asDense writes the nodes of the eFCN with a Gemm in the place of the nodes of
 // each layer that is to be dense, and drops what they alone used.
-func (p *restorer) asDense(record *Record) error {
+func (p *restorer) asDense(rec *record.Record) error {
 	g := p.out.Graph
 	g.Nodes = nil
 	dropped := make(map[string]bool)
@@ -138,8 +131,8 @@ func (p *restorer) asDense(record *Record) error {
 				return err
 			}
 			p.add(gemm)
-			i := slices.IndexFunc(record.Layers, func(r LayerRecord) bool { return r.Weight == l.a.rec.Weight })
-			record.Layers[i].Bias = gemm.Input(2)
+			i := slices.IndexFunc(rec.Layers, func(r record.Layer) bool { return r.Weight == l.a.Layer.Weight })
+			rec.Layers[i].Bias = gemm.Input(2)
 			dropped[n.Input(0)], dropped[n.Input(1)] = true, true
 		}
 	}
@@ -155,7 +148,7 @@ func (p *restorer) asDense(record *Record) error {
 
 // gemm returns the node of a layer whose last node was last.
 func (p *restorer) gemm(last *onnxio.Node, l *restored) (*onnxio.Node, error) {
-	rec := &l.a.rec
+	rec := &l.a.Layer
 	inputs := []string{l.input, rec.Weight}
 	switch {
 	case rec.Bias != "":

@@ -1,9 +1,11 @@
-package convert
+package restore
 
 import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -48,9 +50,9 @@ type restorer struct {
 
 // restored is an embedded layer that becomes an operator again.
 type restored struct {
-	a     *Matrix
-	input string // value of the eFCN
-	m     *Map   // the projection
+	a     *record.Matrix
+	input string      // value of the eFCN
+	m     *affine.Map // the projection
 }
 
 func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
@@ -107,32 +109,32 @@ func (p *restorer) isView(n *onnxio.Node) bool {
 	case "Flatten", "Reshape", "Identity":
 		in, a := p.dims(n.Input(0))
 		out, b := p.dims(n.Outputs[0])
-		return a && b && size(in) == size(out)
+		return a && b && affine.Size(in) == affine.Size(out)
 	default:
 		return false
 	}
 }
 
 // replace notes that the layer a becomes the operator that m is the map of.
-func (p *restorer) replace(a *Matrix, m *Map) error {
+func (p *restorer) replace(a *record.Matrix, m *affine.Map) error {
 	var product *onnxio.Node
-	for _, n := range p.users[a.rec.Weight] {
+	for _, n := range p.users[a.Layer.Weight] {
 		if product != nil || n.OpType != "Gemm" && n.OpType != "MatMul" {
-			return fmt.Errorf("weights %q are used by %q (%s); want one Gemm or MatMul", a.rec.Weight, n.Label(), n.OpType)
+			return fmt.Errorf("weights %q are used by %q (%s); want one Gemm or MatMul", a.Layer.Weight, n.Label(), n.OpType)
 		}
 		product = n
 	}
 	if product == nil {
-		return fmt.Errorf("weights %q are used by no node", a.rec.Weight)
+		return fmt.Errorf("weights %q are used by no node", a.Layer.Weight)
 	}
-	if c := p.by[a.rec.Weight]; c != nil {
+	if c := p.by[a.Layer.Weight]; c != nil {
 		p.gone[c] = true
 	}
 	l := &restored{a: a, m: m, input: product.Input(0)}
 	last := product
-	if product.Input(0) == a.rec.Weight { // the local form
+	if product.Input(0) == a.Layer.Weight { // the local form
 		var err error
-		if last, l.input, err = p.localNodes(product, a.rec.Bias); err != nil {
+		if last, l.input, err = p.localNodes(product, a.Layer.Bias); err != nil {
 			return err
 		}
 	}
@@ -176,7 +178,7 @@ func (p *restorer) localNodes(product *onnxio.Node, bias string) (last *onnxio.N
 func (p *restorer) model() (*onnxio.Model, error) {
 	g := p.out.Graph
 	g.Nodes, g.ValueInfos = nil, nil
-	p.out.Metadata = slices.DeleteFunc(p.out.Metadata, func(m onnxio.Prop) bool { return m.Key == RecordKey })
+	p.out.Metadata = slices.DeleteFunc(p.out.Metadata, func(m onnxio.Prop) bool { return m.Key == record.Key })
 	p.names()
 	for _, v := range p.efcn.Graph.FeedInputs() {
 		if dims, ok := p.dims(v.Name); ok {
@@ -314,10 +316,10 @@ func (p *restorer) add(n *onnxio.Node) { p.out.Graph.Nodes = append(p.out.Graph.
 
 // layer puts the operator that a layer was into the CNN.
 func (p *restorer) layer(last *onnxio.Node, l *restored) error {
-	rec := &l.a.rec
+	rec := &l.a.Layer
 	x, ok := p.views[l.input]
 	own, known := p.dims(last.Output(0))
-	if !ok || !known || size(x.dims) != int64(l.a.Cols) {
+	if !ok || !known || affine.Size(x.dims) != int64(l.a.Cols) {
 		return last.Errorf("its input is not a batch of %d values", l.a.Cols)
 	}
 	n, weights, err := operatorOf(rec, l.m, p.efcn.Opset(""))
@@ -342,7 +344,7 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 	dims := rec.OutputShape
 	if len(rec.KernelShape) == 0 && rec.FactorShape == nil { // a reduction keeps the axes that it reduces here
 		dims = slices.Clone(rec.InputShape)
-		for _, a := range rec.reduced() {
+		for _, a := range rec.ReducedAxes() {
 			dims[a] = 1
 		}
 	}
@@ -353,7 +355,7 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 
 // matrix puts a layer into the CNN as a Gemm with the projected matrix.
 func (p *restorer) matrix(last *onnxio.Node, l *restored, x view, own []int64) {
-	rec := &l.a.rec
+	rec := &l.a.Layer
 	inputs := []string{p.in(x.content, []int64{int64(l.a.Cols)}), p.tensor(&onnxio.Tensor{
 		Name: rec.Weight, Type: onnxio.Float32, Dims: []int64{int64(l.a.Rows), int64(l.a.Cols)},
 		Data: onnxio.Generate(l.m.DenseBytes(), l.m.WriteDense),

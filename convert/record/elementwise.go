@@ -1,6 +1,8 @@
-package convert
+package record
 
-import "slices"
+import (
+	"slices"
+)
 
 // unary are the operators that treat every element of their first input alike; other
 // inputs, such as the bounds of Clip, are constants or scalars. joins are those of

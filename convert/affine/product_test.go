@@ -1,4 +1,4 @@
-package convert
+package affine
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ type matrix64 struct {
 
 // denseFactor writes a factor out, entry by entry, from its own definition and not
 // by way of its rows.
-func denseFactor(f factor) matrix64 {
+func denseFactor(f Factor) matrix64 {
 	m := matrix64{rows: f.rows(), cols: f.cols()}
 	m.a, m.in, m.b = make([]float64, m.rows*m.cols), make([]bool, m.rows*m.cols), make([]float64, m.rows)
 	for r := range m.rows {
@@ -34,9 +34,9 @@ func denseFactor(f factor) matrix64 {
 			} else {
 				m.b[r] = float64(f.fill)
 			}
-		case *diagonalFactor:
-			m.a[r*m.cols+r], m.in[r*m.cols+r] = f.scale(r), true
-			m.b[r] = f.shift(r)
+		case *Diagonal:
+			m.a[r*m.cols+r], m.in[r*m.cols+r] = f.Scale(r), true
+			m.b[r] = f.Shift(r)
 		}
 	}
 	return m
@@ -60,27 +60,27 @@ func (m matrix64) after(g matrix64) matrix64 {
 
 // randomFactor returns a factor that takes a tensor of those dimensions, and the
 // dimensions of what it makes of it.
-func randomFactor(rng *rand.Rand, dims []int) (factor, []int) {
-	size := value{dims: dims}.size()
+func randomFactor(rng *rand.Rand, dims []int) (Factor, []int) {
+	size := Size(dims)
 	switch rng.IntN(4) {
 	case 0:
 		scale, shift := randoms(rng, dims[0]), randoms(rng, size)
 		scale[0] = 0 // which is in the support all the same
-		per := perChannelOf(widened(scale), size)
-		return &diagonalFactor{size: size, scale: per, shift: func(i int) float64 { return float64(shift[i]) }}, dims
+		per := func(i int) float64 { return float64(scale[i*dims[0]/size]) }
+		return &Diagonal{Size: size, Scale: per, Shift: func(i int) float64 { return float64(shift[i]) }}, dims
 	case 1:
 		axis := rng.IntN(len(dims))
 		index := make([]int, 1+rng.IntN(6))
 		fill := float32(0)
 		for i := range index {
-			if index[i] = rng.IntN(dims[axis]+1) - 1; index[i] == outside {
+			if index[i] = rng.IntN(dims[axis]+1) - 1; index[i] == Outside {
 				fill = 0.5
 			}
 		}
-		s := everything(dims).along(axis, index)
-		return &selectionFactor{from: s.from, in: size, fill: fill}, s.dims
+		s := Everything(dims).Along(axis, index)
+		return &selectionFactor{from: s.From, in: size, fill: fill}, s.Dims
 	default:
-		axes, groups := make([]axis, len(dims)-1), 1
+		axes, groups := make([]Axis, len(dims)-1), 1
 		for g := range dims[0] {
 			if dims[0]%(g+1) == 0 && rng.IntN(2) == 0 {
 				groups = g + 1
@@ -89,12 +89,12 @@ func randomFactor(rng *rand.Rand, dims []int) (factor, []int) {
 		out := groups * (1 + rng.IntN(2))
 		next := []int{out}
 		for i := range axes {
-			w := window{in: dims[i+1], kernel: 1 + rng.IntN(3), stride: 1 + rng.IntN(2), dilation: 1 + rng.IntN(2), padBegin: rng.IntN(2), padEnd: rng.IntN(2)}
-			w.out = max(1, (w.in+w.padBegin+w.padEnd-(w.kernel-1)*w.dilation-1)/w.stride+1)
-			axes[i] = w.axis(w.kernel, func(_, t int) int { return t })
-			next = append(next, w.out)
+			w := Window{In: dims[i+1], Kernel: 1 + rng.IntN(3), Stride: 1 + rng.IntN(2), Dilation: 1 + rng.IntN(2), PadBegin: rng.IntN(2), PadEnd: rng.IntN(2)}
+			w.Out = max(1, (w.In+w.PadBegin+w.PadEnd-(w.Kernel-1)*w.Dilation-1)/w.Stride+1)
+			axes[i] = w.Axis(w.Kernel, func(_, t int) int { return t })
+			next = append(next, w.Out)
 		}
-		m := &Map{Groups: groups, InChannels: dims[0], OutChannels: out, Taps: product(axes)}
+		m := &Map{Groups: groups, InChannels: dims[0], OutChannels: out, Taps: NewTaps(axes)}
 		m.Kernel = randoms(rng, out*dims[0]/groups*m.Taps.Coefs)
 		m.Kernel[0] = 0
 		if rng.IntN(2) == 0 {
@@ -104,17 +104,18 @@ func randomFactor(rng *rand.Rand, dims []int) (factor, []int) {
 	}
 }
 
-func widened(v []float32) []float64 {
-	w := make([]float64, len(v))
-	for i, x := range v {
-		w[i] = float64(x)
+// randoms returns n numbers, none of them zero.
+func randoms(rng *rand.Rand, n int) []float32 {
+	v := make([]float32, n)
+	for i := range v {
+		v[i] = float32(rng.NormFloat64())
 	}
-	return w
+	return v
 }
 
-// TestComposition compares random products in all that they say of themselves with
+// TestProduct compares random products in all that they say of themselves with
 // the plain product of the dense matrices.
-func TestComposition(t *testing.T) {
+func TestProduct(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 21))
 	local := make(map[string]int)
 	for i := range 400 {
@@ -122,7 +123,7 @@ func TestComposition(t *testing.T) {
 		for range 1 + rng.IntN(3) {
 			dims = append(dims, 1+rng.IntN(5))
 		}
-		var factors []factor
+		var factors []Factor
 		var want matrix64
 		for k := range 1 + rng.IntN(4) {
 			f, next := randomFactor(rng, dims)
@@ -133,12 +134,12 @@ func TestComposition(t *testing.T) {
 				want = denseFactor(f).after(want)
 			}
 		}
-		m := newComposition(factors, value{dims: dims[1:]}.size())
-		checkComposition(t, m, want)
+		m := NewProduct(factors, Size(dims[1:]))
+		checkProduct(t, m, want)
 		f := m.inLocal()
-		local[fmt.Sprint(f.groups > 1, f.own)]++
+		local[fmt.Sprint(f.Groups > 1, f.own)]++
 		if t.Failed() {
-			t.Fatalf("product %d of %d factors to %v, local %+v", i, len(factors), dims, f.localShape)
+			t.Fatalf("product %d of %d factors to %v, local %+v", i, len(factors), dims, f.LocalShape)
 		}
 	}
 	// With and without groups; positions that channels share, and rows by themselves.
@@ -149,9 +150,9 @@ func TestComposition(t *testing.T) {
 	}
 }
 
-// checkComposition compares a product with what it has to be. Entries are off by
+// checkProduct compares a product with what it has to be. Entries are off by
 // the rounding of the sums in float64 and one rounding to float32.
-func checkComposition(t *testing.T, m *composition, want matrix64) {
+func checkProduct(t *testing.T, m *Product, want matrix64) {
 	t.Helper()
 	same := func(got float32, want float64) bool {
 		return math.Abs(float64(got)-want) <= 0x1p-23*math.Abs(want)+1e-12
@@ -212,38 +213,38 @@ func checkComposition(t *testing.T, m *composition, want matrix64) {
 }
 
 // fromLocal returns the dense form of what the local form of a product holds.
-func fromLocal(t *testing.T, m *composition) []byte {
+func fromLocal(t *testing.T, m *Product) []byte {
 	t.Helper()
-	form := m.localLayer()
-	s := form.shape()
+	form := m.Local()
+	s := form.Shape()
 	var weights, index bytes.Buffer
-	if err := form.writeWeights(&weights); err != nil {
+	if err := form.WriteWeights(&weights); err != nil {
 		t.Fatal(err)
 	}
-	if err := form.writeTable(&index); err != nil {
+	if err := form.WriteTable(&index); err != nil {
 		t.Fatal(err)
 	}
 	var table []int64
 	for index.Len() > 0 {
 		table = append(table, int64(binary.LittleEndian.Uint64(index.Next(8))))
 	}
-	if int64(weights.Len()) != s.bytes() || int64(8*len(table)) != s.tableBytes() {
+	if int64(weights.Len()) != s.Bytes() || int64(8*len(table)) != s.TableBytes() {
 		t.Fatalf("local %+v: %d bytes of weights and %d numbers", s, weights.Len(), len(table))
 	}
 	dense := make([]byte, 4*m.Rows()*m.Cols())
-	for g := range s.groups {
-		for p := range s.positions {
-			for o := range s.outPerGroup {
-				r := (g*s.outPerGroup+o)*s.positions + p
-				for _, c := range table[p*s.slots : (p+1)*s.slots] {
+	for g := range s.Groups {
+		for p := range s.Positions {
+			for o := range s.OutPerGroup {
+				r := (g*s.OutPerGroup+o)*s.Positions + p
+				for _, c := range table[p*s.Slots : (p+1)*s.Slots] {
 					v := weights.Next(4)
-					if c == int64(s.block) {
-						if !s.padded || binary.LittleEndian.Uint32(v) != 0 {
+					if c == int64(s.Block) {
+						if !s.Padded || binary.LittleEndian.Uint32(v) != 0 {
 							t.Fatalf("local %+v: a slot of position %d sees the zero, and holds %v", s, p, v)
 						}
 						continue
 					}
-					copy(dense[4*(r*m.Cols()+g*s.block+int(c)):], v)
+					copy(dense[4*(r*m.Cols()+g*s.Block+int(c)):], v)
 				}
 			}
 		}

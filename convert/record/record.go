@@ -1,4 +1,4 @@
-package convert
+package record
 
 import (
 	"encoding/json"
@@ -7,16 +7,39 @@ import (
 	"efcn/onnxio"
 )
 
-// RecordKey is the key in an ONNX model's metadata_props under which an eFCN
-// carries its Record.
-const RecordKey = "efcn"
+// As says in which floating-point type a model is embedded, if not its own.
+type As string
 
-// RecordVersion is the newest version of the record. Version 2 brought factors of
+// AsFloat32 embeds a CNN of float64, float16 or bfloat16 as one of float32.
+const AsFloat32 As = "float32"
+
+// Factor is one of the affine maps that a layer is the product of.
+type Factor struct {
+	Op   string `json:"op"`   // ONNX operator of the CNN's node
+	Node string `json:"node"` // its label
+	// Output names the value of the CNN that the node computes.
+	Output string `json:"output"`
+	// Level says which of the affine maps that a maximum is made of this is,
+	// counted from 1, and Levels how many there are. Both are 0 for an operator
+	// that is linear.
+	Level  int `json:"level,omitempty"`
+	Levels int `json:"levels,omitempty"`
+}
+
+// DefaultMaxBytes is the largest output that Options allows unless told
+// otherwise.
+const DefaultMaxBytes = 2 << 30
+
+// Key is the key in an ONNX model's metadata_props under which an eFCN
+// carries its Record.
+const Key = "efcn"
+
+// Version is the newest version of the record. Version 2 brought factors of
 // layers, version 3 the shape of a constant factor, version 4 what the CNN was taken
 // as: its type and the batch axes of its inputs; a record is written as the
 // lowest version that has what is in it. A reader refuses a newer version than it
 // knows.
-const RecordVersion = 4
+const Version = 4
 
 // Write makes the record part of an eFCN, as the lowest version that has what is in
 // it.
@@ -26,7 +49,7 @@ func (r *Record) Write(efcn *onnxio.Model) error {
 	if err != nil {
 		return err
 	}
-	efcn.SetMeta(RecordKey, string(text))
+	efcn.SetMeta(Key, string(text))
 	return nil
 }
 
@@ -57,11 +80,11 @@ type Record struct {
 	As As `json:"as,omitempty"`
 	// BatchAxes are those of the inputs of which Options.BatchAxes gave one.
 	BatchAxes map[string]int `json:"batch_axes,omitempty"`
-	Layers    []LayerRecord  `json:"layers"`
+	Layers    []Layer        `json:"layers"`
 }
 
-// LayerRecord describes one embedded layer. Shapes leave the batch axis out.
-type LayerRecord struct {
+// Layer describes one embedded layer. Shapes leave the batch axis out.
+type Layer struct {
 	// Op is the ONNX operator that was embedded, such as "Conv", or "Product" where
 	// several were multiplied together that have no kernel in common.
 	Op string `json:"op"`
@@ -81,7 +104,7 @@ type LayerRecord struct {
 	// applied first, where it is not the matrix of Op with a BatchNormalization or
 	// without: of a product, and of a level of a maximum. Such a layer has no
 	// kernel, and so no CNN subspace.
-	Factors []FactorRecord `json:"factors,omitempty"`
+	Factors []Factor `json:"factors,omitempty"`
 
 	Layout Layout `json:"layout"`
 	// Weight is the initializer that holds the matrix: [out, in] where it is
@@ -113,18 +136,18 @@ type LayerRecord struct {
 	FactorFirst bool    `json:"factor_first,omitempty"`
 }
 
-// ReadRecord returns the record that m carries, or nil if it carries none.
-func ReadRecord(m *onnxio.Model) (*Record, error) {
-	text, ok := m.Meta(RecordKey)
+// Read returns the record that m carries, or nil if it carries none.
+func Read(m *onnxio.Model) (*Record, error) {
+	text, ok := m.Meta(Key)
 	if !ok {
 		return nil, nil
 	}
 	var r Record
 	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		return nil, fmt.Errorf("metadata %q: %w", RecordKey, err)
+		return nil, fmt.Errorf("metadata %q: %w", Key, err)
 	}
-	if r.Version < 1 || r.Version > RecordVersion {
-		return nil, fmt.Errorf("metadata %q: version %d is not one this program reads (1 to %d)", RecordKey, r.Version, RecordVersion)
+	if r.Version < 1 || r.Version > Version {
+		return nil, fmt.Errorf("metadata %q: version %d is not one this program reads (1 to %d)", Key, r.Version, Version)
 	}
 	return &r, nil
 }

@@ -1,0 +1,16 @@
+package record
+
+// Layout is a form that a linear layer can have in an eFCN.
+type Layout string
+
+// The layouts. Auto is dense or local, by Options.For and the budget.
+const (
+	Auto   Layout = "auto"
+	Dense  Layout = "dense"  // Gemm with a matrix
+	Sparse Layout = "sparse" // Gemm with a sparse constant
+	Local  Layout = "local"  // Gather and a batched product: the support only
+	Keep   Layout = "keep"   // the CNN's own operator
+)
+
+// Layouts lists the layouts in the order of their documentation.
+func Layouts() []Layout { return []Layout{Auto, Dense, Sparse, Local, Keep} }
