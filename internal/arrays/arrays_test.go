@@ -52,10 +52,11 @@ func TestReadNPY(t *testing.T) {
 		// What is written again is NumPy's own file, for arrays as this package holds them.
 		if !strings.Contains(c.file, "major") && !strings.Contains(c.file, "endian") {
 			var b bytes.Buffer
-			if err := writeNPY(&b, a); err != nil {
+			if err := WriteNPY(&b, a); err != nil {
 				t.Errorf("%s: %v", c.file, err)
 			}
-			if want, err := os.ReadFile(filepath.Join("testdata", c.file+".npy")); err != nil || !bytes.Equal(b.Bytes(), want) {
+			want, err := os.ReadFile(filepath.Join("testdata", c.file+".npy"))
+			if err != nil || !bytes.Equal(b.Bytes(), want) {
 				t.Errorf("%s: wrote %q, NumPy %q (%v)", c.file, b.Bytes(), want, err)
 			}
 		}
@@ -70,7 +71,8 @@ func TestReadNPYRefuses(t *testing.T) {
 		"record":    "structured arrays and objects are not read",
 		"missing":   "no such file",
 	} {
-		if _, err := ReadNPY(filepath.Join("testdata", file+".npy")); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := ReadNPY(filepath.Join("testdata", file+".npy"))
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", file, err, want)
 		}
 	}
@@ -92,7 +94,10 @@ func TestReadNPYRefuses(t *testing.T) {
 		{replaced("NUMPY\x01", "NUMPY\x09"), "version 9 of the .npy format is not read"},
 		{replaced("'descr'", "'other'"), "not that of a plain array"},
 		{replaced("(3, 4)", "(3,-4)"), `"-4" is no dimension`},
-		{replaced("(3, 4), }                        ", "(4611686018427387904, 8)}       "), "dimensions multiply past 2^63"},
+		{
+			replaced("(3, 4), }                        ", "(4611686018427387904, 8)}       "),
+			"dimensions multiply past 2^63",
+		},
 		{replaced("<f4", "|f4"), `element type "|f4" is not read`},
 		{replaced("'<f4'", "'|b1'")[:140], "element 6 is no bool: byte 128"},
 	} {
@@ -116,7 +121,8 @@ func TestNPZ(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 2 || all[0].Name != "x" || all[1].Name != "y" || Describe(all[0]) != "float32 [3 4]" || Describe(all[1]) != "int64 [3]" {
+	if len(all) != 2 || all[0].Name != "x" || all[1].Name != "y" ||
+		Describe(all[0]) != "float32 [3 4]" || Describe(all[1]) != "int64 [3]" {
 		t.Fatalf("got %v", all)
 	}
 	var b bytes.Buffer
@@ -132,7 +138,8 @@ func TestNPZ(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range all {
-		if again[i].Name != all[i].Name || Describe(again[i]) != Describe(all[i]) || !bytes.Equal(content(t, again[i]), content(t, all[i])) {
+		if again[i].Name != all[i].Name || Describe(again[i]) != Describe(all[i]) ||
+			!bytes.Equal(content(t, again[i]), content(t, all[i])) {
 			t.Errorf("array %d: wrote %v, read %v", i, all[i], again[i])
 		}
 	}

@@ -7,9 +7,6 @@ import (
 	"efcn/onnxio"
 )
 
-// WriteNPY writes one array in the .npy format.
-func WriteNPY(w io.Writer, a *onnxio.Tensor) error { return writeNPY(w, a) }
-
 // WriteCSR writes a sparse matrix [rows, cols] in compressed rows, as
 // scipy.sparse.save_npz stores it and load_npz reads it: indptr and indices,
 // integers of one type, and data.
@@ -26,7 +23,7 @@ func WriteCSR(w io.Writer, rows, cols int64, indptr, indices, data *onnxio.Tenso
 	arrays := []*onnxio.Tensor{indices, indptr, shape, data}
 	for i, name := range []string{"indices", "indptr", "shape", "data"} {
 		a := arrays[i]
-		if err := entry(name, func(w io.Writer) error { return writeNPY(w, a) }); err != nil {
+		if err := entry(name, func(w io.Writer) error { return WriteNPY(w, a) }); err != nil {
 			return err
 		}
 	}

@@ -36,7 +36,9 @@ func Match(g *onnxio.Graph, given []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
 	}
 	for i, a := range given {
 		if !used[i] {
-			return nil, fmt.Errorf("array %q is no input of the model; its inputs are %s", a.Name, names(inputs, inputName))
+			return nil, fmt.Errorf(
+				"array %q is no input of the model; its inputs are %s", a.Name, names(inputs, inputName),
+			)
 		}
 	}
 	return all, nil

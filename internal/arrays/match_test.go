@@ -37,10 +37,18 @@ func TestMatch(t *testing.T) {
 		{"in order", []*onnxio.Tensor{array("", 2, 2), whole("")}, ""},
 		{"missing", []*onnxio.Tensor{array("x", 2, 2)}, `no array "n" for that input; the file has "x"`},
 		{"none", nil, `no array "x" for that input; the file has none`},
-		{"too many", []*onnxio.Tensor{array("x", 2, 2), whole("n"), whole("m")}, `array "m" is no input of the model; its inputs are "x", "n"`},
-		{"shape", []*onnxio.Tensor{array("x", 1, 4), whole("n")}, `input "x": the array is float64 [1 4]; the model wants float32 batchx2`},
-		{"axes", []*onnxio.Tensor{array("x", 4), whole("n")}, `input "x": the array is float64 [4]; the model wants float32 batchx2`},
-		{"type", []*onnxio.Tensor{array("x", 2, 2), array("n", 4)}, `input "n": the array is float64 [4]; the model wants int64 of any shape`},
+		{"too many", []*onnxio.Tensor{array(
+			"x", 2, 2,
+		), whole("n"), whole("m")}, `array "m" is no input of the model; its inputs are "x", "n"`},
+		{"shape", []*onnxio.Tensor{array(
+			"x", 1, 4,
+		), whole("n")}, `input "x": the array is float64 [1 4]; the model wants float32 batchx2`},
+		{"axes", []*onnxio.Tensor{array(
+			"x", 4,
+		), whole("n")}, `input "x": the array is float64 [4]; the model wants float32 batchx2`},
+		{"type", []*onnxio.Tensor{array(
+			"x", 2, 2,
+		), array("n", 4)}, `input "n": the array is float64 [4]; the model wants int64 of any shape`},
 	} {
 		got, err := Match(g, c.given)
 		if c.want != "" {
@@ -68,7 +76,9 @@ func TestCompare(t *testing.T) {
 	}{
 		{"inside", array(1000.9, 0.9e-7), array(1000, 0), true, "at most 0.9 from the expected one, 0 of 2 elements"},
 		{"outside", array(1001.1, 1.1e-7), array(1000, 0), false, "at most 1.1 from the expected one, 2 of 2 elements"},
-		{"not finite", array(math.NaN(), math.Inf(1)), array(math.NaN(), math.Inf(1)), true, "at most 0 from the expected one, 0 of 2 elements"},
+		{"not finite", array(
+			math.NaN(), math.Inf(1),
+		), array(math.NaN(), math.Inf(1)), true, "at most 0 from the expected one, 0 of 2 elements"},
 		{"NaN", array(math.NaN()), array(1), false, "1 of 1 elements past the tolerance"},
 		{"infinity", array(math.Inf(1)), array(math.Inf(-1)), false, "at most +Inf from the expected one, 1 of 1 elements"},
 		{"shape", array(1, 2), array(1), false, `output "y": shape [2], expected [1]`},
@@ -81,7 +91,9 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%s: equal %t, %s; want %t, %s", c.name, d.Equal(), d, c.equal, c.text)
 		}
 	}
-	if all, err := Compare([]*onnxio.Tensor{array(1), array(2)}, []*onnxio.Tensor{array(1)}); err != nil || len(all) != 1 {
+	if all, err := Compare(
+		[]*onnxio.Tensor{array(1), array(2)}, []*onnxio.Tensor{array(1)},
+	); err != nil || len(all) != 1 {
 		t.Errorf("fewer expected outputs: %v (%v)", all, err)
 	}
 	if _, err := Compare(nil, []*onnxio.Tensor{array(1)}); err == nil {

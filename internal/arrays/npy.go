@@ -45,7 +45,10 @@ func readNPY(r io.Reader, name string) (*onnxio.Tensor, error) {
 	fortran := npyFortran.FindStringSubmatch(header)
 	shape := npyShape.FindStringSubmatch(header)
 	if descr == nil || fortran == nil || shape == nil {
-		return nil, fmt.Errorf("npy header %q is not that of a plain array; structured arrays and objects are not read", strings.TrimSpace(header))
+		return nil, fmt.Errorf(
+			"npy header %q is not that of a plain array; structured arrays and objects are not read",
+			strings.TrimSpace(header),
+		)
 	}
 	order, code := byte('|'), descr[1]
 	if code != "" && strings.IndexByte("<>|", code[0]) >= 0 {
@@ -165,9 +168,9 @@ func rowMajor(data []byte, dims []int64, size int) []byte {
 	return out
 }
 
-// writeNPY writes a in version 1 of the format, as NumPy does. NumPy has no
-// bfloat16, which is written as float32: that holds every value of it.
-func writeNPY(w io.Writer, a *onnxio.Tensor) error {
+// WriteNPY writes one array in the .npy format, version 1, as NumPy does. NumPy has
+// no bfloat16; it is written as float32, which holds each of its values.
+func WriteNPY(w io.Writer, a *onnxio.Tensor) error {
 	if a.Type == onnxio.BFloat16 {
 		values, err := onnxio.Floats[float32](a)
 		if err != nil {

@@ -76,7 +76,7 @@ func WriteNPZ(w io.Writer, all []*onnxio.Tensor) error {
 		if err != nil {
 			return err
 		}
-		if err := writeNPY(entry, a); err != nil {
+		if err := WriteNPY(entry, a); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 // Package atomicfile writes files that a reader sees whole or not at all.
 //
-// It does what google/renameio does, on Windows too, which that does not serve.
+// It does what google/renameio does, and on Windows too.
 package atomicfile
 
 import (

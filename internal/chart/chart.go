@@ -1,8 +1,8 @@
 // Package chart draws the figures of this program, lines with bands of error
 // over one axis, as SVG or PNG.
 //
-// Start with a [Chart] and its WriteFile. The drawing is gonum/plot's; what is
-// here are the program's one style and the refusal of what cannot be drawn.
+// Start with a [Chart] and its WriteFile. gonum/plot draws; this package has the
+// style of all figures, and refuses what cannot be drawn.
 package chart
 
 import (
@@ -27,8 +27,8 @@ import (
 	"efcn/internal/atomicfile"
 )
 
-// Chart is one figure. Its lines take their colours in order, then its levels;
-// where the colours begin again, lines are dashed.
+// Chart is one figure. Its lines take the colours in order, followed by its levels;
+// where the colours repeat, lines are dashed.
 type Chart struct {
 	Title string
 	X, Y  string // what the axes show, with the unit
@@ -61,9 +61,9 @@ type Tick struct {
 	Name string
 }
 
-// colors are those of Okabe and Ito, "Color Universal Design" (2008), which
-// people with any kind of colour vision tell apart; yellow is left out, which
-// is too light for a line.
+// colors are those of Okabe and Ito, "Color Universal Design" (2008), which people
+// with any kind of colour vision tell apart, without yellow, which is too light for
+// a line.
 var colors = []color.NRGBA{
 	{0, 114, 178, 255},
 	{213, 94, 0, 255},
@@ -91,7 +91,7 @@ func (c *Chart) WriteFile(path string) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return c.Write(w, format) })
 }
 
-// CheckFormat says whether WriteFile can draw a file of that name.
+// CheckFormat returns an error unless WriteFile can draw a file of that name.
 func CheckFormat(path string) error {
 	switch strings.ToLower(filepath.Ext(path)) {
 	case ".svg", ".png":
@@ -121,15 +121,19 @@ func (c *Chart) Write(w io.Writer, format string) error {
 		return err
 	}
 	// Where the font of an SVG is not installed, one of the same widths is.
-	_, err = w.Write(bytes.ReplaceAll(b.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:'Liberation Sans',Arial,Helvetica,sans-serif;")))
+	_, err = w.Write(bytes.ReplaceAll(
+		b.Bytes(),
+		[]byte("font-family:Liberation Sans;"),
+		[]byte("font-family:'Liberation Sans',Arial,Helvetica,sans-serif;"),
+	))
 	return err
 }
 
-// inside is how many names stand inside the picture; more go beside it, where
-// they hide no line.
+// inside is up to how many names the legend is inside the picture; with more it is
+// beside it, where it hides no line.
 const inside = 4
 
-// draw draws the plot, and its names.
+// draw draws the plot and its legend.
 func (c *Chart) draw(p *plot.Plot, area draw.Canvas) {
 	if len(c.Lines)+len(c.Levels) <= inside {
 		p.Draw(area)
@@ -148,7 +152,8 @@ func (c *Chart) plot() (*plot.Plot, error) {
 	p.BackgroundColor = color.White
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = c.Title, c.X, c.Y
 	for _, style := range []*draw.TextStyle{
-		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle, &p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
+		&p.Title.TextStyle, &p.X.Label.TextStyle, &p.Y.Label.TextStyle,
+		&p.X.Tick.Label, &p.Y.Tick.Label, &p.Legend.TextStyle,
 	} {
 		style.Font.Variant = "Sans"
 	}
@@ -181,14 +186,14 @@ func (c *Chart) plot() (*plot.Plot, error) {
 	if !drawn && len(c.Levels) == 0 {
 		return nil, errors.New("nothing to draw")
 	}
-	// Names inside have the top of the picture to themselves.
+	// A legend inside has the top of the picture to itself.
 	if n := len(c.Lines) + len(c.Levels); n <= inside {
 		p.Y.Max += 0.08 * (p.Y.Max - p.Y.Min) * float64(n)
 	}
 	return p, nil
 }
 
-// add draws a line and says whether it had a point.
+// add draws a line and reports whether it had a point.
 func (l Line) add(p *plot.Plot, c color.NRGBA) (bool, error) {
 	if len(l.X) != len(l.Y) || l.Spread != nil && len(l.Spread) != len(l.Y) {
 		return false, fmt.Errorf("%d places, %d values and %d spreads", len(l.X), len(l.Y), len(l.Spread))
@@ -276,7 +281,8 @@ func (c *Chart) addLevels(p *plot.Plot) error {
 		k := colors[(len(c.Lines)+i)%len(colors)]
 		if l.Spread > 0 {
 			top, bottom := l.Y+l.Spread, l.Y-l.Spread
-			if err := addBand(p, plotter.XYs{{X: left, Y: top}, {X: right, Y: top}, {X: right, Y: bottom}, {X: left, Y: bottom}}, k); err != nil {
+			band := plotter.XYs{{X: left, Y: top}, {X: right, Y: top}, {X: right, Y: bottom}, {X: left, Y: bottom}}
+			if err := addBand(p, band, k); err != nil {
 				return err
 			}
 		}

@@ -17,7 +17,10 @@ func example() *Chart {
 	return &Chart{
 		Title: "accuracy", X: "relax time (epochs)", Y: "test accuracy (%)",
 		Lines: []Line{
-			{Name: "eFCN", X: []float64{0, 1, 2, 3}, Y: []float64{77, 78, math.NaN(), 79}, Spread: []float64{1, 0.5, math.NaN(), 0.2}},
+			{
+				Name: "eFCN", X: []float64{0, 1, 2, 3}, Y: []float64{77, 78, math.NaN(), 79},
+				Spread: []float64{1, 0.5, math.NaN(), 0.2},
+			},
 			{Name: "eLCN", X: []float64{0, 1}, Y: []float64{76, 75}, Dashed: true},
 		},
 		Levels: []Level{{Name: "CNN", Y: 76, Spread: 0.3}},

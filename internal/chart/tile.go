@@ -9,17 +9,16 @@ import (
 	"math"
 )
 
-// Tile is a matrix drawn as a picture, a square of colour for every value:
-// white for 0, blue below, red above, as strong as the square root of its size,
-// so that small ones are seen beside large ones.
+// Tile is a matrix drawn as a picture, with a square for every value: white for 0,
+// blue below, red above. The strength of the colour is the square root of the value's
+// size, so that small values are seen beside large ones.
 type Tile struct {
 	Rows, Cols int
 	Values     []float32 // Rows × Cols, row-major
-	// Scale is the size of value that has the fullest colour; larger ones have it,
-	// too. Pictures of one scale can be compared. Default (0): the largest of this.
+	// Scale is the size from which on values have the full colour. Pictures of the
+	// same scale can be compared. Default (0): the largest size here.
 	Scale float64
-	// Outline surrounds the values that are marked, with a line. Rows × Cols;
-	// default (nil) none.
+	// Outline marks the values that a line surrounds. Rows × Cols; default (nil) none.
 	Outline []bool
 }
 
@@ -63,7 +62,8 @@ func (t *Tile) outline(img *image.NRGBA, cell int) {
 			}
 			for y := range cell {
 				for x := range cell {
-					if x < width && !marked(r, c-1) || x >= cell-width && !marked(r, c+1) || y < width && !marked(r-1, c) || y >= cell-width && !marked(r+1, c) {
+					if x < width && !marked(r, c-1) || x >= cell-width && !marked(r, c+1) ||
+						y < width && !marked(r-1, c) || y >= cell-width && !marked(r+1, c) {
 						img.SetNRGBA(c*cell+x, r*cell+y, color.NRGBA{0, 0, 0, 255})
 					}
 				}
@@ -73,7 +73,7 @@ func (t *Tile) outline(img *image.NRGBA, cell int) {
 }
 
 // diverging is the colour of v: from blue at −scale over white to red at scale;
-// grey for what is no number.
+// grey for NaN.
 func diverging(v, scale float64) color.NRGBA {
 	if math.IsNaN(v) {
 		return color.NRGBA{128, 128, 128, 255}

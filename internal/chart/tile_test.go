@@ -28,7 +28,8 @@ func TestTile(t *testing.T) {
 	if img.Bounds().Dy() != 2*cell {
 		t.Fatalf("%v", img.Bounds())
 	}
-	red, blue, white, black := color.NRGBA{178, 24, 43, 255}, color.NRGBA{33, 102, 172, 255}, color.NRGBA{255, 255, 255, 255}, color.NRGBA{0, 0, 0, 255}
+	red, blue := color.NRGBA{178, 24, 43, 255}, color.NRGBA{33, 102, 172, 255}
+	white, black := color.NRGBA{255, 255, 255, 255}, color.NRGBA{0, 0, 0, 255}
 	at := func(r, c, dy, dx int) color.Color { return color.NRGBAModel.Convert(img.At(c*cell+dx, r*cell+dy)) }
 	half := cell / 2
 	for i, check := range []struct {

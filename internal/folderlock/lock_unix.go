@@ -12,8 +12,8 @@ import (
 )
 
 // lock locks the file at path by flock(2), which the system undoes when the
-// process ends. The file is removed with the lock; so what was locked may be a
-// file that has just lost its name, and then another one is tried.
+// process ends. The file is removed before the lock is released, so a lock may be on
+// a file that has just lost its name; then it tries again.
 func lock(path string) (release func() error, held bool, err error) {
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
@@ -44,7 +44,7 @@ func lock(path string) (release func() error, held bool, err error) {
 	}
 }
 
-// flock locks an open file, or says that another one holds the lock.
+// flock locks an open file, and reports an error where another process holds the lock.
 func flock(f *os.File) (held bool, err error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -52,7 +52,8 @@ func flock(f *os.File) (held bool, err error) {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EWOULDBLOCK):
 			return true, nil
-		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
+		case errors.Is(err, unix.ENOLCK), errors.Is(err, unix.EOPNOTSUPP),
+			errors.Is(err, unix.ENOSYS), errors.Is(err, unix.EINVAL):
 			return false, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 		default:
 			return false, err

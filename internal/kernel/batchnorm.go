@@ -35,7 +35,9 @@ func BatchNorm[T Float](n, channels, size int, x, scale, bias []T, eps float64, 
 // BatchNormBackward computes dx, dscale and dbias, the gradients of BatchNorm
 // at its three inputs, from dy, that at its output, and the mean and variance
 // that it returned. All three are overwritten; dx may be dy.
-func BatchNormBackward[T Float](n, channels, size int, x, dy, scale, mean, variance []T, eps float64, dx, dscale, dbias []T) {
+func BatchNormBackward[T Float](
+	n, channels, size int, x, dy, scale, mean, variance []T, eps float64, dx, dscale, dbias []T,
+) {
 	count := float64(n * size)
 	Parallel(channels, 1+1<<12/max(1, n*size), func(lo, hi int) {
 		for c := lo; c < hi; c++ {
@@ -58,9 +60,9 @@ func BatchNormBackward[T Float](n, channels, size int, x, dy, scale, mean, varia
 	})
 }
 
-// strands are what a long sum is made of: of every stretch, element i is added
-// to strand i mod 8. A processor works on them side by side, and vector code and
-// plain code give the same bits.
+// strands are the partial sums of a long sum: element i of every stretch is added to
+// strand i mod 8. A processor computes them side by side, and vector code and plain
+// code give the same bits.
 type strands [8]float64
 
 func (s *strands) sum() float64 {
@@ -134,7 +136,10 @@ func Normalise[T Float](dst, src []T, mean, factor, offset T) {
 func unnormalise[T Float](dst, x, g []T, mean, slope, shift, factor T) {
 	n, single := eights(x)
 	if n > 0 {
-		sgradient8(n, float32(mean), float32(slope), float32(shift), float32(factor), &single[0], &any(g).([]float32)[0], &any(dst).([]float32)[0])
+		sgradient8(
+			n, float32(mean), float32(slope), float32(shift), float32(factor), &single[0],
+			&any(g).([]float32)[0], &any(dst).([]float32)[0],
+		)
 	}
 	dst, g = dst[n:], g[n:]
 	for i, v := range x[n:] {

@@ -38,8 +38,8 @@ func gather[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
 	})
 }
 
-// framed says that [p0, p1) are whole lines of two axes whose input, with its
-// padding, is no larger than half the columns.
+// framed reports whether [p0, p1) are whole lines of two axes whose input, with
+// its padding, is at most half as large as the columns.
 func (v *volume) framed(p0, p1 int) bool {
 	width := v.out[2]
 	if v.in[0] != 1 || v.kernel[0] != 1 || v.out[0] != 1 || v.pad[0] != 0 || p0%width != 0 || p1%width != 0 {
@@ -53,11 +53,13 @@ func (v *volume) framed(p0, p1 int) bool {
 // frame returns how many input lines the output lines [p0, p1) read, and how
 // many elements of them, padding included.
 func (v *volume) frame(p0, p1 int) (lines, length int) {
-	return ((p1-p0)/v.out[2]-1)*v.stride[1] + (v.kernel[1]-1)*v.dilation[1] + 1, (v.out[2]-1)*v.stride[2] + (v.kernel[2]-1)*v.dilation[2] + 1
+	lines = ((p1-p0)/v.out[2]-1)*v.stride[1] + (v.kernel[1]-1)*v.dilation[1] + 1
+	length = (v.out[2]-1)*v.stride[2] + (v.kernel[2]-1)*v.dilation[2] + 1
+	return lines, length
 }
 
-// gatherFramed is gather from input lines that have had their padding put round
-// them: what a tap reads is then the same for all positions.
+// gatherFramed is gather from a copy of the input lines with their padding around
+// them: a tap then reads at the same offset for all positions.
 func gatherFramed[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) {
 	width := v.out[2]
 	lines, length := v.frame(p0, p1)
@@ -82,7 +84,10 @@ func gatherFramed[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) 
 		src := (*frame)[(c*lines+t1*v.dilation[1])*length+t2*v.dilation[2]:]
 		dst := col[row*ld : row*ld+p1-p0]
 		if v.stride[2] == 1 {
-			copyRows(len(dst)/width, unsafe.Pointer(&src[0]), v.stride[1]*length*size, unsafe.Pointer(&dst[0]), width*size, width*size)
+			copyRows(
+				len(dst)/width, unsafe.Pointer(&src[0]), v.stride[1]*length*size,
+				unsafe.Pointer(&dst[0]), width*size, width*size,
+			)
 			return
 		}
 		for h := 0; len(dst) > 0; h++ {
@@ -92,8 +97,8 @@ func gatherFramed[T Float](v *volume, channels int, x, col []T, ld, p0, p1 int) 
 	})
 }
 
-// shifted says that lines are as long in the output as in the input and next to
-// each other, so that a tap reads the whole plane shifted by so many elements.
+// shifted reports whether lines are as long in the output as in the input and next
+// to each other, so that a tap reads the whole plane, shifted.
 func (v *volume) shifted() bool {
 	return v.kernel[0] == 1 && v.pad[0] == 0 && v.in[0] == 1 && v.out[0] == 1 &&
 		v.stride[1] == 1 && v.stride[2] == 1 && v.in[2] == v.out[2]
@@ -167,7 +172,7 @@ func copyIndices(dst, src []int32, stride int) {
 	}
 }
 
-// scatter is the transpose of gather: it adds col into x. What is in col is lost.
+// scatter is the transpose of gather: it adds col into x. It overwrites col.
 func scatter[T Float](v *volume, channels int, col, x []T, p0, p1 int) {
 	width := p1 - p0
 	if v.shifted() {
@@ -199,8 +204,8 @@ func scatter[T Float](v *volume, channels int, col, x []T, p0, p1 int) {
 	})
 }
 
-// scatterShifted is the transpose of gatherShifted: what would add to the next
-// line becomes zero, and then all is one sum.
+// scatterShifted is the transpose of gatherShifted: elements that would be added to
+// the next line become zero, and then all is one sum.
 func scatterShifted[T Float](v *volume, line, plane []T, p0, t1, t2 int) {
 	width := v.out[2]
 	top, bottom := v.reach(1, t1)

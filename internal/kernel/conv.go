@@ -6,7 +6,7 @@ import (
 )
 
 // Conv is the geometry of a convolution in the sense of ONNX (a correlation:
-// the kernel is not turned round), over 1 to 3 spatial axes. Arrays are
+// the kernel is not flipped), over 1 to 3 spatial axes. Arrays are
 // x: N×InChannels×In, w: OutChannels×(InChannels/Groups)×Kernel, bias:
 // OutChannels, y: N×OutChannels×Out. Of a padding's end only Out matters.
 //
@@ -20,9 +20,9 @@ type Conv[T Float] struct {
 	Window
 }
 
-// columnBudget is the most elements that gathered columns take, but for layers
-// of which a single output position takes more. 1 MiB of float32 leaves room
-// in a second-level cache for the rest.
+// columnBudget bounds the elements of gathered columns, except in layers where a
+// single output position has more. 1 MiB of float32 leaves room in a second-level
+// cache for the rest.
 const columnBudget = 1 << 18
 
 // Validate reports what is wrong with the window, the groups and the channels.
@@ -31,7 +31,9 @@ func (c Conv[T]) Validate() error {
 	if c.Groups < 1 || c.InChannels < 1 || c.OutChannels < 1 {
 		errs = append(errs, fmt.Errorf("%d groups of %d to %d channels", c.Groups, c.InChannels, c.OutChannels))
 	} else if c.InChannels%c.Groups != 0 || c.OutChannels%c.Groups != 0 {
-		errs = append(errs, fmt.Errorf("%d groups do not divide %d input and %d output channels", c.Groups, c.InChannels, c.OutChannels))
+		errs = append(errs, fmt.Errorf(
+			"%d groups do not divide %d input and %d output channels", c.Groups, c.InChannels, c.OutChannels,
+		))
 	}
 	return errors.Join(append(errs, c.Window.Validate())...)
 }
@@ -49,7 +51,8 @@ func (c Conv[T]) layer() layer {
 		panic("kernel: " + err.Error())
 	}
 	v := c.volume()
-	return layer{v, c.Groups, c.InChannels / c.Groups, c.OutChannels / c.Groups, v.inSize(), v.outSize(), c.InChannels / c.Groups * v.taps()}
+	in, out := c.InChannels/c.Groups, c.OutChannels/c.Groups
+	return layer{v, c.Groups, in, out, v.inSize(), v.outSize(), in * v.taps()}
 }
 
 // block returns how many output positions have their columns gathered at once.
@@ -61,7 +64,7 @@ func (l *layer) block() int {
 	return min(width, max(l.outSize, 1))
 }
 
-// direct says that the layer is summed tap by tap: with one input channel a
+// direct reports whether the layer is summed tap by tap: with one input channel a
 // group, columns would be as thin as the kernel.
 func (l *layer) direct() bool { return l.in == 1 && l.groups > 1 }
 

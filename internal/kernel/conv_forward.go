@@ -1,8 +1,8 @@
 package kernel
 
-// Then is what is to be done with results while they are in cache: it is called
-// with stretches that together cover y, each y[at:at+len(part)] and of a single
-// plane, from several goroutines at once. nil does nothing.
+// Then processes results while they are in cache: it is called with stretches that
+// together cover y, each y[at:at+len(part)] and of a single plane, from several
+// goroutines at once. nil does nothing.
 type Then[T Float] func(at int, part []T)
 
 func (t Then[T]) do(at int, part []T) {
@@ -14,7 +14,7 @@ func (t Then[T]) do(at int, part []T) {
 // Forward computes y from n images x; bias may be nil. y must not overlap x.
 func (c Conv[T]) Forward(n int, x, w, bias, y []T) { c.ForwardThen(n, x, w, bias, y, nil) }
 
-// ForwardThen is Forward, and then does what then says with y.
+// ForwardThen is Forward, followed by then on y.
 func (c Conv[T]) ForwardThen(n int, x, w, bias, y []T, then Then[T]) {
 	l := c.layer()
 	f := forward[T]{layer: &l, n: n, x: x, w: w, bias: bias, y: y, then: then}
@@ -34,8 +34,8 @@ func (c Conv[T]) ForwardThen(n int, x, w, bias, y []T, then Then[T]) {
 }
 
 // forward is one call of ForwardThen that goes through matrix products: for each
-// image and group, out×rows weights times rows×outSize columns. How that is cut
-// for cache and threads depends on which of the two is larger.
+// image and group, out×rows weights times rows×outSize columns. Which of the two is
+// larger decides how the product is cut for cache and threads.
 type forward[T Float] struct {
 	*layer
 	n             int
@@ -43,12 +43,11 @@ type forward[T Float] struct {
 	then          Then[T]
 }
 
-// fewPositions is how many columns make a product that is worth the packing of
-// its weights.
+// fewPositions is how many columns a product needs to be worth packing its weights.
 const fewPositions = 128
 
 // source, weights and target are the input of image (of one group), the weights
-// that it meets, and its result.
+// that multiply it, and the result.
 func (f *forward[T]) source(image int) []T {
 	return f.x[image*f.in*f.inSize : (image+1)*f.in*f.inSize]
 }
@@ -85,7 +84,10 @@ func (f *forward[T]) product(image, o0, o1, p0, p1 int, columns []T, ld int) {
 	for o := o0; o < o1; o++ {
 		f.start(image, o, y[o*f.outSize+p0:o*f.outSize+p1])
 	}
-	gemmSerial(false, false, o1-o0, p1-p0, f.rows, 1, f.weights(image)[o0*f.rows:], f.rows, columns, ld, f.beta(), y[o0*f.outSize+p0:], f.outSize)
+	gemmSerial(
+		false, false, o1-o0, p1-p0, f.rows, 1, f.weights(image)[o0*f.rows:], f.rows, columns,
+		ld, f.beta(), y[o0*f.outSize+p0:], f.outSize,
+	)
 	if f.then == nil {
 		return
 	}
@@ -137,7 +139,10 @@ func (f *forward[T]) byChannels() {
 			columns = *col
 			taps := f.taps()
 			Parallel(f.in, 1+1<<12/(taps*f.outSize), func(lo, hi int) {
-				gather(&f.volume, hi-lo, f.source(image)[lo*f.inSize:], columns[lo*taps*f.outSize:], f.outSize, 0, f.outSize)
+				gather(
+					&f.volume, hi-lo, f.source(image)[lo*f.inSize:],
+					columns[lo*taps*f.outSize:], f.outSize, 0, f.outSize,
+				)
 			})
 		}
 		Parallel((f.out+share-1)/share, 1, func(lo, hi int) {
@@ -166,7 +171,10 @@ func (f *forward[T]) byImages() {
 			for o := range f.out {
 				f.start(group, o, (*sum)[o*width:(o+1)*width])
 			}
-			gemmSerial(false, false, f.out, width, f.rows, 1, f.weights(group), f.rows, *col, width, f.beta(), *sum, width)
+			gemmSerial(
+				false, false, f.out, width, f.rows, 1, f.weights(group), f.rows, *col,
+				width, f.beta(), *sum, width,
+			)
 			for k := range count {
 				image := (first+k)*f.groups + group
 				y := f.target(image)

@@ -15,11 +15,11 @@ type phases struct {
 	flat, scratch int   // elements computed, and held
 }
 
-// maxPhases bounds the elements that phases hold, against those that come in
-// and go out: far more are mostly padding.
+// maxPhases bounds the elements that phases hold, in multiples of those of input and
+// output: far more would be mostly padding.
 const maxPhases = 4
 
-// phased says whether the layer's planes are summed by phases: those of two
+// phased reports whether the layer's planes are summed by phases: those of two
 // axes, unless padding or dilation are out of proportion.
 func (l *layer) phased() bool {
 	if l.volume.in[0] != 1 || l.kernel[0] != 1 || l.volume.out[0] != 1 || l.pad[0] != 0 {
@@ -27,12 +27,14 @@ func (l *layer) phased() bool {
 	}
 	budget := maxPhases*(l.inSize+l.outSize) + 1<<12
 	for a := 1; a < 3; a++ {
-		if l.volume.out[a] > budget || l.kernel[a] > budget || l.dilation[a] > budget || (l.kernel[a]-1)*l.dilation[a] > budget {
+		if l.volume.out[a] > budget || l.kernel[a] > budget || l.dilation[a] > budget ||
+			(l.kernel[a]-1)*l.dilation[a] > budget {
 			return false
 		}
 	}
 	h, w := l.phaseSize(1), l.phaseSize(2)
-	return h <= budget && w <= budget && h*w <= budget && h*w*min(l.stride[1], l.kernel[1])*min(l.stride[2], l.kernel[2]) <= budget
+	return h <= budget && w <= budget && h*w <= budget &&
+		h*w*min(l.stride[1], l.kernel[1])*min(l.stride[2], l.kernel[2]) <= budget
 }
 
 // phaseSize is how many positions of a phase along an axis are read.

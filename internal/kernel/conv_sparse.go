@@ -11,7 +11,7 @@ import "math"
 // stretches is that layout, for one group.
 type stretches struct {
 	*layer
-	size   [3]int // of the padded image, as far as taps reach
+	size   [3]int // of the padded image that taps reach
 	pixels int    // of the padded image
 	run    int    // elements that a row of taps reads side by side
 	padded int    // run, rounded up to whole strips
@@ -20,12 +20,12 @@ type stretches struct {
 	held   *[]int // first, borrowed: giveBack it
 }
 
-// maxStretches bounds the padded image, against the input and the output: far
-// more is mostly padding.
+// maxStretches bounds the padded image, in multiples of the input and the output:
+// far more would be mostly padding.
 const maxStretches = 4
 
-// stretches returns the layout, or false where it takes out of proportion much
-// memory.
+// stretches returns the layout, or false where its memory would be out of
+// proportion.
 func (l *layer) stretches() (*stretches, bool) {
 	s := &stretches{layer: l, pixels: 1}
 	budget := maxStretches*(l.inSize+l.outSize) + 1<<12
@@ -90,8 +90,8 @@ func (s *stretches) each(body func(plane, pixel, count int)) {
 	}
 }
 
-// channelsLast lays out the input of one image, x, as dst, which is all zero
-// but for what this has written before.
+// channelsLast lays out the input of one image, x, as dst, which is zero except
+// where an earlier call has written.
 func channelsLast[T Float](s *stretches, x, dst []T) {
 	s.each(func(plane, pixel, count int) {
 		for c := range s.in {
@@ -104,7 +104,7 @@ func channelsLast[T Float](s *stretches, x, dst []T) {
 	})
 }
 
-// channelsFirst is the way back.
+// channelsFirst is its inverse.
 func channelsFirst[T Float](s *stretches, src, x []T) {
 	clear(x)
 	s.each(func(plane, pixel, count int) {
@@ -183,7 +183,7 @@ func backwardInputSparse[T Float](s *stretches, n int, dy, w, dx []T) {
 	})
 }
 
-// backwardWeightsSparse is BackwardWeights, but for the bias, for a dy that is
+// backwardWeightsSparse is BackwardWeights, without the bias, for a dy that is
 // mostly zero.
 func backwardWeightsSparse[T Float](s *stretches, n int, x, dy, dw []T) {
 	// Sums of a share of the images, as in BackwardWeights, by group, row of
@@ -270,8 +270,8 @@ func (l *termLists[T]) giveBack() {
 // begin drops all lists and begins the first.
 func (l *termLists[T]) begin() { l.lists, l.used, (*l.starts)[0] = 0, 0, 0 }
 
-// add adds the non-zeros of v, of which elements step apart count, as many as
-// offsets, to the list that is being made, each with its offset from base.
+// add appends the non-zeros of v to the list that is being made: one element of v
+// for each of offsets, step apart, with that offset from base.
 func (l *termLists[T]) add(v []T, step, base int, offsets []int) {
 	all, used := *l.all, l.used
 	for i, offset := range offsets {

@@ -109,31 +109,61 @@ func TestConv(t *testing.T) {
 		w                  Window
 	}{
 		{"plain", 1, 2, 3, 2, window([]int{5, 6}, []int{3, 3}, one, one, zero, zero, []int{3, 4})},
-		{"asymmetric pads", 1, 2, 3, 2, window([]int{5, 6}, []int{3, 3}, one, one, []int{2, 0}, []int{1, 2}, []int{6, 6})},
+		{"asymmetric pads", 1, 2, 3, 2, window(
+			[]int{5, 6}, []int{3, 3}, one, one, []int{2, 0}, []int{1, 2}, []int{6, 6},
+		)},
 		{"stride beyond kernel", 1, 1, 2, 1, window([]int{9, 9}, two, []int{3, 4}, one, zero, zero, []int{3, 2})},
 		{"dilated", 1, 2, 2, 1, window([]int{9, 9}, []int{3, 3}, one, []int{3, 2}, one, one, []int{5, 7})},
 		{"groups", 2, 4, 6, 2, window([]int{5, 5}, []int{3, 3}, two, one, one, one, []int{3, 3})},
 		{"depthwise", 4, 4, 4, 3, window([]int{6, 5}, []int{3, 3}, one, one, one, one, []int{6, 5})},
-		{"depthwise with a multiplier, stride 2", 3, 3, 6, 2, window([]int{7, 7}, []int{3, 3}, two, one, one, one, []int{4, 4})},
-		{"depthwise, stride 3 beyond the kernel, asymmetric pads", 3, 3, 3, 2, window([]int{11, 10}, two, []int{3, 4}, one, []int{2, 0}, []int{0, 3}, []int{4, 3})},
-		{"depthwise, dilated, stride 2", 3, 3, 3, 2, window([]int{13, 12}, []int{3, 3}, two, []int{3, 2}, []int{2, 2}, []int{2, 2}, []int{6, 6})},
-		{"depthwise, mostly padding", 2, 2, 2, 1, window([]int{3, 3}, []int{3, 3}, []int{900, 900}, one, []int{900, 900}, []int{900, 900}, []int{3, 3})},
+		{"depthwise with a multiplier, stride 2", 3, 3, 6, 2, window(
+			[]int{7, 7}, []int{3, 3}, two, one, one, one, []int{4, 4},
+		)},
+		{"depthwise, stride 3 beyond the kernel, asymmetric pads", 3, 3, 3, 2, window(
+			[]int{11, 10}, two, []int{3, 4}, one, []int{2, 0}, []int{0, 3}, []int{4, 3},
+		)},
+		{"depthwise, dilated, stride 2", 3, 3, 3, 2, window(
+			[]int{13, 12}, []int{3, 3}, two, []int{3, 2}, []int{2, 2}, []int{2, 2}, []int{6, 6},
+		)},
+		{"depthwise, mostly padding", 2, 2, 2, 1, window(
+			[]int{3, 3}, []int{3, 3}, []int{900, 900}, one, []int{900, 900}, []int{900, 900}, []int{3, 3},
+		)},
 		{"depthwise, 1-D", 3, 3, 3, 2, window([]int{30}, []int{4}, []int{2}, []int{1}, []int{1}, []int{2}, []int{15})},
-		{"depthwise, 3-D", 2, 2, 2, 2, window([]int{4, 5, 6}, []int{2, 3, 3}, []int{1, 1, 2}, []int{1, 1, 1}, []int{0, 1, 1}, []int{1, 1, 1}, []int{4, 5, 3})},
-		{"more channels than positions", 1, 3, 40, 1, window([]int{4, 4}, []int{3, 3}, one, one, one, one, []int{4, 4})},
-		{"more channels than positions, several images", 2, 6, 80, 5, window([]int{4, 4}, []int{3, 3}, one, one, one, one, []int{4, 4})},
-		{"more channels than positions, pointwise, many images", 1, 6, 40, 40, window([]int{5, 5}, one, one, one, zero, zero, []int{5, 5})},
+		{"depthwise, 3-D", 2, 2, 2, 2, window(
+			[]int{4, 5, 6}, []int{2, 3, 3}, []int{1, 1, 2}, []int{1, 1, 1},
+			[]int{0, 1, 1}, []int{1, 1, 1}, []int{4, 5, 3},
+		)},
+		{"more channels than positions", 1, 3, 40, 1, window(
+			[]int{4, 4}, []int{3, 3}, one, one, one, one, []int{4, 4},
+		)},
+		{"more channels than positions, several images", 2, 6, 80, 5, window(
+			[]int{4, 4}, []int{3, 3}, one, one, one, one, []int{4, 4},
+		)},
+		{"more channels than positions, pointwise, many images", 1, 6, 40, 40, window(
+			[]int{5, 5}, one, one, one, zero, zero, []int{5, 5},
+		)},
 		{"pointwise", 1, 5, 4, 3, window([]int{4, 3}, one, one, one, zero, zero, []int{4, 3})},
 		{"pointwise, stride 2", 1, 5, 4, 3, window([]int{5, 3}, one, two, one, zero, zero, []int{3, 2})},
 		{"pointwise, cropped", 1, 5, 4, 3, window([]int{5, 3}, one, one, one, zero, zero, []int{3, 2})},
 		{"no images", 1, 2, 2, 0, window([]int{5, 5}, []int{3, 3}, one, one, zero, zero, []int{3, 3})},
 		{"kernel wider than the input", 1, 1, 1, 1, window([]int{2, 2}, []int{5, 5}, one, one, two, two, two)},
-		{"taps that always lie outside", 1, 2, 3, 2, window([]int{4, 4}, []int{3, 3}, one, []int{12, 12}, []int{12, 12}, []int{12, 12}, []int{4, 4})},
-		{"depthwise, taps that always lie outside", 3, 3, 3, 2, window([]int{4, 4}, []int{3, 3}, one, []int{12, 12}, []int{12, 12}, []int{12, 12}, []int{4, 4})},
+		{"taps that always lie outside", 1, 2, 3, 2, window(
+			[]int{4, 4}, []int{3, 3}, one, []int{12, 12}, []int{12, 12}, []int{12, 12}, []int{4, 4},
+		)},
+		{"depthwise, taps that always lie outside", 3, 3, 3, 2, window(
+			[]int{4, 4}, []int{3, 3}, one, []int{12, 12}, []int{12, 12}, []int{12, 12}, []int{4, 4},
+		)},
 		{"1-D", 1, 3, 2, 2, window([]int{20}, []int{5}, []int{2}, []int{2}, []int{3}, []int{4}, []int{10})},
-		{"3-D", 1, 2, 2, 2, window([]int{4, 5, 6}, []int{2, 3, 2}, []int{1, 2, 1}, []int{1, 1, 2}, []int{1, 0, 1}, []int{0, 1, 1}, []int{4, 2, 6})},
-		{"columns in several blocks of whole lines", 1, 40, 2, 1, window([]int{40, 41}, []int{3, 3}, one, one, one, one, []int{40, 41})},
-		{"columns in several blocks within a line", 1, 40, 2, 1, window([]int{3000}, []int{5}, []int{1}, []int{1}, []int{2}, []int{2}, []int{3000})},
+		{"3-D", 1, 2, 2, 2, window(
+			[]int{4, 5, 6}, []int{2, 3, 2}, []int{1, 2, 1}, []int{1, 1, 2},
+			[]int{1, 0, 1}, []int{0, 1, 1}, []int{4, 2, 6},
+		)},
+		{"columns in several blocks of whole lines", 1, 40, 2, 1, window(
+			[]int{40, 41}, []int{3, 3}, one, one, one, one, []int{40, 41},
+		)},
+		{"columns in several blocks within a line", 1, 40, 2, 1, window(
+			[]int{3000}, []int{5}, []int{1}, []int{1}, []int{2}, []int{2}, []int{3000},
+		)},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -189,7 +219,9 @@ func TestConvRefuses(t *testing.T) {
 // threads.
 func TestConvRepeats(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 8))
-	c := Conv[float32]{1, 8, 8, window([]int{12, 12}, []int{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{12, 12})}
+	c := Conv[float32]{1, 8, 8, window(
+		[]int{12, 12}, []int{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{12, 12},
+	)}
 	x, dy := random[float32](rng, 9*8*144), random[float32](rng, 9*8*144)
 	first, again := make([]float32, 8*8*9), make([]float32, 8*8*9)
 	c.BackwardWeights(9, x, dy, first, nil)
@@ -206,12 +238,16 @@ func TestConvRepeats(t *testing.T) {
 func BenchmarkConv(b *testing.B) {
 	for _, s := range []struct{ in, out, size, kernel int }{{1, 16, 28, 5}, {16, 32, 14, 3}, {16, 32, 32, 3}} {
 		pad := s.kernel / 2
-		c := Conv[float32]{1, s.in, s.out, window([]int{s.size, s.size}, []int{s.kernel, s.kernel}, []int{1, 1}, []int{1, 1}, []int{pad, pad}, []int{pad, pad}, []int{s.size, s.size})}
+		c := Conv[float32]{1, s.in, s.out, window(
+			[]int{s.size, s.size}, []int{s.kernel, s.kernel}, []int{1, 1}, []int{1, 1},
+			[]int{pad, pad}, []int{pad, pad}, []int{s.size, s.size},
+		)}
 		n := 16
 		rng := rand.New(rand.NewPCG(1, 1))
 		x, dy := random[float32](rng, n*s.in*s.size*s.size), random[float32](rng, n*s.out*s.size*s.size)
 		w, bias := random[float32](rng, s.out*s.in*s.kernel*s.kernel), random[float32](rng, s.out)
-		y, dx, dw, db := make([]float32, len(dy)), make([]float32, len(x)), make([]float32, len(w)), make([]float32, len(bias))
+		y, dx := make([]float32, len(dy)), make([]float32, len(x))
+		dw, db := make([]float32, len(w)), make([]float32, len(bias))
 		name := fmt.Sprintf("%dto%d/%d/%dx%d", s.in, s.out, s.size, s.kernel, s.kernel)
 		b.Run(name+"/forward", func(b *testing.B) {
 			b.ReportAllocs()

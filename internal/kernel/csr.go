@@ -48,7 +48,7 @@ func (c CSR) Validate() error {
 type CSRPlan struct {
 	rows, cols int
 	starts     []int   // of rows in the values
-	columns    []int32 // of tiles; where rows agree in them they are there once
+	columns    []int32 // of tiles; once for rows that have the same
 	tiles      []csrTile
 	// bounds cut the columns into parts of about as many entries; ends says where
 	// the entries of each tile cross them.
@@ -140,16 +140,16 @@ func (p *CSRPlan) part(c CSR, parts int) {
 	}
 }
 
-// CSRLayer works the products of a sparse matrix A with a batch of n vectors out,
-// with the buffers that it needs: y = x·Aᵀ + bias, the gradient at x, which is
-// dy·A, and that at the stored entries of A. Arrays are x: N×Cols, y: N×Rows,
-// and the values of A in the order of the pattern. Once it is warm, no call
-// allocates arrays. It is not for two calls at once.
+// CSRLayer computes the products of a sparse matrix A with a batch of n vectors:
+// y = x·Aᵀ + bias, the gradient at x, which is dy·A, and that at the stored entries
+// of A. Arrays are x: N×Cols, y: N×Rows, and the values of A in the order of the
+// pattern. It keeps its buffers: after the first calls, none allocates arrays. It
+// must not be used by two goroutines at once.
 //
-// Inside, the samples of a column or row lie in lines of 64 bytes, what a
+// Inside, the samples of a column or row lie in lines of 64 bytes, which a
 // processor moves at once, so that every entry is a product of a number and a
-// line, whatever the pattern is. Every sum is formed in an order that follows
-// from the pattern alone: results do not depend on the number of threads.
+// line, whatever the pattern is. The order of every sum follows from the pattern
+// alone: results do not depend on the number of threads.
 type CSRLayer[T Float] struct {
 	*CSRPlan
 	n     int
@@ -164,8 +164,8 @@ type CSRLayer[T Float] struct {
 	dx []T // as x
 }
 
-// csrCall is what an instruction set's code for one tile is given. That code has
-// the places of the fields in it: after a change here, run go generate.
+// csrCall holds the arguments of an instruction set's code for one tile. That code
+// contains the offsets of the fields: after a change here, run go generate.
 type csrCall[T Float] struct {
 	n           int    // entries of a row
 	columns     *int32 // of them
@@ -178,12 +178,12 @@ type csrCall[T Float] struct {
 	ahead       int // bytes from these w to those of the rows below, for prefetching
 	alpha, beta T
 
-	// Room for entries that are no multiple of dotCols: not for the code to see.
+	// Room for entries that are no multiple of dotCols. The code does not read it.
 	rest [dotCols]int32
 	edge [tileRows * dotCols]T
 }
 
-// csrCode is what an instruction set brings for one tile: a row, or tileRows.
+// csrCode is an instruction set's code for one tile: a row, or tileRows of them.
 type csrCode[T Float] struct {
 	// forward computes y = w·x + bias.
 	forwardRow, forwardRows func(*csrCall[T])
@@ -262,7 +262,7 @@ func (l *CSRLayer[T]) Load(x []T) {
 }
 
 // LoadGradient takes dy, the gradient at the output, for the two functions
-// below. It overwrites what Forward left in the layer but x.
+// below. It overwrites what Forward left in the layer, except x.
 func (l *CSRLayer[T]) LoadGradient(dy []T) {
 	l.check("dy", dy, l.n*l.rows)
 	l.load(dy, l.rows, l.room(&l.y, l.rows))
@@ -391,8 +391,8 @@ func (l *CSRLayer[T]) backwardInput(part, from, to int, w []T) {
 const (
 	// csrLines is how many lines go over a chunk at a time, as the code has them.
 	csrLines = 4
-	// csrChunk is how many entries are in a chunk: 128 KiB of float32, to stay in a
-	// second-level cache while the lines go by.
+	// csrChunk is how many entries are in a chunk: 128 KiB of float32, which stay in
+	// a second-level cache while the lines are multiplied with them.
 	csrChunk = 1 << 15
 	// csrGrain is how many products of an entry and a line are worth a goroutine.
 	csrGrain = 1 << 14
@@ -426,7 +426,7 @@ func (l *CSRLayer[T]) each(lines int, body func(call *csrCall[T], tile, first, l
 	})
 }
 
-// set fills a call in for entries lo to hi of a tile and some lines; w may be nil.
+// set fills in a call for entries lo to hi of a tile and some lines; w may be nil.
 func (l *CSRLayer[T]) set(call *csrCall[T], t *csrTile, lo, hi int, x, w, y []T, first, lines int) {
 	line := lanes[T]()
 	call.n, call.columns = hi-lo, &l.columns[t.at+lo]
@@ -465,7 +465,7 @@ func (l *CSRLayer[T]) load(v []T, size int, lines []T) {
 	})
 }
 
-// store is the way back; see storeLines.
+// store is the inverse of load; see storeLines.
 func (l *CSRLayer[T]) store(lines []T, size int, v []T) {
 	const together = 8
 	line, strips := lanes[T](), ceilDiv(size, strip)
@@ -475,7 +475,10 @@ func (l *CSRLayer[T]) store(lines []T, size int, v []T) {
 			n := min(line, l.n-b*line)
 			for r := 0; r < n; r += together {
 				for q := from; q < min(from+strip, size); q += line {
-					transpose(min(line, size-q), min(together, n-r), lines[(q*l.step+b)*line+r:], l.step*line, v[(b*line+r)*size+q:], size)
+					transpose(
+						min(line, size-q), min(together, n-r), lines[(q*l.step+b)*line+r:],
+						l.step*line, v[(b*line+r)*size+q:], size,
+					)
 				}
 			}
 		}

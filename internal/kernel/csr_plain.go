@@ -1,6 +1,6 @@
 package kernel
 
-// What csrCode does, entry by entry.
+// csrCode in plain Go, entry by entry.
 
 // rowAt returns some lines of a row of y.
 func (l *CSRLayer[T]) rowAt(y []T, r int32, first, lines int) []T {

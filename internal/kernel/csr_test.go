@@ -109,9 +109,18 @@ func checkCSRCode[T Float](t *testing.T, seed uint64, c CSR, n int, code *csrCod
 			what string
 			want sums
 			got  []T
-		}{{"y without bias", plain, gotPlain}, {"y", y, gotY}, {"∂w", dw, gotW}, {"w", moved, gotMoved}, {"∂x", dx, gotX}} {
+		}{
+			{"y without bias", plain, gotPlain},
+			{"y", y, gotY},
+			{"∂w", dw, gotW},
+			{"w", moved, gotMoved},
+			{"∂x", dx, gotX},
+		} {
 			if i := worst(g.want, g.got); i >= 0 {
-				t.Fatalf("%d: %d×%d, %d entries, batch %d: %s[%d] = %g, want %g", seed, c.Rows, c.Cols, len(w), n, g.what, i, g.got[i], g.want.value[i])
+				t.Fatalf(
+					"%d: %d×%d, %d entries, batch %d: %s[%d] = %g, want %g", seed, c.Rows, c.Cols,
+					len(w), n, g.what, i, g.got[i], g.want.value[i],
+				)
 			}
 		}
 	}
@@ -170,7 +179,8 @@ func TestCSRThreads(t *testing.T) {
 	c := csrOf(convolutionTable(4, 6, 12))
 	for name, code := range csrCodes[float32]() {
 		for _, n := range []int{16, 100} {
-			x, w, dy := random[float32](rng, n*c.Cols), random[float32](rng, len(c.Columns)), random[float32](rng, n*c.Rows)
+			x, w := random[float32](rng, n*c.Cols), random[float32](rng, len(c.Columns))
+			dy := random[float32](rng, n*c.Rows)
 			var want []float32
 			for threads := 1; threads <= 5; threads++ {
 				SetThreads(threads)
@@ -315,7 +325,8 @@ func TestCSRShort(t *testing.T) {
 		y := nans[float32](2000)
 		func() {
 			defer func() {
-				if got := fmt.Sprint(recover()); !strings.Contains(got, strings.TrimRight(strings.Replace(want, ";", " elements", 1), " ")) {
+				want := strings.TrimRight(strings.Replace(want, ";", " elements", 1), " ")
+				if got := fmt.Sprint(recover()); !strings.Contains(got, want) {
 					t.Errorf("%v, want %s", got, want)
 				}
 			}()

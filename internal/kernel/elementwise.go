@@ -17,8 +17,8 @@ func ScaleShift[T Float](dst, src []T, factor, offset T) {
 	}
 }
 
-// Clip computes dst = min(max(src, lo), hi). It keeps NaN, and -0 beside a bound
-// of 0; where the bounds cross, hi wins.
+// Clip computes dst = min(max(src, lo), hi). It keeps NaN, and -0 at a bound of 0;
+// where lo is above hi, the result is hi.
 func Clip[T Float](dst, src []T, lo, hi T) {
 	sameLength(len(dst), len(src))
 	if d, s, ok := vectors(dst, src); ok {
@@ -147,7 +147,7 @@ func sumTaps[T Float](dst, src []T, offsets []int, factors []T, bias T) {
 // tapLanes is how many elements sumTaps computes at a time.
 const tapLanes = 32
 
-// vectors returns dst and src for the vector code, if there is some for them.
+// vectors returns dst and src as float32, and whether there is vector code for them.
 func vectors[T Float](dst, src []T) (d, s []float32, ok bool) {
 	if !vectorCode || len(dst) == 0 {
 		return nil, nil, false

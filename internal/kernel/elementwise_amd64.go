@@ -2,8 +2,8 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// vectorCode says that this processor runs the functions below. They take n of
-// at least 1 elements.
+// vectorCode: this processor runs the functions below. They take n of at least 1
+// elements.
 var vectorCode = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 
 //go:noescape

@@ -4,8 +4,8 @@ package kernel
 
 import "unsafe"
 
-// vectorCode says that there is no vector code for this processor; what stands
-// here is not called.
+// vectorCode: there is no vector code for this processor; these functions are not
+// called.
 const vectorCode = false
 
 func sscale(n int, factor, offset float32, src, dst *float32) {}

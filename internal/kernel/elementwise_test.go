@@ -92,7 +92,7 @@ func TestElementwise(t *testing.T) {
 	}
 }
 
-// greatest says what a loop over both values says, the one of the lower index
+// greatest returns what a loop over both values gives, the one of the lower index
 // first: vector code for float32, plain code for float64.
 func TestGreatest(t *testing.T) {
 	checkGreatest[float32](t)
@@ -124,7 +124,10 @@ func checkGreatest[T Float](t *testing.T) {
 			}
 			v, u := got[i], value[best][i]
 			if at[i] != index[best][i] || v != u && (v == v || u == u) {
-				t.Fatalf("%g at %d beside %g at %d: %g at %d", value[0][i], index[0][i], value[1][i], index[1][i], v, at[i])
+				t.Fatalf(
+					"%g at %d beside %g at %d: %g at %d", value[0][i], index[0][i],
+					value[1][i], index[1][i], v, at[i],
+				)
 			}
 		}
 	}

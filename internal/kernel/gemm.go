@@ -9,11 +9,17 @@ import (
 // backend is a BLAS. Its two methods multiply on at most threads goroutines;
 // they take the arguments of Gemm, checked, with m, n and k at least 1.
 type backend interface {
-	sgemm(threads int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int)
-	dgemm(threads int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int)
-	// tile says how Gemm cuts an m×n product into pieces that go to the backend
-	// from several goroutines at once, each for one thread: rows and columns of
-	// a piece. A backend that shares the work among threads by itself returns m
+	sgemm(
+		threads int, transA, transB bool, m, n, k int,
+		alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int,
+	)
+	dgemm(
+		threads int, transA, transB bool, m, n, k int,
+		alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int,
+	)
+	// tile returns the rows and columns of the pieces into which Gemm cuts an m×n
+	// product. Pieces go to the backend from several goroutines at once, each for
+	// one thread. A backend that shares the work among threads by itself returns m
 	// and n.
 	tile(m, n, k int) (rows, cols int)
 	String() string
@@ -24,12 +30,12 @@ var loadBackend = sync.OnceValue(func() backend {
 	return chooseBackend(os.Getenv("EFCN_OPENBLAS"))
 })
 
-// BLAS says which BLAS multiplies: "OpenBLAS 0.3.21 ... (file)"; "efcn
+// BLAS names the BLAS that multiplies: "OpenBLAS 0.3.21 ... (file)"; "efcn
 // (AVX-512)" or "efcn (AVX2)", the kernels of this package for amd64; or
 // "gonum". The environment variable EFCN_OPENBLAS chooses: "off" for no
 // OpenBLAS, otherwise the path of its library; unset, it is looked for under
-// its usual names. Without it, the kernels of this package multiply, or gonum
-// on processors that they are not for.
+// its usual names. Without OpenBLAS the kernels of this package multiply, and
+// gonum on processors for which there are none.
 func BLAS() string { return loadBackend().String() }
 
 // Gemm computes c = alpha·op(a)·op(b) + beta·c, where op(a) is m×k, op(b) is
@@ -42,7 +48,10 @@ func Gemm[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda int, b 
 	multiply(loadBackend(), transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
-func multiply[T Float](blas backend, transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+func multiply[T Float](
+	blas backend, transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
+) {
 	checkGemm(transA, transB, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
 	if m == 0 || n == 0 {
 		return
@@ -67,14 +76,20 @@ func multiply[T Float](blas backend, transA, transB bool, m, n, k int, alpha T, 
 		for i := lo; i < hi; i++ {
 			r, s := i/across*rows, i%across*cols
 			pa, pb := shiftRows(transA, a, r, lda), shiftRows(!transB, b, s, ldb)
-			piece(blas, 1, transA, transB, min(rows, m-r), min(cols, n-s), k, alpha, pa, lda, pb, ldb, beta, c[r*ldc+s:], ldc)
+			piece(
+				blas, 1, transA, transB, min(rows, m-r), min(cols, n-s), k, alpha, pa,
+				lda, pb, ldb, beta, c[r*ldc+s:], ldc,
+			)
 		}
 	})
 }
 
-// gemmSerial is Gemm on the caller's thread, for loops that are parallel
-// already. It checks nothing.
-func gemmSerial[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+// gemmSerial is Gemm on the caller's thread, for loops that are already parallel.
+// It checks nothing.
+func gemmSerial[T Float](
+	transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
+) {
 	if m == 0 || n == 0 {
 		return
 	}
@@ -85,16 +100,25 @@ func gemmSerial[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda i
 	piece(loadBackend(), 1, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
-func piece[T Float](blas backend, threads int, transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+func piece[T Float](
+	blas backend, threads int, transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
+) {
 	switch c := any(c).(type) {
 	case []float32:
-		blas.sgemm(threads, transA, transB, m, n, k, float32(alpha), any(a).([]float32), lda, any(b).([]float32), ldb, float32(beta), c, ldc)
+		blas.sgemm(
+			threads, transA, transB, m, n, k, float32(alpha), any(a).([]float32), lda,
+			any(b).([]float32), ldb, float32(beta), c, ldc,
+		)
 	case []float64:
-		blas.dgemm(threads, transA, transB, m, n, k, float64(alpha), any(a).([]float64), lda, any(b).([]float64), ldb, float64(beta), c, ldc)
+		blas.dgemm(
+			threads, transA, transB, m, n, k, float64(alpha), any(a).([]float64), lda,
+			any(b).([]float64), ldb, float64(beta), c, ldc,
+		)
 	}
 }
 
-// scaleRows is what Gemm comes to where the product is zero.
+// scaleRows is Gemm where the product is zero.
 func scaleRows[T Float](m, n int, beta T, c []T, ldc int) {
 	for i := range m {
 		row := c[i*ldc : i*ldc+n]
@@ -120,7 +144,10 @@ func checkGemm(transA, transB bool, m, n, k, lenA, lda, lenB, ldb, lenC, ldc int
 			panic(fmt.Sprintf("kernel: gemm: leading dimension of %s is %d, its rows have %d", name, ld, cols))
 		}
 		if rows > 0 && cols > 0 && length < (rows-1)*ld+cols {
-			panic(fmt.Sprintf("kernel: gemm: %s has %d elements, %d×%d at leading dimension %d takes %d", name, length, rows, cols, ld, (rows-1)*ld+cols))
+			panic(fmt.Sprintf(
+				"kernel: gemm: %s has %d elements, %d×%d at leading dimension %d takes %d", name,
+				length, rows, cols, ld, (rows-1)*ld+cols,
+			))
 		}
 	}
 	check("a", transA, m, k, lenA, lda)

@@ -54,8 +54,12 @@ func BenchmarkGemm(b *testing.B) {
 	for _, s := range benchShapes {
 		b.Run(s.name, func(b *testing.B) {
 			for _, blas := range benchBackends() {
-				b.Run(blas.name+"/float32", func(b *testing.B) { benchGemm[float32](b, blas.backend, s.transA, s.transB, s.m, s.n, s.k) })
-				b.Run(blas.name+"/float64", func(b *testing.B) { benchGemm[float64](b, blas.backend, s.transA, s.transB, s.m, s.n, s.k) })
+				b.Run(blas.name+"/float32", func(b *testing.B) {
+					benchGemm[float32](b, blas.backend, s.transA, s.transB, s.m, s.n, s.k)
+				})
+				b.Run(blas.name+"/float64", func(b *testing.B) {
+					benchGemm[float64](b, blas.backend, s.transA, s.transB, s.m, s.n, s.k)
+				})
 			}
 		})
 	}

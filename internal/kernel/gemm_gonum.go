@@ -15,20 +15,32 @@ func (gonumBLAS) String() string { return "gonum" }
 // four blocks up, whatever SetThreads says; pieces of three blocks stay below.
 func (gonumBLAS) tile(_, _, _ int) (rows, cols int) { return 64, 192 }
 
-func (g gonumBLAS) sgemm(_ int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (g gonumBLAS) sgemm(
+	_ int, transA, transB bool, m, n, k int,
+	alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int,
+) {
 	for r := 0; r < m; r += 64 {
 		pa := shiftRows(transA, a, r, lda)
 		for s := 0; s < n; s += 192 {
-			g.Sgemm(op(transA), op(transB), min(64, m-r), min(192, n-s), k, alpha, pa, lda, shiftRows(!transB, b, s, ldb), ldb, beta, c[r*ldc+s:], ldc)
+			g.Sgemm(
+				op(transA), op(transB), min(64, m-r), min(192, n-s), k, alpha, pa, lda,
+				shiftRows(!transB, b, s, ldb), ldb, beta, c[r*ldc+s:], ldc,
+			)
 		}
 	}
 }
 
-func (g gonumBLAS) dgemm(_ int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+func (g gonumBLAS) dgemm(
+	_ int, transA, transB bool, m, n, k int,
+	alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int,
+) {
 	for r := 0; r < m; r += 64 {
 		pa := shiftRows(transA, a, r, lda)
 		for s := 0; s < n; s += 192 {
-			g.Dgemm(op(transA), op(transB), min(64, m-r), min(192, n-s), k, alpha, pa, lda, shiftRows(!transB, b, s, ldb), ldb, beta, c[r*ldc+s:], ldc)
+			g.Dgemm(
+				op(transA), op(transB), min(64, m-r), min(192, n-s), k, alpha, pa, lda,
+				shiftRows(!transB, b, s, ldb), ldb, beta, c[r*ldc+s:], ldc,
+			)
 		}
 	}
 }

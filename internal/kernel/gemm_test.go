@@ -28,7 +28,10 @@ func random[T Float](rng *rand.Rand, n int) []T {
 }
 
 // naiveGemm is the definition, in float64, with the sum of absolute products.
-func naiveGemm[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, i, j int) (sum, mass float64) {
+func naiveGemm[T Float](
+	transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, i, j int,
+) (sum, mass float64) {
 	for p := range k {
 		x, y := 0, 0
 		if transA {
@@ -49,9 +52,15 @@ func naiveGemm[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda in
 }
 
 // gemmFunc is Gemm, or one backend behind Gemm's checks.
-type gemmFunc[T Float] func(transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int)
+type gemmFunc[T Float] func(
+	transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
+)
 
-func checkOneGemm[T Float](t *testing.T, gemm gemmFunc[T], rng *rand.Rand, transA, transB bool, m, n, k int, alpha, beta T) {
+func checkOneGemm[T Float](
+	t *testing.T, gemm gemmFunc[T], rng *rand.Rand, transA, transB bool, m, n, k int,
+	alpha, beta T,
+) {
 	t.Helper()
 	ra, ca, rb, cb := m, k, k, n
 	if transA {
@@ -85,7 +94,10 @@ func checkOneGemm[T Float](t *testing.T, gemm gemmFunc[T], rng *rand.Rand, trans
 				mass += math.Abs(float64(beta) * old)
 			}
 			if d := math.Abs(got - want); !(d <= bound[T](k, mass)) {
-				t.Fatalf("%T %d×%d×%d trans %v %v alpha %v beta %v: c[%d,%d] = %g, want %g", got, m, n, k, transA, transB, alpha, beta, i, j, got, want)
+				t.Fatalf(
+					"%T %d×%d×%d trans %v %v alpha %v beta %v: c[%d,%d] = %g, want %g", got, m, n, k,
+					transA, transB, alpha, beta, i, j, got, want,
+				)
 			}
 		}
 	}
@@ -217,8 +229,14 @@ func TestGemmRefuses(t *testing.T) {
 		want string
 	}{
 		{"negative", func() { Gemm(false, false, -1, 2, 3, 1, x, 3, x, 2, 0, x, 2) }, "gemm of -1×2×3"},
-		{"leading dimension", func() { Gemm(false, false, 2, 2, 3, 1, x, 2, x, 2, 0, x, 2) }, "leading dimension of a is 2, its rows have 3"},
-		{"short a", func() { Gemm(false, false, 3, 2, 3, 1, x, 3, x, 2, 0, x, 2) }, "a has 6 elements, 3×3 at leading dimension 3 takes 9"},
+		{
+			"leading dimension", func() { Gemm(false, false, 2, 2, 3, 1, x, 2, x, 2, 0, x, 2) },
+			"leading dimension of a is 2, its rows have 3",
+		},
+		{
+			"short a", func() { Gemm(false, false, 3, 2, 3, 1, x, 3, x, 2, 0, x, 2) },
+			"a has 6 elements, 3×3 at leading dimension 3 takes 9",
+		},
 		{"short b", func() { Gemm(false, true, 2, 3, 3, 1, x, 3, x, 3, 0, x, 3) }, "b has 6 elements"},
 		{"short c", func() { Gemm(false, false, 2, 2, 3, 1, x, 3, x, 2, 0, x, 5) }, "c has 6 elements"},
 	}

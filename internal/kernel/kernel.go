@@ -3,10 +3,10 @@
 // and their gradients, for float32 and float64.
 //
 // Start with Gemm; most of what is heavy goes through it. It runs on OpenBLAS
-// where that is found at run time (no cgo), elsewhere on kernels of our own in
+// where that is found at run time (no cgo), elsewhere on kernels of its own in
 // assembly for AVX-512 and AVX2, and on gonum's BLAS on other processors; BLAS
-// says which. Arrays are slices, row-major, without gaps; sizes are the caller's
-// promise, and a slice too short for them panics before anything is written.
+// names the one in use. Arrays are slices, row-major, without gaps. A slice that is
+// too short for the sizes given panics before anything is written.
 //
 // Everything here runs on Threads() goroutines. The work is cut by shape and
 // thread count alone, never by timing, so a result repeats bit for bit on the

@@ -7,21 +7,21 @@ import (
 )
 
 // Local is a locally connected layer: in each group, each output position has
-// weights of its own for the inputs that it sees. Arrays are x: N×Groups×Block,
+// its own weights for the inputs that it reads. Arrays are x: N×Groups×Block,
 // w: Groups×Positions×Out×Slots, y: N×Groups×Out×Positions; x and y are rows of
 // vectors, a batch of N.
 //
-// Inside, samples lie in lines of 64 bytes, what a processor moves at once (see
+// Inside, samples lie in lines of 64 bytes, which a processor moves at once (see
 // local_lines.go): a position's product, Out×Slots by Slots×line, reads the
-// lines that the table names where they are. Weights, of which there may be
-// more than a cache holds, are read once for all samples of a batch.
+// lines that the table names in place. Weights, of which there may be more than a
+// cache holds, are read once for all samples of a batch.
 type Local struct {
 	Groups    int
 	Block     int // inputs of a group
 	Positions int // output positions
 	Out       int // output channels of a group
-	Slots     int // inputs that a position sees
-	// Table says which input of its group each slot of a position reads,
+	Slots     int // inputs that a position reads
+	// Table has the input of the group that each slot of a position reads,
 	// Positions×Slots; Block stands for a zero.
 	Table []int32
 }
@@ -29,7 +29,10 @@ type Local struct {
 // Validate reports what is wrong with the sizes and the table.
 func (l Local) Validate() error {
 	if l.Groups < 0 || l.Block < 0 || l.Positions < 0 || l.Out < 0 || l.Slots < 0 {
-		return fmt.Errorf("%d groups of %d inputs, %d positions of %d channels and %d slots: a negative size", l.Groups, l.Block, l.Positions, l.Out, l.Slots)
+		return fmt.Errorf(
+			"%d groups of %d inputs, %d positions of %d channels and %d slots: a negative size",
+			l.Groups, l.Block, l.Positions, l.Out, l.Slots,
+		)
 	}
 	if len(l.Table) != l.Positions*l.Slots {
 		return fmt.Errorf("table: want %d entries, got %d", l.Positions*l.Slots, len(l.Table))
@@ -42,9 +45,8 @@ func (l Local) Validate() error {
 	return nil
 }
 
-// LocalLayer works a Local out for one batch size, with the buffers that it
-// needs: once it is warm, no call allocates arrays. It is not for two calls at
-// once.
+// LocalLayer computes a Local for one batch size. It keeps its buffers: after the
+// first calls, none allocates arrays. It must not be used by two goroutines at once.
 type LocalLayer[T Float] struct {
 	Local
 	n      int
@@ -58,11 +60,11 @@ type LocalLayer[T Float] struct {
 	// Of the gradients; made when they are first asked for.
 	stride int // lines of a block of dy
 	dy     []T // Groups×blocks×stride, of which Positions×Out are used
-	dx     []T // as x; in place of the zeros lies what nobody reads
+	dx     []T // as x; what lies in place of the zeros is not read
 }
 
-// localCode is what an instruction set brings for one position and, but for
-// dots, one block of samples.
+// localCode is an instruction set's code for one position and, except for dots, one
+// block of samples.
 type localCode[T Float] struct {
 	// forward computes rows of y = w·x + bias, w being rows×slots and x the lines
 	// that the table names. Rows of y are ldy apart, those of bias ldb.
@@ -103,8 +105,7 @@ func newLocalLayer[T Float](l Local, n int, code *localCode[T]) (*LocalLayer[T],
 		layer.table[i] = int32(lineOf(int(q)))
 	}
 	for part, start := range layer.starts {
-		// Each part has a zero of its own, so that each has where to put what
-		// lies in padding.
+		// Each part has its own zero, in which it adds up the gradients of padding.
 		for p := range l.Positions {
 			for s := start; s < layer.end(part); s++ {
 				if i := p*l.Slots + s; int(l.Table[i]) == l.Block {
@@ -118,9 +119,9 @@ func newLocalLayer[T Float](l Local, n int, code *localCode[T]) (*LocalLayer[T],
 	return layer, nil
 }
 
-// parts finds where the slots can be parted: a position's slots from there on
-// read inputs behind all that any position's slots before read. Of a
-// convolution that is at every channel.
+// parts finds where the slots can be divided: from there on they read, at every
+// position, inputs behind all that the slots before read at any. In a convolution
+// that is at every channel.
 func (l Local) parts() []int {
 	behind := make([]int, l.Slots+1) // least input that slots from s on read
 	least := make([]int, l.Slots)
@@ -173,8 +174,8 @@ func (l *LocalLayer[T]) Forward(x, w, bias, y []T) {
 	}
 	l.check("y", y, l.n*l.Groups*l.Out*l.Positions)
 	l.load(x)
-	// A chunk is as many positions as a line has elements, so that y is written
-	// in whole lines; fewer where there would be too little to share out.
+	// A chunk has as many positions as a line has elements, so that y is written in
+	// whole lines; fewer where there would be too few chunks for the threads.
 	chunk := strip
 	for chunk > 1 && l.Groups*ceilDiv(l.Positions, chunk)*l.blocks < 2*Threads() {
 		chunk /= 2
@@ -239,7 +240,10 @@ func (l *LocalLayer[T]) LoadGradient(dy []T) {
 			g, b, o := i/l.Out/l.blocks, i/l.Out%l.blocks, i%l.Out
 			first, to := b*line, l.dy[((g*l.blocks+b)*l.stride+o)*line:]
 			for p := 0; p < l.Positions; p += strip {
-				transpose(min(line, l.n-first), min(strip, l.Positions-p), dy[first*size+(g*l.Out+o)*l.Positions+p:], size, to[p*l.Out*line:], l.Out*line)
+				transpose(
+					min(line, l.n-first), min(strip, l.Positions-p),
+					dy[first*size+(g*l.Out+o)*l.Positions+p:], size, to[p*l.Out*line:], l.Out*line,
+				)
 			}
 		}
 	})
@@ -269,8 +273,8 @@ func (l *LocalLayer[T]) BackwardWeights(alpha, beta T, dw []T) {
 	})
 }
 
-// dots computes the gradient at the weights of a position for n slots, which
-// see column; edge holds a tile that dw has no room for.
+// dots computes the gradient at the weights of a position for n slots, which read
+// column; edge holds a tile for which dw has no room.
 func (l *LocalLayer[T]) dots(g, p, n int, alpha, beta T, column []T, step int, edge, dw []T) {
 	if l.code == nil {
 		l.dotsPlain(g, p, n, alpha, beta, column, step, dw)
@@ -281,10 +285,16 @@ func (l *LocalLayer[T]) dots(g, p, n int, alpha, beta T, column []T, step int, e
 	for o := 0; o < l.Out; o += l.code.dotRows {
 		rows := min(l.code.dotRows, l.Out-o)
 		if whole > 0 {
-			l.code.dots(rows, whole, l.blocks, &dy[o*line], l.stride*line, &column[0], step*line, &dw[o*l.Slots], l.Slots, alpha, beta)
+			l.code.dots(
+				rows, whole, l.blocks, &dy[o*line], l.stride*line, &column[0], step*line,
+				&dw[o*l.Slots], l.Slots, alpha, beta,
+			)
 		}
 		if whole < n {
-			l.code.dots(rows, dotCols, l.blocks, &dy[o*line], l.stride*line, &column[whole*line], step*line, &edge[0], dotCols, alpha, 0)
+			l.code.dots(
+				rows, dotCols, l.blocks, &dy[o*line], l.stride*line, &column[whole*line],
+				step*line, &edge[0], dotCols, alpha, 0,
+			)
 			for r := range rows {
 				row := dw[(o+r)*l.Slots+whole:][:n-whole]
 				for s, v := range edge[r*dotCols:][:len(row)] {
@@ -333,8 +343,8 @@ func (l *LocalLayer[T]) BackwardInput(w, dx []T) {
 // backwardInput adds up what slots s0 to s1 contribute for blocks b0 to b1.
 func (l *LocalLayer[T]) backwardInput(g, s0, s1, b0, b1 int, w []T) {
 	line := lanes[T]()
-	// As many positions at a time as have their weights in a quarter of a
-	// second-level cache (1 MiB) while the blocks go by.
+	// As many positions at a time as have weights that fit in a quarter of a
+	// second-level cache (1 MiB), where all blocks meet them.
 	positions := max(1, 256<<10/(lineBytes/line*max(1, l.Out*(s1-s0))))
 	for from := 0; from < l.Positions; from += positions {
 		for b := b0; b < b1; b++ {

@@ -81,16 +81,24 @@ func sinput256(slots, outs int, table *int32, w *float32, ldw int, dy, dx *float
 func dinput256(slots, outs int, table *int32, w *float64, ldw int, dy, dx *float64)
 
 //go:noescape
-func sdots512(rows, cols, blocks int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, alpha, beta float32)
+func sdots512(
+	rows, cols, blocks int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, alpha, beta float32,
+)
 
 //go:noescape
-func ddots512(rows, cols, blocks int, a *float64, lda int, b *float64, ldb int, c *float64, ldc int, alpha, beta float64)
+func ddots512(
+	rows, cols, blocks int, a *float64, lda int, b *float64, ldb int, c *float64, ldc int, alpha, beta float64,
+)
 
 //go:noescape
-func sdots256(rows, cols, blocks int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, alpha, beta float32)
+func sdots256(
+	rows, cols, blocks int, a *float32, lda int, b *float32, ldb int, c *float32, ldc int, alpha, beta float32,
+)
 
 //go:noescape
-func ddots256(rows, cols, blocks int, a *float64, lda int, b *float64, ldb int, c *float64, ldc int, alpha, beta float64)
+func ddots256(
+	rows, cols, blocks int, a *float64, lda int, b *float64, ldb int, c *float64, ldc int, alpha, beta float64,
+)
 
 // gatherLines copies, in each of blocks, the n lines that the table names.
 // Blocks begin srcStep and dstStep bytes apart.

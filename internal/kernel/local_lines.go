@@ -12,8 +12,8 @@ import "unsafe"
 const (
 	lineBytes = 64
 	strip     = 64
-	// dotSpare is how many lines behind the last of a block may be read and
-	// mean nothing.
+	// dotSpare is how many lines behind the last of a block may be read, without an
+	// effect.
 	dotSpare = 3
 )
 
@@ -35,14 +35,17 @@ func (l *LocalLayer[T]) gradient(g, b, p int) []T {
 	return l.dy[((g*l.blocks+b)*l.stride+p*l.Out)*lanes[T]():]
 }
 
-// load takes x, for what is computed of it now and for BackwardWeights.
+// load copies x into lines, for Forward and BackwardWeights.
 func (l *LocalLayer[T]) load(x []T) {
 	line, size, strips := lanes[T](), l.Groups*l.Block, ceilDiv(l.Block, strip)
 	Parallel(l.Groups*l.blocks*strips, 1+1<<14/(strip*line), func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			g, b, q := i/strips/l.blocks, i/strips%l.blocks, i%strips*strip
 			first := b * line
-			transpose(min(line, l.n-first), min(strip, l.Block-q), x[first*size+g*l.Block+q:], size, l.block(g, b)[lineOf(q)*line:], line)
+			transpose(
+				min(line, l.n-first), min(strip, l.Block-q), x[first*size+g*l.Block+q:], size,
+				l.block(g, b)[lineOf(q)*line:], line,
+			)
 		}
 	})
 }
@@ -53,7 +56,10 @@ func (l *LocalLayer[T]) gather(g int, table []int32, column []T, step int) {
 	line := lanes[T]()
 	if l.code != nil {
 		x := l.x[g*l.blocks*l.lines*line:]
-		gatherLines(len(table), &table[0], l.blocks, unsafe.Pointer(&x[0]), l.lines*lineBytes, unsafe.Pointer(&column[0]), step*lineBytes)
+		gatherLines(
+			len(table), &table[0], l.blocks, unsafe.Pointer(&x[0]), l.lines*lineBytes,
+			unsafe.Pointer(&column[0]), step*lineBytes,
+		)
 		return
 	}
 	for b := range l.blocks {

@@ -1,6 +1,6 @@
 package kernel
 
-// What localCode does, out of matrix products.
+// localCode in plain Go, made of matrix products.
 
 func (l *LocalLayer[T]) forwardPlain(table []int32, x, w, y []T, ldy int, bias []T, ldb int) {
 	line := lanes[T]()
@@ -32,7 +32,10 @@ func (l *LocalLayer[T]) dotsPlain(g, p, n int, alpha, beta T, column []T, step i
 		scaleRows(l.Out, n, beta, dw, l.Slots)
 	}
 	for b := range l.blocks {
-		gemmSerial(false, true, l.Out, n, line, alpha, l.gradient(g, b, p), line, column[b*step*line:], line, beta, dw, l.Slots)
+		gemmSerial(
+			false, true, l.Out, n, line, alpha, l.gradient(g, b, p), line,
+			column[b*step*line:], line, beta, dw, l.Slots,
+		)
 		beta = 1
 	}
 }

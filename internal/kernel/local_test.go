@@ -18,7 +18,10 @@ func localCase(rng *rand.Rand) (Local, int) {
 		}
 		return rng.IntN(small)
 	}
-	l := Local{Groups: 1 + rng.IntN(3), Block: 1 + rng.IntN(300), Positions: size(12, 150), Out: 1 + size(6, 22), Slots: size(12, 50)}
+	l := Local{
+		Groups: 1 + rng.IntN(3), Block: 1 + rng.IntN(300),
+		Positions: size(12, 150), Out: 1 + size(6, 22), Slots: size(12, 50),
+	}
 	l.Table = make([]int32, l.Positions*l.Slots)
 	// In parts, as the channels of an image, or anyhow.
 	parts := 1
@@ -118,7 +121,8 @@ func TestLocalEdges(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	cases := 0
 	run := func(n, out, slots, positions, block int) {
-		l := Local{Groups: 1, Block: block, Positions: positions, Out: out, Slots: slots, Table: make([]int32, positions*slots)}
+		l := Local{Groups: 1, Block: block, Positions: positions, Out: out, Slots: slots}
+		l.Table = make([]int32, positions*slots)
 		for i := range l.Table {
 			l.Table[i] = int32(rng.IntN(block + 1))
 		}
@@ -307,7 +311,8 @@ func TestLocalRefuses(t *testing.T) {
 		"table: an entry names no input":  {Groups: 1, Block: 2, Positions: 1, Out: 1, Slots: 1, Table: []int32{3}},
 		"table: an entry names no input ": {Groups: 1, Block: 2, Positions: 1, Out: 1, Slots: 1, Table: []int32{-1}},
 	} {
-		if _, err := NewLocalLayer[float32](l, 3); err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
+		_, err := NewLocalLayer[float32](l, 3)
+		if err == nil || !strings.Contains(err.Error(), strings.TrimSpace(want)) {
 			t.Errorf("%+v: %v, want %s", l, err, want)
 		}
 	}

@@ -101,7 +101,8 @@ func randomWindow(rng *rand.Rand, dilated bool) Window {
 				out--
 			}
 		}
-		w.In, w.Kernel, w.Stride, w.Dilation = append(w.In, in), append(w.Kernel, k), append(w.Stride, s), append(w.Dilation, d)
+		w.In, w.Kernel = append(w.In, in), append(w.Kernel, k)
+		w.Stride, w.Dilation = append(w.Stride, s), append(w.Dilation, d)
 		w.PadBegin, w.PadEnd, w.Out = append(w.PadBegin, begin), append(w.PadEnd, end), append(w.Out, out)
 	}
 	return w

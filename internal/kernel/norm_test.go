@@ -73,7 +73,10 @@ func TestBatchNorm(t *testing.T) {
 		y32, mean32, variance32 := make([]float32, len(x)), make([]float32, channels), make([]float32, channels)
 		dx32, dscale32, dbias32 := make([]float32, len(x)), make([]float32, channels), make([]float32, channels)
 		BatchNorm(n, channels, size, narrow(x), narrow(scale), narrow(bias), eps, y32, mean32, variance32)
-		BatchNormBackward(n, channels, size, narrow(x), narrow(dy), narrow(scale), mean32, variance32, eps, dx32, dscale32, dbias32)
+		BatchNormBackward(
+			n, channels, size, narrow(x), narrow(dy), narrow(scale), mean32,
+			variance32, eps, dx32, dscale32, dbias32,
+		)
 		near(t, "float32 y", wide(y32), wantY, 2e-5)
 		near(t, "float32 dx", wide(dx32), dx, 1e-4)
 		near(t, "float32 dscale", wide(dscale32), dscale, 1e-4)

@@ -21,7 +21,7 @@ type openblas struct {
 	file, config   string
 	single, double uintptr
 
-	// shared says that several goroutines may be inside the library at once.
+	// shared: several goroutines may be inside the library at once.
 	// A build without threads may lack the locks for it, and one on OpenMP
 	// would start a team for every caller: there, calls take turns at serial,
 	// and the library cuts the product itself.
@@ -30,8 +30,8 @@ type openblas struct {
 	setThreads uintptr
 }
 
-// chooseBackend returns OpenBLAS, or what stands in for it where that is
-// switched off or not found. choice is what EFCN_OPENBLAS says.
+// chooseBackend returns OpenBLAS, or what stands in for it where it is switched off
+// or not found. choice is the value of EFCN_OPENBLAS.
 func chooseBackend(choice string) backend {
 	if runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64" {
 		return standIn()
@@ -65,7 +65,7 @@ func standIn() backend {
 	return gonumBLAS{}
 }
 
-// noted is a backend that says why it was taken.
+// noted is a backend with the reason why it was taken in its name.
 type noted struct {
 	backend
 	note string
@@ -115,7 +115,10 @@ func openLibrary(file string) (*openblas, error) {
 			}
 			return address
 		}
-		lib := &openblas{file: file, single: symbol("sgemm_"), double: symbol("dgemm_"), setThreads: symbol("openblas_set_num_threads")}
+		lib := &openblas{
+			file: file, single: symbol("sgemm_"), double: symbol("dgemm_"),
+			setThreads: symbol("openblas_set_num_threads"),
+		}
 		config, parallel := symbol("openblas_get_config"), symbol("openblas_get_parallel")
 		// The openblas_ functions set a real OpenBLAS apart from any other BLAS
 		// that someone has put under its name.
@@ -187,7 +190,7 @@ func (l *openblas) tile(m, n, _ int) (rows, cols int) {
 
 func roundUp(n, multiple int) int { return (n + multiple - 1) / multiple * multiple }
 
-// enter and leave stand around every product.
+// enter and leave surround every product.
 func (l *openblas) enter(threads int) {
 	if l.shared {
 		return
@@ -206,10 +209,10 @@ func (l *openblas) leave() {
 	l.serial.Unlock()
 }
 
-// call holds what one call is given: the cells, and where they and the matrices
-// are. It lives on the heap, and has the matrices live there too: the library
-// must find them where they were while Go's stacks move. Calls are used again,
-// for there is one for every image of a convolution.
+// call holds the arguments of one call: the cells, and the addresses of these and
+// of the matrices. It lives on the heap and makes the matrices live there too, since
+// Go's stacks move and the library must not lose them. Calls are reused: there is
+// one for every image of a convolution.
 type call struct {
 	arguments [13]unsafe.Pointer
 	lengths   [2]uintptr // of the two strings, which Fortran passes last
@@ -240,25 +243,39 @@ func newCall(transA, transB bool, m, n, k, lda, ldb, ldc int) *call {
 // so the operands change places.
 func (p *call) multiply(l *openblas, function uintptr, threads int, alpha, a, b, beta, c unsafe.Pointer) {
 	p.arguments = [...]unsafe.Pointer{
-		unsafe.Pointer(&p.transB), unsafe.Pointer(&p.transA), unsafe.Pointer(&p.n), unsafe.Pointer(&p.m), unsafe.Pointer(&p.k),
+		unsafe.Pointer(&p.transB), unsafe.Pointer(&p.transA),
+		unsafe.Pointer(&p.n), unsafe.Pointer(&p.m), unsafe.Pointer(&p.k),
 		alpha, b, unsafe.Pointer(&p.ldb), a, unsafe.Pointer(&p.lda), beta, c, unsafe.Pointer(&p.ldc),
 	}
 	p.lengths = [...]uintptr{1, 1}
 	l.enter(threads)
-	purego.SyscallN(function, unsafe.Slice((*uintptr)(unsafe.Pointer(&p.arguments)), len(p.arguments)+len(p.lengths))...)
+	cells := unsafe.Slice((*uintptr)(unsafe.Pointer(&p.arguments)), len(p.arguments)+len(p.lengths))
+	purego.SyscallN(function, cells...)
 	l.leave()
 	p.arguments = [len(p.arguments)]unsafe.Pointer{}
 	calls.Put(p)
 }
 
-func (l *openblas) sgemm(threads int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (l *openblas) sgemm(
+	threads int, transA, transB bool, m, n, k int,
+	alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int,
+) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha32, p.beta32 = alpha, beta
-	p.multiply(l, l.single, threads, unsafe.Pointer(&p.alpha32), unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta32), unsafe.Pointer(&c[0]))
+	p.multiply(
+		l, l.single, threads, unsafe.Pointer(&p.alpha32), unsafe.Pointer(&a[0]),
+		unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta32), unsafe.Pointer(&c[0]),
+	)
 }
 
-func (l *openblas) dgemm(threads int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+func (l *openblas) dgemm(
+	threads int, transA, transB bool, m, n, k int,
+	alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int,
+) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha64, p.beta64 = alpha, beta
-	p.multiply(l, l.double, threads, unsafe.Pointer(&p.alpha64), unsafe.Pointer(&a[0]), unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta64), unsafe.Pointer(&c[0]))
+	p.multiply(
+		l, l.double, threads, unsafe.Pointer(&p.alpha64), unsafe.Pointer(&a[0]),
+		unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta64), unsafe.Pointer(&c[0]),
+	)
 }

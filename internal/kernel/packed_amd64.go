@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// packedBLAS multiplies with micro-kernels of our own, in the manner of
+// packedBLAS multiplies with the micro-kernels of this package, in the manner of
 // GotoBLAS and BLIS (Van Zee and van de Geijn, ACM TOMS 41(3), 2015): operands
 // are copied into panels, in which a kernel that keeps a tile of c in registers
 // reads straight on. See packed_product_amd64.go for the blocking.
@@ -17,8 +17,8 @@ type packedBLAS struct {
 	double *routines[float64]
 }
 
-// routines are what one instruction set brings for one precision, with the
-// sizes that suit it.
+// routines are the functions of an instruction set for one precision, with the
+// sizes that suit them.
 type routines[T Float] struct {
 	// rows and cols are those of the tile of c that the micro-kernel computes.
 	rows, cols int
@@ -31,8 +31,8 @@ type routines[T Float] struct {
 	// down and across are how many rows of a and columns of b are packed at a
 	// time: a block of either is to stay in half a second-level cache (1 MiB).
 	down, across int
-	// sharedLimit is how many elements of the operand that is packed for all
-	// threads at once are held at most: 8 MiB, a part of a third-level cache.
+	// sharedLimit bounds the elements held at a time of the operand that is packed for
+	// all threads: 8 MiB, a part of a third-level cache.
 	sharedLimit int
 
 	tile       func(rows, k int, a, b, c *T, ldc int, alpha, beta T)
@@ -89,18 +89,24 @@ func (p *packedBLAS) String() string { return p.name }
 // tile: packed panels are shared between the threads, so it cuts by itself.
 func (*packedBLAS) tile(m, n, _ int) (rows, cols int) { return m, n }
 
-func (p *packedBLAS) sgemm(threads int, transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (p *packedBLAS) sgemm(
+	threads int, transA, transB bool, m, n, k int,
+	alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int,
+) {
 	p.single.gemm(threads, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
-func (p *packedBLAS) dgemm(threads int, transA, transB bool, m, n, k int, alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int) {
+func (p *packedBLAS) dgemm(
+	threads int, transA, transB bool, m, n, k int,
+	alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int,
+) {
 	p.double.gemm(threads, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
 // The micro-kernels compute c = alpha·a·b + beta·c for one full tile of c; a
 // and b are packed panels of k steps, k at least 1, and ldc counts elements.
-// With beta = 0, c is not read. Rows of the tile past the first rows, at least
-// 1, are written, but with no matter what. See packed_tile_amd64.s.
+// With beta = 0, c is not read. Only the first rows of the tile, at least 1, are
+// computed; the others are overwritten with anything. See packed_tile_amd64.s.
 
 //go:noescape
 func sgemm12x32(rows, k int, a, b, c *float32, ldc int, alpha, beta float32)

@@ -213,7 +213,10 @@ func FuzzGemm(f *testing.F) {
 		for _, blas := range packedHere() {
 			rng := rand.New(rand.NewChaCha8(state))
 			checkOneGemm(t, through[float32](blas), rng, how&1 != 0, how&2 != 0, int(m), int(n), int(k), alpha, beta)
-			checkOneGemm(t, through[float64](blas), rng, how&1 != 0, how&2 != 0, int(m), int(n), int(k), float64(alpha), float64(beta))
+			checkOneGemm(
+				t, through[float64](blas), rng, how&1 != 0, how&2 != 0, int(m), int(n),
+				int(k), float64(alpha), float64(beta),
+			)
 		}
 	})
 }

@@ -56,7 +56,10 @@ func packSteps[T Float](dst []T, width int, x operand[T], lines, depth int) {
 	size := int(unsafe.Sizeof(dst[0]))
 	for s := 0; s < depth; s += together {
 		for i := 0; i < lines; i += width {
-			copyRows(min(together, depth-s), unsafe.Pointer(&x.data[s*x.step+i]), x.step*size, unsafe.Pointer(&dst[i*depth+s*width]), width*size, width*size)
+			copyRows(
+				min(together, depth-s), unsafe.Pointer(&x.data[s*x.step+i]), x.step*size,
+				unsafe.Pointer(&dst[i*depth+s*width]), width*size, width*size,
+			)
 		}
 	}
 }

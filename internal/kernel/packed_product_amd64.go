@@ -26,7 +26,7 @@ type gemmCall[T Float] struct {
 	c           []T
 	row, col    int
 
-	// What follows belongs to the part of the product that is being worked on.
+	// The part of the product that is being computed.
 	// One operand, the one with fewer lines, is packed by all threads together;
 	// of the other, each thread packs a block at a time for itself.
 	shareA bool
@@ -38,10 +38,13 @@ type gemmCall[T Float] struct {
 	shared []T
 }
 
-// thinRows is up to how many rows an operand is not worth packing the other.
+// thinRows: for an operand of so few rows, the other one is not worth packing.
 const thinRows = 8
 
-func (r *routines[T]) gemm(threads int, transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
+func (r *routines[T]) gemm(
+	threads int, transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
+) {
 	p, ok := r.calls.Get().(*gemmCall[T])
 	if !ok {
 		p = new(gemmCall[T])
@@ -85,9 +88,9 @@ func (p *gemmCall[T]) turn() {
 	p.row, p.col = p.col, p.row
 }
 
-// worthTurning tells whether the tiles, which are wider than high, cover the
-// transpose of c so much better that it pays for copying every tile: that takes
-// about as long as 40 steps of k.
+// worthTurning reports whether the tiles, which are wider than high, cover the
+// transpose of c so much better that copying every tile pays: a copy takes about as
+// long as 40 steps of k.
 func (p *gemmCall[T]) worthTurning() bool {
 	area := func(m, n int) int { return roundUp(m, p.rowUnit) * roundUp(n, p.cols) }
 	return area(p.m, p.n)*p.k > area(p.n, p.m)*(p.k+40)
@@ -110,7 +113,7 @@ func (p *gemmCall[T]) packed() {
 	}
 	p.block = min(blockMax, roundUp(others, blockUnit))
 	if p.threads > 1 {
-		// Blocks enough that threads that are held up do not hold up the rest.
+		// Enough blocks that a thread that is held up does not hold up the others.
 		p.block = min(p.block, roundUp(ceilDiv(others, 3*p.threads), blockUnit))
 	}
 	blocks := ceilDiv(others, p.block)
@@ -199,9 +202,8 @@ func (p *gemmCall[T]) tiles(a, b []T, i0, i1, j0, j1, depth int, beta T, edge []
 	}
 }
 
-// edge computes a tile of which only rows i0 to i1 and columns j0 to j1 are
-// there, or whose rows are not contiguous, beside c. It rounds as a whole tile
-// does.
+// edge computes a tile beside c: one of which c has rows i0 to i1 and columns j0 to
+// j1 only, or whose rows are not contiguous. It rounds as a whole tile does.
 func (p *gemmCall[T]) edge(tile []T, panelA, panelB *T, i0, i1, j0, j1, depth int, beta T) {
 	if beta != 0 {
 		for i := i0; i < i1; i++ {

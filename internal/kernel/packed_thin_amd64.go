@@ -119,8 +119,8 @@ func (p *gemmCall[T]) axpys(lo, hi int) {
 	giveBack(work)
 }
 
-// begin puts beta·c where the sums of row i from column j on are collected: in
-// c itself if its row is contiguous, else beside it.
+// begin writes beta·c to where the sums of row i from column j on are collected: c
+// itself if its row is contiguous, else beside it.
 func (p *gemmCall[T]) begin(beside []T, i, j int) {
 	if p.col == 1 {
 		if p.beta == 1 {

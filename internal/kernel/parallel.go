@@ -57,8 +57,8 @@ func Parallel(n, grain int, body func(lo, hi int)) {
 	}
 }
 
-// task is one call of Parallel. Whoever has it takes the next range until there
-// is none, so it does not matter how many do.
+// task is one call of Parallel. Every goroutine that has it takes the next range
+// until there is none, so their number does not matter.
 type task struct {
 	n, size int
 	ranges  int64
@@ -82,9 +82,9 @@ func (t *task) run() {
 	}
 }
 
-// A helper that has nothing left to do waits awake for a moment before it ends:
-// the layers of a network follow one another within microseconds, and waking a
-// sleeping thread takes as long as a small layer does.
+// A helper that has nothing left to do waits for a moment, without sleeping, before
+// it ends: the layers of a network follow one another within microseconds, and waking
+// a sleeping thread takes as long as a small layer does.
 var (
 	offered atomic.Pointer[task] // for a waiting helper to take
 	waiting atomic.Int64         // helpers that wait
@@ -110,8 +110,8 @@ func help(t *task) {
 	}
 }
 
-// spin waits awake until ready, and says whether it came to that. Others that
-// could run on this processor go first.
+// spin waits, without sleeping, for ready and reports whether it came. Other
+// goroutines that could run on this processor go first.
 func spin(ready func() bool) bool {
 	begin := time.Now()
 	for {

@@ -131,7 +131,10 @@ func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 					count := t.hi - t.lo
 					copyStrided(part[:count], down[t.source:], v.stride[2])
 					copyIndices(partAt[:count], downAt[t.source:], v.stride[2])
-					greatest(line[t.lo:t.hi], lineAt[t.lo:t.hi], line[t.lo:t.hi], lineAt[t.lo:t.hi], part[:count], partAt[:count])
+					greatest(
+						line[t.lo:t.hi], lineAt[t.lo:t.hi], line[t.lo:t.hi], lineAt[t.lo:t.hi],
+						part[:count], partAt[:count],
+					)
 				}
 				for k, at := range lineAt {
 					if at == math.MaxInt32 { // no tap inside the input
@@ -143,8 +146,8 @@ func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 	})
 }
 
-// MaxPoolBackward computes dx, n×In, from dy, n×Out, and what MaxPool said of
-// the maxima. dx is overwritten.
+// MaxPoolBackward computes dx, n×In, from dy, n×Out, and the argmax of MaxPool. dx is
+// overwritten.
 func MaxPoolBackward[T Float](w Window, n int, dy []T, argmax []int32, dx []T) {
 	in, out := w.InSize(), w.OutSize()
 	Parallel(n, 1+1<<14/max(1, in), func(lo, hi int) {

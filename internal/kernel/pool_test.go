@@ -27,7 +27,11 @@ func checkPools[T Float](t *testing.T, w Window, n int, rng *rand.Rand) {
 	for plane := range n {
 		naiveTaps(w, func(o, _, s int, _ bool) {
 			at := &wantAt[plane*out+o]
-			if s >= 0 && (*at < 0 || x[plane*in+s] > x[plane*in+int(*at)] || (x[plane*in+s] == x[plane*in+int(*at)] && int32(s) < *at)) {
+			if s < 0 {
+				return
+			}
+			value := func(i int) T { return x[plane*in+i] }
+			if *at < 0 || value(s) > value(int(*at)) || value(s) == value(int(*at)) && int32(s) < *at {
 				*at = int32(s)
 			}
 		})

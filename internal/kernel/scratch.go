@@ -6,16 +6,16 @@ import (
 	"unsafe"
 )
 
-// Scratch buffers come from one list, whatever their elements are, so that a
-// training step allocates nothing once it is warm and what one kernel has done
-// with serves the next. There come to be as many as are in use at a time, a few
-// MiB for each thread at most.
+// Scratch buffers come from one list, whatever their elements are. A training step
+// then allocates nothing after the first, and a buffer serves one kernel after the
+// other. There are never more than were in use at a time, a few MiB for each thread
+// at most.
 var scratch struct {
 	sync.Mutex
 	free []*block
 }
 
-// block is memory to be lent. Its words hold elements without pointers.
+// block is memory to lend. Its words hold elements without pointers.
 type block struct {
 	lent  []uint64 // what the borrower sees, as a slice of its own elements
 	words []uint64
@@ -38,8 +38,8 @@ func borrow[E any](n int) *[]E {
 }
 
 // takeBlock returns the smallest free block of so many words. Where all are
-// smaller it returns nil, and the largest goes: the one that is made instead
-// does for what that would have.
+// smaller it returns nil and drops the largest: the caller makes a larger one, which
+// serves in its place.
 func takeBlock(words int) *block {
 	scratch.Lock()
 	defer scratch.Unlock()

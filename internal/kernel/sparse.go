@@ -70,9 +70,9 @@ const (
 	mostlyZeroPlain = 1. / 32
 )
 
-// MostlyZero says whether GemmSparse, for one, is to be preferred for a matrix
-// of such elements. It looks at a sample of them, spread over all, which
-// follows from their number.
+// MostlyZero reports whether a matrix of such elements has so many zeros that
+// skipping them, as GemmSparse does, is faster. It looks at a sample of them, spread
+// over all, which follows from their number.
 func MostlyZero[T Float](v []T) bool {
 	if len(v) == 0 {
 		return false
@@ -91,7 +91,7 @@ func MostlyZero[T Float](v []T) bool {
 	return float64(others) <= share*float64(seen)
 }
 
-// nonZero is 1 for anything but zero, without a branch to mispredict.
+// nonZero is 0 for zero and 1 for all else, without a branch to mispredict.
 func nonZero[T Float](v T) int {
 	n := 0
 	if v != 0 {
@@ -102,7 +102,7 @@ func nonZero[T Float](v T) int {
 
 // GemmSparse computes what Gemm(transA, false, …) does, in time proportional
 // to the non-zeros of a: a product with a zero of a is left out, even if the
-// factor in b is no number.
+// factor in b is NaN or infinite.
 func GemmSparse[T Float](transA bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	checkGemm(transA, false, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
 	if m == 0 || n == 0 {

@@ -25,7 +25,17 @@ func checkGemmSparse[T Float](t *testing.T, rng *rand.Rand, transA bool, m, n, k
 func TestGemmSparse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(21, 22))
 	for _, s := range []struct{ m, n, k int }{
-		{1, 1, 1}, {3, 64, 5}, {5, 63, 96}, {7, 65, 97}, {2, 200, 300}, {1100, 70, 10}, {700, 5, 3000}, {130, 128, 192}, {0, 3, 3}, {3, 0, 3}, {3, 3, 0},
+		{1, 1, 1},
+		{3, 64, 5},
+		{5, 63, 96},
+		{7, 65, 97},
+		{2, 200, 300},
+		{1100, 70, 10},
+		{700, 5, 3000},
+		{130, 128, 192},
+		{0, 3, 3},
+		{3, 0, 3},
+		{3, 3, 0},
 	} {
 		for _, transA := range []bool{false, true} {
 			for _, oneIn := range []int{1, 2, 7, 1000} {

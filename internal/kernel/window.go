@@ -111,7 +111,7 @@ func (v *volume) source(a, p, t int) int {
 func (v *volume) reach(a, t int) (lo, hi int) {
 	offset := t*v.dilation[a] - v.pad[a]
 	// p·stride + offset >= 0 and <= in-1.
-	// A tap that never does has an empty range, inside the output all the same.
+	// A tap that never does has an empty range, inside the output as well.
 	lo = min(max(0, ceilDiv(-offset, v.stride[a])), v.out[a])
 	hi = min(v.out[a], floorDiv(v.in[a]-1-offset, v.stride[a])+1)
 	return lo, max(lo, hi)
@@ -127,8 +127,8 @@ func floorDiv(a, b int) int {
 
 func ceilDiv(a, b int) int { return -floorDiv(-a, b) }
 
-// pointwise says that every output position reads the same input position and
-// nothing else.
+// pointwise reports whether every output position reads the input at the same
+// position and nothing else.
 func (v *volume) pointwise() bool {
 	one, zero := [3]int{1, 1, 1}, [3]int{}
 	return v.kernel == one && v.stride == one && v.pad == zero && v.in == v.out
