@@ -34,20 +34,25 @@ const elementGrain = 1 << 13
 type elementwise[T kernel.Float] struct {
 	value func(dst, src []T)
 	slope func(dsrc, src, dst, ddst []T)
-	// inPlace says that dst may be src, and that slope, which then has no src,
-	// may compute dsrc over ddst.
-	inPlace bool
+	need  needs // slope is given nil for what it does not need
 }
 
-func (e elementwise[T]) replaces() bool { return e.inPlace }
+func (e elementwise[T]) needs() needs { return e.need }
 
 func (e elementwise[T]) forward(in [][]T, out []T) {
 	kernel.Parallel(len(out), elementGrain, func(lo, hi int) { e.value(out[lo:hi], in[0][lo:hi]) })
 }
 
 func (e elementwise[T]) backward(p pass[T]) {
-	kernel.Parallel(len(p.out), elementGrain, func(lo, hi int) {
-		e.slope(p.din[0][lo:hi], p.in[0][lo:hi], p.out[lo:hi], p.dout[lo:hi])
+	kernel.Parallel(len(p.dout), elementGrain, func(lo, hi int) {
+		var src, dst []T
+		if e.need.inputs {
+			src = p.in[0][lo:hi]
+		}
+		if e.need.output {
+			dst = p.out[lo:hi]
+		}
+		e.slope(p.din[0][lo:hi], src, dst, p.dout[lo:hi])
 	})
 }
 
@@ -65,6 +70,7 @@ func scalar[T kernel.Float](f func(v float64) float64, df func(v, fv float64) fl
 				dsrc[i] = T(float64(g) * df(float64(src[i]), float64(dst[i])))
 			}
 		},
+		need: needs{inputs: true, output: true},
 	}
 }
 
@@ -82,14 +88,14 @@ func emitRelu[T kernel.Float](n *node[T]) error {
 		if err != nil {
 			return err
 		}
-		x.once, x.rectify = x.once && n.b.readers[n.Output(0)] == 1, true
+		x.rectify = true
 		n.b.values[n.Output(0)] = x
 		return nil
 	}
 	return n.emitElementwise(elementwise[T]{
-		value:   func(dst, src []T) { kernel.Clip(dst, src, 0, T(math.Inf(1))) },
-		slope:   func(dsrc, _, dst, ddst []T) { kernel.Gate(dsrc, dst, ddst) },
-		inPlace: true,
+		value: func(dst, src []T) { kernel.Clip(dst, src, 0, T(math.Inf(1))) },
+		slope: func(dsrc, _, dst, ddst []T) { kernel.Gate(dsrc, dst, ddst) },
+		need:  needs{output: true, inPlace: true},
 	})
 }
 
@@ -121,6 +127,7 @@ func piecewise[T kernel.Float](f func(v T) (value, slope T)) elementwise[T] {
 				dsrc[i] = g * s
 			}
 		},
+		need: needs{inputs: true},
 	}
 }
 

@@ -27,6 +27,8 @@ func (j join[T]) forward(in [][]T, out []T) {
 	})
 }
 
+func (join[T]) needs() needs { return needs{} }
+
 func (j join[T]) backward(p pass[T]) {
 	for i, factor := range []T{j.a, j.b} {
 		if p.din[i] == nil {
@@ -51,6 +53,8 @@ func (gate[T]) forward(in [][]T, out []T) {
 		}
 	})
 }
+
+func (gate[T]) needs() needs { return needs{inputs: true} }
 
 func (gate[T]) backward(p pass[T]) {
 	for i := range 2 {
@@ -123,6 +127,8 @@ func (l *shift[T]) forward(in [][]T, out []T) {
 	})
 }
 
+func (*shift[T]) needs() needs { return needs{} }
+
 func (l *shift[T]) backward(p pass[T]) {
 	if p.din[0] != nil {
 		kernel.Parallel(len(p.dout), elementGrain, func(lo, hi int) {
@@ -160,6 +166,9 @@ func (l *scale[T]) forward(in [][]T, out []T) {
 		}
 	})
 }
+
+// needs: the input, for the gradient at the constant.
+func (l *scale[T]) needs() needs { return needs{inputs: l.fixed == nil} }
 
 func (l *scale[T]) backward(p pass[T]) {
 	c := l.fixed

@@ -60,8 +60,7 @@ type arranged[T kernel.Float] struct {
 	n int
 }
 
-func (l *arranged[T]) forgets()  {}
-func (l *arranged[T]) recycles() {}
+func (l *arranged[T]) needs() needs { return needs{} }
 
 func (l *arranged[T]) forward(in [][]T, out []T) {
 	kernel.Parallel(l.n, 1+elementGrain/max(1, l.size), func(lo, hi int) {
@@ -118,15 +117,6 @@ func emitArranged[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return err
 	}
-	outputs := 0
-	for _, name := range n.Outputs {
-		if n.b.readers[name] > 0 {
-			outputs++
-		}
-	}
-	for i := range values { // the layers of the outputs read them, each for itself
-		values[i].once = values[i].once && outputs == 1
-	}
 	for i, a := range arrangements {
 		name := n.Output(i)
 		if a == nil {
@@ -134,7 +124,7 @@ func emitArranged[T kernel.Float](n *node[T]) error {
 		}
 		if a.alias() {
 			v := values[a.parts[0].input]
-			v.shape, v.axis, v.folded, v.once = a.shape, a.axis, false, v.once && n.b.readers[name] == 1
+			v.shape, v.axis, v.folded = a.shape, a.axis, false
 			n.b.values[name] = v
 			continue
 		}

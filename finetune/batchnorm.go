@@ -51,7 +51,7 @@ func (b *batchNorm[T]) each(scale []T, body func(c int, factor T, lo, hi int)) {
 	})
 }
 
-func (b *batchNorm[T]) forgets() {}
+func (b *batchNorm[T]) needs() needs { return needs{inputs: true} }
 
 func (b *batchNorm[T]) backward(p pass[T]) {
 	dx := p.din[0]

@@ -180,7 +180,7 @@ type zip[T kernel.Float] struct {
 	fixed [2][]T // the constant
 }
 
-func (z *zip[T]) forgets() {}
+func (z *zip[T]) needs() needs { return needs{inputs: true} }
 
 func (z *zip[T]) operand(in [][]T, j int) []T {
 	if z.input[j] < 0 {
@@ -337,12 +337,12 @@ func (n *node[T]) between(f pairwise, arms [2]arm[T]) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	out := value{shape: shape, once: true, spent: true}
+	out := value{shape: shape}
 	var in []operand[T]
 	for _, v := range values {
-		in = append(in, operand[T]{node: v.node, wants: v.wants, spent: v.once && v.spent})
+		in = append(in, operand[T]{node: v.node, wants: v.wants})
 		out.wants, out.deep = out.wants || v.wants, out.deep || v.deep
 	}
-	out.node, err = n.b.a.add(n.label()+" (in part)", z, product(shape), in, true)
+	out.node, err = n.b.a.add(n.label()+" (in part)", z, product(shape), in)
 	return out, n.Wrap(err)
 }

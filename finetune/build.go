@@ -242,12 +242,11 @@ type builder[T kernel.Float] struct {
 
 // network builds the training graph for a batch size.
 func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error) {
-	return t.networkIn(nil, batch, keepGradients)
+	return t.networkOf(networkForm[T]{batch: batch, keepGradients: keepGradients})
 }
 
-// networkIn is network in the buffers of one of a larger batch, as far as they
-// do. The two take turns.
-func (t *trainee[T]) networkIn(spare [][]T, batch int, keepGradients bool) (*network[T], error) {
+func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
+	batch := form.batch
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic batch", t.input.Name, fixed.Value, batch)
 	}
@@ -255,7 +254,7 @@ func (t *trainee[T]) networkIn(spare [][]T, batch int, keepGradients bool) (*net
 	if err != nil {
 		return nil, err
 	}
-	b := &builder[T]{t: t, a: newAssembler(batch, keepGradients, spare), info: known.info, fixed: known, readers: map[string]int{t.logits: 1}}
+	b := &builder[T]{t: t, a: newAssembler(form), info: known.info, fixed: known, readers: map[string]int{t.logits: 1}}
 	for _, n := range t.nodes {
 		for _, name := range n.Inputs {
 			b.readers[name]++

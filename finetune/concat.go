@@ -20,6 +20,8 @@ func (c *concat[T]) forward(in [][]T, out []T) {
 	}
 }
 
+func (*concat[T]) needs() needs { return needs{} }
+
 func (c *concat[T]) backward(p pass[T]) {
 	at := 0
 	for i, w := range c.widths {

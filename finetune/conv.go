@@ -22,7 +22,7 @@ func (c *conv[T]) forward(in [][]T, y []T) {
 	c.Forward(c.n, in[0], in[1], bias, y)
 }
 
-func (c *conv[T]) forgets() {}
+func (c *conv[T]) needs() needs { return needs{inputs: true} }
 
 func (c *conv[T]) backward(p pass[T]) {
 	if p.din[0] != nil {

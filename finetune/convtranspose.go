@@ -34,7 +34,7 @@ func (c *convTranspose[T]) forward(in [][]T, y []T) {
 	})
 }
 
-func (c *convTranspose[T]) forgets() {}
+func (c *convTranspose[T]) needs() needs { return needs{inputs: true} }
 
 func (c *convTranspose[T]) backward(p pass[T]) {
 	if p.din[0] != nil {

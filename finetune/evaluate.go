@@ -1,9 +1,11 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"efcn/finetune/data"
 	"efcn/internal/engines"
@@ -112,8 +114,11 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 		set: set, feed: feed, session: session, input: input, output: m.Graph.Outputs[0].Name,
 		labels: make([]int, batch), indices: make([]int, batch),
 	}
-	if size := batch * product(sampleShape(input)); len(memory) > 0 && len(memory[0]) >= size {
-		e.x, memory = memory[0][:size], memory[1:]
+	memory = slices.Clone(memory)
+	slices.SortFunc(memory, func(a, b []float32) int { return cmp.Compare(len(a), len(b)) })
+	size := batch * product(sampleShape(input))
+	if i := slices.IndexFunc(memory, func(m []float32) bool { return len(m) >= size }); i >= 0 {
+		e.x, memory = memory[i][:size], slices.Delete(memory, i, i+1)
 	} else {
 		e.x = make([]float32, size)
 	}

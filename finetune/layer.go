@@ -6,22 +6,50 @@ import (
 
 // layer is one differentiable operator, made for a fixed batch. in holds a
 // slice per input of the layer, activations (N×L) and parameters alike; out and
-// the gradients are the layer's own buffers, overwritten at every call. A layer
-// may keep state between forward and the backward that follows it.
+// the gradients are buffers of the step, whose content before the call means
+// nothing. A layer may keep state between forward and the backward that follows it.
 //
-// Adding an operator is one file: a layer, and a function that reads the ONNX
-// node and emits it (see registry.go).
+// Adding an operator is one file: a layer, a function that reads the ONNX node and
+// emits the layer, and the row that registers it (see registry.go).
 type layer[T kernel.Float] interface {
 	forward(in [][]T, out []T)
 	backward(p pass[T])
 }
 
-// pass is what one backward step is given and asked for.
+// pass is what one backward step is given and asked for. What the layer does not
+// need by its needs is nil.
 type pass[T kernel.Float] struct {
 	in   [][]T // as forward had them
 	out  []T   // what forward computed
-	dout []T   // the gradient of the loss at out
+	dout []T   // the gradient of the loss at out; the layer may overwrite it
 	din  [][]T // receives the gradient at each input; nil where none is wanted
+}
+
+// needs is which values of the forward pass a layer reads in its backward: they
+// are live until then, the others may be overwritten before.
+type needs struct {
+	inputs bool // the activations; parameters are there in any case
+	output bool
+	// inPlace means that forward can compute its output over its first input, and
+	// backward the gradient at that over the gradient at the output.
+	inPlace bool
+}
+
+// frugal is a layer that does not need all of its inputs and its output for
+// backward, as other layers do.
+type frugal interface{ needs() needs }
+
+func needsOf[T kernel.Float](l layer[T]) needs {
+	if f, ok := l.(frugal); ok {
+		return f.needs()
+	}
+	return needs{inputs: true, output: true}
+}
+
+// buffered is a layer with buffers of its own. Those that it keeps are written in
+// forward and read in backward; scratch has a meaning within backward alone.
+type buffered[T kernel.Float] interface {
+	buffers() (kept, scratch []*buffer[T])
 }
 
 // fusible is a layer that can set the parameter w at input i to keep·w −
@@ -36,14 +64,3 @@ type fusible[T kernel.Float] interface {
 	// holds whole rows.
 	gradient(p pass[T], i int, visit func(at int, part []T))
 }
-
-// forgetful is a layer whose backward does not look at what forward computed.
-type forgetful interface{ forgets() }
-
-// replacing is a layer that can compute over its first input, and the gradient
-// at that over the gradient at its output.
-type replacing interface{ replaces() bool }
-
-// recycling is a layer that in backward does not look at its first input, and so
-// can compute the gradient at that in its place.
-type recycling interface{ recycles() }

@@ -33,7 +33,7 @@ func (l *linear[T]) forward(in [][]T, y []T) {
 	kernel.Gemm(false, l.transposed, l.rows, l.out, l.in, l.alpha, in[0], l.in, in[1], ldw, beta, y, l.out)
 }
 
-func (l *linear[T]) forgets() {}
+func (l *linear[T]) needs() needs { return needs{inputs: true} }
 
 func (l *linear[T]) backward(p pass[T]) {
 	ldw := l.out

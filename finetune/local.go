@@ -79,6 +79,9 @@ func (l *local[T]) forward(in [][]T, y []T) {
 	l.Forward(in[0], in[1], bias, y)
 }
 
+// needs no input: the kernel has a copy in an order of its own.
+func (*local[T]) needs() needs { return needs{} }
+
 func (l *local[T]) backward(p pass[T]) {
 	l.LoadGradient(p.dout)
 	if p.din[1] != nil {

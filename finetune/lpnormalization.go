@@ -32,7 +32,7 @@ func (l *lpNorm[T]) norm(x []T, at, end int) float64 {
 	return total
 }
 
-func (l *lpNorm[T]) forgets() {}
+func (l *lpNorm[T]) needs() needs { return needs{inputs: true} }
 
 func (l *lpNorm[T]) forward(in [][]T, out []T) {
 	x := in[0]

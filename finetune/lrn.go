@@ -16,7 +16,11 @@ type lrn[T kernel.Float] struct {
 	before, after     int // channels on either side
 	alpha, beta, bias float64
 
-	s, shares []T // of every element: s, and dy·x·s^(−beta−1)
+	s, shares *buffer[T] // of every element: s, and dy·x·s^(−beta−1)
+}
+
+func (l *lrn[T]) buffers() (kept, scratch []*buffer[T]) {
+	return []*buffer[T]{l.s}, []*buffer[T]{l.shares}
 }
 
 // around returns the ends of the channels around element i of a line.
@@ -24,10 +28,10 @@ func (l *lrn[T]) around(at, end, i, before, after int) (from, to int) {
 	return max(at, i-before*l.inner), min(end, i+(after+1)*l.inner)
 }
 
-func (l *lrn[T]) forgets() {}
+func (l *lrn[T]) needs() needs { return needs{inputs: true} }
 
 func (l *lrn[T]) forward(in [][]T, out []T) {
-	x := in[0]
+	x, sums := in[0], l.s.data
 	l.each(func(at, end int) {
 		for i := at; i < end; i += l.inner {
 			var squares float64
@@ -36,7 +40,7 @@ func (l *lrn[T]) forward(in [][]T, out []T) {
 				squares += float64(x[j]) * float64(x[j])
 			}
 			s := l.bias + l.alpha*squares
-			l.s[i] = T(s)
+			sums[i] = T(s)
 			out[i] = T(float64(x[i]) * math.Pow(s, -l.beta))
 		}
 	})
@@ -44,19 +48,20 @@ func (l *lrn[T]) forward(in [][]T, out []T) {
 
 func (l *lrn[T]) backward(p pass[T]) {
 	x, dy, dx := p.in[0], p.dout, p.din[0]
+	sums, shares := l.s.data, l.shares.data
 	l.each(func(at, end int) {
 		for i := at; i < end; i += l.inner {
-			s := float64(l.s[i])
+			s := float64(sums[i])
 			power := math.Pow(s, -l.beta)
 			dx[i] = T(float64(dy[i]) * power)
-			l.shares[i] = T(float64(dy[i]) * float64(x[i]) * power / s)
+			shares[i] = T(float64(dy[i]) * float64(x[i]) * power / s)
 		}
 		for i := at; i < end; i += l.inner {
 			var total float64
 			// Element i is among those around whatever has it around.
 			from, to := l.around(at, end, i, l.after, l.before)
 			for j := from; j < to; j += l.inner {
-				total += float64(l.shares[j])
+				total += float64(shares[j])
 			}
 			dx[i] = T(float64(dx[i]) - 2*l.alpha*l.beta*float64(x[i])*total)
 		}
@@ -81,7 +86,7 @@ func emitLRN[T kernel.Float](n *node[T]) error {
 	}
 	l := &lrn[T]{
 		lines: linesAlong(toInts(n.withBatch(x)), 1), before: int(size-1) / 2, after: int(size) / 2,
-		s: n.b.a.buffer(n.b.a.net.batch * x.size()), shares: n.b.a.buffer(n.b.a.net.batch * x.size()),
+		s: newBuffer[T](n.b.a.net.batch * x.size()), shares: newBuffer[T](n.b.a.net.batch * x.size()),
 	}
 	for _, a := range []struct {
 		to   *float64

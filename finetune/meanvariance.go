@@ -29,7 +29,7 @@ func (l *meanVariance[T]) each(body func(group, start int)) {
 	})
 }
 
-func (l *meanVariance[T]) forgets() {}
+func (l *meanVariance[T]) needs() needs { return needs{inputs: true} }
 
 func (l *meanVariance[T]) forward(in [][]T, out []T) {
 	x, count := in[0], float64(len(l.offsets))

@@ -148,7 +148,7 @@ func TestBuffersAreFreeBetweenSteps(t *testing.T) {
 				if err := n.step(sgd[float64](0.1)); err != nil {
 					t.Fatal(err)
 				}
-				for _, b := range n.buffers {
+				for _, b := range n.memory {
 					for k := range b {
 						if i > 0 {
 							b[k] = math.NaN()

@@ -75,7 +75,7 @@ func (l *normalization[T]) each(body func(row, at, affine int)) {
 	})
 }
 
-func (l *normalization[T]) forgets() {}
+func (l *normalization[T]) needs() needs { return needs{inputs: true} }
 
 func (l *normalization[T]) forward(in [][]T, out []T) {
 	scale, bias := l.affine[0].over(in), l.affine[1].over(in)

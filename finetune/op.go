@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"errors"
 	"fmt"
 	"hash"
 	"hash/fnv"
@@ -16,16 +17,27 @@ import (
 // N×L for activations, 1×size for parameters and their gradients; what axes a
 // value has besides is its layers' business, so a reshape costs no node.
 //
-// An op belongs to one node and writes into a buffer of its own, made with the
-// graph, so that a step allocates nothing. gorgonia knows an op by its hash,
-// which the serial number makes unique.
+// An op belongs to one node. What it reads and writes is known before it runs, and
+// where that lies is planned with the graph (memory.go), so that a step allocates
+// nothing. gorgonia knows an op by its hash, which the serial number makes unique.
 type op[T kernel.Float] struct {
-	label  string
-	serial int
-	arity  int
-	value  *tensor.Dense // what Do returns; its storage is the buffer
-	run    func(in [][]T)
-	check  func() error // ends the step after run; nil if nothing can
+	label      string
+	serial     int
+	rows, cols int
+	run        func(in [][]T)
+	check      func() error // ends the step after run; nil if nothing can
+
+	operands gorgonia.Nodes
+	reads    []bool       // the operands that run looks at; it is given nil for the others
+	further  []*buffer[T] // that run reads besides
+	writes   []*buffer[T]
+	result   *buffer[T] // the one that the node stands for
+	// inPlace is the operand that writes[0] can be computed over; -1 for none.
+	inPlace int
+
+	value *tensor.Dense // over result
+	clock *clock        // of the network
+	turn  int
 
 	wrt  []bool // which inputs have a gradient; nil on backward nodes
 	diff func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error)
@@ -33,14 +45,19 @@ type op[T kernel.Float] struct {
 	in [][]T // scratch of Do
 }
 
-func (o *op[T]) Arity() int           { return o.arity }
+// clock makes sure that ops run in the order that their memory is planned for.
+type clock struct{ turn int }
+
+var errOrder = errors.New("the machine runs the graph in another order than its memory is planned for")
+
+func (o *op[T]) Arity() int           { return len(o.operands) }
 func (o *op[T]) ReturnsPtr() bool     { return true }
 func (o *op[T]) CallsExtern() bool    { return false } // buffers are ours: gorgonia need not make any
 func (o *op[T]) OverwritesInput() int { return -1 }
 func (o *op[T]) String() string       { return o.label }
 
 func (o *op[T]) Type() hm.Type {
-	types := make([]hm.Type, o.arity+1)
+	types := make([]hm.Type, o.Arity()+1)
 	for i := range types {
 		types[i] = gorgonia.TensorType{Dims: 2, Of: dtype[T]()}
 	}
@@ -48,7 +65,7 @@ func (o *op[T]) Type() hm.Type {
 }
 
 func (o *op[T]) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return o.value.Shape().Clone(), nil
+	return tensor.Shape{o.rows, o.cols}, nil
 }
 
 func (o *op[T]) WriteHash(h hash.Hash) { fmt.Fprintf(h, "efcn/%d/%s", o.serial, o.label) }
@@ -59,13 +76,19 @@ func (o *op[T]) Hashcode() uint32 {
 	return h.Sum32()
 }
 
-// Do runs the op into its buffer.
+// Do runs the op into its buffers.
 func (o *op[T]) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
-	if len(values) != o.arity {
-		return nil, fmt.Errorf("%s: want %d inputs, got %d", o.label, o.arity, len(values))
+	if len(values) != o.Arity() {
+		return nil, fmt.Errorf("%s: want %d inputs, got %d", o.label, o.Arity(), len(values))
 	}
+	if o.turn <= o.clock.turn {
+		return nil, fmt.Errorf("%s: %w", o.label, errOrder)
+	}
+	o.clock.turn = o.turn
 	for i, v := range values {
-		o.in[i] = elements[T](v)
+		if o.reads[i] {
+			o.in[i] = elements[T](v)
+		}
 	}
 	o.run(o.in)
 	if o.check != nil {
@@ -76,7 +99,7 @@ func (o *op[T]) Do(values ...gorgonia.Value) (gorgonia.Value, error) {
 	return o.value, nil
 }
 
-// DiffWRT says which inputs have a gradient.
+// DiffWRT returns which inputs have a gradient.
 func (o *op[T]) DiffWRT(int) []bool { return o.wrt }
 
 // SymDiff returns a node for the gradient at each input of DiffWRT.

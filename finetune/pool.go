@@ -47,7 +47,7 @@ func (m *maxPool[T]) forward(in [][]T, y []T) {
 	}
 }
 
-func (m *maxPool[T]) recycles() {}
+func (m *maxPool[T]) needs() needs { return needs{output: m.rectify} }
 
 func (m *maxPool[T]) backward(p pass[T]) {
 	if m.rectify { // in place: nobody else reads the gradient at this output
@@ -66,6 +66,8 @@ type averagePool[T kernel.Float] struct {
 func (a *averagePool[T]) forward(in [][]T, y []T) {
 	kernel.AveragePool(a.window, a.includePad, a.planes, in[0], y)
 }
+
+func (a *averagePool[T]) needs() needs { return needs{} }
 
 func (a *averagePool[T]) backward(p pass[T]) {
 	kernel.AveragePoolBackward(a.window, a.includePad, a.planes, p.dout, p.din[0])

@@ -16,7 +16,7 @@ type products[T kernel.Float] struct {
 	a, b int
 }
 
-func (*products[T]) forgets() {}
+func (*products[T]) needs() needs { return needs{inputs: true} }
 
 func (l *products[T]) forward(in [][]T, out []T) {
 	for i, c := range l.cAt {

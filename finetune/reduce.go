@@ -40,8 +40,11 @@ type reduction[T kernel.Float] struct {
 // plainSum is a reduction whose gradient does not depend on what is reduced.
 type plainSum[T kernel.Float] struct{ reduction[T] }
 
-func (*plainSum[T]) forgets()  {}
-func (*plainSum[T]) recycles() {}
+func (*plainSum[T]) needs() needs { return needs{} }
+
+func (r *plainSum[T]) backward(p pass[T]) {
+	r.each(func(o, first int) { r.slope(nil, r.at, 0, float64(p.dout[o]), p.din[0][first:]) })
+}
 
 // each calls body for the outputs of all samples: o is the number of one, first
 // the first of its elements.

@@ -51,10 +51,6 @@ type value struct {
 	wants bool // a trained parameter lies behind it, so its gradient is wanted
 	deep  bool // a parameter lies behind it, trained or not
 
-	// What a layer that can may do with it: see assembler.add.
-	once  bool // a single layer reads it
-	spent bool // so does nobody else: the layer that it is from does not look back at it
-
 	// rectify says that the ReLU of the node is meant, which the MaxPool that
 	// reads it does along.
 	rectify bool
@@ -166,35 +162,36 @@ func (n *node[T]) emitOutput(i int, l layer[T], shape []int, activations []value
 	var in []operand[T]
 	wants, deep := false, false
 	for _, v := range activations {
-		in = append(in, operand[T]{node: v.node, wants: v.wants, spent: v.once && v.spent})
+		in = append(in, operand[T]{node: v.node, wants: v.wants})
 		wants, deep = wants || v.wants, deep || v.deep
 	}
 	for _, p := range parameters {
 		if p != nil {
-			in = append(in, operand[T]{node: n.b.a.parameter(p), wants: !p.frozen, param: p})
+			leaf, err := n.b.a.parameter(p)
+			if err != nil {
+				return n.Wrap(err)
+			}
+			in = append(in, operand[T]{node: leaf, wants: !p.frozen, param: p})
 			wants, deep = wants || !p.frozen, true
 		}
 	}
-	once := n.b.readers[n.Output(i)] == 1
-	out, err := n.b.a.add(n.label(), l, product(shape), in, once)
+	out, err := n.b.a.add(n.label(), l, product(shape), in)
 	if err != nil {
 		return n.Wrap(err)
 	}
-	_, spent := l.(forgetful)
-	n.b.values[n.Output(i)] = value{node: out, shape: shape, wants: wants, deep: deep, once: once, spent: spent}
+	n.b.values[n.Output(i)] = value{node: out, shape: shape, wants: wants, deep: deep}
 	return nil
 }
 
 // emitStage adds a layer of one value whose output is a step on the way to that of
-// the node, with a single reader unless it is the last.
+// the node.
 func (n *node[T]) emitStage(what string, l layer[T], shape []int, x value) (value, error) {
-	in := []operand[T]{{node: x.node, wants: x.wants, spent: x.once && x.spent}}
-	out, err := n.b.a.add(n.label()+" ("+what+")", l, product(shape), in, n.b.readers[n.Output(0)] == 1)
+	in := []operand[T]{{node: x.node, wants: x.wants}}
+	out, err := n.b.a.add(n.label()+" ("+what+")", l, product(shape), in)
 	if err != nil {
 		return value{}, n.Wrap(err)
 	}
-	_, spent := l.(forgetful)
-	return value{node: out, shape: shape, wants: x.wants, deep: x.deep, once: true, spent: spent}, nil
+	return value{node: out, shape: shape, wants: x.wants, deep: x.deep}, nil
 }
 
 // outputShape returns the inferred shape of output 0, without the batch axis.

@@ -25,7 +25,7 @@ func emitReshape[T kernel.Float](n *node[T]) error {
 		return n.Errorf("input 0 (%q) is a constant; training needs a value computed from the model's input there", n.Input(0))
 	}
 	if x.axis == 0 && !x.folded && n.folds(x) {
-		x.shape, x.folded, x.once = []int{x.size()}, true, x.once && n.b.readers[n.Output(0)] == 1
+		x.shape, x.folded = []int{x.size()}, true
 		n.b.values[n.Output(0)] = x
 		return nil
 	}
@@ -34,7 +34,7 @@ func emitReshape[T kernel.Float](n *node[T]) error {
 		// The batch may be on another axis, or come to it.
 		return emitArranged(n)
 	}
-	x.shape, x.once = shape, x.once && n.b.readers[n.Output(0)] == 1
+	x.shape = shape
 	n.b.values[n.Output(0)] = x
 	return nil
 }

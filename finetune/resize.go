@@ -21,8 +21,7 @@ type mixing[T kernel.Float] struct {
 	weights               []T
 }
 
-func (*mixing[T]) forgets()  {}
-func (*mixing[T]) recycles() {}
+func (*mixing[T]) needs() needs { return needs{} }
 
 func (m *mixing[T]) forward(in [][]T, out []T) {
 	kernel.Parallel(m.outer*m.size, 1+elementGrain/max(1, 2*m.inner), func(lo, hi int) {
@@ -118,7 +117,6 @@ func emitResize[T kernel.Float](n *node[T]) error {
 			return err
 		}
 	}
-	x.once = x.once && n.b.readers[n.Output(0)] == 1
 	n.b.values[n.Output(0)] = x
 	return nil
 }

@@ -39,6 +39,8 @@ func (s *softmax[T]) forward(in [][]T, out []T) {
 	})
 }
 
+func (*softmax[T]) needs() needs { return needs{output: true} }
+
 func (s *softmax[T]) backward(p pass[T]) {
 	y, dy, dx := p.out, p.dout, p.din[0]
 	s.each(func(at, end int) {

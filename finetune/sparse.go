@@ -183,7 +183,8 @@ func (l *sparseLinear[T]) backward(p pass[T]) {
 	}
 }
 
-func (l *sparseLinear[T]) forgets() {}
+// needs: where w is transposed the kernel has a copy of the input in an order of its own.
+func (l *sparseLinear[T]) needs() needs { return needs{inputs: !l.transposed} }
 
 func (l *sparseLinear[T]) fuses(i int) bool { return i == 1 }
 

@@ -222,7 +222,7 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 		}
 		// As many samples as a step takes, in the memory of a step.
 		n := cmp.Or(s.full, s.rest)
-		memory, _ := any(n.buffers).([][]float32)
+		memory, _ := any(n.memory).([][]float32)
 		if e, err = newEvaluator(ctx, embedded, trained, test, n.batch, memory); err != nil {
 			return Metrics{}, err
 		}
@@ -345,11 +345,11 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 		}
 	}
 	if left := set.N() % o.Batch; left > 0 {
-		var spare [][]T
+		form := networkForm[T]{batch: left, keepGradients: !o.fuses()}
 		if s.full != nil {
-			spare = s.full.buffers
+			form.memory = s.full.memory
 		}
-		if s.rest, err = t.networkIn(spare, left, !o.fuses()); err != nil {
+		if s.rest, err = t.networkOf(form); err != nil {
 			return nil, err
 		}
 	}
