@@ -28,12 +28,29 @@ func Evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (M
 	return EvaluateIn(ctx, embedded, m, set, batch)
 }
 
-// An Opener makes a model ready in an engine.
-type Opener func(ctx context.Context, m *onnxio.Model) (*engines.Session, error)
-
-func embedded(ctx context.Context, m *onnxio.Model) (*engines.Session, error) {
-	return engines.Options{}.Open(ctx, engines.Embedded, m)
+// Session is a model made ready in an engine.
+type Session interface {
+	// Run computes the outputs, in the graph's order, from a float32 array for each
+	// of the model's inputs. It does not modify the inputs.
+	Run(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error)
+	// Close frees what the session holds.
+	Close() error
 }
+
+// Opener makes a model ready in an engine.
+type Opener func(ctx context.Context, m *onnxio.Model) (Session, error)
+
+func embedded(ctx context.Context, m *onnxio.Model) (Session, error) {
+	s, err := engines.Options{}.Open(ctx, engines.Embedded, m)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// borrower is a session that can compute in memory of its caller, which it
+// overwrites whenever it runs.
+type borrower interface{ Lend(memory [][]float32) }
 
 // EvaluateIn is Evaluate in the engine that open opens.
 func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (metrics Metrics, err error) {
@@ -72,7 +89,7 @@ func Measure(classes int, logits []float32, labels []int) Metrics {
 type evaluator struct {
 	set     *data.Set
 	feed    *feeder
-	session *engines.Session
+	session Session
 	input   *onnxio.ValueInfo
 	output  string
 	x       []float32 // a batch of samples
@@ -122,7 +139,9 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 	} else {
 		e.x = make([]float32, size)
 	}
-	session.Lend(memory)
+	if b, ok := session.(borrower); ok {
+		b.Lend(memory)
+	}
 	return e, nil
 }
 

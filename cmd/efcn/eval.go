@@ -10,7 +10,6 @@ import (
 	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/data"
-	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
@@ -47,12 +46,13 @@ cross-entropy) and how often the right class is first, or among the first five.
 			if err != nil {
 				return err
 			}
-			open := func(ctx context.Context, m *onnxio.Model) (*engines.Session, error) {
+			open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
 				s, err := engine.open(ctx, m, false)
-				if err == nil {
-					e.logf("engine %s: %s", s.Name(), s)
+				if err != nil {
+					return nil, err
 				}
-				return s, err
+				e.logf("engine %s: %s", s.Name(), s)
+				return s, nil
 			}
 			metrics, err := finetune.EvaluateIn(cmd.Context(), open, m, set, batch)
 			if err != nil {
