@@ -63,7 +63,7 @@ const own = 1 + 0x1p-20
 //   - Elementwise functions: both models call the same code, so equal inputs give
 //     equal bits and d_y = 0 from d_x = 0. Otherwise d_y = L·d_x plus the
 //     rounding of both results, L a Lipschitz constant.
-//   - An operator with steps: see hasSteps.
+//   - An operator with steps: see steps.go.
 //   - An operator of which no bound is known gives +Inf from d_x ≠ 0, and 0 from 0.
 type bounder struct {
 	arithmetic
@@ -85,7 +85,7 @@ type bounds struct {
 	reset map[string]bool
 	known map[string][]float64
 	// nearSteps holds, by value, the elements that may be on either side of a step;
-	// loose the values whose shape data decides, which may differ. See hasSteps.
+	// loose the values whose shape data decides, which may differ. See steps.go.
 	nearSteps map[string][]int
 	loose     map[string]bool
 }
@@ -248,231 +248,89 @@ func (b *bounds) apply(op string, in ...*engine.Tensor[float64]) (*engine.Tensor
 	return out[0], nil
 }
 
-// sum is a linear operator's part of a bound: the magnitudes |A||x| + |b|, the
-// gain |A|d, and the most terms in a row.
-type sum struct {
-	magnitude, gain []float64
-	terms           int
-	most            float64 // the largest |x|
-}
+// pair says whether nothing is known of how the second model was made. Equal
+// inputs then do not give equal bits: what is one node in one model may be
+// several in the other, with constants that were rounded once.
+func (b *bounder) pair() bool { return b.parameters != 0 }
 
-// isLinear says whether a node is a linear operator that rounds.
-func (n *net) isLinear(node *onnxio.Node) bool {
-	switch {
-	case isOp(node, "Conv", "ConvTranspose"), isOp(node, "Gemm", "MatMul"):
-		data := n.dataOf(node)
-		return n.constants[node.Input(1-data)] != nil && n.constants[node.Input(data)] == nil
-	default:
-		return isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum")
-	}
-}
-
-// absolute returns a linear node with the magnitudes of its attributes for them.
-func absolute(node *onnxio.Node) *onnxio.Node {
-	n := *node
-	n.Attributes = nil
-	for _, a := range node.Attributes {
-		if isOp(node, "Gemm") && (a.Name == "alpha" || a.Name == "beta") {
-			a = onnxio.FloatAttr(a.Name, float32(math.Abs(float64(a.F))))
-		}
-		n.Attributes = append(n.Attributes, a)
-	}
-	return &n
-}
-
-// linear computes the sum of a linear node, ds the bounds on its inputs.
-func (b *bounds) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
-	absolute := absolute(node)
-	in := make([]*engine.Tensor[float64], len(node.Inputs))
-	for i, name := range node.Inputs {
-		var err error
-		if in[i], err = b.magnitude(name); err != nil {
-			return nil, err
-		}
-	}
-	data := b.net.dataOf(node)
-	in[data] = sizes(in[data])
-	out, err := b.run(absolute, in...)
-	if err != nil {
-		return nil, err
-	}
-	s := &sum{magnitude: out[0].F}
-	for _, v := range in[data].F {
-		s.most = math.Max(s.most, v)
-	}
-	if s.terms, err = rowLength(node, in, out[0]); err != nil {
-		return nil, err
-	}
-	bias := len(in) > 2 && in[2] != nil
-	if ds[data] == nil && (!bias || ds[2] == nil) {
-		return s, nil
-	}
-	in[data] = like(in[data], ds[data])
-	if bias {
-		in[2] = like(in[2], ds[2])
-	}
-	if out, err = b.run(absolute, in...); err != nil {
-		return nil, err
-	}
-	s.gain = out[0].F
-	return s, nil
-}
-
-// rowLength is the most terms that an output of a linear node adds up, without
-// its bias.
-func rowLength(node *onnxio.Node, in []*engine.Tensor[float64], out *engine.Tensor[float64]) (int, error) {
-	switch node.OpType {
-	case "Conv":
-		return product(in[1].Shape[1:]), nil
-	case "ConvTranspose":
-		return in[1].Shape[0] * product(in[1].Shape[2:]), nil
-	case "Gemm":
-		transA, err := node.Int("transA", 0)
-		if transA != 0 {
-			return in[0].Shape[0], err
-		}
-		return in[0].Shape[1], err
-	case "MatMul":
-		return in[0].Shape[len(in[0].Shape)-1], nil
-	case "AveragePool":
-		kernel, err := node.Ints("kernel_shape")
-		n := 1
-		for _, k := range kernel {
-			n *= int(k)
-		}
-		return n, err
-	default:
-		return product(in[0].Shape) / max(1, product(out.Shape)), nil
-	}
-}
-
-// linearBound is the bound of a linear operator.
-func (b *bounds) linearBound(s *sum) []float64 {
-	g := b.gamma(s.terms+2) + b.parameters
-	under := 2 * float64(s.terms) * b.tiny
-	d := make([]float64, len(s.magnitude))
-	for i, m := range s.magnitude {
-		d[i] = own*2*g*m + under
-		gain := 0.0
-		if s.gain != nil {
-			gain = s.gain[i]
-			d[i] += own * (1 + g) * gain
-		}
-		if own*(1+g)*(m+gain) >= b.huge {
-			d[i] = math.Inf(1) // a partial sum may overflow in one order and not in another
-		}
-	}
-	return d
-}
-
-// foldedBound is the bound of a BatchNormalization of the linear node source,
-// where the second model has the two in one.
-//
-// Exactly, y = s(Kx + b − m) + β with s = γ/√(v+ε). The CNN computes z = Kx + b
-// with an error of at most γ_{n+2}(|K||x| + |b|), then s in three operations, and
-// z·s + (β − m·s) or (z − m)·s + β in three more: in all no term has seen more
-// than n+8 roundings. The eFCN has the entries K·s and the bias (b−m)s + β
-// rounded to float32 once (besides some roundings in float64 that one more
-// operation covers), and adds up n products and the bias: at most n+4. Both are
-// thus within γ_{n+8}·M of y, M = |s|(|K||x| + |b| + |m|) + |β|, and
-// d_y = (1+γ)|s||K|d_x + 2γ_{n+8}·M. An entry that underflows when it is rounded
-// may lose 2⁻¹⁵⁰ each, which adds n·2⁻¹⁵⁰·max|x|.
-func (b *bounds) foldedBound(s *sum, norm *batchNorm, shape []int) []float64 {
-	g := b.gamma(s.terms+8) + b.parameters
-	under := 2 * float64(s.terms) * (b.tiny + 0x1p-150*s.most)
-	d := make([]float64, len(s.magnitude))
-	eachChannel(shape, func(c, i int) {
-		scale := math.Abs(norm.scale[c])
-		m := scale*(s.magnitude[i]+math.Abs(norm.mean[c])) + math.Abs(norm.beta[c])
-		d[i] = own*2*g*m + under*math.Max(1, scale)
-		gain := 0.0
-		if s.gain != nil {
-			gain = scale * s.gain[i]
-			d[i] += own * (1 + g) * gain
-		}
-		if own*(1+g)*(m+gain) >= b.huge || own*(1+g)*s.magnitude[i] >= b.huge {
-			d[i] = math.Inf(1)
-		}
-	})
-	return d
-}
-
-// eachChannel calls f with the channel and index of every element of a value.
-func eachChannel(shape []int, f func(channel, i int)) {
-	channels, inner := 1, 1
-	if len(shape) > 1 {
-		channels, inner = shape[1], product(shape[2:])
-	}
-	for i := range product(shape) {
-		f(i/inner%channels, i)
-	}
-}
-
-// normOf reads a BatchNormalization node. Its parameters may be computed where
-// both models have them alike, to the bit: the dynamo exporter of PyTorch repeats
-// those of an InstanceNormalization with statistics by the batch, in a Tile.
-func (b *bounds) normOf(node *onnxio.Node, channels int) (*batchNorm, error) {
-	var p [4][]float64
-	for i := range p {
-		name := node.Input(i + 1)
-		if b.net.constants[name] != nil {
-			v, _, _, err := b.net.floats(node, i+1)
-			if err != nil {
-				return nil, err
+// unknown is +Inf for every element of every output.
+func (b *bounds) unknown(node *onnxio.Node) [][]float64 {
+	out := make([][]float64, len(node.Outputs))
+	for i, name := range node.Outputs {
+		if v := b.values.header(name); v != nil {
+			out[i] = make([]float64, product(v.Shape))
+			for k := range out[i] {
+				out[i][k] = math.Inf(1)
 			}
-			p[i] = doubles(v)
-			continue
 		}
-		d, err := b.of(name)
-		if err != nil {
-			return nil, err
-		}
-		v, err := b.value(name)
-		if err != nil {
-			return nil, err
-		}
-		if d != nil || v == nil {
-			return nil, fmt.Errorf("input %d (%q) is computed at run time, with rounding errors", i+1, name)
-		}
-		p[i] = v.F
 	}
-	return newBatchNorm(node, channels, p)
+	return out
 }
 
-// normBound is the bound of a BatchNormalization: foldedBound with the identity
-// for K. The second model has it as it is, or as Mul and Add.
-func (b *bounds) normBound(node *onnxio.Node, d []float64) ([]float64, error) {
-	source := b.net.producer[node.Input(0)]
-	x := b.values.header(node.Output(0))
-	if x == nil {
-		return nil, fmt.Errorf("value %q was not computed", node.Output(0))
+// integers says whether a node computes integers, which are not rounded.
+func (b *bounds) integers(node *onnxio.Node) bool {
+	v := b.values.header(node.Output(0))
+	return v != nil && !v.Type.IsFloat()
+}
+
+// loosen notes that the shapes of a node's outputs may differ between the models,
+// as data decides them.
+func (b *bounds) loosen(node *onnxio.Node) {
+	if b.loose == nil {
+		b.loose = make(map[string]bool)
 	}
-	channels := 1
-	if len(x.Shape) > 1 {
-		channels = x.Shape[1]
+	for _, name := range node.Outputs {
+		b.loose[name] = true
 	}
-	norm, err := b.normOf(node, channels)
-	if err != nil {
-		return nil, err
-	}
-	if isOp(source, "Conv", "Gemm", "MatMul", "ConvTranspose") && b.net.isLinear(source) && b.hidden(node.Input(0)) {
-		ds, _, err := b.inputs(source)
+}
+
+// isLoose says whether data decides the shape of an input of a node.
+func (b *bounds) isLoose(node *onnxio.Node) bool {
+	return slices.ContainsFunc(node.Inputs, func(name string) bool { return b.loose[name] })
+}
+
+// single bounds the outputs of one node of the CNN, by itself, given the bounds of
+// its inputs. differs says that one of those is not 0.
+func (b *bounds) single(node *onnxio.Node, ds [][]float64, differs bool) ([][]float64, error) {
+	op := operatorOf(node)
+	switch {
+	case b.net.lacks[node]:
+		if !differs && !b.pair() {
+			return nil, nil
+		}
+		return b.lacking(node, ds)
+	case b.net.isLinear(node):
+		s, err := b.linear(node, ds)
 		if err != nil {
 			return nil, err
 		}
-		s, err := b.linear(source, ds)
-		if err != nil {
-			return nil, err
+		return [][]float64{b.linearBound(s)}, nil
+	case op.rounds != nil:
+		if out, done, err := op.rounds(b, node, ds, differs); done || err != nil {
+			return out, err
 		}
-		return b.foldedBound(s, norm, x.Shape), nil
 	}
-	in, err := b.magnitude(node.Input(0))
-	if err != nil {
-		return nil, err
+	moves := op.moving(node)
+	switch {
+	case !differs && (!b.pair() || moves != nil || op.steps != nil), op.ofShape:
+		return nil, nil
+	case op.steps != nil:
+		if b.pair() {
+			ds = b.conclusive(node, ds)
+		}
+		return op.steps(b, node, ds)
+	case op.bound != nil:
+		return op.bound(b, node, ds)
+	case moves != nil:
+		return b.moved(node, ds)
 	}
-	s := &sum{magnitude: in.F, gain: d, terms: 1}
-	for _, v := range in.F {
-		s.most = math.Max(s.most, v)
+	if op.lipschitz != nil {
+		if l, ok := op.lipschitz(b.net, node); ok && (differs || !op.exact) {
+			return b.function(node, ds[0], l, op.exact)
+		}
 	}
-	return b.foldedBound(s, norm, x.Shape), nil
+	if !differs {
+		return nil, nil
+	}
+	return b.unknown(node), nil
 }

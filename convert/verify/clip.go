@@ -4,7 +4,7 @@ import "efcn/onnxio"
 
 // https://onnx.ai/onnx/operators/onnx__Clip.html
 func init() {
-	register(operator{name: "Clip", elementwise: true, defaults: clipDefaults})
+	register(operator{name: "Clip", elementwise: true, lipschitz: slope(1), exact: true, anyEngine: true, defaults: clipDefaults})
 }
 
 // clipDefaults: since opset 11 the limits are inputs.

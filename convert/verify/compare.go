@@ -93,7 +93,7 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 			theirs[name] = v
 		}
 		arises(c, "efcn", c.efcn, name, v, f.first)
-		if a, ok := c.holds(name); ok && stepped[a] == nil && hasSteps(c.cnn.producer[a]) {
+		if a, ok := c.holds(name); ok && stepped[a] == nil && operatorOf(c.cnn.producer[a]).steps != nil {
 			stepped[a] = keep(v)
 		}
 		return v, nil
@@ -168,7 +168,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 			return nil, err
 		}
 		if c.record == nil && !c.verifier.agreed[value] {
-			d = saying(own, d, b.nearSteps[value])
+			d = conclusive(own, d, b.nearSteps[value])
 		}
 		var here Distance
 		measure(&here, own, v, d, f.first)
@@ -184,16 +184,16 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 	}
 }
 
-// saying returns a bound with +Inf for what is too large to say anything about
-// an element: see telling. Of those near a step the height of that is the bound.
-func saying[T kernel.Float](v *engine.Tensor[T], d []float64, near []int) []float64 {
+// conclusive returns a bound with +Inf for what is too large to say anything about
+// an element: see conclusiveShare. Of those near a step the height of that is the bound.
+func conclusive[T kernel.Float](v *engine.Tensor[T], d []float64, near []int) []float64 {
 	if d == nil || !v.Type.IsFloat() {
 		return d
 	}
 	scales := sampleScales(v)
 	out := slices.Clone(d)
 	for i, limit := range d {
-		if limit > telling*scales[i*len(scales)/len(d)] {
+		if limit > conclusiveShare*scales[i*len(scales)/len(d)] {
 			out[i] = math.Inf(1)
 		}
 	}

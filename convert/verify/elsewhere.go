@@ -312,45 +312,15 @@ func (v *verifier) arithmetic(a arithmetic) arithmetic {
 	return a
 }
 
-// lacking bounds a node that the embedded engine lacks. Of a FusedConv
-// (https://github.com/microsoft/onnxruntime/blob/main/docs/ContribOperators.md) that
-// is the bound of the Conv, which Relu, LeakyRelu and Clip do not enlarge; of the
-// others none is known.
+// lacking bounds a node that the embedded engine lacks.
 func (b *bounds) lacking(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	if shapedByData(node) {
 		b.loosen(node)
 	}
-	conv := plainConv(node)
-	if conv == nil || b.net.constants[conv.Input(1)] == nil || b.net.constants[conv.Input(0)] != nil {
-		return b.unknown(node), nil
+	if op := operatorOf(node); op.lacking != nil {
+		return op.lacking(b, node, ds)
 	}
-	s, err := b.linear(conv, ds)
-	if err != nil {
-		return nil, err
-	}
-	return [][]float64{b.linearBound(s)}, nil
-}
-
-// plainConv returns the Conv of a FusedConv whose activation takes numbers no further
-// apart; nil of any other node.
-func plainConv(node *onnxio.Node) *onnxio.Node {
-	if node.QualifiedOp() != "com.microsoft.FusedConv" || node.Input(3) != "" {
-		return nil
-	}
-	activation, err := node.String("activation", "")
-	if err != nil || !slices.Contains([]string{"", "Relu", "LeakyRelu", "Clip"}, activation) {
-		return nil
-	}
-	params, err := node.Floats("activation_params")
-	if err != nil || activation == "LeakyRelu" && (len(params) == 0 || !(params[0] >= -1 && params[0] <= 1)) {
-		return nil
-	}
-	conv := *node
-	conv.Domain, conv.OpType = "", "Conv"
-	conv.Attributes = slices.DeleteFunc(slices.Clone(node.Attributes), func(a *onnxio.Attribute) bool {
-		return strings.HasPrefix(a.Name, "activation")
-	})
-	return &conv
+	return b.unknown(node), nil
 }
 
 // shapedByData reports whether the values that a node takes may decide how many it gives,

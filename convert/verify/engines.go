@@ -243,25 +243,18 @@ func (v *verifier) unbounded() string {
 			}
 			continue
 		}
-		if !v.cnn.onlySums(node) {
+		if !v.cnn.sameInAnyEngine(node) {
 			return fmt.Sprintf("node %q (%s) is no sum or product, and engines approximate it in their own ways", node.Label(), node.QualifiedOp())
 		}
 	}
 	return ""
 }
 
-// onlySums says whether the bound of a node holds whatever engine computes it in
+// sameInAnyEngine reports whether the bound of a node holds whatever engine computes it in
 // float32.
-func (n *net) onlySums(node *onnxio.Node) bool {
-	switch {
-	case isOp(node, "Resize", "Upsample"):
-		mode, err := node.String("mode", "nearest")
-		return err == nil && mode == "nearest"
-	case isOp(node, "BatchNormalization", "MatMul", "Add", "Sub", "Sum", "Mean", "Mul", "Div", "Relu", "Abs", "Neg", "Clip", "LeakyRelu", "PRelu"):
-		return true
-	default:
-		return n.isLinear(node) || moves(node)
-	}
+func (n *net) sameInAnyEngine(node *onnxio.Node) bool {
+	op := operatorOf(node)
+	return !op.interpolating(node) && (op.anyEngine || n.isLinear(node) || op.moving(node) != nil)
 }
 
 // engineComparison collects what one pair of engines comes to.

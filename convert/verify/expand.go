@@ -4,5 +4,6 @@ package verify
 // https://onnx.ai/onnx/operators/onnx__Expand.html
 // https://onnx.ai/onnx/operators/onnx__Tile.html
 func init() {
-	register(operator{name: "Tile", lists: map[string]int{"repeats": 1}})
+	register(operator{name: "Expand", moves: &movement{}})
+	register(operator{name: "Tile", moves: &movement{}, lists: map[string]int{"repeats": 1}})
 }

@@ -9,10 +9,10 @@ import (
 	"efcn/internal/kernel"
 )
 
-// telling is the part of a sample's scale beyond which a bound says nothing: two
+// conclusiveShare is the part of a sample's scale beyond which a bound says nothing: two
 // values that are further apart than that are not taken for one because rounding
 // might explain it. See sampleScales.
-const telling = 0x1p-10
+const conclusiveShare = 0x1p-10
 
 // mostNear is the part of a value's elements of which no more may lie on the other
 // side of a step for it to be taken for the same value.
@@ -205,7 +205,7 @@ func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]floa
 			continue
 		}
 		exact = false
-		if !a.Type.IsFloat() || diff > telling*scales[i*len(scales)/n] {
+		if !a.Type.IsFloat() || diff > conclusiveShare*scales[i*len(scales)/n] {
 			if far = append(far, i); len(far) > n/mostNear {
 				return false, nil
 			}
@@ -225,7 +225,7 @@ func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]floa
 	}
 	for i := range n {
 		_, stepped := slices.BinarySearch(near, i)
-		if diff := differ(a, b, i); diff > d[i] || diff != 0 && !stepped && d[i] > telling*scales[i*len(scales)/n] {
+		if diff := differ(a, b, i); diff > d[i] || diff != 0 && !stepped && d[i] > conclusiveShare*scales[i*len(scales)/n] {
 			return false, nil
 		}
 	}

@@ -3,13 +3,24 @@ package verify
 import (
 	"fmt"
 
+	"efcn/internal/engine"
 	"efcn/onnxio"
 )
+
+// https://onnx.ai/onnx/operators/onnx__MatMul.html, which is numpy.matmul
+func init() {
+	register(operator{
+		name: "MatMul", weighted: true, twoSided: true, rounds: matMulRounds, anyEngine: true,
+		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
+			return in[0].Shape[len(in[0].Shape)-1], nil
+		},
+	})
+}
 
 // dataOf returns which input of a linear node is computed; the others are its
 // parameters.
 func (n *net) dataOf(node *onnxio.Node) int {
-	if isOp(node, "MatMul") && n.constants[node.Input(0)] != nil && n.constants[node.Input(1)] == nil {
+	if op := operatorOf(node); op.weighted && op.twoSided && n.constants[node.Input(0)] != nil && n.constants[node.Input(1)] == nil {
 		return 1
 	}
 	return 0
@@ -96,4 +107,59 @@ func broadcasts(a, b []int) bool {
 		}
 	}
 	return true
+}
+
+// matMulRounds bounds a product of two values that are both computed.
+func matMulRounds(b *bounds, node *onnxio.Node, ds [][]float64, _ bool) (out [][]float64, done bool, err error) {
+	if len(ds) != 2 {
+		return nil, false, nil
+	}
+	d, err := b.matMul(node, ds)
+	return [][]float64{d}, true, err
+}
+
+// matMul bounds a product of two values:
+// |A|d_B + d_A(|B| + d_B) + 2γ_{n+2}|A||B|.
+func (b *bounds) matMul(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	var m [2]*engine.Tensor[float64]
+	for i := range m {
+		var err error
+		if m[i], err = b.magnitude(node.Input(i)); err != nil {
+			return nil, err
+		}
+		m[i] = sizes(m[i])
+	}
+	size, err := b.run(node, m[0], m[1])
+	if err != nil {
+		return nil, err
+	}
+	g := b.gamma(m[0].Shape[len(m[0].Shape)-1]+2) + b.parameters
+	d := make([]float64, len(size[0].F))
+	for k, v := range size[0].F {
+		d[k] = own * 2 * g * v
+	}
+	wide := m[1]
+	if ds[1] != nil {
+		part, err := b.run(node, m[0], like(m[1], ds[1]))
+		if err != nil {
+			return nil, err
+		}
+		wide = like(m[1], append([]float64(nil), m[1].F...))
+		for k, v := range ds[1] {
+			wide.F[k] += v
+		}
+		for k, v := range part[0].F {
+			d[k] += own * (1 + g) * v
+		}
+	}
+	if ds[0] != nil {
+		part, err := b.run(node, like(m[0], ds[0]), wide)
+		if err != nil {
+			return nil, err
+		}
+		for k, v := range part[0].F {
+			d[k] += own * (1 + g) * v
+		}
+	}
+	return d, nil
 }

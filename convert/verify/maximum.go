@@ -163,7 +163,7 @@ func (s *structure) notNegative(name string) bool {
 		fill, err := s.cnn.fill(node)
 		return err == nil && fill >= 0 && s.notNegative(node.Input(0))
 	case isOp(node, "Resize", "Upsample"):
-		return !s.interpolates(node) && s.notNegative(node.Input(0))
+		return !resizeInterpolates(node) && s.notNegative(node.Input(0))
 	case operatorOf(node).reshapes || selects(node) || isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "GlobalMaxPool", "ReduceMax"):
 		return s.notNegative(node.Input(0))
 	default:

@@ -29,7 +29,7 @@ type NearStep struct {
 // are the CNN's and the eFCN's, by their names in the CNN.
 func (c *comparison[T]) atSteps(f feed, values [2]map[string]*engine.Tensor[T], total *bounds) error {
 	for _, node := range c.cnn.graph.Nodes {
-		if !hasSteps(node) {
+		if operatorOf(node).steps == nil {
 			continue
 		}
 		for _, name := range node.Outputs {

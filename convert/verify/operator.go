@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/internal/engine"
 	"efcn/onnxio"
 )
 
@@ -51,8 +52,60 @@ type operator struct {
 	// bias is the input that a fault of a kept node calls its bias; 0 for none.
 	bias int
 
+	// terms returns how many products an output of a linear operator adds up at most, its bias
+	// apart, given its inputs and its output; nil of an operator that is no such sum. Asked
+	// for the bound on its rounding (sums.go).
+	terms func(node *onnxio.Node, in []*engine.Tensor[float64], out *engine.Tensor[float64]) (int, error)
+	// weighted claims that it is linear only where one of its two factors is a constant.
+	weighted bool
+	// twoSided claims that either of its first two inputs may be the data, and the other the
+	// constant.
+	twoSided bool
+	// factors are the attributes that its sums are multiplied by.
+	factors []string
+	// magnitudes returns the magnitudes that an output adds up, given those of its data; nil:
+	// the node itself, run on magnitudes, says so. Asked for products (productbound.go).
+	magnitudes func(b *bounds, node *onnxio.Node, x *engine.Tensor[float64]) (*engine.Tensor[float64], error)
+
+	// rounds bounds its outputs whether or not its inputs are the same bits in both models;
+	// done is false where that is the business of what follows below.
+	rounds func(b *bounds, node *onnxio.Node, ds [][]float64, differs bool) (out [][]float64, done bool, err error)
+	// steps bounds the outputs of an operator whose result jumps (steps.go).
+	steps boundFunc
+	// bound bounds its outputs where those of its inputs may differ.
+	bound boundFunc
+	// moves claims that it only moves, repeats or selects elements, by indices that do not
+	// depend on them, or takes their maxima (moved.go).
+	moves *movement
+	// lipschitz returns a Lipschitz constant of a function of the first input, element by
+	// element; ok is false where none is known.
+	lipschitz func(n *net, node *onnxio.Node) (l float64, ok bool)
+	// exact claims that this function is computed without rounding.
+	exact bool
+	// lacking bounds its outputs where the embedded engine does not have it; nil: no bound is
+	// known then.
+	lacking boundFunc
+	// anyEngine claims that the bound holds whatever engine computes it in float32, as it does
+	// of linear operators and of what moves elements. Asked with Options.Engines.
+	anyEngine bool
+	// interpolates reports whether a node of an operator that selects elements makes numbers
+	// between them instead; nil: none does.
+	interpolates func(node *onnxio.Node) bool
+
 	// tie is what rounding decides in it. Asked where samples are moved there (ties.go).
 	tie tie
+}
+
+// boundFunc bounds how far apart the outputs of a node are in the two models, given the
+// bounds ds of its inputs, of which nil is 0.
+type boundFunc func(b *bounds, node *onnxio.Node, ds [][]float64) ([][]float64, error)
+
+// oneOutput is the bound of an operator with one output.
+func oneOutput(bound func(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, error)) boundFunc {
+	return func(b *bounds, node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+		d, err := bound(b, node, ds)
+		return [][]float64{d}, err
+	}
 }
 
 // operators is the table, by name. It is filled by the init functions beside the

@@ -216,7 +216,7 @@ func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, da
 		m, err = s.diagonalOf(node, data, out)
 	case isMaximum(node): // over single cells
 		m, err = s.selectionMatrix(node, 0)
-	case selects(node) && !isOp(node, "Concat") && !s.interpolates(node):
+	case selects(node) && !isOp(node, "Concat") && !operatorOf(node).interpolating(node):
 		m, err = s.selectionMatrix(node, slices.Index(node.Outputs, f.Output))
 	default:
 		data = s.cnn.dataOf(node)
@@ -225,12 +225,6 @@ func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, da
 		}
 	}
 	return m, node, data, err
-}
-
-// interpolates says whether a Resize or Upsample has a matrix here.
-func (s *structure) interpolates(node *onnxio.Node) bool {
-	mode, err := node.String("mode", "nearest")
-	return isOp(node, "Resize", "Upsample") && (err != nil || mode != "nearest")
 }
 
 // gemmScaled multiplies alpha and beta into the matrix and bias of a Gemm.

@@ -160,7 +160,7 @@ func (b *bounds) follows(name string, anyway bool) (node *onnxio.Node, data int)
 	if !b.factor[node] && b.levels[node] == 0 && !operatorOf(node).reshapes && !(selects(node) && !isOp(node, "Concat")) && !isMaximum(node) {
 		return nil, 0
 	}
-	if k, _ := b.net.operands(node); isOp(node, "Add", "Sub", "Mul", "Div", "MatMul") && k > 0 {
+	if k, _ := b.net.operands(node); operatorOf(node).twoSided && k > 0 {
 		data = k
 	}
 	return node, data
@@ -203,28 +203,11 @@ func (b *bounds) size(name string, anyway bool) (*engine.Tensor[float64], error)
 
 // over runs a node of a product on magnitudes, for its output k.
 func (b *bounds) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
-	n := *node
-	switch {
-	case isOp(node, "Neg"):
-		return x, nil
-	case isOp(node, "BatchNormalization"):
-		norm, err := b.net.batchNormOf(node, x.Shape[1])
-		if err != nil {
-			return nil, err
-		}
-		out := like(x, make([]float64, len(x.F)))
-		eachChannel(x.Shape, func(c, i int) {
-			out.F[i] = math.Abs(norm.scale[c])*(x.F[i]+math.Abs(norm.mean[c])) + math.Abs(norm.beta[c])
-		})
-		return out, nil
-	case isOp(node, "Add", "Sub", "Mul", "Div"):
-		data, _ := b.net.operands(node)
-		c, err := b.magnitude(node.Input(1 - data))
-		if err != nil {
-			return nil, err
-		}
-		return b.apply(map[string]string{"Add": "Sum", "Sub": "Sum", "Mul": "Mul", "Div": "Div"}[node.OpType], x, c)
-	case b.net.isLinear(node):
+	op, n := operatorOf(node), *node
+	if op.magnitudes != nil {
+		return op.magnitudes(b, node, x)
+	}
+	if b.net.isLinear(node) {
 		n = *absolute(node)
 	}
 	if isMaximum(node) {
@@ -236,7 +219,7 @@ func (b *bounds) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*eng
 		if in[i], err = b.magnitude(name); err != nil {
 			return nil, err
 		}
-		if i > 0 && in[i] != nil && !isOp(node, "Pad") && !b.net.isLinear(node) { // shapes, scales, bounds: as they are
+		if i > 0 && in[i] != nil && !b.net.isLinear(node) && (op.moves == nil || i != op.moves.fill) { // shapes, scales, bounds: as they are
 			if in[i], err = b.value(name); err != nil {
 				return nil, err
 			}
@@ -260,7 +243,7 @@ func (b *bounds) terms(name string, anyway bool) (int, error) {
 		return 3, nil // units of the last level
 	}
 	n, err := b.terms(node.Input(data), false)
-	if isOp(node, "Resize", "Upsample") && b.interpolates(node) { // two neighbours on each axis
+	if operatorOf(node).interpolating(node) { // two neighbours on each axis
 		return min(n<<len(b.values.header(node.Output(0)).Shape), 1<<30), err
 	}
 	if err != nil || !b.net.isLinear(node) {
@@ -276,6 +259,6 @@ func (b *bounds) terms(name string, anyway bool) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	row, err := rowLength(node, in, y)
+	row, err := operatorOf(node).terms(node, in, y)
 	return min(n*row, 1<<30), err
 }

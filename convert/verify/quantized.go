@@ -11,8 +11,8 @@ import (
 // https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
 func init() {
 	register(
-		operator{name: "QuantizeLinear", elementwise: true, axis: always[int64](1), defaults: always(spelling{"saturate": "1"})},
-		operator{name: "DequantizeLinear", elementwise: true, axis: always[int64](1)},
+		operator{name: "QuantizeLinear", elementwise: true, axis: always[int64](1), steps: step(quantizeBound), defaults: always(spelling{"saturate": "1"})},
+		operator{name: "DequantizeLinear", elementwise: true, bound: oneOutput((*bounds).dequantized), axis: always[int64](1)},
 	)
 }
 
@@ -24,7 +24,7 @@ func (b *bounds) alongAxis(node *onnxio.Node, v *engine.Tensor[float64], rank in
 		shape[i] = 1
 	}
 	if n := product(v.Shape); n != 1 {
-		axis, err := node.Int("axis", 1)
+		axis, err := b.net.axis(node)
 		if err != nil {
 			return nil, err
 		}
@@ -63,6 +63,15 @@ func (b *bounds) quantization(node *onnxio.Node, ds [][]float64) ([3]spreadInput
 		}
 	}
 	return all, nil
+}
+
+// quantizeBound bounds QuantizeLinear.
+func quantizeBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, []int, error) {
+	if ds[1] == nil && (len(ds) < 3 || ds[2] == nil) {
+		return plateau(b, node, ds)
+	}
+	d, err := b.quantizedBy(node, ds)
+	return d, nil, err
 }
 
 // quantizedBy bounds a QuantizeLinear by a scale and zero point that are computed

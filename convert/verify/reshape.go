@@ -8,9 +8,12 @@ func init() {
 		{name: "Squeeze"},
 		{name: "Unsqueeze"},
 		{name: "Identity"},
-		{name: "Dropout"}, // at inference
+		{name: "Dropout", moves: &movement{values: true}}, // at inference
 	} {
 		op.reshapes = true
+		if op.moves == nil {
+			op.moves = &movement{}
+		}
 		register(op)
 	}
 }

@@ -11,12 +11,12 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Upsample.html
 func init() {
 	register(
-		operator{name: "Resize", defaults: always(spelling{
+		operator{name: "Resize", moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{
 			"mode": `"nearest"`, "coordinate_transformation_mode": `"half_pixel"`, "nearest_mode": `"round_prefer_floor"`,
 			"cubic_coeff_a": "-0.75", "exclude_outside": "0", "extrapolation_value": "0", "antialias": "0",
 			"keep_aspect_ratio_policy": `"stretch"`,
 		})},
-		operator{name: "Upsample", defaults: always(spelling{"mode": `"nearest"`})},
+		operator{name: "Upsample", moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{"mode": `"nearest"`})},
 	)
 }
 
@@ -166,10 +166,19 @@ func (n *net) resizeScales(node *onnxio.Node, in, out []int) ([]float64, error) 
 	return scales, nil
 }
 
-// interpolates says whether a Resize or Upsample does more than select.
-func (b *bounds) interpolates(node *onnxio.Node) bool {
+// resizeInterpolates reports whether a Resize or Upsample does more than select.
+func resizeInterpolates(node *onnxio.Node) bool {
 	mode, err := node.String("mode", "nearest")
 	return err != nil || mode != "nearest"
+}
+
+// resizeRounds bounds a Resize or Upsample that interpolates.
+func resizeRounds(b *bounds, node *onnxio.Node, ds [][]float64, _ bool) (out [][]float64, done bool, err error) {
+	if !resizeInterpolates(node) {
+		return nil, false, nil
+	}
+	d, err := b.interpolated(node, ds[0])
+	return [][]float64{d}, true, err
 }
 
 // interpolated is the bound of a linear Resize. Runtimes, and our engine at

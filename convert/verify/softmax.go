@@ -1,11 +1,17 @@
 package verify
 
+import (
+	"math"
+
+	"efcn/onnxio"
+)
+
 // https://onnx.ai/onnx/operators/onnx__Softmax.html
 // https://onnx.ai/onnx/operators/onnx__LogSoftmax.html
 func init() {
 	register(
-		operator{name: "Softmax", axis: softmaxAxis},
-		operator{name: "LogSoftmax", axis: softmaxAxis},
+		operator{name: "Softmax", axis: softmaxAxis, bound: oneOutput(softmaxBound)},
+		operator{name: "LogSoftmax", axis: softmaxAxis, bound: oneOutput(softmaxBound)},
 	)
 }
 
@@ -15,4 +21,34 @@ func softmaxAxis(opset int64) int64 {
 		return -1
 	}
 	return 1
+}
+
+// softmaxBound bounds Softmax and LogSoftmax over n elements that are at most δ
+// apart, δ the largest bound of a sample: y changes by a factor of at most
+// exp(2δ), and each evaluation rounds like a sum of n with a few functions more.
+func softmaxBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, error) {
+	d, y := ds[0], b.values.value(node.Output(0))
+	out := make([]float64, len(y.F))
+	if len(out) == 0 {
+		return out, nil
+	}
+	each := len(out) / y.Shape[0]
+	g := b.gamma(each + 16)
+	for s := range y.Shape[0] {
+		delta := 0.0
+		if d != nil {
+			for _, v := range d[s*each : (s+1)*each] {
+				delta = math.Max(delta, v)
+			}
+		}
+		for k := s * each; k < (s+1)*each; k++ {
+			v := math.Abs(y.F[k])
+			if node.OpType == "LogSoftmax" {
+				out[k] = own * (2*delta + 2*g*(v+1))
+				continue
+			}
+			out[k] = math.Min(own*(v*math.Expm1(2*delta)*(1+2*g)+2*g*v)+2*b.tiny, 1+2*g)
+		}
+	}
+	return out, nil
 }
