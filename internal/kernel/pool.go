@@ -128,13 +128,11 @@ func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 					if t.lo == t.hi || top >= bottom {
 						continue
 					}
-					count := t.hi - t.lo
-					copyStrided(part[:count], down[t.source:], v.stride[2])
-					copyIndices(partAt[:count], downAt[t.source:], v.stride[2])
-					greatest(
-						line[t.lo:t.hi], lineAt[t.lo:t.hi], line[t.lo:t.hi], lineAt[t.lo:t.hi],
-						part[:count], partAt[:count],
-					)
+					to, toAt := line[t.lo:t.hi], lineAt[t.lo:t.hi]
+					from, fromAt := part[:len(to)], partAt[:len(to)]
+					copyStrided(from, down[t.source:], v.stride[2])
+					copyIndices(fromAt, downAt[t.source:], v.stride[2])
+					greatest(to, toAt, to, toAt, from, fromAt)
 				}
 				for k, at := range lineAt {
 					if at == math.MaxInt32 { // no tap inside the input
