@@ -106,7 +106,7 @@ func (p *packedBLAS) dgemm(
 // The micro-kernels compute c = alpha·a·b + beta·c for one full tile of c; a
 // and b are packed panels of k steps, k at least 1, and ldc counts elements.
 // With beta = 0, c is not read. Only the first rows of the tile, at least 1, are
-// computed; the others are overwritten with anything. See packed_tile_amd64.s.
+// computed; the others are overwritten with anything. asm/tile.go writes them.
 
 //go:noescape
 func sgemm12x32(rows, k int, a, b, c *float32, ldc int, alpha, beta float32)

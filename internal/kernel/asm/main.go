@@ -1,5 +1,6 @@
-// Command asm writes the assembly of package kernel for sparse and for locally
-// connected layers: csr_amd64.s and local_amd64.s. Run it with go generate.
+// Command asm writes the assembly of package kernel in which little but the registers
+// changes from line to line: csr_amd64.s, local_amd64.s, packed_thin_amd64.s and
+// packed_tile_amd64.s. Run it with go generate.
 //
 // Registers are named, not allocated, so that a change here is the change that
 // the processor sees. Operands are in Go's order: the last is the destination.
@@ -26,12 +27,18 @@ type precision struct {
 	size   int    // bytes of an element
 	shift  int    // its logarithm
 
-	broadcast, add, addBroadcast, mul, fma, fmaBroadcast func(...Op)
+	broadcast, add, addBroadcast, mul, fma, fmaBroadcast, moveScalar, fmaScalar func(...Op)
 }
 
 var precisions = []precision{
-	{"s", 4, 2, VBROADCASTSS, VADDPS, VADDPS_BCST, VMULPS, VFMADD231PS, VFMADD231PS_BCST},
-	{"d", 8, 3, VBROADCASTSD, VADDPD, VADDPD_BCST, VMULPD, VFMADD231PD, VFMADD231PD_BCST},
+	{
+		"s", 4, 2,
+		VBROADCASTSS, VADDPS, VADDPS_BCST, VMULPS, VFMADD231PS, VFMADD231PS_BCST, VMOVSS, VFMADD231SS,
+	},
+	{
+		"d", 8, 3,
+		VBROADCASTSD, VADDPD, VADDPD_BCST, VMULPD, VFMADD231PD, VFMADD231PD_BCST, VMOVSD, VFMADD231SD,
+	},
 }
 
 func main() {
@@ -40,14 +47,11 @@ func main() {
 	os.Setenv("GOARCH", "amd64") // whatever this runs on
 	Package("efcn/internal/kernel")
 	ConstraintExpr("amd64")
-	switch flag.Arg(0) {
-	case "csr":
-		csr()
-	case "local":
-		local()
-	default:
-		log.Fatal("usage: asm -out FILE csr|local")
+	write, ok := map[string]func(){"csr": csr, "local": local, "thin": thin, "tile": tile}[flag.Arg(0)]
+	if !ok {
+		log.Fatal("usage: asm -out FILE csr|local|thin|tile")
 	}
+	write()
 	Generate()
 }
 
@@ -79,7 +83,7 @@ func loop(label string) {
 
 var vectors = []VecPhysical{
 	Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
-	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23,
+	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
 }
 
 func x(i int) Register { return vectors[i].AsX() }

@@ -75,14 +75,7 @@ func addHalves(i int) {
 // leaves for the label next after the last row. With beta ±0, c is not read.
 func (p precision) finish(rows int, alpha, beta Mem, row func(r int) Mem, after func()) {
 	p.broadcast(alpha, p.four(1))
-	if p.size == 4 {
-		MOVL(beta, ECX)
-		SHLL(Imm(1), ECX) // without its sign
-	} else {
-		MOVQ(beta, RCX)
-		SHLQ(Imm(1), RCX)
-	}
-	JEQ(LabelRef("set"))
+	p.jumpIfZero(beta, RCX, "set")
 	p.broadcast(beta, p.four(2))
 	for r := range rows {
 		c := row(r)
@@ -100,4 +93,16 @@ func (p precision) finish(rows int, alpha, beta Mem, row func(r int) Mem, after 
 		after()
 	}
 	Label("next")
+}
+
+// jumpIfZero jumps to the label where a number is ±0. It overwrites scratch.
+func (p precision) jumpIfZero(number Mem, scratch GPPhysical, label string) {
+	if p.size == 4 {
+		MOVL(number, scratch.As32())
+		SHLL(Imm(1), scratch.As32()) // without its sign
+	} else {
+		MOVQ(number, scratch)
+		SHLQ(Imm(1), scratch)
+	}
+	JEQ(LabelRef(label))
 }
