@@ -164,8 +164,7 @@ type CSRLayer[T Float] struct {
 	dx []T // as x
 }
 
-// csrCall holds the arguments of an instruction set's code for one tile. That code
-// contains the offsets of the fields: after a change here, run go generate.
+// csrCall holds the arguments of an instruction set's code for one tile.
 type csrCall[T Float] struct {
 	n           int    // entries of a row
 	columns     *int32 // of them

@@ -13,10 +13,10 @@
 // same machine at the same thread count.
 package kernel
 
-//go:generate go run -C asm . -out ../csr_amd64.s csr
-//go:generate go run -C asm . -out ../local_amd64.s local
-//go:generate go run -C asm . -out ../packed_thin_amd64.s thin
-//go:generate go run -C asm . -out ../packed_tile_amd64.s tile
+//go:generate go run -C asm . csr
+//go:generate go run -C asm . local
+//go:generate go run -C asm . packed_thin
+//go:generate go run -C asm . packed_tile
 
 // Float is the element type of every kernel.
 type Float interface{ float32 | float64 }

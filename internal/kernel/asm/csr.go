@@ -1,7 +1,7 @@
 package main
 
 import (
-	"github.com/mmcloughlin/avo/gotypes"
+	"fmt"
 
 	. "github.com/mmcloughlin/avo/build"   // as assembly reads
 	. "github.com/mmcloughlin/avo/operand" // as assembly reads
@@ -50,13 +50,14 @@ func (k csrTile) name(product, instructions string) string {
 	return k.prefix + product + k.what + instructions
 }
 
-func (k csrTile) field(name string) gotypes.Component {
-	return Param("call").Dereference(RAX).Field(name)
+// field is a field of the call. Its offset is in go_asm.h, which the compiler writes.
+func (k csrTile) field(name string) Mem {
+	return Mem{Symbol: Symbol{Name: fmt.Sprintf("csrCall%d_%s", 8*k.size, name)}, Base: RAX}
 }
 
 // pointer loads the pointer of a row.
 func (k csrTile) pointer(name string, row int, to Register) {
-	MOVQ(address(k.field(name).Index(row)), to)
+	MOVQ(k.field(name).Offset(8*row), to)
 }
 
 // weight is the entry of a row.
@@ -69,16 +70,16 @@ func line(offset int) Mem { return at(offset, RSI, RDX, 1) }
 
 func (k csrTile) begin() {
 	MOVQ(address(Param("call")), RAX)
-	MOVQ(address(k.field("n")), RCX)
-	MOVQ(address(k.field("columns")), R12)
-	MOVQ(address(k.field("step")), RDI)
-	MOVQ(address(k.field("x")), RSI)
-	MOVQ(address(k.field("lines")), R13)
+	MOVQ(k.field("n"), RCX)
+	MOVQ(k.field("columns"), R12)
+	MOVQ(k.field("step"), RDI)
+	MOVQ(k.field("x"), RSI)
+	MOVQ(k.field("lines"), R13)
 	for r := range k.rows {
 		k.pointer("w", r, k.weight(r).Base)
 	}
 	Comment("Prefetch the weights that come after these.")
-	MOVQ(address(k.field("ahead")), RDX)
+	MOVQ(k.field("ahead"), RDX)
 	LEAQ(at(0, RDX, RCX, k.size), R14)
 	Label("ahead")
 	for r := range k.rows {
@@ -369,23 +370,23 @@ func (k csrTile) dots(tile func()) {
 	}
 	XORQ(R14, R14)
 	Label("tile")
-	MOVQ(address(k.field("columns")), RDX)
-	MOVQ(address(k.field("step")), RCX)
+	MOVQ(k.field("columns"), RDX)
+	MOVQ(k.field("step"), RCX)
 	for i, column := range dotColumns {
 		MOVLQSX(at(4*i, RDX, R14, 4), column)
 		IMULQ(RCX, column)
-		ADDQ(address(k.field("x")), column)
+		ADDQ(k.field("x"), column)
 	}
-	MOVQ(address(k.field("lines")), RCX)
+	MOVQ(k.field("lines"), RCX)
 	SHLQ(Imm(6), RCX)
 	XORQ(RBX, RBX)
 	tile()
-	k.finish(k.rows, address(k.field("alpha")), address(k.field("beta")), func(r int) Mem {
+	k.finish(k.rows, k.field("alpha"), k.field("beta"), func(r int) Mem {
 		k.pointer("w", r, RDX)
 		return at(0, RDX, R14, k.size)
 	}, func() {})
 	ADDQ(Imm(4), R14)
-	CMPQ(R14, address(k.field("n")))
+	CMPQ(R14, k.field("n"))
 	JLT(LabelRef("tile"))
 	VZEROUPPER()
 	RET()

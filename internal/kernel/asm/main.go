@@ -1,12 +1,13 @@
 // Command asm writes the assembly of package kernel in which little but the registers
 // changes from line to line: csr_amd64.s, local_amd64.s, packed_thin_amd64.s and
-// packed_tile_amd64.s. Run it with go generate.
+// packed_tile_amd64.s. Run it with go generate, which gives it one of these names.
 //
 // Registers are named, not allocated, so that a change here is the change that
 // the processor sees. Operands are in Go's order: the last is the destination.
 package main
 
 import (
+	"bytes"
 	"flag"
 	"log"
 	"os"
@@ -44,15 +45,34 @@ var precisions = []precision{
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
+	name := flag.Arg(0)
+	write, ok := map[string]func(){"csr": csr, "local": local, "packed_thin": thin, "packed_tile": tile}[name]
+	if !ok {
+		log.Fatal("usage: asm csr|local|packed_thin|packed_tile")
+	}
 	os.Setenv("GOARCH", "amd64") // whatever this runs on
 	Package("efcn/internal/kernel")
 	ConstraintExpr("amd64")
-	write, ok := map[string]func(){"csr": csr, "local": local, "thin": thin, "tile": tile}[flag.Arg(0)]
-	if !ok {
-		log.Fatal("usage: asm -out FILE csr|local|thin|tile")
-	}
 	write()
+
+	file := "../" + name + "_amd64.s"
+	flag.Set("out", file)
 	Generate()
+	if err := include(file, "go_asm.h"); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// include adds a header to a file that Generate wrote, which cannot: one that has
+// the places of the fields of structs, for one.
+func include(file, header string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	const first = "#include \"textflag.h\"\n"
+	text = bytes.Replace(text, []byte(first), []byte(first+"#include \""+header+"\"\n"), 1)
+	return os.WriteFile(file, text, 0o644)
 }
 
 // implement begins a function that Go declares.
@@ -61,7 +81,7 @@ func implement(name string) {
 	Attributes(attr.NOSPLIT)
 }
 
-// address is where a parameter, a field or an element lies.
+// address is where a parameter lies.
 func address(c gotypes.Component) Mem {
 	b, err := c.Resolve()
 	if err != nil {
