@@ -7,7 +7,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/record"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 )
 
@@ -106,7 +106,7 @@ func TestStandardizedWeights(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 1))
 			inits := []*onnxio.Tensor{floats("w", rng, 3, 2, 3, 3), rows, whole, per("two", 2), per("zero", 0)}
 			m := small(test.opset, []int64{2, 8, 8}, inits, append(test.nodes, node("Conv", "x k", "y"))...)
-			folded, err := engine.FoldConstants(m)
+			folded, err := constants.Fold(m, constants.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

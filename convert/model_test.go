@@ -12,6 +12,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/record"
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -23,7 +24,7 @@ func readFolded(t *testing.T, name string) *onnxio.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err = engine.FoldConstants(m); err != nil {
+	if m, err = constants.Fold(m, constants.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	return m

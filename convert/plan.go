@@ -7,6 +7,7 @@ import (
 
 	"efcn/convert/affine"
 	"efcn/convert/record"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -281,7 +282,7 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	}
 	m, absorbed := AbsorbPads(m, info)
 	if len(absorbed) > 0 {
-		if info, err = shape.Infer(m, o.InputShapes); err != nil {
+		if info, err = shape.Infer(m, shape.Options{Inputs: o.InputShapes, Evaluate: constants.Evaluate}); err != nil {
 			return nil, err
 		}
 	}

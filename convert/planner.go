@@ -8,6 +8,7 @@ import (
 
 	"efcn/convert/affine"
 	"efcn/convert/record"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -107,7 +108,7 @@ func (pl *planner) findKnown(nodes []*onnxio.Node) {
 // inferred returns m and its shapes. Where several inputs have a batch of no fixed size
 // and another name each, as tf2onnx calls them, it is one batch in what is returned.
 func (o Options) inferred(m *onnxio.Model) (*onnxio.Model, *shape.Info, error) {
-	info, err := shape.Infer(m, o.InputShapes)
+	info, err := shape.Infer(m, shape.Options{Inputs: o.InputShapes, Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -134,7 +135,7 @@ func (o Options) inferred(m *onnxio.Model) (*onnxio.Model, *shape.Info, error) {
 		one.Graph.Inputs[i] = &renamed
 	}
 	if one != m {
-		info, err = shape.Infer(one, o.InputShapes)
+		info, err = shape.Infer(one, shape.Options{Inputs: o.InputShapes, Evaluate: constants.Evaluate})
 	}
 	return one, info, err
 }

@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"efcn/convert"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -11,7 +12,7 @@ import (
 // convert.AbsorbPads). No step then copies an activation to pad it. The model that
 // is written keeps its Pads: it is m with other weights.
 func absorbPads(m *onnxio.Model) *onnxio.Model {
-	info, err := shape.Infer(m, nil)
+	info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		return m // the network for a batch infers them too, and says what is wrong
 	}

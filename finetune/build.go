@@ -7,7 +7,7 @@ import (
 
 	"efcn/convert/affine"
 	"efcn/convert/record"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
@@ -39,7 +39,7 @@ type trainee[T kernel.Float] struct {
 // newTrainee prepares a model for the training of what is named: see
 // Options.Train.
 func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], error) {
-	folded, err := engine.FoldDenseConstants(m)
+	folded, err := constants.Fold(m, constants.Options{KeepSparse: true})
 	if err != nil {
 		return nil, err
 	}

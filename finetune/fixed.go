@@ -3,6 +3,7 @@ package finetune
 import (
 	"fmt"
 
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
@@ -28,7 +29,7 @@ func (t *trainee[T]) fixedAt(batch int) (*fixed, error) {
 		dims[i] = d.Value
 	}
 	dims[0] = int64(batch)
-	info, err := shape.Infer(t.model, map[string][]int64{t.input.Name: dims})
+	info, err := shape.Infer(t.model, shape.Options{Inputs: map[string][]int64{t.input.Name: dims}, Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/finetune/data"
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -53,7 +54,7 @@ func embedWith(t testing.TB, cnn *onnxio.Model, o convert.Options) *onnxio.Model
 	t.Helper()
 	cnn = cnn.Clone()
 	cnn.Metadata = nil // toyModel carries a record, to see that training leaves it alone
-	folded, err := engine.FoldConstants(cnn)
+	folded, err := constants.Fold(cnn, constants.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

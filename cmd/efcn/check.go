@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"efcn/internal/constants"
 	"efcn/onnxio/shape"
 )
 
@@ -29,7 +30,7 @@ onnx.checker in full says differs in a few places, which docs/decisions.md lists
 			if len(faults) == 0 {
 				inlined, err := m.Inline()
 				if err == nil {
-					err = shape.Check(inlined)
+					err = shape.Check(inlined, shape.Options{Evaluate: constants.Evaluate})
 				}
 				faults = unjoin(errors.Join(m.CheckImports(), err))
 			}

@@ -15,6 +15,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/internal/arrays"
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -184,7 +185,7 @@ func unsupportedNodes(err error) []unsupported {
 }
 
 func planOf(m *onnxio.Model, o convert.Options) (*convert.Plan, error) {
-	folded, err := engine.FoldConstantsAt(m, o.InputShapes)
+	folded, err := constants.Fold(m, constants.Options{Inputs: o.InputShapes})
 	if err != nil {
 		return nil, err
 	}

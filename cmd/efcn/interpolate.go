@@ -14,8 +14,9 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/landscape"
 	"efcn/internal/chart"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 type interpolateFlags struct {
@@ -120,12 +121,17 @@ func (f *interpolateFlags) options() landscape.Options {
 	return o
 }
 
+// foldDense folds constants as training does: sparse matrices stay.
+func foldDense(m *onnxio.Model) (*onnxio.Model, error) {
+	return constants.Fold(m, constants.Options{KeepSparse: true})
+}
+
 func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string, o landscape.Options) error {
-	a, err := e.readWith(pathA, engine.FoldDenseConstants)
+	a, err := e.readWith(pathA, foldDense)
 	if err != nil {
 		return err
 	}
-	b, err := e.readWith(pathB, engine.FoldDenseConstants)
+	b, err := e.readWith(pathB, foldDense)
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	"io/fs"
 	"strings"
 
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 )
 
@@ -57,7 +57,7 @@ func (e *env) readFolded(path string, shapes inputShapes) (*onnxio.Model, error)
 		// A constant that a caller may replace is taken at its default: a matrix that
 		// is made from it cannot be replaced.
 		m.Graph.Inputs = m.Graph.FeedInputs()
-		return engine.FoldConstantsAt(m, shapes)
+		return constants.Fold(m, constants.Options{Inputs: shapes})
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"efcn/convert/record"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -40,7 +41,7 @@ func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *record.De
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := shape.Infer(efcn, nil)
+	info, err := shape.Infer(efcn, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, nil, err
 	}

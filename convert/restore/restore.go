@@ -6,6 +6,7 @@ import (
 
 	"efcn/convert/affine"
 	"efcn/convert/record"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -203,7 +204,7 @@ func (p *restorer) model() (*onnxio.Model, error) {
 		p.output(v.Name)
 	}
 	p.prune()
-	info, err := shape.Infer(p.out, nil)
+	info, err := shape.Infer(p.out, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, fmt.Errorf("the projected CNN: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"efcn/convert/record"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -64,7 +65,7 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 		return nil, nil, e
 	}
 
-	info, err := shape.Infer(efcn, nil)
+	info, err := shape.Infer(efcn, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, nil, err
 	}

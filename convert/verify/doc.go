@@ -54,7 +54,7 @@
 //
 // # What is shared with the converter
 //
-// Both fold the constant part of a model with engine.FoldConstants, so the two
+// Both fold the constant part of a model with constants.Fold, so the two
 // could be wrong together there; the engine's tests against reference outputs
 // of other frameworks are what speaks for it. Both read files with onnxio, and
 // take the shapes of values from its shape inference.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"slices"
 
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -45,7 +45,7 @@ func (n *net) settled(inputs map[string][]int64) (*net, error) {
 // of m in which what is the same whatever the batch is an initializer, and the
 // rest apart.
 func settle(m *onnxio.Model, inputs map[string][]int64) (*onnxio.Model, fromShapes) {
-	out, f := settleWith(m, inputs, shape.Infer)
+	out, f := settleWith(m, inputs, inferAll)
 	if len(f.sizes) == 0 { // a model that cannot be run has its faults named
 		out, f = settleWith(m, inputs, inferBefore)
 	}
@@ -55,9 +55,13 @@ func settle(m *onnxio.Model, inputs map[string][]int64) (*onnxio.Model, fromShap
 // infers is shape inference, or some of it.
 type infers func(m *onnxio.Model, inputs map[string][]int64) (*shape.Info, error)
 
+func inferAll(m *onnxio.Model, inputs map[string][]int64) (*shape.Info, error) {
+	return shape.Infer(m, shape.Options{Inputs: inputs, Evaluate: constants.Evaluate})
+}
+
 // inferBefore infers what it can before the first node whose inputs do not fit.
 func inferBefore(m *onnxio.Model, inputs map[string][]int64) (*shape.Info, error) {
-	info, err := shape.Infer(m, inputs)
+	info, err := inferAll(m, inputs)
 	at := (*onnxio.NodeError)(nil)
 	if err == nil || !errors.As(err, &at) {
 		return info, err
@@ -68,7 +72,7 @@ func inferBefore(m *onnxio.Model, inputs map[string][]int64) (*shape.Info, error
 	}
 	c := m.Clone()
 	c.Graph.Nodes = c.Graph.Nodes[:i]
-	return shape.Infer(c, inputs)
+	return inferAll(c, inputs)
 }
 
 func settleWith(m *onnxio.Model, inputs map[string][]int64, infer infers) (*onnxio.Model, fromShapes) {
@@ -229,7 +233,7 @@ func withKnown(m *onnxio.Model, info *shape.Info) (*onnxio.Model, error) {
 			continue
 		}
 		var err error
-		if m, err = engine.FoldConstants(out); err != nil {
+		if m, err = constants.Fold(out, constants.Options{}); err != nil {
 			return nil, err
 		}
 	}

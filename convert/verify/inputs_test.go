@@ -9,7 +9,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/verify"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 )
 
@@ -145,7 +145,7 @@ func TestBranchByShape(t *testing.T) {
 		t.Fatal(err)
 	}
 	inputs := map[string][]int64{"x": {-1, 2, 2, 4}}
-	folded, err := engine.FoldConstantsAt(cnn, inputs)
+	folded, err := constants.Fold(cnn, constants.Options{Inputs: inputs})
 	if err != nil {
 		t.Fatal(err)
 	}

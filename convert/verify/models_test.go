@@ -10,7 +10,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/convert/verify"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 )
 
@@ -40,7 +40,7 @@ func readTrained(t *testing.T, name string) *onnxio.Model {
 // converted returns the eFCN of a CNN, written to a file and read back.
 func converted(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 	t.Helper()
-	folded, err := engine.FoldConstants(m)
+	folded, err := constants.Fold(m, constants.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

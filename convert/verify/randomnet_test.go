@@ -13,7 +13,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/convert/verify"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/internal/engines"
 	"efcn/onnxio"
 )
@@ -173,7 +173,7 @@ func unrecorded(t *testing.T, m, efcn *onnxio.Model, seed uint64) {
 // linear layer of m.
 func mixed(t *testing.T, m *onnxio.Model, o convert.Options, seed uint64) convert.Options {
 	t.Helper()
-	folded, err := engine.FoldConstants(m)
+	folded, err := constants.Fold(m, constants.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

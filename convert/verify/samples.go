@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -132,7 +133,7 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 
 // settleBatch notes which inputs have no batch axis: see [shape.FindBatch].
 func (o *Options) settleBatch(m *onnxio.Model) error {
-	info, err := shape.Infer(m, o.InputShapes)
+	info, err := shape.Infer(m, shape.Options{Inputs: o.InputShapes, Evaluate: constants.Evaluate})
 	if err != nil { // then what is declared has to do
 		info = nil
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"efcn/convert/record"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 )
 
@@ -202,7 +202,7 @@ func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, record.As, err
 	if err != nil || rec == nil || rec.As != record.AsFloat32 {
 		return cnn, "", nil // an error is reported with the record
 	}
-	folded, err := engine.FoldConstants(cnn)
+	folded, err := constants.Fold(cnn, constants.Options{})
 	if err != nil {
 		return nil, "", named(cnn, err)
 	}
@@ -258,7 +258,7 @@ func asConverted(cnn, efcn *onnxio.Model, given map[string][]int64) map[string][
 // constant that was folded wrongly gives other values there unless both models
 // are folded wrongly in the same way, which the engine's own tests are for.
 func prepared(m *onnxio.Model, inputs map[string][]int64) (*net, error) {
-	folded, err := engine.FoldConstantsAt(withoutSparse(withDefaults(m), heldElements), inputs)
+	folded, err := constants.Fold(withoutSparse(withDefaults(m), heldElements), constants.Options{Inputs: inputs})
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ import (
 	"efcn/convert/restore"
 	"efcn/finetune"
 	"efcn/finetune/data"
-	"efcn/internal/engine"
+	"efcn/internal/constants"
 	"efcn/internal/folderlock"
 	"efcn/onnxio"
 )
@@ -148,7 +148,7 @@ func (s *Study) sameArchitecture() error {
 }
 
 func (s *Study) plan(cnn *onnxio.Model, layout record.Layout) (*convert.Plan, error) {
-	folded, err := engine.FoldConstants(cnn)
+	folded, err := constants.Fold(cnn, constants.Options{})
 	if err != nil {
 		return nil, err
 	}

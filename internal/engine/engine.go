@@ -1,8 +1,11 @@
 // Package engine runs ONNX graphs in float32 or float64.
 //
 // Start with [New], which makes a model ready and names every node that cannot
-// be run, and [Engine.Run]. [FoldConstants] computes what a graph computes from
-// constants alone.
+// be run, and [Engine.Run]. [Evaluate] runs one node on constants.
+//
+// The engine is what converted models are checked with: it reads the attributes of
+// nodes for itself, and shares no reading of them with convert and its shape
+// inference, nor with convert/verify.
 //
 // Every operator is one file: it registers itself with the versions of its
 // schema that it knows, reads its attributes once, when an engine is built, and

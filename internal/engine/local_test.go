@@ -1,4 +1,4 @@
-package engine
+package engine_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/record"
+	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -20,24 +21,28 @@ func localModel(t *testing.T, opset int64) *onnxio.Model {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(1, 2))
 	numbers := func(name string, dims ...int64) *onnxio.Tensor {
-		v := make([]float32, product(dimsOf(dims)))
+		n, err := onnxio.NumElements(dims)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := make([]float32, n)
 		for i := range v {
 			v[i] = float32(rng.NormFloat64()) / 4
 		}
 		return onnxio.NewTensor(name, dims, v)
 	}
 	cnn := &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: opset}}, Graph: &onnxio.Graph{
-		Inputs:  []*onnxio.ValueInfo{info("x", -1, 4, 7, 6)},
-		Outputs: []*onnxio.ValueInfo{info("z", -1, 6, 2, 1)},
+		Inputs:  []*onnxio.ValueInfo{engine.Info("x", -1, 4, 7, 6)},
+		Outputs: []*onnxio.ValueInfo{engine.Info("z", -1, 6, 2, 1)},
 		Initializers: []*onnxio.Tensor{
 			numbers("w1", 6, 4, 3, 3), numbers("b1", 6), numbers("w2", 4, 3, 3, 2), numbers("w3", 6, 4, 2, 2), numbers("b3", 6),
 		},
 		Nodes: []*onnxio.Node{
-			op("Conv x w1 b1 -> a", onnxio.IntsAttr("pads", 1, 1, 1, 1)),
-			op("Relu a -> b"),
-			op("Conv b w2 -> c", onnxio.IntAttr("group", 2), onnxio.IntsAttr("strides", 2, 2), onnxio.IntsAttr("pads", 1, 0, 0, 0)),
-			op("Relu c -> d"),
-			op("Conv d w3 b3 -> z", onnxio.IntsAttr("strides", 1, 2)),
+			engine.Op("Conv x w1 b1 -> a", onnxio.IntsAttr("pads", 1, 1, 1, 1)),
+			engine.Op("Relu a -> b"),
+			engine.Op("Conv b w2 -> c", onnxio.IntAttr("group", 2), onnxio.IntsAttr("strides", 2, 2), onnxio.IntsAttr("pads", 1, 0, 0, 0)),
+			engine.Op("Relu c -> d"),
+			engine.Op("Conv d w3 b3 -> z", onnxio.IntsAttr("strides", 1, 2)),
 		},
 	}}
 	for i, n := range cnn.Graph.Nodes {
@@ -54,31 +59,31 @@ func localModel(t *testing.T, opset int64) *onnxio.Model {
 	return m
 }
 
-func dimsOf(dims []int64) []int {
-	d, _ := toDims(dims)
-	return d
+// observed runs a model node by node.
+func observed[T kernel.Float](e *engine.Engine[T], feeds map[string]*engine.Tensor[T]) (map[string]*engine.Tensor[T], error) {
+	return e.Observe(context.Background(), feeds, func(string, *engine.Tensor[T]) error { return nil })
 }
 
 // checkLocalRun compares a run with one node by node, for batches of several
 // sizes in turn, and returns how many layers are run as one.
 func checkLocalRun[T kernel.Float](t *testing.T, m *onnxio.Model, tolerance float64) int {
 	t.Helper()
-	e, err := New[T](m)
+	e, err := engine.New[T](m)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, n := range []int{1, 16, 3, 33, 3} {
-		x := &Tensor[T]{Type: onnxio.Float32, Shape: []int{n, 4, 7, 6}, F: make([]T, n*4*7*6)}
+		x := &engine.Tensor[T]{Type: onnxio.Float32, Shape: []int{n, 4, 7, 6}, F: make([]T, n*4*7*6)}
 		for i := range x.F {
 			x.F[i] = T(rng.NormFloat64())
 		}
-		feeds := map[string]*Tensor[T]{"x": x}
+		feeds := map[string]*engine.Tensor[T]{"x": x}
 		got, err := e.Run(context.Background(), feeds)
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := plain(e, feeds)
+		want, err := observed(e, feeds)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +98,7 @@ func checkLocalRun[T kernel.Float](t *testing.T, m *onnxio.Model, tolerance floa
 			}
 		}
 	}
-	return len(e.graph.locals)
+	return e.LocalLayers()
 }
 
 func TestLocalForm(t *testing.T) {
@@ -137,12 +142,12 @@ func TestLocalFormElsewhere(t *testing.T) {
 			m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: find(m, "MatMul").Output(0), Type: onnxio.TensorType{Elem: onnxio.Float32}})
 		}, 2},
 		"read twice": {func(m *onnxio.Model) {
-			m.Graph.Nodes = append(m.Graph.Nodes, op("Neg "+find(m, "Transpose").Output(0)+" -> extra"))
+			m.Graph.Nodes = append(m.Graph.Nodes, engine.Op("Neg "+find(m, "Transpose").Output(0)+" -> extra"))
 			m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: "extra", Type: onnxio.TensorType{Elem: onnxio.Float32}})
 		}, 2},
 		"weights fed": {func(m *onnxio.Model) {
 			name := find(m, "MatMul").Input(0)
-			m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 0, op("Abs "+name+" -> weights"))
+			m.Graph.Nodes = slices.Insert(m.Graph.Nodes, 0, engine.Op("Abs "+name+" -> weights"))
 			find(m, "MatMul").Inputs[0] = "weights"
 		}, 2},
 		"bias of another shape": {func(m *onnxio.Model) {
@@ -180,13 +185,13 @@ func TestLocalFormRefuses(t *testing.T) {
 			break
 		}
 	}
-	e, err := New[float32](m)
+	e, err := engine.New[float32](m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &Tensor[float32]{Type: onnxio.Float32, Shape: []int{2, 4, 7, 6}, F: make([]float32, 2*4*7*6)}
-	_, err = e.Run(context.Background(), map[string]*Tensor[float32]{"x": x})
-	_, want := plain(e, map[string]*Tensor[float32]{"x": x})
+	x := &engine.Tensor[float32]{Type: onnxio.Float32, Shape: []int{2, 4, 7, 6}, F: make([]float32, 2*4*7*6)}
+	_, err = e.Run(context.Background(), map[string]*engine.Tensor[float32]{"x": x})
+	_, want := observed(e, map[string]*engine.Tensor[float32]{"x": x})
 	if err == nil || want == nil || err.Error() != want.Error() {
 		t.Errorf("got %v, node by node %v", err, want)
 	}

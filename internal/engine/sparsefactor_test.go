@@ -381,37 +381,6 @@ func TestSparseLive(t *testing.T) {
 	}
 }
 
-// FoldDenseConstants keeps what the engine runs sparse, and FoldConstants nothing.
-func TestFoldSparse(t *testing.T) {
-	s := sparseTensor[float32](matrix{2, 3, []float64{1, math.NaN(), 2, math.NaN(), 3, 0}}, true)
-	full := []float64{1, 0, 2, 0, 3, 0}
-	for _, initializer := range []bool{false, true} {
-		m := sparseModel(s, op("MatMul x s -> y"), initializer, 2)
-		kept, err := FoldDenseConstants(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := SparseFactors(kept.Graph)["s"]; got == nil || got.Values.Dims[0] != s.Values.Dims[0] {
-			t.Errorf("the sparse factor is %v", got)
-		}
-		if initializer {
-			continue
-		}
-		folded, err := FoldConstants(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := folded.Graph.Initializer("s")
-		if w == nil || len(folded.Graph.Nodes) != 1 {
-			t.Fatal("the sparse constant is not folded")
-		}
-		v, err := onnxio.Floats[float64](w)
-		if err != nil || !slices.Equal(v, full) {
-			t.Errorf("folded to %v (%v), want %v", v, err, full)
-		}
-	}
-}
-
 // Rows and columns without entries take memory too, and are refused where they are
 // far more than the entries.
 func TestSparseAbsurd(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"efcn/convert"
 	"efcn/internal/arrays"
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/internal/onnxgo"
 	"efcn/onnxio"
@@ -21,7 +22,7 @@ func embedded(t *testing.T) *onnxio.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m, err = engine.FoldConstants(m); err != nil {
+	if m, err = constants.Fold(m, constants.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	plan, err := convert.NewPlan(m, convert.Options{})

@@ -4,7 +4,8 @@
 //
 // Start with [Infer]. [Info.Type] then answers for any value by name,
 // [Info.Ints] for the content of shape vectors, and [Info.Unknown] lists the
-// nodes that could not be followed. [ResolveWindow], [ConvWindow] and
+// nodes that could not be followed. What no rule of this package follows is
+// computed by [Options.Evaluate]. [ResolveWindow], [ConvWindow] and
 // [PoolWindow] resolve the geometry of convolutions and poolings (auto_pad,
 // ceil_mode, defaults) to explicit numbers.
 //
@@ -21,5 +22,7 @@
 // is not, leave their outputs as declared.
 //
 // Each operator is one file, or shares one with its family, and registers
-// itself in a table that is sealed when the program starts.
+// itself in a table that is sealed when the program starts. Attributes are read
+// here for convert too; internal/engine and convert/verify, which check what convert
+// makes, read them for themselves.
 package shape

@@ -8,18 +8,9 @@ import (
 )
 
 // Evaluator computes the outputs of a node of operator-set version opset from its
-// inputs, nil where one is left out. An output of more than most elements is an
-// error.
+// inputs, nil where one is left out: one for each output of the node, nil for those
+// without a name. An output of more than most elements is an error.
 type Evaluator func(n *onnxio.Node, opset int64, inputs []*onnxio.Tensor, most int) ([]*onnxio.Tensor, error)
-
-// evaluator is set while the program starts and only read after that.
-var evaluator Evaluator
-
-// RegisterEvaluator says what computes the nodes whose inputs are known and that
-// no rule of this package follows, as image.RegisterFormat does for formats. It is
-// for the init function of a package that runs models; without one, less of what
-// is computed from shapes is known.
-func RegisterEvaluator(f Evaluator) { evaluator = f }
 
 // movers lists the operators that only put elements of some of their inputs
 // elsewhere, and which inputs those are; nil is all. What they move may be
@@ -63,7 +54,7 @@ func (v *value) content() (elements, bool, error) {
 // evaluate computes the content of outputs that no rule has followed, where all
 // that the node reads is known, or moved.
 func (c *call) evaluate(out []*value) ([]*value, error) {
-	if evaluator == nil || len(c.Inputs) == 0 || c.OpType == "Shape" || c.OpType == "Size" {
+	if c.s.evaluator == nil || len(c.Inputs) == 0 || c.OpType == "Shape" || c.OpType == "Size" {
 		return out, nil
 	}
 	if slices.ContainsFunc(c.Attributes, func(a *onnxio.Attribute) bool { return a.Type == onnxio.AttrGraph || a.Type == onnxio.AttrGraphs }) {
@@ -77,7 +68,7 @@ func (c *call) evaluate(out []*value) ([]*value, error) {
 	if err != nil || !ok {
 		return out, err
 	}
-	results, err := evaluator(c.Node, c.opset, tensors, maxContents)
+	results, err := c.s.evaluator(c.Node, c.opset, tensors, maxContents)
 	if err != nil {
 		return out, nil // whoever runs the model says why; here it is only not known
 	}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	_ "efcn/internal/engine" // computes what no rule follows
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -96,7 +96,7 @@ func TestFollowed(t *testing.T) {
 			}
 			last := string(rune('0' + len(test.steps)))
 			m := &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 18}}, Graph: g}
-			info, err := shape.Infer(m, nil)
+			info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,13 +159,35 @@ func TestFollowedThroughOldPad(t *testing.T) {
 				{OpType: "Cast", Inputs: []string{"p"}, Outputs: []string{"y"}, Attributes: attrs(num("to", int64(onnxio.Int64)))},
 			},
 		}}
-		info, err := shape.Infer(m, nil)
+		info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, _ := info.Ints("y")
 		if formatInts(got) != want && !(want == "" && !strings.Contains(formatInts(got), "batch")) {
 			t.Errorf("padded by %g: %q, want %q", value, formatInts(got), want)
+		}
+	}
+}
+
+// Without an evaluator only what the rules follow is known.
+func TestInferWithoutEvaluator(t *testing.T) {
+	m := model(t, "float32[2,3]",
+		&onnxio.Node{OpType: "Shape", Inputs: []string{"x"}, Outputs: []string{"s"}},
+		&onnxio.Node{OpType: "CumSum", Inputs: []string{"s", "axis"}, Outputs: []string{"y"}},
+	)
+	m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("axis", nil, []int64{0}))
+	for _, evaluate := range []shape.Evaluator{nil, constants.Evaluate} {
+		info, err := shape.Infer(m, shape.Options{Evaluate: evaluate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, ok := info.Ints("s")
+		if !ok || formatInts(s) != "2 3" {
+			t.Errorf("the shape is %q", formatInts(s))
+		}
+		if _, ok := info.Ints("y"); ok != (evaluate != nil) {
+			t.Errorf("the sum is known: %t", ok)
 		}
 	}
 }

@@ -81,13 +81,21 @@ func (n num) dim() onnxio.Dim {
 	}
 }
 
+// Options says how to infer. The zero value takes a model as it declares itself.
+type Options struct {
+	// Inputs overrides the declared shapes of inputs by name; the rank must be the
+	// declared one, and -1 keeps a dimension as declared. A number given for a
+	// symbolic dimension holds wherever the symbol occurs. Where one contradicts a
+	// declared number, the shapes that the model declares for other values are not
+	// looked at, since they belong to the other size.
+	Inputs map[string][]int64
+	// Evaluate computes the nodes whose inputs are known and that no rule of this
+	// package follows. By default none does, and less of what is computed from
+	// shapes is known.
+	Evaluate Evaluator
+}
+
 // Infer returns the element type and shape of every value of m's main graph.
-//
-// inputs overrides the declared shapes of inputs by name; the rank must be the
-// declared one, and -1 keeps a dimension as declared. A number given for a
-// symbolic dimension holds wherever the symbol occurs. Where one contradicts a
-// declared number, the shapes that the model declares for other values are not
-// looked at, since they belong to the other size.
 //
 // A dimension called ?, None or -1 has no name: exporters write these for any
 // that is open. At the front of an input they are all one, the batch.
@@ -96,12 +104,13 @@ func (n num) dim() onnxio.Dim {
 // impossible, or an inferred element type that contradicts the declared one. A
 // declared shape that contradicts the inferred one is left out, as runtimes do:
 // see [Info.Contradictions]. m is not modified.
-func Infer(m *onnxio.Model, inputs map[string][]int64) (*Info, error) {
+func Infer(m *onnxio.Model, o Options) (*Info, error) {
 	if m.Graph == nil {
 		return nil, errors.New("the model has no graph")
 	}
 	s := &session{
 		opset:     m.Opset(""),
+		evaluator: o.Evaluate,
 		symbols:   make(map[string]*symbol),
 		bound:     make(map[string]int64),
 		functions: make(map[string]bool, len(m.Functions)),
@@ -109,7 +118,7 @@ func Infer(m *onnxio.Model, inputs map[string][]int64) (*Info, error) {
 	for _, f := range m.Functions {
 		s.functions[onnxio.CanonicalDomain(f.Domain)+":"+f.Name] = true
 	}
-	feeds, err := s.overrideInputs(m.Graph, inputs)
+	feeds, err := s.overrideInputs(m.Graph, o.Inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +132,7 @@ func Infer(m *onnxio.Model, inputs map[string][]int64) (*Info, error) {
 // session is the state of one Infer.
 type session struct {
 	opset     int64
+	evaluator Evaluator
 	functions map[string]bool // model-local functions, domain:name
 	lastID    int
 	symbols   map[string]*symbol

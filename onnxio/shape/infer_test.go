@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -34,7 +35,7 @@ func model(t *testing.T, x string, nodes ...*onnxio.Node) *onnxio.Model {
 
 func typeOf(t *testing.T, m *onnxio.Model, inputs map[string][]int64, name string) string {
 	t.Helper()
-	info, err := shape.Infer(m, inputs)
+	info, err := shape.Infer(m, shape.Options{Inputs: inputs, Evaluate: constants.Evaluate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestOverride(t *testing.T) {
 		{map[string][]int64{"two": {1}}, "", `the model has no input "two"`},
 		{map[string][]int64{"x": {math.MaxInt64, 3, 8, 8}}, "", "2^63"},
 	} {
-		info, err := shape.Infer(build(), c.inputs)
+		info, err := shape.Infer(build(), shape.Options{Inputs: c.inputs, Evaluate: constants.Evaluate})
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%v: got error %v, want %q", c.inputs, err, c.err)
@@ -152,7 +153,7 @@ func TestDeclared(t *testing.T) {
 	} {
 		m := model(t, c.x, node("Relu", "x", "y"))
 		m.Graph.Outputs[0].Type = parseType(t, c.declared)
-		info, err := shape.Infer(m, nil)
+		info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 		if c.err != "" {
 			if err == nil || !strings.Contains(err.Error(), c.err) {
 				t.Errorf("%s against %s: got error %v, want %q", c.x, c.declared, err, c.err)
@@ -174,7 +175,7 @@ func TestContradictions(t *testing.T) {
 	m := model(t, "float32[batch,h,3]", node("Relu", "x", "a"), node("Relu", "a", "b"), node("Relu", "b", "y"))
 	m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "a", Type: parseType(t, "float32[batch,7,4]")}, {Name: "b", Type: parseType(t, "float32[batch]")}}
 	m.Graph.Outputs[0].Type = parseType(t, "float32[batch,5,3]")
-	info, err := shape.Infer(m, nil)
+	info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +222,7 @@ func TestUnknown(t *testing.T) {
 	custom.Domain = "com.example"
 	m := model(t, "float32[batch,3]", custom, node("Relu", "u", "y"))
 	m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "u", Type: parseType(t, "float32[batch,9]")}}
-	info, err := shape.Infer(m, nil)
+	info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,10 +246,10 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("operator set %d: y is %s", version, got)
 		}
 	}
-	if _, err := shape.Infer(model(t, "float32[1]", node("Relu", "nowhere", "y")), nil); err == nil || !strings.Contains(err.Error(), `input "nowhere" is computed by no node before this one`) {
+	if _, err := shape.Infer(model(t, "float32[1]", node("Relu", "nowhere", "y")), shape.Options{}); err == nil || !strings.Contains(err.Error(), `input "nowhere" is computed by no node before this one`) {
 		t.Errorf("dangling input: %v", err)
 	}
-	if _, err := shape.Infer(&onnxio.Model{}, nil); err == nil {
+	if _, err := shape.Infer(&onnxio.Model{}, shape.Options{}); err == nil {
 		t.Error("a model without a graph is accepted")
 	}
 }
@@ -293,7 +294,7 @@ func FuzzInfer(f *testing.F) {
 		if err != nil || m.Graph == nil {
 			return
 		}
-		info, err := shape.Infer(m, nil)
+		info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 		if err != nil {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -60,7 +61,7 @@ func TestMutations(t *testing.T) {
 					}
 				}
 			}
-			info, err := shape.Infer(m, nil)
+			info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 			if err != nil {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -93,7 +94,7 @@ func TestNodeCases(t *testing.T) {
 			t.Errorf("%s: %v", c.Name, err)
 			continue
 		}
-		info, err := shape.Infer(m, nil)
+		info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 		if err != nil {
 			t.Errorf("%s: %v", c.Name, err)
 			continue
@@ -133,7 +134,7 @@ func TestModels(t *testing.T) {
 					o.Type = onnxio.TensorType{}
 				}
 			}
-			info, err := shape.Infer(m, nil)
+			info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 			if err != nil {
 				t.Errorf("%s, declared types %s: %v", name, declared, err)
 				continue

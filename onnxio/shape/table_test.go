@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"efcn/internal/constants"
 	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
@@ -117,7 +118,7 @@ func runCases(t *testing.T, cases []opCase) {
 	t.Helper()
 	for i, c := range cases {
 		t.Run(fmt.Sprintf("%d_%s", i, c.op), func(t *testing.T) {
-			info, err := shape.Infer(c.model(t), nil)
+			info, err := shape.Infer(c.model(t), shape.Options{Evaluate: constants.Evaluate})
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {
 					t.Fatalf("got error %v, want one with %q", err, c.err)

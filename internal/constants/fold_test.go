@@ -1,13 +1,57 @@
-package engine
+package constants
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"efcn/internal/engine"
 	"efcn/onnxio"
 )
+
+// info declares a float32 value; -1 is a symbolic dimension.
+func info(name string, dims ...int64) *onnxio.ValueInfo {
+	v := &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true}}
+	for _, d := range dims {
+		if d < 0 {
+			v.Type.Shape = append(v.Type.Shape, onnxio.Symbol("N"))
+		} else {
+			v.Type.Shape = append(v.Type.Shape, onnxio.Fixed(d))
+		}
+	}
+	return v
+}
+
+// op makes a node from "Op in1 in2 -> out1 out2"; "_" is a value left out.
+func op(text string, attrs ...*onnxio.Attribute) *onnxio.Node {
+	left, right, _ := strings.Cut(text, "->")
+	names := func(list []string) []string {
+		for i, s := range list {
+			if s == "_" {
+				list[i] = ""
+			}
+		}
+		return list
+	}
+	in := strings.Fields(left)
+	return &onnxio.Node{OpType: in[0], Inputs: names(in[1:]), Outputs: names(strings.Fields(right)), Attributes: attrs}
+}
+
+// model makes a model of opset 17 with one input x and one output y.
+func model(nodes []*onnxio.Node, initializers ...*onnxio.Tensor) *onnxio.Model {
+	return &onnxio.Model{
+		IRVersion: 8,
+		Opsets:    []onnxio.Opset{{Version: 17}},
+		Graph: &onnxio.Graph{
+			Nodes: nodes, Initializers: initializers,
+			Inputs: []*onnxio.ValueInfo{info("x", -1, 3)}, Outputs: []*onnxio.ValueInfo{info("y")},
+		},
+	}
+}
 
 // summary lists the nodes that are left, and the initializers with their types.
 func summary(m *onnxio.Model) string {
@@ -25,7 +69,7 @@ func constantNode(name string, t *onnxio.Tensor) *onnxio.Node {
 	return op("Constant -> "+name, &onnxio.Attribute{Name: "value", Type: onnxio.AttrTensor, T: t})
 }
 
-func TestFoldConstants(t *testing.T) {
+func TestFold(t *testing.T) {
 	shape := onnxio.NewTensor("", []int64{1}, []int64{-1})
 	w := onnxio.NewTensor("w", []int64{3}, []float32{1, 2, 3})
 	half := onnxio.NewTensor("h", []int64{2}, []uint16{0x3c00, 0x4000}) // 1, 2
@@ -85,7 +129,7 @@ func TestFoldConstants(t *testing.T) {
 		},
 	} {
 		before := summary(c.model)
-		got, err := FoldConstants(c.model)
+		got, err := Fold(c.model, Options{})
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -106,7 +150,7 @@ func TestFoldSparseInitializers(t *testing.T) {
 	large := &onnxio.SparseTensor{Dims: []int64{foldedBytes, 3}, Values: onnxio.NewTensor("l", []int64{2}, []float32{5, 7}), Indices: indices}
 	m := model([]*onnxio.Node{op("Add x s -> a"), op("Add a l -> y")})
 	m.Graph.SparseInitializers = []*onnxio.SparseTensor{small, large}
-	got, err := FoldConstants(m)
+	got, err := Fold(m, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +172,7 @@ func TestFoldSparseInitializers(t *testing.T) {
 func TestFoldKeepsDefaultsOfInputs(t *testing.T) {
 	m := model([]*onnxio.Node{op("Neg w -> v"), op("Add x v -> y")}, onnxio.NewTensor("w", []int64{3}, []float32{1, 2, 3}))
 	m.Graph.Inputs = append(m.Graph.Inputs, info("w", 3))
-	got, err := FoldConstants(m)
+	got, err := Fold(m, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +184,7 @@ func TestFoldKeepsDefaultsOfInputs(t *testing.T) {
 func TestFoldReportsWhatCannotRun(t *testing.T) {
 	m := model([]*onnxio.Node{op("Reshape w to -> v"), op("Add x v -> y")},
 		onnxio.NewTensor("w", []int64{3}, []float32{1, 2, 3}), onnxio.NewTensor("to", []int64{1}, []int64{4}))
-	_, err := FoldConstants(m)
+	_, err := Fold(m, Options{})
 	const want = `folding constants: node "v" (Reshape): shape [4] does not have the 3 elements of [3]`
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -160,7 +204,7 @@ func TestFoldTakesConstantBranch(t *testing.T) {
 			}},
 			{Name: "else_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Neg x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}}},
 		}
-		got, err := FoldConstants(model([]*onnxio.Node{choose}, onnxio.NewTensor("c", nil, []bool{cond})))
+		got, err := Fold(model([]*onnxio.Node{choose}, onnxio.NewTensor("c", nil, []bool{cond})), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +246,7 @@ func TestFoldSettlesBranches(t *testing.T) {
 		"Identity Neg Identity Identity": {-1, 2, 4, 2},
 		"Identity Abs Identity Identity": {-1, 2, 4, 3},
 	} {
-		folded, err := FoldConstantsAt(build(), map[string][]int64{"x": dims})
+		folded, err := Fold(build(), Options{Inputs: map[string][]int64{"x": dims}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +258,7 @@ func TestFoldSettlesBranches(t *testing.T) {
 			t.Errorf("%v: %v, want %s", dims, got, want)
 		}
 		shape := []int{3, 2, int(dims[2]), int(dims[3])}
-		x := value(shape, make([]float32, 6*shape[2]*shape[3])...)
+		x := &engine.Tensor[float32]{Type: onnxio.Float32, Shape: shape, F: make([]float32, 6*shape[2]*shape[3])}
 		for i := range x.F {
 			x.F[i] = float32(i%5) - 2
 		}
@@ -223,7 +267,7 @@ func TestFoldSettlesBranches(t *testing.T) {
 		}
 	}
 	// Without shapes the Ifs stay.
-	folded, err := FoldConstants(build())
+	folded, err := Fold(build(), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,71 +276,97 @@ func TestFoldSettlesBranches(t *testing.T) {
 	}
 }
 
-func results(t *testing.T, m *onnxio.Model, x *Tensor[float32]) map[string]*Tensor[float32] {
+func results(t *testing.T, m *onnxio.Model, x *engine.Tensor[float32]) map[string]*engine.Tensor[float32] {
 	t.Helper()
-	e, err := New[float32](m)
+	e, err := engine.New[float32](m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := e.Run(t.Context(), feed(x))
+	out, err := e.Run(t.Context(), map[string]*engine.Tensor[float32]{"x": x})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return out
 }
 
-// TestRefusedBranch: what is wrong inside a branch is said, and nothing of the
-// attributes that were not read for it.
-func TestRefusedBranch(t *testing.T) {
-	n := op("If c -> y")
-	bad := op("Relu x -> r")
-	bad.OpType = "Scan"
-	n.Attributes = []*onnxio.Attribute{
-		{Name: "then_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Relu x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}}},
-		{Name: "else_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{bad}, Outputs: []*onnxio.ValueInfo{info("r")}}},
+// A sparse constant that products alone read stays if it is asked for, and else
+// becomes dense, in its own precision.
+func TestFoldSparse(t *testing.T) {
+	const fine = 1 + 1e-12 // which no float32 is
+	s := &onnxio.SparseTensor{
+		Dims:   []int64{2, 3},
+		Values: onnxio.NewTensor("s", []int64{3}, []float64{fine, 2, 3}), Indices: onnxio.NewTensor("", []int64{3, 2}, []int64{0, 0, 0, 2, 1, 1}),
 	}
-	c := info("c")
-	c.Type.Elem = onnxio.Bool
-	m := model([]*onnxio.Node{n})
-	m.Graph.Inputs = append(m.Graph.Inputs, c)
-	_, err := New[float32](m)
-	if err == nil || !strings.Contains(err.Error(), "the engine does not have this operator") || strings.Contains(err.Error(), "then_branch") {
-		t.Errorf("%v", err)
+	for _, initializer := range []bool{false, true} {
+		m := model([]*onnxio.Node{op("MatMul x s -> y")})
+		if initializer {
+			m.Graph.SparseInitializers = []*onnxio.SparseTensor{s}
+		} else {
+			m.Graph.Nodes = append([]*onnxio.Node{onnxio.SparseConstant("s", "s", s)}, m.Graph.Nodes...)
+		}
+		kept, err := Fold(m, Options{KeepSparse: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := engine.SparseFactors(kept.Graph)["s"]; got == nil || got.SparseTensor != s {
+			t.Errorf("the sparse factor is %v", got)
+		}
+		folded, err := Fold(m, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := folded.Graph.Initializer("s")
+		if w == nil || len(folded.Graph.Nodes) != 1 {
+			t.Fatal("the sparse constant is not folded")
+		}
+		v, err := onnxio.Floats[float64](w)
+		if err != nil || !slices.Equal(v, []float64{fine, 0, 2, 0, 3, 0}) {
+			t.Errorf("folded to %v (%v)", v, err)
+		}
 	}
 }
 
-func TestRunFunctions(t *testing.T) {
-	scaled := &onnxio.Function{
-		Name: "Scaled", Domain: "local", Inputs: []string{"v", "bias"}, Outputs: []string{"out"},
-		Attributes: []string{"slope"},
-		Nodes: []*onnxio.Node{
-			op("LeakyRelu v -> t", &onnxio.Attribute{Name: "alpha", RefName: "slope", Type: onnxio.AttrFloat}),
-			op("Add t bias -> out"),
-		},
-		Opsets: []onnxio.Opset{{Version: 17}},
+// A constant that a node hands on in a narrower type stays as it is for the others.
+func TestFoldRoundsACopy(t *testing.T) {
+	const fine = 1 + 1e-12
+	d := onnxio.NewTensor("d", []int64{1}, []float64{fine})
+	m := model([]*onnxio.Node{op("Cast d -> f", onnxio.IntAttr("to", int64(onnxio.Float32))), op("Neg d -> e"), op("Concat f f -> g", onnxio.IntAttr("axis", 0))}, d)
+	m.Graph.Outputs = []*onnxio.ValueInfo{info("g"), info("e")}
+	folded, err := Fold(m, Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	twice := &onnxio.Function{
-		Name: "Twice", Domain: "local", Inputs: []string{"v", "b"}, Outputs: []string{"w"},
-		Nodes: []*onnxio.Node{
-			{OpType: "Scaled", Domain: "local", Name: "first", Inputs: []string{"v", "b"}, Outputs: []string{"t"}, Attributes: []*onnxio.Attribute{onnxio.FloatAttr("slope", 0.5)}},
-			{OpType: "Scaled", Domain: "local", Inputs: []string{"t", "b"}, Outputs: []string{"w"}},
-		},
-		Opsets: []onnxio.Opset{{Version: 17}, {Domain: "local", Version: 1}},
+	for name, want := range map[string]float64{"g": 1, "e": -fine} {
+		if v, err := onnxio.Floats[float64](folded.Graph.Initializer(name)); err != nil || v[0] != want {
+			t.Errorf("%s is %v (%v), want %v", name, v, err, want)
+		}
 	}
-	call := &onnxio.Node{OpType: "Twice", Domain: "local", Name: "call", Inputs: []string{"x", "b"}, Outputs: []string{"y"}}
-	m := model([]*onnxio.Node{call}, onnxio.NewTensor("b", []int64{1}, []float32{1}))
-	m.Opsets = append(m.Opsets, onnxio.Opset{Domain: "local", Version: 1})
-	m.Functions = []*onnxio.Function{scaled, twice}
+}
 
-	e, err := New[float32](m)
-	if err != nil {
-		t.Fatal(err)
+// FuzzFold folds whatever parses as a model.
+func FuzzFold(f *testing.F) {
+	for _, name := range []string{"plain-torchscript", "lenet-dynamo", "keras-tf2onnx-shape"} {
+		content, err := os.ReadFile(filepath.Join("../../testdata/models", name, "model.onnx"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
 	}
-	out, err := e.Run(t.Context(), feed(value([]int{1, 3}, -4, 0, 4)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := compare(out["y"], value([]int{1, 3}, 0.99, 2, 6), 1e-6, 0); err != nil {
-		t.Error(err)
-	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		m, err := onnxio.ReadFrom(bytes.NewReader(content))
+		if err != nil || m.Graph == nil {
+			return
+		}
+		folded, err := Fold(m, Options{})
+		if err != nil {
+			return
+		}
+		for _, c := range folded.Graph.Initializers {
+			if c.Type.IsFloat() {
+				if _, err := onnxio.Floats[float64](c); err != nil && m.Graph.Initializer(c.Name) != c {
+					t.Errorf("initializer %s: %v", c.Name, err)
+				}
+			}
+		}
+	})
 }

@@ -1,4 +1,4 @@
-package engine
+package constants
 
 import (
 	"slices"
@@ -17,7 +17,7 @@ func (f *folder) settle(m *onnxio.Model, inputs map[string][]int64) bool {
 	if !slices.ContainsFunc(f.graph.Nodes, open) {
 		return false
 	}
-	info, err := shape.Infer(m, inputs)
+	info, err := shape.Infer(m, shape.Options{Inputs: inputs, Evaluate: Evaluate})
 	if err != nil {
 		return false // whoever needs the shapes says so
 	}
@@ -59,7 +59,7 @@ func (f *folder) branch(n *onnxio.Node) ([]*onnxio.Node, error) {
 	}
 	a := n.Attr(name)
 	if a == nil || a.G == nil || len(a.G.Outputs) != len(n.Outputs) || len(a.G.Inputs) > 0 || len(a.G.SparseInitializers) > 0 {
-		return nil, nil // New says what is wrong
+		return nil, nil // whoever runs the model says what is wrong
 	}
 	g := a.G
 	names := make(map[string]string)

@@ -1,0 +1,11 @@
+package engine
+
+// What the tests of package engine_test use: those that need the converter, which
+// imports this package.
+var (
+	Op   = op
+	Info = info
+)
+
+// LocalLayers returns how many layers in local form are run as one.
+func (e *Engine[T]) LocalLayers() int { return len(e.graph.locals) }
