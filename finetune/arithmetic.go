@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"fmt"
 	"slices"
 
 	"efcn/internal/kernel"
@@ -8,11 +9,37 @@ import (
 )
 
 func init() {
-	register("Add", emitAdd[float32], emitAdd[float64])
+	register("Add", emitAdd[float32], emitAdd[float64], func(o *operator) { o.reset = resetAdd })
 	register("Sub", emitSub[float32], emitSub[float64])
-	register("Mul", emitMul[float32], emitMul[float64])
+	register("Mul", emitMul[float32], emitMul[float64], func(o *operator) { o.reset = resetMul })
 	register("Div", emitDiv[float32], emitDiv[float64])
 	register("Neg", emitNeg[float32], emitNeg[float64])
+}
+
+// resetMul sets the vector of a normalisation that was written out.
+func resetMul(r *reinitializer, n *onnxio.Node) error {
+	c, _ := r.vectorBehind(n)
+	if c == nil {
+		return nil
+	}
+	return r.constant(c.Name, 1)
+}
+
+// resetAdd sets the bias of a matrix product or of a normalisation.
+func resetAdd(r *reinitializer, n *onnxio.Node) error {
+	c, x := r.vectorBehind(n)
+	if c == nil {
+		return nil
+	}
+	switch maker := r.maker(x); {
+	case maker == nil:
+	case r.lacksBias(maker):
+		return r.uniform(c.Name, r.fanIn(maker))
+	case r.t.chains[maker] == nil && maker.OpType == "Mul":
+		return r.constant(c.Name, 0)
+	}
+	return fmt.Errorf("constant %q is neither the bias of a matrix product nor of a normalisation; "+
+		"how to initialise it is not known", c.Name)
 }
 
 // join is a·x + b·y of two values of one shape (Add, Sub).

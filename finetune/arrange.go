@@ -15,12 +15,14 @@ import (
 // does not depend on what the input holds, so it is found by running the node
 // on the numbers of the elements in their place.
 func init() {
-	for _, op := range []string{
-		"DepthToSpace", "Expand", "Gather", "GatherElements", "GatherND", "Pad", "Scatter", "ScatterElements", "ScatterND",
-		"Slice", "SpaceToDepth", "Split", "Tile", "Transpose", "Trilu", "Where",
+	for _, name := range []string{
+		"DepthToSpace", "Expand", "GatherElements", "GatherND", "Pad", "Scatter", "ScatterElements", "ScatterND",
+		"Slice", "SpaceToDepth", "Split", "Tile", "Trilu", "Where",
 	} {
-		register(op, emitArranged[float32], emitArranged[float64])
+		register(name, emitArranged[float32], emitArranged[float64])
 	}
+	register("Gather", emitArranged[float32], emitArranged[float64], orders)
+	register("Transpose", emitArranged[float32], emitArranged[float64], orders)
 }
 
 // arrangement says where the elements of an output come from.

@@ -7,7 +7,8 @@ import (
 )
 
 func init() {
-	register("BatchNormalization", emitBatchNorm[float32], emitBatchNorm[float64])
+	moves := func(o *operator) { o.statistics = []int{3, 4} }
+	register("BatchNormalization", emitBatchNorm[float32], emitBatchNorm[float64], resets(1, 0, 0, 1), moves)
 }
 
 // batchNorm normalises by the statistics of the batch and moves the running

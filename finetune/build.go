@@ -99,22 +99,16 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	return t, t.refuse()
 }
 
-// flat says why operators are refused that could be, but for what they do to all
-// that lies before them.
-var flat = map[string]string{
-	"Hardmax": ": its gradient is 0 everywhere, and nothing before it would move",
-}
-
 // refuse names every node whose operator cannot be trained.
 func (t *trainee[T]) refuse() error {
 	var errs []error
 	active := map[string]bool{t.input.Name: true}
 	for _, n := range t.nodes {
-		if !slices.ContainsFunc(n.Inputs, func(name string) bool { return active[name] }) || shapeOnly(n) {
+		if !slices.ContainsFunc(n.Inputs, func(name string) bool { return active[name] }) || operatorOf(n).shape {
 			continue
 		}
-		if t.chains[n] == nil && (onnxio.CanonicalDomain(n.Domain) != "" || lookup[T](n.OpType) == nil) {
-			errs = append(errs, n.Errorf("this operator cannot be trained%s", flat[n.OpType]))
+		if o := operatorOf(n); t.chains[n] == nil && emitterOf[T](o) == nil {
+			errs = append(errs, n.Errorf("this operator cannot be trained%s", o.refusal))
 		}
 		for _, out := range n.Outputs {
 			active[out] = true
@@ -122,10 +116,6 @@ func (t *trainee[T]) refuse() error {
 	}
 	return errors.Join(errs...)
 }
-
-// shapeOnly says that a node yields integers that follow from the batch size:
-// shape inference has them.
-func shapeOnly(n *onnxio.Node) bool { return n.OpType == "Shape" || n.OpType == "Size" }
 
 func onlyInput(m *onnxio.Model) (*onnxio.ValueInfo, error) {
 	unread := m.Graph.UnreadInputs()
@@ -153,21 +143,9 @@ func logitsOf(m *onnxio.Model) (string, error) {
 	}
 	name := m.Graph.Outputs[0].Name
 	for _, n := range m.Graph.Nodes {
-		if n.Output(0) != name || onnxio.CanonicalDomain(n.Domain) != "" || (n.OpType != "Softmax" && n.OpType != "LogSoftmax") {
-			continue
+		if logits := operatorOf(n).logits; n.Output(0) == name && logits != nil {
+			return logits(n, m.Opset(""))
 		}
-		def := int64(-1)
-		if m.Opset("") < 13 {
-			def = 1
-		}
-		axis, err := n.Int("axis", def)
-		if err != nil {
-			return "", n.Wrap(err)
-		}
-		if axis != 1 && axis != -1 {
-			return "", n.Errorf("axis %d; the loss needs the classes at axis 1", axis)
-		}
-		return n.Input(0), nil
 	}
 	return name, nil
 }
@@ -266,7 +244,7 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	}
 	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
 	for _, n := range t.nodes {
-		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) && t.chains[n] == nil || shapeOnly(n) {
+		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) && t.chains[n] == nil || operatorOf(n).shape {
 			continue
 		}
 		if c := t.chains[n]; c != nil {
@@ -277,7 +255,7 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 			}
 			continue
 		}
-		if err := lookup[T](n.OpType)(&node[T]{n, t.model.Opset(""), b}); err != nil {
+		if err := emitterOf[T](operatorOf(n))(&node[T]{n, t.model.Opset(""), b}); err != nil {
 			return nil, err
 		}
 	}

@@ -2,10 +2,22 @@ package finetune
 
 import (
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 	"efcn/onnxio/shape"
 )
 
-func init() { register("Conv", emitConv[float32], emitConv[float64]) }
+func init() { register("Conv", emitConv[float32], emitConv[float64], convFanIn) }
+
+// convFanIn: all but the first axis of a kernel lie before one output. PyTorch counts
+// so for a transposed convolution too.
+func convFanIn(o *operator) {
+	o.fanIn = func(r *reinitializer, n *onnxio.Node) (at, fan int) {
+		if w := r.t.initializers[n.Input(1)]; w != nil && len(w.Dims) > 1 {
+			return 1, product(toInts(w.Dims[1:]))
+		}
+		return 1, 0
+	}
+}
 
 // conv is a convolution of n images; its inputs are x, the kernel and, if
 // there is one, the bias.

@@ -6,7 +6,7 @@ import (
 )
 
 func init() {
-	register("ConvTranspose", emitConvTranspose[float32], emitConvTranspose[float64])
+	register("ConvTranspose", emitConvTranspose[float32], emitConvTranspose[float64], convFanIn)
 }
 
 // convTranspose is a transposed convolution of n images; its inputs are x, the

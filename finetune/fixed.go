@@ -64,7 +64,7 @@ func (f *fixed) compute(name string) (*engine.Tensor[float64], error) {
 		return v, nil
 	}
 	n := f.producers[name]
-	if n == nil || shapeOnly(n) {
+	if n == nil || operatorOf(n).shape {
 		return nil, fmt.Errorf("%q is no constant, nor computed from shapes alone", name)
 	}
 	in := make([]*engine.Tensor[float64], len(n.Inputs))

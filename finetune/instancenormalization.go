@@ -6,8 +6,8 @@ import (
 )
 
 func init() {
-	register("InstanceNormalization", emitInstanceNorm[float32], emitInstanceNorm[float64])
-	register("GroupNormalization", emitGroupNorm[float32], emitGroupNorm[float64])
+	register("InstanceNormalization", emitInstanceNorm[float32], emitInstanceNorm[float64], resets(1, 0))
+	register("GroupNormalization", emitGroupNorm[float32], emitGroupNorm[float64], resets(1, 0))
 }
 
 // emitInstanceNorm normalises every channel of a sample. Scale and bias are trained,

@@ -10,7 +10,7 @@ import (
 // nothing. A layer may keep state between forward and the backward that follows it.
 //
 // Adding an operator is one file: a layer, a function that reads the ONNX node and
-// emits the layer, and the row that registers it (see registry.go).
+// emits the layer, and its row in the table (see registry.go).
 type layer[T kernel.Float] interface {
 	forward(in [][]T, out []T)
 	backward(p pass[T])

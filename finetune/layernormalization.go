@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	register("LayerNormalization", emitLayerNorm[float32](true), emitLayerNorm[float64](true))
-	register("RMSNormalization", emitLayerNorm[float32](false), emitLayerNorm[float64](false))
+	register("LayerNormalization", emitLayerNorm[float32](true), emitLayerNorm[float64](true), resets(1, 0))
+	register("RMSNormalization", emitLayerNorm[float32](false), emitLayerNorm[float64](false), resets(1, 0))
 }
 
 // emitLayerNorm normalises over all axes from axis on; an RMSNormalization leaves the

@@ -1,10 +1,51 @@
 package finetune
 
-import "efcn/internal/kernel"
+import (
+	"errors"
+
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
 
 func init() {
-	register("Gemm", emitGemm[float32], emitGemm[float64])
-	register("MatMul", emitMatMul[float32], emitMatMul[float64])
+	register("Gemm", emitGemm[float32], emitGemm[float64], func(o *operator) { o.fanIn = gemmFanIn })
+	register("MatMul", emitMatMul[float32], emitMatMul[float64], func(o *operator) { o.fanIn = matMulFanIn })
+}
+
+func gemmFanIn(r *reinitializer, n *onnxio.Node) (at, fan int) {
+	transB, err := transB(n)
+	if s := r.t.sparse[n.Input(1)]; s != nil {
+		return 1, s.fanIn(transB)
+	}
+	w := r.t.initializers[n.Input(1)]
+	if w == nil || len(w.Dims) != 2 || err != nil {
+		return 1, 0 // Train refuses it
+	}
+	if transB {
+		return 1, int(w.Dims[1])
+	}
+	return 1, int(w.Dims[0])
+}
+
+func matMulFanIn(r *reinitializer, n *onnxio.Node) (at, fan int) {
+	if w := r.t.initializers[n.Input(0)]; w != nil {
+		if len(w.Dims) == 0 {
+			return 0, 0
+		}
+		return 0, int(w.Dims[len(w.Dims)-1])
+	}
+	if s := r.t.sparse[n.Input(1)]; s != nil {
+		return 1, s.fanIn(false)
+	}
+	if w := r.t.initializers[n.Input(1)]; w != nil && len(w.Dims) > 0 {
+		return 1, int(w.Dims[max(0, len(w.Dims)-2)])
+	}
+	return 1, 0
+}
+
+func transB(n *onnxio.Node) (bool, error) {
+	v, err := n.Int("transB", 0)
+	return v != 0, err
 }
 
 // linear is y = alpha·x·op(w) + beta·b over rows of x (Gemm, and MatMul by a
@@ -98,13 +139,11 @@ func (l *linear[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
 
 func emitGemm[T kernel.Float](n *node[T]) error {
 	transA, errA := n.Int("transA", 0)
-	transB, errB := n.Int("transB", 0)
+	transposed, errB := transB(n.Node)
 	alpha, errAlpha := n.Float("alpha", 1)
 	beta, errBeta := n.Float("beta", 1)
-	for _, err := range []error{errA, errB, errAlpha, errBeta} {
-		if err != nil {
-			return n.Wrap(err)
-		}
+	if err := errors.Join(errA, errB, errAlpha, errBeta); err != nil {
+		return n.Wrap(err)
 	}
 	if transA != 0 {
 		return n.Errorf("transA=1 puts the batch on the second axis; training needs it on the first")
@@ -116,7 +155,7 @@ func emitGemm[T kernel.Float](n *node[T]) error {
 	if len(x.shape) != 1 {
 		return n.Errorf("the input has shape %v a sample; want one axis", x.shape)
 	}
-	l := &linear[T]{rows: n.b.a.net.batch, in: x.size(), transposed: transB != 0, alpha: T(alpha), beta: T(beta)}
+	l := &linear[T]{rows: n.b.a.net.batch, in: x.size(), transposed: transposed, alpha: T(alpha), beta: T(beta)}
 	w, err := n.weights(1, l)
 	if err != nil {
 		return err

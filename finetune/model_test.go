@@ -261,8 +261,8 @@ func TestSketchesCoverTheRegistry(t *testing.T) {
 			covered[n.OpType] = true
 		}
 	}
-	for name := range registry {
-		if !covered[name] {
+	for name, o := range operators {
+		if !covered[name] && o.single != nil {
 			t.Errorf("no sketch has the operator %s", name)
 		}
 	}

@@ -9,9 +9,10 @@ import (
 )
 
 func init() {
-	register("MaxPool", emitMaxPool[float32], emitMaxPool[float64])
+	maxima := func(o *operator) { o.maxima = true }
+	register("MaxPool", emitMaxPool[float32], emitMaxPool[float64], maxima)
 	register("AveragePool", emitAveragePool[float32], emitAveragePool[float64])
-	register("GlobalMaxPool", emitGlobalMaxPool[float32], emitGlobalMaxPool[float64])
+	register("GlobalMaxPool", emitGlobalMaxPool[float32], emitGlobalMaxPool[float64], maxima)
 	register("GlobalAveragePool", emitGlobalAveragePool[float32], emitGlobalAveragePool[float64])
 }
 
@@ -73,7 +74,7 @@ func (a *averagePool[T]) backward(p pass[T]) {
 	kernel.AveragePoolBackward(a.window, a.includePad, a.planes, p.dout, p.din[0])
 }
 
-// pooledAlone says that a single node reads output 0, through any reshapes, and
+// pooledAlone reports whether a single node reads output 0, through any reshapes, and
 // that it takes maxima.
 func (n *node[T]) pooledAlone() bool {
 	name := n.Output(0)
@@ -84,10 +85,10 @@ func (n *node[T]) pooledAlone() bool {
 		switch {
 		case n.b.readers[name] != 1 || n.b.t.chains[reader] != nil:
 			return false
-		case reshapes(reader.OpType):
+		case operatorOf(reader).reshapes:
 			name = reader.Output(0)
 		default:
-			return reader.OpType == "MaxPool" || reader.OpType == "GlobalMaxPool"
+			return operatorOf(reader).maxima
 		}
 	}
 	return false

@@ -4,9 +4,19 @@ import (
 	"slices"
 
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
-func init() { register("PRelu", emitPRelu[float32], emitPRelu[float64]) }
+func init() {
+	register("PRelu", emitPRelu[float32], emitPRelu[float64], func(o *operator) { o.reset = resetPRelu })
+}
+
+func resetPRelu(r *reinitializer, n *onnxio.Node) error {
+	if r.t.initializers[n.Input(1)] == nil {
+		return nil // computed
+	}
+	return r.resetVectors(n, 0.25)
+}
 
 // leak is a above 0 and a·b below. At 0 the derivative by a is b, as in PyTorch.
 var leak = pairwise{

@@ -1,228 +1,82 @@
 package finetune
 
 import (
-	"fmt"
-	"slices"
-
-	"gorgonia.org/gorgonia"
-
-	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
+// operator is what finetune knows of an ONNX operator: a row of the table that the
+// operators' files register. Nothing elsewhere asks for an operator by its name.
+type operator struct {
+	// single and double read a node and emit its layer; nil where it is not trained.
+	single emitter[float32]
+	double emitter[float64]
+	// refusal says why an operator is not trained, if there is more to say than that.
+	refusal string
+
+	// reshapes means that output 0 is input 0 in other axes, batch and all.
+	reshapes bool
+	// orders means that output 0 holds elements of input 0, so that a vector which
+	// an Add has behind it may be the bias of what lies before.
+	orders bool
+	// maxima means that output 0 takes maxima of input 0: a ReLU commutes with it.
+	maxima bool
+	// shape means that the outputs follow from the shape of the input.
+	shape bool
+	// statistics are inputs that training moves by itself, without a gradient.
+	statistics []int
+	// logits returns what the loss is taken on where the node computes the output of
+	// the model: the loss contains what the node does.
+	logits func(n *onnxio.Node, opset int64) (string, error)
+
+	// fanIn returns which input of a node its weights are and how many inputs an
+	// output has; 0 where it has no weights.
+	fanIn func(r *reinitializer, n *onnxio.Node) (at, fan int)
+	// reset draws other weights of a node anew.
+	reset func(r *reinitializer, n *onnxio.Node) error
+}
+
 // emitter reads an ONNX node and emits what it computes, at one precision.
 type emitter[T kernel.Float] func(n *node[T]) error
 
-type emitters struct {
-	single emitter[float32]
-	double emitter[float64]
+// operators is filled by init functions and not modified after.
+var operators = map[string]*operator{}
+
+// trait is a further field of a row.
+type trait func(o *operator)
+
+func register(name string, single emitter[float32], double emitter[float64], traits ...trait) {
+	o := &operator{single: single, double: double}
+	for _, t := range traits {
+		t(o)
+	}
+	operators[name] = o
 }
 
-// registry is filled by init functions and not modified after.
-var registry = map[string]emitters{}
-
-func register(op string, single emitter[float32], double emitter[float64]) {
-	registry[op] = emitters{single, double}
+// operatorOf returns the row of a node's operator, an empty one where there is none.
+func operatorOf(n *onnxio.Node) *operator {
+	if o := operators[n.OpType]; o != nil && onnxio.CanonicalDomain(n.Domain) == "" {
+		return o
+	}
+	return &operator{}
 }
 
-// lookup returns the emitter of an operator, nil if it cannot be trained.
-func lookup[T kernel.Float](op string) emitter[T] {
-	e := registry[op]
+// RunningStatistics returns which values of a graph are running statistics, which
+// training moves by themselves and not by a gradient.
+func RunningStatistics(g *onnxio.Graph) map[string]bool {
+	found := map[string]bool{}
+	for _, n := range g.Nodes {
+		for _, i := range operatorOf(n).statistics {
+			found[n.Input(i)] = true
+		}
+	}
+	return found
+}
+
+// emitterOf returns the emitter of an operator, nil if it cannot be trained.
+func emitterOf[T kernel.Float](o *operator) emitter[T] {
 	if any(T(0)) == any(float32(0)) {
-		return any(e.single).(emitter[T])
+		return any(o.single).(emitter[T])
 	}
-	return any(e.double).(emitter[T])
-}
-
-// value is an activation: a node of the graph that holds batch × (product of
-// shape) elements. shape leaves the batch axis out; reshapes change it alone.
-type value struct {
-	node  *gorgonia.Node
-	shape []int
-	// axis is where the model has the batch among the axes, 0 but between
-	// operators that move it away and back. What the node holds is always N
-	// samples.
-	axis int
-	// folded says that the model has the batch and all of a sample in one axis, which
-	// operators that move elements alone can read.
-	folded bool
-
-	wants bool // a trained parameter lies behind it, so its gradient is wanted
-	deep  bool // a parameter lies behind it, trained or not
-
-	// rectify says that the ReLU of the node is meant, which the MaxPool that
-	// reads it does along.
-	rectify bool
-}
-
-func (v value) size() int { return product(v.shape) }
-
-func product(dims []int) int {
-	p := 1
-	for _, d := range dims {
-		p *= d
-	}
-	return p
-}
-
-// node is an ONNX node as its emitter sees it.
-type node[T kernel.Float] struct {
-	*onnxio.Node
-	opset int64
-	b     *builder[T]
-}
-
-// label names the layer in the training graph.
-func (n *node[T]) label() string { return fmt.Sprintf("%s %q", n.OpType, n.Label()) }
-
-// activation returns the value at input i, which must be computed from the
-// model's input.
-func (n *node[T]) activation(i int) (value, error) {
-	v, ok := n.b.values[n.Input(i)]
-	if !ok {
-		return value{}, n.Errorf("input %d (%q) is a constant; training needs a value computed from the model's input there", i, n.Input(i))
-	}
-	if v.folded {
-		return value{}, n.Errorf("input %d (%q) has the batch and the sample in one axis; training needs the batch by itself here", i, n.Input(i))
-	}
-	if v.axis != 0 {
-		return value{}, n.Errorf("input %d (%q) has the batch on axis %d; training needs it on the first axis here", i, n.Input(i), v.axis)
-	}
-	return v, nil
-}
-
-func (n *node[T]) isActivation(i int) bool {
-	_, ok := n.b.values[n.Input(i)]
-	return ok
-}
-
-// constant returns the initializer at input i, nil where the input is left out.
-func (n *node[T]) constant(i int) (*onnxio.Tensor, error) {
-	name := n.Input(i)
-	if name == "" {
-		return nil, nil
-	}
-	t := n.b.t.initializers[name]
-	if t == nil && n.b.t.model.Graph.SparseConstants()[name] != nil {
-		return nil, n.Errorf("input %d (%q) is sparse, and not a well-formed matrix that products alone read; training takes it as a dense initializer", i, name)
-	}
-	if t == nil {
-		return nil, n.Errorf("input %d (%q) is no initializer; training takes weights from initializers only", i, name)
-	}
-	return t, nil
-}
-
-// floats returns the content of the constant at input i, nil where the input is
-// left out.
-func (n *node[T]) floats(i int) ([]T, error) {
-	t, err := n.constant(i)
-	if t == nil {
-		return nil, err
-	}
-	v, err := onnxio.Floats[T](t)
-	return v, n.Wrap(err)
-}
-
-// parameter makes the initializer at input i a trained parameter; nil where the
-// input is left out. A list of dims, if given, is the shape that it must have.
-func (n *node[T]) parameter(i int, dims ...int) (*parameter[T], error) {
-	t, err := n.constant(i)
-	if t == nil {
-		return nil, err
-	}
-	if dims != nil && !slices.Equal(toInts(t.Dims), dims) {
-		return nil, n.Errorf("input %d (%q): want shape %v, got %v", i, t.Name, dims, t.Dims)
-	}
-	p, err := n.b.t.parameter(t)
-	return p, n.Wrap(err)
-}
-
-// fixed returns what input i holds, which must be a constant or follow from the
-// batch size alone; nil where the input is left out.
-func (n *node[T]) fixed(i int) (*engine.Tensor[float64], error) {
-	if n.Input(i) == "" {
-		return nil, nil
-	}
-	v, err := n.b.fixed.value(n.Input(i))
-	if err != nil {
-		return nil, n.Errorf("input %d: %w; training needs it fixed", i, err)
-	}
-	return v, nil
-}
-
-// emit adds a layer whose output 0 has the given shape, its inputs an
-// activation each, then parameters; a nil parameter is left out.
-func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
-	return n.emitOutput(0, l, shape, activations, parameters...)
-}
-
-// emitOutput is emit for an output other than the first.
-func (n *node[T]) emitOutput(i int, l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
-	var in []operand[T]
-	wants, deep := false, false
-	for _, v := range activations {
-		in = append(in, operand[T]{node: v.node, wants: v.wants})
-		wants, deep = wants || v.wants, deep || v.deep
-	}
-	for _, p := range parameters {
-		if p != nil {
-			leaf, err := n.b.a.parameter(p)
-			if err != nil {
-				return n.Wrap(err)
-			}
-			in = append(in, operand[T]{node: leaf, wants: !p.frozen, param: p})
-			wants, deep = wants || !p.frozen, true
-		}
-	}
-	out, err := n.b.a.add(n.label(), l, product(shape), in)
-	if err != nil {
-		return n.Wrap(err)
-	}
-	n.b.values[n.Output(i)] = value{node: out, shape: shape, wants: wants, deep: deep}
-	return nil
-}
-
-// emitStage adds a layer of one value whose output is a step on the way to that of
-// the node.
-func (n *node[T]) emitStage(what string, l layer[T], shape []int, x value) (value, error) {
-	in := []operand[T]{{node: x.node, wants: x.wants}}
-	out, err := n.b.a.add(n.label()+" ("+what+")", l, product(shape), in)
-	if err != nil {
-		return value{}, n.Wrap(err)
-	}
-	return value{node: out, shape: shape, wants: x.wants, deep: x.deep}, nil
-}
-
-// outputShape returns the inferred shape of output 0, without the batch axis.
-func (n *node[T]) outputShape() ([]int, error) {
-	shape, err := n.b.shape(n.Output(0))
-	return shape, n.Wrap(err)
-}
-
-func toInts(dims []int64) []int {
-	v := make([]int, len(dims))
-	for i, d := range dims {
-		v[i] = int(d)
-	}
-	return v
-}
-
-// shape returns the inferred shape of a value, without the batch axis.
-func (b *builder[T]) shape(name string) ([]int, error) {
-	t, ok := b.info.Type(name)
-	if !ok || !t.HasShape {
-		return nil, fmt.Errorf("the shape of %q is not known", name)
-	}
-	dims := make([]int, len(t.Shape))
-	for i, d := range t.Shape {
-		if !d.Known() {
-			return nil, fmt.Errorf("dimension %d of %q is not known", i, name)
-		}
-		dims[i] = int(d.Value)
-	}
-	if len(dims) == 0 || dims[0] != b.a.net.batch {
-		return nil, fmt.Errorf("%q has shape %v for a batch of %d; training needs the batch as its first axis", name, dims, b.a.net.batch)
-	}
-	return dims[1:], nil
+	return any(o.double).(emitter[T])
 }

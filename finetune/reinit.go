@@ -118,53 +118,22 @@ func (r *reinitializer) node(n *onnxio.Node) error {
 		}
 		return n.Wrap(r.local(c))
 	}
-	if onnxio.CanonicalDomain(n.Domain) != "" {
-		return nil
-	}
-	switch n.OpType {
-	case "Conv", "ConvTranspose", "Gemm", "MatMul":
-		fan := r.fanIn(n)
+	switch o := operatorOf(n); {
+	case o.fanIn != nil:
+		at, fan := o.fanIn(r, n)
 		if fan == 0 {
 			return nil // constants alone, or values alone
 		}
-		if err := r.uniform(n.Input(r.weightInput(n)), fan); err != nil {
+		if err := r.uniform(n.Input(at), fan); err != nil {
 			return n.Wrap(err)
 		}
 		r.deep[n.Output(0)] = true
 		return n.Wrap(r.uniform(n.Input(2), fan))
-	case "BatchNormalization":
-		for i, v := range []float32{1, 0, 0, 1} {
-			if err := r.constant(n.Input(1+i), v); err != nil {
-				return n.Wrap(err)
-			}
-		}
-		r.deep[n.Output(0)] = true
-	case "LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization":
-		for i, v := range []float32{1, 0} {
-			if err := r.constant(n.Input(1+i), v); err != nil {
-				return n.Wrap(err)
-			}
-		}
-		r.deep[n.Output(0)] = true
-	case "PRelu":
-		if r.t.initializers[n.Input(1)] == nil {
-			return nil // computed
-		}
-		r.deep[n.Output(0)] = true
-		return n.Wrap(r.constant(n.Input(1), 0.25))
-	case "Mul", "Add":
-		return n.Wrap(r.vector(n))
+	case o.reset != nil:
+		return n.Wrap(o.reset(r, n))
+	default:
+		return nil
 	}
-	return nil
-}
-
-// weightInput returns which input of a linear node its weights are: the second,
-// unless a MatMul has them first.
-func (r *reinitializer) weightInput(n *onnxio.Node) int {
-	if n.OpType == "MatMul" && r.t.initializers[n.Input(0)] != nil {
-		return 0
-	}
-	return 1
 }
 
 // fanIn is how many inputs an output of a linear node has; 0 where it has no
@@ -176,29 +145,29 @@ func (r *reinitializer) fanIn(n *onnxio.Node) int {
 		}
 		return 0
 	}
-	at := r.weightInput(n)
-	w := r.t.initializers[n.Input(at)]
-	if s := r.t.sparse[n.Input(1)]; s != nil {
-		if transB, err := n.Int("transB", 0); err == nil && transB != 0 {
-			return s.most[1]
-		}
-		return s.most[0]
+	if fanIn := operatorOf(n).fanIn; fanIn != nil {
+		_, fan := fanIn(r, n)
+		return fan
 	}
-	switch {
-	case w == nil || len(w.Dims) < 1 || len(w.Dims) < 2 && n.OpType != "MatMul":
-		return 0
-	case n.OpType == "Conv" || n.OpType == "ConvTranspose":
-		return product(toInts(w.Dims[1:]))
-	case n.OpType == "Gemm":
-		if transB, err := n.Int("transB", 0); err == nil && transB != 0 {
-			return int(w.Dims[1])
-		}
-		return int(w.Dims[0])
-	case at == 0: // the last axis is multiplied, of what comes second the last but one
-		return int(w.Dims[len(w.Dims)-1])
-	default:
-		return int(w.Dims[max(0, len(w.Dims)-2)])
+	return 0
+}
+
+// resets returns the trait of an operator whose inputs from the second on are
+// vectors that begin as these.
+func resets(values ...float32) trait {
+	return func(o *operator) {
+		o.reset = func(r *reinitializer, n *onnxio.Node) error { return r.resetVectors(n, values...) }
 	}
+}
+
+func (r *reinitializer) resetVectors(n *onnxio.Node, values ...float32) error {
+	for i, v := range values {
+		if err := r.constant(n.Input(1+i), v); err != nil {
+			return err
+		}
+	}
+	r.deep[n.Output(0)] = true
+	return nil
 }
 
 // local draws the weights of a layer in local form.
@@ -218,31 +187,36 @@ func (r *reinitializer) local(c *localChain) error {
 	return nil
 }
 
-// vector sets a vector that an Add or Mul has behind weights.
-func (r *reinitializer) vector(n *onnxio.Node) error {
+// vectorBehind returns the vector that a node of two inputs has behind weights, and
+// the value that it is applied to; nil for none.
+func (r *reinitializer) vectorBehind(n *onnxio.Node) (*onnxio.Tensor, string) {
 	at := 1
 	if r.t.initializers[n.Input(1)] == nil {
 		at = 0
 	}
 	c, x := r.t.initializers[n.Input(at)], n.Input(1-at)
 	if c == nil || !r.deep[x] || len(c.Dims) == 0 || product(toInts(c.Dims)) < 2 {
-		return nil
+		return nil, ""
 	}
-	if n.OpType == "Mul" {
-		return r.constant(c.Name, 1)
+	return c, x
+}
+
+// maker returns the node that computes a value, before others that order its
+// elements; nil for none.
+func (r *reinitializer) maker(value string) *onnxio.Node {
+	n := r.makers[value]
+	for n != nil && r.t.chains[n] == nil && operatorOf(n).orders {
+		n = r.makers[n.Input(0)]
 	}
-	maker := r.makers[x]
-	for maker != nil && slices.Contains([]string{"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Gather"}, maker.OpType) && r.t.chains[maker] == nil {
-		maker = r.makers[maker.Input(0)]
+	return n
+}
+
+// lacksBias reports whether a node is linear and has no bias of its own.
+func (r *reinitializer) lacksBias(n *onnxio.Node) bool {
+	if c := r.t.chains[n]; c != nil {
+		return !c.Biased
 	}
-	switch {
-	case maker == nil:
-	case r.t.chains[maker] != nil && !r.t.chains[maker].Biased, maker.OpType == "MatMul", slices.Contains([]string{"Conv", "ConvTranspose", "Gemm"}, maker.OpType) && maker.Input(2) == "":
-		return r.uniform(c.Name, r.fanIn(maker))
-	case maker.OpType == "Mul":
-		return r.constant(c.Name, 0)
-	}
-	return fmt.Errorf("constant %q is neither the bias of a matrix product nor of a normalisation; how to initialise it is not known", c.Name)
+	return operatorOf(n).fanIn != nil && n.Input(2) == ""
 }
 
 // uniform draws an initializer; none is drawn twice.

@@ -1,20 +1,16 @@
 package finetune
 
-import (
-	"slices"
-
-	"efcn/internal/kernel"
-)
+import "efcn/internal/kernel"
 
 func init() {
-	for _, op := range reshaping {
-		register(op, emitReshape[float32], emitReshape[float64])
+	reshapes := func(o *operator) { o.reshapes = true }
+	for _, name := range []string{"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity"} {
+		register(name, emitReshape[float32], emitReshape[float64], reshapes, orders)
 	}
+	register("Dropout", emitReshape[float32], emitReshape[float64], reshapes)
 }
 
-var reshaping = [...]string{"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"}
-
-func reshapes(opType string) bool { return slices.Contains(reshaping[:], opType) }
+func orders(o *operator) { o.orders = true }
 
 // emitReshape gives the value another shape, and no node: elements keep their
 // order. Dropout is one of them: fine-tuning trains without it, and its mask
@@ -39,7 +35,7 @@ func emitReshape[T kernel.Float](n *node[T]) error {
 	return nil
 }
 
-// folds says whether output 0 has batch and sample in one axis, as PyTorch's dynamo
+// folds reports whether output 0 has batch and sample in one axis, as PyTorch's dynamo
 // exporter has it where strides are told (as_strided): it gathers from there by
 // indices that it computes from the batch.
 func (n *node[T]) folds(x value) bool {

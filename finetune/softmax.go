@@ -4,11 +4,16 @@ import (
 	"math"
 
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 func init() {
-	register("Softmax", emitSoftmax[float32](false), emitSoftmax[float64](false))
-	register("LogSoftmax", emitSoftmax[float32](true), emitSoftmax[float64](true))
+	inLoss := func(o *operator) { o.logits = softmaxLogits }
+	register("Softmax", emitSoftmax[float32](false), emitSoftmax[float64](false), inLoss)
+	register("LogSoftmax", emitSoftmax[float32](true), emitSoftmax[float64](true), inLoss)
+	register("Hardmax", nil, nil, func(o *operator) {
+		o.refusal = ": its gradient is 0 everywhere, and nothing before it would move"
+	})
 }
 
 // softmax brings lines to a sum of 1, and takes the logarithm.
@@ -71,10 +76,7 @@ func emitSoftmax[T kernel.Float](log bool) emitter[T] {
 		if err != nil {
 			return err
 		}
-		flat, def := n.opset < 13, int64(-1)
-		if flat {
-			def = 1
-		}
+		flat, def := softmaxForm(n.opset)
 		axis, err := n.axis(x, def)
 		if err != nil {
 			return err
@@ -86,6 +88,28 @@ func emitSoftmax[T kernel.Float](log bool) emitter[T] {
 		}
 		return n.emit(s, x.shape, []value{x})
 	}
+}
+
+// softmaxForm returns whether all axes from the axis on are taken as one, and which
+// axis is the default.
+func softmaxForm(opset int64) (flat bool, axis int64) {
+	if opset < 13 {
+		return true, 1
+	}
+	return false, -1
+}
+
+// softmaxLogits takes the loss on what goes into a Softmax over the classes.
+func softmaxLogits(n *onnxio.Node, opset int64) (string, error) {
+	_, def := softmaxForm(opset)
+	axis, err := n.Int("axis", def)
+	if err != nil {
+		return "", n.Wrap(err)
+	}
+	if axis != 1 && axis != -1 {
+		return "", n.Errorf("axis %d; the loss needs the classes at axis 1", axis)
+	}
+	return n.Input(0), nil
 }
 
 // axis returns the attribute of that name as an axis of x, the batch being 0.

@@ -37,6 +37,15 @@ func sparseMatrices(g *onnxio.Graph, initializers map[string]*onnxio.Tensor) (ma
 	return found, nil
 }
 
+// fanIn is the most entries that an output has where the matrix multiplies from the
+// right, transposed or not.
+func (s *sparseMatrix) fanIn(transposed bool) int {
+	if transposed {
+		return s.most[1]
+	}
+	return s.most[0]
+}
+
 // mostEntries counts those of the column and of the row that have the most.
 func mostEntries(c kernel.CSR) (most [2]int) {
 	counts := make([]int, c.Cols)

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 
+	"efcn/finetune"
 	"efcn/onnxio"
 )
 
@@ -29,12 +30,7 @@ func newPair(a, b *onnxio.Model) (*pair, error) {
 	if err := sameGraph(a, b); err != nil {
 		return nil, fmt.Errorf("%w; a path needs two models of one architecture, such as an eFCN before and after training (efcn convert embeds a CNN)", err)
 	}
-	statistics := make(map[string]bool)
-	for _, n := range a.Graph.Nodes {
-		if n.OpType == "BatchNormalization" {
-			statistics[n.Input(3)], statistics[n.Input(4)] = true, true
-		}
-	}
+	statistics := finetune.RunningStatistics(a.Graph)
 	p := &pair{a: a, b: b}
 	for _, name := range constants(a.Graph) {
 		ta, tb := constant(a.Graph, name), constant(b.Graph, name)
