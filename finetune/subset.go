@@ -28,6 +28,30 @@ const (
 	TrainTied = "tied"
 )
 
+// LayoutError is the refusal of a layer in a form that cannot be trained as the
+// options have it.
+type LayoutError struct {
+	Train  string        // what was to be trained: see [Options]
+	Reinit bool          // with new weights
+	Layout record.Layout // the form of the layer
+	Bytes  int64         // of its weights; 0 if that is not known
+	// Want is a form that could be trained so, and the bytes that it takes.
+	Want      record.Layout
+	WantBytes int64
+}
+
+func (e *LayoutError) Error() string {
+	if e.Reinit {
+		return fmt.Sprintf("reinit: new weights of %s layers are not local; train all, or a model with %s layers",
+			e.Layout, e.Want)
+	}
+	text := fmt.Sprintf("train %s needs the %s form", e.Train, e.Want)
+	if e.WantBytes > 0 {
+		text += fmt.Sprintf(", which takes %d bytes (%s: %d)", e.WantBytes, e.Layout, e.Bytes)
+	}
+	return text + fmt.Sprintf("; train local, or a model with %s layers", e.Want)
+}
+
 // subset says which weights of a model are trained.
 type subset struct {
 	what    string          // as it was asked for
@@ -82,7 +106,7 @@ func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map
 	return s, errors.Join(errs...)
 }
 
-// allows says whether a layer with support m can be trained in this mode.
+// allows returns an error unless a layer with support m can be trained in this mode.
 func (s *subset) allows(l *record.Layer, m *affine.Map) error {
 	local := l.Layout == record.Local || l.Layout == record.Sparse
 	if m == nil {
@@ -90,12 +114,14 @@ func (s *subset) allows(l *record.Layer, m *affine.Map) error {
 			return nil
 		}
 		if s.mode == TrainAll {
-			return fmt.Errorf("train all needs the dense form; convert with --layout dense, or train local")
+			return &LayoutError{Train: s.mode, Layout: l.Layout, Want: record.Dense}
 		}
 		return fmt.Errorf("the record does not hold the geometry of %s; train all or layers by name", l.Op)
 	}
 	if local && !l.Connected() && (s.mode == TrainAll || s.mode == TrainOffLocal) {
-		return fmt.Errorf("train %s needs the dense form, which takes %d bytes (%s: %d); convert with --layout dense, or train local", s.mode, m.DenseBytes(), l.Layout, localBytes(l.Layout, m))
+		return &LayoutError{
+			Train: s.mode, Layout: l.Layout, Bytes: localBytes(l.Layout, m), Want: record.Dense, WantBytes: m.DenseBytes(),
+		}
 	}
 	return nil
 }

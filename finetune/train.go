@@ -162,7 +162,7 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 			return nil, err
 		}
 		if rec != nil && slices.ContainsFunc(rec.Layers, func(l record.Layer) bool { return l.Layout == record.Dense && !l.Connected() }) {
-			return nil, errors.New("reinit: new weights of dense layers are not local; train all, or convert with --layout local")
+			return nil, &LayoutError{Train: o.Train, Reinit: true, Layout: record.Dense, Want: record.Local}
 		}
 	}
 	fresh, err := Reinit(m, o.Seed)

@@ -6,6 +6,8 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/verify"
+	"efcn/finetune"
+	"efcn/finetune/landscape"
 	"efcn/finetune/report"
 	"efcn/internal/ort"
 )
@@ -20,6 +22,10 @@ var advice = []func(error) (text string, ok bool){
 	}),
 	when(func(e *ort.NotFoundError) string { return e.Error() + " with --ort-lib FILE" }),
 	when(func(e *ort.LibraryError) string { return fmt.Sprintf("--ort-lib %s: %v", e.File, e.Err) }),
+	when(func(e *finetune.LayoutError) string {
+		return fmt.Sprintf("%v (efcn convert --layout %s)", e, e.Want)
+	}),
+	when(func(e *landscape.ArchitectureError) string { return e.Error() + " (efcn convert embeds a CNN)" }),
 	when(func(e *report.FolderError) string {
 		return e.Error() + ": that of efcn relax, or of efcn finetune --checkpoint"
 	}),

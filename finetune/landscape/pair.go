@@ -25,10 +25,22 @@ type tensorPair struct {
 	statistic bool // a running mean or variance
 }
 
+// ArchitectureError is the refusal of two models that differ in more than their
+// weights.
+type ArchitectureError struct {
+	Err error // what differs
+}
+
+func (e *ArchitectureError) Error() string {
+	return e.Err.Error() + "; a path needs two models of one architecture, such as an eFCN before and after training"
+}
+
+func (e *ArchitectureError) Unwrap() error { return e.Err }
+
 // newPair compares the graphs of two models.
 func newPair(a, b *onnxio.Model) (*pair, error) {
 	if err := sameGraph(a, b); err != nil {
-		return nil, fmt.Errorf("%w; a path needs two models of one architecture, such as an eFCN before and after training (efcn convert embeds a CNN)", err)
+		return nil, &ArchitectureError{err}
 	}
 	statistics := finetune.RunningStatistics(a.Graph)
 	p := &pair{a: a, b: b}
