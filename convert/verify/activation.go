@@ -10,7 +10,7 @@ import (
 // https://onnx.ai/onnx/operators, versions up to 24.
 func init() {
 	for _, op := range []operator{
-		{name: "Relu", tie: atZero, lipschitz: slope(1), exact: true, anyEngine: true},
+		{name: "Relu", notNegative: func(*structure, *onnxio.Node) bool { return true }, tie: atZero, lipschitz: slope(1), exact: true, anyEngine: true},
 		{name: "LeakyRelu", tie: atZero, anyEngine: true, lipschitz: steepest(1, "alpha", 0.01), defaults: always(spelling{"alpha": "0.01"})},
 		{name: "PRelu", tie: atZero, anyEngine: true, lipschitz: preluSlope},
 		{name: "Elu", lipschitz: steepest(1, "alpha", 1), defaults: always(spelling{"alpha": "1"})},

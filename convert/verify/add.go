@@ -11,8 +11,8 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Add.html
 func init() {
 	for _, op := range []operator{
-		{name: "Add", twoSided: true, magnitudes: withConstant("Sum")},
-		{name: "Sub", twoSided: true, magnitudes: withConstant("Sum")},
+		{name: "Add", twoSided: true, diagonal: addDiagonal, integers: besideKnown(addIntegers), magnitudes: withConstant("Sum")},
+		{name: "Sub", twoSided: true, diagonal: subDiagonal, integers: besideKnown(subIntegers), magnitudes: withConstant("Sum")},
 		{name: "Sum"},
 		{name: "Mean"},
 	} {
@@ -65,4 +65,28 @@ func withConstant(op string) func(*bounds, *onnxio.Node, *engine.Tensor[float64]
 		}
 		return b.apply(op, x, c)
 	}
+}
+
+func addDiagonal(n *net, node *onnxio.Node, data int, shape []int) (*diagonal, error) {
+	c, err := n.constantAt(node, 1-data, shape)
+	return &diagonal{shift: c}, err
+}
+
+func subDiagonal(n *net, node *onnxio.Node, data int, shape []int) (*diagonal, error) {
+	c, err := n.constantAt(node, 1-data, shape)
+	if data == 1 {
+		return &diagonal{scale: func(_ int, v float64) float64 { return -v }, shift: c}, err
+	}
+	return &diagonal{shift: func(r int) float64 { return -c(r) }}, err
+}
+
+func addIntegers(_ int, least, most int64, output span) span {
+	return output.mapped(func(lo, hi int64) (int64, int64) { return lo - least, hi - most })
+}
+
+func subIntegers(i int, least, most int64, output span) span {
+	if i == 0 {
+		return output.mapped(func(lo, hi int64) (int64, int64) { return lo + most, hi + least })
+	}
+	return output.mapped(func(lo, hi int64) (int64, int64) { return most - hi, least - lo })
 }

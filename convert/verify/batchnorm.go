@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/internal/engine"
 	"efcn/onnxio"
@@ -12,6 +13,7 @@ import (
 func init() {
 	register(operator{
 		name: "BatchNormalization", rounds: batchNormRounds, anyEngine: true, magnitudes: batchNormMagnitudes,
+		diagonal: batchNormDiagonal, normalization: (*net).batchNormOf,
 		defaults: always(spelling{"epsilon": "1e-05", "momentum": "0.9", "training_mode": "0", "spatial": "1"}),
 	})
 }
@@ -39,6 +41,22 @@ func batchNormMagnitudes(b *bounds, node *onnxio.Node, x *engine.Tensor[float64]
 		out.F[i] = math.Abs(norm.scale[c])*(x.F[i]+math.Abs(norm.mean[c])) + math.Abs(norm.beta[c])
 	})
 	return out, nil
+}
+
+// batchNormDiagonal is a BatchNormalization at inference.
+func batchNormDiagonal(n *net, node *onnxio.Node, _ int, shape []int) (*diagonal, error) {
+	if len(shape) < 2 {
+		return nil, errNotLinear
+	}
+	norm, err := n.batchNormOf(node, shape[1])
+	if err != nil {
+		return nil, err
+	}
+	per := max(1, product(shape[2:]))
+	return &diagonal{
+		scale: func(r int, v float64) float64 { return v * norm.scale[r/per] },
+		shift: func(r int) float64 { return norm.beta[r/per] - norm.mean[r/per]*norm.scale[r/per] },
+	}, nil
 }
 
 // foldedBound is the bound of a BatchNormalization of the linear node source,
@@ -151,4 +169,58 @@ func eachChannel(shape []int, f func(channel, i int)) {
 	for i := range product(shape) {
 		f(i/inner%channels, i)
 	}
+}
+
+// batchNorm is a BatchNormalization at inference, by channel, in float64.
+type batchNorm struct{ scale, mean, beta []float64 }
+
+// shift returns (b−mean)·scale + beta for a channel and how far it may be off.
+func (n *batchNorm) shift(o int, b float64) (value, slack float64) {
+	// The conversions keep a compiler from fusing the product and the sum.
+	value = float64((b-n.mean[o])*n.scale[o]) + n.beta[o]
+	slack = 8 * 0x1p-53 * (math.Abs(b*n.scale[o]) + math.Abs(n.mean[o]*n.scale[o]) + math.Abs(n.beta[o]))
+	return value, slack
+}
+
+// normalisesByBatch reports whether a BatchNormalization takes mean and variance from
+// its input, as in training.
+// https://onnx.ai/onnx/operators/onnx__BatchNormalization.html
+func normalisesByBatch(node *onnxio.Node) bool {
+	if mode, err := node.Int("training_mode", 0); err != nil || mode != 0 {
+		return true
+	}
+	return slices.ContainsFunc(node.Outputs[1:], func(name string) bool { return name != "" })
+}
+
+// batchNormOf reads a BatchNormalization node of the CNN that has channels
+// channels.
+func (n *net) batchNormOf(node *onnxio.Node, channels int) (*batchNorm, error) {
+	var p [4][]float64
+	for i := range p {
+		v, _, _, err := n.floats(node, i+1)
+		if err != nil {
+			return nil, err
+		}
+		p[i] = doubles(v)
+	}
+	return newBatchNorm(node, channels, p)
+}
+
+// newBatchNorm returns a BatchNormalization node of channels channels with the
+// scale, bias, mean and variance given.
+func newBatchNorm(node *onnxio.Node, channels int, p [4][]float64) (*batchNorm, error) {
+	epsilon, err := node.Float("epsilon", 1e-5)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range p {
+		if len(v) != channels {
+			return nil, fmt.Errorf("input %d: want %d values, one a channel, got %d", i+1, channels, len(v))
+		}
+	}
+	b := &batchNorm{beta: p[1], mean: p[2]}
+	for c := range channels {
+		b.scale = append(b.scale, p[0][c]/math.Sqrt(p[3][c]+float64(epsilon)))
+	}
+	return b, nil
 }

@@ -10,7 +10,10 @@ import (
 // https://onnx.ai/onnx/operators/onnx__CastLike.html
 func init() {
 	register(
-		operator{name: "Cast", elementwise: true, steps: castBound, anyEngine: true, defaults: always(spelling{"saturate": "1"})},
+		operator{
+			name: "Cast", elementwise: true, steps: castBound, anyEngine: true, defaults: always(spelling{"saturate": "1"}),
+			integers: castIntegers, resultType: castType,
+		},
 		operator{name: "CastLike", steps: castBound},
 	)
 }
@@ -69,4 +72,21 @@ func castBound(b *bounds, node *onnxio.Node, ds [][]float64) ([][]float64, error
 		d = nil
 	}
 	return [][]float64{d}, nil
+}
+
+func castType(_ *net, node *onnxio.Node) onnxio.DataType {
+	to, err := node.Int("to", int64(onnxio.Undefined))
+	if err != nil {
+		return onnxio.Undefined // the engine says what is wrong
+	}
+	return onnxio.DataType(to)
+}
+
+// castIntegers: what becomes a truth value is 0 or 1 if nothing else is known.
+func castIntegers(n *net, node *onnxio.Node, _, depth int) span {
+	r := n.taken(node.Output(0), depth+1)
+	if r.empty() && castType(n, node) == onnxio.Bool {
+		return span{lo: 0, hi: 1}
+	}
+	return r
 }

@@ -8,9 +8,17 @@ import (
 
 // Comparisons of two numbers, and of one with what is no finite number.
 func init() {
-	for _, name := range []string{"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "IsNaN", "IsInf"} {
+	for _, name := range []string{"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"} {
+		register(operator{name: name, elementwise: true, steps: step(comparisonBound), integers: besideKnown(comparedIntegers)})
+	}
+	for _, name := range []string{"IsNaN", "IsInf"} {
 		register(operator{name: name, elementwise: true, steps: step(comparisonBound)})
 	}
+}
+
+// comparedIntegers are about as large as what they are compared with.
+func comparedIntegers(_ int, least, most int64, _ span) span {
+	return span{lo: least - 1, hi: most + 1}
 }
 
 // comparisonBound bounds a comparison: it may go either way where its operands are no

@@ -1,6 +1,8 @@
 package verify
 
 import (
+	"fmt"
+
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -8,10 +10,137 @@ import (
 // https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
 func init() {
 	register(operator{
-		name: "ConvTranspose", weighted: true,
-		defaults: always(spelling{"group": "1", "auto_pad": `"NOTSET"`}),
+		name: "ConvTranspose", weighted: true, matrix: convTransposeMatrix, window: convTransposeWindow,
+		channelOf: convTransposeChannelOf,
+		defaults:  always(spelling{"group": "1", "auto_pad": `"NOTSET"`}),
 		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
 			return in[1].Shape[0] * product(in[1].Shape[2:]), nil
 		},
 	})
+}
+
+// convTransposeWindow reads the windows of a ConvTranspose, whose kernel is a constant.
+func convTransposeWindow(n *net, node *onnxio.Node, spatial []int) (*window, error) {
+	w := n.constants[node.Input(1)]
+	if w == nil || len(w.Dims) != len(spatial)+2 {
+		return nil, fmt.Errorf("W: want a constant of %d axes", len(spatial)+2)
+	}
+	axes, err := transposedAxesOf(node, spatial, w.Dims[2:])
+	return &window{axes: axes}, err
+}
+
+// convTransposeChannelOf: W is [C, M/group, kernel], and input channel c is in group
+// c/(C/group).
+func convTransposeChannelOf(node *onnxio.Node, dims []int64) (channels int, of func(i int) int, err error) {
+	group, err := node.Int("group", 1)
+	if err != nil {
+		return 0, nil, err
+	}
+	groupOut, each := int(dims[1]), size(dims[2:])
+	return int(dims[1] * group), func(i int) int {
+		c := i / each / groupOut
+		return c/(int(dims[0])/int(group))*groupOut + i/each%groupOut
+	}, nil
+}
+
+// convTransposeMatrix: the entry of output (o,p) and input (c,q) is
+// W[c, o−g·M/G, t] where a tap t leads from q to p and c is in the group g of o.
+// https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
+func convTransposeMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
+	kernel, dims, ok, err := n.floats(node, 1)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || len(dims) != len(in) {
+		return nil, fmt.Errorf("W: want %d axes, got %v", len(in), dims)
+	}
+	group, err := node.Int("group", 1)
+	if err != nil {
+		return nil, err
+	}
+	channels, groupOut := in[1], int(dims[1])
+	if group < 1 || dims[0] != int64(channels) || int64(channels)%group != 0 {
+		return nil, fmt.Errorf("group %d: W %v does not fit %d input channels", group, dims, channels)
+	}
+	w, err := convTransposeWindow(n, node, in[2:])
+	if err != nil {
+		return nil, err
+	}
+	filters := groupOut * int(group)
+	bias, _, hasBias, err := n.floats(node, 2)
+	if err != nil {
+		return nil, err
+	}
+	if hasBias && len(bias) != filters {
+		return nil, fmt.Errorf("B: want %d values, got %d", filters, len(bias))
+	}
+	s := newSupport(w.axes)
+	groupIn := channels / int(group)
+	return &matrix{
+		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias,
+		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
+		entries: func(r int, entry func(int, float64, float64)) {
+			o := r / s.out
+			s.move(r % s.out)
+			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
+				taps := kernel[(c*groupOut+o%groupOut)*s.kernel:][:s.kernel]
+				for _, h := range s.hits {
+					entry(c*s.in+h.in, float64(taps[h.tap]), 0)
+				}
+			}
+		},
+	}, nil
+}
+
+// transposedAxesOf reads the attributes of a ConvTranspose, as axesOf does. Its output is as long as its
+// pads leave it or, with output_shape or auto_pad SAME, the pads are what that
+// length leaves over, the odd one in front except with SAME_UPPER.
+func transposedAxesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
+	auto, err := node.String("auto_pad", "NOTSET")
+	if err != nil {
+		return nil, err
+	}
+	more, err := node.Ints("output_padding")
+	if err != nil {
+		return nil, err
+	}
+	lengths, err := node.Ints("output_shape")
+	if err != nil {
+		return nil, err
+	}
+	axes, err := readAxes(node, in, kernel)
+	if err != nil {
+		return nil, err
+	}
+	if more != nil && len(more) != len(axes) || lengths != nil && len(lengths) < len(axes) {
+		return nil, fmt.Errorf("output_padding %v, output_shape %v: want %d axes", more, lengths, len(axes))
+	}
+	for i := range axes {
+		a := &axes[i]
+		a.transposed = true
+		full := (a.in-1)*a.stride + (a.kernel-1)*a.dilation + 1
+		if more != nil {
+			full += int(more[i])
+		}
+		switch {
+		case lengths != nil: // some exporters give all axes
+			a.out = int(lengths[len(lengths)-len(axes)+i])
+		case auto == "SAME_UPPER" || auto == "SAME_LOWER":
+			a.out = a.in * a.stride
+		case auto == "VALID":
+			a.padBegin, a.padEnd, a.out = 0, 0, full
+			continue
+		case auto == "NOTSET" || auto == "":
+			a.out = full - a.padBegin - a.padEnd
+			continue
+		default:
+			return nil, fmt.Errorf("auto_pad %q is unknown", auto)
+		}
+		total := full - a.out
+		if a.padBegin = total - total/2; auto == "SAME_UPPER" {
+			a.padBegin = total / 2
+		}
+		a.padEnd = total - a.padBegin
+	}
+	return axes, nil
 }

@@ -10,6 +10,7 @@ import (
 func init() {
 	register(operator{
 		name: "Div", elementwise: true, twoSided: true, anyEngine: true,
+		diagonal: divDiagonal, integers: besideKnown(divIntegers),
 		bound: oneOutput((*bounds).divided), magnitudes: withConstant("Div"),
 	})
 }
@@ -70,4 +71,18 @@ func (b *bounds) quotient(node *onnxio.Node, ds [][]float64) ([]float64, error) 
 	})
 	b.near(node.Output(0), positive(d))
 	return d, err
+}
+
+func divDiagonal(n *net, node *onnxio.Node, data int, shape []int) (*diagonal, error) {
+	if data == 1 {
+		return nil, errNotLinear
+	}
+	return scaledBy(func(v, c float64) float64 { return v / c })(n, node, data, shape)
+}
+
+func divIntegers(i int, least, most int64, output span) span {
+	if i != 0 || least < 1 {
+		return none
+	}
+	return output.mapped(func(lo, hi int64) (int64, int64) { return lo * most, hi*least + least - 1 })
 }

@@ -73,18 +73,10 @@ func holds(t onnxio.DataType) bool {
 // resultType returns the element type of what a node computes where its attributes
 // or a zero point say it.
 func (n *net) resultType(node *onnxio.Node) onnxio.DataType {
-	attribute := map[string]string{"QuantizeLinear": "output_dtype", "Cast": "to"}[node.OpType]
-	if onnxio.CanonicalDomain(node.Domain) != "" || attribute == "" {
-		return onnxio.Undefined
+	if op := operatorOf(node); op.resultType != nil {
+		return op.resultType(n, node)
 	}
-	if zero := n.constants[node.Input(2)]; zero != nil && node.OpType == "QuantizeLinear" {
-		return zero.Type
-	}
-	t, err := node.Int(attribute, int64(onnxio.Undefined))
-	if err != nil {
-		return onnxio.Undefined // the engine says what is wrong
-	}
-	return onnxio.DataType(t)
+	return onnxio.Undefined
 }
 
 // group returns a node with those before it that compute what the embedded engine

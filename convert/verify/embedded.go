@@ -56,7 +56,8 @@ func (s *structure) layer(rec *record.Layer) {
 // source and the output of a layer.
 func (s *structure) foldInto(m *matrix, rec *record.Layer, row *Layer) (*matrix, error) {
 	bn := s.cnn.producer[rec.Output]
-	if !isOp(bn, "BatchNormalization") || bn.Input(0) != rec.Source {
+	op := operatorOf(bn)
+	if op.normalization == nil || bn.Input(0) != rec.Source {
 		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q", rec.Output, rec.Source)
 	}
 	if users := s.cnn.consumers[rec.Source]; len(users) != 1 || s.cnn.outputs[rec.Source] {
@@ -64,7 +65,7 @@ func (s *structure) foldInto(m *matrix, rec *record.Layer, row *Layer) (*matrix,
 	}
 	s.seen[bn] = true
 	row.Folded = append(row.Folded, bn.Label())
-	norm, err := s.cnn.batchNormOf(bn, m.outShape[0])
+	norm, err := op.normalization(s.cnn, bn, m.outShape[0])
 	if err != nil {
 		return nil, bn.Wrap(err)
 	}
@@ -161,32 +162,6 @@ func (s *structure) dense(node *onnxio.Node, weight *onnxio.Tensor, m *matrix, r
 			m.place(d.row, d.col), d.row, d.col, weight.Name, hex(d.want), hex(d.got), c.wrong, int64(m.rows)*int64(m.cols))
 	}
 	return true
-}
-
-// plainGemm says whether a node computes x·Wᵀ + b with W as it is stored.
-func plainGemm(node *onnxio.Node) error {
-	for _, a := range []struct {
-		name      string
-		def, want int64
-	}{{"transA", 0, 0}, {"transB", 0, 1}} {
-		v, err := node.Int(a.name, a.def)
-		if err != nil {
-			return err
-		}
-		if v != a.want {
-			return fmt.Errorf("attribute %s: want %d, got %d", a.name, a.want, v)
-		}
-	}
-	for _, name := range []string{"alpha", "beta"} {
-		v, err := node.Float(name, 1)
-		if err != nil {
-			return err
-		}
-		if v != 1 {
-			return fmt.Errorf("attribute %s: want 1, got %g", name, v)
-		}
-	}
-	return nil
 }
 
 // bias compares the bias of a layer, input i of a Gemm or Add.

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"fmt"
 	"math"
 
 	"efcn/onnxio"
@@ -11,10 +12,29 @@ import (
 // https://onnx.ai/onnx/operators/onnx__GatherND.html
 func init() {
 	register(
-		operator{name: "Gather", axis: always[int64](0), moves: &movement{}, bound: gatherBound},
-		operator{name: "GatherElements", axis: always[int64](0), moves: &movement{}, bound: gatherBound},
-		operator{name: "GatherND", moves: &movement{sameShape: true}, defaults: always(spelling{"batch_dims": "0"})},
+		operator{
+			name: "Gather", axis: always[int64](0), moves: &movement{}, bound: gatherBound,
+			integers: gatherIntegers(indicesAlongAxis), selection: picks(gathered), onVector: ofVector,
+		},
+		operator{
+			name: "GatherElements", axis: always[int64](0), moves: &movement{}, bound: gatherBound,
+			integers: gatherIntegers(indicesAlongAxis),
+		},
+		operator{
+			name: "GatherND", moves: &movement{sameShape: true}, defaults: always(spelling{"batch_dims": "0"}),
+			integers: gatherIntegers(indexTuples),
+		},
 	)
+}
+
+// gatherIntegers: what is gathered may be what the output may be.
+func gatherIntegers(indices func(*net, *onnxio.Node, int, int) span) func(*net, *onnxio.Node, int, int) span {
+	return func(n *net, node *onnxio.Node, i, depth int) span {
+		if i == 0 {
+			return passedOn(n, node, i, depth)
+		}
+		return indices(n, node, i, depth)
+	}
 }
 
 // gatherBound bounds Gather and GatherElements.
@@ -87,4 +107,44 @@ func (b *bounds) gathered(node *onnxio.Node, ds [][]float64) ([]float64, error) 
 		}
 	}
 	return out, nil
+}
+
+// gathered: of the axis, the indices in their order, from behind where they are
+// negative; that the axes of the indices take its place moves nothing.
+// https://onnx.ai/onnx/operators/onnx__Gather.html
+func gathered(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error) {
+	indices, err := s.cnn.list(node, "", 1)
+	if err != nil {
+		return nil, err
+	}
+	at, err := s.cnn.axis(node)
+	if err != nil {
+		return nil, err
+	}
+	axis, err := axisOf(at, len(in))
+	if err != nil {
+		return nil, err
+	}
+	lists := everything(in)
+	lists[axis] = nil
+	for _, i := range indices {
+		if i < 0 {
+			i += int64(in[axis])
+		}
+		if i < 0 || i >= int64(in[axis]) {
+			return nil, fmt.Errorf("index %d of an axis of %d", i, in[axis])
+		}
+		lists[axis] = append(lists[axis], int(i))
+	}
+	return lists, nil
+}
+
+// ofVector reports whether a Gather of the eFCN picks elements of a vector for the
+// CNN's Gather, rather than what that picks of a tensor: it
+// names every element of the result. Where it is both, they are one.
+func ofVector(s *structure, node, held *onnxio.Node) bool {
+	value := node.Output(0)
+	t := s.efcn.constants[held.Input(1)]
+	axis, err := s.efcn.axis(held)
+	return err == nil && axis == 1 && t != nil && len(t.Dims) == 1 && t.Dims[0] == int64(product(s.shapes[value][min(1, len(s.shapes[value])):]))
 }

@@ -124,56 +124,83 @@ func (n *net) taken(name string, depth int) span {
 
 // takenBy returns which integers a node allows its input i to be.
 func (n *net) takenBy(node *onnxio.Node, i, depth int) span {
-	output := func() span { return n.taken(node.Output(0), depth+1) }
-	switch {
-	case isOp(node, "Gather", "GatherElements", "ScatterElements", "Scatter") && i == 1:
-		axis, err := node.Int("axis", 0)
-		return n.below(node, err, func(dims []int64) []int64 {
-			if at, err := axisOf(axis, len(dims)); err == nil {
-				return dims[at : at+1]
-			}
-			return nil
-		})
-	case isOp(node, "GatherND", "ScatterND") && i == 1:
-		batch, err := node.Int("batch_dims", 0)
-		return n.below(node, err, func(dims []int64) []int64 {
-			tuple, ok := n.dimsOf(node.Input(1))
-			if !ok || len(tuple) == 0 || batch < 0 || batch+tuple[len(tuple)-1] > int64(len(dims)) {
-				return nil
-			}
-			return dims[batch : batch+tuple[len(tuple)-1]]
-		})
-	case isOp(node, "OneHot") && i == 0:
-		if _, hi, ok := n.extent(node.Input(1)); ok {
-			return span{lo: 0, hi: hi - 1, limited: true}
-		}
-		return none
-	case i > 0 && isOp(node, "Reshape", "Expand", "Tile", "Slice", "Pad", "Resize", "Upsample", "Squeeze", "Unsqueeze", "Split", "TopK"),
-		isOp(node, "ConstantOfShape", "Range"):
-		return span{steers: node.Label()}
-	case isOp(node, "Cast"):
-		to, err := node.Int("to", 0)
-		if r := output(); err == nil && onnxio.DataType(to) == onnxio.Bool && r.empty() {
-			return span{lo: 0, hi: 1}
-		} else {
-			return r
-		}
-	case isOp(node, "Add", "Sub", "Mul", "Div", "Mod", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual") && len(node.Inputs) == 2:
-		return n.arithmetic(node, i, output)
-	case isOp(node, "Neg"):
-		return output().mapped(func(lo, hi int64) (int64, int64) { return -hi, -lo })
-	case operatorOf(node).reshapes && i == 0, i == 0 && isOp(node, "Transpose", "Slice", "Expand", "Tile", "Pad", "Gather", "GatherElements", "GatherND", "Clip", "ReduceMax", "ReduceMin", "DepthToSpace", "SpaceToDepth"),
-		isOp(node, "Concat", "Max", "Min"), isOp(node, "Where") && i > 0:
-		return output()
-	case isOp(node, "Split") && i == 0:
-		r := none
-		for _, name := range node.Outputs {
-			r = r.and(n.taken(name, depth+1))
-		}
-		return r
-	default:
+	if op := operatorOf(node); op.integers != nil {
+		return op.integers(n, node, i, depth)
+	}
+	return none
+}
+
+// passedOn: the first input may be what the output may be.
+func passedOn(n *net, node *onnxio.Node, i, depth int) span {
+	if i > 0 {
 		return none
 	}
+	return anyPassedOn(n, node, i, depth)
+}
+
+// anyPassedOn: every input may be what the output may be.
+func anyPassedOn(n *net, node *onnxio.Node, _, depth int) span {
+	return n.taken(node.Output(0), depth+1)
+}
+
+// shaping: all inputs but the first say of what shape something is.
+func shaping(_ *net, node *onnxio.Node, i, _ int) span {
+	if i == 0 {
+		return none
+	}
+	return span{steers: node.Label()}
+}
+
+// passedOnInShape is passedOn of an operator whose other inputs say of what shape it is.
+func passedOnInShape(n *net, node *onnxio.Node, i, depth int) span {
+	if i == 0 {
+		return passedOn(n, node, i, depth)
+	}
+	return shaping(n, node, i, depth)
+}
+
+// besideKnown is what an operator on two inputs allows one to be where the other is known to be
+// from least to most, so that its output is one that is allowed.
+func besideKnown(allowed func(i int, least, most int64, output span) span) func(*net, *onnxio.Node, int, int) span {
+	return func(n *net, node *onnxio.Node, i, depth int) span {
+		if len(node.Inputs) != 2 {
+			return none
+		}
+		least, most, ok := n.extent(node.Input(1 - i))
+		if !ok {
+			return none
+		}
+		return allowed(i, least, most, n.taken(node.Output(0), depth+1))
+	}
+}
+
+// indicesAlongAxis: input 1 holds indices of one axis of the first.
+func indicesAlongAxis(n *net, node *onnxio.Node, i, _ int) span {
+	if i != 1 {
+		return none
+	}
+	axis, err := n.axis(node)
+	return n.below(node, err, func(dims []int64) []int64 {
+		if at, err := axisOf(axis, len(dims)); err == nil {
+			return dims[at : at+1]
+		}
+		return nil
+	})
+}
+
+// indexTuples: input 1 holds tuples of indices of the first axes of the first.
+func indexTuples(n *net, node *onnxio.Node, i, _ int) span {
+	if i != 1 {
+		return none
+	}
+	batch, err := node.Int("batch_dims", 0)
+	return n.below(node, err, func(dims []int64) []int64 {
+		tuple, ok := n.dimsOf(node.Input(1))
+		if !ok || len(tuple) == 0 || batch < 0 || batch+tuple[len(tuple)-1] > int64(len(dims)) {
+			return nil
+		}
+		return dims[batch : batch+tuple[len(tuple)-1]]
+	})
 }
 
 // below returns the range of indices of some axes of a node's data.
@@ -242,49 +269,6 @@ func (r span) mapped(back func(lo, hi int64) (int64, int64)) span {
 	}
 	r.lo, r.hi = back(r.lo, r.hi)
 	return r
-}
-
-// arithmetic returns which integers may be input i of a node whose other input is
-// known, so that its output is one that is allowed.
-func (n *net) arithmetic(node *onnxio.Node, i int, output func() span) span {
-	least, most, ok := n.extent(node.Input(1 - i))
-	if !ok {
-		return none
-	}
-	switch node.OpType {
-	case "Add":
-		return output().mapped(func(lo, hi int64) (int64, int64) { return lo - least, hi - most })
-	case "Sub":
-		if i == 0 {
-			return output().mapped(func(lo, hi int64) (int64, int64) { return lo + most, hi + least })
-		}
-		return output().mapped(func(lo, hi int64) (int64, int64) { return most - hi, least - lo })
-	case "Mul":
-		if least < 1 {
-			return none
-		}
-		return output().mapped(func(lo, hi int64) (int64, int64) { return -floorDiv(-lo, most), floorDiv(hi, most) })
-	case "Div":
-		if i != 0 || least < 1 {
-			return none
-		}
-		return output().mapped(func(lo, hi int64) (int64, int64) { return lo * most, hi*least + least - 1 })
-	case "Mod":
-		if r := output(); i != 0 || least < 1 || !r.limited {
-			return none
-		}
-		return span{lo: 0, hi: 2*most - 1, limited: true}
-	default: // a comparison: what is about as large
-		return span{lo: least - 1, hi: most + 1}
-	}
-}
-
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b != 0 && a < 0 {
-		q--
-	}
-	return q
 }
 
 // randomIntegers fills one sample of an input: all numbers of the range alike, of

@@ -58,32 +58,18 @@ var windowAttributes = []string{"auto_pad", "kernel_shape", "strides", "dilation
 // padding at the end. Padding does not count for a maximum, nor for an average
 // that leaves it out.
 func (s *structure) sameWindows(source, node *onnxio.Node) bool {
-	in := s.shapes[source.Input(0)]
-	if !isOp(source, "MaxPool", "AveragePool", "LpPool", "Conv", "ConvTranspose") || len(in) < 3 {
+	in, op := s.shapes[source.Input(0)], operatorOf(source)
+	if op.window == nil || len(in) < 3 {
 		return false
 	}
-	read, kernels := axesOf, [2][]int64{}
-	if isOp(source, "Conv", "ConvTranspose") {
-		a, b := s.cnn.constants[source.Input(1)], s.efcn.constants[node.Input(1)]
-		if a == nil || b == nil || len(a.Dims) != len(in) || len(b.Dims) != len(in) {
-			return false
-		}
-		kernels = [2][]int64{a.Dims[2:], b.Dims[2:]}
-	}
-	if isOp(source, "ConvTranspose") {
-		read = transposedAxesOf
-	}
-	include, err := source.Int("count_include_pad", 0)
-	if err != nil {
+	v, errV := op.window(s.cnn, source, in[2:])
+	w, errW := op.window(s.efcn, node, in[2:])
+	if errV != nil || errW != nil || len(v.axes) != len(w.axes) {
 		return false
 	}
-	a, errA := read(source, in[2:], kernels[0])
-	b, errB := read(node, in[2:], kernels[1])
-	if errA != nil || errB != nil || len(a) != len(b) {
-		return false
-	}
+	a, b := v.axes, w.axes
 	for i := range a {
-		if include == 0 {
+		if !v.includePad {
 			a[i].padEnd, b[i].padEnd = 0, 0 // tap does not ask for it
 		}
 		if a[i] != b[i] {

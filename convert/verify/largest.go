@@ -4,7 +4,7 @@ package verify
 // https://onnx.ai/onnx/operators/onnx__Max.html
 func init() {
 	register(
-		operator{name: "Max", elementwise: true, moves: &movement{data: anyInput}},
-		operator{name: "Min", elementwise: true, moves: &movement{data: anyInput, as: "Max"}},
+		operator{name: "Max", elementwise: true, integers: anyPassedOn, moves: &movement{data: anyInput}},
+		operator{name: "Min", elementwise: true, integers: anyPassedOn, moves: &movement{data: anyInput, as: "Max"}},
 	)
 }

@@ -215,22 +215,6 @@ func (s *structure) zeroBehind(pad *onnxio.Node, fault func(string, *onnxio.Node
 	}
 }
 
-// padsOf returns the pads of a Pad of all axes, an attribute or an input.
-func (n *net) padsOf(pad *onnxio.Node) ([]int64, error) {
-	if name := pad.Input(3); name != "" {
-		return nil, fmt.Errorf("it has axes %q", name)
-	}
-	name := pad.Input(1)
-	if name == "" {
-		return pad.Ints("pads")
-	}
-	t := n.constants[name]
-	if t == nil {
-		return nil, fmt.Errorf("%q is computed at run time", name)
-	}
-	return onnxio.Ints(t)
-}
-
 // localTable reads the indices of the Gather of a local form, [position, slot].
 func (s *structure) localTable(f *localNodes, gather *onnxio.Node, t *localTable, fault func(string, *onnxio.Node, string, ...any)) []int32 {
 	index := s.efcn.constants[gather.Input(1)]

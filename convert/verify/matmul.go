@@ -10,7 +10,7 @@ import (
 // https://onnx.ai/onnx/operators/onnx__MatMul.html, which is numpy.matmul
 func init() {
 	register(operator{
-		name: "MatMul", weighted: true, twoSided: true, rounds: matMulRounds, anyEngine: true,
+		name: "MatMul", weighted: true, twoSided: true, matrix: matmulMatrix, rounds: matMulRounds, anyEngine: true,
 		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
 			return in[0].Shape[len(in[0].Shape)-1], nil
 		},
@@ -41,7 +41,7 @@ func (n *net) multipliesVectors(node *onnxio.Node, in []int) bool {
 // axes are broadcast; a factor with one axis has a row, or a column, that its
 // product has not.
 // https://onnx.ai/onnx/operators/onnx__MatMul.html, which is numpy.matmul
-func (n *net) matmulMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
+func matmulMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
 	constant := 1 - n.dataOf(node)
 	w, dims, ok, err := n.floats(node, constant)
 	if err != nil {

@@ -1,9 +1,9 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"math"
-	"slices"
 
 	"efcn/onnxio"
 )
@@ -66,47 +66,12 @@ func (m *matrix) scaled(norm *batchNorm) *matrix {
 	return &s
 }
 
-// batchNorm is a BatchNormalization at inference, by channel, in float64.
-type batchNorm struct{ scale, mean, beta []float64 }
-
-// shift returns (b−mean)·scale + beta for a channel and how far it may be off.
-func (n *batchNorm) shift(o int, b float64) (value, slack float64) {
-	// The conversions keep a compiler from fusing the product and the sum.
-	value = float64((b-n.mean[o])*n.scale[o]) + n.beta[o]
-	slack = 8 * 0x1p-53 * (math.Abs(b*n.scale[o]) + math.Abs(n.mean[o]*n.scale[o]) + math.Abs(n.beta[o]))
-	return value, slack
-}
-
 // accepts says whether a stored float32 is value rounded once, given the slack.
 func accepts(stored float32, value, slack float64) bool {
 	if math.Float32bits(stored) == math.Float32bits(float32(value)) {
 		return true
 	}
 	return stored >= float32(value-slack) && stored <= float32(value+slack) && slack > 0
-}
-
-// normalisesByBatch reports whether a BatchNormalization takes mean and variance from
-// its input, as in training.
-// https://onnx.ai/onnx/operators/onnx__BatchNormalization.html
-func normalisesByBatch(node *onnxio.Node) bool {
-	if mode, err := node.Int("training_mode", 0); err != nil || mode != 0 {
-		return true
-	}
-	return slices.ContainsFunc(node.Outputs[1:], func(name string) bool { return name != "" })
-}
-
-// batchNormOf reads a BatchNormalization node of the CNN that has channels
-// channels.
-func (n *net) batchNormOf(node *onnxio.Node, channels int) (*batchNorm, error) {
-	var p [4][]float64
-	for i := range p {
-		v, _, _, err := n.floats(node, i+1)
-		if err != nil {
-			return nil, err
-		}
-		p[i] = doubles(v)
-	}
-	return newBatchNorm(node, channels, p)
 }
 
 // doubles returns the numbers in float64.
@@ -118,25 +83,6 @@ func doubles(v []float32) []float64 {
 	return d
 }
 
-// newBatchNorm returns a BatchNormalization node of channels channels with the
-// scale, bias, mean and variance given.
-func newBatchNorm(node *onnxio.Node, channels int, p [4][]float64) (*batchNorm, error) {
-	epsilon, err := node.Float("epsilon", 1e-5)
-	if err != nil {
-		return nil, err
-	}
-	for i, v := range p {
-		if len(v) != channels {
-			return nil, fmt.Errorf("input %d: want %d values, one a channel, got %d", i+1, channels, len(v))
-		}
-	}
-	b := &batchNorm{beta: p[1], mean: p[2]}
-	for c := range channels {
-		b.scale = append(b.scale, p[0][c]/math.Sqrt(p[3][c]+float64(epsilon)))
-	}
-	return b, nil
-}
-
 // fuzzy says whether a stored number is no more than what may be outside of the
 // support.
 func (m *matrix) fuzzy(got uint32) bool {
@@ -146,4 +92,37 @@ func (m *matrix) fuzzy(got uint32) bool {
 // place names an entry of m by its output and input.
 func (m *matrix) place(row, col int) string {
 	return fmt.Sprintf("output %v and input %v", unravel(row, m.outShape), unravel(col, m.inShape))
+}
+
+// errNoMatrix says that the matrix of an operator is not worked out here.
+var errNoMatrix = errors.New("no matrix is known for this operator")
+
+// matrixOf works out the matrix of a linear node of the CNN. in and out are the
+// shapes that its data input and its output had when the CNN ran, with the
+// batch axis.
+func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
+	if len(in) < 2 || len(out) < 1 {
+		return nil, fmt.Errorf("shapes %v and %v have no batch and channel axes", in, out)
+	}
+	op := operatorOf(node)
+	if op.matrix == nil {
+		return nil, errNoMatrix
+	}
+	m, err := op.matrix(n, node, in, out)
+	if err != nil {
+		return nil, err
+	}
+	m.inShape, m.outShape = in[1:], out[1:]
+	if m.cols != product(in[1:]) || m.rows != product(out[1:]) {
+		return nil, fmt.Errorf("the attributes say %d×%d, the values that the CNN computed say %d×%d", m.rows, m.cols, product(out[1:]), product(in[1:]))
+	}
+	return m, nil
+}
+
+func product(dims []int) int {
+	n := 1
+	for _, d := range dims {
+		n *= d
+	}
+	return n
 }

@@ -42,9 +42,6 @@ func (s *structure) levels(node *onnxio.Node) ([]*matrix, error) {
 	return levels, nil
 }
 
-// isMaximum says whether a node takes maxima that a Relu can take.
-func isMaximum(node *onnxio.Node) bool { return isOp(node, "MaxPool", "GlobalMaxPool", "ReduceMax") }
-
 // single is the selection that a maximum over single cells is.
 func (s *structure) single(node *onnxio.Node) ([]int, error) {
 	levels, err := s.levels(node)
@@ -59,116 +56,6 @@ func (s *structure) single(node *onnxio.Node) ([]int, error) {
 		levels[0].entries(r, func(c int, _, _ float64) { from[r] = c })
 	}
 	return from, nil
-}
-
-// windows lists for every axis but the batch, and for every output index on it,
-// the input indices that the maximum is over.
-// https://onnx.ai/onnx/operators/onnx__MaxPool.html
-// https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html
-// https://onnx.ai/onnx/operators/onnx__ReduceMax.html
-func (s *structure) windows(node *onnxio.Node) ([][][]int, error) {
-	in := s.shapes[node.Input(0)]
-	if len(in) < 2 {
-		return nil, fmt.Errorf("shape %v has no batch and channel axes", in)
-	}
-	all := func(n int) []int {
-		list := make([]int, n)
-		for i := range list {
-			list[i] = i
-		}
-		return list
-	}
-	each := func(n int) [][]int {
-		lists := make([][]int, n)
-		for i := range lists {
-			lists[i] = []int{i}
-		}
-		return lists
-	}
-	var windows [][][]int
-	switch node.OpType {
-	case "MaxPool":
-		axes, err := axesOf(node, in[2:], nil)
-		if err != nil {
-			return nil, err
-		}
-		windows = append(windows, each(in[1]))
-		for _, a := range axes {
-			lists := make([][]int, a.out)
-			for p := range lists {
-				for q := range a.in {
-					if a.tap(p, q) >= 0 {
-						lists[p] = append(lists[p], q)
-					}
-				}
-			}
-			windows = append(windows, lists)
-		}
-	case "GlobalMaxPool":
-		windows = append(windows, each(in[1]))
-		for _, d := range in[2:] {
-			windows = append(windows, [][]int{all(d)})
-		}
-	case "ReduceMax":
-		reduced, err := s.cnn.reducedAxes(node, len(in))
-		if err != nil {
-			return nil, err
-		}
-		if reduced[0] {
-			return nil, fmt.Errorf("the batch axis is reduced")
-		}
-		for i, d := range in[1:] {
-			if reduced[i+1] {
-				windows = append(windows, [][]int{all(d)})
-			} else {
-				windows = append(windows, each(d))
-			}
-		}
-	default:
-		return nil, fmt.Errorf("it is no maximum")
-	}
-	for i, lists := range windows {
-		for p, list := range lists {
-			if len(list) == 0 {
-				return nil, fmt.Errorf("output %d of axis %d sees nothing but padding", p, i+1)
-			}
-		}
-	}
-	return windows, nil
-}
-
-// notNegative says whether a value of the CNN is a Relu's, or a Clip's from 0 on,
-// with nothing behind it that could make a number negative.
-func (s *structure) notNegative(name string) bool {
-	node := s.cnn.producer[name]
-	switch {
-	case node == nil:
-		return false
-	case isOp(node, "Relu"):
-		return true
-	case isOp(node, "Clip"):
-		least, err := node.Float("min", -1)
-		if v, _, ok, e := s.cnn.floats(node, 1); e == nil && ok && len(v) == 1 {
-			least = v[0]
-		}
-		return err == nil && least >= 0
-	case isOp(node, "Concat"):
-		for _, in := range node.Inputs {
-			if !s.notNegative(in) {
-				return false
-			}
-		}
-		return len(node.Inputs) > 0
-	case isOp(node, "Pad"):
-		fill, err := s.cnn.fill(node)
-		return err == nil && fill >= 0 && s.notNegative(node.Input(0))
-	case isOp(node, "Resize", "Upsample"):
-		return !resizeInterpolates(node) && s.notNegative(node.Input(0))
-	case operatorOf(node).reshapes || selects(node) || isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean", "MaxPool", "GlobalMaxPool", "ReduceMax"):
-		return s.notNegative(node.Input(0))
-	default:
-		return false
-	}
 }
 
 // weighted is an index with a whole number.
@@ -426,4 +313,69 @@ func union(a, b string) (string, error) {
 		return "", fmt.Errorf("input sets {%s} and {%s} have one in common", a[1:], b[1:])
 	}
 	return setOf(list), nil
+}
+
+// windows lists what a maximum is over, on every axis but the batch by output index; none of
+// the lists is empty.
+func (s *structure) windows(node *onnxio.Node) ([][][]int, error) {
+	in := s.shapes[node.Input(0)]
+	if len(in) < 2 {
+		return nil, fmt.Errorf("shape %v has no batch and channel axes", in)
+	}
+	op := operatorOf(node)
+	if op.windows == nil {
+		return nil, fmt.Errorf("it is no maximum")
+	}
+	windows, err := op.windows(s.cnn, node, in)
+	if err != nil {
+		return nil, err
+	}
+	for i, lists := range windows {
+		for p, list := range lists {
+			if len(list) == 0 {
+				return nil, fmt.Errorf("output %d of axis %d sees nothing but padding", p, i+1)
+			}
+		}
+	}
+	return windows, nil
+}
+
+// each is the windows of an axis on which every index is by itself.
+func each(n int) [][]int {
+	lists := make([][]int, n)
+	for i := range lists {
+		lists[i] = []int{i}
+	}
+	return lists
+}
+
+// upTo lists the numbers below n.
+func upTo(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// notNegative reports whether a value of the CNN is a Relu's, or a Clip's from 0 on,
+// with nothing behind it that could make a number negative.
+func (s *structure) notNegative(name string) bool {
+	node := s.cnn.producer[name]
+	switch op := operatorOf(node); {
+	case op.notNegative != nil:
+		return op.notNegative(s, node)
+	case op.reshapes || op.selects():
+		return asInput(s, node)
+	default:
+		return false
+	}
+}
+
+// asInput: no element of an output is negative where none of the first input is.
+func asInput(s *structure, node *onnxio.Node) bool { return s.notNegative(node.Input(0)) }
+
+// singleCells is the selection that a maximum over single cells is.
+func singleCells(s *structure, node *onnxio.Node, _ int, _ []int) ([]int, error) {
+	return s.single(node)
 }

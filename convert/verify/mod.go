@@ -8,7 +8,7 @@ import (
 
 // https://onnx.ai/onnx/operators/onnx__Mod.html
 func init() {
-	register(operator{name: "Mod", elementwise: true, steps: step(modBound), defaults: always(spelling{"fmod": "0"})})
+	register(operator{name: "Mod", elementwise: true, steps: step(modBound), integers: besideKnown(modIntegers), defaults: always(spelling{"fmod": "0"})})
 }
 
 // modBound bounds Mod by a divisor that both computations have: the remainder
@@ -32,4 +32,11 @@ func modBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, []int, e
 		}
 	})
 	return d, near, err
+}
+
+func modIntegers(i int, least, most int64, output span) span {
+	if i != 0 || least < 1 || !output.limited {
+		return none
+	}
+	return span{lo: 0, hi: 2*most - 1, limited: true}
 }

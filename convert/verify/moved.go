@@ -88,3 +88,7 @@ func (b *bounds) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 	}
 	return bounds, nil
 }
+
+// selects reports whether an operator only selects and moves elements of its data, so that
+// an eFCN may have a Gather of the vector for it.
+func (op *operator) selects() bool { return op.selection != nil && op.windows == nil }

@@ -11,6 +11,7 @@ import (
 func init() {
 	register(operator{
 		name: "Mul", elementwise: true, twoSided: true, anyEngine: true,
+		diagonal: scaledBy(func(v, c float64) float64 { return v * c }), integers: besideKnown(mulIntegers),
 		bound: oneOutput((*bounds).multiplied), magnitudes: withConstant("Mul"),
 	})
 }
@@ -63,4 +64,19 @@ func (b *bounds) multiplied(node *onnxio.Node, ds [][]float64) ([]float64, error
 		}
 	}
 	return d, nil
+}
+
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b != 0 && a < 0 {
+		q--
+	}
+	return q
+}
+
+func mulIntegers(_ int, least, most int64, output span) span {
+	if least < 1 {
+		return none
+	}
+	return output.mapped(func(lo, hi int64) (int64, int64) { return -floorDiv(-lo, most), floorDiv(hi, most) })
 }

@@ -12,7 +12,7 @@ import (
 // another index, no converter may have decided for one.
 // https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19;
 // https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
-func (s *structure) resampled(node *onnxio.Node, in []int) ([][]int, error) {
+func resampled(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error) {
 	mode, err := node.String("mode", "nearest")
 	if err != nil {
 		return nil, err
@@ -93,7 +93,7 @@ func (s *structure) ratios(node *onnxio.Node, in, out []int, resize bool) ([]*bi
 	}
 	var sizes []int64
 	if resize && len(given) == 0 {
-		if sizes, err = s.cnn.integers(node, "", 3); err != nil {
+		if sizes, err = s.cnn.list(node, "", 3); err != nil {
 			return nil, err
 		}
 	}

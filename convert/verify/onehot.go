@@ -8,7 +8,7 @@ import (
 
 // https://onnx.ai/onnx/operators/onnx__OneHot.html
 func init() {
-	register(operator{name: "OneHot", axis: always[int64](-1), axisOfOutput: true, bound: oneHotBound})
+	register(operator{name: "OneHot", axis: always[int64](-1), axisOfOutput: true, bound: oneHotBound, integers: oneHotIntegers})
 }
 
 // oneHotBound bounds OneHot of indices that may differ: on and off may change places
@@ -42,4 +42,12 @@ func oneHotBound(b *bounds, node *onnxio.Node, ds [][]float64) ([][]float64, err
 		}
 	}
 	return [][]float64{d}, nil
+}
+
+// oneHotIntegers: the indices are below the depth.
+func oneHotIntegers(n *net, node *onnxio.Node, i, _ int) span {
+	if _, hi, ok := n.extent(node.Input(1)); i == 0 && ok {
+		return span{lo: 0, hi: hi - 1, limited: true}
+	}
+	return none
 }

@@ -52,6 +52,56 @@ type operator struct {
 	// bias is the input that a fault of a kept node calls its bias; 0 for none.
 	bias int
 
+	// matrix works out the matrix of a linear operator without its batch axis, given the shapes
+	// of its data and its output with theirs. Asked for the entries of a layer that stands for
+	// it; errNoMatrix where there is none.
+	matrix func(n *net, node *onnxio.Node, in, out []int) (*matrix, error)
+	// scaled multiplies into that what is left to the node's attributes where the node is kept.
+	// Asked where it is a factor of a product.
+	scaled func(m *matrix, node *onnxio.Node) (*matrix, error)
+	// diagonal works out what it does to each element of input data, of that shape, where all
+	// its other inputs are constant. Asked for products, and for the sums in a report.
+	diagonal func(n *net, node *onnxio.Node, data int, shape []int) (*diagonal, error)
+	// normalization reads what it does to each channel. Asked of what may have been multiplied
+	// into the operator before it, or have become a Mul and an Add.
+	normalization func(n *net, node *onnxio.Node, channels int) (*batchNorm, error)
+	// channelOf returns how many output channels there are for weights of that shape, and which
+	// of them each weight is of. Asked where a normalization is multiplied in.
+	channelOf func(node *onnxio.Node, dims []int64) (channels int, of func(i int) int, err error)
+	// averaged returns how many inputs each output is the mean of, in a shape that broadcasts to
+	// the output's. Asked where the reciprocals are rounded.
+	averaged func(n *net, node *onnxio.Node, in, out []int) (counts []int, dims []int64, err error)
+	// window reads where the windows of a convolution or pooling lie, on spatial axes of those
+	// lengths.
+	window func(n *net, node *onnxio.Node, spatial []int) (*window, error)
+	// absorbs reports whether a Pad before it may be its own padding, and completes own, the
+	// node that has it.
+	absorbs func(s *structure, own *onnxio.Node, p *absorption) bool
+
+	// selection works out where output k has its elements from: their places in the vector of
+	// the data, of that shape, or outside. Asked for a Gather of the eFCN, and for products.
+	selection func(s *structure, node *onnxio.Node, k int, in []int) ([]int, error)
+	// joins claims that its data are all its inputs, one behind the other.
+	joins bool
+	// onVector reports whether held, a node of the eFCN of the same operator, works on the vector
+	// of what node works on.
+	onVector func(s *structure, node, held *onnxio.Node) bool
+	// fill reads what it puts in where the selection is outside.
+	fill func(n *net, node *onnxio.Node) (float32, error)
+	// windows lists what it takes the maxima over: for every axis but the batch, by output
+	// index, the input indices. Asked where it became levels of Relu (maximum.go).
+	windows func(n *net, node *onnxio.Node, in []int) ([][][]int, error)
+	// notNegative reports whether no element of its output is negative; nil: it may be, unless
+	// it reshapes or selects what is not.
+	notNegative func(s *structure, node *onnxio.Node) bool
+
+	// integers returns which integers it allows its input i to be. Asked where random numbers
+	// are drawn (integers.go).
+	integers func(n *net, node *onnxio.Node, i, depth int) span
+	// resultType is the element type of what it computes, where its attributes or a constant
+	// say so.
+	resultType func(n *net, node *onnxio.Node) onnxio.DataType
+
 	// terms returns how many products an output of a linear operator adds up at most, its bias
 	// apart, given its inputs and its output; nil of an operator that is no such sum. Asked
 	// for the bound on its rounding (sums.go).

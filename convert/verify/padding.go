@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"math"
 	"slices"
 
 	"efcn/convert/record"
@@ -44,12 +43,12 @@ func (c *comparison[T]) padded() (*net, error) {
 // behindPads returns an operator with the padding of the Pads in front of it that
 // the eFCN leaves out, or nil.
 func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {
-	if !isOp(node, "Conv", "AveragePool", "MaxPool") {
+	if operatorOf(node).absorbs == nil {
 		return nil
 	}
 	var pads []*onnxio.Node // the last applied first
 	name := node.Input(0)
-	for p := s.cnn.producer[name]; isOp(p, "Pad") && s.held[name] == nil && !s.cnn.outputs[name] && !s.isFactor(name); p = s.cnn.producer[name] {
+	for p := s.cnn.producer[name]; operatorOf(p).fill != nil && s.held[name] == nil && !s.cnn.outputs[name] && !s.isFactor(name); p = s.cnn.producer[name] {
 		pads, name = append(pads, p), p.Input(0)
 	}
 	in := s.shapes[name]
@@ -63,7 +62,7 @@ func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {
 		if err != nil || mode != "constant" {
 			return nil
 		}
-		lists, err := s.padded(p, s.shapes[p.Input(0)])
+		lists, err := padded(s, p, 0, s.shapes[p.Input(0)])
 		if err != nil {
 			return nil
 		}
@@ -114,6 +113,17 @@ func margins(line []int, size int) (begin, end int, ok bool) {
 	return begin, end, true
 }
 
+// absorption is what becomes of Pads that an operator has for its own padding: name is the value
+// before them; before are its windows on what they make, after those that see the same of
+// name; lines are the elements that each axis has behind them, and fills what each puts in.
+type absorption struct {
+	name   string
+	before *window
+	after  []axis
+	lines  [][]int
+	fills  []float64
+}
+
 // absorbing returns the operator node on the value name, of spatial shape in, with
 // what is new in lines for padding, if that is the same function.
 func (s *structure) absorbing(node *onnxio.Node, name string, lines [][]int, in []int, fills []float64) *onnxio.Node {
@@ -121,19 +131,12 @@ func (s *structure) absorbing(node *onnxio.Node, name string, lines [][]int, in 
 	for k, l := range lines {
 		padded[k] = len(l)
 	}
-	var kernel []int64
-	if isOp(node, "Conv") {
-		w := s.cnn.constants[node.Input(1)]
-		if w == nil || len(w.Dims) != len(in)+2 {
-			return nil
-		}
-		kernel = w.Dims[2:]
-	}
-	before, err := axesOf(node, padded, kernel)
-	if err != nil || len(before) != len(in) {
+	op := operatorOf(node)
+	before, err := op.window(s.cnn, node, padded)
+	if err != nil || len(before.axes) != len(in) {
 		return nil
 	}
-	after := slices.Clone(before)
+	after := slices.Clone(before.axes)
 	pads := make([]int64, 2*len(in))
 	for k := range after {
 		begin, end, ok := margins(lines[k], in[k])
@@ -149,80 +152,20 @@ func (s *structure) absorbing(node *onnxio.Node, name string, lines [][]int, in 
 	own.Inputs[0] = name
 	own.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", pads...)}
 	for _, a := range node.Attributes {
-		if a.Name != "pads" && a.Name != "auto_pad" && (a.Name != "count_include_pad" || !isOp(node, "AveragePool")) {
+		if a.Name != "pads" && a.Name != "auto_pad" {
 			own.Attributes = append(own.Attributes, a)
 		}
 	}
-	zero := func(fill float64) bool { return fill == 0 }
-	switch node.OpType {
-	case "MaxPool":
-		if !s.sameMaxima(name, before, after, lines, fills) || s.cnn.used(node.Output(1)) {
-			return nil
-		}
-	case "AveragePool":
-		include, err := node.Int("count_include_pad", 0)
-		if err != nil || !sameCounts(before, after, include != 0) || !all(fills, zero) {
-			return nil
-		}
-		own.Attributes = append(own.Attributes, onnxio.IntAttr("count_include_pad", 1))
-	default:
-		if !all(fills, zero) {
-			return nil
-		}
+	if !op.absorbs(s, &own, &absorption{name: name, before: before, after: after, lines: lines, fills: fills}) {
+		return nil
 	}
 	// The length of the output follows from the pads, or the window at its end is
 	// another one.
-	resolved, err := axesOf(&own, in, kernel)
-	if err != nil || !slices.Equal(resolved, after) {
+	resolved, err := op.window(s.cnn, &own, in)
+	if err != nil || !slices.Equal(resolved.axes, after) {
 		return nil
 	}
 	return &own
-}
-
-// sameMaxima says whether the maxima over windows of a padded value are those over
-// the elements of the value alone: each window sees one of them, and none is smaller
-// than what it is padded with.
-func (s *structure) sameMaxima(name string, before, after []axis, lines [][]int, fills []float64) bool {
-	lowest := func(fill float64) bool {
-		return math.IsInf(fill, -1) || fill <= 0 && s.notNegative(name)
-	}
-	if !all(fills, lowest) {
-		return false
-	}
-	for k, a := range before {
-		for p := range a.out {
-			sees := false
-			for q, at := range lines[k] {
-				seen := a.tap(p, q) >= 0
-				sees = sees || seen && at != outside
-				if at != outside && seen != (after[k].tap(p, at) >= 0) {
-					return false
-				}
-			}
-			if !sees {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-// sameCounts says whether averages divide by as many elements of the padded value,
-// or with include of what that is padded with as well, as they do where all padding
-// is the operator's own and counts.
-func sameCounts(before, after []axis, include bool) bool {
-	for k, a := range before {
-		lo, hi := 0, a.in
-		if include {
-			lo, hi = -a.padBegin, a.in+a.padEnd
-		}
-		for p := range a.out {
-			if a.inside(p, lo, hi) != after[k].inside(p, -after[k].padBegin, after[k].in+after[k].padEnd) {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func all(list []float64, is func(float64) bool) bool {

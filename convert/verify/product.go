@@ -198,7 +198,8 @@ func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, da
 		return nil, node, 0, fmt.Errorf("the record names node %q (%s) as a factor; the CNN has no such node for %q", f.Node, f.Op, f.Output)
 	}
 	out := s.shapes[f.Output]
-	constant, _ := s.cnn.operands(node)
+	op := operatorOf(node)
+	data, isDiagonal := s.cnn.diagonalData(node)
 	switch {
 	case f.Levels > 0:
 		levels, err := s.levels(node)
@@ -209,101 +210,19 @@ func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, da
 			return nil, node, 0, fmt.Errorf("the record names level %d of %d of it; it takes %d", f.Level, f.Levels, len(levels))
 		}
 		return levels[f.Level-1], node, 0, nil
-	case isOp(node, "BatchNormalization", "Neg"):
-		m, err = s.diagonalOf(node, 0, out)
-	case isOp(node, "Add", "Sub", "Mul", "Div") && constant >= 0:
-		data = constant
-		m, err = s.diagonalOf(node, data, out)
-	case isMaximum(node): // over single cells
+	case isDiagonal:
+		m, err = s.diagonalMatrix(node, data, out)
+	case op.windows != nil: // over single cells
 		m, err = s.selectionMatrix(node, 0)
-	case selects(node) && !isOp(node, "Concat") && !operatorOf(node).interpolating(node):
+	case op.selection != nil && !op.joins && !op.interpolating(node):
 		m, err = s.selectionMatrix(node, slices.Index(node.Outputs, f.Output))
 	default:
 		data = s.cnn.dataOf(node)
-		if m, err = s.cnn.matrixOf(node, s.shapes[node.Input(data)], out); err == nil && isOp(node, "Gemm") {
-			m, err = gemmScaled(m, node)
+		if m, err = s.cnn.matrixOf(node, s.shapes[node.Input(data)], out); err == nil && op.scaled != nil {
+			m, err = op.scaled(m, node)
 		}
 	}
 	return m, node, data, err
-}
-
-// gemmScaled multiplies alpha and beta into the matrix and bias of a Gemm.
-func gemmScaled(m *matrix, node *onnxio.Node) (*matrix, error) {
-	alpha, err := node.Float("alpha", 1)
-	if err != nil {
-		return nil, err
-	}
-	beta, err := node.Float("beta", 1)
-	if err != nil {
-		return nil, err
-	}
-	s := *m
-	s.entries = func(r int, entry func(int, float64, float64)) {
-		m.entries(r, func(c int, v, slack float64) { entry(c, float64(alpha)*v, slack) })
-	}
-	if beta == 0 { // C is not read, so that NaN in it does not show
-		s.hasBias = false
-		return &s, nil
-	}
-	s.bias = func(r int) (float64, float64) {
-		b, slack := m.bias(r)
-		return float64(beta) * b, slack
-	}
-	return &s, nil
-}
-
-// diagonalOf is the map of an operator that computes every element from one, on
-// values of that shape.
-func (s *structure) diagonalOf(node *onnxio.Node, data int, shape []int) (*matrix, error) {
-	if len(shape) < 2 || !slices.Equal(shape, s.shapes[node.Input(data)]) {
-		return nil, fmt.Errorf("it makes %v of %v", shape, s.shapes[node.Input(data)])
-	}
-	size := product(shape[1:])
-	scale := func(int) float64 { return 1 }
-	var shift func(r int) float64
-	switch {
-	case isOp(node, "Neg"):
-		scale = func(int) float64 { return -1 }
-	case isOp(node, "BatchNormalization"):
-		norm, err := s.cnn.batchNormOf(node, shape[1])
-		if err != nil {
-			return nil, err
-		}
-		per := max(1, product(shape[2:]))
-		scale = func(r int) float64 { return norm.scale[r/per] }
-		shift = func(r int) float64 { return norm.beta[r/per] - norm.mean[r/per]*norm.scale[r/per] }
-	default:
-		c, dims, _, err := s.cnn.floats(node, 1-data)
-		if err != nil {
-			return nil, err
-		}
-		if len(dims) > len(shape) || len(dims) == len(shape) && dims[0] != 1 {
-			return nil, fmt.Errorf("its constant %v does not fit %v", dims, shape)
-		}
-		at := func(r int) float64 { return float64(c[broadcastFrom(r, shape, dims)]) }
-		switch {
-		case node.OpType == "Mul":
-			scale = at
-		case node.OpType == "Div" && data == 0:
-			scale = func(r int) float64 { return 1 / at(r) }
-		case node.OpType == "Add":
-			shift = at
-		case node.OpType == "Sub" && data == 0:
-			shift = func(r int) float64 { return -at(r) }
-		case node.OpType == "Sub":
-			scale, shift = func(int) float64 { return -1 }, at
-		default:
-			return nil, fmt.Errorf("a constant divided by a value is not linear")
-		}
-	}
-	m := &matrix{
-		rows: size, cols: size, inShape: shape[1:], outShape: shape[1:], hasBias: shift != nil,
-		entries: func(r int, entry func(int, float64, float64)) { entry(r, scale(r), 0) },
-	}
-	if shift != nil {
-		m.bias = func(r int) (float64, float64) { return shift(r), 0 }
-	}
-	return m, nil
 }
 
 // selectionMatrix is the map of output k of an operator that selects: a one in
@@ -314,8 +233,8 @@ func (s *structure) selectionMatrix(node *onnxio.Node, k int) (*matrix, error) {
 		return nil, err
 	}
 	fill := float32(0)
-	if isOp(node, "Pad") {
-		if fill, err = s.cnn.fill(node); err != nil {
+	if op := operatorOf(node); op.fill != nil {
+		if fill, err = op.fill(s.cnn, node); err != nil {
 			return nil, err
 		}
 	}

@@ -49,7 +49,7 @@ func productsOf(cnn *net, rec *record.Record) products {
 // themselves, rounded once, and its sum of N terms and a bias by γ_{N+2}, each times
 // M, the magnitudes |Aₙ|(…(|A₁||x| + |b₁|)…) + |bₙ|.
 func (b *bounds) node(node *onnxio.Node, ds [][]float64, known bool) ([][]float64, error) {
-	if b.levels[node] > 0 || b.pair() && isMaximum(node) {
+	if b.levels[node] > 0 || b.pair() && operatorOf(node).windows != nil {
 		d, err := b.maximum(node, ds)
 		return [][]float64{d}, err
 	}
@@ -122,14 +122,9 @@ func (b *bounds) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	levels := b.levels[node]
 	if levels == 0 { // of a pair: as many as it may take
 		cells := product(x.Shape) / max(1, product(window.Shape))
-		if isOp(node, "MaxPool") {
-			kernel, err := node.Ints("kernel_shape")
-			if err != nil {
+		if operatorOf(node).window != nil {
+			if cells, err = kernelSize(node, nil, nil); err != nil {
 				return nil, err
-			}
-			cells = 1
-			for _, k := range kernel {
-				cells *= int(k)
 			}
 		}
 		levels = 1 + bits.Len(uint(cells)) + len(x.Shape)
@@ -157,11 +152,12 @@ func (b *bounds) follows(name string, anyway bool) (node *onnxio.Node, data int)
 	if node == nil || !anyway && !b.hidden(name) || b.reset[name] && !anyway {
 		return nil, 0
 	}
-	if !b.factor[node] && b.levels[node] == 0 && !operatorOf(node).reshapes && !(selects(node) && !isOp(node, "Concat")) && !isMaximum(node) {
+	op := operatorOf(node)
+	if !b.factor[node] && b.levels[node] == 0 && !op.reshapes && (op.selection == nil || op.joins) {
 		return nil, 0
 	}
-	if k, _ := b.net.operands(node); operatorOf(node).twoSided && k > 0 {
-		data = k
+	if op.twoSided {
+		data, _ = b.net.operands(node)
 	}
 	return node, data
 }
@@ -210,7 +206,7 @@ func (b *bounds) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*eng
 	if b.net.isLinear(node) {
 		n = *absolute(node)
 	}
-	if isMaximum(node) {
+	if op.windows != nil {
 		n.Outputs = n.Outputs[:1]
 	}
 	in := make([]*engine.Tensor[float64], len(node.Inputs))

@@ -11,7 +11,10 @@ import (
 // https://onnx.ai/onnx/operators/onnx__DequantizeLinear.html
 func init() {
 	register(
-		operator{name: "QuantizeLinear", elementwise: true, axis: always[int64](1), steps: step(quantizeBound), defaults: always(spelling{"saturate": "1"})},
+		operator{
+			name: "QuantizeLinear", elementwise: true, axis: always[int64](1), steps: step(quantizeBound), defaults: always(spelling{"saturate": "1"}),
+			resultType: quantizedType,
+		},
 		operator{name: "DequantizeLinear", elementwise: true, bound: oneOutput((*bounds).dequantized), axis: always[int64](1)},
 	)
 }
@@ -122,4 +125,16 @@ func (b *bounds) dequantized(node *onnxio.Node, ds [][]float64) ([]float64, erro
 		}
 	}
 	return d, nil
+}
+
+// quantizedType is the type of the zero point, or else an attribute.
+func quantizedType(n *net, node *onnxio.Node) onnxio.DataType {
+	if zero := n.constants[node.Input(2)]; zero != nil {
+		return zero.Type
+	}
+	t, err := node.Int("output_dtype", int64(onnxio.Undefined))
+	if err != nil {
+		return onnxio.Undefined // the engine says what is wrong
+	}
+	return onnxio.DataType(t)
 }

@@ -11,12 +11,12 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Upsample.html
 func init() {
 	register(
-		operator{name: "Resize", moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{
+		operator{name: "Resize", matrix: resizeMatrix, selection: picks(resampled), notNegative: resizeNotNegative, integers: shaping, moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{
 			"mode": `"nearest"`, "coordinate_transformation_mode": `"half_pixel"`, "nearest_mode": `"round_prefer_floor"`,
 			"cubic_coeff_a": "-0.75", "exclude_outside": "0", "extrapolation_value": "0", "antialias": "0",
 			"keep_aspect_ratio_policy": `"stretch"`,
 		})},
-		operator{name: "Upsample", moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{"mode": `"nearest"`})},
+		operator{name: "Upsample", matrix: resizeMatrix, selection: picks(resampled), notNegative: resizeNotNegative, integers: shaping, moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{"mode": `"nearest"`})},
 	)
 }
 
@@ -30,7 +30,7 @@ func resizeSlack(length int) float64 { return 8 * 0x1p-53 * float64(max(length, 
 // in different ways, so an entry may be off by what resizeSlack says before its
 // one rounding.
 // https://onnx.ai/onnx/operators/onnx__Resize.html
-func (n *net) resizeMatrix(node *onnxio.Node, in, out []int) (*matrix, error) {
+func resizeMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
 	mode, err := node.String("mode", "nearest")
 	if err != nil {
 		return nil, err
@@ -170,6 +170,11 @@ func (n *net) resizeScales(node *onnxio.Node, in, out []int) ([]float64, error) 
 func resizeInterpolates(node *onnxio.Node) bool {
 	mode, err := node.String("mode", "nearest")
 	return err != nil || mode != "nearest"
+}
+
+// resizeNotNegative: what is selected is not negative where the input is not.
+func resizeNotNegative(s *structure, node *onnxio.Node) bool {
+	return !resizeInterpolates(node) && asInput(s, node)
 }
 
 // resizeRounds bounds a Resize or Upsample that interpolates.

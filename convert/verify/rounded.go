@@ -29,7 +29,7 @@ func roundedOnce(cnn, efcn *net, rec *record.Record, shapes map[string][]int) (*
 	m.Graph.Nodes = nil
 	folded := make(map[*onnxio.Node]bool)
 	for _, node := range cnn.graph.Nodes {
-		held := r.held[node.Output(0)]
+		held, op := r.held[node.Output(0)], operatorOf(node)
 		bn := r.foldedAfter(node)
 		var err error
 		switch {
@@ -39,9 +39,9 @@ func roundedOnce(cnn, efcn *net, rec *record.Record, shapes map[string][]int) (*
 		case bn != nil:
 			folded[bn] = true
 			err = r.fold(node, bn)
-		case isOp(node, "BatchNormalization") && isOp(held, "Add"):
+		case op.normalization != nil && isOp(held, "Add"):
 			err = r.diagonal(node, held)
-		case isOp(node, "AveragePool", "GlobalAveragePool", "ReduceMean") && r.efcn.embeds(held):
+		case op.averaged != nil && r.efcn.embeds(held):
 			err = r.average(node)
 		default:
 			m.Graph.Nodes = append(m.Graph.Nodes, node)
@@ -57,10 +57,10 @@ func roundedOnce(cnn, efcn *net, rec *record.Record, shapes map[string][]int) (*
 // eFCN has in one with it, or nil.
 func (r *rounder) foldedAfter(node *onnxio.Node) *onnxio.Node {
 	users := r.cnn.consumers[node.Output(0)]
-	if !isOp(node, "Conv", "ConvTranspose", "Gemm") || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
+	if operatorOf(node).channelOf == nil || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
 		return nil
 	}
-	if bn := users[0]; isOp(bn, "BatchNormalization") && bn.Input(0) == node.Output(0) && r.efcn.embeds(r.held[bn.Output(0)]) {
+	if bn := users[0]; operatorOf(bn).normalization != nil && bn.Input(0) == node.Output(0) && r.efcn.embeds(r.held[bn.Output(0)]) {
 		return bn
 	}
 	return nil
@@ -121,21 +121,9 @@ func (r *rounder) fold(node, bn *onnxio.Node) error {
 	if !ok || len(dims) < 2 {
 		return fmt.Errorf("weights %v", dims)
 	}
-	transB, err := node.Int("transB", 0)
+	channels, channelOf, err := operatorOf(node).channelOf(node, dims)
 	if err != nil {
 		return err
-	}
-	columns := node.OpType == "Gemm" && transB == 0 // outputs are the columns
-	channels := int(dims[0])
-	switch {
-	case columns:
-		channels = int(dims[1])
-	case node.OpType == "ConvTranspose":
-		group, err := node.Int("group", 1)
-		if err != nil {
-			return err
-		}
-		channels = int(dims[1] * group)
 	}
 	bias, _, _, err := r.cnn.floats(node, 2)
 	if err != nil {
@@ -146,20 +134,8 @@ func (r *rounder) fold(node, bn *onnxio.Node) error {
 		return err
 	}
 	scaled := make([]float32, len(w))
-	size := max(1, len(w)/max(1, int(dims[0]*dims[1]))) // of one kernel
 	for i, k := range w {
-		o := i / size / int(dims[1])
-		switch {
-		case columns:
-			o = i % channels
-		case node.OpType == "ConvTranspose":
-			// W is [C, M/group, kernel]: input channel c is in group c/(C/group).
-			groupOut := int(dims[1])
-			groups := channels / groupOut
-			c := i / size / groupOut
-			o = c/(int(dims[0])/groups)*groupOut + i/size%groupOut
-		}
-		scaled[i] = float32(float64(k) * norm.scale[o])
+		scaled[i] = float32(float64(k) * norm.scale[channelOf(i)])
 	}
 	c := *node
 	c.Outputs = []string{bn.Output(0)}
@@ -210,28 +186,9 @@ func (r *rounder) average(node *onnxio.Node) error {
 	if len(in) < 2 || len(out) < 1 {
 		return fmt.Errorf("shapes %v and %v", in, out)
 	}
-	var dims []int64
-	var counts []int
-	switch node.OpType {
-	case "AveragePool":
-		axes, err := axesOf(node, in[2:], nil)
-		if err != nil {
-			return err
-		}
-		include, err := node.Int("count_include_pad", 0)
-		if err != nil {
-			return err
-		}
-		s := newSupport(axes)
-		for _, a := range axes {
-			dims = append(dims, int64(a.out))
-		}
-		for p := range s.out {
-			s.move(p)
-			counts = append(counts, s.counted(include != 0))
-		}
-	default: // all outputs are averages of as many inputs
-		counts = []int{product(in[1:]) / max(1, product(out[1:]))}
+	counts, dims, err := operatorOf(node).averaged(r.cnn, node, in, out)
+	if err != nil {
+		return err
 	}
 	ratios := make([]float64, len(counts))
 	for i, n := range counts {

@@ -8,9 +8,9 @@ import "efcn/onnxio"
 func init() {
 	reduction := always(spelling{"reduction": `"none"`})
 	register(
-		operator{name: "Scatter", axis: always[int64](0), moves: written},
-		operator{name: "ScatterElements", axis: always[int64](0), moves: written, defaults: reduction},
-		operator{name: "ScatterND", moves: written, defaults: reduction},
+		operator{name: "Scatter", axis: always[int64](0), integers: indicesAlongAxis, moves: written},
+		operator{name: "ScatterElements", axis: always[int64](0), integers: indicesAlongAxis, moves: written, defaults: reduction},
+		operator{name: "ScatterND", integers: indexTuples, moves: written, defaults: reduction},
 	)
 }
 

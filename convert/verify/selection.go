@@ -1,71 +1,13 @@
 package verify
 
 import (
-	"fmt"
 	"slices"
 
 	"efcn/onnxio"
 )
 
-// selects says whether a node of the CNN only selects and moves elements of its
-// data, so that an eFCN may have a Gather of the vector for it.
-func selects(node *onnxio.Node) bool {
-	return isOp(node, "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth", "Pad", "Resize", "Upsample", "Concat", "Gather")
-}
-
-// ofVector says whether a Gather of the eFCN picks elements of a vector for the
-// CNN's Gather that computes value, rather than what that picks of a tensor: it
-// names every element of the result. Where it is both, they are one.
-func (s *structure) ofVector(held *onnxio.Node, value string) bool {
-	t := s.efcn.constants[held.Input(1)]
-	axis, err := held.Int("axis", 0)
-	return err == nil && axis == 1 && t != nil && len(t.Dims) == 1 && t.Dims[0] == int64(product(s.shapes[value][min(1, len(s.shapes[value])):]))
-}
-
 // outside marks an element that is none of the data's, in a selection.
 const outside = -1
-
-// transposition is the selection of a Transpose.
-// https://onnx.ai/onnx/operators/onnx__Transpose.html: output axis i is input
-// axis perm[i], and without perm the axes are reversed.
-func (s *structure) transposition(node *onnxio.Node) ([]int, error) {
-	in := s.shapes[node.Input(0)]
-	perm, err := node.Ints("perm")
-	if err != nil {
-		return nil, err
-	}
-	if perm == nil {
-		for i := range in {
-			perm = append(perm, int64(len(in)-1-i))
-		}
-	}
-	if len(perm) != len(in) || len(in) < 2 || perm[0] != 0 {
-		return nil, fmt.Errorf("perm %v of a value %v: want the batch axis in front", perm, in)
-	}
-	return permuted(in[1:], perm[1:]), nil
-}
-
-// permuted returns the index in a tensor of shape dims of every element of its
-// transposition, where output axis i is input axis perm[i]−1.
-func permuted(dims []int, perm []int64) []int {
-	out := make([]int, len(dims))
-	for k, axis := range perm {
-		out[k] = dims[axis-1]
-	}
-	index := make([]int, product(dims))
-	at := make([]int, len(dims))
-	for i := range index {
-		for k, v := range unravel(i, out) {
-			at[perm[k]-1] = v
-		}
-		from := 0
-		for k, d := range dims {
-			from = from*d + at[k]
-		}
-		index[i] = from
-	}
-	return index
-}
 
 // identity returns the first place where a selection moves something, or −1 if
 // it is all of the n elements in their order.
@@ -91,9 +33,9 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 		s.fault("node", node, value, "%v", err)
 		return
 	}
-	size := 0
+	size, joins := 0, operatorOf(node).joins
 	for i, name := range node.Inputs {
-		if i == 0 || isOp(node, "Concat") {
+		if i == 0 || joins {
 			size += product(s.shapeOf(name)[1:])
 		}
 	}
@@ -103,7 +45,7 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 			s.fault("node", node, value, "the eFCN leaves it out, though element %d of its output is not that of its input", i)
 		}
 		return
-	case isOp(node, "Concat") && isOp(held, "Concat"):
+	case joins && isOp(held, "Concat"):
 		if i := identity(from, size); i >= 0 {
 			s.fault("node", node, value, "the eFCN joins vectors, which is not the same from element %d on", i)
 		}
@@ -120,7 +62,7 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 	}
 	before := s.efcn.producer[s.efcn.origin(held.Input(0))]
 	switch {
-	case isOp(node, "Concat"):
+	case joins:
 		if !isOp(before, "Concat") {
 			s.fault("node", held, value, "what it gathers is no Concat")
 			return
@@ -205,22 +147,6 @@ func (s *structure) extended(node, held, pad *onnxio.Node, size int) {
 	}
 }
 
-// fill returns what a Pad puts in: its third input or, before opset 11, an
-// attribute; 0 by default.
-func (n *net) fill(pad *onnxio.Node) (float32, error) {
-	v, _, ok, err := n.floats(pad, 2)
-	switch {
-	case err != nil:
-		return 0, err
-	case ok && len(v) == 1:
-		return v[0], nil
-	case ok:
-		return 0, fmt.Errorf("constant_value: want one number, got %d", len(v))
-	default:
-		return pad.Float("value", 0)
-	}
-}
-
 // shapeOf returns the shape of a value of the CNN on one sample, or of a constant.
 func (s *structure) shapeOf(name string) []int {
 	shape, ok := s.shapes[name]
@@ -230,12 +156,4 @@ func (s *structure) shapeOf(name string) []int {
 		}
 	}
 	return shape
-}
-
-// joinsTensors says whether a Concat has no vector form: it works along the batch
-// axis, or one of its inputs is a constant.
-func (s *structure) joinsTensors(node *onnxio.Node) bool {
-	axis, err := node.Int("axis", 1)
-	return err == nil && (axis == 0 || axis == -int64(len(s.shapes[node.Output(0)]))) ||
-		slices.ContainsFunc(node.Inputs, func(name string) bool { return s.cnn.known(name) })
 }

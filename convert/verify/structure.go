@@ -158,14 +158,14 @@ func (s *structure) fault(kind string, node *onnxio.Node, value, format string, 
 
 // unrecorded checks a node of the CNN that no layer of the record stands for.
 func (s *structure) unrecorded(node *onnxio.Node) {
-	held := s.held[firstOutput(node)]
+	held, op := s.held[firstOutput(node)], operatorOf(node)
 	switch {
-	case isMaximum(node) && (held == nil || isOp(held, "Gather")):
+	case op.windows != nil && (held == nil || isOp(held, "Gather")):
 		s.selected(node, 0)
 		return
-	case operatorOf(node).reshapes:
+	case op.reshapes:
 		return // what it feeds is checked where it is used
-	case selects(node) && (held == nil || held.OpType != node.OpType || isOp(node, "Concat") && s.onVectors(node, held) || isOp(node, "Gather") && s.ofVector(held, node.Output(0))):
+	case op.selects() && (held == nil || held.OpType != node.OpType || op.onVector != nil && op.onVector(s, node, held)):
 		for k, name := range node.Outputs {
 			if name != "" && (len(node.Outputs) == 1 || s.held[name] != nil || s.cnn.used(name)) {
 				s.selected(node, k)
@@ -175,7 +175,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 	case held == nil:
 		s.fault("node", node, firstOutput(node), "the eFCN has no value %q, and no layer of its record stands for the node", firstOutput(node))
 		return
-	case isOp(node, "BatchNormalization") && isOp(held, "Add"):
+	case op.normalization != nil && isOp(held, "Add"):
 		s.expected[held] = true
 		s.diagonal(node, held)
 		return
@@ -231,20 +231,6 @@ func (s *structure) settledOutput(name string) {
 	s.sameContent(s.efcn.producer[name], name, name, name, func(_, _ []int64) bool { return false })
 }
 
-// onVectors says whether a Concat of the eFCN joins vectors that are tensors of
-// more axes in the CNN.
-func (s *structure) onVectors(node, held *onnxio.Node) bool {
-	if len(s.shapes[node.Output(0)]) == 2 {
-		return false
-	}
-	if f := &s.efcn.fromShapes; len(f.sizes) > 0 {
-		if dims, known := f.dims(held.Output(0), 0); known {
-			return len(dims) == 2
-		}
-	}
-	return !s.joinsTensors(node)
-}
-
 // shaped checks that input i of a kept node has the shape that it has in the CNN,
 // or is the vector of that where the node does the same to every element.
 func (s *structure) shaped(source, node *onnxio.Node, i int) {
@@ -274,7 +260,8 @@ func (s *structure) cnnOrigin(name string) string {
 	for {
 		name = s.cnn.origin(name)
 		node := s.cnn.producer[name]
-		if held := s.held[name]; !selects(node) && (!isMaximum(node) || s.parts[node] != nil) || isOp(node, "Concat") && len(node.Inputs) > 1 || held != nil && !s.efcn.passes(held) {
+		op, held := operatorOf(node), s.held[name]
+		if !op.selects() && (op.windows == nil || s.parts[node] != nil) || op.joins && len(node.Inputs) > 1 || held != nil && !s.efcn.passes(held) {
 			return name
 		}
 		name = node.Input(0)

@@ -47,42 +47,25 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 		if f := n.localForm(node); f != nil {
 			return finish(n.localRow(f, r))
 		}
-		data, at := n.operands(node)
+		data, isDiagonal := n.diagonalData(node)
 		switch {
 		case n.passes(node):
 			value = node.Input(0)
-		case isOp(node, "Add", "Sub", "Mul", "Div") && data >= 0 && (data == 0 || !isOp(node, "Div")):
-			c, err := n.elementOf(node.Input(1-data), at(r, shapes[value]))
-			if err != nil {
-				return nil, err
-			}
-			switch node.OpType {
-			case "Add":
-				bias += scale * c
-			case "Sub":
-				if data == 1 {
-					c, scale = -c, -scale
-				}
-				bias -= scale * c
-			case "Mul":
-				scale *= c
-			case "Div":
-				scale /= c
-			}
-			value = node.Input(data)
-		case isOp(node, "BatchNormalization"):
-			shape := shapes[value]
-			if len(shape) < 2 {
+		case isDiagonal:
+			d, err := operatorOf(node).diagonal(n, node, data, shapes[value])
+			if errors.Is(err, errNotLinear) {
 				return nil, nil
 			}
-			norm, err := n.batchNormOf(node, shape[1])
 			if err != nil {
 				return nil, err
 			}
-			c := r / max(1, product(shape[2:]))
-			bias += scale * (norm.beta[c] - norm.mean[c]*norm.scale[c])
-			scale *= norm.scale[c]
-			value = node.Input(0)
+			if d.shift != nil {
+				bias += scale * d.shift(r)
+			}
+			if d.scale != nil {
+				scale = d.scale(r, scale)
+			}
+			value = node.Input(data)
 		case n.multipliesVectors(node, shapes[node.Input(0)]) && n.constants[node.Input(1)] != nil:
 			return finish(n.gemmRow(node, r))
 		default:
@@ -106,27 +89,6 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 	}
 }
 
-// operands returns which of a node's two inputs is computed, if the other is
-// constant, and the element of the constant that goes with an element of the
-// result; −1 if it is not so.
-func (n *net) operands(node *onnxio.Node) (data int, at func(r int, shape []int) int) {
-	if len(node.Inputs) != 2 {
-		return -1, nil
-	}
-	for data = range 2 {
-		c := n.constants[node.Input(1-data)]
-		if c != nil && n.constants[node.Input(data)] == nil {
-			return data, func(r int, shape []int) int {
-				if len(shape) == 0 || len(c.Dims) > len(shape) {
-					return 0
-				}
-				return broadcastFrom(r, shape, c.Dims)
-			}
-		}
-	}
-	return -1, nil
-}
-
 // elementOf returns one element of a constant.
 func (n *net) elementOf(name string, i int) (float64, error) {
 	t := n.constants[name]
@@ -138,53 +100,6 @@ func (n *net) elementOf(name string, i int) (float64, error) {
 		return 0, fmt.Errorf("constant %q has no element %d", name, i)
 	}
 	return v.F[i], nil
-}
-
-// gemmRow is row r of a Gemm or of a MatMul with a matrix.
-func (n *net) gemmRow(node *onnxio.Node, r int) (*affineRow, error) {
-	w := n.constants[node.Input(1)]
-	transA, errA := node.Int("transA", 0)
-	transB, errB := node.Int("transB", 0)
-	alpha, errAlpha := node.Float("alpha", 1)
-	beta, errBeta := node.Float("beta", 1)
-	if err := errors.Join(errA, errB, errAlpha, errBeta); err != nil {
-		return nil, err
-	}
-	if len(w.Dims) != 2 || transA != 0 || w.Type != onnxio.Float32 || w.Data == nil {
-		return nil, nil
-	}
-	rows, cols := int(w.Dims[1]), int(w.Dims[0])
-	p := &picker{first: r, step: rows, count: cols}
-	if transB != 0 {
-		rows, cols = cols, rows
-		p = &picker{first: r * cols, step: 1, count: cols}
-	}
-	if r >= rows {
-		return nil, nil
-	}
-	weights, err := p.pick(w)
-	if err != nil {
-		return nil, err
-	}
-	row := &affineRow{input: node.Input(0)}
-	for c, k := range weights {
-		if k != 0 || math.Signbit(k) {
-			row.columns, row.weights = append(row.columns, c), append(row.weights, k*float64(alpha))
-		}
-	}
-	if name := node.Input(2); name != "" && beta != 0 && n.constants[name] != nil {
-		c := n.constants[name]
-		i := 0
-		if size, err := onnxio.NumElements(c.Dims); err == nil && size > 1 {
-			i = r
-		}
-		b, err := n.elementOf(name, i)
-		if err != nil {
-			return nil, err
-		}
-		row.bias = b * float64(beta)
-	}
-	return row, nil
 }
 
 // localRow is row r of a layer in local form (see localNodes); nil where one of

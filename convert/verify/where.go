@@ -8,7 +8,7 @@ import (
 
 // https://onnx.ai/onnx/operators/onnx__Where.html
 func init() {
-	register(operator{name: "Where", elementwise: true, bound: oneOutput(whereBound)})
+	register(operator{name: "Where", elementwise: true, bound: oneOutput(whereBound), integers: whereIntegers})
 }
 
 // whereBound: the element that is chosen has its own bound and, where the condition may be
@@ -25,4 +25,11 @@ func whereBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, error)
 		}
 		return d
 	})
+}
+
+func whereIntegers(n *net, node *onnxio.Node, i, depth int) span {
+	if i == 0 {
+		return none
+	}
+	return anyPassedOn(n, node, i, depth)
 }

@@ -30,6 +30,13 @@ func (a axis) tap(p, q int) int {
 	return d / a.dilation
 }
 
+// window is where the windows of a convolution or pooling lie, and whether its average counts
+// padding.
+type window struct {
+	axes       []axis
+	includePad bool
+}
+
 // axesOf reads the attributes of a Conv or AveragePool node with the kernel and
 // the spatial input shape given. Without kernel, kernel_shape is required.
 func axesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
@@ -48,59 +55,6 @@ func axesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 		}
 	}
 	return axes, err
-}
-
-// transposedAxesOf does it for a ConvTranspose. Its output is as long as its
-// pads leave it or, with output_shape or auto_pad SAME, the pads are what that
-// length leaves over, the odd one in front except with SAME_UPPER.
-func transposedAxesOf(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
-	auto, err := node.String("auto_pad", "NOTSET")
-	if err != nil {
-		return nil, err
-	}
-	more, err := node.Ints("output_padding")
-	if err != nil {
-		return nil, err
-	}
-	lengths, err := node.Ints("output_shape")
-	if err != nil {
-		return nil, err
-	}
-	axes, err := readAxes(node, in, kernel)
-	if err != nil {
-		return nil, err
-	}
-	if more != nil && len(more) != len(axes) || lengths != nil && len(lengths) < len(axes) {
-		return nil, fmt.Errorf("output_padding %v, output_shape %v: want %d axes", more, lengths, len(axes))
-	}
-	for i := range axes {
-		a := &axes[i]
-		a.transposed = true
-		full := (a.in-1)*a.stride + (a.kernel-1)*a.dilation + 1
-		if more != nil {
-			full += int(more[i])
-		}
-		switch {
-		case lengths != nil: // some exporters give all axes
-			a.out = int(lengths[len(lengths)-len(axes)+i])
-		case auto == "SAME_UPPER" || auto == "SAME_LOWER":
-			a.out = a.in * a.stride
-		case auto == "VALID":
-			a.padBegin, a.padEnd, a.out = 0, 0, full
-			continue
-		case auto == "NOTSET" || auto == "":
-			a.out = full - a.padBegin - a.padEnd
-			continue
-		default:
-			return nil, fmt.Errorf("auto_pad %q is unknown", auto)
-		}
-		total := full - a.out
-		if a.padBegin = total - total/2; auto == "SAME_UPPER" {
-			a.padBegin = total / 2
-		}
-		a.padEnd = total - a.padBegin
-	}
-	return axes, nil
 }
 
 // readAxes reads kernel, strides, dilations and pads.
