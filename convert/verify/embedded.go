@@ -88,7 +88,7 @@ func (s *structure) form(source, node *onnxio.Node, rec *record.Layer, m *matrix
 	switch {
 	case local != nil:
 		row.Layout = record.Local
-		names = [3]string{local.product.Input(0), "", local.gatherIndex(s.efcn)}
+		names = [3]string{local.product.Input(0), "", local.gatherIndex()}
 		if local.add != nil {
 			names[1] = local.add.Input(1)
 		}

@@ -13,11 +13,11 @@ import (
 func init() {
 	register(
 		operator{
-			name: "Gather", axis: always[int64](0), moves: &movement{}, bound: gatherBound,
+			name: "Gather", axis: always[int64](0), moves: &movement{}, bound: gatherBound(gatherPlace),
 			integers: gatherIntegers(indicesAlongAxis), selection: picks(gathered), onVector: ofVector,
 		},
 		operator{
-			name: "GatherElements", axis: always[int64](0), moves: &movement{}, bound: gatherBound,
+			name: "GatherElements", axis: always[int64](0), moves: &movement{}, bound: gatherBound(gatherElementsPlace),
 			integers: gatherIntegers(indicesAlongAxis),
 		},
 		operator{
@@ -38,17 +38,39 @@ func gatherIntegers(indices func(*net, *onnxio.Node, int, int) span) func(*net, 
 }
 
 // gatherBound bounds Gather and GatherElements.
-func gatherBound(b *bounds, node *onnxio.Node, ds [][]float64) ([][]float64, error) {
-	if ds[1] == nil {
-		return b.moved(node, ds)
+func gatherBound(place placeOf) boundFunc {
+	return func(b *bounds, node *onnxio.Node, ds [][]float64) ([][]float64, error) {
+		if ds[1] == nil {
+			return b.moved(node, ds)
+		}
+		d, err := b.gathered(node, ds, place)
+		return [][]float64{d}, err
 	}
-	d, err := b.gathered(node, ds)
-	return [][]float64{d}, err
+}
+
+// placeOf returns by which index element i of an output is taken, and from which line of the
+// data, l: of shapes data and out, with steps indices, along an axis.
+type placeOf func(i int, l lines, data, out []int, steps, axis int) (index, line int)
+
+// gatherPlace: the output is outer × indices × inner.
+func gatherPlace(i int, l lines, _, _ []int, steps, _ int) (index, line int) {
+	return i / l.inner % steps, i/l.inner/steps*l.inner + i%l.inner
+}
+
+// gatherElementsPlace: the output has the shape of the indices.
+func gatherElementsPlace(i int, l lines, data, out []int, _, axis int) (index, line int) {
+	at := unravel(i, out)
+	at[axis] = 0
+	place := 0
+	for a, v := range at {
+		place = place*data[a] + v
+	}
+	return i, place/(l.inner*data[axis])*l.inner + place%l.inner
 }
 
 // gathered bounds Gather and GatherElements by indices that may differ: the element
 // that is taken may be any that the index can reach.
-func (b *bounds) gathered(node *onnxio.Node, ds [][]float64) ([]float64, error) {
+func (b *bounds) gathered(node *onnxio.Node, ds [][]float64, place placeOf) ([]float64, error) {
 	axis, err := b.net.axis(node)
 	if err != nil {
 		return nil, err
@@ -70,20 +92,7 @@ func (b *bounds) gathered(node *onnxio.Node, ds [][]float64) ([]float64, error) 
 	out := make([]float64, product(y.Shape))
 	steps := index.Len()
 	for i := range out {
-		// Which index element i is taken by, and where its line begins.
-		var k, line int
-		if isOp(node, "Gather") { // outer × indices × inner
-			k = i / l.inner % steps
-			line = i/l.inner/steps*l.inner + i%l.inner
-		} else {
-			at := unravel(i, y.Shape)
-			k, at[axis] = i, 0
-			place := 0
-			for a, v := range at {
-				place = place*data.Shape[a] + v
-			}
-			line = place/(l.inner*n)*l.inner + place%l.inner
-		}
+		k, line := place(i, l, data.Shape, y.Shape, steps, int(axis))
 		element := func(j int) (float64, float64) {
 			if j < 0 {
 				j += n

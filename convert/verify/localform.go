@@ -18,6 +18,7 @@ import (
 // so that y[(g·O+o)·P+p] = Σ_s W[g,p,o,s]·x[g·block + index[p,s]] + b: row
 // (g·O+o)·P+p of a matrix has W[g,p,o,s] in column g·block + index[p,s].
 type localNodes struct {
+	reshape, blocks, pad, gather    *onnxio.Node // nil from the first on that is not there; pad may be missing
 	product, channels, flatten, add *onnxio.Node // add is nil without a bias
 }
 
@@ -31,13 +32,31 @@ func (n *net) localForm(end *onnxio.Node) *localNodes {
 	if !isOp(f.flatten, "Flatten") {
 		return nil
 	}
-	if f.channels = n.producer[f.flatten.Input(0)]; !isOp(f.channels, "Transpose") {
+	if f.channels = n.maker(f.flatten.Input(0), "Transpose"); f.channels == nil {
 		return nil
 	}
-	if f.product = n.producer[f.channels.Input(0)]; !isOp(f.product, "MatMul") || n.constants[f.product.Input(0)] == nil {
+	if f.product = n.maker(f.channels.Input(0), "MatMul"); f.product == nil || n.constants[f.product.Input(0)] == nil {
 		return nil
+	}
+	if f.gather = n.maker(f.product.Input(1), "Gather"); f.gather == nil {
+		return f
+	}
+	gathered := f.gather.Input(0)
+	if f.pad = n.maker(gathered, "Pad"); f.pad != nil {
+		gathered = f.pad.Input(0)
+	}
+	if f.blocks = n.maker(gathered, "Transpose"); f.blocks != nil {
+		f.reshape = n.maker(f.blocks.Input(0), "Reshape")
 	}
 	return f
+}
+
+// maker returns the node that computes a value if it is of that operator, else nil.
+func (n *net) maker(name, op string) *onnxio.Node {
+	if node := n.producer[name]; isOp(node, op) {
+		return node
+	}
+	return nil
 }
 
 // embeds says whether node ends an embedded layer of whatever layout.
@@ -63,11 +82,11 @@ func (n *net) biasOf(node *onnxio.Node) []float32 {
 }
 
 // gatherIndex names the index table; "" if there is no Gather.
-func (f *localNodes) gatherIndex(n *net) string {
-	if gather := n.producer[f.product.Input(1)]; isOp(gather, "Gather") {
-		return gather.Input(1)
+func (f *localNodes) gatherIndex() string {
+	if f.gather == nil {
+		return ""
 	}
-	return ""
+	return f.gather.Input(1)
 }
 
 // localTable is the weights and index table of a layer in local form.
@@ -139,34 +158,29 @@ func (s *structure) localNodes(f *localNodes, in layerInput, row *Layer) (*local
 	axis(f.flatten, 1, 1)
 	ints(f.channels, "perm", 3, 0, 2, 1)
 
-	gather := s.efcn.producer[f.product.Input(1)]
-	if !isOp(gather, "Gather") {
+	if f.gather == nil {
 		fault("node", f.product, "its input 1 is not what a Gather makes")
 		return nil, nil
 	}
-	s.expected[gather] = true
-	axis(gather, 0, 1)
-	before := s.efcn.producer[gather.Input(0)]
-	t := &localTable{}
-	if isOp(before, "Pad") {
-		t.padded = true
-		s.expected[before] = true
-		s.zeroBehind(before, fault)
-		before = s.efcn.producer[before.Input(0)]
+	s.expected[f.gather] = true
+	axis(f.gather, 0, 1)
+	t := &localTable{padded: f.pad != nil}
+	if t.padded {
+		s.expected[f.pad] = true
+		s.zeroBehind(f.pad, fault)
 	}
-	if !isOp(before, "Transpose") {
-		fault("node", gather, "what it gathers from is not a Transpose, or that and a Pad")
+	if f.blocks == nil {
+		fault("node", f.gather, "what it gathers from is not a Transpose, or that and a Pad")
 		return nil, nil
 	}
-	s.expected[before] = true
-	ints(before, "perm", 1, 2, 0)
-	reshape := s.efcn.producer[before.Input(0)]
-	if !isOp(reshape, "Reshape") {
-		fault("node", before, "its input is not what a Reshape makes")
+	s.expected[f.blocks] = true
+	ints(f.blocks, "perm", 1, 2, 0)
+	if f.reshape == nil {
+		fault("node", f.blocks, "its input is not what a Reshape makes")
 		return nil, nil
 	}
-	s.expected[reshape] = true
-	in.wire(reshape)
+	s.expected[f.reshape] = true
+	in.wire(f.reshape)
 
 	weight := s.efcn.constants[f.product.Input(0)]
 	if weight.Type != onnxio.Float32 || len(weight.Dims) != 4 || weight.Data == nil {
@@ -180,10 +194,10 @@ func (s *structure) localNodes(f *localNodes, in layerInput, row *Layer) (*local
 		return nil, nil
 	}
 	t.block = size / t.groups
-	if shape, err := s.efcn.reshapeTo(reshape); err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != int64(t.groups) || shape[2] != int64(t.block) {
-		fault("attribute", reshape, "shape: want [0 %d %d], got %v (%v)", t.groups, t.block, shape, err)
+	if shape, err := s.efcn.reshapeTo(f.reshape); err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != int64(t.groups) || shape[2] != int64(t.block) {
+		fault("attribute", f.reshape, "shape: want [0 %d %d], got %v (%v)", t.groups, t.block, shape, err)
 	}
-	if t.index = s.localTable(f, gather, t, fault); !ok {
+	if t.index = s.localTable(f, t, fault); !ok {
 		return nil, nil
 	}
 	return t, weight
@@ -202,13 +216,17 @@ func (n *net) reshapeTo(node *onnxio.Node) ([]int64, error) {
 	return onnxio.Ints(t)
 }
 
+// zeroBehind are the pads that put one element behind each block.
+var zeroBehind = []int64{0, 0, 0, 0, 1, 0}
+
 // zeroBehind checks that a Pad puts one zero behind each block.
 func (s *structure) zeroBehind(pad *onnxio.Node, fault func(string, *onnxio.Node, string, ...any)) {
-	if mode, err := pad.String("mode", "constant"); err != nil || mode != "constant" {
-		fault("attribute", pad, "attribute mode: want constant, got %q", mode)
+	p, err := padOf(s.efcn, pad)
+	if p.mode != "constant" {
+		fault("attribute", pad, "attribute mode: want constant, got %q", p.mode)
 	}
-	if pads, err := s.efcn.padsOf(pad); err != nil || !slices.Equal(pads, []int64{0, 0, 0, 0, 1, 0}) {
-		fault("attribute", pad, "pads: want [0 0 0 0 1 0], got %v (%v)", pads, err)
+	if !p.puts(zeroBehind) {
+		fault("attribute", pad, "pads: want %v, got %v (%v)", zeroBehind, p.pads, err)
 	}
 	if v, err := s.efcn.fill(pad); err != nil || math.Float32bits(v) != 0 {
 		fault("padding", pad, "it pads with %s; want %s (%v)", hexOf(v), hex(0), err)
@@ -216,11 +234,11 @@ func (s *structure) zeroBehind(pad *onnxio.Node, fault func(string, *onnxio.Node
 }
 
 // localTable reads the indices of the Gather of a local form, [position, slot].
-func (s *structure) localTable(f *localNodes, gather *onnxio.Node, t *localTable, fault func(string, *onnxio.Node, string, ...any)) []int32 {
-	index := s.efcn.constants[gather.Input(1)]
+func (s *structure) localTable(f *localNodes, t *localTable, fault func(string, *onnxio.Node, string, ...any)) []int32 {
+	index := s.efcn.constants[f.gatherIndex()]
 	switch {
 	case index == nil:
-		fault("index", f.product, "its indices %q are no constant", gather.Input(1))
+		fault("index", f.product, "its indices %q are no constant", f.gatherIndex())
 		return nil
 	case index.Type != onnxio.Int64 || index.Data == nil || !slices.Equal(index.Dims, []int64{int64(t.positions), int64(t.slots)}):
 		fault("index", f.product, "its indices %q are %s %v; want int64 [%d %d]", index.Name, index.Type, index.Dims, t.positions, t.slots)
@@ -262,7 +280,6 @@ func (w *indexWriter) Write(p []byte) (int, error) {
 
 // localIndex checks that no position names an input twice.
 func (s *structure) localIndex(f *localNodes, t *localTable, m *matrix, row *Layer) bool {
-	gather := s.efcn.producer[f.product.Input(1)]
 	named := make([]int32, t.block+1) // by input: the position that named it last, plus 1
 	for p := range t.positions {
 		for slot, q := range t.index[p*t.slots : (p+1)*t.slots] {
@@ -272,7 +289,7 @@ func (s *structure) localIndex(f *localNodes, t *localTable, m *matrix, row *Lay
 			if named[q] == int32(p)+1 {
 				row.Wrong++
 				s.fault("index", f.product, row.Output, "position %v, slot %d reads element %d of a block, which an earlier slot of the position reads already (%q)",
-					t.position(p, m), slot, q, gather.Input(1))
+					t.position(p, m), slot, q, f.gatherIndex())
 				return false
 			}
 			named[q] = int32(p) + 1

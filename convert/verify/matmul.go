@@ -10,7 +10,7 @@ import (
 // https://onnx.ai/onnx/operators/onnx__MatMul.html, which is numpy.matmul
 func init() {
 	register(operator{
-		name: "MatMul", weighted: true, twoSided: true, matrix: matmulMatrix, rounds: matMulRounds, anyEngine: true,
+		name: "MatMul", weighted: true, twoSided: true, matrix: matmulMatrix, onVectors: matmulOnVectors, rounds: matMulRounds, anyEngine: true,
 		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
 			return in[0].Shape[len(in[0].Shape)-1], nil
 		},
@@ -26,14 +26,16 @@ func (n *net) dataOf(node *onnxio.Node) int {
 	return 0
 }
 
-// multipliesVectors says whether a node multiplies a batch of vectors, of that
-// shape with the batch axis, with a matrix: what an eFCN has as it is.
+// multipliesVectors reports whether a node multiplies a batch of vectors, of that shape with
+// the batch axis, with a matrix: what an eFCN has as it is.
 func (n *net) multipliesVectors(node *onnxio.Node, in []int) bool {
-	if isOp(node, "Gemm") {
-		return true
-	}
+	op := operatorOf(node)
+	return op.onVectors != nil && op.onVectors(n, node, in)
+}
+
+func matmulOnVectors(n *net, node *onnxio.Node, in []int) bool {
 	w := n.constants[node.Input(1)]
-	return isOp(node, "MatMul") && n.dataOf(node) == 0 && len(in) == 2 && w != nil && len(w.Dims) == 2
+	return n.dataOf(node) == 0 && len(in) == 2 && w != nil && len(w.Dims) == 2
 }
 
 // matmulMatrix: output (…, i, j) of a product is Σ_k x[…, i, k]·w[…, k, j], or

@@ -53,9 +53,9 @@ func (v *verifier) weightBytes(size int64) int64 {
 	largest := int64(0) // of those that no linear layer streams
 	r := &runner[float32]{net: v.efcn, held: heldElements}
 	for _, node := range v.efcn.graph.Nodes {
+		streamed := r.streams(node)
 		for i, name := range node.Inputs {
-			streams := isOp(node, "Gemm") && i == 1 && plainGemm(node) == nil || isOp(node, "MatMul") && i == 0
-			if t := v.efcn.constants[name]; t != nil && !(streams && r.large(name)) {
+			if t := v.efcn.constants[name]; t != nil && i != streamed {
 				if n, err := onnxio.NumElements(t.Dims); err == nil {
 					largest = max(largest, n)
 				}

@@ -13,26 +13,18 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19;
 // https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
 func resampled(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error) {
-	mode, err := node.String("mode", "nearest")
+	r, err := resizeOf(s.cnn, node)
 	if err != nil {
 		return nil, err
 	}
-	if mode != "nearest" {
-		return nil, fmt.Errorf("mode %s gives elements that are none of its input", mode)
+	if r.mode != "nearest" {
+		return nil, fmt.Errorf("mode %s gives elements that are none of its input", r.mode)
 	}
 	out := s.shapes[node.Output(0)]
 	if len(out) != len(in) {
 		return nil, fmt.Errorf("shape %v of the output for an input %v", out, in)
 	}
-	resize := isOp(node, "Resize") && s.cnn.opset >= 11
-	coordinate, nearest := "asymmetric", ""
-	if resize {
-		if coordinate, err = node.String("coordinate_transformation_mode", "half_pixel"); err != nil {
-			return nil, err
-		}
-		if nearest, err = node.String("nearest_mode", "round_prefer_floor"); err != nil {
-			return nil, err
-		}
+	if !r.old {
 		for _, name := range []string{"antialias", "exclude_outside"} {
 			if v, err := node.Int(name, 0); err != nil {
 				return nil, err
@@ -41,7 +33,7 @@ func resampled(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error
 			}
 		}
 	}
-	scales, err := s.ratios(node, in, out, resize)
+	scales, err := r.ratios(s.cnn, node, in, out)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +43,8 @@ func resampled(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error
 		if one == 0 && in[axis] == out[axis] {
 			continue // ONNX Runtime has it so for tf_half_pixel_for_nn too, which the page leaves open
 		}
-		if !resize {
+		nearest := r.nearest
+		if r.old {
 			// Where there is no nearest_mode, ONNX 1.5's test data and ONNX Runtime take the
 			// element above on an axis that becomes shorter, the one below on any other.
 			if nearest = "floor"; one < 0 {
@@ -60,7 +53,7 @@ func resampled(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error
 		}
 		lists[axis] = make([]int, out[axis])
 		for p := range lists[axis] {
-			x, err := original(coordinate, int64(p), int64(in[axis]), int64(out[axis]), scale)
+			x, err := original(r.coordinate, int64(p), int64(in[axis]), int64(out[axis]), scale)
 			if err != nil {
 				return nil, err
 			}
@@ -77,39 +70,18 @@ func resampled(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error
 // ratios returns the scale of every axis: the float32 given or, where sizes are
 // given, the quotient of the lengths, with a policy one for all axes that are
 // named. The lengths of the output have to follow from them.
-func (s *structure) ratios(node *onnxio.Node, in, out []int, resize bool) ([]*big.Rat, error) {
-	given, err := node.Floats("scales")
+func (r *resize) ratios(n *net, node *onnxio.Node, in, out []int) ([]*big.Rat, error) {
+	given, err := r.scales(n, node)
 	if err != nil {
 		return nil, err
-	}
-	if given == nil {
-		at := 1
-		if resize {
-			at = 2
-		}
-		if given, _, _, err = s.cnn.floats(node, at); err != nil {
-			return nil, err
-		}
 	}
 	var sizes []int64
-	if resize && len(given) == 0 {
-		if sizes, err = s.cnn.list(node, "", 3); err != nil {
+	if !r.old && len(given) == 0 {
+		if sizes, err = n.list(node, "", 3); err != nil {
 			return nil, err
 		}
 	}
-	axes, err := node.Ints("axes")
-	if err != nil {
-		return nil, err
-	}
-	if axes == nil {
-		for axis := range in {
-			axes = append(axes, int64(axis))
-		}
-	}
-	policy, err := node.String("keep_aspect_ratio_policy", "stretch")
-	if err != nil {
-		return nil, err
-	}
+	axes, policy := r.allAxes(len(in)), r.policy
 	if len(given)+len(sizes) != len(axes) {
 		return nil, fmt.Errorf("%d scales and %d sizes for %d axes", len(given), len(sizes), len(axes))
 	}

@@ -59,6 +59,9 @@ type operator struct {
 	// scaled multiplies into that what is left to the node's attributes where the node is kept.
 	// Asked where it is a factor of a product.
 	scaled func(m *matrix, node *onnxio.Node) (*matrix, error)
+	// onVectors reports whether a node multiplies vectors, of that shape with the batch axis, with
+	// a matrix, so that an eFCN has it as it is.
+	onVectors func(n *net, node *onnxio.Node, in []int) bool
 	// diagonal works out what it does to each element of input data, of that shape, where all
 	// its other inputs are constant. Asked for products, and for the sums in a report.
 	diagonal func(n *net, node *onnxio.Node, data int, shape []int) (*diagonal, error)

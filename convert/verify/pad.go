@@ -1,7 +1,9 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -15,26 +17,38 @@ func init() {
 	})
 }
 
+// padAttributes is what the attributes of a Pad say, of which some are inputs since opset 11.
+type padAttributes struct {
+	mode string
+	pads []int64
+	axes []int64 // nil for all
+}
+
+func padOf(n *net, node *onnxio.Node) (*padAttributes, error) {
+	mode, errMode := node.String("mode", "constant")
+	pads, errPads := n.list(node, "pads", 1)
+	p := &padAttributes{mode: mode, pads: pads}
+	if err := errors.Join(errMode, errPads); err != nil || node.Input(3) == "" {
+		return p, err
+	}
+	var err error
+	p.axes, err = n.list(node, "", 3)
+	return p, err
+}
+
 // padded: what lies before 0 and behind the end of an axis is a constant, the
 // nearest element (edge), the mirror image without the element at the mirror
 // (reflect), or that of the other end (wrap). Negative pads take away.
 // https://onnx.ai/onnx/operators/onnx__Pad.html
 func padded(s *structure, node *onnxio.Node, _ int, in []int) ([][]int, error) {
-	mode, err := node.String("mode", "constant")
+	p, err := padOf(s.cnn, node)
 	if err != nil {
 		return nil, err
 	}
-	pads, err := s.cnn.list(node, "pads", 1)
-	if err != nil {
-		return nil, err
-	}
-	axes := make([]int64, len(in))
-	for i := range axes {
-		axes[i] = int64(i)
-	}
-	if node.Input(3) != "" {
-		if axes, err = s.cnn.list(node, "", 3); err != nil {
-			return nil, err
+	mode, pads, axes := p.mode, p.pads, p.axes
+	for i := range in {
+		if p.axes == nil {
+			axes = append(axes, int64(i))
 		}
 	}
 	if len(pads) != 2*len(axes) {
@@ -92,23 +106,10 @@ func (n *net) fill(pad *onnxio.Node) (float32, error) {
 	}
 }
 
-// padsOf returns the pads of a Pad of all axes, an attribute or an input.
-func (n *net) padsOf(pad *onnxio.Node) ([]int64, error) {
-	if name := pad.Input(3); name != "" {
-		return nil, fmt.Errorf("it has axes %q", name)
-	}
-	name := pad.Input(1)
-	if name == "" {
-		return pad.Ints("pads")
-	}
-	t := n.constants[name]
-	if t == nil {
-		return nil, fmt.Errorf("%q is computed at run time", name)
-	}
-	return onnxio.Ints(t)
-}
-
 func padNotNegative(s *structure, node *onnxio.Node) bool {
 	fill, err := s.cnn.fill(node)
 	return err == nil && fill >= 0 && asInput(s, node)
 }
+
+// puts reports whether the pads of all axes are those.
+func (p *padAttributes) puts(pads []int64) bool { return p.axes == nil && slices.Equal(p.pads, pads) }

@@ -58,8 +58,7 @@ func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {
 	lines := everything(in)
 	var fills []float64
 	for _, p := range slices.Backward(pads) {
-		mode, err := p.String("mode", "constant")
-		if err != nil || mode != "constant" {
+		if a, err := padOf(s.cnn, p); err != nil || a.mode != "constant" {
 			return nil
 		}
 		lists, err := padded(s, p, 0, s.shapes[p.Input(0)])

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -10,14 +11,67 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Resize.html
 // https://onnx.ai/onnx/operators/onnx__Upsample.html
 func init() {
-	register(
-		operator{name: "Resize", matrix: resizeMatrix, selection: picks(resampled), notNegative: resizeNotNegative, integers: shaping, moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{
+	for _, op := range []operator{
+		{name: "Resize", defaults: always(spelling{
 			"mode": `"nearest"`, "coordinate_transformation_mode": `"half_pixel"`, "nearest_mode": `"round_prefer_floor"`,
 			"cubic_coeff_a": "-0.75", "exclude_outside": "0", "extrapolation_value": "0", "antialias": "0",
 			"keep_aspect_ratio_policy": `"stretch"`,
 		})},
-		operator{name: "Upsample", matrix: resizeMatrix, selection: picks(resampled), notNegative: resizeNotNegative, integers: shaping, moves: &movement{}, rounds: resizeRounds, interpolates: resizeInterpolates, defaults: always(spelling{"mode": `"nearest"`})},
-	)
+		{name: "Upsample", defaults: always(spelling{"mode": `"nearest"`})},
+	} {
+		op.matrix, op.selection, op.interpolates = resizeMatrix, picks(resampled), resizeInterpolates
+		op.moves, op.rounds, op.notNegative, op.integers = &movement{}, resizeRounds, resizeNotNegative, shaping
+		register(op)
+	}
+}
+
+// resize is what the attributes of a Resize or an Upsample say.
+type resize struct {
+	mode string
+	// old claims that the positions are those of Upsample, and of Resize before opset 11.
+	old                         bool
+	coordinate, nearest, policy string
+	axes                        []int64 // of scales and sizes; nil for all
+}
+
+func resizeOf(n *net, node *onnxio.Node) (*resize, error) {
+	r := &resize{old: node.OpType == "Upsample" || n.opset < 11, coordinate: "asymmetric"}
+	mode, errMode := node.String("mode", "nearest")
+	policy, errPolicy := node.String("keep_aspect_ratio_policy", "stretch")
+	axes, errAxes := node.Ints("axes")
+	r.mode, r.policy, r.axes = mode, policy, axes
+	if err := errors.Join(errMode, errPolicy, errAxes); err != nil || r.old {
+		return r, err
+	}
+	var errCoordinate, errNearest error
+	r.coordinate, errCoordinate = node.String("coordinate_transformation_mode", "half_pixel")
+	r.nearest, errNearest = node.String("nearest_mode", "round_prefer_floor")
+	return r, errors.Join(errCoordinate, errNearest)
+}
+
+// allAxes returns the axes of scales and sizes of a value with rank axes.
+func (r *resize) allAxes(rank int) []int64 {
+	axes := r.axes
+	for i := range rank {
+		if r.axes == nil {
+			axes = append(axes, int64(i))
+		}
+	}
+	return axes
+}
+
+// scales returns those that are given, an attribute or an input; none where sizes are.
+func (r *resize) scales(n *net, node *onnxio.Node) ([]float32, error) {
+	given, err := node.Floats("scales")
+	if given != nil || err != nil {
+		return given, err
+	}
+	at := 2
+	if r.old {
+		at = 1
+	}
+	given, _, _, err = n.floats(node, at)
+	return given, err
 }
 
 // resizeSlack is how far rounding in float64 may bring two computations of a
@@ -31,22 +85,16 @@ func resizeSlack(length int) float64 { return 8 * 0x1p-53 * float64(max(length, 
 // one rounding.
 // https://onnx.ai/onnx/operators/onnx__Resize.html
 func resizeMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
-	mode, err := node.String("mode", "nearest")
+	r, err := resizeOf(n, node)
 	if err != nil {
 		return nil, err
 	}
-	if mode != "linear" || len(in) < 3 || len(in) != len(out) || in[1] != out[1] {
+	if r.mode != "linear" || len(in) < 3 || len(in) != len(out) || in[1] != out[1] {
 		return nil, errNoMatrix
 	}
-	scales, err := n.resizeScales(node, in, out)
+	scales, err := r.scalesOf(n, node, in, out)
 	if err != nil {
 		return nil, err
-	}
-	coord := "asymmetric"
-	if isOp(node, "Resize") && n.opset >= 11 {
-		if coord, err = node.String("coordinate_transformation_mode", "half_pixel"); err != nil {
-			return nil, err
-		}
 	}
 	spatialIn, spatialOut := in[2:], out[2:]
 	positions, points := product(spatialOut), product(spatialIn)
@@ -59,7 +107,7 @@ func resizeMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
 	for i, length := range spatialIn {
 		slack += resizeSlack(max(length, spatialOut[i]))
 		for p := range spatialOut[i] {
-			x, ok := resizePosition(coord, float64(p), float64(length), float64(spatialOut[i]), scales[i+2])
+			x, ok := resizePosition(r.coordinate, float64(p), float64(length), float64(spatialOut[i]), scales[i+2])
 			if !ok {
 				return nil, errNoMatrix
 			}
@@ -122,38 +170,20 @@ func resizePosition(coord string, p, in, out, scale float64) (x float64, ok bool
 	}
 }
 
-// resizeScales returns the scale of every axis: given, or the quotient of the
-// lengths.
-func (n *net) resizeScales(node *onnxio.Node, in, out []int) ([]float64, error) {
+// scalesOf returns the scale of every axis: given, or the quotient of the lengths.
+func (r *resize) scalesOf(n *net, node *onnxio.Node, in, out []int) ([]float64, error) {
 	scales := make([]float64, len(in))
 	for i := range scales {
 		scales[i] = float64(out[i]) / float64(max(in[i], 1))
 	}
-	given, err := node.Floats("scales")
+	given, err := r.scales(n, node)
 	if err != nil {
 		return nil, err
-	}
-	if given == nil {
-		at := 1
-		if isOp(node, "Resize") && n.opset >= 11 {
-			at = 2
-		}
-		if given, _, _, err = n.floats(node, at); err != nil {
-			return nil, err
-		}
 	}
 	if len(given) == 0 {
 		return scales, nil
 	}
-	axes, err := node.Ints("axes")
-	if err != nil {
-		return nil, err
-	}
-	if axes == nil {
-		for i := range in {
-			axes = append(axes, int64(i))
-		}
-	}
+	axes := r.allAxes(len(in))
 	for i, a := range axes {
 		if a < 0 {
 			a += int64(len(in))
@@ -194,7 +224,7 @@ func resizeRounds(b *bounds, node *onnxio.Node, ds [][]float64, _ bool) (out [][
 // and rounded to float32 once. Of a pair of models, either may have a matrix for
 // it.
 func (b *bounds) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
-	if mode, err := node.String("mode", "nearest"); err != nil || mode != "linear" || !b.pair() && !b.factor[node] && !b.replaced(node.Output(0)) {
+	if r, err := resizeOf(b.net, node); err != nil || r.mode != "linear" || !b.pair() && !b.factor[node] && !b.replaced(node.Output(0)) {
 		if d == nil {
 			return nil, err
 		}

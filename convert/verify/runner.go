@@ -162,16 +162,15 @@ func (r *runner[T]) input(env map[string]*engine.Tensor[T], name string) (*engin
 // envs holds; nil if node is none. The products are those that the engine would
 // take, with the same kernel, for some rows at a time.
 func (r *runner[T]) streamed(node *onnxio.Node, envs []map[string]*engine.Tensor[T]) ([]*engine.Tensor[T], error) {
-	var multiply func(w *onnxio.Tensor, x []*engine.Tensor[T], node *onnxio.Node) ([]*engine.Tensor[T], error)
-	var weights, data string
-	switch {
-	case isOp(node, "Gemm") && r.large(node.Input(1)) && plainGemm(node) == nil:
-		multiply, weights, data = r.gemm, node.Input(1), node.Input(0)
-	case isOp(node, "MatMul") && r.large(node.Input(0)):
-		multiply, weights, data = r.batched, node.Input(0), node.Input(1)
-	default:
+	multiply := r.gemm
+	at := r.streams(node)
+	switch at {
+	case -1:
 		return nil, nil
+	case 0:
+		multiply = r.batched
 	}
+	weights, data := node.Input(at), node.Input(1-at)
 	x := make([]*engine.Tensor[T], len(envs))
 	for k, env := range envs {
 		var err error
@@ -180,6 +179,19 @@ func (r *runner[T]) streamed(node *onnxio.Node, envs []map[string]*engine.Tensor
 		}
 	}
 	return multiply(r.constants[weights], x, node)
+}
+
+// streams returns which input of a node are weights that are not held but read part by part: 1 of
+// a dense layer, 0 of one in local form, −1 of any other node.
+func (r *runner[T]) streams(node *onnxio.Node) int {
+	switch {
+	case isOp(node, "Gemm") && r.large(node.Input(1)) && plainGemm(node) == nil:
+		return 1
+	case isOp(node, "MatMul") && r.large(node.Input(0)):
+		return 0
+	default:
+		return -1
+	}
 }
 
 // large says whether a name is that of a float32 constant that is not held.

@@ -130,12 +130,12 @@ func (s *structure) extended(node, held, pad *onnxio.Node, size int) {
 	}
 	s.expected[pad] = true
 	s.wire(node, pad, 0, 0)
-	if mode, err := pad.String("mode", "constant"); err != nil || mode != "constant" {
-		s.fault("attribute", pad, node.Output(0), "attribute mode: want constant, got %q (%v)", mode, err)
+	p, err := padOf(s.efcn, pad)
+	if p.mode != "constant" {
+		s.fault("attribute", pad, node.Output(0), "attribute mode: want constant, got %q (%v)", p.mode, err)
 	}
-	pads, err := s.efcn.padsOf(pad)
-	if err != nil || !slices.Equal(pads, []int64{0, 0, 0, 1}) {
-		s.fault("attribute", pad, node.Output(0), "pads: want one element behind the %d of the vector, got %v (%v)", size, pads, err)
+	if !p.puts([]int64{0, 0, 0, 1}) {
+		s.fault("attribute", pad, node.Output(0), "pads: want one element behind the %d of the vector, got %v (%v)", size, p.pads, err)
 	}
 	want, err := s.cnn.fill(node)
 	if err != nil {

@@ -105,8 +105,7 @@ func (n *net) elementOf(name string, i int) (float64, error) {
 // localRow is row r of a layer in local form (see localNodes); nil where one of
 // its nodes is not what that form has.
 func (n *net) localRow(f *localNodes, r int) (*affineRow, error) {
-	gather := n.producer[f.product.Input(1)]
-	w, index := n.constants[f.product.Input(0)], n.constants[f.gatherIndex(n)]
+	w, index := n.constants[f.product.Input(0)], n.constants[f.gatherIndex()]
 	if index == nil || len(w.Dims) != 4 || w.Type != onnxio.Float32 || w.Data == nil {
 		return nil, nil
 	}
@@ -114,21 +113,15 @@ func (n *net) localRow(f *localNodes, r int) (*affineRow, error) {
 		got, err := node.Ints(name)
 		return err == nil && slices.Equal(got, want)
 	}
-	before := n.producer[gather.Input(0)]
-	if isOp(before, "Pad") {
-		if pads, err := n.padsOf(before); err != nil || !slices.Equal(pads, []int64{0, 0, 0, 0, 1, 0}) {
+	if f.pad != nil {
+		if p, err := padOf(n, f.pad); err != nil || !p.puts(zeroBehind) {
 			return nil, nil
 		}
-		before = n.producer[before.Input(0)]
 	}
-	if !isOp(before, "Transpose") || !has(before, "perm", 1, 2, 0) || !has(f.channels, "perm", 3, 0, 2, 1) {
+	if f.reshape == nil || !has(f.blocks, "perm", 1, 2, 0) || !has(f.channels, "perm", 3, 0, 2, 1) {
 		return nil, nil
 	}
-	reshape := n.producer[before.Input(0)]
-	if !isOp(reshape, "Reshape") {
-		return nil, nil
-	}
-	shape, err := n.reshapeTo(reshape)
+	shape, err := n.reshapeTo(f.reshape)
 	if err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != w.Dims[0] || shape[2] < 1 {
 		return nil, err
 	}
@@ -144,7 +137,7 @@ func (n *net) localRow(f *localNodes, r int) (*affineRow, error) {
 		return nil, err
 	}
 	at := make(map[int]float64)
-	row := &affineRow{input: reshape.Input(0)}
+	row := &affineRow{input: f.reshape.Input(0)}
 	for s, k := range weights {
 		if q := int(table[p*slots+s]); q >= 0 && q < block {
 			at[g*block+q] += k
