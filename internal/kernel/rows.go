@@ -9,15 +9,6 @@ func FillRows[T Float](n int, v, dst []T) {
 	})
 }
 
-// AddRows adds the row v to each of n rows of dst, n×len(v).
-func AddRows[T Float](n int, v, dst []T) {
-	Parallel(n, 1+1<<14/max(1, len(v)), func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			add(dst[i*len(v):(i+1)*len(v)], v)
-		}
-	})
-}
-
 // SumRows writes the sum of n rows of x, n×len(sums), to sums.
 func SumRows[T Float](n int, x, sums []T) {
 	width := len(sums)
@@ -33,16 +24,6 @@ func SumRows[T Float](n int, x, sums []T) {
 // SumPlanes writes to sums the sum over n images and size positions of each of
 // len(sums) channels of x, n×len(sums)×size.
 func SumPlanes[T Float](n, size int, x, sums []T) { sumPlanes(n, len(sums), size, x, sums) }
-
-// Axpy adds alpha·x to y, elementwise; both have the same length.
-func Axpy[T Float](alpha T, x, y []T) {
-	Parallel(len(x), 1<<14, func(lo, hi int) {
-		dst, src := y[lo:hi], x[lo:hi]
-		for i, v := range src {
-			dst[i] += alpha * v
-		}
-	})
-}
 
 // SumSquares returns the sum of the squares of x in float64, added up in an
 // order that follows from len(x) alone.

@@ -35,16 +35,6 @@ func TestRows(t *testing.T) {
 		if i := worst(wantPlanes, planes); i >= 0 {
 			t.Errorf("%v: planes[%d] = %g, want %g", s, i, planes[i], wantPlanes.value[i])
 		}
-
-		y, want := append([]float32(nil), filled...), newSums(len(x))
-		for i := range x {
-			want.add(i, float64(y[i]))
-			want.add(i, -0.5*float64(x[i]))
-		}
-		Axpy(-0.5, x, y)
-		if i := worst(want, y); i >= 0 {
-			t.Errorf("%v: axpy[%d] = %g, want %g", s, i, y[i], want.value[i])
-		}
 	}
 }
 
