@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"efcn"
 	"efcn/convert"
 	"efcn/convert/verify"
 	"efcn/finetune"
@@ -16,6 +17,12 @@ import (
 // packages know no flags. Each row takes an error of one type and returns its
 // message with the flags that would help.
 var advice = []func(error) (text string, ok bool){
+	when(func(e *efcn.InvalidError) string {
+		if len(e.Faults) == 1 {
+			return e.Error()
+		}
+		return strings.TrimSuffix(e.Error(), ")") + "; efcn check lists them)"
+	}),
 	when(func(e *convert.OtherTypeError) string { return e.Error() + " (--as float32)" }),
 	when(func(e *verify.IntegerInputError) string {
 		return e.Error() + "; give it with --inputs, and --samples 0"

@@ -1,14 +1,23 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
-	"efcn/internal/constants"
-	"efcn/onnxio/shape"
+	"efcn"
+	"efcn/onnxio"
 )
+
+// readUnchecked reads a model, from stdin if path is "-", valid or not.
+func (e *env) readUnchecked(path string) (*onnxio.Model, error) {
+	if path == "-" {
+		m, err := onnxio.ReadFrom(e.in)
+		return m, inFile("stdin", err)
+	}
+	m, err := onnxio.Read(path)
+	return m, inFile(path, err)
+}
 
 func newCheck(e *env) *cobra.Command {
 	var asJSON bool
@@ -26,14 +35,7 @@ onnx.checker in full says differs in a few places, which docs/decisions.md lists
 			if err != nil {
 				return err
 			}
-			faults := unjoin(m.Check())
-			if len(faults) == 0 {
-				inlined, err := m.Inline()
-				if err == nil {
-					err = shape.Check(inlined, shape.Options{Evaluate: constants.Evaluate})
-				}
-				faults = unjoin(errors.Join(m.CheckImports(), err))
-			}
+			faults := efcn.Check(m)
 			if asJSON {
 				report := struct {
 					Model  string   `json:"model"`

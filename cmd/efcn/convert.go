@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"efcn"
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/onnxio"
@@ -140,17 +140,16 @@ type converted struct {
 }
 
 func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
-	if !f.dryRun && sameFile(path, f.output) {
-		return usagef("-o %s is the CNN itself, without which the eFCN cannot be verified; write another file", f.output)
-	}
-	m, err := e.readFolded(path, f.shapes)
+	m, err := e.readModel(path)
 	if err != nil {
 		return err
 	}
-	if err := e.sparesData(f.output); err != nil {
-		return err
+	if !f.dryRun {
+		if err := keepFiles(f.output, m, false); err != nil {
+			return err
+		}
 	}
-	plan, err := convert.NewPlan(m, f.options())
+	plan, err := efcn.Plan(m, f.options())
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -205,13 +204,6 @@ func warnUncovered(w io.Writer, path string, c convert.Coverage) {
 	default:
 		fmt.Fprintf(w, "efcn convert: warning: %s: none of its %d linear layers is embedded: %s\n", path, c.Linear, c.NotEmbedded[0].Why)
 	}
-}
-
-// sameFile says whether two paths name one file that exists.
-func sameFile(a, b string) bool {
-	x, errX := os.Stat(a)
-	y, errY := os.Stat(b)
-	return errX == nil && errY == nil && os.SameFile(x, y)
 }
 
 // printPlan prints what a conversion would do and cost.

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,6 +10,7 @@ import (
 	"efcn/convert/record"
 	"efcn/finetune"
 	"efcn/finetune/data"
+	"efcn/internal/atomicfile"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -172,16 +171,16 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.sparesData(f.output); err != nil {
+	if err := keepFiles(f.output, m, true); err != nil {
 		return err
 	}
 	// What would fail after an hour of training fails now.
 	if f.output != "-" {
-		if err := canWrite(f.output); err != nil {
+		if err := atomicfile.Check(f.output); err != nil {
 			return err
 		}
 	}
-	train, test, err := openData(f.dataSpec(), f.test)
+	train, test, err := data.OpenBoth(f.dataSpec(), f.test)
 	if err != nil {
 		return err
 	}
@@ -240,17 +239,4 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		fmt.Fprintln(text)
 		return nil
 	})
-}
-
-// canWrite says whether a file could be made at path, by making one beside it.
-func canWrite(path string) error {
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: not a regular file; a model can't replace it", path)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return fmt.Errorf("%s: cannot be written: %w", path, reason(err))
-	}
-	f.Close()
-	return os.Remove(f.Name())
 }

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"efcn"
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/internal/arrays"
-	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/onnxio"
 )
@@ -155,7 +155,7 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 		s.Deviation, err = record.Measure(ctx, m, nil)
 		return s, err
 	}
-	plan, err := planOf(m, o)
+	plan, err := efcn.Plan(m, o)
 	if err != nil {
 		s.NoPlan = oneLine(err)
 		return s, nil
@@ -182,14 +182,6 @@ func unsupportedNodes(err error) []unsupported {
 		}
 	}
 	return nodes
-}
-
-func planOf(m *onnxio.Model, o convert.Options) (*convert.Plan, error) {
-	folded, err := constants.Fold(m, constants.Options{Inputs: o.InputShapes})
-	if err != nil {
-		return nil, err
-	}
-	return convert.NewPlan(folded, o)
 }
 
 func (s *summary) print(w io.Writer) {

@@ -12,11 +12,11 @@ import (
 
 	"efcn/convert/verify"
 	"efcn/finetune"
+	"efcn/finetune/data"
 	"efcn/finetune/landscape"
+	"efcn/internal/atomicfile"
 	"efcn/internal/chart"
-	"efcn/internal/constants"
 	"efcn/internal/kernel"
-	"efcn/onnxio"
 )
 
 type interpolateFlags struct {
@@ -121,28 +121,23 @@ func (f *interpolateFlags) options() landscape.Options {
 	return o
 }
 
-// foldDense folds constants as training does: sparse matrices stay.
-func foldDense(m *onnxio.Model) (*onnxio.Model, error) {
-	return constants.Fold(m, constants.Options{KeepSparse: true})
-}
-
 func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string, o landscape.Options) error {
-	a, err := e.readWith(pathA, foldDense)
+	a, err := e.readModel(pathA)
 	if err != nil {
 		return err
 	}
-	b, err := e.readWith(pathB, foldDense)
+	b, err := e.readModel(pathB)
 	if err != nil {
 		return err
 	}
 	for _, path := range []string{f.output, f.plot} {
 		if path != "" && path != "-" {
-			if err := canWrite(path); err != nil {
+			if err := atomicfile.Check(path); err != nil {
 				return err
 			}
 		}
 	}
-	train, test, err := openData(f.data, f.test)
+	train, test, err := data.OpenBoth(f.data, f.test)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/affine"
 	"efcn/convert/record"
+	"efcn/internal/constants"
 )
 
 func newMeasure(e *env) *cobra.Command {
@@ -33,9 +34,13 @@ the CNN that the eFCN was made from as well.`,
 			}
 			var origin map[string]*affine.Map
 			if cnn != "" {
-				m, err := e.readFolded(cnn, nil)
+				m, err := e.readModel(cnn)
 				if err != nil {
 					return err
+				}
+				m.Graph.Inputs = m.Graph.FeedInputs() // constants at their defaults
+				if m, err = constants.Fold(m, constants.Options{}); err != nil {
+					return inFile(cnn, err)
 				}
 				if origin, err = convert.Embedding(efcn, m); err != nil {
 					return inFile(args[0], err)

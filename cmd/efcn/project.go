@@ -58,7 +58,7 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := e.sparesData(f.output); err != nil {
+	if err := keepFiles(f.output, efcn, true); err != nil {
 		return err
 	}
 	cnn, d, err := restore.Project(ctx, efcn)

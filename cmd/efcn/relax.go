@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/convert/record"
+	"efcn/finetune/data"
 	"efcn/finetune/relax"
 	"efcn/finetune/report"
 	"efcn/internal/kernel"
@@ -302,7 +303,7 @@ func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string,
 			return nil, "", err
 		}
 	}
-	s.Data, s.Test, err = openData(f.dataSpec(), f.test)
+	s.Data, s.Test, err = data.OpenBoth(f.dataSpec(), f.test)
 	return s, where, err
 }
 

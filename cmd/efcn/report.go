@@ -39,7 +39,7 @@ folder; --no-check leaves that out.`,
 				return usagef("--samples is for the check that --no-check leaves out")
 			}
 			if output != "-" {
-				if err := canWrite(output); err != nil {
+				if err := atomicfile.Check(output); err != nil {
 					return err
 				}
 			}

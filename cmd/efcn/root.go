@@ -49,8 +49,6 @@ type env struct {
 	in  io.Reader
 	out io.Writer // results
 	err io.Writer // progress, warnings, errors
-
-	data []string // files that hold external data of the models that were read
 }
 
 // logf says something that only -v asks for.

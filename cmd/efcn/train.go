@@ -113,16 +113,3 @@ func (f *trainFlags) dataSpec() string {
 		return fmt.Sprintf("%s?limit=%d", f.data, f.limit)
 	}
 }
-
-// openData opens the training set and, unless its spec is empty, the test set.
-// Where both are the same they are in memory once.
-func openData(trainSpec, testSpec string) (train, test *data.Set, err error) {
-	if train, err = data.Open(trainSpec); err != nil || testSpec == "" {
-		return train, nil, err
-	}
-	if testSpec == trainSpec && !strings.HasPrefix(testSpec, "cifar") { // of which the test files are others
-		return train, train, nil
-	}
-	test, err = data.OpenTest(testSpec, train)
-	return train, test, err
-}

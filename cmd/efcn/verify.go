@@ -10,12 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"efcn"
 	"efcn/convert/verify"
 	"efcn/internal/arrays"
 	"efcn/internal/atomicfile"
 	"efcn/internal/engine"
-	"efcn/internal/engines"
-	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
@@ -79,92 +78,105 @@ com.microsoft or ai.onnx.ml) runs in ONNX Runtime, where that is found or named 
 says which nodes those are.`,
 		Args: args("CNN", "EFCN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.samples < 0 {
-				return usagef("--samples %d; want a number from 0", f.samples)
-			}
-			if f.saveOutputs != "" && slices.Contains(f.skip, verify.Float32) {
-				return usagef("--save-outputs saves what the float32 check runs; do not skip that")
-			}
-			if err := cmp.Or(wantArchive("--save-outputs", f.saveOutputs), wantArchive("--save-inputs", f.saveInputs)); err != nil {
+			if err := f.validate(args[0], args[1]); err != nil {
 				return err
 			}
-			if args[0] == "-" && args[1] == "-" {
-				return usagef("only one of the models can be read from stdin")
-			}
-			cnn, err := e.readModel(args[0])
-			if err != nil {
-				return err
-			}
-			efcn, err := e.readModel(args[1])
-			if err != nil {
-				return err
-			}
-			if len(engine.Lacks(cnn))+len(engine.Lacks(efcn)) == 0 { // else the library is for those
-				if err := checkLibraryFlag(f.library, f.engines); err != nil {
-					return err
-				}
-			}
-			o := verify.Options{Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory), InputShapes: f.shapes, BatchAxes: f.batch}
-			if f.samples == 0 {
-				o.Samples = -1 // none
-			}
-			o.Engines, o.Open = f.engines, opener(engines.Options{Library: f.library, Threads: kernel.Threads()})
-			if err := o.Validate(); err != nil && f.inputs == "" {
-				return usageError{err}
-			}
-			if f.inputs != "" {
-				given, err := arrays.Load(f.inputs)
-				if err != nil {
-					return err
-				}
-				if o.Inputs, err = engineTensors(cnn.Graph, given.Inputs); err != nil {
-					return inFile(f.inputs, err)
-				}
-			}
-			var kept recorder
-			if f.saveOutputs != "" {
-				o.Ran = kept.add
-			}
-			report, err := verify.Verify(cmd.Context(), cnn, efcn, o)
-			if err != nil {
-				return err
-			}
-			if f.saveOutputs != "" {
-				if err := kept.write(f.saveOutputs); err != nil {
-					return err
-				}
-			}
-			if f.saveInputs != "" && report.FailingInputs != nil {
-				var failing recorder
-				failing.append("", report.FailingInputs)
-				if err := failing.write(f.saveInputs); err != nil {
-					return err
-				}
-			}
-			if f.json {
-				err = printJSON(e.out, report)
-			} else {
-				err = report.WriteText(e.out)
-			}
-			if err == nil && !report.Equal() {
-				err = errNo
-			}
-			return err
+			return f.run(cmd.Context(), e, args[0], args[1])
 		},
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
 }
 
-// opener opens models as package verify takes them.
-func opener(o engines.Options) func(context.Context, string, *onnxio.Model) (verify.Session, error) {
-	return func(ctx context.Context, engine string, m *onnxio.Model) (verify.Session, error) {
-		s, err := o.Open(ctx, engine, m)
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
+func (f *verifyFlags) validate(cnnPath, efcnPath string) error {
+	if f.samples < 0 {
+		return usagef("--samples %d; want a number from 0", f.samples)
 	}
+	if f.saveOutputs != "" && slices.Contains(f.skip, verify.Float32) {
+		return usagef("--save-outputs saves what the float32 check runs; do not skip that")
+	}
+	if err := cmp.Or(wantArchive("--save-outputs", f.saveOutputs), wantArchive("--save-inputs", f.saveInputs)); err != nil {
+		return err
+	}
+	if cnnPath == "-" && efcnPath == "-" {
+		return usagef("only one of the models can be read from stdin")
+	}
+	return nil
+}
+
+func (f *verifyFlags) options() verify.Options {
+	o := verify.Options{
+		Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory),
+		InputShapes: f.shapes, BatchAxes: f.batch, Engines: f.engines, Open: efcn.Engines{Library: f.library}.Open,
+	}
+	if f.samples == 0 {
+		o.Samples = -1 // none
+	}
+	return o
+}
+
+func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string) error {
+	cnn, err := e.readModel(cnnPath)
+	if err != nil {
+		return err
+	}
+	other, err := e.readModel(efcnPath)
+	if err != nil {
+		return err
+	}
+	if len(engine.Lacks(cnn))+len(engine.Lacks(other)) == 0 { // else the library is for those
+		if err := checkLibraryFlag(f.library, f.engines); err != nil {
+			return err
+		}
+	}
+	o := f.options()
+	if err := o.Validate(); err != nil && f.inputs == "" {
+		return usageError{err}
+	}
+	if f.inputs != "" {
+		given, err := arrays.Load(f.inputs)
+		if err != nil {
+			return err
+		}
+		if o.Inputs, err = engineTensors(cnn.Graph, given.Inputs); err != nil {
+			return inFile(f.inputs, err)
+		}
+	}
+	var kept recorder
+	if f.saveOutputs != "" {
+		o.Ran = kept.add
+	}
+	report, err := verify.Verify(ctx, cnn, other, o)
+	if err != nil {
+		return err
+	}
+	if err := f.save(&kept, report); err != nil {
+		return err
+	}
+	if f.json {
+		err = printJSON(e.out, report)
+	} else {
+		err = report.WriteText(e.out)
+	}
+	if err == nil && !report.Equal() {
+		err = errNo
+	}
+	return err
+}
+
+// save writes the arrays that were asked for.
+func (f *verifyFlags) save(kept *recorder, report *verify.Report) error {
+	if f.saveOutputs != "" {
+		if err := kept.write(f.saveOutputs); err != nil {
+			return err
+		}
+	}
+	if f.saveInputs == "" || report.FailingInputs == nil {
+		return nil
+	}
+	var failing recorder
+	failing.append("", report.FailingInputs)
+	return failing.write(f.saveInputs)
 }
 
 // recorder puts the batches that were run together again, one array for every

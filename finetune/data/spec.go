@@ -29,6 +29,20 @@ func Open(spec string) (*Set, error) { return open(spec, nil, false) }
 // normalised with or, if train is nil, those of the set itself.
 func OpenTest(spec string, train *Set) (*Set, error) { return open(spec, train, true) }
 
+// OpenBoth reads the training set that train names, as Open does, and the test set
+// that test names, as OpenTest does: nil where test is "". Where both are the same
+// they are in memory once.
+func OpenBoth(train, test string) (trainSet, testSet *Set, err error) {
+	if trainSet, err = Open(train); err != nil || test == "" {
+		return trainSet, nil, err
+	}
+	if test == train && !strings.HasPrefix(test, "cifar") { // of which the test files are others
+		return trainSet, trainSet, nil
+	}
+	testSet, err = OpenTest(test, trainSet)
+	return trainSet, testSet, err
+}
+
 func open(spec string, train *Set, test bool) (*Set, error) {
 	source, query, _ := strings.Cut(spec, "?")
 	kind, rest, ok := strings.Cut(source, ":")

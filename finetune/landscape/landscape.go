@@ -31,6 +31,7 @@ import (
 
 	"efcn/finetune"
 	"efcn/finetune/data"
+	"efcn/internal/constants"
 	"efcn/onnxio"
 )
 
@@ -128,14 +129,21 @@ type Point struct {
 }
 
 // Interpolate measures the path from model a to model b on train and, unless it
-// is nil, on test. The models are not modified. They need the same graph:
-// operators, attributes, names of values, and shapes of weights; an error names
+// is nil, on test. The models are not modified. Once what is constant is folded
+// they need the same graph: operators, attributes, names of values, and shapes of weights; an error names
 // the first place where they differ.
 //
 // A string is trained on train.
 func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set, o Options) (*Path, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
+	}
+	var err error
+	if a, err = constants.Fold(a, constants.Options{KeepSparse: true}); err != nil {
+		return nil, fmt.Errorf("a: %w", err)
+	}
+	if b, err = constants.Fold(b, constants.Options{KeepSparse: true}); err != nil {
+		return nil, fmt.Errorf("b: %w", err)
 	}
 	pair, err := newPair(a, b)
 	if err != nil {

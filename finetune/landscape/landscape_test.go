@@ -345,15 +345,20 @@ func TestRefuses(t *testing.T) {
 		want string
 	}{
 		{"operator", edit(func(m *onnxio.Model) { m.Graph.Nodes[1].OpType = "Tanh" }), Options{}, `"relu" (Relu) is "relu" (Tanh)`},
-		{"wiring", edit(func(m *onnxio.Model) { m.Graph.Nodes[1].Inputs = []string{"x"} }), Options{}, `"x"`},
+		{"wiring", edit(func(m *onnxio.Model) { m.Graph.Nodes[2].Inputs = []string{"r", "b2", "w2"} }), Options{}, `"w2"`},
 		{"attribute", edit(func(m *onnxio.Model) {
 			m.Graph.Nodes[0].Attributes = []*onnxio.Attribute{onnxio.IntAttr("transB", 0)}
 		}), Options{}, "attribute transB"},
 		{"shape", edit(func(m *onnxio.Model) {
 			m.Graph.Initializers[0] = onnxio.NewTensor("w1", []int64{2}, []float32{1, 2})
 		}), Options{}, `"w1"`},
-		{"name", edit(func(m *onnxio.Model) { m.Graph.Initializers[3].Name = "c2" }), Options{}, `"b2"`},
-		{"nodes", edit(func(m *onnxio.Model) { m.Graph.Nodes = m.Graph.Nodes[:2] }), Options{}, "3 nodes, the second 2"},
+		{"name", edit(func(m *onnxio.Model) {
+			m.Graph.Initializers[3].Name, m.Graph.Nodes[2].Inputs[2] = "c2", "c2"
+		}), Options{}, `"b2"`},
+		{"nodes", edit(func(m *onnxio.Model) {
+			m.Graph.Nodes = m.Graph.Nodes[:2]
+			m.Graph.Nodes[1].Outputs = []string{"logits"}
+		}), Options{}, "3 nodes, the second 2"},
 		{"mode", model(2), Options{Mode: "straight"}, "straight"},
 		{"points", model(2), Options{Points: 1}, "2 at least"},
 		{"string options", model(2), Options{String: DefaultString()}, "not for a path of mode linear"},

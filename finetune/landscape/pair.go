@@ -44,7 +44,7 @@ func newPair(a, b *onnxio.Model) (*pair, error) {
 	}
 	statistics := finetune.RunningStatistics(a.Graph)
 	p := &pair{a: a, b: b}
-	for _, name := range constants(a.Graph) {
+	for _, name := range constantNames(a.Graph) {
 		ta, tb := constant(a.Graph, name), constant(b.Graph, name)
 		if ta.Type != onnxio.Float32 {
 			if same, err := equalContent(ta, tb); err != nil {
@@ -69,9 +69,9 @@ func newPair(a, b *onnxio.Model) (*pair, error) {
 	return p, nil
 }
 
-// constants lists the initializers of a graph in their order, and then, sorted, what
+// constantNames lists the initializers of a graph in their order, and then, sorted, what
 // it stores sparse.
-func constants(g *onnxio.Graph) []string {
+func constantNames(g *onnxio.Graph) []string {
 	var names []string
 	for _, t := range g.Initializers {
 		names = append(names, t.Name)
