@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -84,5 +85,28 @@ func TestWriteRefuses(t *testing.T) {
 		if info, err := os.Stat("/dev/full"); err != nil || info.Mode().IsRegular() {
 			t.Error("the device is no device any more")
 		}
+	}
+}
+
+// TestCheck: a file that can be made, and what can't be replaced; nothing is left.
+func TestCheck(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ path, want string }{
+		{filepath.Join(dir, "new"), ""},
+		{file, ""},
+		{dir, ": not a regular file"},
+		{filepath.Join(dir, "none", "new"), ": cannot be written: "},
+	} {
+		err := Check(c.path)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.path+c.want)) {
+			t.Errorf("%s: %v, want %q", c.path, err, c.want)
+		}
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("files %v (%v)", files, err)
 	}
 }
