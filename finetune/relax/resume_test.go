@@ -1,0 +1,109 @@
+package relax_test
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"efcn/finetune/relax"
+	"efcn/internal/folderlock"
+)
+
+// A study that is stopped again and again ends with the files of one that was
+// not, and what was finished is not done again.
+func TestStudyResumes(t *testing.T) {
+	small := func() *relax.Study {
+		s := toyStudy(relax.ELCN)
+		s.Options.Seeds, s.Options.RelaxEpochs = 1, []int{0, 2}
+		return s
+	}
+	whole := t.TempDir()
+	steps := 0
+	s := small()
+	s.Stepped = func(relax.Run, int, int) { steps++ }
+	run(t, s, whole)
+	want := contents(t, whole)
+	if steps != 6*3*2 {
+		t.Fatalf("%d steps; want those of 6 runs of 2 epochs of 3", steps)
+	}
+	for _, every := range []int{2, 7} {
+		dir := filepath.Join(t.TempDir(), "study")
+		taken, stops := 0, 0
+		for {
+			ctx, cancel := context.WithCancel(t.Context())
+			s := small()
+			n := 0
+			s.Stepped = func(relax.Run, int, int) {
+				taken++
+				if n++; n == every {
+					cancel()
+				}
+			}
+			_, err := s.Run(ctx, dir)
+			cancel()
+			if err == nil {
+				break
+			}
+			if stops++; !errors.Is(err, context.Canceled) || stops > steps {
+				t.Fatal(err)
+			}
+		}
+		if taken != steps || stops == 0 {
+			t.Errorf("stopped every %d steps: %d steps and %d stops", every, taken, stops)
+		}
+		same(t, "resumed", contents(t, dir), want)
+	}
+	s = small()
+	s.Stepped = func(r relax.Run, _, _ int) { t.Errorf("%s is done again", r.Path()) }
+	run(t, s, whole)
+	same(t, "done again", contents(t, whole), want)
+}
+
+// More seeds and more kinds of runs are added to what is there.
+func TestStudyGrows(t *testing.T) {
+	whole, grown := t.TempDir(), t.TempDir()
+	run(t, toyStudy(relax.Tied), whole)
+	s := toyStudy()
+	s.Options.Seeds = 1
+	run(t, s, grown)
+	s = toyStudy(relax.Tied)
+	s.Stepped = func(r relax.Run, _, _ int) {
+		if r.Seed == 7 && (r.Kind == relax.CNN || r.Kind == relax.FCN || r.Kind == relax.EFCN) {
+			t.Errorf("%s is done again", r.Path())
+		}
+	}
+	run(t, s, grown)
+	same(t, "grown", contents(t, grown), contents(t, whole))
+}
+
+// A folder that another process is at work in is refused before anything in it
+// changes.
+func TestStudyIsLocked(t *testing.T) {
+	dir, s := t.TempDir(), toyStudy()
+	release, err := folderlock.Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Run(t.Context(), dir)
+	var held *folderlock.InUseError
+	if !errors.As(err, &held) || held.Dir != dir {
+		t.Errorf("a folder in use: %v", err)
+	}
+	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 {
+		t.Errorf("it left %v (%v)", files, err)
+	}
+	// What a process leaves behind that is killed is no file of another kind.
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, folderlock.Name), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	run(t, s, dir)
+	if _, err := os.Stat(filepath.Join(dir, folderlock.Name)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("%s is left: %v", folderlock.Name, err)
+	}
+}
