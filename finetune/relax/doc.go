@@ -2,8 +2,10 @@
 // "Finding the Needle in the Haystack with Convolutions" (arXiv 1906.06766,
 // NeurIPS 2019), as a study that is kept in a folder.
 //
-// Call [Study.Run]; [Study.Estimate] says beforehand what that will take, and
-// [Read] reads the folder of a study, finished or not.
+// Fill in a [Study], a CNN and images, and call [Study.Run] with a folder; called
+// again it goes on where it was stopped. [Study.Estimate] tells beforehand what that
+// will take, [Read] reads the folder of a study, finished or not, and package report
+// makes a page of it.
 //
 // # The protocol
 //
@@ -12,7 +14,7 @@
 // matrix dense. The eFCN is trained on for as many epochs as the CNN was
 // (Options.Train.Epochs), with the same settings; the epochs before the
 // embedding are not counted in, so that all relax times get the same number
-// behind it. The order of the samples follows from the seed and the number of
+// after it. The order of the samples follows from the seed and the number of
 // the epoch within the run, so that epoch 1 of every run of a seed sees the
 // samples in the same order.
 //
