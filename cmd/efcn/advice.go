@@ -27,6 +27,9 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *verify.IntegerInputError) string {
 		return e.Error() + "; give it with --inputs, and --samples 0"
 	}),
+	when(func(e *verify.InputShapeError) string {
+		return fmt.Sprintf("%v with --input-shape %s=DIMS", e, e.Input)
+	}),
 	when(func(e *ort.NotFoundError) string { return e.Error() + " with --ort-lib FILE" }),
 	when(func(e *ort.LibraryError) string { return fmt.Sprintf("--ort-lib %s: %v", e.File, e.Err) }),
 	when(func(e *finetune.LayoutError) string {

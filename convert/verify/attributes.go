@@ -128,14 +128,14 @@ func fromFront(axes []int64, rank int64) []int64 {
 	return out
 }
 
-// listed says whether input i of two nodes is a list that their meanings speak for:
+// listed reports whether input i of two nodes is a list that their meanings speak for:
 // an attribute in one of them, or axes. Others are compared as any constant is.
 func (s *structure) listed(source, node *onnxio.Node, i int) bool {
 	spelled := source.Input(i) == "" || node.Input(i) == "" || operatorOf(source).lists["axes"] == i
 	return spelled && s.cnn.isList(source, i) && s.efcn.isList(node, i)
 }
 
-// isList says whether input i of a node is one of its operator's lists and a constant or left
+// isList reports whether input i of a node is one of its operator's lists and a constant or left
 // out, so that meaning speaks for it.
 func (n *net) isList(node *onnxio.Node, i int) bool {
 	for _, at := range operatorOf(node).lists {

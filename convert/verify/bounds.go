@@ -248,7 +248,7 @@ func (b *bounds) apply(op string, in ...*engine.Tensor[float64]) (*engine.Tensor
 	return out[0], nil
 }
 
-// pair says whether nothing is known of how the second model was made. Equal
+// pair reports whether nothing is known of how the second model was made. Equal
 // inputs then do not give equal bits: what is one node in one model may be
 // several in the other, with constants that were rounded once.
 func (b *bounder) pair() bool { return b.parameters != 0 }
@@ -267,7 +267,7 @@ func (b *bounds) unknown(node *onnxio.Node) [][]float64 {
 	return out
 }
 
-// integers says whether a node computes integers, which are not rounded.
+// integers reports whether a node computes integers, which are not rounded.
 func (b *bounds) integers(node *onnxio.Node) bool {
 	v := b.values.header(node.Output(0))
 	return v != nil && !v.Type.IsFloat()
@@ -284,7 +284,7 @@ func (b *bounds) loosen(node *onnxio.Node) {
 	}
 }
 
-// isLoose says whether data decides the shape of an input of a node.
+// isLoose reports whether data decides the shape of an input of a node.
 func (b *bounds) isLoose(node *onnxio.Node) bool {
 	return slices.ContainsFunc(node.Inputs, func(name string) bool { return b.loose[name] })
 }

@@ -16,16 +16,16 @@ import (
 // comparison runs two models at one precision and compares what they compute.
 type comparison[T kernel.Float] struct {
 	*verifier
-	cnn      *net // the CNN as it is compared at this precision
-	bounder  *bounder
-	engine   observer[T] // of the CNN
-	runner   *runner[T]  // of the eFCN
-	holds    func(name string) (string, bool)
-	held     map[string]*onnxio.Node // by value of the CNN: the eFCN's node
-	distance map[string]*Distance    // by value of the CNN
-	outputs  []*outcome
-	arising  map[string]*Arising  // by model and kind
-	steps    map[string]*NearStep // by value of the CNN, end to end
+	cnn       *net // the CNN as it is compared at this precision
+	bounder   *bounder
+	engine    observer[T] // of the CNN
+	runner    *runner[T]  // of the eFCN
+	holds     func(name string) (string, bool)
+	held      map[string]*onnxio.Node // by value of the CNN: the eFCN's node
+	distance  map[string]*Distance    // by value of the CNN
+	outputs   []*outcome
+	nonFinite map[string]*FirstNonFinite // by model and kind
+	steps     map[string]*NearStep       // by value of the CNN, end to end
 }
 
 // compare runs both models on every batch and appends the outcome to the
@@ -33,7 +33,7 @@ type comparison[T kernel.Float] struct {
 func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c := &comparison[T]{
 		verifier: v, cnn: cnn, holds: v.holds(cnn),
-		distance: make(map[string]*Distance), arising: make(map[string]*Arising),
+		distance: make(map[string]*Distance), nonFinite: make(map[string]*FirstNonFinite),
 		steps: make(map[string]*NearStep),
 	}
 	c.held = heldBy(v.efcn, c.holds)
@@ -79,20 +79,20 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	var err error
 	results[0], err = c.engine.Observe(ctx, feeds, func(name string, v *engine.Tensor[T]) error {
 		values[name] = keep(v)
-		arises(c, "cnn", c.cnn, name, v, f.first)
+		noteNonFinite(c, "cnn", c.cnn, name, v, f.first)
 		return nil
 	})
 	if err != nil {
 		return named(c.cnn.model, err)
 	}
-	second := feedsOf(c.faces, feeds)
+	second := feedsOf(c.signature, feeds)
 	theirs := maps.Clone(second)
 	stepped := make(map[string]*engine.Tensor[T])
 	endToEnd := func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		if c.efcn.outputs[name] {
 			theirs[name] = v
 		}
-		arises(c, "efcn", c.efcn, name, v, f.first)
+		noteNonFinite(c, "efcn", c.efcn, name, v, f.first)
 		if a, ok := c.holds(name); ok && stepped[a] == nil && operatorOf(c.cnn.producer[a]).steps != nil {
 			stepped[a] = keep(v)
 		}
@@ -203,9 +203,9 @@ func conclusive[T kernel.Float](v *engine.Tensor[T], d []float64, near []int) []
 	return out
 }
 
-// arises notes the first value of a model, in the order of the graph, that is not
+// noteNonFinite notes the first value of a model, in the order of the graph, that is not
 // finite.
-func arises[T kernel.Float](c *comparison[T], model string, n *net, name string, v *engine.Tensor[T], first int) {
+func noteNonFinite[T kernel.Float](c *comparison[T], model string, n *net, name string, v *engine.Tensor[T], first int) {
 	for i, x := range v.F {
 		kind := ""
 		switch x := float64(x); {
@@ -217,15 +217,15 @@ func arises[T kernel.Float](c *comparison[T], model string, n *net, name string,
 			continue
 		}
 		node := n.producer[name]
-		known := c.arising[model+kind]
+		known := c.nonFinite[model+kind]
 		if node == nil || known != nil && slices.Index(n.graph.Nodes, node) >= slices.Index(n.graph.Nodes, n.producer[known.Value]) {
 			continue
 		}
-		a := &Arising{Model: model, Precision: c.bounder.name, Kind: kind, Value: name, Node: node.Label(), Op: node.QualifiedOp(), At: unravel(i, v.Shape)}
+		a := &FirstNonFinite{Model: model, Precision: c.bounder.name, Kind: kind, Value: name, Node: node.Label(), Op: node.QualifiedOp(), At: unravel(i, v.Shape)}
 		if len(a.At) > 0 {
 			a.At[0] += first
 		}
-		c.arising[model+kind] = a
+		c.nonFinite[model+kind] = a
 	}
 }
 
@@ -233,7 +233,7 @@ func arises[T kernel.Float](c *comparison[T], model string, n *net, name string,
 // computed, inputs or constants.
 func (c *comparison[T]) outputsOf(values map[string]*engine.Tensor[T]) (map[string]*engine.Tensor[T], error) {
 	out := make(map[string]*engine.Tensor[T])
-	for a, b := range c.faces.outputs {
+	for a, b := range c.signature.outputs {
 		v, err := c.runner.input(values, b)
 		if err != nil {
 			return nil, named(c.efcn.model, err)
@@ -316,8 +316,8 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 		}
 		r.find(f)
 	}
-	for _, key := range slices.Sorted(maps.Keys(c.arising)) {
-		r.Arising = append(r.Arising, *c.arising[key])
+	for _, key := range slices.Sorted(maps.Keys(c.nonFinite)) {
+		r.NonFinite = append(r.NonFinite, *c.nonFinite[key])
 	}
 	check := Check{Name: name, Status: OK}
 	for _, o := range c.outputs {
@@ -408,7 +408,7 @@ func (c *comparison[T]) faults(o *outcome) []string {
 	case d.Over > 0 && o.Over == 0:
 		texts = append(texts, d.over(o.Name, o.words))
 	case d.Unbounded > 0 && !d.Exact:
-		texts = append(texts, fmt.Sprintf("%d elements differ, by at most %.3g, and no bound on their rounding is known that says anything; a tolerance (--rtol, --atol) would decide", d.Unbounded, float64(d.Max)))
+		texts = append(texts, fmt.Sprintf("%d elements differ, by at most %.3g, and no bound on their rounding is known that says anything; a tolerance would decide", d.Unbounded, float64(d.Max)))
 	}
 	return texts
 }

@@ -51,7 +51,7 @@ func concatenated(s *structure, node *onnxio.Node, _ int, first []int) ([]int, e
 	return from, nil
 }
 
-// joinsTensors says whether a Concat has no vector form: it works along the batch
+// joinsTensors reports whether a Concat has no vector form: it works along the batch
 // axis, or one of its inputs is a constant.
 func (s *structure) joinsTensors(node *onnxio.Node) bool {
 	axis, err := s.cnn.axis(node)

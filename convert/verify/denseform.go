@@ -89,7 +89,7 @@ func (c *rowChecker) take(p []byte) error {
 	return nil
 }
 
-// allowed says whether an entry of the row that is not what it has to be is
+// allowed reports whether an entry of the row that is not what it has to be is
 // within what that may be off.
 func (c *rowChecker) allowed(col int, got uint32) bool {
 	if e, ok := c.slack[col]; ok {

@@ -64,7 +64,7 @@ func (e *elsewhere) claim(n *net, model string) error {
 	return nil
 }
 
-// holds says whether the embedded engine has values of an element type; of one that
+// holds reports whether the embedded engine has values of an element type; of one that
 // is not known, that it has.
 func holds(t onnxio.DataType) bool {
 	return t == onnxio.Undefined || t.IsFloat() || t.IsInteger() || t == onnxio.Bool

@@ -137,7 +137,7 @@ func (s *structure) gemm(node *onnxio.Node, m *matrix, row *Layer) {
 	}
 }
 
-// dense compares a matrix stored with all its entries, and says whether it could
+// dense compares a matrix stored with all its entries, and reports whether it could
 // be read.
 func (s *structure) dense(node *onnxio.Node, weight *onnxio.Tensor, m *matrix, row *Layer) bool {
 	switch {

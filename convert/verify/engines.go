@@ -279,7 +279,7 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 	var inputs [2][]*onnxio.Tensor
 	for name, a := range f.arrays {
 		inputs[0] = append(inputs[0], engine.ToONNX(name, a))
-		inputs[1] = append(inputs[1], engine.ToONNX(r.faces.inputs[name], a))
+		inputs[1] = append(inputs[1], engine.ToONNX(r.signature.inputs[name], a))
 	}
 	var results [2]map[string]map[string]*Array // by engine and output
 	for i, open := range r.open {
@@ -302,12 +302,12 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 	}
 	for _, c := range all {
 		for _, o := range c.outcomes {
-			a, b := results[0][c.pair.names[0]][o.Name], results[1][c.pair.names[1]][r.faces.outputs[o.Name]]
+			a, b := results[0][c.pair.names[0]][o.Name], results[1][c.pair.names[1]][r.signature.outputs[o.Name]]
 			if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
 				o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type, b.Shape)
 				continue
 			}
-			limit := smallerThan(a, limits[o.Name])
+			limit := dropVacuous(a, limits[o.Name])
 			if c.Unbounded != "" {
 				limit = slices.Repeat([]float64{math.Inf(1)}, a.Len())
 			}
@@ -318,9 +318,9 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 	return nil
 }
 
-// smallerThan returns a bound with +Inf for what is not smaller than the scale of
+// dropVacuous returns a bound with +Inf for what is not smaller than the scale of
 // its sample, and so allows for anything.
-func smallerThan(v *Array, d []float64) []float64 {
+func dropVacuous(v *Array, d []float64) []float64 {
 	if d == nil || !v.Type.IsFloat() {
 		return d
 	}
@@ -397,7 +397,7 @@ func (v *verifier) concludeEngines(c *engineComparison) {
 		v.report.Failing = slices.Compact(v.report.Failing)
 	} else if !judged {
 		check.Status = Skipped
-		check.Summary += "; not judged: " + why + "; --rtol and --atol would decide"
+		check.Summary += "; not judged: " + why + "; a tolerance would decide"
 	}
 	v.report.Checks = append(v.report.Checks, check)
 	v.report.Engines = append(v.report.Engines, c.EngineOutcome)

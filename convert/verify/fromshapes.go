@@ -260,7 +260,7 @@ func live(g *onnxio.Graph, outputs []*onnxio.ValueInfo) map[string]bool {
 	return computed
 }
 
-// sameTensor says whether two tensors have one type, shape and content, bit for
+// sameTensor reports whether two tensors have one type, shape and content, bit for
 // bit.
 func sameTensor(a, b *onnxio.Tensor) bool {
 	if a == b {
@@ -274,7 +274,7 @@ func sameTensor(a, b *onnxio.Tensor) bool {
 	return errX == nil && errY == nil && slices.Equal(x, y)
 }
 
-// known says whether the content of a value is known without data: a constant,
+// known reports whether the content of a value is known without data: a constant,
 // or what follows from shapes.
 func (n *net) known(name string) bool {
 	return n.constants[name] != nil || n.fromShapes.values[name] != nil
@@ -304,7 +304,7 @@ func (f *fromShapes) dims(name string, i int) ([]int64, bool) {
 	return dims, true
 }
 
-// without says whether nothing of a node is needed once what follows from shapes
+// without reports whether nothing of a node is needed once what follows from shapes
 // is known.
 func (n *net) without(node *onnxio.Node) bool {
 	return !slices.ContainsFunc(node.Outputs, func(name string) bool { return name != "" && !n.fromShapes.gone[name] })

@@ -52,7 +52,7 @@ func attributeNames(nodes ...*onnxio.Node) []string {
 // windowAttributes say where the windows of a convolution or pooling lie.
 var windowAttributes = []string{"auto_pad", "kernel_shape", "strides", "dilations", "pads", "ceil_mode", "output_padding", "output_shape"}
 
-// sameWindows says whether two convolutions or poolings see the same inputs
+// sameWindows reports whether two convolutions or poolings see the same inputs
 // through the same taps, however their attributes say so: with auto_pad or pads, a
 // stride of one or none, and where the last window ends with ceil_mode or more
 // padding at the end. Padding does not count for a maximum, nor for an average

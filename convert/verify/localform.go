@@ -59,7 +59,7 @@ func (n *net) maker(name, op string) *onnxio.Node {
 	return nil
 }
 
-// embeds says whether node ends an embedded layer of whatever layout.
+// embeds reports whether node ends an embedded layer of whatever layout.
 func (n *net) embeds(node *onnxio.Node) bool {
 	return isOp(node, "Gemm") || n.localForm(node) != nil
 }

@@ -32,7 +32,7 @@ type matcher struct {
 	candidates map[string][]string
 }
 
-// match fills in v.matched. Outputs are matched as faces says, whether or not
+// match fills in v.matched. Outputs are matched as signature says, whether or not
 // they agree.
 func (v *verifier) match(ctx context.Context) error {
 	v.matched = make(map[string]string)
@@ -44,7 +44,7 @@ func (v *verifier) match(ctx context.Context) error {
 			return err
 		}
 	}
-	for first, second := range v.faces.outputs {
+	for first, second := range v.signature.outputs {
 		if v.efcn.producer[second] != nil {
 			v.matched[second] = first
 		}
@@ -121,10 +121,10 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 	scales := make(map[string][]float64)
 	taken := make(map[string]bool)
 	outputs := make(map[string]string)
-	for a, other := range m.faces.outputs {
+	for a, other := range m.signature.outputs {
 		outputs[other] = a
 	}
-	return second.run(ctx, pass[float64]{feedsOf(m.faces, x), func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+	return second.run(ctx, pass[float64]{feedsOf(m.signature, x), func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
 		candidates := m.candidates[name]
 		if all {
 			candidates = slices.Clone(bySize[v.Len()])
@@ -190,7 +190,7 @@ func sampleScales[T kernel.Float](v *engine.Tensor[T]) []float64 {
 	return scales
 }
 
-// agrees says whether two values are equal within the bound, where that says
+// agrees reports whether two values are equal within the bound, where that says
 // anything, or is that of a step which an element is near to. The bound, and which
 // elements are near one, is asked for only of values that are close.
 func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]float64, []int, error)) (bool, error) {

@@ -97,7 +97,7 @@ func matmulMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
 	}, nil
 }
 
-// broadcasts says whether an array of shape a can be read with the indices of one
+// broadcasts reports whether an array of shape a can be read with the indices of one
 // of shape b.
 func broadcasts(a, b []int) bool {
 	if len(a) > len(b) {

@@ -66,7 +66,7 @@ func (m *matrix) scaled(norm *batchNorm) *matrix {
 	return &s
 }
 
-// accepts says whether a stored float32 is value rounded once, given the slack.
+// accepts reports whether a stored float32 is value rounded once, given the slack.
 func accepts(stored float32, value, slack float64) bool {
 	if math.Float32bits(stored) == math.Float32bits(float32(value)) {
 		return true
@@ -83,7 +83,7 @@ func doubles(v []float32) []float64 {
 	return d
 }
 
-// fuzzy says whether a stored number is no more than what may be outside of the
+// fuzzy reports whether a stored number is no more than what may be outside of the
 // support.
 func (m *matrix) fuzzy(got uint32) bool {
 	return m.fuzz != 0 && math.Abs(float64(math.Float32frombits(got))) <= m.fuzz

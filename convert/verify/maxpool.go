@@ -22,7 +22,7 @@ func init() {
 	)
 }
 
-// sameMaxima says whether the maxima over windows of a padded value are those over
+// sameMaxima reports whether the maxima over windows of a padded value are those over
 // the elements of the value alone: each window sees one of them, and none is smaller
 // than what it is padded with.
 func (s *structure) sameMaxima(name string, before, after []axis, lines [][]int, fills []float64) bool {

@@ -76,7 +76,7 @@ func (v *verifier) fit(size int64) ([]feed, string) {
 		least = int64(v.feeds[0].size)
 	}
 	if need := fixed + least*each; need > limit {
-		return nil, fmt.Sprintf("it needs about %s of memory (%s for weights, %s a sample), more than the %s allowed; --max-memory, or --skip it", mebibytes(need), mebibytes(fixed), mebibytes(each), mebibytes(limit))
+		return nil, fmt.Sprintf("it needs about %s of memory (%s for weights, %s a sample), more than the %s allowed; allow more, or skip it", mebibytes(need), mebibytes(fixed), mebibytes(each), mebibytes(limit))
 	}
 	if fits := (limit - fixed) / max(each, 1); free && fits < batch {
 		return smaller(v.feeds, int(fits)), ""

@@ -101,7 +101,7 @@ func (n *net) valueOf(name string) (string, bool) {
 	return "", false
 }
 
-// defines says whether n computes, or is fed, a value of that name.
+// defines reports whether n computes, or is fed, a value of that name.
 func (n *net) defines(name string) bool {
 	if n.producer[name] != nil {
 		return true
@@ -109,7 +109,7 @@ func (n *net) defines(name string) bool {
 	return n.constants[name] == nil && slices.ContainsFunc(n.graph.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == name })
 }
 
-// passes says whether a node only reshapes a value that the model has before it,
+// passes reports whether a node only reshapes a value that the model has before it,
 // too. The Flatten at the end of a layer in local form does not: what it reshapes
 // is in no order that the CNN knows.
 func (n *net) passes(node *onnxio.Node) bool {
@@ -124,5 +124,5 @@ func (n *net) origin(name string) string {
 	return name
 }
 
-// used says whether a node or an output of the graph takes a value.
+// used reports whether a node or an output of the graph takes a value.
 func (n *net) used(name string) bool { return n.outputs[name] || len(n.consumers[name]) > 0 }

@@ -87,7 +87,7 @@ func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {
 	return s.absorbing(node, name, lines[2:], in[2:], fills)
 }
 
-// isFactor says whether the record names the operator that computes a value as a
+// isFactor reports whether the record names the operator that computes a value as a
 // factor of a product, which is then checked as one.
 func (s *structure) isFactor(value string) bool {
 	return slices.ContainsFunc(s.record.Layers, func(l record.Layer) bool {

@@ -149,7 +149,7 @@ func (s *structure) sameContent(node *onnxio.Node, value, source, own string, la
 	}
 }
 
-// flattened says whether got is the shape of the vectors of a batch of tensors of
+// flattened reports whether got is the shape of the vectors of a batch of tensors of
 // shape want.
 func flattened(want, got []int64) bool {
 	if len(want) < 2 || len(got) != 2 || got[0] != want[0] {
@@ -159,7 +159,7 @@ func flattened(want, got []int64) bool {
 	return err == nil && got[1] == n
 }
 
-// vectors says whether got is the shape of the vectors of a batch of tensors of
+// vectors reports whether got is the shape of the vectors of a batch of tensors of
 // shape want, which an elementwise node takes: those of the shape of its output,
 // so that nothing is broadcast but the batch.
 func (s *structure) vectors(node *onnxio.Node, output string, want, got []int64) bool {

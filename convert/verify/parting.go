@@ -109,7 +109,7 @@ func (c *comparison[T]) part(ctx context.Context, target string, f feed) (*Parti
 	agree := func(a string) bool { return c.agreed(a) && a != target }
 	stopA := func(name string) (string, bool) { return name, agree(name) || c.cnn.producer[name] == nil }
 	inputs := make(map[string]string)
-	for a, b := range c.faces.inputs {
+	for a, b := range c.signature.inputs {
 		inputs[b] = a
 	}
 	stopB := func(name string) (string, bool) {
@@ -149,7 +149,7 @@ func (c *comparison[T]) part(ctx context.Context, target string, f feed) (*Parti
 	return p, err
 }
 
-// agreed says whether a value of the CNN agrees with the eFCN's.
+// agreed reports whether a value of the CNN agrees with the eFCN's.
 func (c *comparison[T]) agreed(a string) bool {
 	d := c.distance[a]
 	return d != nil && d.Over == 0 && (c.record != nil || c.verifier.agreed[a])
@@ -157,10 +157,10 @@ func (c *comparison[T]) agreed(a string) bool {
 
 // heldName is what the eFCN calls a value of the CNN; "" if it has none.
 func (c *comparison[T]) heldName(a string) string {
-	if b, ok := c.faces.inputs[a]; ok {
+	if b, ok := c.signature.inputs[a]; ok {
 		return b
 	}
-	if b, ok := c.faces.outputs[a]; ok {
+	if b, ok := c.signature.outputs[a]; ok {
 		return b
 	}
 	node := c.held[a]
@@ -214,7 +214,7 @@ func (c *comparison[T]) again(ctx context.Context, f feed, r region, agree func(
 			inRegion[name] = true
 		}
 	}
-	second := feedsOf(c.faces, feeds)
+	second := feedsOf(c.signature, feeds)
 	for name, v := range second {
 		run.shapes[name] = v.Shape
 	}
@@ -245,7 +245,7 @@ type candidate struct {
 // distance to say nothing.
 const unrelated = 0.5
 
-// nearer says whether a pair is more likely to stand for each other than another.
+// nearer reports whether a pair is more likely to stand for each other than another.
 func (p candidate) nearer(q candidate) bool {
 	if p.apart > unrelated && q.apart > unrelated {
 		return p.alike && !q.alike

@@ -130,7 +130,7 @@ func blockMean(rows, size int) *matrix {
 	}
 }
 
-// sameCounts says whether averages divide by as many elements of the padded value,
+// sameCounts reports whether averages divide by as many elements of the padded value,
 // or with include of what that is padded with as well, as they do where all padding
 // is the operator's own and counts.
 func sameCounts(before, after []axis, include bool) bool {

@@ -145,9 +145,9 @@ func (b *bounds) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	return out, nil
 }
 
-// follows returns the node whose input a value is counted by, and which input that
+// countedThrough returns the node whose input a value is counted by, and which input that
 // is: where the eFCN does not have the value, or asked for anyway. nil is none.
-func (b *bounds) follows(name string, anyway bool) (node *onnxio.Node, data int) {
+func (b *bounds) countedThrough(name string, anyway bool) (node *onnxio.Node, data int) {
 	node = b.net.producer[name]
 	if node == nil || !anyway && !b.hidden(name) || b.reset[name] && !anyway {
 		return nil, 0
@@ -166,7 +166,7 @@ func (b *bounds) follows(name string, anyway bool) (node *onnxio.Node, data int)
 // has, else those of the node's input times the magnitudes of its entries, and of
 // its bias. anyway is for a value that it has, as the end of a product.
 func (b *bounds) size(name string, anyway bool) (*engine.Tensor[float64], error) {
-	node, data := b.follows(name, anyway)
+	node, data := b.countedThrough(name, anyway)
 	if node == nil {
 		m, err := b.magnitude(name)
 		if m == nil || err != nil {
@@ -231,7 +231,7 @@ func (b *bounds) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*eng
 
 // terms returns of how many entries of x a value that size describes is a sum.
 func (b *bounds) terms(name string, anyway bool) (int, error) {
-	node, data := b.follows(name, anyway)
+	node, data := b.countedThrough(name, anyway)
 	if node == nil {
 		return 1, nil
 	}

@@ -22,7 +22,7 @@ type Report struct {
 	EFCN string `json:"efcn"` // path
 	// As is the type that the CNN was converted to before it was compared, if it was.
 	As record.As `json:"as,omitempty"`
-	// Recorded says whether the second model carries the record of a conversion.
+	// Recorded reports whether the second model carries the record of a conversion.
 	Recorded bool      `json:"recorded"`
 	Checks   []Check   `json:"checks"`
 	Layers   []Layer   `json:"layers"`
@@ -37,8 +37,8 @@ type Report struct {
 	Engines []EngineOutcome `json:"engines,omitempty"`
 	// Parting is where the models part; nil if they do not.
 	Parting *Parting `json:"parting,omitempty"`
-	// Arising holds the first values in which a model makes NaNs or infinities.
-	Arising []Arising `json:"non_finite"`
+	// NonFinite holds the first values in which a model makes NaNs or infinities.
+	NonFinite []FirstNonFinite `json:"non_finite"`
 	// Findings holds the first fault of every kind at every node, in the order
 	// of the checks and of the graph.
 	Findings []Finding `json:"findings"`
@@ -162,9 +162,9 @@ type NonFinite struct {
 	Inf int64 `json:"inf"`
 }
 
-// Arising is the first value, in the order of the graph, of a model that holds a
+// FirstNonFinite is the first value, in the order of the graph, of a model that holds a
 // NaN or an infinity.
-type Arising struct {
+type FirstNonFinite struct {
 	Model     string `json:"model"`     // "cnn" or "efcn"
 	Precision string `json:"precision"` // Float64 or Float32
 	Kind      string `json:"kind"`      // "NaN" or "infinite"
@@ -198,7 +198,7 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s%s", f.Check, where, f.Text)
 }
 
-// Equal says whether no check failed and at least one was made.
+// Equal reports whether the models are equal: no check failed and at least one was made.
 func (r *Report) Equal() bool {
 	made := 0
 	for _, c := range r.Checks {
@@ -210,6 +210,23 @@ func (r *Report) Equal() bool {
 		}
 	}
 	return made > 0
+}
+
+// FirstDifference returns where the models part first: a fault of the structure, which names
+// the node and the entry, else the first value that does not agree, else the first finding. ok
+// is false if they are equal.
+func (r *Report) FirstDifference() (f Finding, ok bool) {
+	if len(r.Findings) == 0 {
+		return Finding{}, false
+	}
+	f = r.Findings[0]
+	if p := r.Parting; p != nil && f.Check != Structure {
+		f = Finding{Check: p.Precision, Kind: "layer", Value: p.Value, Text: p.over(p.Value, r.words())}
+		if n := len(p.Nodes); n > 0 {
+			f.Node, f.Op = p.Nodes[n-1].Node, p.Nodes[n-1].Op
+		}
+	}
+	return f, true
 }
 
 // MarshalJSON implements json.Marshaler: the fields, and what they come to.

@@ -194,7 +194,7 @@ func (r *runner[T]) streams(node *onnxio.Node) int {
 	}
 }
 
-// large says whether a name is that of a float32 constant that is not held.
+// large reports whether a name is that of a float32 constant that is not held.
 func (r *runner[T]) large(name string) bool {
 	t := r.constants[name]
 	return t != nil && t.Type == onnxio.Float32 && t.Data != nil && t.Data.Len() > 4*r.held

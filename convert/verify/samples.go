@@ -15,6 +15,12 @@ import (
 // Array is one input given to Verify: row-major, with the batch axis.
 type Array = engine.Tensor[float32]
 
+// InputShapeError reports that the shape of an input is not known, which Options.InputShapes
+// can give.
+type InputShapeError struct{ Input, Why string }
+
+func (e *InputShapeError) Error() string { return e.Why }
+
 // feed is one batch of inputs by name, with the number of the first sample.
 type feed struct {
 	first, size int
@@ -218,7 +224,7 @@ func pick(feeds []feed, numbers []int) map[string]*Array {
 	return all
 }
 
-// freeBatch says whether the models take any number of samples at a time.
+// freeBatch reports whether the models take any number of samples at a time.
 func (o *Options) freeBatch(inputs []*onnxio.ValueInfo) bool {
 	for _, in := range inputs {
 		if !o.whole[in.Name] {
@@ -266,7 +272,7 @@ func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 		if whole && o.unread[in.Name] {
 			return []int{}, nil
 		}
-		return nil, fmt.Errorf("its shape is not known; give it with --input-shape %s=DIMS", in.Name)
+		return nil, &InputShapeError{in.Name, "its shape is not known; give it"}
 	}
 	rank := len(in.Type.Shape)
 	if given != nil {
@@ -296,7 +302,7 @@ func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 			continue
 		}
 		if !d.Known() && (i > 0 || whole) {
-			return nil, fmt.Errorf("dimension %d (%q) is not a number; fix it with --input-shape %s=DIMS", i, d.Param, in.Name)
+			return nil, &InputShapeError{in.Name, fmt.Sprintf("dimension %d (%q) is not a number; fix it", i, d.Param)}
 		}
 	}
 	return shape, nil

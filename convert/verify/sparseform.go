@@ -10,7 +10,7 @@ import (
 	"efcn/onnxio"
 )
 
-// sparse compares a matrix stored as its non-zeros, and says whether it could be
+// sparse compares a matrix stored as its non-zeros, and reports whether it could be
 // read: every entry of the support is there, once and in order, and nothing else
 // is. Nothing is held but one row's support.
 func (s *structure) sparse(node *onnxio.Node, t *onnxio.SparseTensor, m *matrix, row *Layer) bool {

@@ -16,7 +16,7 @@ type sum struct {
 	most            float64 // the largest |x|
 }
 
-// isLinear says whether a node is a linear operator that rounds.
+// isLinear reports whether a node is a linear operator that rounds.
 func (n *net) isLinear(node *onnxio.Node) bool {
 	op := operatorOf(node)
 	if op.weighted {

@@ -198,7 +198,7 @@ func (r *Report) writeOutputs(w io.Writer) {
 			continue
 		}
 		o.writeQuantiles(w)
-		fmt.Fprintf(w, "    least tolerance that passes: --atol %.3g or --rtol %.3g\n", float64(o.LeastATol), float64(o.LeastRTol))
+		fmt.Fprintf(w, "    least tolerance that passes: atol %.3g or rtol %.3g\n", float64(o.LeastATol), float64(o.LeastRTol))
 		if o.Rows == 0 {
 			continue
 		}
@@ -211,7 +211,7 @@ func (r *Report) writeOutputs(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
-	for _, a := range r.Arising {
+	for _, a := range r.NonFinite {
 		model := words.first
 		if a.Model == "efcn" {
 			model = words.second

@@ -149,7 +149,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err != nil {
 		return nil, named(efcn, err)
 	}
-	f, err := matchFaces(a, b)
+	f, err := matchSignatures(a, b)
 	if err != nil {
 		return nil, err
 	}
@@ -180,10 +180,10 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 		return nil, named(efcn, err)
 	}
 	defer func() { err = errors.Join(err, other.close()) }()
-	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, faces: f, record: rec, options: &o, report: &Report{
+	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: &o, report: &Report{
 		CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
 		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
-		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, Arising: []Arising{}, Findings: []Finding{},
+		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, NonFinite: []FirstNonFinite{}, Findings: []Finding{},
 	}}
 	v.report.As = as
 	if err := v.run(ctx); err != nil {
@@ -297,7 +297,7 @@ func (n *net) inputsOf(efcn *net) {
 type verifier struct {
 	files     [2]*onnxio.Model // as they were given
 	cnn, efcn *net
-	faces     *faces
+	signature *signature
 	record    *record.Record
 	options   *Options
 	report    *Report
@@ -437,8 +437,8 @@ func (v *verifier) pairing() string {
 	} else {
 		text += fmt.Sprintf("%d values in between that agree in both, %d of them under different names", len(v.agreed), v.renamed())
 	}
-	if len(v.faces.named) > 0 {
-		text += "; matched by their order: " + strings.Join(v.faces.named, ", ")
+	if len(v.signature.named) > 0 {
+		text += "; matched by their order: " + strings.Join(v.signature.named, ", ")
 	}
 	return text
 }

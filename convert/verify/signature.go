@@ -10,16 +10,16 @@ import (
 	"efcn/onnxio"
 )
 
-// faces pairs the inputs and the outputs of two models.
-type faces struct {
+// signature pairs the inputs and the outputs of two models.
+type signature struct {
 	inputs, outputs map[string]string // name in the first model -> name in the second
 	named           []string          // what was matched by order, in words
 }
 
-// matchFaces pairs the inputs and outputs of two models: those of one name, and
+// matchSignatures pairs the inputs and outputs of two models: those of one name, and
 // the others in their order, if element types and shapes fit.
-func matchFaces(a, b *net) (*faces, error) {
-	f := &faces{}
+func matchSignatures(a, b *net) (*signature, error) {
+	f := &signature{}
 	var err error
 	if f.inputs, err = f.match("inputs", a.graph.FeedInputs(), b.graph.FeedInputs()); err != nil {
 		return nil, err
@@ -28,7 +28,7 @@ func matchFaces(a, b *net) (*faces, error) {
 	return f, err
 }
 
-func (f *faces) match(what string, a, b []*onnxio.ValueInfo) (map[string]string, error) {
+func (f *signature) match(what string, a, b []*onnxio.ValueInfo) (map[string]string, error) {
 	refuse := func(why string) (map[string]string, error) {
 		return nil, fmt.Errorf("the models have different %s: %s and %s; %s", what, describe(a), describe(b), why)
 	}
@@ -55,7 +55,7 @@ func (f *faces) match(what string, a, b []*onnxio.ValueInfo) (map[string]string,
 	return pairs, nil
 }
 
-// fits says whether two declarations may be of the same value.
+// fits reports whether two declarations may be of the same value.
 func fits(a, b onnxio.TensorType) bool {
 	if a.Elem != b.Elem && a.Elem != onnxio.Undefined && b.Elem != onnxio.Undefined {
 		return false
@@ -90,7 +90,7 @@ func describe(infos []*onnxio.ValueInfo) string {
 }
 
 // feedsOf returns inputs by their names in the second model.
-func feedsOf[T kernel.Float](f *faces, x map[string]*engine.Tensor[T]) map[string]*engine.Tensor[T] {
+func feedsOf[T kernel.Float](f *signature, x map[string]*engine.Tensor[T]) map[string]*engine.Tensor[T] {
 	feeds := make(map[string]*engine.Tensor[T], len(x))
 	for name, v := range x {
 		feeds[f.inputs[name]] = v
