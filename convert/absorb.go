@@ -99,7 +99,8 @@ type padding struct {
 // for its own, and those Pads, the last applied first; nil where there are none, or
 // where it would be another function.
 func (pl *planner) withPadding(n *onnxio.Node) (*onnxio.Node, []padding) {
-	if onnxio.CanonicalDomain(n.Domain) != "" || !slices.Contains([]string{"Conv", "AveragePool", "MaxPool"}, n.OpType) {
+	op, _ := operatorOf(n)
+	if op.absorb == nil {
 		return nil, nil
 	}
 	var (
@@ -115,7 +116,7 @@ func (pl *planner) withPadding(n *onnxio.Node) (*onnxio.Node, []padding) {
 		chain = append(chain, p)
 		// Of two Pads the second may cut what the first has padded: neither is
 		// absorbed without the other.
-		if o := pl.padded(n, chain); o != nil {
+		if o := pl.padded(n, op, chain); o != nil {
 			operator, absorbed = o, len(chain)
 		}
 		at, reader = p.node.Input(0), p.node
@@ -124,11 +125,11 @@ func (pl *planner) withPadding(n *onnxio.Node) (*onnxio.Node, []padding) {
 
 // padding reads the Pad by constants that computes a value for one reader alone.
 func (pl *planner) padding(name string, reader *onnxio.Node) (padding, bool) {
-	p := padding{node: pl.producers[name]}
-	if p.node == nil || p.node.OpType != "Pad" || onnxio.CanonicalDomain(p.node.Domain) != "" || pl.outputs[name] {
+	p := padding{node: pl.links.Producer(name)}
+	if p.node == nil || p.node.OpType != "Pad" || onnxio.CanonicalDomain(p.node.Domain) != "" || pl.links.IsOutput(name) {
 		return p, false
 	}
-	for _, user := range pl.consumers[name] {
+	for _, user := range pl.links.Readers(name) {
 		if user != reader && user.OpType != "Shape" && user.OpType != "Size" {
 			return p, false
 		}
@@ -183,7 +184,7 @@ func (pl *planner) padding(name string, reader *onnxio.Node) (padding, bool) {
 
 // padded returns the operator n as it is with the padding of a chain, whose first
 // Pad is the one right in front of it; nil where it would be another function.
-func (pl *planner) padded(n *onnxio.Node, chain []padding) *onnxio.Node {
+func (pl *planner) padded(n *onnxio.Node, op operator, chain []padding) *onnxio.Node {
 	first := chain[len(chain)-1]
 	name := first.node.Input(0)
 	in, out := pl.sizes(name), pl.sizes(n.Input(0))
@@ -204,13 +205,7 @@ func (pl *planner) padded(n *onnxio.Node, chain []padding) *onnxio.Node {
 	if begin[0]|end[0]|begin[1]|end[1] != 0 {
 		return nil
 	}
-	window := func(n *onnxio.Node, dims []int64) (shape.Window, error) {
-		if n.OpType == "Conv" {
-			return shape.ConvWindow(n, dims, pl.sizes(n.Input(1)))
-		}
-		return shape.PoolWindow(n, dims)
-	}
-	before, err := window(n, out)
+	before, err := op.window(pl, n, out)
 	if err != nil {
 		return nil
 	}
@@ -220,27 +215,49 @@ func (pl *planner) padded(n *onnxio.Node, chain []padding) *onnxio.Node {
 		ends[i] += end[i+2]
 	}
 	operator := withPads(n, name, slices.Concat(begins, ends))
-	after, err := window(operator, in)
+	after, err := op.window(pl, operator, in)
 	if err != nil || !slices.Equal(after.Out, before.Out) {
 		return nil
 	}
-	switch n.OpType {
-	case "AveragePool":
-		if !countsPadding(operator, before, after) || !padsWithZeros(chain) {
-			return nil
-		}
-		operator.Attributes = slices.DeleteFunc(operator.Attributes, func(a *onnxio.Attribute) bool { return a.Name == "count_include_pad" })
-		operator.Attributes = append(operator.Attributes, onnxio.IntAttr("count_include_pad", 1))
-	case "MaxPool":
-		if !pl.neverTheMaximum(name, chain) || !seesInput(after) || pl.takesIndices(n) {
-			return nil
-		}
-	default:
-		if !padsWithZeros(chain) {
-			return nil
-		}
+	if !op.absorb(pl, &absorption{operator: operator, input: name, before: before, after: after, chain: chain}) {
+		return nil
 	}
 	return operator
+}
+
+// absorption is a node that would have the padding of a chain of Pads for its own.
+type absorption struct {
+	operator      *onnxio.Node // with that padding; absorb may change its attributes
+	input         string       // what the first Pad reads
+	before, after shape.Window // on the padded input, and of operator on the input itself
+	chain         []padding
+}
+
+func convWindow(pl *planner, n *onnxio.Node, in []int64) (shape.Window, error) {
+	return shape.ConvWindow(n, in, pl.sizes(n.Input(1)))
+}
+
+func poolWindow(_ *planner, n *onnxio.Node, in []int64) (shape.Window, error) {
+	return shape.PoolWindow(n, in)
+}
+
+// absorbZeros is operator.absorb of a Conv.
+func absorbZeros(_ *planner, a *absorption) bool { return padsWithZeros(a.chain) }
+
+// absorbIntoAverage is operator.absorb of an AveragePool, which counts its padding then.
+func absorbIntoAverage(_ *planner, a *absorption) bool {
+	if !countsPadding(a.operator, a.before, a.after) || !padsWithZeros(a.chain) {
+		return false
+	}
+	o := a.operator
+	o.Attributes = slices.DeleteFunc(o.Attributes, func(a *onnxio.Attribute) bool { return a.Name == "count_include_pad" })
+	o.Attributes = append(o.Attributes, onnxio.IntAttr("count_include_pad", 1))
+	return true
+}
+
+// absorbIntoMaxPool is operator.absorb of a MaxPool.
+func absorbIntoMaxPool(pl *planner, a *absorption) bool {
+	return pl.neverTheMaximum(a.input, a.chain) && seesInput(a.after) && !pl.takesIndices(a.operator)
 }
 
 // withPads returns the operator n with another input 0 and with explicit pads.
@@ -325,5 +342,5 @@ func seesInput(w shape.Window) bool {
 // takesIndices says whether somebody reads where the maxima of a MaxPool are.
 func (pl *planner) takesIndices(n *onnxio.Node) bool {
 	indices := n.Output(1)
-	return indices != "" && (len(pl.consumers[indices]) > 0 || pl.outputs[indices])
+	return indices != "" && pl.links.Uses(indices) > 0
 }

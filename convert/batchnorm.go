@@ -15,7 +15,7 @@ func init() {
 // planBatchNorm plans a BatchNormalization at inference, a diagonal map:
 // y = scale·x + shift per channel.
 // https://onnx.ai/onnx/operators/onnx__BatchNormalization.html, versions 7 to 15.
-func planBatchNorm(pl *planner, n *onnxio.Node) (step, error) {
+func planBatchNorm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, _, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -24,19 +24,34 @@ func planBatchNorm(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
+	p := &piece{node: n, reads: n.Inputs[:1], writes: n.Outputs[:1], form: diagonal{scale, shift, in.size()}}
 	if !pl.opts.NoFoldBN {
-		pl.noteFactor(n, n.Output(0), normalization(scale, shift, in.size()), 4*len(scale))
+		p.linear = linearOf(n, n.Output(0), 4*len(scale), normalization(scale, shift, in.size()))
 	}
-	return func(b *builder) error {
-		x := b.vec(n.Input(0))
-		mul := b.tensor(onnxio.NewTensor(n.Label()+".scale", []int64{int64(in.size())}, perChannel(scale, in.size())))
-		add := b.tensor(onnxio.NewTensor(n.Label()+".shift", []int64{int64(in.size())}, perChannel(shift, in.size())))
-		scaled := b.unique(n.Output(0) + "/scaled")
-		b.declare(scaled, b.vectorType(n.Output(0)))
-		b.node(&onnxio.Node{Name: b.unique(n.Label() + "/mul"), OpType: "Mul", Inputs: []string{x, mul}, Outputs: []string{scaled}})
-		b.node(&onnxio.Node{Name: b.nodeName(n), OpType: "Add", Inputs: []string{scaled, add}, Outputs: []string{b.newVec(n.Output(0))}})
-		return nil
-	}, nil
+	return []*piece{p}, nil
+}
+
+// diagonal is a Mul and an Add of a vector of that size, whose channels each have a
+// scale and a shift.
+type diagonal struct {
+	scale, shift []float64
+	size         int
+}
+
+func (f diagonal) build(b *builder, p *piece) {
+	n, size := p.node, []int64{int64(f.size)}
+	x := b.vec(p.reads[0])
+	mul := b.tensor(onnxio.NewTensor(n.Label()+".scale", size, perChannel(f.scale, f.size)))
+	add := b.tensor(onnxio.NewTensor(n.Label()+".shift", size, perChannel(f.shift, f.size)))
+	scaled := b.names.Free(p.writes[0] + "/scaled")
+	b.declare(scaled, b.vectorType(p.writes[0]))
+	b.node(&onnxio.Node{Name: b.names.Free(n.Label() + "/mul"), OpType: "Mul", Inputs: []string{x, mul}, Outputs: []string{scaled}})
+	b.node(&onnxio.Node{Name: b.nodeName(n), OpType: "Add", Inputs: []string{scaled, add}, Outputs: []string{b.newVec(p.writes[0])}})
+}
+
+func (f diagonal) weigh(s *sizes, p *piece) {
+	s.other += 8 * int64(f.size)
+	s.vec(p.writes[0])
 }
 
 // normalization returns a BatchNormalization of a vector of that many elements as

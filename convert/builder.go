@@ -2,7 +2,6 @@ package convert
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"slices"
 
 	"efcn/convert/record"
@@ -22,10 +21,8 @@ func (p *Plan) Model() (*onnxio.Model, error) {
 
 func (p *Plan) build() (*builder, error) {
 	b := newBuilder(p)
-	for _, st := range p.steps {
-		if err := st(b); err != nil {
-			return nil, err
-		}
+	for _, piece := range p.pieces {
+		piece.form.build(b, piece)
 	}
 	return b, b.finish()
 }
@@ -41,12 +38,11 @@ type builder struct {
 	out    *onnxio.Model
 	graph  *onnxio.Graph
 	values map[string]*forms // by name in the CNN
-	taken  map[string]bool   // names in use in the eFCN
+	names  *onnxio.Names
 	consts map[string]*onnxio.Tensor
 	used   map[string]bool // constants of the CNN that the eFCN has too
 	record record.Record
 	tables map[[sha256.Size]byte]string // index tables by their key
-	stay   map[*onnxio.Node]Kept        // nodes of the eFCN that are the CNN's own, on tensors
 }
 
 func newBuilder(p *Plan) *builder {
@@ -57,24 +53,18 @@ func newBuilder(p *Plan) *builder {
 	b := &builder{
 		plan: p, out: out, graph: out.Graph,
 		values: make(map[string]*forms),
-		taken:  make(map[string]bool),
+		names:  p.model.Graph.Names(),
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
 		record: record.Record{Layers: []record.Layer{}},
 		tables: make(map[[sha256.Size]byte]string),
-		stay:   make(map[*onnxio.Node]Kept),
 	}
 	g := p.model.Graph
 	for _, t := range g.Initializers {
-		b.consts[t.Name], b.taken[t.Name] = t, true
-	}
-	for _, n := range g.Nodes {
-		for _, name := range n.Outputs {
-			b.taken[name] = true
-		}
+		b.consts[t.Name] = t
 	}
 	for name := range p.added {
-		b.taken[name] = true
+		b.names.Take(name)
 	}
 	for name, t := range p.known {
 		b.consts[name] = t
@@ -82,7 +72,6 @@ func newBuilder(p *Plan) *builder {
 	b.graph.Nodes, b.graph.Initializers, b.graph.ValueInfos = nil, nil, nil
 	b.graph.Inputs = nil
 	for _, v := range g.FeedInputs() {
-		b.taken[v.Name] = true
 		b.values[v.Name] = &forms{nd: v.Name}
 		if t, _ := p.info.Type(v.Name); len(t.Shape) == 2 {
 			b.values[v.Name].vec = v.Name
@@ -108,17 +97,6 @@ func (p *Plan) declaredAs(input string) onnxio.TensorType {
 	return onnxio.TensorType{}
 }
 
-// unique returns a name that nothing in the eFCN has: name itself or, if that
-// is taken, name with a number.
-func (b *builder) unique(name string) string {
-	free := name
-	for i := 2; b.taken[free]; i++ {
-		free = fmt.Sprintf("%s_%d", name, i)
-	}
-	b.taken[free] = true
-	return free
-}
-
 // shapeOf returns the declared type of a value in the CNN.
 func (b *builder) shapeOf(name string) onnxio.TensorType {
 	t, _ := b.plan.typeOf(name)
@@ -134,17 +112,12 @@ func (b *builder) length(name string) int64 {
 	return n
 }
 
-// isOutput says whether a value of the CNN leaves the graph.
-func (b *builder) isOutput(name string) bool {
-	return slices.ContainsFunc(b.graph.Outputs, func(v *onnxio.ValueInfo) bool { return v.Name == name })
-}
-
 // node appends a node to the eFCN.
 func (b *builder) node(n *onnxio.Node) { b.graph.Nodes = append(b.graph.Nodes, n) }
 
 // tensor appends an initializer to the eFCN and returns its name.
 func (b *builder) tensor(t *onnxio.Tensor) string {
-	t.Name = b.unique(t.Name)
+	t.Name = b.names.Free(t.Name)
 	b.graph.Initializers = append(b.graph.Initializers, t)
 	return t.Name
 }
@@ -160,7 +133,7 @@ func (b *builder) constant(name string) string {
 
 // declare notes the type of a value that the eFCN computes.
 func (b *builder) declare(name string, t onnxio.TensorType) {
-	if t.Elem != onnxio.Undefined && !b.isOutput(name) {
+	if t.Elem != onnxio.Undefined && !b.plan.links.IsOutput(name) {
 		b.graph.ValueInfos = append(b.graph.ValueInfos, &onnxio.ValueInfo{Name: name, Type: t})
 	}
 }
@@ -178,9 +151,9 @@ func (b *builder) vectorType(name string) onnxio.TensorType {
 func (b *builder) vec(name string) string {
 	f := b.values[name]
 	if f.vec == "" {
-		f.vec = b.unique(name + "/vec")
+		f.vec = b.names.Free(name + "/vec")
 		b.node(&onnxio.Node{
-			Name: b.unique(name + "/flatten"), OpType: "Flatten",
+			Name: b.names.Free(name + "/flatten"), OpType: "Flatten",
 			Inputs: []string{f.nd}, Outputs: []string{f.vec},
 			Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
 		})
@@ -199,7 +172,7 @@ func (b *builder) nd(name string) string {
 	if f.nd == "" {
 		f.nd = name
 		if f.vec == name {
-			f.nd = b.unique(name + "/nd")
+			f.nd = b.names.Free(name + "/nd")
 		}
 		b.reshape(f.vec, f.nd, b.shapeOf(name).Shape)
 		b.declare(f.nd, b.shapeOf(name))
@@ -216,7 +189,7 @@ func (b *builder) reshape(from, to string, s onnxio.Shape) {
 	}
 	shape := b.tensor(onnxio.NewTensor(to+"/shape", []int64{int64(len(dims))}, dims))
 	b.node(&onnxio.Node{
-		Name: b.unique(to + "/reshape"), OpType: "Reshape",
+		Name: b.names.Free(to + "/reshape"), OpType: "Reshape",
 		Inputs: []string{from, shape}, Outputs: []string{to},
 	})
 }
@@ -227,8 +200,8 @@ func (b *builder) newVec(name string) string {
 	f := &forms{vec: name}
 	if len(b.shapeOf(name).Shape) == 2 {
 		f.nd = name
-	} else if b.isOutput(name) {
-		f.vec = b.unique(name + "/vec")
+	} else if b.plan.links.IsOutput(name) {
+		f.vec = b.names.Free(name + "/vec")
 	}
 	b.values[name] = f
 	b.declare(f.vec, b.vectorType(name))
@@ -252,66 +225,15 @@ func on(n *onnxio.Node, inputs, outputs []string) *onnxio.Node {
 	return &c
 }
 
-// keep puts a node into the eFCN as the CNN had it, on tensors.
-func (b *builder) keep(n *onnxio.Node, why string) error {
-	inputs := make([]string, len(n.Inputs))
-	for i, name := range n.Inputs {
-		inputs[i] = b.nd(name)
-	}
-	for _, name := range n.Outputs {
-		if name == "" {
-			continue
-		}
-		t := b.shapeOf(name)
-		b.values[name] = &forms{nd: name}
-		if len(t.Shape) == 2 {
-			b.values[name].vec = name
-		}
-		b.declare(name, t)
-	}
-	own := on(n, inputs, slices.Clone(n.Outputs))
-	own.Attributes = b.explicitWindow(n)
-	b.node(own)
-	b.stay[own] = Kept{Node: n.Label(), Op: n.QualifiedOp(), Why: why}
-	return nil
-}
-
-// kept lists the nodes that stay on tensors, in the order of the graph.
-func (b *builder) kept() []Kept {
-	kept := []Kept{}
-	for _, n := range b.graph.Nodes {
-		if k, ok := b.stay[n]; ok {
-			kept = append(kept, k)
-		}
-	}
-	return kept
-}
-
-// linear puts a linear layer into the eFCN in the layout it has in the plan.
-func (b *builder) linear(n *onnxio.Node, l *Layer) error {
-	switch l.Layout {
-	case record.Dense:
-		b.dense(n, l)
-	case record.Sparse:
-		return b.sparse(n, l)
-	case record.Local:
-		b.local(n, l)
-	default:
-		return n.Errorf("layout %q: want one of %q", l.Layout, record.Layouts())
-	}
-	return nil
-}
-
 // nodeName names the node that replaces n: as n was called, if it was.
 func (b *builder) nodeName(n *onnxio.Node) string {
 	if n.Name != "" {
 		return n.Name
 	}
-	return b.unique(n.Label() + "/fc")
+	return b.names.Free(n.Label() + "/fc")
 }
 
-// finish gives the graph its outputs and the model its record, and leaves out
-// what nothing depends on: above all the nodes that computed shapes in the CNN.
+// finish gives the graph its outputs and the model its record.
 func (b *builder) finish() error {
 	for i, v := range b.plan.model.Graph.Outputs {
 		// A model may not leave a shape out, and what exporters declare behind a
@@ -329,12 +251,14 @@ func (b *builder) finish() error {
 			b.nd(v.Name)
 		case f.nd != v.Name:
 			b.node(&onnxio.Node{
-				Name: b.unique(v.Name + "/identity"), OpType: "Identity",
+				Name: b.names.Free(v.Name + "/identity"), OpType: "Identity",
 				Inputs: []string{f.nd}, Outputs: []string{v.Name},
 			})
 		}
 	}
-	b.prune()
+	b.graph.Prune() // of the nodes that computed shapes in the CNN, above all
+	links := b.graph.Links()
+	b.record.Layers = slices.DeleteFunc(b.record.Layers, func(l record.Layer) bool { return links.Uses(l.Weight) == 0 })
 	if len(b.plan.From) > 0 {
 		b.record.As = record.AsFloat32
 	}
@@ -350,37 +274,4 @@ func contradict(a, b onnxio.Shape) bool {
 		}
 	}
 	return false
-}
-
-// hasLayer says whether the eFCN has the layer that computes output.
-func (b *builder) hasLayer(output string) bool {
-	return slices.ContainsFunc(b.record.Layers, func(l record.Layer) bool { return l.Output == output })
-}
-
-// prune drops nodes, constants, layers and declarations that no output of the
-// graph depends on.
-func (b *builder) prune() {
-	live := make(map[string]bool)
-	for _, v := range b.graph.Outputs {
-		live[v.Name] = true
-	}
-	computed := make(map[string]bool)
-	for i := len(b.graph.Nodes) - 1; i >= 0; i-- {
-		n := b.graph.Nodes[i]
-		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return live[name] }) {
-			b.graph.Nodes[i] = nil
-			continue
-		}
-		for _, name := range n.Inputs {
-			live[name] = true
-		}
-		for _, name := range n.Outputs {
-			computed[name] = true
-		}
-	}
-	b.graph.Nodes = slices.DeleteFunc(b.graph.Nodes, func(n *onnxio.Node) bool { return n == nil })
-	b.graph.Initializers = slices.DeleteFunc(b.graph.Initializers, func(t *onnxio.Tensor) bool { return !live[t.Name] })
-	b.graph.SparseInitializers = slices.DeleteFunc(slices.Clone(b.graph.SparseInitializers), func(t *onnxio.SparseTensor) bool { return !live[t.Values.Name] })
-	b.graph.ValueInfos = slices.DeleteFunc(b.graph.ValueInfos, func(v *onnxio.ValueInfo) bool { return !computed[v.Name] })
-	b.record.Layers = slices.DeleteFunc(b.record.Layers, func(l record.Layer) bool { return !live[l.Weight] })
 }

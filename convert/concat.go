@@ -1,17 +1,25 @@
 package convert
 
 import (
+	"slices"
+
 	"efcn/convert/affine"
 	"efcn/onnxio"
 )
 
 func init() {
-	register("Concat", operator{becomes: "itself, on vectors, with a Gather behind it where the joined axis is not the first after the batch", plan: planConcat})
+	register("Concat", operator{becomes: "itself, on vectors, with a Gather behind it where the joined axis is not the first after the batch", plan: planConcat, notNegative: allNotNegative})
+}
+
+// allNotNegative reports whether no input of a node can be negative.
+func allNotNegative(pl *planner, n *onnxio.Node) bool {
+	negative := func(name string) bool { return !pl.notNegative(name) }
+	return !slices.ContainsFunc(n.Inputs, negative)
 }
 
 // planConcat plans the joining of tensors along an axis other than the batch.
 // https://onnx.ai/onnx/operators/onnx__Concat.html, versions 4 to 13.
-func planConcat(pl *planner, n *onnxio.Node) (step, error) {
+func planConcat(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	out, err := pl.vector(n.Output(0))
 	if err != nil {
 		return nil, err
@@ -48,26 +56,40 @@ func planConcat(pl *planner, n *onnxio.Node) (step, error) {
 			start += outer * run
 		}
 	}
-	return func(b *builder) error {
-		inputs := make([]string, len(n.Inputs))
-		for i, name := range n.Inputs {
-			inputs[i] = b.vec(name)
-		}
-		joined := on(n, inputs, nil)
-		joined.Attributes = []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
-		b.node(joined)
-		if isRange(from) {
-			joined.Outputs = []string{b.newVec(n.Output(0))}
-			return nil
-		}
-		joined.Outputs = []string{b.unique(n.Output(0) + "/joined")}
-		b.declare(joined.Outputs[0], b.vectorType(n.Output(0)))
-		index := b.tensor(onnxio.NewTensor(n.Output(0)+".index", []int64{int64(len(from))}, from))
-		b.node(&onnxio.Node{
-			Name: b.unique(n.Output(0) + "/gather"), OpType: "Gather",
-			Inputs: []string{joined.Outputs[0], index}, Outputs: []string{b.newVec(n.Output(0))},
-			Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
-		})
-		return nil
-	}, nil
+	if isRange(from) {
+		from = nil
+	}
+	return []*piece{{node: n, reads: n.Inputs, writes: n.Outputs, form: joined{from}}}, nil
+}
+
+// joined is a Concat of vectors, with a Gather behind it that puts the elements in
+// their places; nil where they are.
+type joined struct{ from []int64 }
+
+func (f joined) build(b *builder, p *piece) {
+	inputs := make([]string, len(p.node.Inputs))
+	for i, name := range p.node.Inputs {
+		inputs[i] = b.vec(name)
+	}
+	output := p.writes[0]
+	concat := on(p.node, inputs, nil)
+	concat.Attributes = []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
+	b.node(concat)
+	if f.from == nil {
+		concat.Outputs = []string{b.newVec(output)}
+		return
+	}
+	concat.Outputs = []string{b.names.Free(output + "/joined")}
+	b.declare(concat.Outputs[0], b.vectorType(output))
+	index := b.tensor(onnxio.NewTensor(output+".index", []int64{int64(len(f.from))}, f.from))
+	b.node(&onnxio.Node{
+		Name: b.names.Free(output + "/gather"), OpType: "Gather",
+		Inputs: []string{concat.Outputs[0], index}, Outputs: []string{b.newVec(output)},
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
+	})
+}
+
+func (f joined) weigh(s *sizes, p *piece) {
+	s.other += 8 * int64(len(f.from))
+	s.vec(p.writes[0])
 }

@@ -19,7 +19,7 @@ func windowRecord(in, out value, w shape.Window) record.Layer {
 }
 
 func init() {
-	register("Conv", operator{becomes: "a matrix (Gemm)", plan: planConv})
+	register("Conv", operator{becomes: "a matrix (Gemm)", plan: planConv, layer: anyNode, window: convWindow, absorb: absorbZeros})
 }
 
 // convolution is what a Conv or ConvTranspose node is made of.
@@ -75,7 +75,7 @@ func (c *convolution) record() record.Layer {
 // planConv plans a convolution of any number of spatial axes, with every
 // attribute: groups, strides, dilations, pads at both ends, auto_pad.
 // https://onnx.ai/onnx/operators/onnx__Conv.html, versions 1 to 22.
-func planConv(pl *planner, n *onnxio.Node) (step, error) {
+func planConv(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	c, err := pl.convolution(n, shape.ConvWindow)
 	if err != nil {
 		return nil, err

@@ -9,13 +9,13 @@ import (
 )
 
 func init() {
-	register("ConvTranspose", operator{becomes: "a matrix (Gemm)", plan: planConvTranspose})
+	register("ConvTranspose", operator{becomes: "a matrix (Gemm)", plan: planConvTranspose, layer: anyNode})
 }
 
 // planConvTranspose plans a transposed convolution of any number of spatial
 // axes, with every attribute: its matrix is the transpose of a convolution's.
 // https://onnx.ai/onnx/operators/onnx__ConvTranspose.html, versions 1 to 22.
-func planConvTranspose(pl *planner, n *onnxio.Node) (step, error) {
+func planConvTranspose(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	c, err := pl.convolution(n, shape.ConvTransposeWindow)
 	if err != nil {
 		return nil, err

@@ -29,72 +29,61 @@ type Coverage struct {
 	NotEmbedded []Kept `json:"not_embedded"`
 }
 
-// linearOps says of which operators, by their qualified names, each node is a
-// linear layer, and of which those are that have a constant operand.
-var linearOps = map[string]bool{
-	"Conv": false, "ConvTranspose": false, "AveragePool": false, "GlobalAveragePool": false, "ReduceMean": false, "ReduceSum": false,
-	"Resize": false, "Upsample": false,
-	"QLinearConv": false, "ConvInteger": false,
-	"Gemm": true, "MatMul": true, "Einsum": true, "QLinearMatMul": true, "MatMulInteger": true,
-	"com.microsoft.FusedConv": false, "com.microsoft.NhwcConv": false, "com.microsoft.NhwcFusedConv": false, "com.microsoft.QLinearAveragePool": false, "com.microsoft.QLinearGlobalAveragePool": false,
-	"com.microsoft.FusedGemm": true, "com.microsoft.FusedMatMul": true, "com.microsoft.TransposeMatMul": true, "com.microsoft.QGemm": true, "com.microsoft.MatMulNBits": false,
+// otherForms are the linear layers in the forms that quantization and the optimizers of
+// runtimes give them, by their qualified names, and whether each node is one, or only
+// those of which a factor is a constant.
+var otherForms = map[string]func(pl *planner, n *onnxio.Node) bool{
+	"QLinearConv": anyNode, "ConvInteger": anyNode, "QLinearMatMul": ofConstant, "MatMulInteger": ofConstant,
+	"com.microsoft.FusedConv": anyNode, "com.microsoft.NhwcConv": anyNode, "com.microsoft.NhwcFusedConv": anyNode,
+	"com.microsoft.QLinearAveragePool": anyNode, "com.microsoft.QLinearGlobalAveragePool": anyNode,
+	"com.microsoft.FusedGemm": ofConstant, "com.microsoft.FusedMatMul": ofConstant, "com.microsoft.TransposeMatMul": ofConstant,
+	"com.microsoft.QGemm": ofConstant, "com.microsoft.MatMulNBits": anyNode,
 }
 
-// realOps are the linear operators that take integers as well, and are linear
-// layers on real numbers alone.
-var realOps = []string{"ReduceMean", "ReduceSum", "Gemm", "MatMul", "Einsum"}
+func ofConstant(pl *planner, n *onnxio.Node) bool { return pl.hasFactor(n.Inputs) }
 
-// isLinearLayer says whether a node of the CNN is counted as a linear layer.
-func (p *Plan) isLinearLayer(n *onnxio.Node, constants map[string]*onnxio.Tensor) bool {
-	ofConstant, ok := linearOps[n.QualifiedOp()]
-	if !ok {
-		return false
-	}
-	if n.OpType == "Resize" || n.OpType == "Upsample" {
-		mode, err := n.String("mode", "nearest")
-		return err == nil && mode != "nearest"
-	}
-	if t, ok := p.typeOf(n.Output(0)); ok && t.Elem.IsInteger() && slices.Contains(realOps, n.QualifiedOp()) {
-		return false
-	}
-	factors := n.Inputs
-	if n.OpType == "Gemm" {
-		factors = n.Inputs[:min(2, len(n.Inputs))] // C is added
-	}
-	return !ofConstant || slices.ContainsFunc(factors, func(name string) bool {
-		t := constants[name]
-		return t != nil && len(t.Dims) > 1 // not a scale
+// hasFactor reports whether one of the inputs is a constant and no scale.
+func (pl *planner) hasFactor(inputs []string) bool {
+	return slices.ContainsFunc(inputs, func(name string) bool {
+		t := pl.consts[name]
+		return t != nil && len(t.Dims) > 1
 	})
 }
 
-// cover counts the linear layers, once the eFCN is built.
-func (p *Plan) cover(b *builder) {
+// isLinearLayer reports whether a node of the CNN is counted as a linear layer.
+func (pl *planner) isLinearLayer(n *onnxio.Node) bool {
+	layer := otherForms[n.QualifiedOp()]
+	if op, ok := operatorOf(n); ok {
+		layer = op.layer
+	}
+	return layer != nil && layer(pl, n)
+}
+
+// cover counts the linear layers.
+func (pl *planner) cover() {
+	p := pl.plan
 	p.Coverage = Coverage{NotEmbedded: []Kept{}}
 	embedded := make(map[string]bool) // by what the node computes
-	for _, l := range p.Layers {
-		embedded[l.Source] = true
-		for _, f := range l.Factors {
-			embedded[f.Output] = true
+	stays := make(map[string]Kept)
+	for _, pc := range p.live {
+		if l := pc.layer; l != nil {
+			embedded[l.Source] = true
+			for _, f := range l.Factors {
+				embedded[f.Output] = true
+			}
 		}
-	}
-	kept := make(map[string]Kept)
-	for own, k := range b.stay {
-		kept[own.Output(0)] = k
-	}
-	live := make(map[string]bool)
-	for _, n := range b.graph.Nodes {
-		for _, name := range n.Outputs {
-			live[name] = true
+		if f, ok := pc.form.(kept); ok {
+			stays[pc.node.Output(0)] = f.of(pc)
 		}
 	}
 	for _, n := range p.model.Graph.Nodes {
-		k, stays := kept[n.Output(0)]
+		k, stays := stays[n.Output(0)]
 		switch {
-		case !p.isLinearLayer(n, b.consts):
+		case !pl.isLinearLayer(n):
 			continue
 		case embedded[n.Output(0)]:
 			p.Coverage.Embedded++
-		case !stays || !live[n.Output(0)]: // nothing depends on it, or it is known
+		case !stays: // nothing depends on it, or it is known
 			continue
 		case k.Why == askedToBeKept:
 			p.Coverage.Asked++
@@ -143,20 +132,17 @@ type Choice struct {
 
 // chooseLayouts gives the layers that are left to Auto their layouts. Where dense
 // is too much, those with the largest saving become local until it is not.
-func (p *Plan) chooseLayouts(purpose Purpose) error {
+func (p *Plan) chooseLayouts(purpose Purpose) {
 	var open []*Layer
 	for _, l := range p.Layers {
-		if l.weights != nil && l.Layout == record.Auto {
+		if l.Layout == record.Auto {
 			l.Layout = record.Dense
 			open = append(open, l)
 		}
 	}
-	if err := p.measure(); err != nil {
-		return err
-	}
-	open = slices.DeleteFunc(open, func(l *Layer) bool { return !slices.Contains(p.Layers, l) })
+	p.weigh()
 	if len(open) == 0 {
-		return nil
+		return
 	}
 	p.Auto = &Choice{AllDense: p.WeightBytes, AllLocal: p.WeightBytes}
 	for _, l := range open {
@@ -175,10 +161,9 @@ func (p *Plan) chooseLayouts(purpose Purpose) error {
 		l.Layout = record.Local
 		p.Auto.Local++
 	}
-	if p.Auto.Local == 0 {
-		return nil
+	if p.Auto.Local > 0 {
+		p.weigh()
 	}
-	return p.measure()
 }
 
 // denseLimit is how many bytes of weights there may be before Auto becomes local.

@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	register("DepthToSpace", operator{becomes: "Gather on the vector", plan: planDepthToSpace})
-	register("SpaceToDepth", operator{becomes: "Gather on the vector", plan: planSpaceToDepth})
+	register("DepthToSpace", operator{becomes: "Gather on the vector", plan: planDepthToSpace, notNegative: sameSign})
+	register("SpaceToDepth", operator{becomes: "Gather on the vector", plan: planSpaceToDepth, notNegative: sameSign})
 }
 
 // blocks reads what DepthToSpace and SpaceToDepth share: images and a blocksize.
@@ -30,7 +30,7 @@ func (pl *planner) blocks(n *onnxio.Node) (c, h, w, size int, err error) {
 
 // planDepthToSpace plans the move of channels into blocks of positions.
 // https://onnx.ai/onnx/operators/onnx__DepthToSpace.html, versions 1 to 13.
-func planDepthToSpace(pl *planner, n *onnxio.Node) (step, error) {
+func planDepthToSpace(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	c, h, w, b, err := pl.blocks(n)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func planDepthToSpace(pl *planner, n *onnxio.Node) (step, error) {
 
 // planSpaceToDepth plans the move of blocks of positions into channels.
 // https://onnx.ai/onnx/operators/onnx__SpaceToDepth.html, versions 1 to 13.
-func planSpaceToDepth(pl *planner, n *onnxio.Node) (step, error) {
+func planSpaceToDepth(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	c, h, w, b, err := pl.blocks(n)
 	if err != nil {
 		return nil, err

@@ -5,7 +5,7 @@ import (
 )
 
 func init() {
-	register("Einsum", operator{becomes: "itself, on tensors: its equation is not taken apart", plan: func(*planner, *onnxio.Node) (step, error) {
+	register("Einsum", operator{becomes: "itself, on tensors: its equation is not taken apart", layer: withConstant, plan: func(*planner, *onnxio.Node) ([]*piece, error) {
 		return nil, keep("its equation is not taken apart; export the model with MatMul")
 	}})
 }

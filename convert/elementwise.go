@@ -11,41 +11,54 @@ import (
 func init() {
 	one, several := record.Elementwise()
 	for _, name := range one {
-		register(name, operator{becomes: "itself, on vectors", plan: planUnary})
+		o := operator{becomes: "itself, on vectors", plan: planUnary}
+		switch name {
+		case "Relu":
+			o.notNegative = func(*planner, *onnxio.Node) bool { return true }
+		case "Clip":
+			o.notNegative = clipsAtZero
+		}
+		register(name, o)
 	}
 	for _, name := range several {
 		register(name, operator{becomes: "itself, on vectors; a constant is laid out along the vector", plan: planJoin})
 	}
 }
 
+// clipsAtZero reports whether a Clip has a constant of zero or more for its min.
+func clipsAtZero(pl *planner, n *onnxio.Node) bool {
+	lowest, err := n.Float("min", -1)
+	if t := pl.consts[n.Input(1)]; t != nil {
+		if v, e := onnxio.Floats[float32](t); e == nil && len(v) == 1 {
+			lowest = v[0]
+		}
+	}
+	return err == nil && lowest >= 0
+}
+
 // planUnary plans an operator that treats every element of its first input
 // alike; other inputs, such as the bounds of Clip, are constants or scalars.
-func planUnary(pl *planner, n *onnxio.Node) (step, error) {
+func planUnary(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err
-	}
-	if n.OpType == "Neg" && in.elem == onnxio.Float32 {
-		pl.noteFactor(n, n.Output(0), &affine.Diagonal{Size: in.size(), Scale: func(int) float64 { return -1 }}, 0)
 	}
 	for _, name := range n.Inputs[1:] {
 		if name != "" && pl.consts[name] == nil {
 			return nil, keep("%q is computed at run time", name)
 		}
 	}
-	return func(b *builder) error {
-		inputs := []string{b.vec(n.Input(0))}
-		for _, name := range n.Inputs[1:] {
-			inputs = append(inputs, b.constant(name))
-		}
-		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
-		return nil
-	}, nil
+	p := onVectors(n, nil)
+	if n.OpType == "Neg" && in.elem == onnxio.Float32 {
+		negated := &affine.Diagonal{Size: in.size(), Scale: func(int) float64 { return -1 }}
+		p.along(n.Input(0), linearOf(n, n.Output(0), 0, negated))
+	}
+	return []*piece{p}, nil
 }
 
 // planJoin plans an elementwise operator of several inputs: branches of one
 // shape, and constants that broadcast to that shape.
-func planJoin(pl *planner, n *onnxio.Node) (step, error) {
+func planJoin(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	out, err := pl.vector(n.Output(0))
 	if err != nil {
 		return nil, err
@@ -68,41 +81,32 @@ func planJoin(pl *planner, n *onnxio.Node) (step, error) {
 	if branches == 0 {
 		return nil, keep("all inputs are constants")
 	}
-	laidOut := make([]*onnxio.Tensor, len(n.Inputs))
+	laidOut := make(map[int]*onnxio.Tensor)
 	for i, t := range constants {
 		if t == nil {
 			continue
 		}
-		if laidOut[i], err = alongVector(t, out.dims); err != nil {
+		along, err := alongVector(t, out.dims)
+		if err != nil {
 			return nil, err
 		}
+		if along != t {
+			laidOut[i] = along
+		}
 	}
+	p := onVectors(n, laidOut)
 	if out.elem == onnxio.Float32 {
-		if err := pl.noteDiagonal(n, constants, out); err != nil {
+		if err := diagonalOf(p, constants, out); err != nil {
 			return nil, err
 		}
 	}
-	return func(b *builder) error {
-		inputs := make([]string, len(n.Inputs))
-		for i, name := range n.Inputs {
-			switch t := laidOut[i]; {
-			case t == nil:
-				inputs[i] = b.vec(name)
-			case t == constants[i]:
-				inputs[i] = b.constant(name)
-			default:
-				fresh := *t
-				inputs[i] = b.tensor(&fresh)
-			}
-		}
-		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
-		return nil
-	}, nil
+	return []*piece{p}, nil
 }
 
-// noteDiagonal notes a sum, difference, product or quotient of one branch and one
-// constant. A quotient by zero is left alone.
-func (pl *planner) noteDiagonal(n *onnxio.Node, constants []*onnxio.Tensor, out value) error {
+// diagonalOf makes the piece an affine function where it is a sum, difference, product
+// or quotient of one branch and one constant. A quotient by zero is left alone.
+func diagonalOf(p *piece, constants []*onnxio.Tensor, out value) error {
+	n := p.node
 	if !slices.Contains([]string{"Add", "Sub", "Mul", "Div"}, n.OpType) || len(constants) != 2 {
 		return nil
 	}
@@ -139,10 +143,7 @@ func (pl *planner) noteDiagonal(n *onnxio.Node, constants []*onnxio.Tensor, out 
 		}
 		f.Scale = func(i int) float64 { return 1 / v[at[i]] }
 	}
-	pl.note(&link{
-		node: n, input: n.Input(branch), output: n.Output(0), factors: []affine.Factor{f}, params: len(v),
-		sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
-	})
+	p.along(n.Input(branch), linearOf(n, n.Output(0), len(v), f))
 	return nil
 }
 

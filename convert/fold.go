@@ -48,39 +48,28 @@ type Folding struct {
 	Bytes      int64 `json:"bytes"`
 
 	layer *Layer
-	links []*link
+	block []*piece
 }
 
-// link is what is known of a value that is an affine function of one other value.
-type link struct {
-	node          *onnxio.Node // what the planner was asked about
-	input, output string
-	factors       []affine.Factor // in the order in which they are applied; none where the vector is the same
-	sources       []record.Factor // the operators that the factors are, one or two factors each
-	params        int             // weights and biases that it has in the CNN
-	layer         *Layer          // its matrix, nil if it needs none on its own
-	refuse        error           // why it cannot be on its own as it was asked to be
-}
-
-// operations is what FoldAuto counts for the operator on its own.
-func (l *link) operations() int64 {
-	if l.layer != nil {
-		return l.layer.NonZeros
+// operations is what FoldAuto counts for the piece on its own.
+func (p *piece) operations() int64 {
+	if p.layer != nil {
+		return p.layer.NonZeros
 	}
 	n := int64(0)
-	for _, f := range l.factors {
+	for _, f := range p.linear.factors {
 		n += f.Count()
 	}
 	return n
 }
 
 // bytes is the size of its constants on its own, with a matrix in that layout.
-func (l *link) bytes(layout record.Layout) int64 {
-	if l.layer != nil {
-		return l.layer.bytesIn(layout) + l.layer.biasBytes(slices.ContainsFunc(l.factors, affine.Factor.Biased))
+func (p *piece) bytes(layout record.Layout) int64 {
+	if p.layer != nil {
+		return p.layer.bytesIn(layout) + p.layer.biasBytes(slices.ContainsFunc(p.linear.factors, affine.Factor.Biased))
 	}
 	n := int64(0)
-	for _, f := range l.factors {
+	for _, f := range p.linear.factors {
 		n += f.Bytes()
 	}
 	return n
@@ -93,235 +82,184 @@ func (l *Layer) biasBytes(biased bool) int64 {
 	return 0
 }
 
-// element is one of the steps that put the eFCN together, in their order.
-type element struct {
-	reads, writes []string // values of the CNN
-	links         []*link  // of what it writes; none if that is not linear
-	step          step
-}
-
-// note keeps what is known of a value for folding. It belongs to the step that is
-// being planned.
-func (pl *planner) note(l *link) {
-	pl.fresh = append(pl.fresh, l)
-}
-
-// noteFactor notes that node n computes output from its first input by one map.
-func (pl *planner) noteFactor(n *onnxio.Node, output string, f affine.Factor, params int) {
-	pl.note(&link{
-		node: n, input: n.Input(0), output: output, factors: []affine.Factor{f}, params: params,
-		sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: output}},
-	})
-}
-
-// noteView notes that output is the same vector as the first input of n.
-func (pl *planner) noteView(n *onnxio.Node, output string) {
-	pl.note(&link{node: n, input: n.Input(0), output: output})
-}
-
-// emit appends a step, with what was noted while it was planned.
-func (pl *planner) emit(reads, writes []string, st step) {
-	e := &element{reads: reads, writes: writes, links: pl.fresh, step: st}
-	if pl.fresh = nil; e.links != nil {
-		e.reads, e.writes = nil, nil
-		for _, l := range e.links {
-			e.reads, e.writes = append(e.reads, l.input), append(e.writes, l.output)
+// foldNormalizations multiplies every BatchNormalization that alone reads a matrix
+// into it, where the matrix takes a scale.
+func (pl *planner) foldNormalizations(pieces []*piece) []*piece {
+	by := make(map[*onnxio.Node]*piece)
+	for _, p := range pieces {
+		by[p.node] = p
+	}
+	gone := make(map[*piece]bool)
+	for _, p := range pieces {
+		f, ok := p.form.(matrix)
+		if !ok || !f.takesScale {
+			continue
+		}
+		bn := by[pl.links.SoleReader(p.writes[0])]
+		if bn == nil || bn.reads[0] != p.writes[0] {
+			continue
+		}
+		if d, ok := bn.form.(diagonal); ok {
+			p.scale(bn, d)
+			gone[bn] = true
 		}
 	}
-	pl.elements = append(pl.elements, e)
+	return slices.DeleteFunc(pieces, func(p *piece) bool { return gone[p] })
 }
 
-// fold multiplies chains of linear operators out as the options ask, and makes
-// the plan's steps of what is left.
-func (pl *planner) fold() error {
-	folded := make(map[*link]*Folding)
-	var chains [][]*link
+// scale multiplies a BatchNormalization into the matrix of the piece.
+func (p *piece) scale(bn *piece, d diagonal) {
+	p.writes = bn.writes
+	l := p.layer
+	l.weights = l.weights.(*affine.Map).ScaleChannels(d.scale, d.shift)
+	l.CNNParameters += int64(bn.linear.params)
+	l.Output, l.Folded = bn.writes[0], append(l.Folded, bn.node.Label())
+	p.linear.factors = append(p.linear.factors, bn.linear.factors...)
+	p.linear.sources = append(p.linear.sources, bn.linear.sources...)
+	p.linear.params += bn.linear.params
+}
+
+// fold multiplies chains of linear operators out as the options ask.
+func (pl *planner) fold(pieces []*piece) ([]*piece, error) {
+	folded := make(map[*piece]*piece) // by what is multiplied: the product
 	if pl.opts.folds() {
-		pl.dropDead()
-		chains = pl.chains()
-	}
-	for _, chain := range chains {
-		for _, block := range pl.pieces(chain) {
-			f, err := pl.product(block)
-			if err != nil {
-				return err
+		for _, chain := range pl.chains(pieces) {
+			for _, block := range pl.cuts(chain) {
+				f, product, err := pl.product(block)
+				if err != nil {
+					return nil, err
+				}
+				for _, p := range block {
+					folded[p] = product
+				}
+				pl.plan.Folded = append(pl.plan.Folded, f)
 			}
-			for _, l := range block {
-				folded[l] = f
-			}
-			pl.plan.Folded = append(pl.plan.Folded, f)
 		}
 	}
-	for _, e := range pl.elements {
-		gone := len(e.links) > 0
-		st := e.step
-		for _, l := range e.links {
-			f := folded[l]
-			if f == nil && l.refuse != nil {
-				return l.refuse
-			}
-			if f != nil && f.links[len(f.links)-1] == l {
-				gone, st = false, f.step()
-			}
-			gone = gone && f != nil
-		}
-		if !gone {
-			pl.plan.steps = append(pl.plan.steps, st)
+	var rest []*piece
+	for _, p := range pieces {
+		product := folded[p]
+		switch {
+		case product == nil && p.linear != nil && p.linear.refuse != nil:
+			return nil, p.linear.refuse
+		case product == nil:
+			rest = append(rest, p)
+		case product.writes[0] == p.writes[0]: // it takes the place of the last
+			rest = append(rest, product)
 		}
 	}
-	byLayer := make(map[*Layer]*link)
-	for l := range folded {
-		if l.layer != nil {
-			byLayer[l.layer] = l
-		}
-	}
-	var layers []*Layer
-	for _, layer := range pl.plan.Layers {
-		l := byLayer[layer]
-		if l == nil {
-			layers = append(layers, layer)
-			continue
-		}
-		f := folded[l]
-		if i := slices.IndexFunc(f.links, func(l *link) bool { return l.layer != nil }); f.links[i] == l {
-			layers = append(layers, f.layer)
-		}
-	}
-	pl.plan.Layers = layers
-	return nil
+	return rest, nil
 }
 
-// dropDead drops the steps that no output depends on, such as the nodes that
-// compute the shape for a Reshape: they may read what folding leaves out.
-func (pl *planner) dropDead() {
-	live := make(map[string]bool)
-	for name := range pl.outputs {
-		live[name] = true
-	}
-	for i, e := range slices.Backward(pl.elements) {
-		if !slices.ContainsFunc(e.writes, func(name string) bool { return live[name] }) {
-			pl.elements[i] = nil
-			continue
-		}
-		for _, name := range e.reads {
-			live[name] = true
-		}
-	}
-	pl.elements = slices.DeleteFunc(pl.elements, func(e *element) bool { return e == nil })
-}
-
-// chains returns the maximal chains of linear operators between which values have
-// no other reader.
-func (pl *planner) chains() [][]*link {
+// chains returns the maximal chains of linear pieces between which values have no
+// other reader.
+func (pl *planner) chains(pieces []*piece) [][]*piece {
 	readers := make(map[string]int)
-	next := make(map[string]*link) // by the value that it reads
-	for _, e := range pl.elements {
-		for _, name := range e.reads {
+	next := make(map[string]*piece) // by the value that it reads
+	for _, p := range pieces {
+		for _, name := range p.reads {
 			readers[name]++
 		}
-		for _, l := range e.links {
-			next[l.input] = l
+		if p.linear != nil {
+			next[p.reads[0]] = p
 		}
 	}
-	follower := func(l *link) *link {
-		if readers[l.output] == 1 && !pl.outputs[l.output] {
-			return next[l.output]
+	follower := func(p *piece) *piece {
+		if value := p.writes[0]; readers[value] == 1 && !pl.links.IsOutput(value) {
+			return next[value]
 		}
 		return nil
 	}
-	inner := make(map[*link]bool)
-	for _, e := range pl.elements {
-		for _, l := range e.links {
-			if f := follower(l); f != nil {
-				inner[f] = true
-			}
+	inner := make(map[*piece]bool)
+	for _, p := range pieces {
+		if p.linear != nil {
+			inner[follower(p)] = true
 		}
 	}
-	var chains [][]*link
-	for _, e := range pl.elements {
-		for _, l := range e.links {
-			if inner[l] {
-				continue
-			}
-			var chain []*link
-			for ; l != nil; l = follower(l) {
-				chain = append(chain, l)
-			}
-			chains = append(chains, chain)
+	var chains [][]*piece
+	for _, p := range pieces {
+		if p.linear == nil || inner[p] {
+			continue
 		}
+		var chain []*piece
+		for ; p != nil; p = follower(p) {
+			chain = append(chain, p)
+		}
+		chains = append(chains, chain)
 	}
 	return chains
 }
 
-// pieces returns the parts of a chain that are to be multiplied out, each from one
-// operator to another. A part without a matrix stays as it is: Mul, Add and Gather
-// cost less than any.
-func (pl *planner) pieces(chain []*link) [][]*link {
+// cuts returns the blocks of a chain that are to be multiplied out, each from one
+// operator to another. One without a matrix stays as it is: Mul, Add and Gather cost
+// less than any.
+func (pl *planner) cuts(chain []*piece) [][]*piece {
 	var at []int // of the operators, among the reshapes
-	for i, l := range chain {
-		if len(l.factors) > 0 {
+	for i, p := range chain {
+		if len(p.linear.factors) > 0 {
 			at = append(at, i)
 		}
 	}
 	if len(at) < 2 || !hasMatrix(chain) {
 		return nil
 	}
-	piece := func(i, j int) []*link { return chain[at[i] : at[j-1]+1] }
+	block := func(i, j int) []*piece { return chain[at[i] : at[j-1]+1] }
 	if pl.opts.Fold == FoldAll {
-		return [][]*link{piece(0, len(at))}
+		return [][]*piece{block(0, len(at))}
 	}
 	// least[j] is the fewest operations that the first j operators can be done in,
-	// and from[j] where the last piece starts then.
+	// and from[j] where the last block starts then.
 	least, from := make([]int64, len(at)+1), make([]int, len(at)+1)
 	for j := 1; j <= len(at); j++ {
 		least[j], from[j] = least[j-1]+chain[at[j-1]].operations(), j-1
 		for i := j - 2; i >= 0; i-- {
-			if p := piece(i, j); hasMatrix(p) && least[i] < least[j] {
+			if p := block(i, j); hasMatrix(p) && least[i] < least[j] {
 				if n := least[i] + composed(p, 0).NonZeros(); n < least[j] {
 					least[j], from[j] = n, i
 				}
 			}
 		}
 	}
-	var pieces [][]*link
+	var blocks [][]*piece
 	for j := len(at); j > 0; j = from[j] {
 		if j-from[j] > 1 {
-			pieces = append(pieces, piece(from[j], j))
+			blocks = append(blocks, block(from[j], j))
 		}
 	}
-	slices.Reverse(pieces)
-	return pieces
+	slices.Reverse(blocks)
+	return blocks
 }
 
-func hasMatrix(units []*link) bool {
-	return slices.ContainsFunc(units, func(l *link) bool { return l.layer != nil })
+func hasMatrix(block []*piece) bool {
+	return slices.ContainsFunc(block, func(p *piece) bool { return p.layer != nil })
 }
 
-// composed returns the composition of units.
-func composed(units []*link, positions int) *affine.Product {
+// composed returns the product of a block.
+func composed(block []*piece, positions int) *affine.Product {
 	var factors []affine.Factor
-	for _, l := range units {
-		factors = append(factors, l.factors...)
+	for _, p := range block {
+		factors = append(factors, p.linear.factors...)
 	}
 	return affine.NewProduct(factors, positions)
 }
 
 // product makes one layer of a block. It has the name of the first operator in it
 // that has weights of its own, or else of the first that is a matrix.
-func (pl *planner) product(block []*link) (*Folding, error) {
+func (pl *planner) product(block []*piece) (*Folding, *piece, error) {
 	first, last := block[0], block[len(block)-1]
-	in, err := pl.vector(first.input)
+	in, err := pl.vector(first.reads[0])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out, err := pl.vector(last.output)
+	out, err := pl.vector(last.writes[0])
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	main := block[slices.IndexFunc(block, func(l *link) bool { return l.layer != nil })]
-	for _, l := range slices.Backward(block) {
-		if l.layer != nil && l.params > 0 {
-			main = l
+	firstMatrix := block[slices.IndexFunc(block, func(p *piece) bool { return p.layer != nil })]
+	main := firstMatrix
+	for _, p := range slices.Backward(block) {
+		if p.layer != nil && p.linear.params > 0 {
+			main = p
 		}
 	}
 	rec := vectorRecord(in, out)
@@ -332,45 +270,49 @@ func (pl *planner) product(block []*link) (*Folding, error) {
 		rec.OutputShape = last.layer.OutputShape
 	}
 	m := composed(block, int(affine.Size(rec.OutputShape[min(1, len(rec.OutputShape)):])))
-	rec.Op, rec.Node, rec.Source, rec.Output = productOp, main.layer.Node, main.layer.Source, last.output
+	rec.Op, rec.Node, rec.Source, rec.Output = productOp, main.layer.Node, main.layer.Source, last.writes[0]
 	if rec.Layout, err = pl.layoutOfProduct(block); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	layer := &Layer{Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), weights: m}
 	if layer.NonZeros == 0 {
 		rec.Layout = record.Dense
 	}
-	f := &Folding{Layer: rec.Node, Operations: layer.NonZeros, layer: layer, links: block}
-	for _, l := range block {
-		for _, s := range l.sources {
+	f := &Folding{Layer: rec.Node, Operations: layer.NonZeros, layer: layer, block: block}
+	for _, p := range block {
+		for _, s := range p.linear.sources {
 			rec.Factors = append(rec.Factors, s)
 			f.Ops, f.Nodes = append(f.Ops, s.Op), append(f.Nodes, s.Node)
-			if s.Node != main.sources[0].Node {
+			if s.Node != main.linear.sources[0].Node {
 				rec.Folded = append(rec.Folded, s.Node)
 			}
 		}
-		f.OperationsApart += l.operations()
-		layer.CNNParameters += int64(l.params)
-		if l.layer != nil {
-			layer.MACs += l.layer.MACs
+		f.OperationsApart += p.operations()
+		layer.CNNParameters += int64(p.linear.params)
+		if p.layer != nil {
+			layer.MACs += p.layer.MACs
 		}
 	}
 	rec.Folded = slices.Compact(rec.Folded)
 	layer.Layer = rec
-	return f, nil
+	n := &onnxio.Node{OpType: main.node.OpType, Inputs: first.reads, Outputs: last.writes, Metadata: main.node.Metadata}
+	if main.node.Name != "" {
+		n.Name = f.Layer
+	}
+	return f, &piece{node: n, reads: n.Inputs, writes: n.Outputs, form: matrix{}, layer: layer, order: firstMatrix.order}, nil
 }
 
 // layoutOfProduct returns the layout that the options ask for a layer that units
 // are multiplied into: that of the only one that was given one of its own, or else
 // that of all layers.
-func (pl *planner) layoutOfProduct(block []*link) (record.Layout, error) {
+func (pl *planner) layoutOfProduct(block []*piece) (record.Layout, error) {
 	var given record.Layout
 	var by string
-	for _, l := range block {
-		if l.layer == nil {
+	for _, p := range block {
+		if p.layer == nil {
 			continue
 		}
-		name, layout := pl.opts.given(l.layer.Node, l.sources[0].Node)
+		name, layout := pl.opts.given(p.layer.Node, p.linear.sources[0].Node)
 		if layout == "" {
 			continue
 		}
@@ -399,25 +341,12 @@ func (o Options) given(names ...string) (string, record.Layout) {
 	return "", ""
 }
 
-// step puts the product into the eFCN.
-func (f *Folding) step() step {
-	first := f.links[0]
-	main := f.links[slices.IndexFunc(f.links, func(l *link) bool { return l.layer != nil && l.layer.Node == f.Layer })]
-	n := &onnxio.Node{OpType: main.node.OpType, Inputs: []string{first.input}, Outputs: []string{f.layer.Output}, Metadata: main.node.Metadata}
-	if main.node.Name != "" {
-		n.Name = f.Layer
-	}
-	return func(b *builder) error { return b.linear(n, f.layer) }
-}
-
-// settleFolded notes what the foldings of layers that the eFCN has take, now that
-// their layouts are known.
+// settleFolded notes what the foldings take, now that the layouts are known.
 func (p *Plan) settleFolded() {
-	p.Folded = slices.DeleteFunc(p.Folded, func(f *Folding) bool { return !slices.Contains(p.Layers, f.layer) })
 	for _, f := range p.Folded {
 		f.BytesApart = 0
-		for _, l := range f.links {
-			f.BytesApart += l.bytes(f.layer.Layout)
+		for _, p := range f.block {
+			f.BytesApart += p.bytes(f.layer.Layout)
 		}
 		f.Bytes = f.layer.bytesIn(f.layer.Layout) + f.layer.biasBytes(f.layer.weights.HasBias())
 	}

@@ -528,6 +528,7 @@ func TestFoldStreams(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		checkSize(t, plan, efcn)
 		runtime.GC()
 		w := &heapWatcher{}
 		w.start = w.heap()

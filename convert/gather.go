@@ -15,7 +15,7 @@ func init() {
 // planGather plans a selection of indices along one axis other than the batch.
 // Indices may have any number of axes, which take the place of that one.
 // https://onnx.ai/onnx/operators/onnx__Gather.html, versions 1 to 13.
-func planGather(pl *planner, n *onnxio.Node) (step, error) {
+func planGather(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err

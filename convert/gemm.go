@@ -9,7 +9,12 @@ import (
 )
 
 func init() {
-	register("Gemm", operator{becomes: "itself: its matrix is the CNN's", plan: planGemm})
+	register("Gemm", operator{becomes: "itself: its matrix is the CNN's", plan: planGemm, layer: multiplies})
+}
+
+// multiplies reports whether a factor of a Gemm is a constant; C is added.
+func multiplies(pl *planner, n *onnxio.Node) bool {
+	return onReals(pl, n) && pl.hasFactor(n.Inputs[:min(2, len(n.Inputs))])
 }
 
 // planGemm plans y = alpha·x·B + beta·C with a constant matrix B. It stays as
@@ -17,7 +22,7 @@ func init() {
 // nothing is added, whatever C holds; an alpha of 0 still multiplies, so that NaN
 // stays NaN. ONNX Runtime does both.
 // https://onnx.ai/onnx/operators/onnx__Gemm.html, versions 7 to 13.
-func planGemm(pl *planner, n *onnxio.Node) (step, error) {
+func planGemm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -63,7 +68,7 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 		return nil, fmt.Errorf("C: want %d values, got %d", rows, len(bias))
 	}
 
-	if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && alpha == 1 && beta == 1 {
+	if bn := pl.links.SoleReader(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && alpha == 1 && beta == 1 {
 		m := affine.FullyConnected(cols, rows)
 		m.Kernel = w
 		if transB == 0 {
@@ -99,7 +104,7 @@ func planGemm(pl *planner, n *onnxio.Node) (step, error) {
 
 // matrixAsIs plans a node that is a fully-connected layer in the CNN already.
 // factors returns what it is made of, for folding.
-func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int, factors func() []affine.Factor) (step, error) {
+func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int, factors func() []affine.Factor) ([]*piece, error) {
 	rec := vectorRecord(in, out)
 	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), record.Dense
 	var refuse error
@@ -115,27 +120,26 @@ func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string
 		Rows:  int64(out.size()), Cols: int64(in.size()),
 		CNNParameters: int64(weights + biases), NonZeros: int64(weights), MACs: int64(weights),
 	}
-	pl.plan.Layers = append(pl.plan.Layers, layer)
+	p := onVectors(n, nil)
+	p.reads, p.form, p.layer = n.Inputs[:1], ownMatrix{}, layer
 	if pl.opts.folds() && pl.opts.layoutOf(n.Label()) != record.Keep {
-		l := &link{
-			node: n, input: n.Input(0), output: n.Output(0), factors: factors(), params: weights + biases, layer: layer,
-			sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
-		}
+		p.linear = linearOf(n, n.Output(0), weights+biases, factors()...)
 		if refuse != nil {
-			l.refuse = n.Wrap(refuse)
+			p.linear.refuse = n.Wrap(refuse)
 		}
-		pl.note(l)
 	}
-	return func(b *builder) error {
-		inputs := []string{b.vec(n.Input(0))}
-		for _, name := range n.Inputs[1:] {
-			inputs = append(inputs, b.constant(name))
-		}
-		b.node(on(n, inputs, []string{b.newVec(n.Output(0))}))
-		b.record.Layers = append(b.record.Layers, rec)
-		return nil
-	}, nil
+	return []*piece{p}, nil
 }
+
+// ownMatrix is a layer that is fully connected in the CNN, with its own node.
+type ownMatrix struct{}
+
+func (ownMatrix) build(b *builder, p *piece) {
+	vectors{}.build(b, p)
+	b.record.Layers = append(b.record.Layers, p.layer.Layer)
+}
+
+func (ownMatrix) weigh(s *sizes, p *piece) { vectors{}.weigh(s, p) }
 
 // vectorRecord starts the record of a layer with its shapes.
 func vectorRecord(in, out value) record.Layer {

@@ -200,6 +200,9 @@ func (c *affineCase) compare(layout record.Layout) error {
 	if err != nil {
 		return err
 	}
+	if err := sizeDiffers(plan, efcn); err != nil {
+		return err
+	}
 	e, err := engine.New[float64](efcn)
 	if err != nil {
 		return err

@@ -19,12 +19,12 @@ func (b *builder) local(n *onnxio.Node, l *Layer) {
 	block, slots := int64(f.Block), onnxio.Fixed(int64(f.Slots))
 
 	value := func(what string, shape ...onnxio.Dim) string {
-		name := b.unique(l.Output + "/" + what)
+		name := b.names.Free(l.Output + "/" + what)
 		b.declare(name, onnxio.TensorType{Elem: elem, HasShape: true, Shape: shape})
 		return name
 	}
 	add := func(op, output string, inputs []string, attrs ...*onnxio.Attribute) string {
-		b.node(&onnxio.Node{Name: b.unique(output + "/" + op), OpType: op, Inputs: inputs, Outputs: []string{output}, Attributes: attrs})
+		b.node(&onnxio.Node{Name: b.names.Free(output + "/" + op), OpType: op, Inputs: inputs, Outputs: []string{output}, Attributes: attrs})
 		return output
 	}
 

@@ -10,14 +10,14 @@ import (
 )
 
 func init() {
-	register("MatMul", operator{becomes: "a matrix (Gemm); itself, where it multiplies a vector with a constant matrix", plan: planMatMul})
+	register("MatMul", operator{becomes: "a matrix (Gemm); itself, where it multiplies a vector with a constant matrix", plan: planMatMul, layer: withConstant})
 }
 
 // planMatMul plans a product with a constant: y = x·B or y = A·x, with a matrix
 // for all of the batch or one for each of the leading axes, as numpy.matmul
 // broadcasts them. A batch of vectors times a matrix stays as it is.
 // https://onnx.ai/onnx/operators/onnx__MatMul.html, versions 1 to 13.
-func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
+func planMatMul(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	first := pl.consts[n.Input(0)] != nil
 	if first == (pl.consts[n.Input(1)] != nil) {
 		if first {
@@ -62,7 +62,7 @@ func planMatMul(pl *planner, n *onnxio.Node) (step, error) {
 
 // vectorProduct plans y = x·B with a matrix B and x a batch of vectors, which is
 // a fully-connected layer already.
-func (pl *planner) vectorProduct(n *onnxio.Node, in, out value, w *onnxio.Tensor) (step, error) {
+func (pl *planner) vectorProduct(n *onnxio.Node, in, out value, w *onnxio.Tensor) ([]*piece, error) {
 	if w.Dims[0] != int64(in.size()) || w.Dims[1] != int64(out.size()) {
 		return nil, fmt.Errorf("second factor: shape %v does not take %d inputs to %d outputs", w.Dims, in.size(), out.size())
 	}

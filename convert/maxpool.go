@@ -13,9 +13,12 @@ import (
 
 func init() {
 	const becomes = "itself, on tensors: a maximum is not linear; with `--maxpool relu` matrices and Relu"
-	register("MaxPool", operator{becomes: becomes, plan: planMaxPool})
-	register("GlobalMaxPool", operator{becomes: becomes, plan: planGlobalMaxPool})
-	register("ReduceMax", operator{becomes: becomes, plan: planReduceMax})
+	register("MaxPool", operator{
+		becomes: becomes, plan: planMaxPool, notNegative: sameSign,
+		window: poolWindow, absorb: absorbIntoMaxPool, kept: explicitWindow,
+	})
+	register("GlobalMaxPool", operator{becomes: becomes, plan: planGlobalMaxPool, notNegative: sameSign})
+	register("ReduceMax", operator{becomes: becomes, plan: planReduceMax, notNegative: sameSign})
 }
 
 // MaxPool says what becomes of MaxPool, GlobalMaxPool and ReduceMax.
@@ -34,7 +37,7 @@ func MaxPools() []MaxPool { return []MaxPool{MaxPoolKeep, MaxPoolRelu} }
 // planMaxPool plans a pooling by maxima of any number of spatial axes, with every
 // attribute. Cells in the padding do not take part.
 // https://onnx.ai/onnx/operators/onnx__MaxPool.html, versions 1 to 22.
-func planMaxPool(pl *planner, n *onnxio.Node) (step, error) {
+func planMaxPool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
 		var rec record.Layer
 		if pl.takesIndices(n) {
@@ -68,7 +71,7 @@ func planMaxPool(pl *planner, n *onnxio.Node) (step, error) {
 
 // planGlobalMaxPool plans the maximum of every channel.
 // https://onnx.ai/onnx/operators/onnx__GlobalMaxPool.html, versions 1 to 22.
-func planGlobalMaxPool(pl *planner, n *onnxio.Node) (step, error) {
+func planGlobalMaxPool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
 		cells := make([][][]int, len(in.dims))
 		for axis := 1; axis < len(in.dims); axis++ {
@@ -80,7 +83,7 @@ func planGlobalMaxPool(pl *planner, n *onnxio.Node) (step, error) {
 
 // planReduceMax plans a maximum over axes other than the batch.
 // https://onnx.ai/onnx/operators/onnx__ReduceMax.html, versions 1 to 20.
-func planReduceMax(pl *planner, n *onnxio.Node) (step, error) {
+func planReduceMax(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
 		axes, err := pl.intsArg(n, "axes", 1)
 		if err != nil {
@@ -114,7 +117,7 @@ func allOf(length int) [][]int {
 // of matrices and Relu. windows returns, for every axis of the input, the indices
 // that each output index takes the maximum of, nil where the axis stays as it is;
 // and the geometry for the record.
-func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) (step, error) {
+func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) ([]*piece, error) {
 	if pl.opts.MaxPool != MaxPoolRelu {
 		return nil, keep("a maximum is not linear")
 	}
@@ -130,7 +133,7 @@ func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, re
 	return st, nil
 }
 
-func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) (step, error) {
+func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -159,99 +162,66 @@ func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]i
 		return pl.selectFrom(n, n.Output(0), t.selection(in.dims).Reshape(out.dims...), 0)
 	}
 	levels := append(t.levels, t.combination())
+	l := &maxLevels{n: n, layout: pl.opts.layoutOf(n.Label()), geometry: geometry, count: len(levels)}
+	var pieces []*piece
 	from, dims := n.Input(0), in.dims
 	for i, m := range levels[:len(levels)-1] {
 		output := pl.addValue(fmt.Sprintf("%s/level%d", n.Output(0), i+1), m.Rows())
-		pl.emit(nil, nil, pl.level(n, i+1, len(levels), m, geometry, dims, t.shapes[i], from, output))
+		pieces = append(pieces, l.level(pl, i+1, m, dims, t.shapes[i], from, output))
 		from, dims = pl.addValue(output+"/relu", m.Rows()), t.shapes[i]
-		relu := &onnxio.Node{Name: fmt.Sprintf("%s/level%d/Relu", n.Label(), i+1), OpType: "Relu", Inputs: []string{output}, Outputs: []string{from}}
-		pl.emit(relu.Inputs, relu.Outputs, func(b *builder) error {
-			b.node(on(relu, []string{b.vec(relu.Input(0))}, []string{b.newVec(relu.Output(0))}))
-			return nil
-		})
+		pieces = append(pieces, onVectors(&onnxio.Node{
+			Name: fmt.Sprintf("%s/level%d/Relu", n.Label(), i+1), OpType: "Relu", Inputs: []string{output}, Outputs: []string{from},
+		}, nil))
 	}
-	return pl.level(n, len(levels), len(levels), levels[len(levels)-1], geometry, dims, out.dims, from, n.Output(0)), nil
+	return append(pieces, l.level(pl, len(levels), levels[len(levels)-1], dims, out.dims, from, n.Output(0))), nil
 }
 
-// level plans level i of a maximum, the matrix m from one value to another.
-func (pl *planner) level(n *onnxio.Node, i, levels int, m *affine.Map, geometry record.Layer, in, out []int, from, to string) step {
-	rec := geometry
+// maxLevels is what the levels of a maximum have in common.
+type maxLevels struct {
+	n        *onnxio.Node
+	layout   record.Layout
+	geometry record.Layer
+	count    int
+}
+
+// level returns level i, the matrix m from one value to another.
+func (l *maxLevels) level(pl *planner, i int, m *affine.Map, in, out []int, from, to string) *piece {
+	rec := l.geometry
 	rec.InputShape, rec.OutputShape = int64s(in), int64s(out)
-	rec.Op, rec.Node, rec.Source, rec.Output = n.OpType, fmt.Sprintf("%s/level%d", n.Label(), i), n.Output(0), to
-	rec.Factors = []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0), Level: i, Levels: levels}}
-	rec.Layout = pl.opts.layoutOf(n.Label())
+	rec.Op, rec.Node, rec.Source, rec.Output = l.n.OpType, fmt.Sprintf("%s/level%d", l.n.Label(), i), l.n.Output(0), to
+	rec.Factors = []record.Factor{{Op: l.n.OpType, Node: l.n.Label(), Output: l.n.Output(0), Level: i, Levels: l.count}}
+	rec.Layout = l.layout
 	if _, layout := pl.opts.given(rec.Node); layout != "" {
 		rec.Layout = layout
 	}
-	l := &Layer{Layer: rec, Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), weights: m}
-	pl.plan.Layers = append(pl.plan.Layers, l)
-	node := &onnxio.Node{Name: rec.Node, OpType: n.OpType, Inputs: []string{from}, Outputs: []string{to}, Metadata: n.Metadata}
-	pl.note(&link{node: node, input: from, output: to, factors: []affine.Factor{m.Factor()}, layer: l, sources: rec.Factors})
-	return func(b *builder) error { return b.linear(node, l) }
+	node := &onnxio.Node{Name: rec.Node, OpType: l.n.OpType, Inputs: []string{from}, Outputs: []string{to}, Metadata: l.n.Metadata}
+	return &piece{
+		node: node, reads: node.Inputs, writes: node.Outputs, form: matrix{},
+		layer:  &Layer{Layer: rec, Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), weights: m},
+		linear: &linear{factors: []affine.Factor{m.Factor()}, sources: rec.Factors},
+	}
 }
 
 // addValue makes a value of that many elements part of the eFCN, under that name
 // or one like it.
 func (pl *planner) addValue(name string, size int) string {
-	taken := func(name string) bool {
-		_, cnn := pl.plan.info.Type(name)
-		return cnn || pl.plan.added[name].HasShape || pl.consts[name] != nil || pl.producers[name] != nil
-	}
-	free := name
-	for i := 2; taken(free); i++ {
-		free = fmt.Sprintf("%s_%d", name, i)
-	}
+	free := pl.names.Free(name)
 	pl.plan.added[free] = onnxio.TensorType{
 		Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{pl.plan.batch, onnxio.Fixed(int64(size))},
 	}
 	return free
 }
 
-// notNegative says whether no element of a value can be less than zero: it comes
+// notNegative reports whether no element of a value can be less than zero: it comes
 // from a Relu or from a Clip at zero or above, through nothing but selections,
-// reshapes, joins and maxima.
+// reshapes, joins, averages and maxima.
 func (pl *planner) notNegative(name string) bool {
-	n := pl.producers[name]
-	if n == nil || onnxio.CanonicalDomain(n.Domain) != "" {
+	n := pl.links.Producer(name)
+	if n == nil {
 		return false
 	}
-	switch n.OpType {
-	case "Relu":
-		return true
-	case "Clip":
-		lowest, err := n.Float("min", -1)
-		if t := pl.consts[n.Input(1)]; t != nil {
-			if v, e := onnxio.Floats[float32](t); e == nil && len(v) == 1 {
-				lowest = v[0]
-			}
-		}
-		return err == nil && lowest >= 0
-	case "Concat":
-		for _, in := range n.Inputs {
-			if !pl.notNegative(in) {
-				return false
-			}
-		}
-		return true
-	case "Pad":
-		fill, err := n.Float("value", 0)
-		if n.Input(2) != "" {
-			v, _, ok, e := pl.floats(n, 2, "constant_value")
-			if err = e; ok && len(v) == 1 {
-				fill = v[0]
-			}
-		}
-		return err == nil && fill >= 0 && pl.notNegative(n.Input(0))
-	case "Resize", "Upsample":
-		mode, err := n.String("mode", "nearest")
-		coord, e := n.String("coordinate_transformation_mode", "")
-		return err == nil && e == nil && mode == "nearest" && coord != "tf_crop_and_resize" && pl.notNegative(n.Input(0))
-	case "MaxPool", "GlobalMaxPool", "ReduceMax", "AveragePool", "GlobalAveragePool", "ReduceMean",
-		"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Transpose", "Slice", "Split", "DepthToSpace", "SpaceToDepth":
-		return pl.notNegative(n.Input(0))
-	default:
-		return false
-	}
+	op, _ := operatorOf(n)
+	return op.notNegative != nil && op.notNegative(pl, n)
 }
 
 // maxTree turns maxima into levels of an affine map and a Relu, axis by axis. At

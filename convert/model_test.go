@@ -44,6 +44,7 @@ func written(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 	if err := efcn.Check(); err != nil {
 		t.Fatalf("the eFCN is not valid: %v", err)
 	}
+	checkSize(t, plan, efcn)
 	path := filepath.Join(t.TempDir(), "efcn.onnx")
 	if _, err := onnxio.Write(path, efcn, onnxio.WriteOptions{}); err != nil {
 		t.Fatal(err)
@@ -52,6 +53,33 @@ func written(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 		t.Fatal(err)
 	}
 	return efcn
+}
+
+// checkSize compares what the plan says of the weights, which it adds up without the
+// model, with what is in the model.
+func checkSize(t *testing.T, plan *convert.Plan, efcn *onnxio.Model) {
+	t.Helper()
+	if err := sizeDiffers(plan, efcn); err != nil {
+		t.Error(err)
+	}
+}
+
+func sizeDiffers(plan *convert.Plan, efcn *onnxio.Model) error {
+	size := int64(0)
+	for _, c := range efcn.Graph.Initializers {
+		size += c.Data.Len()
+	}
+	for _, n := range efcn.Graph.Nodes {
+		for _, a := range n.Attributes {
+			if a.Sparse != nil {
+				size += a.Sparse.Values.Data.Len() + a.Sparse.Indices.Data.Len()
+			}
+		}
+	}
+	if size != plan.WeightBytes {
+		return fmt.Errorf("the eFCN has %d bytes of constants, the plan says %d", size, plan.WeightBytes)
+	}
+	return nil
 }
 
 func ops(m *onnxio.Model) []string {

@@ -8,13 +8,26 @@ import (
 )
 
 func init() {
-	register("Pad", operator{becomes: "padding of the Conv, AveragePool or MaxPool behind it where that is the same function; else Gather on the vector, which a constant pads by one element first", plan: planPad})
+	register("Pad", operator{becomes: "padding of the Conv, AveragePool or MaxPool behind it where that is the same function; else Gather on the vector, which a constant pads by one element first", plan: planPad, notNegative: padsNotNegative})
+}
+
+// padsNotNegative reports whether neither the input of a Pad nor what it pads with can
+// be negative.
+func padsNotNegative(pl *planner, n *onnxio.Node) bool {
+	fill, err := n.Float("value", 0)
+	if n.Input(2) != "" {
+		v, _, ok, e := pl.floats(n, 2, "constant_value")
+		if err = e; ok && len(v) == 1 {
+			fill = v[0]
+		}
+	}
+	return err == nil && fill >= 0 && pl.notNegative(n.Input(0))
 }
 
 // planPad plans padding along axes other than the batch, by a constant, by
 // reflection, by the edge or by wrapping around; negative pads cut.
 // https://onnx.ai/onnx/operators/onnx__Pad.html, versions 2 (attributes) to 25.
-func planPad(pl *planner, n *onnxio.Node) (step, error) {
+func planPad(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err

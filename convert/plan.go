@@ -116,7 +116,9 @@ type Plan struct {
 	model   *onnxio.Model
 	info    *shape.Info
 	purpose Purpose
-	steps   []step
+	links   *onnxio.Links
+	pieces  []*piece // what is built
+	live    []*piece // those that an output depends on
 	batch   onnxio.Dim
 	// batchAxes are those of Options, and inputs those of the graph as it declares
 	// them.
@@ -300,27 +302,25 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := pl.findBatch(); err != nil {
 		return nil, err
 	}
-	var errs []error
-	for _, n := range m.Graph.Nodes {
-		if pl.absorbed[n] {
-			continue
-		}
-		st, err := pl.step(n)
-		if err != nil {
-			errs = append(errs, n.Wrap(err))
-			continue
-		}
-		pl.emit(n.Inputs, n.Outputs, st)
-	}
-	if err := errors.Join(errs...); err != nil {
+	pieces, err := pl.pieces()
+	if err != nil {
 		return nil, err
 	}
-	if err := pl.fold(); err != nil {
+	if !o.NoFoldBN {
+		pieces = pl.foldNormalizations(pieces)
+	}
+	if o.folds() {
+		pieces = live(pieces, pl.links)
+	}
+	if pieces, err = pl.fold(pieces); err != nil {
 		return nil, err
 	}
-	if err := pl.plan.chooseLayouts(o.For); err != nil {
+	pl.plan.settle(pieces)
+	pl.plan.chooseLayouts(o.For)
+	if err := pl.plan.checkLayouts(); err != nil {
 		return nil, err
 	}
+	pl.cover()
 	if err := pl.plan.checkTypes(); err != nil {
 		return nil, err
 	}
@@ -328,33 +328,21 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	return pl.plan, pl.plan.checkLayers(o)
 }
 
-// measure builds the eFCN, which generates no matrix, to see which nodes are
-// kept in it and what its tensors take.
-func (p *Plan) measure() error {
-	b, err := p.build()
-	if err != nil {
-		return err
-	}
-	p.Kept = b.kept()
-	p.Layers = slices.DeleteFunc(p.Layers, func(l *Layer) bool { return !b.hasLayer(l.Output) })
-	p.WeightBytes = 0
-	count := func(t *onnxio.Tensor) {
-		if t.Data != nil {
-			p.WeightBytes += t.Data.Len()
+// settle makes the pieces those of the plan, and lists its layers and what is kept.
+func (p *Plan) settle(pieces []*piece) {
+	p.pieces, p.live, p.Kept = pieces, live(pieces, p.links), []Kept{}
+	var layered []*piece
+	for _, pc := range p.live {
+		if pc.layer != nil {
+			layered = append(layered, pc)
+		}
+		if f, ok := pc.form.(kept); ok {
+			p.Kept = append(p.Kept, f.of(pc))
 		}
 	}
-	for _, t := range b.graph.Initializers {
-		count(t)
+	// A product is listed where its first matrix was.
+	slices.SortStableFunc(layered, func(a, b *piece) int { return a.order - b.order })
+	for _, pc := range layered {
+		p.Layers = append(p.Layers, pc.layer)
 	}
-	for _, n := range b.graph.Nodes {
-		for _, a := range n.Attributes {
-			if a.Sparse != nil {
-				count(a.Sparse.Values)
-				count(a.Sparse.Indices)
-			}
-		}
-	}
-	p.Memory = p.memory(b)
-	p.cover(b)
-	return nil
 }

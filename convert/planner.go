@@ -13,9 +13,6 @@ import (
 	"efcn/onnxio/shape"
 )
 
-// step puts into the eFCN what a node of the CNN becomes.
-type step func(b *builder) error
-
 // keepError is how an operator says that a node cannot be embedded but may
 // stay as it is, on tensors.
 type keepError struct {
@@ -35,46 +32,27 @@ type planner struct {
 	plan *Plan
 	opts Options
 
-	consts    map[string]*onnxio.Tensor
-	consumers map[string][]*onnxio.Node
-	outputs   map[string]bool       // names of the graph's outputs
-	absorbed  map[*onnxio.Node]bool // multiplied into the layer before them, or known
-	producers map[string]*onnxio.Node
-
-	elements []*element
-	fresh    []*link // noted for the element that is being planned
+	links  *onnxio.Links
+	names  *onnxio.Names
+	consts map[string]*onnxio.Tensor
+	known  map[*onnxio.Node]bool // nodes of which all outputs are constants
 }
 
 func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {
+	links := m.Graph.Links()
 	pl := &planner{
-		plan:      &Plan{model: m, info: info, purpose: o.For, MaxBytes: o.MaxBytes},
-		opts:      o,
-		consts:    make(map[string]*onnxio.Tensor),
-		consumers: make(map[string][]*onnxio.Node),
-		outputs:   make(map[string]bool),
-		absorbed:  make(map[*onnxio.Node]bool),
-		producers: make(map[string]*onnxio.Node),
+		plan: &Plan{
+			model: m, info: info, links: links, purpose: o.For, MaxBytes: o.MaxBytes,
+			added: make(map[string]onnxio.TensorType), known: make(map[string]*onnxio.Tensor),
+		},
+		opts: o, links: links, names: m.Graph.Names(),
+		consts: make(map[string]*onnxio.Tensor), known: make(map[*onnxio.Node]bool),
 	}
-	pl.plan.added = make(map[string]onnxio.TensorType)
-	pl.plan.known = make(map[string]*onnxio.Tensor)
 	if pl.plan.MaxBytes == 0 {
 		pl.plan.MaxBytes = record.DefaultMaxBytes
 	}
 	for _, t := range m.Graph.Initializers {
 		pl.consts[t.Name] = t
-	}
-	for _, n := range m.Graph.Nodes {
-		for _, out := range n.Outputs {
-			pl.producers[out] = n
-		}
-		for _, in := range n.Inputs {
-			if in != "" && !slices.Contains(pl.consumers[in], n) {
-				pl.consumers[in] = append(pl.consumers[in], n)
-			}
-		}
-	}
-	for _, v := range m.Graph.Outputs {
-		pl.outputs[v.Name] = true
 	}
 	pl.findKnown(m.Graph.Nodes)
 	return pl
@@ -92,13 +70,13 @@ func (pl *planner) findKnown(nodes []*onnxio.Node) {
 				continue
 			}
 			t, ok := pl.plan.info.Constant(name)
-			all = all && ok && !pl.outputs[name]
+			all = all && ok && !pl.links.IsOutput(name)
 			found[name] = t
 		}
 		if !all {
 			continue
 		}
-		pl.absorbed[n] = true
+		pl.known[n] = true
 		for name, t := range found {
 			pl.consts[name], pl.plan.known[name] = t, t
 		}
@@ -175,30 +153,50 @@ func (pl *planner) findBatch() error {
 	return nil
 }
 
-// step plans one node.
-func (pl *planner) step(n *onnxio.Node) (step, error) {
+// pieces plans the nodes of the CNN, but for those whose outputs are known.
+func (pl *planner) pieces() ([]*piece, error) {
+	var (
+		all  []*piece
+		errs []error
+	)
+	for i, n := range pl.plan.model.Graph.Nodes {
+		if pl.known[n] {
+			continue
+		}
+		pieces, err := pl.node(n)
+		if err != nil {
+			errs = append(errs, n.Wrap(err))
+		}
+		for _, p := range pieces {
+			p.order = i
+		}
+		all = append(all, pieces...)
+	}
+	return all, errors.Join(errs...)
+}
+
+// node plans one node.
+func (pl *planner) node(n *onnxio.Node) ([]*piece, error) {
 	for _, a := range n.Attributes {
 		if a.Type == onnxio.AttrGraph || a.Type == onnxio.AttrGraphs {
 			return nil, fmt.Errorf("attribute %s: a subgraph cannot be converted; export the model without control flow", a.Name)
 		}
 	}
-	op, known := operators[n.OpType]
-	if onnxio.CanonicalDomain(n.Domain) != "" {
-		known = false
-	}
+	op, known := operatorOf(n)
 	err := keep("no vector form is known for this operator")
-	var st step
+	var pieces []*piece
 	if known {
-		st, err = op.plan(pl, n)
+		pieces, err = op.plan(pl, n)
 	}
 	var why *keepError
-	if err != nil {
-		pl.fresh = nil
-	}
 	if errors.As(err, &why) {
-		return func(b *builder) error { return b.keep(n, why.why) }, nil
+		f := kept{why: why.why, attributes: n.Attributes}
+		if op.kept != nil {
+			f.attributes = op.kept(pl, n)
+		}
+		return []*piece{{node: n, reads: n.Inputs, writes: n.Outputs, form: f}}, nil
 	}
-	return st, err
+	return pieces, err
 }
 
 // value is what is known of a value that has a vector form.
@@ -301,19 +299,10 @@ func (pl *planner) floats(n *onnxio.Node, i int, what string) (v []float32, dims
 	return v, t.Dims, true, nil
 }
 
-// soleConsumer returns the only node that reads a value, or nil if there are
-// several or the value leaves the graph.
-func (pl *planner) soleConsumer(name string) *onnxio.Node {
-	if users := pl.consumers[name]; len(users) == 1 && !pl.outputs[name] {
-		return users[0]
-	}
-	return nil
-}
-
 // embed plans the linear operator n, which has params parameters in the CNN, as
-// the matrix m, with a BatchNormalization that follows it multiplied in if
-// foldBN and the options allow it.
-func (pl *planner) embed(n *onnxio.Node, m *affine.Map, rec record.Layer, params int, foldBN bool) (step, error) {
+// the matrix m; takesScale allows that a BatchNormalization which follows is
+// multiplied into it.
+func (pl *planner) embed(n *onnxio.Node, m *affine.Map, rec record.Layer, params int, takesScale bool) ([]*piece, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -324,33 +313,14 @@ func (pl *planner) embed(n *onnxio.Node, m *affine.Map, rec record.Layer, params
 	if m.NonZeros() == 0 { // every tap lies in padding: nothing to store in any other form
 		rec.Layout = record.Dense
 	}
-	fold := &link{
-		node: n, input: n.Input(0), output: n.Output(0), factors: []affine.Factor{m.Factor()},
-		sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: n.Output(0)}},
-	}
-	if foldBN && !pl.opts.NoFoldBN {
-		if bn := pl.soleConsumer(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && bn.Input(0) == n.Output(0) {
-			// What cannot be multiplied in is planned on its own, and its error or
-			// its reason to be kept is reported then.
-			if scale, shift, err := pl.batchNorm(bn); err == nil {
-				m = m.ScaleChannels(scale, shift)
-				params += 4 * len(scale)
-				rec.Output, rec.Folded = bn.Output(0), append(rec.Folded, bn.Label())
-				pl.absorbed[bn] = true
-				fold.output = bn.Output(0)
-				fold.factors = append(fold.factors, normalization(scale, shift, m.Rows()))
-				fold.sources = append(fold.sources, record.Factor{Op: bn.OpType, Node: bn.Label(), Output: bn.Output(0)})
-			}
-		}
-	}
 	layer := &Layer{
 		Layer: rec,
 		Rows:  int64(m.Rows()), Cols: int64(m.Cols()),
 		CNNParameters: int64(params), NonZeros: m.NonZeros(), MACs: m.NonZeros(),
 		weights: m,
 	}
-	pl.plan.Layers = append(pl.plan.Layers, layer)
-	fold.layer, fold.params = layer, params
-	pl.note(fold)
-	return func(b *builder) error { return b.linear(n, layer) }, nil
+	return []*piece{{
+		node: n, reads: n.Inputs[:1], writes: n.Outputs[:1], form: matrix{takesScale: takesScale}, layer: layer,
+		linear: linearOf(n, n.Output(0), params, m.Factor()),
+	}}, nil
 }

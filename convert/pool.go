@@ -10,14 +10,17 @@ import (
 )
 
 func init() {
-	register("AveragePool", operator{becomes: "a matrix (Gemm)", plan: planAveragePool})
-	register("GlobalAveragePool", operator{becomes: "a matrix (Gemm)", plan: planGlobalAveragePool})
+	register("AveragePool", operator{
+		becomes: "a matrix (Gemm)", plan: planAveragePool, layer: anyNode, notNegative: sameSign,
+		window: poolWindow, absorb: absorbIntoAverage, kept: explicitWindow,
+	})
+	register("GlobalAveragePool", operator{becomes: "a matrix (Gemm)", plan: planGlobalAveragePool, layer: anyNode, notNegative: sameSign})
 }
 
 // planAveragePool plans a pooling by averages of any number of spatial axes,
 // with every attribute. Its entries are 1/n, n the cells that are averaged.
 // https://onnx.ai/onnx/operators/onnx__AveragePool.html, versions 1 to 22.
-func planAveragePool(pl *planner, n *onnxio.Node) (step, error) {
+func planAveragePool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -45,7 +48,7 @@ func planAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 
 // planGlobalAveragePool plans the average of every channel.
 // https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html, versions 1 to 22.
-func planGlobalAveragePool(pl *planner, n *onnxio.Node) (step, error) {
+func planGlobalAveragePool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -57,14 +60,14 @@ func planGlobalAveragePool(pl *planner, n *onnxio.Node) (step, error) {
 	return pl.embed(n, affine.Averages(in.dims[0], affine.GlobalTaps(positions), []int{positions}), vectorRecord(in, out), 0, false)
 }
 
-// explicitWindow returns the attributes of a node that is kept. They are its
+// explicitWindow returns the attributes of a pooling that is kept. They are its
 // own, but for a pooling with ceil_mode whose last window would start in the
 // padding: onnx's shape inference counts that window, runtimes do not, and the
 // checker finds a contradiction. Padding at the end that comes out even says
 // the same without ceil_mode, unless the padding is averaged over.
-func (b *builder) explicitWindow(n *onnxio.Node) []*onnxio.Attribute {
-	t := b.shapeOf(n.Input(0))
-	if ceil, _ := n.Int("ceil_mode", 0); ceil != 1 || n.OpType != "MaxPool" && n.OpType != "AveragePool" || !t.HasShape || len(t.Shape) < 3 {
+func explicitWindow(pl *planner, n *onnxio.Node) []*onnxio.Attribute {
+	t, _ := pl.plan.typeOf(n.Input(0))
+	if ceil, _ := n.Int("ceil_mode", 0); ceil != 1 || !t.HasShape || len(t.Shape) < 3 {
 		return n.Attributes
 	}
 	if padding, _ := n.Int("count_include_pad", 0); padding != 0 {

@@ -30,6 +30,7 @@ func embedded(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkSize(t, plan, efcn)
 	return reread(t, efcn)
 }
 

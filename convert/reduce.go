@@ -10,10 +10,10 @@ import (
 
 func init() {
 	const becomes = "a matrix (Gemm); itself, on tensors, where it reduces the batch"
-	register("ReduceMean", operator{becomes: becomes, plan: planReduce})
-	register("ReduceSum", operator{becomes: becomes, plan: planReduce})
+	register("ReduceMean", operator{becomes: becomes, plan: planReduce, layer: onReals, notNegative: sameSign})
+	register("ReduceSum", operator{becomes: becomes, plan: planReduce, layer: onReals})
 	for _, name := range []string{"LpPool", "GlobalLpPool", "ReduceL1", "ReduceL2", "ReduceSumSquare"} {
-		register(name, operator{becomes: "itself, on tensors: a norm is not linear", plan: func(*planner, *onnxio.Node) (step, error) {
+		register(name, operator{becomes: "itself, on tensors: a norm is not linear", plan: func(*planner, *onnxio.Node) ([]*piece, error) {
 			return nil, keep("a norm is not linear")
 		}})
 	}
@@ -23,7 +23,7 @@ func init() {
 // spatial axes is how PyTorch's newer exporter writes a global average pooling.
 // https://onnx.ai/onnx/operators/onnx__ReduceMean.html, versions 1 to 18;
 // https://onnx.ai/onnx/operators/onnx__ReduceSum.html, versions 1 to 13.
-func planReduce(pl *planner, n *onnxio.Node) (step, error) {
+func planReduce(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	axes, err := pl.intsArg(n, "axes", 1)
 	if err != nil {
 		return nil, err

@@ -6,13 +6,13 @@ import (
 
 func init() {
 	for _, name := range []string{"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Identity", "Dropout"} {
-		register(name, operator{becomes: "nothing: the vector is the same", plan: planReshape})
+		register(name, operator{becomes: "nothing: the vector is the same", plan: planReshape, notNegative: sameSign})
 	}
 }
 
 // planReshape plans an operator that changes the shape of every image of a
 // batch but not the order of its elements: its vector is its input's.
-func planReshape(pl *planner, n *onnxio.Node) (step, error) {
+func planReshape(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if pl.consts[n.Input(0)] != nil {
 		return nil, keep("input %q is a constant", n.Input(0))
 	}
@@ -23,7 +23,7 @@ func planReshape(pl *planner, n *onnxio.Node) (step, error) {
 	if _, err := pl.vector(n.Output(0)); err != nil {
 		return nil, err
 	}
-	if n.Output(1) != "" && (len(pl.consumers[n.Output(1)]) > 0 || pl.outputs[n.Output(1)]) {
+	if n.Output(1) != "" && pl.links.Uses(n.Output(1)) > 0 {
 		return nil, keep("its mask is used")
 	}
 	if n.OpType == "Dropout" {
@@ -31,13 +31,11 @@ func planReshape(pl *planner, n *onnxio.Node) (step, error) {
 			return nil, err
 		}
 	}
+	p := &piece{node: n, reads: n.Inputs[:1], writes: n.Outputs[:1], form: view{}}
 	if in.elem == onnxio.Float32 {
-		pl.noteView(n, n.Output(0))
+		p.linear = &linear{}
 	}
-	return func(b *builder) error {
-		b.alias(n.Input(0), n.Output(0))
-		return nil
-	}, nil
+	return []*piece{p}, nil
 }
 
 // inferenceDropout keeps a Dropout that drops something: since version 12 that

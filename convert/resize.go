@@ -11,8 +11,21 @@ import (
 
 func init() {
 	const becomes = "Gather on the vector (nearest) or a matrix (linear); cubic stays on tensors"
-	register("Resize", operator{becomes: becomes, plan: planResize})
-	register("Upsample", operator{becomes: becomes, plan: planUpsample})
+	register("Resize", operator{becomes: becomes, plan: planResize, layer: interpolates, notNegative: picksNotNegative})
+	register("Upsample", operator{becomes: becomes, plan: planUpsample, layer: interpolates, notNegative: picksNotNegative})
+}
+
+// interpolates reports whether the result is more than a selection.
+func interpolates(_ *planner, n *onnxio.Node) bool {
+	mode, err := n.String("mode", "nearest")
+	return err == nil && mode != "nearest"
+}
+
+// picksNotNegative reports whether the result is a selection from what is not negative.
+func picksNotNegative(pl *planner, n *onnxio.Node) bool {
+	mode, err := n.String("mode", "nearest")
+	coord, e := n.String("coordinate_transformation_mode", "")
+	return err == nil && e == nil && mode == "nearest" && coord != "tf_crop_and_resize" && pl.notNegative(n.Input(0))
 }
 
 // sampling is how a Resize finds the input positions of an output position.
@@ -30,7 +43,7 @@ const beforeOpset11 = "before opset 11"
 
 // planResize plans a change of the spatial resolution, nearest or linear.
 // https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19.
-func planResize(pl *planner, n *onnxio.Node) (step, error) {
+func planResize(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -80,7 +93,7 @@ func planResize(pl *planner, n *onnxio.Node) (step, error) {
 
 // planUpsample plans the operator that Resize replaced.
 // https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
-func planUpsample(pl *planner, n *onnxio.Node) (step, error) {
+func planUpsample(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -141,7 +154,7 @@ func resizeScales(given []float32, axes []int64, in, out []int) ([]float64, erro
 }
 
 // resample plans a Resize or Upsample, once its attributes are read.
-func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) (step, error) {
+func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) ([]*piece, error) {
 	if slices.Equal(in.dims, out.dims) && slices.ContainsFunc(s.scales, func(v float64) bool { return v != 1 }) {
 		return nil, keep("factors %v that leave the lengths as they are mean different things to different runtimes", s.scales)
 	}

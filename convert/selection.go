@@ -10,7 +10,7 @@ import (
 
 // selectFrom plans a node whose output vector consists of elements of its input
 // vector and, where the selection says outside, of fill.
-func (pl *planner) selectFrom(n *onnxio.Node, output string, s affine.Selection, fill float32) (step, error) {
+func (pl *planner) selectFrom(n *onnxio.Node, output string, s affine.Selection, fill float32) ([]*piece, error) {
 	out, err := pl.vector(output)
 	if err != nil {
 		return nil, err
@@ -26,47 +26,59 @@ func (pl *planner) selectFrom(n *onnxio.Node, output string, s affine.Selection,
 	if fills && in.elem != onnxio.Float32 {
 		return nil, keep("%s data; float32 is embedded", in.elem)
 	}
+	if !fills {
+		fill = 0
+	}
+	p := &piece{node: n, reads: n.Inputs[:1], writes: []string{output}, form: selection{from: s.From, in: in, fill: fill}}
+	l := linearOf(n, output, 0, s.Factor(in.size(), fill))
 	if !fills && len(s.From) == in.size() && isRange(s.From) {
-		if in.elem == onnxio.Float32 {
-			pl.noteView(n, output)
-		}
-		return func(b *builder) error {
-			b.alias(n.Input(0), output)
-			return nil
-		}, nil
+		p.form, l = view{}, &linear{}
 	}
 	if in.elem == onnxio.Float32 {
-		if !fills {
-			fill = 0
-		}
-		pl.noteFactor(n, output, s.Factor(in.size(), fill), 0)
+		p.linear = l
 	}
-	return func(b *builder) error {
-		x := b.vec(n.Input(0))
-		from := s.From
-		if fills {
-			// One more element, behind the vector, is what outside reads.
-			x = b.appendElement(x, n.Input(0), fill)
-			from = slices.Clone(from)
-			for i, f := range from {
-				if f == affine.Outside {
-					from[i] = int64(in.size())
-				}
+	return []*piece{p}, nil
+}
+
+// selection is a Gather from a vector. Elements that are none of its are fill.
+type selection struct {
+	from []int64
+	in   value
+	fill float32
+}
+
+func (f selection) build(b *builder, p *piece) {
+	x, from := b.vec(p.reads[0]), f.from
+	if slices.Contains(from, affine.Outside) {
+		// One more element, behind the vector, is what outside reads.
+		x = b.appendElement(x, p.reads[0], f.fill)
+		from = slices.Clone(from)
+		for i, at := range from {
+			if at == affine.Outside {
+				from[i] = int64(f.in.size())
 			}
 		}
-		index := b.tensor(onnxio.NewTensor(output+".index", []int64{int64(len(from))}, from))
-		name := b.nodeName(n)
-		if output != n.Output(0) {
-			name = b.unique(output + "/gather")
-		}
-		b.node(&onnxio.Node{
-			Name: name, OpType: "Gather",
-			Inputs: []string{x, index}, Outputs: []string{b.newVec(output)},
-			Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
-			Metadata:   n.Metadata,
-		})
-		return nil
-	}, nil
+	}
+	output := p.writes[0]
+	index := b.tensor(onnxio.NewTensor(output+".index", []int64{int64(len(from))}, from))
+	name := b.nodeName(p.node)
+	if output != p.node.Output(0) {
+		name = b.names.Free(output + "/gather")
+	}
+	b.node(&onnxio.Node{
+		Name: name, OpType: "Gather",
+		Inputs: []string{x, index}, Outputs: []string{b.newVec(output)},
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
+		Metadata:   p.node.Metadata,
+	})
+}
+
+func (f selection) weigh(s *sizes, p *piece) {
+	s.other += 8 * int64(len(f.from))
+	if slices.Contains(f.from, affine.Outside) {
+		s.pad(2)
+	}
+	s.vec(p.writes[0])
 }
 
 // isRange says whether index is 0, 1, 2, …
@@ -82,7 +94,7 @@ func isRange(index []int64) bool {
 // appendElement puts one more element behind the vector x of the CNN's value
 // name, for every image of the batch.
 func (b *builder) appendElement(x, name string, fill float32) string {
-	longer := b.unique(name + "/padded")
+	longer := b.names.Free(name + "/padded")
 	t := b.vectorType(name)
 	t.Shape[1].Value++
 	b.declare(longer, t)
@@ -91,7 +103,7 @@ func (b *builder) appendElement(x, name string, fill float32) string {
 
 // pad appends a Pad with a constant, and returns its output.
 func (b *builder) pad(x, output string, pads []int64, fill float32) string {
-	node := &onnxio.Node{Name: b.unique(output + "/pad"), OpType: "Pad", Inputs: []string{x}, Outputs: []string{output}}
+	node := &onnxio.Node{Name: b.names.Free(output + "/pad"), OpType: "Pad", Inputs: []string{x}, Outputs: []string{output}}
 	if b.plan.model.Opset("") < 11 { // pads and value became inputs
 		node.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", pads...), onnxio.FloatAttr("value", fill)}
 	} else {

@@ -9,13 +9,13 @@ import (
 )
 
 func init() {
-	register("Slice", operator{becomes: "Gather on the vector", plan: planSlice})
+	register("Slice", operator{becomes: "Gather on the vector", plan: planSlice, notNegative: sameSign})
 }
 
 // planSlice plans a selection of indices along axes other than the batch.
 // https://onnx.ai/onnx/operators/onnx__Slice.html, versions 1 (attributes) to
 // 13 (inputs).
-func planSlice(pl *planner, n *onnxio.Node) (step, error) {
+func planSlice(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err

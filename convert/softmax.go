@@ -13,7 +13,7 @@ func init() {
 // planSoftmax plans a normalisation over the classes. On a batch of vectors,
 // where classifiers have it, the vector is the tensor.
 // https://onnx.ai/onnx/operators/onnx__Softmax.html, versions 1 to 13.
-func planSoftmax(pl *planner, n *onnxio.Node) (step, error) {
+func planSoftmax(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err

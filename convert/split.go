@@ -8,13 +8,13 @@ import (
 )
 
 func init() {
-	register("Split", operator{becomes: "Gather on the vector, for each part", plan: planSplit})
+	register("Split", operator{becomes: "Gather on the vector, for each part", plan: planSplit, notNegative: sameSign})
 }
 
 // planSplit plans the cutting of a tensor along an axis other than the batch.
 // The sizes of the parts are those of the outputs.
 // https://onnx.ai/onnx/operators/onnx__Split.html, versions 2 to 18.
-func planSplit(pl *planner, n *onnxio.Node) (step, error) {
+func planSplit(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func planSplit(pl *planner, n *onnxio.Node) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	var parts []step
+	var parts []*piece
 	next := 0
 	for _, output := range n.Outputs {
 		out, err := pl.vector(output)
@@ -46,17 +46,10 @@ func planSplit(pl *planner, n *onnxio.Node) (step, error) {
 		if err != nil {
 			return nil, err
 		}
-		parts = append(parts, part)
+		parts = append(parts, part...)
 	}
 	if next != in.dims[axis] {
 		return nil, fmt.Errorf("axis %d: the parts have %d of %d indices", at, next, in.dims[axis])
 	}
-	return func(b *builder) error {
-		for _, part := range parts {
-			if err := part(b); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
+	return parts, nil
 }

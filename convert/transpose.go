@@ -9,12 +9,12 @@ import (
 )
 
 func init() {
-	register("Transpose", operator{becomes: "Gather on the vector, or nothing where no element moves", plan: planTranspose})
+	register("Transpose", operator{becomes: "Gather on the vector, or nothing where no element moves", plan: planTranspose, notNegative: sameSign})
 }
 
 // planTranspose plans a permutation of the axes that leaves the batch in front.
 // https://onnx.ai/onnx/operators/onnx__Transpose.html, versions 1 to 21.
-func planTranspose(pl *planner, n *onnxio.Node) (step, error) {
+func planTranspose(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	perm, err := n.Ints("perm")
 	if err != nil {
 		return nil, err

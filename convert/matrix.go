@@ -1,0 +1,130 @@
+package convert
+
+import (
+	"encoding/binary"
+	"io"
+	"slices"
+
+	"efcn/convert/record"
+	"efcn/onnxio"
+)
+
+// matrix is a linear layer in the layout that it has in the plan.
+type matrix struct {
+	takesScale bool // a BatchNormalization may be multiplied in
+}
+
+func (matrix) build(b *builder, p *piece) {
+	switch p.layer.Layout {
+	case record.Sparse:
+		b.sparse(p.node, p.layer)
+	case record.Local:
+		b.local(p.node, p.layer)
+	default:
+		b.dense(p.node, p.layer)
+	}
+}
+
+func (matrix) weigh(s *sizes, p *piece) {
+	l := p.layer
+	bias := l.weights.HasBias()
+	switch l.Layout {
+	case record.Sparse:
+		s.matrices += l.SparseBytes()
+		s.loaded += l.DenseBytes() - l.SparseBytes()
+	case record.Local:
+		s.local(l)
+	default:
+		s.matrices += l.DenseBytes()
+	}
+	if bias || l.Layout != record.Local && s.opset < 11 {
+		s.other += 4 * l.Rows
+	}
+	s.kernels += 4 * l.CNNParameters
+	s.buffers = max(s.buffers, l.chunk())
+	s.vec(p.writes[0])
+}
+
+// checkLayouts reports a layer that cannot have the layout that it was given.
+func (p *Plan) checkLayouts() error {
+	for _, pc := range p.live {
+		if pc.layer == nil || pc.layer.weights == nil {
+			continue
+		}
+		layout := pc.layer.Layout
+		if !slices.Contains([]record.Layout{record.Dense, record.Sparse, record.Local}, layout) {
+			return pc.node.Errorf("layout %q: want one of %q", layout, record.Layouts())
+		}
+		if v := p.model.Opset(""); layout == record.Sparse && v < sparseOpset {
+			return pc.node.Errorf("opset %d has no sparse constants (version %d has); layout local is smaller still", v, sparseOpset)
+		}
+	}
+	return nil
+}
+
+// dense puts a linear layer into the eFCN with a dense matrix.
+func (b *builder) dense(n *onnxio.Node, l *Layer) {
+	b.gemm(n, l, b.tensor(&onnxio.Tensor{
+		Name: l.Node + ".weight", Type: onnxio.Float32,
+		Dims: []int64{l.Rows, l.Cols},
+		Data: onnxio.Generate(l.DenseBytes(), l.weights.WriteDense),
+	}))
+}
+
+// sparseOpset is the version of Constant that has sparse_value.
+const sparseOpset = 11
+
+// sparse puts a linear layer into the eFCN with its matrix as a sparse constant:
+// the non-zeros and their linear indices, sorted. It is the value of a Constant
+// node, which ONNX types as a dense tensor: a sparse initializer is typed as a
+// sparse tensor, which the checker lets no Gemm take.
+func (b *builder) sparse(n *onnxio.Node, l *Layer) {
+	name := b.names.Free(l.Node + ".weight")
+	b.node(onnxio.SparseConstant(b.names.Free(name+"/constant"), name, &onnxio.SparseTensor{
+		Dims: []int64{l.Rows, l.Cols},
+		Values: &onnxio.Tensor{
+			Name: name, Type: onnxio.Float32, Dims: []int64{l.NonZeros},
+			Data: onnxio.Generate(4*l.NonZeros, l.weights.WriteValues),
+		},
+		Indices: &onnxio.Tensor{
+			Name: name + ".indices", Type: onnxio.Int64, Dims: []int64{l.NonZeros},
+			Data: onnxio.Generate(8*l.NonZeros, l.weights.WriteIndices),
+		},
+	}))
+	b.gemm(n, l, name)
+}
+
+// gemm puts a linear layer into the eFCN as one Gemm with the matrix weight
+// [out, in], which is in the graph already.
+func (b *builder) gemm(n *onnxio.Node, l *Layer, weight string) {
+	rec := l.Layer
+	x := b.vec(n.Input(0))
+	rec.Weight = weight
+	inputs := []string{x, rec.Weight}
+	if l.weights.HasBias() || b.plan.model.Opset("") < 11 { // Gemm's C is required before opset 11
+		rec.Bias = b.tensor(l.bias())
+		inputs = append(inputs, rec.Bias)
+	}
+	b.node(&onnxio.Node{
+		Name: b.nodeName(n), OpType: "Gemm",
+		Inputs: inputs, Outputs: []string{b.newVec(l.Output)},
+		Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
+		Metadata:   n.Metadata,
+	})
+	b.record.Layers = append(b.record.Layers, rec)
+}
+
+// bias returns the bias of a layer, zeros if it has none. It is made when it is
+// written.
+func (l *Layer) bias() *onnxio.Tensor {
+	return &onnxio.Tensor{
+		Name: l.Node + ".bias", Type: onnxio.Float32, Dims: []int64{l.Rows},
+		Data: onnxio.Generate(4*l.Rows, func(w io.Writer) error {
+			bias := l.weights.BiasVector()
+			if bias == nil {
+				bias = make([]float32, l.Rows)
+			}
+			return binary.Write(w, binary.LittleEndian, bias)
+		}),
+	}
+}
