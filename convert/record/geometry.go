@@ -10,66 +10,69 @@ import (
 	"efcn/onnxio/shape"
 )
 
-// geometry rebuilds from a layer's record the map that its operator is, without
-// the coefficients: which entries of the matrix are in the support, and which
-// are tied by sharing a coefficient. The bias of a channel is tied too.
-//
-// It returns nil and the reason if the layer has no CNN subspace: it was fully
-// connected in the CNN already, or the record holds no geometry of its
-// operator. An error says what is wrong with the record.
-func (l *Layer) geometry() (m *affine.Map, free string, err error) {
+// geometry is what a record says of the matrix of a layer: which of its entries are in
+// the support, and which are tied by sharing a coefficient.
+type geometry struct {
+	support *affine.Map // without coefficients; nil if the layer has no CNN subspace
+	free    string      // why it has none: it was fully connected in the CNN, say
+	// divisors are those of an AveragePool, by coefficient: coefficients of one divisor
+	// are tied.
+	divisors []int
+}
+
+// operators is the table of the operators whose geometry a record holds. A row
+// rebuilds that; its error says what is wrong with the record. It is filled by init
+// functions, one file an operator, and not changed afterwards.
+var operators = map[string]func(l *Layer) (geometry, error){}
+
+// geometry rebuilds the geometry of the layer's operator. The bias of a channel is
+// tied too.
+func (l *Layer) geometry() (geometry, error) {
 	if len(l.Factors) > 0 {
-		return nil, l.factorsText(), nil
+		return geometry{free: l.factorsText()}, nil
 	}
-	var taps func() (*affine.Taps, error)
-	groups := int(l.Group)
-	switch l.Op {
-	case "Conv":
-		taps = l.windowTaps(affine.ConvTaps)
-	case "ConvTranspose":
-		taps = l.windowTaps(affine.ConvTransposeTaps)
-	case "AveragePool":
-		taps = l.windowTaps(func(ws []affine.Window) *affine.Taps {
-			t, _ := affine.AverageTaps(ws, l.CountIncludePad)
-			return t
-		})
-	case "GlobalAveragePool":
-		taps = func() (*affine.Taps, error) {
-			if n := affine.Size(l.OutputShape[1:]); n != 1 {
-				return nil, fmt.Errorf("output shape %v: want one position", l.OutputShape)
-			}
-			return affine.GlobalTaps(int(affine.Size(l.InputShape[1:]))), nil
-		}
-	case "ReduceMean", "ReduceSum":
-		m, err := l.reduction()
-		return m, "", err
-	case "Gemm", "MatMul":
-		if l.Connected() {
-			return nil, "fully connected in the CNN: no weight is tied", nil
-		}
-		m, err := l.matrixProduct()
-		return m, "", err
-	default:
-		return nil, "the record does not hold the geometry of " + l.Op, nil
+	of := operators[l.Op]
+	if of == nil {
+		return geometry{free: "the record does not hold the geometry of " + l.Op}, nil
 	}
+	g, err := of(l)
+	if err != nil {
+		return geometry{}, fmt.Errorf("record: %w", err)
+	}
+	return g, nil
+}
+
+// grouped returns the geometry of a map between the channels of the layer's shapes,
+// in that many groups, or in one for each channel where that is 0, as poolings have.
+func (l *Layer) grouped(groups int, taps func() (*affine.Taps, error)) (geometry, error) {
 	if len(l.InputShape) < 1 || len(l.OutputShape) < 1 || !isSize(l.InputShape) || !isSize(l.OutputShape) {
-		return nil, "", fmt.Errorf("record: %v to %v are no shapes of a %s", l.InputShape, l.OutputShape, l.Op)
+		return geometry{}, fmt.Errorf("%v to %v are no shapes of a %s", l.InputShape, l.OutputShape, l.Op)
 	}
 	in, out := int(l.InputShape[0]), int(l.OutputShape[0])
-	if l.Op != "Conv" && l.Op != "ConvTranspose" {
+	if groups == 0 {
 		if in != out {
-			return nil, "", fmt.Errorf("record: a pooling of %d channels to %d", in, out)
+			return geometry{}, fmt.Errorf("a pooling of %d channels to %d", in, out)
 		}
 		groups = max(in, 1)
 	}
 	if groups < 1 || in%groups != 0 || out%groups != 0 {
-		return nil, "", fmt.Errorf("record: %d groups do not divide %d input and %d output channels", groups, in, out)
+		return geometry{}, fmt.Errorf("%d groups do not divide %d input and %d output channels", groups, in, out)
 	}
-	m = &affine.Map{Groups: groups, InChannels: in, OutChannels: out}
-	if m.Taps, err = taps(); err != nil {
-		return nil, "", fmt.Errorf("record: %w", err)
-	}
-	return m, "", nil
+	m := &affine.Map{Groups: groups, InChannels: in, OutChannels: out}
+	var err error
+	m.Taps, err = taps()
+	return geometry{support: m}, err
+}
+
+// windowed is grouped, of what has a window.
+func (l *Layer) windowed(groups int, of func([]affine.Window) *affine.Taps) (geometry, error) {
+	return l.grouped(groups, func() (*affine.Taps, error) {
+		ws, err := l.Windows()
+		if err != nil {
+			return nil, err
+		}
+		return of(ws), nil
+	})
 }
 
 // factorsText says what a layer with factors is, and that it has no kernel.
@@ -82,62 +85,6 @@ func (l *Layer) factorsText() string {
 		ops[i] = f.Op
 	}
 	return "the product of " + strings.Join(ops, ", ") + ": it has no kernel"
-}
-
-// reduction rebuilds the map of a ReduceMean or ReduceSum.
-func (l *Layer) reduction() (*affine.Map, error) {
-	axes := l.ReducedAxes()
-	notOne := func(a int64) bool { return a < 0 || a >= int64(len(l.InputShape)) }
-	tooLong := func(d int64) bool { return d > affine.MaxAxis }
-	if len(l.InputShape) < 1 || !isSize(l.InputShape) || slices.ContainsFunc(l.InputShape, tooLong) || slices.ContainsFunc(axes, notOne) {
-		return nil, fmt.Errorf("record: a %s over axes %v of %v", l.Op, l.Axes, l.InputShape)
-	}
-	dims := make([]int, len(l.InputShape))
-	for i, d := range l.InputShape {
-		dims[i] = int(d)
-	}
-	m, _ := affine.Reduction(dims, axes)
-	return m, nil
-}
-
-// matrixProduct rebuilds the map of a MatMul with a constant.
-func (l *Layer) matrixProduct() (*affine.Map, error) {
-	var m *affine.Map
-	err := fmt.Errorf("too large, or negative")
-	if isSize(l.InputShape) && isSize(l.OutputShape) && isSize(l.FactorShape) {
-		x := make([]int, len(l.InputShape))
-		for i, d := range l.InputShape {
-			x[i] = int(d)
-		}
-		m, err = affine.MatMul(x, l.FactorShape, l.FactorFirst)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("record: a MatMul of %v with a constant of shape %v: %w", l.InputShape, l.FactorShape, err)
-	}
-	return m, nil
-}
-
-// ReducedAxes returns the axes that a reduction works along: all but the channels'
-// where the record lists none, which is so for a GlobalAveragePool.
-func (l *Layer) ReducedAxes() []int64 {
-	axes := l.Axes
-	if axes == nil {
-		for i := 1; i < len(l.InputShape); i++ {
-			axes = append(axes, int64(i))
-		}
-	}
-	return axes
-}
-
-// windowTaps returns what makes a geometry from the window in the record.
-func (l *Layer) windowTaps(of func([]affine.Window) *affine.Taps) func() (*affine.Taps, error) {
-	return func() (*affine.Taps, error) {
-		ws, err := l.Windows()
-		if err != nil {
-			return nil, err
-		}
-		return of(ws), nil
-	}
 }
 
 // Windows returns the window in the record, axis by axis.

@@ -18,10 +18,8 @@ import (
 type Matrix struct {
 	Rows, Cols int // outputs and inputs of the layer
 
-	Layer      Layer
-	support    *affine.Map // without coefficients; nil if the layer has no CNN subspace
-	free       string      // why it has none
-	divisors   []int       // of an AveragePool: coefficients of one divisor are tied
+	Layer Layer
+	geometry
 	bias       []float32
 	stored     *onnxio.Tensor // dense and local
 	seen       []int64        // of a local layer without geometry: its index table
@@ -68,23 +66,16 @@ func OpenAll(efcn *onnxio.Model) ([]*Matrix, error) {
 // Open returns the matrix of the layer in the graph of its eFCN.
 func (l *Layer) Open(g *onnxio.Graph) (*Matrix, error) {
 	rec := *l
-	support, free, err := rec.geometry()
+	shape, err := rec.geometry()
 	if err != nil {
 		return nil, err
 	}
 	if !isSize(rec.InputShape) || !isSize(rec.OutputShape) {
 		return nil, fmt.Errorf("record: shapes %v and %v", rec.InputShape, rec.OutputShape)
 	}
-	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), Layer: rec, support: support, free: free, alpha: 1}
-	if support != nil && (support.Rows() != a.Rows || support.Cols() != a.Cols) {
-		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", support.Rows(), support.Cols(), a.Rows, a.Cols)
-	}
-	if rec.Op == "AveragePool" {
-		ws, err := rec.Windows()
-		if err != nil {
-			return nil, err
-		}
-		_, a.divisors = affine.AverageTaps(ws, rec.CountIncludePad)
+	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), Layer: rec, geometry: shape, alpha: 1}
+	if s := a.support; s != nil && (s.Rows() != a.Rows || s.Cols() != a.Cols) {
+		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", s.Rows(), s.Cols(), a.Rows, a.Cols)
 	}
 	if err := a.find(g); err != nil {
 		return nil, err
@@ -93,7 +84,7 @@ func (l *Layer) Open(g *onnxio.Graph) (*Matrix, error) {
 		if a.bias, err = onnxio.Floats[float32](t); err != nil {
 			return nil, err
 		}
-		if support != nil && len(a.bias) != a.Rows {
+		if a.support != nil && len(a.bias) != a.Rows {
 			return nil, fmt.Errorf("bias %q: want %d values, got %d", rec.Bias, a.Rows, len(a.bias))
 		}
 	}

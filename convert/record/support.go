@@ -14,14 +14,9 @@ import (
 // operator whose geometry the record does not hold. An error says what is wrong
 // with the record.
 func (l *Layer) Support() (*affine.Map, error) {
-	m, _, err := l.geometry()
-	if m == nil && err == nil && l.Connected() && isSize(l.InputShape) && isSize(l.OutputShape) {
-		m = affine.FullyConnected(l.cols(), l.rows())
+	g, err := l.geometry()
+	if g.support == nil && err == nil && l.Connected() && isSize(l.InputShape) && isSize(l.OutputShape) {
+		return affine.FullyConnected(l.cols(), l.rows()), nil
 	}
-	return m, err
-}
-
-// Connected says that the layer was fully connected in the CNN already.
-func (l *Layer) Connected() bool {
-	return l.Op == "Gemm" || l.Op == "MatMul" && l.FactorShape == nil
+	return g.support, err
 }

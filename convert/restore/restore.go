@@ -338,16 +338,13 @@ func (p *restorer) layer(last *onnxio.Node, l *restored) error {
 		if rec.FactorFirst {
 			slices.Reverse(n.Inputs)
 		}
-		if takesBias := n.OpType == "Conv" || n.OpType == "ConvTranspose"; takesBias && l.m.Bias != nil {
+		if takesBias(n) && l.m.Bias != nil {
 			n.Inputs = append(n.Inputs, p.tensor(onnxio.NewTensor(rec.Bias, []int64{int64(l.m.OutChannels)}, l.m.Bias)))
 		}
 	}
 	dims := rec.OutputShape
-	if len(rec.KernelShape) == 0 && rec.FactorShape == nil { // a reduction keeps the axes that it reduces here
-		dims = slices.Clone(rec.InputShape)
-		for _, a := range rec.ReducedAxes() {
-			dims[a] = 1
-		}
+	if of := operations[rec.Op].dims; of != nil {
+		dims = of(rec)
 	}
 	n.Outputs = []string{p.define(last.Output(0), own, dims)}
 	p.add(n)
