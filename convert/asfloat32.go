@@ -1,23 +1,10 @@
 package convert
 
 import (
-	"fmt"
 	"slices"
 
 	"efcn/onnxio"
 )
-
-// OtherTypeError says that no linear layer can be embedded, because their data are
-// of a floating-point type that is not embedded.
-type OtherTypeError struct {
-	Node string // the first such layer
-	Op   string
-	Type onnxio.DataType
-}
-
-func (e *OtherTypeError) Error() string {
-	return fmt.Sprintf("node %q (%s): its data are %s, and only float32 is embedded; converted as a whole to float32, which rounds the weights, it would be", e.Node, e.Op, e.Type)
-}
 
 // checkTypes returns an *OtherTypeError if nothing is embedded and a layer of
 // another floating-point type is why.

@@ -296,7 +296,7 @@ func TestConvRefuses(t *testing.T) {
 		{"kernel_shape that is not W's", func(m *onnxio.Model) {
 			m.Graph.Nodes[0].Attributes = append(m.Graph.Nodes[0].Attributes, onnxio.IntsAttr("kernel_shape", 5, 5))
 		}, "kernel_shape"},
-		{"height not known", func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[2] = onnxio.Symbol("height") }, "--input-shape x=DIMS"},
+		{"height not known", func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[2] = onnxio.Symbol("height") }, `dimension 2 ("height") is not a number`},
 		{"kernel larger than the padded input", func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[2] = onnxio.Fixed(0) }, "larger than the padded input"},
 		{"opset 6", func(m *onnxio.Model) { m.Opsets[0].Version = 6 }, "opset 6"},
 	}

@@ -128,7 +128,10 @@ func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, re
 	if err != nil {
 		// What is asked for is done or refused: a reason to keep the node is no
 		// reason then.
-		return nil, fmt.Errorf("--maxpool relu: %s; --layer %s=keep leaves the node as it is", err.Error(), n.Label())
+		if why, ok := errors.AsType[*keepError](err); ok {
+			err = errors.New(why.why)
+		}
+		return nil, &MaximumError{Node: n.Label(), Err: err}
 	}
 	return st, nil
 }

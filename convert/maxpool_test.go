@@ -230,7 +230,7 @@ func TestMaxPoolRefuses(t *testing.T) {
 		{"open shape", []int64{1, 4}, node("MaxPool", "x", "y", ints("kernel_shape", 2)), func(m *onnxio.Model) {
 			m.Graph.Inputs[0].Type.Shape = nil
 			m.Graph.Inputs[0].Type.HasShape = false
-		}, "--input-shape"},
+		}, `input "x": its shape is not known`},
 		{"no kernel", []int64{1, 4}, node("MaxPool", "x", "y"), nil, "kernel_shape"},
 	}
 	for _, test := range tests {

@@ -184,24 +184,6 @@ type Kept struct {
 	Why  string `json:"why"`
 }
 
-// BudgetError says that a plan needs more bytes than Options.MaxBytes allows.
-type BudgetError struct {
-	Need, Allowed int64
-	Local         int64  // about what it would need with every matrix in local form
-	Largest       *Layer // the layer that needs most
-}
-
-func (e *BudgetError) Error() string {
-	text := fmt.Sprintf("the eFCN needs %d bytes of weights, more than the %d allowed", e.Need, e.Allowed)
-	if e.Largest != nil {
-		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %s, %d bytes)", e.Largest.Node, e.Largest.Rows, e.Largest.Cols, e.Largest.Layout, e.Largest.bytesIn(e.Largest.Layout))
-	}
-	if e.Local <= e.Allowed {
-		return text + fmt.Sprintf("; --layout local (about %d bytes) or --max-bytes %d would fit", e.Local, e.Need)
-	}
-	return text + fmt.Sprintf("; --max-bytes %d would fit", e.Need)
-}
-
 // CheckBudget returns a *BudgetError if the plan is larger than its options
 // allow, nil otherwise.
 func (p *Plan) CheckBudget() error {
@@ -218,16 +200,6 @@ func (p *Plan) CheckBudget() error {
 		}
 	}
 	return e
-}
-
-// NotFoldedError says that constants of the model are nodes, where no operator
-// finds them.
-type NotFoldedError struct {
-	Node string // the first
-}
-
-func (e *NotFoldedError) Error() string {
-	return fmt.Sprintf("node %q (Constant): the constants of the model are nodes, and NewPlan looks for weights among the initializers; fold its constants first (the efcn command does, as do onnxsim and the basic optimizations of ONNX Runtime)", e.Node)
 }
 
 // isConstant says whether a node is a dense constant of numbers.

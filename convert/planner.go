@@ -125,7 +125,7 @@ func (pl *planner) findBatch() error {
 	unread := g.UnreadInputs()
 	for _, v := range g.FeedInputs() {
 		if t, _ := pl.plan.info.Type(v.Name); !t.HasShape && !slices.Contains(unread, v.Name) {
-			return fmt.Errorf("input %q: its shape is not known; give it with --input-shape %s=DIMS", v.Name, v.Name)
+			return &OpenShapeError{Input: v.Name, Axis: -1, Batch: -1, Why: fmt.Sprintf("input %q: its shape is not known", v.Name)}
 		}
 	}
 	batch, err := shape.FindBatch(g, pl.opts.BatchAxes, func(name string) onnxio.TensorType {
@@ -142,12 +142,16 @@ func (pl *planner) findBatch() error {
 			continue
 		}
 		for axis, d := range t.Shape[1:] {
-			if !d.Known() && batch.Size.Known() {
-				return fmt.Errorf("input %q: dimension %d (%q) is not a number, and the first axis, taken for the batch, is %d; if the batch is another axis, say so with --batch-axis %s=%d, or fix the dimension with --input-shape %s=DIMS", v.Name, axis+1, d.Param, batch.Size.Value, v.Name, axis+1, v.Name)
+			if d.Known() {
+				continue
 			}
-			if !d.Known() {
-				return fmt.Errorf("input %q: dimension %d (%q) is not a number; fix it with --input-shape %s=DIMS", v.Name, axis+1, d.Param, v.Name)
+			e := &OpenShapeError{Input: v.Name, Axis: axis + 1, Batch: -1}
+			e.Why = fmt.Sprintf("input %q: dimension %d (%q) is not a number", v.Name, axis+1, d.Param)
+			if batch.Size.Known() {
+				e.Batch = batch.Size.Value
+				e.Why += fmt.Sprintf(", and the first axis, taken for the batch, is %d", e.Batch)
 			}
+			return e
 		}
 	}
 	return nil
@@ -267,7 +271,7 @@ func (pl *planner) linear(n *onnxio.Node) (in, out value, err error) {
 	}
 	var why *keepError
 	if errors.As(err, &why) && why.open {
-		return in, out, fmt.Errorf("%s; fix the input's shape with --input-shape", why.why)
+		return in, out, &OpenShapeError{Axis: -1, Batch: -1, Why: why.why}
 	}
 	if err == nil && in.elem != onnxio.Float32 {
 		if pl.opts.layoutOf(n.Label()) == record.Keep {

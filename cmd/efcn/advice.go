@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -24,6 +25,21 @@ var advice = []func(error) (text string, ok bool){
 		return strings.TrimSuffix(e.Error(), ")") + "; efcn check lists them)"
 	}),
 	when(func(e *convert.OtherTypeError) string { return e.Error() + " (--as float32)" }),
+	when(openShape),
+	when(func(e *convert.MaximumError) string {
+		why := e.Err.Error()
+		if open, ok := errors.AsType[*convert.OpenShapeError](e.Err); ok {
+			why = openShape(open)
+		}
+		return fmt.Sprintf("--maxpool relu: %s; --layer %s=keep leaves the node as it is", why, e.Node)
+	}),
+	when(func(e *convert.BudgetError) string {
+		layout := ""
+		if e.Local <= e.Allowed {
+			layout = fmt.Sprintf("--layout local (about %d bytes) or ", e.Local)
+		}
+		return fmt.Sprintf("%v; %s--max-bytes %d would fit", e, layout, e.Need)
+	}),
 	when(func(e *verify.IntegerInputError) string {
 		return e.Error() + "; give it with --inputs, and --samples 0"
 	}),
@@ -39,6 +55,20 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *report.FolderError) string {
 		return e.Error() + ": that of efcn relax, or of efcn finetune --checkpoint"
 	}),
+}
+
+// openShape says how to settle a shape that the model leaves open.
+func openShape(e *convert.OpenShapeError) string {
+	switch {
+	case e.Input == "":
+		return e.Error() + "; fix the input's shape with --input-shape"
+	case e.Axis < 0:
+		return fmt.Sprintf("%v; give it with --input-shape %s=DIMS", e, e.Input)
+	case e.Batch >= 0:
+		return fmt.Sprintf("%v; if the batch is another axis, say so with --batch-axis %s=%d, or fix the dimension with --input-shape %s=DIMS", e, e.Input, e.Axis, e.Input)
+	default:
+		return fmt.Sprintf("%v; fix it with --input-shape %s=DIMS", e, e.Input)
+	}
 }
 
 // when makes a row of advice of a function on one type of error.
