@@ -12,10 +12,6 @@ import (
 	"efcn/onnxio/shape"
 )
 
-// MinOpset is the lowest version of the ONNX operator set that is converted:
-// broadcasting and BatchNormalization mean something else before it.
-const MinOpset = 7
-
 // Options say how a CNN is converted.
 type Options struct {
 	// NoFoldBN keeps a BatchNormalization that follows a Conv or Gemm as Mul and
@@ -231,8 +227,8 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if len(m.Graph.Outputs) == 0 {
 		return nil, errors.New("the graph has no outputs")
 	}
-	if v := m.Opset(""); v < MinOpset {
-		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v, MinOpset)
+	if v := m.Opset(""); v < onnxio.OldestOpset {
+		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v, onnxio.OldestOpset)
 	}
 	if len(m.Functions) > 0 {
 		return nil, fmt.Errorf("function %q: model-local functions are not inlined; export without them (onnx.inliner.inline_local_functions)", m.Functions[0].Name)

@@ -86,7 +86,7 @@ func (c *checker) operator(n *Node, opsets map[string]int64) {
 	schema, ok := LookupOp(domain, n.OpType, opset)
 	switch {
 	case !ok:
-		c.unknown(n, opset)
+		c.addf("%w", unknownOp(n, opset))
 		return
 	case schema.Deprecated:
 		c.addf("the operator is deprecated since operator set %d, and the model imports %d", schema.SinceVersion, opset)
@@ -94,23 +94,10 @@ func (c *checker) operator(n *Node, opsets map[string]int64) {
 	c.signature(n, schema)
 }
 
-func (c *checker) unknown(n *Node, opset int64) {
-	versions := schemas().ops[opKey{CanonicalDomain(n.Domain), n.OpType}]
-	if len(versions) == 0 {
-		c.addf("unknown operator")
-		return
-	}
-	c.addf("the operator came with operator set %d, and the model imports %d", versions[0].SinceVersion, opset)
-}
-
 // signature checks the numbers of inputs and outputs and the attributes.
 func (c *checker) signature(n *Node, s *OpSchema) {
-	c.count("inputs", len(n.Inputs), s.MinInputs, s.MaxInputs)
-	c.count("outputs", len(n.Outputs), s.MinOutputs, s.MaxOutputs)
-	for i := s.leading; i < min(s.MinInputs, len(n.Inputs)); i++ {
-		if n.Inputs[i] == "" {
-			c.addf("input %d is left out, but the operator needs it", i)
-		}
+	for _, err := range s.arityErrors(n) {
+		c.addf("%w", err)
 	}
 	for _, a := range n.Attributes {
 		switch known, ok := s.Attribute(a.Name); {

@@ -341,3 +341,60 @@ func TestLookupOp(t *testing.T) {
 		t.Errorf("the newest operator set is %d", LatestOpset(""))
 	}
 }
+
+// TestSupportedOp: a version in between that was deprecated is supported, the last
+// one is not.
+func TestSupportedOp(t *testing.T) {
+	if latest := LatestOpset(""); NewestOpset > latest {
+		t.Errorf("opset %d is supported, and the schemas go to %d", NewestOpset, latest)
+	}
+	for _, c := range []struct {
+		domain, op  string
+		opset       int64
+		since, most int
+		err         string
+	}{
+		{"ai.onnx", "Conv", 7, 1, 3, ""},
+		{"", "Pad", 7, 2, 4, ""},
+		{"", "Concat", 13, 13, -1, ""},
+		{"", "GroupNormalization", 18, 18, 3, ""},
+		{"", "Upsample", 9, 9, 2, ""},
+		{"", "Upsample", 10, 0, 0, "the operator is deprecated since operator set 10, and the model imports 10"},
+		{"", "Gelu", 19, 0, 0, "the operator came with operator set 20, and the model imports 19"},
+		{"", "Convolve", 17, 0, 0, "unknown operator"},
+		{"com.example", "Conv", 17, 0, 0, "unknown operator"},
+		{"", "Conv", 6, 0, 0, "opset 6 is not supported; export the model with opset 7 to 28"},
+		{"", "Conv", 29, 0, 0, "opset 29 is not supported; export the model with opset 7 to 28"},
+	} {
+		s, err := SupportedOp(&Node{Domain: c.domain, OpType: c.op}, c.opset)
+		switch {
+		case c.err != "":
+			if err == nil || err.Error() != c.err {
+				t.Errorf("%s %d: got %v, want %s", c.op, c.opset, err, c.err)
+			}
+		case err != nil:
+			t.Errorf("%s %d: %v", c.op, c.opset, err)
+		case s.SinceVersion != int64(c.since) || s.MostInputs != c.most:
+			t.Errorf("%s %d: version %d with up to %d inputs, want %d and %d", c.op, c.opset, s.SinceVersion, s.MostInputs, c.since, c.most)
+		}
+	}
+}
+
+func TestCheckArity(t *testing.T) {
+	conv, _ := LookupOp("", "Conv", 17)
+	for inputs, want := range map[string]string{
+		"x w": "", "x w b": "", "x w ": "", "x": "1 inputs; want 2 to 3", "x w b c": "4 inputs; want 2 to 3",
+		"x  b": "input 1 is left out, but the operator needs it",
+	} {
+		got := ""
+		if err := conv.CheckArity(&Node{Inputs: strings.Split(inputs, " "), Outputs: []string{"y"}}); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", inputs, got, want)
+		}
+	}
+	if err := conv.CheckArity(&Node{Inputs: []string{"x", "w"}, Outputs: []string{"y", "z"}}); err == nil || err.Error() != "2 outputs; want 1" {
+		t.Errorf("two outputs: %v", err)
+	}
+}

@@ -2,8 +2,10 @@ package onnxio
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,6 +24,7 @@ type OpSchema struct {
 
 	MinInputs, MaxInputs   int // a maximum of -1 is any number
 	MinOutputs, MaxOutputs int
+	MostInputs             int               // MaxInputs of the version that takes most
 	Attributes             []AttributeSchema // by name
 
 	leading int // of the first inputs, how many may be left out
@@ -56,6 +59,82 @@ func LookupOp(domain, opType string, opset int64) (*OpSchema, bool) {
 		}
 	}
 	return found, found != nil
+}
+
+// The versions of the default operator set whose operators the packages of this
+// module have rules for. Before, broadcasting and BatchNormalization mean something
+// else; a newer one may change what an operator means, so it is refused.
+const (
+	OldestOpset = 7
+	NewestOpset = 28
+)
+
+// SupportedOp returns the signature that the operator of a node has in version opset
+// of the default operator set. It is an error if that is not one of the versions
+// from OldestOpset to NewestOpset, or has no such operator: it is of another domain,
+// or came later, or has been withdrawn.
+func SupportedOp(n *Node, opset int64) (*OpSchema, error) {
+	if opset < OldestOpset || opset > NewestOpset {
+		return nil, fmt.Errorf("opset %d is not supported; export the model with opset %d to %d", opset, OldestOpset, NewestOpset)
+	}
+	if CanonicalDomain(n.Domain) != "" {
+		return nil, errors.New("unknown operator")
+	}
+	s, ok := LookupOp("", n.OpType, opset)
+	if !ok {
+		return nil, unknownOp(n, opset)
+	}
+	// Some versions in between are deprecated in favour of the next one.
+	if versions := versionsOf(n); s.Deprecated && s == versions[len(versions)-1] {
+		return nil, fmt.Errorf("the operator is deprecated since operator set %d, and the model imports %d", s.SinceVersion, opset)
+	}
+	return s, nil
+}
+
+// versionsOf returns the signatures of the operator of a node, oldest first.
+func versionsOf(n *Node) []*OpSchema {
+	return schemas().ops[opKey{CanonicalDomain(n.Domain), n.OpType}]
+}
+
+// unknownOp says why version opset of its operator set does not have a node's
+// operator.
+func unknownOp(n *Node, opset int64) error {
+	versions := versionsOf(n)
+	if len(versions) == 0 {
+		return errors.New("unknown operator")
+	}
+	return fmt.Errorf("the operator came with operator set %d, and the model imports %d", versions[0].SinceVersion, opset)
+}
+
+// CheckArity returns an error if a node has other numbers of inputs or outputs than
+// its operator, or leaves out an input that the operator needs.
+func (s *OpSchema) CheckArity(n *Node) error {
+	for _, err := range s.arityErrors(n) {
+		return err
+	}
+	return nil
+}
+
+func (s *OpSchema) arityErrors(n *Node) []error {
+	var errs []error
+	count := func(what string, got, low, high int) {
+		switch {
+		case high < 0 && got < low:
+			errs = append(errs, fmt.Errorf("%d %s; want at least %d", got, what, low))
+		case high >= 0 && low == high && got != low:
+			errs = append(errs, fmt.Errorf("%d %s; want %d", got, what, low))
+		case high >= 0 && (got < low || got > high):
+			errs = append(errs, fmt.Errorf("%d %s; want %d to %d", got, what, low, high))
+		}
+	}
+	count("inputs", len(n.Inputs), s.MinInputs, s.MaxInputs)
+	count("outputs", len(n.Outputs), s.MinOutputs, s.MaxOutputs)
+	for i := s.leading; i < min(s.MinInputs, len(n.Inputs)); i++ {
+		if n.Inputs[i] == "" {
+			errs = append(errs, fmt.Errorf("input %d is left out, but the operator needs it", i))
+		}
+	}
+	return errs
 }
 
 // LatestOpset returns the newest version of a domain's operator set that
@@ -102,6 +181,13 @@ func parseSchemas(packed []byte) (*schemaTable, error) {
 		}
 		key := opKey{s.Domain, s.Name}
 		t.ops[key] = append(t.ops[key], s)
+	}
+	for _, versions := range t.ops {
+		// As unsigned numbers, -1 is the largest.
+		widest := slices.MaxFunc(versions, func(a, b *OpSchema) int { return cmp.Compare(uint(a.MaxInputs), uint(b.MaxInputs)) })
+		for _, s := range versions {
+			s.MostInputs = widest.MaxInputs
+		}
 	}
 	return t, nil
 }

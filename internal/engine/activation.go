@@ -8,15 +8,15 @@ import (
 
 // Functions of one floating-point element with attributes.
 func init() {
-	register(operator{name: "LeakyRelu", versions: []int64{1, 6, 16}, inputs: "f", required: 1}, leakyRelu[float32], leakyRelu[float64])
-	register(operator{name: "Elu", versions: []int64{1, 6, 22}, inputs: "f", required: 1}, elu[float32], elu[float64])
-	register(operator{name: "Selu", versions: []int64{1, 6, 22}, inputs: "f", required: 1}, selu[float32], selu[float64])
-	register(operator{name: "Celu", versions: []int64{12, 28}, inputs: "f", required: 1}, celu[float32], celu[float64])
-	register(operator{name: "ThresholdedRelu", versions: []int64{10, 22}, inputs: "f", required: 1}, thresholdedRelu[float32], thresholdedRelu[float64])
-	register(operator{name: "HardSigmoid", versions: []int64{1, 6, 22}, inputs: "f", required: 1}, hardSigmoid[float32], hardSigmoid[float64])
-	register(operator{name: "Gelu", versions: []int64{20}, inputs: "f", required: 1}, gelu[float32], gelu[float64])
-	register(operator{name: "Swish", versions: []int64{24}, inputs: "f", required: 1}, swish[float32], swish[float64])
-	register(operator{name: "Shrink", versions: []int64{9}, inputs: "f", required: 1}, shrink[float32], shrink[float64])
+	register(operator{name: "LeakyRelu", inputs: "f"}, leakyRelu[float32], leakyRelu[float64])
+	register(operator{name: "Elu", inputs: "f"}, elu[float32], elu[float64])
+	register(operator{name: "Selu", inputs: "f"}, selu[float32], selu[float64])
+	register(operator{name: "Celu", inputs: "f"}, celu[float32], celu[float64])
+	register(operator{name: "ThresholdedRelu", inputs: "f"}, thresholdedRelu[float32], thresholdedRelu[float64])
+	register(operator{name: "HardSigmoid", inputs: "f"}, hardSigmoid[float32], hardSigmoid[float64])
+	register(operator{name: "Gelu", inputs: "f"}, gelu[float32], gelu[float64])
+	register(operator{name: "Swish", inputs: "f"}, swish[float32], swish[float64])
+	register(operator{name: "Shrink", inputs: "f"}, shrink[float32], shrink[float64])
 }
 
 func leakyRelu[T kernel.Float](n *node) (compute[T], error) {

@@ -10,9 +10,8 @@ import (
 // ArgMax and ArgMin (https://onnx.ai/onnx/operators/onnx__ArgMax.html): the index
 // along an axis of the first extreme element, or the last with select_last_index.
 func init() {
-	versions := []int64{1, 11, 12, 13}
-	register(operator{name: "ArgMax", versions: versions, inputs: "n", required: 1}, argExtreme[float32](true), argExtreme[float64](true))
-	register(operator{name: "ArgMin", versions: versions, inputs: "n", required: 1}, argExtreme[float32](false), argExtreme[float64](false))
+	register(operator{name: "ArgMax", inputs: "n"}, argExtreme[float32](true), argExtreme[float64](true))
+	register(operator{name: "ArgMin", inputs: "n"}, argExtreme[float32](false), argExtreme[float64](false))
 }
 
 func argExtreme[T kernel.Float](largest bool) builder[T] {

@@ -12,14 +12,13 @@ import (
 // following): two operands of one type, broadcast. Integers wrap; integer
 // division truncates, and by zero is refused.
 func init() {
-	versions := []int64{1, 6, 7, 13, 14}
-	register(operator{name: "Add", versions: versions, inputs: "nn", required: 2},
+	register(operator{name: "Add", inputs: "nn"},
 		addition[float32], addition[float64])
-	register(operator{name: "Sub", versions: versions, inputs: "nn", required: 2},
+	register(operator{name: "Sub", inputs: "nn"},
 		arithmetic(subRow[float32], subRow[int64], nil), arithmetic(subRow[float64], subRow[int64], nil))
-	register(operator{name: "Mul", versions: versions, inputs: "nn", required: 2},
+	register(operator{name: "Mul", inputs: "nn"},
 		arithmetic(mulRow[float32], mulRow[int64], nil), arithmetic(mulRow[float64], mulRow[int64], nil))
-	register(operator{name: "Div", versions: versions, inputs: "nn", required: 2},
+	register(operator{name: "Div", inputs: "nn"},
 		arithmetic(divRow[float32], divRow[int64], divRow[uint64]), arithmetic(divRow[float64], divRow[int64], divRow[uint64]))
 }
 

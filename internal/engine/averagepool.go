@@ -8,7 +8,7 @@ import (
 // spatial axes. With count_include_pad the padding counts as zeros; positions
 // that ceil_mode adds beyond the padding never do.
 func init() {
-	register(operator{name: "AveragePool", limits: "1 to 3 spatial axes", versions: []int64{1, 7, 10, 11, 19, 22}, inputs: "f", required: 1}, averagePool[float32], averagePool[float64])
+	register(operator{name: "AveragePool", limits: "1 to 3 spatial axes", inputs: "f"}, averagePool[float32], averagePool[float64])
 }
 
 func averagePool[T kernel.Float](n *node) (compute[T], error) {

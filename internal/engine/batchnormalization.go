@@ -14,7 +14,7 @@ import (
 // (training_mode 1; before version 14, more outputs than one) mean and var are those
 // of the batch, and the running ones are outputs. Spatial 0 of version 7 is refused.
 func init() {
-	register(operator{name: "BatchNormalization", limits: "spatial 0 is refused", versions: []int64{1, 6, 7, 9, 14, 15}, inputs: "fffff", required: 5, outputs: 5},
+	register(operator{name: "BatchNormalization", limits: "spatial 0 is refused", inputs: "fffff"},
 		batchNormalization[float32], batchNormalization[float64])
 }
 

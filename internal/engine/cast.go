@@ -11,9 +11,8 @@ import (
 // floating-point, integer and bool types. Floats truncate towards zero when
 // they become integers, and wrap at the width of the type.
 func init() {
-	versions := []int64{1, 6, 9, 13, 19, 21, 23, 24, 25, 28}
-	register(operator{name: "Cast", limits: "no strings, 8-bit or smaller floats, 4-bit or smaller integers", versions: versions, inputs: "v", required: 1}, cast[float32], cast[float64])
-	register(operator{name: "CastLike", limits: "as Cast", versions: []int64{15, 19, 21, 23, 24, 25}, inputs: "vv", required: 2}, castLike[float32], castLike[float64])
+	register(operator{name: "Cast", limits: "no strings, 8-bit or smaller floats, 4-bit or smaller integers", inputs: "v"}, cast[float32], cast[float64])
+	register(operator{name: "CastLike", limits: "as Cast", inputs: "vv"}, castLike[float32], castLike[float64])
 }
 
 func cast[T kernel.Float](n *node) (compute[T], error) {

@@ -9,8 +9,8 @@ import (
 
 // IsNaN and IsInf (https://onnx.ai/onnx/operators/onnx__IsInf.html) to bool.
 func init() {
-	register(operator{name: "IsNaN", versions: []int64{9, 13, 20}, inputs: "f", required: 1}, isNaN[float32], isNaN[float64])
-	register(operator{name: "IsInf", versions: []int64{10, 20}, inputs: "f", required: 1}, isInf[float32], isInf[float64])
+	register(operator{name: "IsNaN", inputs: "f"}, isNaN[float32], isNaN[float64])
+	register(operator{name: "IsInf", inputs: "f"}, isInf[float32], isInf[float64])
 }
 
 func isNaN[T kernel.Float](*node) (compute[T], error) {

@@ -11,7 +11,7 @@ import (
 // attributes before version 11 and scalar inputs since. Where they cross, the
 // upper one wins.
 func init() {
-	register(operator{name: "Clip", versions: []int64{1, 6, 11, 12, 13}, inputs: "nnn", required: 1}, clip[float32], clip[float64])
+	register(operator{name: "Clip", inputs: "nnn"}, clip[float32], clip[float64])
 }
 
 func clip[T kernel.Float](n *node) (compute[T], error) {

@@ -12,16 +12,15 @@ import (
 // (https://onnx.ai/onnx/operators/onnx__Equal.html and following) of two
 // operands of one type, broadcast, to bool. Any comparison with NaN is false.
 func init() {
-	ordered := []int64{1, 7, 9, 13}
-	register(operator{name: "Equal", versions: []int64{1, 7, 11, 13, 19}, inputs: "vv", required: 2},
+	register(operator{name: "Equal", inputs: "vv"},
 		comparison(equal[float32], equal[int64], equal[uint64]), comparison(equal[float64], equal[int64], equal[uint64]))
-	register(operator{name: "Greater", versions: ordered, inputs: "nn", required: 2},
+	register(operator{name: "Greater", inputs: "nn"},
 		comparison(greater[float32], greater[int64], greater[uint64]), comparison(greater[float64], greater[int64], greater[uint64]))
-	register(operator{name: "Less", versions: ordered, inputs: "nn", required: 2},
+	register(operator{name: "Less", inputs: "nn"},
 		comparison(less[float32], less[int64], less[uint64]), comparison(less[float64], less[int64], less[uint64]))
-	register(operator{name: "GreaterOrEqual", versions: []int64{12, 16}, inputs: "nn", required: 2},
+	register(operator{name: "GreaterOrEqual", inputs: "nn"},
 		comparison(greaterOrEqual[float32], greaterOrEqual[int64], greaterOrEqual[uint64]), comparison(greaterOrEqual[float64], greaterOrEqual[int64], greaterOrEqual[uint64]))
-	register(operator{name: "LessOrEqual", versions: []int64{12, 16}, inputs: "nn", required: 2},
+	register(operator{name: "LessOrEqual", inputs: "nn"},
 		comparison(lessOrEqual[float32], lessOrEqual[int64], lessOrEqual[uint64]), comparison(lessOrEqual[float64], lessOrEqual[int64], lessOrEqual[uint64]))
 }
 

@@ -10,7 +10,7 @@ import (
 // axis, or without one the elements, of which the condition is true. A condition
 // that is shorter than the axis is false behind its end.
 func init() {
-	register(operator{name: "Compress", versions: []int64{9, 11, 28}, inputs: "vb", required: 2}, compress[float32], compress[float64])
+	register(operator{name: "Compress", inputs: "vb"}, compress[float32], compress[float64])
 }
 
 func compress[T kernel.Float](n *node) (compute[T], error) {

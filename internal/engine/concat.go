@@ -10,7 +10,7 @@ import (
 // Concat (https://onnx.ai/onnx/operators/onnx__Concat.html) along an axis;
 // the other axes agree.
 func init() {
-	register(operator{name: "Concat", versions: []int64{1, 4, 11, 13}, inputs: "v*", required: 1}, concat[float32], concat[float64])
+	register(operator{name: "Concat", inputs: "v*"}, concat[float32], concat[float64])
 }
 
 func concat[T kernel.Float](n *node) (compute[T], error) {

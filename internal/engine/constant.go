@@ -10,7 +10,7 @@ import (
 // Constant (https://onnx.ai/onnx/operators/onnx__Constant.html). Strings are not
 // supported.
 func init() {
-	register(operator{name: "Constant", limits: "no strings", versions: []int64{1, 9, 11, 12, 13, 19, 21, 23, 24, 25}}, constantOf[float32], constantOf[float64])
+	register(operator{name: "Constant", limits: "no strings"}, constantOf[float32], constantOf[float64])
 }
 
 func constantOf[T kernel.Float](n *node) (compute[T], error) {

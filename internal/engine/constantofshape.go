@@ -10,7 +10,7 @@ import (
 // ConstantOfShape (https://onnx.ai/onnx/operators/onnx__ConstantOfShape.html):
 // a tensor of the given shape filled with one value, float32 zero by default.
 func init() {
-	register(operator{name: "ConstantOfShape", versions: []int64{9, 20, 21, 23, 24, 25}, inputs: "i", required: 1}, constantOfShape[float32], constantOfShape[float64])
+	register(operator{name: "ConstantOfShape", inputs: "i"}, constantOfShape[float32], constantOfShape[float64])
 }
 
 func constantOfShape[T kernel.Float](n *node) (compute[T], error) {

@@ -12,7 +12,7 @@ import (
 // Conv (https://onnx.ai/onnx/operators/onnx__Conv.html) over 1 to 3 spatial axes,
 // with every attribute: x [N, C, spatial], W [O, C/group, kernel], B [O].
 func init() {
-	register(operator{name: "Conv", limits: "1 to 3 spatial axes", versions: []int64{1, 11, 22}, inputs: "fff", required: 2}, conv[float32], conv[float64])
+	register(operator{name: "Conv", limits: "1 to 3 spatial axes", inputs: "fff"}, conv[float32], conv[float64])
 }
 
 func conv[T kernel.Float](n *node) (compute[T], error) {

@@ -12,7 +12,7 @@ import (
 // 3 spatial axes: x [N, C, spatial], W [C, M/group, kernel], B [M]. It is the
 // gradient of a Conv from M to C channels at its input, and computed as that.
 func init() {
-	register(operator{name: "ConvTranspose", limits: "1 to 3 spatial axes", versions: []int64{1, 11, 22}, inputs: "fff", required: 2}, convTranspose[float32], convTranspose[float64])
+	register(operator{name: "ConvTranspose", limits: "1 to 3 spatial axes", inputs: "fff"}, convTranspose[float32], convTranspose[float64])
 }
 
 func convTranspose[T kernel.Float](n *node) (compute[T], error) {

@@ -9,9 +9,9 @@ import (
 // CumSum and CumProd (https://onnx.ai/onnx/operators/onnx__CumSum.html) along an
 // axis; exclusive leaves each element itself out, reverse starts at the end.
 func init() {
-	register(operator{name: "CumSum", versions: []int64{11, 14}, inputs: "ni", required: 2},
+	register(operator{name: "CumSum", inputs: "ni"},
 		cumulate(0, add2[float32], add2[int64]), cumulate(0, add2[float64], add2[int64]))
-	register(operator{name: "CumProd", versions: []int64{26}, inputs: "ni", required: 2},
+	register(operator{name: "CumProd", inputs: "ni"},
 		cumulate(1, mul2[float32], mul2[int64]), cumulate(1, mul2[float64], mul2[int64]))
 }
 

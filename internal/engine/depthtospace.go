@@ -12,8 +12,8 @@ import (
 // the block or the channel moves slower; DepthToSpace has them since version 11,
 // SpaceToDepth since 28.
 func init() {
-	register(operator{name: "DepthToSpace", versions: []int64{1, 11, 13, 28}, inputs: "v", required: 1}, depthToSpace[float32], depthToSpace[float64])
-	register(operator{name: "SpaceToDepth", versions: []int64{1, 13, 28}, inputs: "v", required: 1}, spaceToDepth[float32], spaceToDepth[float64])
+	register(operator{name: "DepthToSpace", inputs: "v"}, depthToSpace[float32], depthToSpace[float64])
+	register(operator{name: "SpaceToDepth", inputs: "v"}, spaceToDepth[float32], spaceToDepth[float64])
 }
 
 func blockSize(n *node) int {

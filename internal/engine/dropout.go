@@ -11,7 +11,7 @@ import (
 // passes its input on. The mask, where asked for, is all true; before version 10
 // it has the type of the data.
 func init() {
-	register(operator{name: "Dropout", limits: "inference", versions: []int64{1, 6, 7, 10, 12, 13, 22}, inputs: "ffb", required: 1, outputs: 2}, dropout[float32], dropout[float64])
+	register(operator{name: "Dropout", limits: "inference", inputs: "ffb"}, dropout[float32], dropout[float64])
 }
 
 func dropout[T kernel.Float](n *node) (compute[T], error) {

@@ -8,51 +8,50 @@ import (
 
 // Functions of one floating-point element without attributes.
 func init() {
-	unary("Relu", []int64{1, 6, 13, 14}, relu[float32], relu[float64])
-	unary("Sigmoid", []int64{1, 6, 13}, each(sigmoid[float32]), each(sigmoid[float64]))
-	unary("Tanh", []int64{1, 6, 13}, each(tanh[float32]), each(tanh[float64]))
-	unary("Softplus", []int64{1, 22}, each(softplus[float32]), each(softplus[float64]))
-	unary("Softsign", []int64{1, 22}, each(softsign[float32]), each(softsign[float64]))
-	unary("Mish", []int64{18, 22}, each(mish[float32]), each(mish[float64]))
-	unary("HardSwish", []int64{14, 22}, each(hardSwish[float32]), each(hardSwish[float64]))
+	unary("Relu", relu[float32], relu[float64])
+	unary("Sigmoid", each(sigmoid[float32]), each(sigmoid[float64]))
+	unary("Tanh", each(tanh[float32]), each(tanh[float64]))
+	unary("Softplus", each(softplus[float32]), each(softplus[float64]))
+	unary("Softsign", each(softsign[float32]), each(softsign[float64]))
+	unary("Mish", each(mish[float32]), each(mish[float64]))
+	unary("HardSwish", each(hardSwish[float32]), each(hardSwish[float64]))
 	for _, f := range []struct {
-		name     string
-		versions []int64
-		f        func(float64) float64
+		name string
+		f    func(float64) float64
 	}{
-		{"Exp", []int64{1, 6, 13}, math.Exp},
-		{"Log", []int64{1, 6, 13}, math.Log},
-		{"Sqrt", []int64{1, 6, 13}, math.Sqrt},
-		{"Reciprocal", []int64{1, 6, 13}, func(x float64) float64 { return 1 / x }},
-		{"Erf", []int64{9, 13}, math.Erf},
-		{"Ceil", []int64{1, 6, 13}, math.Ceil},
-		{"Floor", []int64{1, 6, 13}, math.Floor},
-		{"Round", []int64{11, 22}, math.RoundToEven},
-		{"Sin", []int64{7, 22}, math.Sin},
-		{"Cos", []int64{7, 22}, math.Cos},
-		{"Tan", []int64{7, 22}, math.Tan},
-		{"Asin", []int64{7, 22}, math.Asin},
-		{"Acos", []int64{7, 22}, math.Acos},
-		{"Atan", []int64{7, 22}, math.Atan},
-		{"Sinh", []int64{9, 22}, math.Sinh},
-		{"Cosh", []int64{9, 22}, math.Cosh},
-		{"Asinh", []int64{9, 22}, math.Asinh},
-		{"Acosh", []int64{9, 22}, math.Acosh},
-		{"Atanh", []int64{9, 22}, math.Atanh},
+		{"Exp", math.Exp},
+		{"Log", math.Log},
+		{"Sqrt", math.Sqrt},
+		{"Reciprocal", func(x float64) float64 { return 1 / x }},
+		{"Erf", math.Erf},
+		{"Ceil", math.Ceil},
+		{"Floor", math.Floor},
+		{"Round", math.RoundToEven},
+		{"Sin", math.Sin},
+		{"Cos", math.Cos},
+		{"Tan", math.Tan},
+		{"Asin", math.Asin},
+		{"Acos", math.Acos},
+		{"Atan", math.Atan},
+		{"Sinh", math.Sinh},
+		{"Cosh", math.Cosh},
+		{"Asinh", math.Asinh},
+		{"Acosh", math.Acosh},
+		{"Atanh", math.Atanh},
 	} {
-		unary(f.name, f.versions,
+		unary(f.name,
 			each(func(v float32) float32 { return float32(f.f(float64(v))) }), each(f.f))
 	}
 }
 
 // unary registers an operator that maps a floating-point value element by
 // element, from functions that map a stretch of it.
-func unary(name string, versions []int64, row32 func(dst, src []float32), row64 func(dst, src []float64)) {
+func unary(name string, row32 func(dst, src []float32), row64 func(dst, src []float64)) {
 	inputs := "f"
 	if name == "Relu" { // integers since version 14
 		inputs = "n"
 	}
-	register(operator{name: name, versions: versions, inputs: inputs, required: 1}, mapped(row32), mapped(row64))
+	register(operator{name: name, inputs: inputs}, mapped(row32), mapped(row64))
 }
 
 // each maps a stretch with a function of one element.

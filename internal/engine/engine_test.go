@@ -79,7 +79,7 @@ func TestNewNamesEveryNode(t *testing.T) {
 	for _, want := range []string{
 		`node "a" (Frobnicate): the engine does not have this operator`,
 		`node "b" (Relu): attribute steepness is unknown in version 14 of the operator`,
-		`node "c" (Conv): input 1 is missing; the operator needs 2`,
+		`node "c" (Conv): 1 inputs; want 2 to 3`,
 		`node "d" (Relu): input "nowhere": nothing before this node computes it`,
 		`node "d" (Relu): output "d" is already the name of another value`,
 	} {
@@ -101,8 +101,8 @@ func TestNewRefusesOpsets(t *testing.T) {
 	}{
 		{6, op("Relu x -> y"), "opset 6 is not supported; export the model with opset 7 to 28"},
 		{29, op("Relu x -> y"), "opset 29 is not supported; export the model with opset 7 to 28"},
-		{17, op("Gelu x -> y"), "the operator begins with opset 20, the model uses 17"},
-		{17, op("Upsample x x -> y"), "the operator ended with opset 9, the model uses 17"},
+		{17, op("Gelu x -> y"), "the operator came with operator set 20, and the model imports 17"},
+		{17, op("Upsample x x -> y"), "the operator is deprecated since operator set 10, and the model imports 17"},
 	} {
 		m := model([]*onnxio.Node{c.node})
 		m.Opsets[0].Version = c.opset

@@ -7,7 +7,7 @@ import (
 // Expand (https://onnx.ai/onnx/operators/onnx__Expand.html) broadcasts a value
 // and a shape with each other.
 func init() {
-	register(operator{name: "Expand", versions: []int64{8, 13}, inputs: "vi", required: 2}, expand[float32], expand[float64])
+	register(operator{name: "Expand", inputs: "vi"}, expand[float32], expand[float64])
 }
 
 func expand[T kernel.Float](*node) (compute[T], error) {

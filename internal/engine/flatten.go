@@ -7,7 +7,7 @@ import (
 // Flatten (https://onnx.ai/onnx/operators/onnx__Flatten.html) to a matrix, the
 // axes before axis against those from it on.
 func init() {
-	register(operator{name: "Flatten", versions: []int64{1, 9, 11, 13, 21, 23, 24, 25}, inputs: "v", required: 1}, flatten[float32], flatten[float64])
+	register(operator{name: "Flatten", inputs: "v"}, flatten[float32], flatten[float64])
 }
 
 func flatten[T kernel.Float](n *node) (compute[T], error) {

@@ -45,28 +45,33 @@ func runRandomNode(t *testing.T, seed uint64) bool {
 	sort.Strings(names)
 	name := names[g.IntN(len(names))]
 	o := registry[name]
-	opset := int64(minOpset + g.IntN(maxOpset-minOpset+1))
+	opset := onnxio.OldestOpset + g.Int64N(onnxio.NewestOpset-onnxio.OldestOpset+1)
 	n := &onnxio.Node{OpType: name, Name: "n", Outputs: []string{"y", "z"}[:1+g.IntN(2)]}
-	slots := o.slots()
+	schema, err := onnxio.SupportedOp(n, opset)
+	if err != nil {
+		return false
+	}
+	slots := schema.MaxInputs
 	if o.variadic() {
-		slots += g.IntN(2)
+		slots = o.slots() + g.IntN(2)
 	}
 	var in []*Tensor[float32]
 	shape := g.shape()
 	for i := range slots {
-		if i >= o.required && g.IntN(2) == 0 {
+		if i >= schema.MinInputs && g.IntN(2) == 0 {
 			n.Inputs, in = append(n.Inputs, ""), append(in, nil)
 			continue
 		}
 		n.Inputs = append(n.Inputs, "x")
 		in = append(in, g.value(o.kind(i), shape))
 	}
-	if s, ok := onnxio.LookupOp("", name, opset); ok {
-		for _, a := range s.Attributes {
-			if g.IntN(2) == 0 {
-				n.Attributes = append(n.Attributes, g.attribute(a.Name, a.Type))
-			}
+	for _, a := range schema.Attributes {
+		if g.IntN(2) == 0 {
+			n.Attributes = append(n.Attributes, g.attribute(a.Name, a.Type))
 		}
+	}
+	for len(in) < o.slots() {
+		in = append(in, nil)
 	}
 	step, err := prepare[float32](n, map[string]int64{"": opset})
 	if err != nil {

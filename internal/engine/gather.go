@@ -11,7 +11,7 @@ import (
 // along an axis, in the order of the indices; negative ones count from the end
 // since version 11.
 func init() {
-	register(operator{name: "Gather", versions: []int64{1, 11, 13}, inputs: "vi", required: 2}, gather[float32], gather[float64])
+	register(operator{name: "Gather", inputs: "vi"}, gather[float32], gather[float64])
 }
 
 func gather[T kernel.Float](n *node) (compute[T], error) {

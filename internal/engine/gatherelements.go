@@ -12,8 +12,8 @@ import (
 // single elements along an axis, the second slices at index vectors, after
 // batch_dims shared axes.
 func init() {
-	register(operator{name: "GatherElements", versions: []int64{11, 13}, inputs: "vi", required: 2}, gatherElements[float32], gatherElements[float64])
-	register(operator{name: "GatherND", versions: []int64{11, 12, 13}, inputs: "vi", required: 2}, gatherND[float32], gatherND[float64])
+	register(operator{name: "GatherElements", inputs: "vi"}, gatherElements[float32], gatherElements[float64])
+	register(operator{name: "GatherND", inputs: "vi"}, gatherND[float32], gatherND[float64])
 }
 
 func gatherElements[T kernel.Float](n *node) (compute[T], error) {

@@ -10,7 +10,7 @@ import (
 // Gemm (https://onnx.ai/onnx/operators/onnx__Gemm.html): alpha·A'·B' + beta·C, C
 // broadcast to the product.
 func init() {
-	register(operator{name: "Gemm", limits: "floating point", versions: []int64{1, 6, 7, 9, 11, 13}, inputs: "nnn", required: 2}, gemm[float32], gemm[float64])
+	register(operator{name: "Gemm", limits: "floating point", inputs: "nnn"}, gemm[float32], gemm[float64])
 }
 
 func gemm[T kernel.Float](n *node) (compute[T], error) {

@@ -11,9 +11,9 @@ import (
 // (https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html): every spatial
 // axis becomes 1.
 func init() {
-	register(operator{name: "GlobalAveragePool", versions: []int64{1, 22}, inputs: "f", required: 1}, globalPool(meanOf[float32]), globalPool(meanOf[float64]))
-	register(operator{name: "GlobalMaxPool", versions: []int64{1, 22}, inputs: "f", required: 1}, globalPool(maxOf[float32]), globalPool(maxOf[float64]))
-	register(operator{name: "GlobalLpPool", versions: []int64{1, 2, 22}, inputs: "f", required: 1}, globalLpPool[float32], globalLpPool[float64])
+	register(operator{name: "GlobalAveragePool", inputs: "f"}, globalPool(meanOf[float32]), globalPool(meanOf[float64]))
+	register(operator{name: "GlobalMaxPool", inputs: "f"}, globalPool(maxOf[float32]), globalPool(maxOf[float64]))
+	register(operator{name: "GlobalLpPool", inputs: "f"}, globalLpPool[float32], globalLpPool[float64])
 }
 
 func globalPool[T kernel.Float](f func([]T) T) builder[T] {

@@ -6,7 +6,7 @@ import (
 
 // Identity (https://onnx.ai/onnx/operators/onnx__Identity.html) of a tensor.
 func init() {
-	register(operator{name: "Identity", versions: []int64{1, 13, 14, 16, 19, 21, 23, 24, 25}, inputs: "v", required: 1}, identity[float32], identity[float64])
+	register(operator{name: "Identity", inputs: "v"}, identity[float32], identity[float64])
 }
 
 func identity[T kernel.Float](*node) (compute[T], error) {

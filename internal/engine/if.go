@@ -10,7 +10,7 @@ import (
 // If (https://onnx.ai/onnx/operators/onnx__If.html) runs one of two graphs. They
 // take what they need from the graph around them.
 func init() {
-	register(operator{name: "If", versions: []int64{1, 11, 13, 16, 19, 21, 23, 24, 25}, inputs: "b", required: 1, outputs: -1}, ifElse[float32], ifElse[float64])
+	register(operator{name: "If", inputs: "b"}, ifElse[float32], ifElse[float64])
 }
 
 func ifElse[T kernel.Float](n *node) (compute[T], error) {

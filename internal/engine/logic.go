@@ -10,22 +10,21 @@ func init() {
 	and, or, xor := func(a, b int64) int64 { return a & b }, func(a, b int64) int64 { return a | b }, func(a, b int64) int64 { return a ^ b }
 	for _, op := range []struct {
 		name, inputs string
-		versions     []int64
 		f            func(a, b int64) int64
 	}{
-		{"And", "bb", []int64{1, 7}, and},
-		{"Or", "bb", []int64{1, 7}, or},
-		{"Xor", "bb", []int64{1, 7}, xor},
-		{"BitwiseAnd", "ii", []int64{18}, and},
-		{"BitwiseOr", "ii", []int64{18}, or},
-		{"BitwiseXor", "ii", []int64{18}, xor},
+		{"And", "bb", and},
+		{"Or", "bb", or},
+		{"Xor", "bb", xor},
+		{"BitwiseAnd", "ii", and},
+		{"BitwiseOr", "ii", or},
+		{"BitwiseXor", "ii", xor},
 	} {
-		register(operator{name: op.name, versions: op.versions, inputs: op.inputs, required: 2}, bits[float32](op.f), bits[float64](op.f))
+		register(operator{name: op.name, inputs: op.inputs}, bits[float32](op.f), bits[float64](op.f))
 	}
 	not := func(v int64) int64 { return 1 - v }
-	register(operator{name: "Not", versions: []int64{1}, inputs: "b", required: 1}, invert[float32](not), invert[float64](not))
+	register(operator{name: "Not", inputs: "b"}, invert[float32](not), invert[float64](not))
 	complement := func(v int64) int64 { return ^v }
-	register(operator{name: "BitwiseNot", versions: []int64{18}, inputs: "i", required: 1}, invert[float32](complement), invert[float64](complement))
+	register(operator{name: "BitwiseNot", inputs: "i"}, invert[float32](complement), invert[float64](complement))
 }
 
 func bits[T kernel.Float](f func(a, b int64) int64) builder[T] {

@@ -10,8 +10,8 @@ import (
 // divides by the 1- or 2-norm along an axis (zeros stay), and
 // MeanVarianceNormalization brings chosen axes to mean 0 and variance 1.
 func init() {
-	register(operator{name: "LpNormalization", versions: []int64{1, 22}, inputs: "f", required: 1}, lpNormalization[float32], lpNormalization[float64])
-	register(operator{name: "MeanVarianceNormalization", versions: []int64{9, 13}, inputs: "f", required: 1}, meanVariance[float32], meanVariance[float64])
+	register(operator{name: "LpNormalization", inputs: "f"}, lpNormalization[float32], lpNormalization[float64])
+	register(operator{name: "MeanVarianceNormalization", inputs: "f"}, meanVariance[float32], meanVariance[float64])
 }
 
 func lpNormalization[T kernel.Float](n *node) (compute[T], error) {

@@ -9,7 +9,7 @@ import (
 // LpPool (https://onnx.ai/onnx/operators/onnx__LpPool.html): the p-norm of each
 // window, padding counting as zeros. The sums are a convolution with ones.
 func init() {
-	register(operator{name: "LpPool", limits: "1 to 3 spatial axes", versions: []int64{1, 2, 11, 18, 22}, inputs: "f", required: 1}, lpPool[float32], lpPool[float64])
+	register(operator{name: "LpPool", limits: "1 to 3 spatial axes", inputs: "f"}, lpPool[float32], lpPool[float64])
 }
 
 func lpPool[T kernel.Float](n *node) (compute[T], error) {

@@ -10,7 +10,7 @@ import (
 // LRN (https://onnx.ai/onnx/operators/onnx__LRN.html), local response
 // normalization over size channels around each.
 func init() {
-	register(operator{name: "LRN", versions: []int64{1, 13}, inputs: "f", required: 1}, lrn[float32], lrn[float64])
+	register(operator{name: "LRN", inputs: "f"}, lrn[float32], lrn[float64])
 }
 
 func lrn[T kernel.Float](n *node) (compute[T], error) {

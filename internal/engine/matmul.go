@@ -11,7 +11,7 @@ import (
 // the leading axes broadcast; a vector is a row on the left, a column on the
 // right, and its axis is dropped from the result.
 func init() {
-	register(operator{name: "MatMul", versions: []int64{1, 9, 13}, inputs: "nn", required: 2}, matMul[float32], matMul[float64])
+	register(operator{name: "MatMul", inputs: "nn"}, matMul[float32], matMul[float64])
 }
 
 func matMul[T kernel.Float](*node) (compute[T], error) {

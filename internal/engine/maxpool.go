@@ -11,7 +11,7 @@ import (
 // axes. The second output, Indices, numbers the elements of the input row by row
 // or, with storage_order 1, each of its planes column by column.
 func init() {
-	register(operator{name: "MaxPool", limits: "1 to 3 spatial axes", versions: []int64{1, 8, 10, 11, 12, 22}, inputs: "n", required: 1, outputs: 2}, maxPool[float32], maxPool[float64])
+	register(operator{name: "MaxPool", limits: "1 to 3 spatial axes", inputs: "n"}, maxPool[float32], maxPool[float64])
 }
 
 func maxPool[T kernel.Float](n *node) (compute[T], error) {

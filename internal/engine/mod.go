@@ -11,7 +11,7 @@ import (
 // Mod (https://onnx.ai/onnx/operators/onnx__Mod.html): with fmod the remainder has
 // the dividend's sign, as in C; without, the divisor's, as in Python.
 func init() {
-	register(operator{name: "Mod", versions: []int64{10, 13, 28}, inputs: "nn", required: 2}, mod[float32], mod[float64])
+	register(operator{name: "Mod", inputs: "nn"}, mod[float32], mod[float64])
 }
 
 func mod[T kernel.Float](n *node) (compute[T], error) {

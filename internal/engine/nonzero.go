@@ -8,7 +8,7 @@ import (
 // NonZero (https://onnx.ai/onnx/operators/onnx__NonZero.html): the coordinates of
 // the elements that aren't zero, [rank, count], in row-major order.
 func init() {
-	register(operator{name: "NonZero", versions: []int64{9, 13}, inputs: "v", required: 1}, nonZero[float32], nonZero[float64])
+	register(operator{name: "NonZero", inputs: "v"}, nonZero[float32], nonZero[float64])
 }
 
 func nonZero[T kernel.Float](*node) (compute[T], error) {

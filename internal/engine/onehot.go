@@ -11,7 +11,7 @@ import (
 // depth, with the on value at each index; an index outside [-depth, depth) has
 // none.
 func init() {
-	register(operator{name: "OneHot", versions: []int64{9, 11, 28}, inputs: "nnv", required: 3}, oneHot[float32], oneHot[float64])
+	register(operator{name: "OneHot", inputs: "nnv"}, oneHot[float32], oneHot[float64])
 }
 
 func oneHot[T kernel.Float](n *node) (compute[T], error) {

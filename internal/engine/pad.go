@@ -11,7 +11,7 @@ import (
 // are attributes before version 11 and inputs since; the axes they are for may
 // be named since version 18.
 func init() {
-	register(operator{name: "Pad", versions: []int64{1, 2, 11, 13, 18, 19, 21, 23, 24, 25}, inputs: "vivi", required: 1}, pad[float32], pad[float64])
+	register(operator{name: "Pad", inputs: "vivi"}, pad[float32], pad[float64])
 }
 
 func pad[T kernel.Float](n *node) (compute[T], error) {

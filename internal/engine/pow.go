@@ -10,7 +10,7 @@ import (
 // Pow (https://onnx.ai/onnx/operators/onnx__Pow.html): the result has the type
 // of the base; since version 12 the exponent may have another.
 func init() {
-	register(operator{name: "Pow", versions: []int64{1, 7, 12, 13, 15}, inputs: "nn", required: 2}, pow[float32], pow[float64])
+	register(operator{name: "Pow", inputs: "nn"}, pow[float32], pow[float64])
 }
 
 func pow[T kernel.Float](*node) (compute[T], error) {

@@ -10,7 +10,7 @@ import (
 // PRelu (https://onnx.ai/onnx/operators/onnx__PRelu.html): x where it isn't
 // negative, slope·x elsewhere; the slope broadcasts to x and not the other way.
 func init() {
-	register(operator{name: "PRelu", versions: []int64{1, 6, 7, 9, 16}, inputs: "nn", required: 2}, prelu[float32], prelu[float64])
+	register(operator{name: "PRelu", inputs: "nn"}, prelu[float32], prelu[float64])
 }
 
 func prelu[T kernel.Float](*node) (compute[T], error) {

@@ -29,11 +29,12 @@ type program[T kernel.Float] struct {
 
 // step is one node of a program.
 type step[T kernel.Float] struct {
-	node    *onnxio.Node
-	op      *operator
-	compute compute[T]
-	in      []int // value numbers, -1 for an input left out
-	out     []int
+	node     *onnxio.Node
+	op       *operator
+	required int // how many of the inputs must be there
+	compute  compute[T]
+	in       []int // value numbers, -1 for an input left out
+	out      []int
 	// captured names values of the enclosing graph that the node's subgraphs use;
 	// they follow the inputs.
 	captured []string

@@ -11,7 +11,7 @@ import (
 // Range (https://onnx.ai/onnx/operators/onnx__Range.html): start, start+delta, …
 // up to limit, which is not included.
 func init() {
-	register(operator{name: "Range", versions: []int64{11, 27}, inputs: "nnn", required: 3}, rangeOf[float32], rangeOf[float64])
+	register(operator{name: "Range", inputs: "nnn"}, rangeOf[float32], rangeOf[float64])
 }
 
 func rangeOf[T kernel.Float](n *node) (compute[T], error) {

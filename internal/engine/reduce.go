@@ -15,24 +15,21 @@ import (
 // ReduceMin the least and greatest number of the type. Sums are accumulated in
 // float64.
 func init() {
-	versions := []int64{1, 11, 13, 18}
-	extrema := []int64{1, 11, 12, 13, 18, 20}
-	logs := []int64{1, 11, 13, 18, 28}
-	reduction("ReduceSum", []int64{1, 11, 13}, sumOf[float32], sumOf[float64], sumInts)
-	reduction("ReduceMean", versions, meanOf[float32], meanOf[float64], meanInts)
-	reduction("ReduceProd", versions, prodOf[float32], prodOf[float64], prodInts)
-	reduction("ReduceMax", extrema, maxOf[float32], maxOf[float64], nil)
-	reduction("ReduceMin", extrema, minOf[float32], minOf[float64], nil)
-	reduction("ReduceL1", versions, l1Of[float32], l1Of[float64], l1Ints)
-	reduction("ReduceL2", versions, l2Of[float32], l2Of[float64], l2Ints)
-	reduction("ReduceSumSquare", versions, sumSquareOf[float32], sumSquareOf[float64], sumSquareInts)
-	reduction("ReduceLogSum", logs, logSumOf[float32], logSumOf[float64], nil)
-	reduction("ReduceLogSumExp", logs, logSumExpOf[float32], logSumExpOf[float64], nil)
+	reduction("ReduceSum", sumOf[float32], sumOf[float64], sumInts)
+	reduction("ReduceMean", meanOf[float32], meanOf[float64], meanInts)
+	reduction("ReduceProd", prodOf[float32], prodOf[float64], prodInts)
+	reduction("ReduceMax", maxOf[float32], maxOf[float64], nil)
+	reduction("ReduceMin", minOf[float32], minOf[float64], nil)
+	reduction("ReduceL1", l1Of[float32], l1Of[float64], l1Ints)
+	reduction("ReduceL2", l2Of[float32], l2Of[float64], l2Ints)
+	reduction("ReduceSumSquare", sumSquareOf[float32], sumSquareOf[float64], sumSquareInts)
+	reduction("ReduceLogSum", logSumOf[float32], logSumOf[float64], nil)
+	reduction("ReduceLogSumExp", logSumExpOf[float32], logSumExpOf[float64], nil)
 }
 
 // reduction registers an operator from what it makes of a list of elements;
 // ints is nil for the extrema, which depend on the type, and the logarithms.
-func reduction(name string, versions []int64, f32 func([]float32) float32, f64 func([]float64) float64, ints func([]int64) int64) {
+func reduction(name string, f32 func([]float32) float32, f64 func([]float64) float64, ints func([]int64) int64) {
 	inputs := "ni"
 	byType := func(onnxio.DataType) func([]int64) int64 { return ints }
 	switch name {
@@ -43,7 +40,7 @@ func reduction(name string, versions []int64, f32 func([]float32) float32, f64 f
 	case "ReduceLogSum", "ReduceLogSumExp":
 		inputs = "fi"
 	}
-	register(operator{name: name, versions: versions, inputs: inputs, required: 1},
+	register(operator{name: name, inputs: inputs},
 		reduce(name, f32, byType), reduce(name, f64, byType))
 }
 

@@ -8,27 +8,23 @@ import (
 	"efcn/onnxio"
 )
 
-// TestVersions holds the versions that operators list against the schemas: one
-// that is missing would run a node by the rules of an older version.
-func TestVersions(t *testing.T) {
-	if latest := onnxio.LatestOpset(""); latest != maxOpset {
-		t.Errorf("the engine runs opsets up to %d, the schemas go to %d", maxOpset, latest)
-	}
-	for name, op := range registry {
-		var want []int64
-		for opset := int64(1); opset <= maxOpset; opset++ {
-			s, ok := onnxio.LookupOp("", name, opset)
-			if !ok || op.until != 0 && opset > op.until {
-				continue
-			}
-			if len(want) == 0 || want[len(want)-1] != s.SinceVersion {
-				want = append(want, s.SinceVersion)
-			}
+// versionsOf returns the versions of an operator that are in force in an opset that
+// is run, each with the last such opset.
+func versionsOf(t *testing.T, name string) (schemas []*onnxio.OpSchema, last int64) {
+	t.Helper()
+	for opset := int64(onnxio.OldestOpset); opset <= onnxio.NewestOpset; opset++ {
+		s, err := onnxio.SupportedOp(&onnxio.Node{OpType: name}, opset)
+		if err != nil {
+			continue
 		}
-		if !slices.Equal(op.versions, want) {
-			t.Errorf("%s: versions %v, the schemas have %v", name, op.versions, want)
+		if last = opset; len(schemas) == 0 || schemas[len(schemas)-1] != s {
+			schemas = append(schemas, s)
 		}
 	}
+	if len(schemas) == 0 {
+		t.Fatalf("%s: no schema", name)
+	}
+	return schemas, last
 }
 
 // TestAttributes holds the attributes that builders read against the schemas: one
@@ -43,15 +39,9 @@ func TestAttributes(t *testing.T) {
 		if refused[name] != "" {
 			continue
 		}
-		for _, v := range op.versions {
-			next := slices.Index(op.versions, v) + 1
-			if next < len(op.versions) && op.versions[next] <= minOpset {
-				continue // in force only before the first opset that is run
-			}
-			s, ok := onnxio.LookupOp("", name, v)
-			if !ok {
-				t.Fatalf("%s: no schema", name)
-			}
+		schemas, _ := versionsOf(t, name)
+		for _, s := range schemas {
+			v := s.SinceVersion
 			var want []string
 			for _, a := range s.Attributes {
 				want = append(want, a.Name)
@@ -89,14 +79,20 @@ func TestAttributes(t *testing.T) {
 // TestInputs holds the signatures against the schemas.
 func TestInputs(t *testing.T) {
 	for name, op := range registry {
-		newest := min(maxOpset, op.versions[len(op.versions)-1])
-		s, _ := onnxio.LookupOp("", name, newest)
+		schemas, _ := versionsOf(t, name)
+		most := 0
+		for _, s := range schemas {
+			if most = max(most, s.MaxInputs); s.MaxInputs < 0 {
+				most = -1
+				break
+			}
+		}
 		slots := op.slots()
 		if op.variadic() {
 			slots = -1
 		}
-		if s.MaxInputs != slots {
-			t.Errorf("%s takes up to %d inputs, the schema says %d", name, slots, s.MaxInputs)
+		if most != slots {
+			t.Errorf("%s takes up to %d inputs, the schema says %d", name, slots, most)
 		}
 		if strings.Trim(op.inputs, "fnibv*") != "" {
 			t.Errorf("%s: inputs %q", name, op.inputs)

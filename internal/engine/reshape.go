@@ -10,7 +10,7 @@ import (
 // Reshape (https://onnx.ai/onnx/operators/onnx__Reshape.html). 0 keeps the
 // input's dimension unless allowzero is set, one -1 takes what is left.
 func init() {
-	register(operator{name: "Reshape", versions: []int64{1, 5, 13, 14, 19, 21, 23, 24, 25}, inputs: "vi", required: 2}, reshape[float32], reshape[float64])
+	register(operator{name: "Reshape", inputs: "vi"}, reshape[float32], reshape[float64])
 }
 
 func reshape[T kernel.Float](n *node) (compute[T], error) {

@@ -15,8 +15,8 @@ import (
 // not say so, the test data of ONNX 1.5 (resize_downsample_nearest) and ONNX
 // Runtime do.
 func init() {
-	register(operator{name: "Resize", limits: "integers in mode nearest only; align_corners with scales that give no whole length as in the reference implementation, not as in ONNX Runtime", versions: []int64{10, 11, 13, 18, 19}, inputs: "vvfi", required: 1}, resize[float32], resize[float64])
-	register(operator{name: "Upsample", versions: []int64{1, 7, 9}, until: 9, inputs: "vf", required: 1}, upsample[float32], upsample[float64])
+	register(operator{name: "Resize", limits: "integers in mode nearest only; align_corners with scales that give no whole length as in the reference implementation, not as in ONNX Runtime", inputs: "vvfi"}, resize[float32], resize[float64])
+	register(operator{name: "Upsample", inputs: "vf"}, upsample[float32], upsample[float64])
 }
 
 // sampling holds the attributes of a Resize.

@@ -12,9 +12,9 @@ import (
 // of the data where the gathering operators would read; since version 16 they
 // may combine with what is there.
 func init() {
-	register(operator{name: "Scatter", versions: []int64{9}, until: 10, inputs: "viv", required: 3}, scatterElements[float32], scatterElements[float64])
-	register(operator{name: "ScatterElements", versions: []int64{11, 13, 16, 18}, inputs: "viv", required: 3}, scatterElements[float32], scatterElements[float64])
-	register(operator{name: "ScatterND", versions: []int64{11, 13, 16, 18}, inputs: "viv", required: 3}, scatterND[float32], scatterND[float64])
+	register(operator{name: "Scatter", inputs: "viv"}, scatterElements[float32], scatterElements[float64])
+	register(operator{name: "ScatterElements", inputs: "viv"}, scatterElements[float32], scatterElements[float64])
+	register(operator{name: "ScatterND", inputs: "viv"}, scatterND[float32], scatterND[float64])
 }
 
 // combination reads the attribute reduction.

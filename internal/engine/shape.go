@@ -8,8 +8,8 @@ import (
 // Shape and Size (https://onnx.ai/onnx/operators/onnx__Shape.html). Since
 // version 15 Shape cuts out a range of axes, clamped to those there are.
 func init() {
-	register(operator{name: "Shape", versions: []int64{1, 13, 15, 19, 21, 23, 24, 25}, inputs: "v", required: 1}, shapeOf[float32], shapeOf[float64])
-	register(operator{name: "Size", versions: []int64{1, 13, 19, 21, 23, 24, 25}, inputs: "v", required: 1}, sizeOf[float32], sizeOf[float64])
+	register(operator{name: "Shape", inputs: "v"}, shapeOf[float32], shapeOf[float64])
+	register(operator{name: "Size", inputs: "v"}, sizeOf[float32], sizeOf[float64])
 }
 
 func shapeOf[T kernel.Float](n *node) (compute[T], error) {

@@ -8,11 +8,11 @@ import (
 
 // Abs, Neg and Sign, of floating-point and integer values.
 func init() {
-	register(operator{name: "Abs", versions: []int64{1, 6, 13}, inputs: "n", required: 1},
+	register(operator{name: "Abs", inputs: "n"},
 		signed(absolute[float32], absolute[int64]), signed(absolute[float64], absolute[int64]))
-	register(operator{name: "Neg", versions: []int64{1, 6, 13}, inputs: "n", required: 1},
+	register(operator{name: "Neg", inputs: "n"},
 		signed(negative[float32], negative[int64]), signed(negative[float64], negative[int64]))
-	register(operator{name: "Sign", versions: []int64{9, 13}, inputs: "n", required: 1},
+	register(operator{name: "Sign", inputs: "n"},
 		signed(sign[float32], sign[int64]), signed(sign[float64], sign[int64]))
 }
 

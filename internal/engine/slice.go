@@ -11,7 +11,7 @@ import (
 // and, since version 10, steps. They are attributes before version 10, inputs
 // since.
 func init() {
-	register(operator{name: "Slice", versions: []int64{1, 10, 11, 13}, inputs: "viiii", required: 1}, slice[float32], slice[float64])
+	register(operator{name: "Slice", inputs: "viiii"}, slice[float32], slice[float64])
 }
 
 func slice[T kernel.Float](n *node) (compute[T], error) {

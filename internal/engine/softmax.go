@@ -11,10 +11,9 @@ import (
 // Since version 13 they work along one axis, the last by default; before, the
 // axes from axis on (1 by default) are taken as one.
 func init() {
-	versions := []int64{1, 11, 13}
-	register(operator{name: "Softmax", versions: versions, inputs: "f", required: 1}, lineMap(softmax[float32]), lineMap(softmax[float64]))
-	register(operator{name: "LogSoftmax", versions: versions, inputs: "f", required: 1}, lineMap(logSoftmax[float32]), lineMap(logSoftmax[float64]))
-	register(operator{name: "Hardmax", versions: versions, inputs: "f", required: 1}, lineMap(hardmax[float32]), lineMap(hardmax[float64]))
+	register(operator{name: "Softmax", inputs: "f"}, lineMap(softmax[float32]), lineMap(softmax[float64]))
+	register(operator{name: "LogSoftmax", inputs: "f"}, lineMap(logSoftmax[float32]), lineMap(logSoftmax[float64]))
+	register(operator{name: "Hardmax", inputs: "f"}, lineMap(hardmax[float32]), lineMap(hardmax[float64]))
 }
 
 func lineMap[T kernel.Float](f func(dst, src []T)) builder[T] {

@@ -206,9 +206,7 @@ func prepareProduct[T kernel.Float](n *onnxio.Node, versions map[string]int64, o
 		p.alpha, p.beta = T(gemm.float("alpha", 1)), T(gemm.float("beta", 1))
 		p.trans = [2]bool{gemm.int("transA", 0) != 0, gemm.int("transB", 0) != 0}
 	}
-	op := *dense.op
-	op.required = 0
-	return &step[T]{node: n, op: &op, compute: func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+	return &step[T]{node: n, op: dense.op, compute: func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		if in[1-at] == nil {
 			return nil, fmt.Errorf("input %d is missing", 1-at)
 		}

@@ -11,7 +11,7 @@ import (
 // sizes (an attribute before version 13, an input since) or in equal parts; since
 // version 18 the last part may be smaller.
 func init() {
-	register(operator{name: "Split", versions: []int64{1, 2, 11, 13, 18}, inputs: "vi", required: 1, outputs: -1}, split[float32], split[float64])
+	register(operator{name: "Split", inputs: "vi"}, split[float32], split[float64])
 }
 
 func split[T kernel.Float](n *node) (compute[T], error) {

@@ -10,7 +10,7 @@ import (
 // size 1: those named, in an attribute before version 13 and in an input since,
 // or all.
 func init() {
-	register(operator{name: "Squeeze", versions: []int64{1, 11, 13, 21, 23, 24, 25}, inputs: "vi", required: 1}, squeeze[float32], squeeze[float64])
+	register(operator{name: "Squeeze", inputs: "vi"}, squeeze[float32], squeeze[float64])
 }
 
 func squeeze[T kernel.Float](n *node) (compute[T], error) {

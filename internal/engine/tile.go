@@ -9,7 +9,7 @@ import (
 // Tile (https://onnx.ai/onnx/operators/onnx__Tile.html) repeats a value along
 // every axis.
 func init() {
-	register(operator{name: "Tile", versions: []int64{1, 6, 13}, inputs: "vi", required: 2}, tile[float32], tile[float64])
+	register(operator{name: "Tile", inputs: "vi"}, tile[float32], tile[float64])
 }
 
 func tile[T kernel.Float](*node) (compute[T], error) {

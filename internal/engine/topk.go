@@ -13,7 +13,7 @@ import (
 // elements along an axis, in order, and their indices; equal ones by index. k is
 // an attribute before version 10, an input since.
 func init() {
-	register(operator{name: "TopK", versions: []int64{1, 10, 11, 24}, inputs: "ni", required: 1, outputs: 2}, topK[float32], topK[float64])
+	register(operator{name: "TopK", inputs: "ni"}, topK[float32], topK[float64])
 }
 
 func topK[T kernel.Float](n *node) (compute[T], error) {

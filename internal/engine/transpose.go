@@ -9,7 +9,7 @@ import (
 // Transpose (https://onnx.ai/onnx/operators/onnx__Transpose.html); without perm
 // the axes are reversed.
 func init() {
-	register(operator{name: "Transpose", versions: []int64{1, 13, 21, 23, 24, 25}, inputs: "v", required: 1}, transpose[float32], transpose[float64])
+	register(operator{name: "Transpose", inputs: "v"}, transpose[float32], transpose[float64])
 }
 
 func transpose[T kernel.Float](n *node) (compute[T], error) {

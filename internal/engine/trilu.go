@@ -13,8 +13,8 @@ import (
 // triangle of matrices, from their k-th diagonal, and EyeLike makes a matrix with
 // ones on that diagonal.
 func init() {
-	register(operator{name: "Trilu", versions: []int64{14}, inputs: "vi", required: 1}, trilu[float32], trilu[float64])
-	register(operator{name: "EyeLike", versions: []int64{9, 22}, inputs: "v", required: 1}, eyeLike[float32], eyeLike[float64])
+	register(operator{name: "Trilu", inputs: "vi"}, trilu[float32], trilu[float64])
+	register(operator{name: "EyeLike", inputs: "v"}, eyeLike[float32], eyeLike[float64])
 }
 
 func trilu[T kernel.Float](n *node) (compute[T], error) {

@@ -10,7 +10,7 @@ import (
 // size 1, numbered as in the result; an attribute names them before version 13,
 // an input since.
 func init() {
-	register(operator{name: "Unsqueeze", versions: []int64{1, 11, 13, 21, 23, 24, 25}, inputs: "vi", required: 1}, unsqueeze[float32], unsqueeze[float64])
+	register(operator{name: "Unsqueeze", inputs: "vi"}, unsqueeze[float32], unsqueeze[float64])
 }
 
 func unsqueeze[T kernel.Float](n *node) (compute[T], error) {

@@ -10,13 +10,13 @@ import (
 // Sum, Mean, Min and Max of any number of operands, broadcast
 // (https://onnx.ai/onnx/operators/onnx__Sum.html and following).
 func init() {
-	register(operator{name: "Sum", versions: []int64{1, 6, 8, 13}, inputs: "f*", required: 1},
+	register(operator{name: "Sum", inputs: "f*"},
 		variadic(addRow[float32], nil, nil, false), variadic(addRow[float64], nil, nil, false))
-	register(operator{name: "Mean", versions: []int64{1, 6, 8, 13}, inputs: "f*", required: 1},
+	register(operator{name: "Mean", inputs: "f*"},
 		variadic(addRow[float32], nil, nil, true), variadic(addRow[float64], nil, nil, true))
-	register(operator{name: "Max", versions: []int64{1, 6, 8, 12, 13}, inputs: "n*", required: 1},
+	register(operator{name: "Max", inputs: "n*"},
 		variadic(maxRow[float32], maxRow[int64], maxRow[uint64], false), variadic(maxRow[float64], maxRow[int64], maxRow[uint64], false))
-	register(operator{name: "Min", versions: []int64{1, 6, 8, 12, 13}, inputs: "n*", required: 1},
+	register(operator{name: "Min", inputs: "n*"},
 		variadic(minRow[float32], minRow[int64], minRow[uint64], false), variadic(minRow[float64], minRow[int64], minRow[uint64], false))
 }
 

@@ -9,7 +9,7 @@ import (
 // Where (https://onnx.ai/onnx/operators/onnx__Where.html): elements of the second
 // or third operand by the condition, all three broadcast.
 func init() {
-	register(operator{name: "Where", versions: []int64{9, 16}, inputs: "bvv", required: 3}, where[float32], where[float64])
+	register(operator{name: "Where", inputs: "bvv"}, where[float32], where[float64])
 }
 
 func where[T kernel.Float](*node) (compute[T], error) {

@@ -9,25 +9,25 @@ import (
 
 func init() {
 	for _, name := range []string{"Add", "Sub", "Mul", "Div"} {
-		register(name, op{min: 2, max: 2, rule: binary})
+		register(name, op{rule: binary})
 	}
-	register("Mod", op{min: 2, max: 2, since: 10, rule: binary})
-	register("Pow", op{min: 2, max: 2, rule: pow})
+	register("Mod", op{rule: binary})
+	register("Pow", op{rule: pow})
 	for _, name := range []string{"Sum", "Min", "Max", "Mean"} {
-		register(name, op{min: 1, max: -1, rule: variadic})
+		register(name, op{rule: variadic})
 	}
 	for _, name := range []string{"And", "Or", "Xor"} {
-		register(name, op{min: 2, max: 2, rule: logical})
+		register(name, op{rule: logical})
 	}
 	for _, name := range []string{"BitwiseAnd", "BitwiseOr", "BitwiseXor"} {
-		register(name, op{min: 2, max: 2, since: 18, rule: binary})
+		register(name, op{rule: binary})
 	}
-	register("BitShift", op{min: 2, max: 2, since: 11, rule: binary})
+	register("BitShift", op{rule: binary})
 	for _, name := range []string{"Equal", "Less", "Greater"} {
-		register(name, op{min: 2, max: 2, rule: compare})
+		register(name, op{rule: compare})
 	}
 	for _, name := range []string{"LessOrEqual", "GreaterOrEqual"} {
-		register(name, op{min: 2, max: 2, since: 12, rule: compare})
+		register(name, op{rule: compare})
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	register("Cast", op{min: 1, max: 1, rule: cast})
-	register("CastLike", op{min: 2, max: 2, since: 15, rule: castLike})
+	register("Cast", op{rule: cast})
+	register("CastLike", op{rule: castLike})
 }
 
 // cast infers Cast-6/9/13 and later.

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-func init() { register("Concat", op{min: 1, max: -1, rule: concat}) }
+func init() { register("Concat", op{rule: concat}) }
 
 // concat infers Concat-4/11/13.
 func concat(c *call) ([]*value, error) {

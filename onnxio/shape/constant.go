@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	register("Constant", op{min: 0, max: 0, rule: constantNode})
-	register("ConstantOfShape", op{min: 1, max: 1, since: 9, rule: constantOfShape})
+	register("Constant", op{rule: constantNode})
+	register("ConstantOfShape", op{rule: constantOfShape})
 }
 
 // constantNode infers Constant-1/9/11/12/13 and later: exactly one of the value

@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-func init() { register("Conv", op{min: 2, max: 3, real: true, rule: conv}) }
+func init() { register("Conv", op{rule: conv, real: true}) }
 
 // conv infers Conv-1/11/22: x [N, C, spatial...], weights [O, C/group,
 // kernel...], bias [O].

@@ -35,7 +35,7 @@ func TestConv(t *testing.T) {
 		{op: "Conv", in: []any{x, w}, attrs: attrs(str("auto_pad", "VALID"), ints("pads", 1, 1, 1, 1)), err: "both given; leave one out"},
 		{op: "Conv", in: []any{x, w}, attrs: attrs(ints("dilations", 1<<62, 1)), err: "2^63"},
 		{op: "Conv", in: []any{x, w}, attrs: attrs(ints("pads", 1<<62, 1, 1<<62, 1)), err: "2^63"},
-		{op: "Conv", in: []any{x}, err: "want 2 to 3 inputs, got 1"},
+		{op: "Conv", in: []any{x}, err: "1 inputs; want 2 to 3"},
 		{op: "Conv", in: []any{nil, w}, err: "input 0 is left out"},
 	})
 }
@@ -81,7 +81,7 @@ func TestNormalization(t *testing.T) {
 	runCases(t, []opCase{
 		{op: "BatchNormalization", in: []any{x, c, c, c, c}, want: []string{"float32[batch,4,9,8]"}},
 		{op: "BatchNormalization", in: []any{x, c, c, c, "float32[5]"}, err: `input "x4" has shape [5]; want [4]`},
-		{op: "BatchNormalization", in: []any{x, c, c, c}, err: "want 5 inputs, got 4"},
+		{op: "BatchNormalization", in: []any{x, c, c, c}, err: "4 inputs; want 5"},
 		{op: "InstanceNormalization", in: []any{x, c, c}, want: []string{"float32[batch,4,9,8]"}},
 		{op: "GroupNormalization", opset: 18, in: []any{x, "float32[2]", "float32[2]"}, attrs: attrs(num("num_groups", 2)), want: []string{"float32[batch,4,9,8]"}},
 		{op: "GroupNormalization", in: []any{x, "float32[2]", "float32[2]"}, attrs: attrs(num("num_groups", 2)), err: "want [4]"},

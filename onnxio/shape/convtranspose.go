@@ -6,7 +6,7 @@ import (
 	"efcn/onnxio"
 )
 
-func init() { register("ConvTranspose", op{min: 2, max: 3, real: true, rule: convTranspose}) }
+func init() { register("ConvTranspose", op{rule: convTranspose, real: true}) }
 
 // convTranspose infers ConvTranspose-1/11/22: x [N, C, spatial...], weights [C,
 // O/group, kernel...], bias [O].

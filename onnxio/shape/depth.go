@@ -3,8 +3,8 @@ package shape
 import "fmt"
 
 func init() {
-	register("DepthToSpace", op{min: 1, max: 1, rule: depthToSpace})
-	register("SpaceToDepth", op{min: 1, max: 1, rule: spaceToDepth})
+	register("DepthToSpace", op{rule: depthToSpace})
+	register("SpaceToDepth", op{rule: spaceToDepth})
 }
 
 // depthToSpace infers DepthToSpace-1/11/13 and later: [N, C, H, W] becomes

@@ -11,29 +11,25 @@ func init() {
 	for _, name := range []string{
 		"Abs", "Erf", "Identity", "Neg", "Relu", "Shrink", "Sign",
 	} {
-		register(name, op{min: 1, max: 1, rule: unary})
+		register(name, op{rule: unary})
 	}
 	for _, name := range []string{
-		"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Cos", "Cosh", "Elu", "Exp", "Floor",
-		"HardSigmoid", "Hardmax", "LeakyRelu", "Log", "LogSoftmax", "LRN", "LpNormalization", "Reciprocal", "Round",
-		"Selu", "Sigmoid", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "ThresholdedRelu",
+		"Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Ceil", "Celu", "Cos", "Cosh", "Elu", "Exp", "Floor", "Gelu",
+		"HardSigmoid", "HardSwish", "Hardmax", "LeakyRelu", "Log", "LogSoftmax", "LRN", "LpNormalization",
+		"MeanVarianceNormalization", "Mish", "Reciprocal", "Round", "Selu", "Sigmoid", "Sin", "Sinh", "Softmax",
+		"Softplus", "Softsign", "Sqrt", "Swish", "Tan", "Tanh", "ThresholdedRelu",
 	} {
-		register(name, op{min: 1, max: 1, real: true, rule: unary})
+		register(name, op{rule: unary, real: true})
 	}
-	for name, since := range map[string]int64{
-		"Celu": 12, "Gelu": 20, "HardSwish": 14, "MeanVarianceNormalization": 9, "Mish": 18, "Swish": 24,
-	} {
-		register(name, op{min: 1, max: 1, since: since, real: true, rule: unary})
-	}
-	register("BitwiseNot", op{min: 1, max: 1, since: 18, rule: unary})
-	register("Not", op{min: 1, max: 1, rule: unary})
-	register("IsNaN", op{min: 1, max: 1, since: 9, rule: predicate})
-	register("IsInf", op{min: 1, max: 1, since: 10, rule: predicate})
-	register("PRelu", op{min: 2, max: 2, rule: prelu})
-	register("Clip", op{min: 1, max: 3, rule: clip})
-	register("CumSum", op{min: 2, max: 2, since: 11, rule: unary})
-	register("CumProd", op{min: 2, max: 2, since: 26, rule: unary})
-	register("Trilu", op{min: 1, max: 2, since: 14, rule: unary})
+	register("BitwiseNot", op{rule: unary})
+	register("Not", op{rule: unary})
+	register("IsNaN", op{rule: predicate})
+	register("IsInf", op{rule: predicate})
+	register("PRelu", op{rule: prelu})
+	register("Clip", op{rule: clip})
+	register("CumSum", op{rule: unary})
+	register("CumProd", op{rule: unary})
+	register("Trilu", op{rule: unary})
 }
 
 // integer functions whose results are followed through shape computations.
@@ -166,11 +162,6 @@ func prelu(c *call) ([]*value, error) {
 // clip infers Clip-6, whose bounds are attributes, and Clip-11/12/13, where
 // they are inputs.
 func clip(c *call) ([]*value, error) {
-	if c.opset < 11 {
-		if err := c.wantInputs(1, 1); err != nil {
-			return nil, err
-		}
-	}
 	for i := 1; i < 3; i++ {
 		v := c.in[i]
 		// PyTorch writes bounds of shape [1] where the operator asks for a scalar.

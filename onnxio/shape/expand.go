@@ -6,9 +6,9 @@ import (
 )
 
 func init() {
-	register("Expand", op{min: 2, max: 2, since: 8, rule: expand})
-	register("Tile", op{min: 2, max: 2, rule: tile})
-	register("Where", op{min: 3, max: 3, since: 9, rule: where})
+	register("Expand", op{rule: expand})
+	register("Tile", op{rule: tile})
+	register("Where", op{rule: where})
 }
 
 // expand infers Expand-8/13: input and shape broadcast to each other.

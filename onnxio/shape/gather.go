@@ -5,11 +5,11 @@ import (
 )
 
 func init() {
-	register("Gather", op{min: 2, max: 2, rule: gather})
-	register("GatherElements", op{min: 2, max: 2, since: 11, rule: gatherElements})
-	register("GatherND", op{min: 2, max: 2, since: 11, rule: gatherND})
-	register("ScatterElements", op{min: 3, max: 3, since: 11, rule: scatter})
-	register("ScatterND", op{min: 3, max: 3, since: 11, rule: scatter})
+	register("Gather", op{rule: gather})
+	register("GatherElements", op{rule: gatherElements})
+	register("GatherND", op{rule: gatherND})
+	register("ScatterElements", op{rule: scatter})
+	register("ScatterND", op{rule: scatter})
 }
 
 // gather infers Gather-1/11/13: the axis of data is replaced by the shape of

@@ -2,7 +2,7 @@ package shape
 
 import "fmt"
 
-func init() { register("Gemm", op{min: 2, max: 3, rule: gemm}) }
+func init() { register("Gemm", op{rule: gemm}) }
 
 // gemm infers Gemm-7/9/11/13: A [M, K], B [K, N], either transposed, and C
 // that broadcasts to [M, N].
@@ -10,11 +10,6 @@ func gemm(c *call) ([]*value, error) {
 	elem, err := c.sameElem(0, 1, 2)
 	if err != nil {
 		return nil, err
-	}
-	if c.opset < 11 {
-		if err := c.wantInputs(3, 3); err != nil {
-			return nil, err
-		}
 	}
 	m, k, err := c.gemmOperand(0, "transA")
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"efcn/onnxio"
 )
 
-func init() { register("If", op{min: 1, max: 1, rule: ifRule}) }
+func init() { register("If", op{rule: ifRule}) }
 
 // maxDepth bounds the nesting of subgraphs.
 const maxDepth = 16

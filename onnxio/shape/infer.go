@@ -309,17 +309,20 @@ func (s *session) node(n *onnxio.Node, sc *scope) ([]*value, error) {
 		}
 		in[i] = v
 	}
-	o, ok := lookup(n, s.opset)
+	o, schema, ok := lookup(n, s.opset)
 	if !ok || s.functions[onnxio.CanonicalDomain(n.Domain)+":"+n.OpType] {
 		s.unknown = append(s.unknown, n)
 		return nil, nil
 	}
 	c := &call{Node: n, opset: s.opset, in: in, s: s, scope: sc}
-	if err := c.checkInputs(o); err != nil {
+	if err := schema.CheckArity(n); err != nil {
 		return nil, err
 	}
-	for len(c.in) < o.max {
+	for len(c.in) < schema.MostInputs {
 		c.in = append(c.in, nil)
+	}
+	if o.real && c.in[0].elem != onnxio.Undefined && !c.in[0].elem.IsFloat() {
+		return nil, fmt.Errorf("input %q is %s; want a floating-point type", c.Input(0), c.in[0].elem)
 	}
 	out, err := o.rule(c)
 	if err != nil {

@@ -7,11 +7,11 @@ import (
 )
 
 func init() {
-	register("BatchNormalization", op{min: 5, max: 5, real: true, rule: batchNormalization})
-	register("InstanceNormalization", op{min: 3, max: 3, real: true, rule: instanceNormalization})
-	register("GroupNormalization", op{min: 3, max: 3, since: 18, real: true, rule: groupNormalization})
-	register("LayerNormalization", op{min: 2, max: 3, since: 17, real: true, rule: layerNormalization})
-	register("RMSNormalization", op{min: 2, max: 2, since: 23, real: true, rule: layerNormalization})
+	register("BatchNormalization", op{rule: batchNormalization, real: true})
+	register("InstanceNormalization", op{rule: instanceNormalization, real: true})
+	register("GroupNormalization", op{rule: groupNormalization, real: true})
+	register("LayerNormalization", op{rule: layerNormalization, real: true})
+	register("RMSNormalization", op{rule: layerNormalization, real: true})
 }
 
 // batchNormalization infers BatchNormalization-7/9/14/15: x [N, C, ...], the

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-func init() { register("Pad", op{min: 1, max: 4, rule: pad}) }
+func init() { register("Pad", op{rule: pad}) }
 
 // pad infers Pad-2, with pads as an attribute, and Pad-11/13/18 and later, with
 // pads, value and axes as inputs. A negative pad cuts.
@@ -19,16 +19,6 @@ func pad(c *call) ([]*value, error) {
 	case mode == "constant" || mode == "reflect" || mode == "edge" || mode == "wrap" && c.opset >= 19:
 	default:
 		return nil, fmt.Errorf("mode %q is not known in opset %d", mode, c.opset)
-	}
-	lo, hi := 1, 1
-	switch {
-	case c.opset >= 18:
-		lo, hi = 2, 4
-	case c.opset >= 11:
-		lo, hi = 2, 3
-	}
-	if err := c.wantInputs(lo, hi); err != nil {
-		return nil, err
 	}
 	if c.opset >= 11 {
 		if _, err := c.sameElem(0, 2); err != nil {

@@ -8,12 +8,12 @@ import (
 )
 
 func init() {
-	register("MaxPool", op{min: 1, max: 1, rule: pool})
-	register("AveragePool", op{min: 1, max: 1, real: true, rule: pool})
-	register("LpPool", op{min: 1, max: 1, real: true, rule: pool})
-	register("GlobalMaxPool", op{min: 1, max: 1, real: true, rule: globalPool})
-	register("GlobalAveragePool", op{min: 1, max: 1, real: true, rule: globalPool})
-	register("GlobalLpPool", op{min: 1, max: 1, real: true, rule: globalPool})
+	register("MaxPool", op{rule: pool})
+	register("AveragePool", op{rule: pool, real: true})
+	register("LpPool", op{rule: pool, real: true})
+	register("GlobalMaxPool", op{rule: globalPool, real: true})
+	register("GlobalAveragePool", op{rule: globalPool, real: true})
+	register("GlobalLpPool", op{rule: globalPool, real: true})
 }
 
 // pool infers MaxPool, AveragePool and LpPool of all versions: x [N, C,

@@ -8,8 +8,8 @@ import (
 )
 
 func init() {
-	register("QuantizeLinear", op{min: 2, max: 3, since: 10, rule: quantizeLinear})
-	register("DequantizeLinear", op{min: 2, max: 3, since: 10, rule: dequantizeLinear})
+	register("QuantizeLinear", op{rule: quantizeLinear})
+	register("DequantizeLinear", op{rule: dequantizeLinear})
 }
 
 // quantizeLinear infers QuantizeLinear-10 and later: the shape of x, the type of

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-func init() { register("Range", op{min: 3, max: 3, since: 11, rule: rangeRule}) }
+func init() { register("Range", op{rule: rangeRule}) }
 
 // rangeRule infers Range-11 and later: start, limit and delta are scalars.
 func rangeRule(c *call) ([]*value, error) {

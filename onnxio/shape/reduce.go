@@ -7,10 +7,10 @@ func init() {
 		"ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax",
 		"ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
 	} {
-		register(name, op{min: 1, max: 2, rule: reduce})
+		register(name, op{rule: reduce})
 	}
-	register("ArgMax", op{min: 1, max: 1, rule: argReduce})
-	register("ArgMin", op{min: 1, max: 1, rule: argReduce})
+	register("ArgMax", op{rule: argReduce})
+	register("ArgMin", op{rule: argReduce})
 }
 
 // reduce infers the reductions: axes are an attribute before version 13 of
@@ -20,11 +20,6 @@ func reduce(c *call) ([]*value, error) {
 	since := int64(18)
 	if c.OpType == "ReduceSum" {
 		since = 13
-	}
-	if c.opset < since {
-		if err := c.wantInputs(1, 1); err != nil {
-			return nil, err
-		}
 	}
 	list, _, known, err := c.listArg("axes", 1, since)
 	if err != nil {

@@ -6,28 +6,15 @@ import (
 	"efcn/onnxio"
 )
 
-// The operator sets of the default domain that this package knows.
-const (
-	oldestOpset = 7
-	newestOpset = 28
-)
-
 // rule infers the outputs of one node: one value for each output that the
 // operator has, of which the node may name fewer. A nil value, or one missing
 // at the end, is unknown. Its error needs no node; Infer adds it.
 type rule func(c *call) ([]*value, error)
 
-// op is one entry of the operator table.
+// op is what this package adds to what onnxio.SupportedOp says of an operator.
 type op struct {
-	// min and max bound the number of inputs over all versions of the operator;
-	// the first min of them must be there. max -1 is any number.
-	min, max int
-	// since is the operator set that brought the operator, 0 for one as old as
-	// the oldest set; until is the last that has it, 0 for one that stays.
-	since, until int64
-	// real asks for a floating-point type of input 0.
-	real bool
 	rule rule
+	real bool // asks for a floating-point type of input 0
 }
 
 // operators is filled while the program starts and only read after that.
@@ -40,52 +27,25 @@ func register(name string, o op) {
 	operators[name] = o
 }
 
-// lookup returns the rule of a node, or false if the operator, or the version
-// that the model imports, is not known.
-func lookup(n *onnxio.Node, opset int64) (op, bool) {
-	if onnxio.CanonicalDomain(n.Domain) != "" || opset < oldestOpset || opset > newestOpset {
-		return op{}, false
+// lookup returns the rule and the signature of a node's operator, or false if this
+// package has none, or not in the version that the model imports.
+func lookup(n *onnxio.Node, opset int64) (op, *onnxio.OpSchema, bool) {
+	schema, err := onnxio.SupportedOp(n, opset)
+	if err != nil {
+		return op{}, nil, false
 	}
 	o, ok := operators[n.OpType]
-	return o, ok && opset >= o.since && (o.until == 0 || opset <= o.until)
+	return o, schema, ok
 }
 
 // call is one node and what is known of its inputs.
 type call struct {
 	*onnxio.Node
 	opset int64
-	in    []*value // nil where an optional input is left out; at least as long as the operator's max
+	in    []*value // nil where an optional input is left out; at least as many as any version of the operator takes
 	s     *session
 	scope *scope // where the subgraphs of the node find outer values
 }
-
-// checkInputs compares the node's inputs with what the operator takes.
-func (c *call) checkInputs(o op) error {
-	n := len(c.Inputs)
-	if n < o.min || o.max >= 0 && n > o.max {
-		want := fmt.Sprintf("%d to %d", o.min, o.max)
-		switch {
-		case o.max < 0:
-			want = fmt.Sprintf("at least %d", o.min)
-		case o.min == o.max:
-			want = fmt.Sprint(o.min)
-		}
-		return fmt.Errorf("want %s inputs, got %d", want, n)
-	}
-	for i := range o.min {
-		if c.Inputs[i] == "" {
-			return fmt.Errorf("input %d is left out; only those after the first %d may be", i, o.min)
-		}
-	}
-	if o.real && c.in[0].elem != onnxio.Undefined && !c.in[0].elem.IsFloat() {
-		return fmt.Errorf("input %q is %s; want a floating-point type", c.Input(0), c.in[0].elem)
-	}
-	return nil
-}
-
-// wantInputs bounds the number of inputs where a version takes fewer, or needs
-// more, than the table says.
-func (c *call) wantInputs(lo, hi int) error { return c.checkInputs(op{min: lo, max: hi}) }
 
 // wantRank returns an error if input i is known to have another rank.
 func (c *call) wantRank(i, rank int) error {

@@ -3,8 +3,8 @@ package shape
 import "fmt"
 
 func init() {
-	register("Reshape", op{min: 2, max: 2, rule: reshape})
-	register("Flatten", op{min: 1, max: 1, rule: flatten})
+	register("Reshape", op{rule: reshape})
+	register("Flatten", op{rule: flatten})
 }
 
 // reshape infers Reshape-5/13/14 and later: 0 copies the input's dimension

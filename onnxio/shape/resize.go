@@ -9,8 +9,8 @@ import (
 )
 
 func init() {
-	register("Resize", op{min: 1, max: 4, since: 10, rule: resize})
-	register("Upsample", op{min: 1, max: 2, until: 9, rule: upsample})
+	register("Resize", op{rule: resize})
+	register("Upsample", op{rule: upsample})
 }
 
 // upsample infers Upsample-7, whose scales are an attribute, and Upsample-9,
@@ -18,9 +18,6 @@ func init() {
 func upsample(c *call) ([]*value, error) {
 	x := c.in[0]
 	if c.opset < 9 {
-		if err := c.wantInputs(1, 1); err != nil {
-			return nil, err
-		}
 		list, err := c.Floats("scales")
 		if err != nil {
 			return nil, err
@@ -33,9 +30,6 @@ func upsample(c *call) ([]*value, error) {
 			scales[i] = float64(v)
 		}
 		return c.upsampled(x, scales, true)
-	}
-	if err := c.wantInputs(2, 2); err != nil {
-		return nil, err
 	}
 	scales, known, err := c.in[1].numbers()
 	if err != nil {
@@ -60,9 +54,6 @@ func (c *call) upsampled(x *value, scales []float64, known bool) ([]*value, erro
 func resize(c *call) ([]*value, error) {
 	x := c.in[0]
 	if c.opset < 11 {
-		if err := c.wantInputs(2, 2); err != nil {
-			return nil, err
-		}
 		scales, known, err := c.in[1].numbers()
 		if err != nil {
 			return nil, err

@@ -8,11 +8,11 @@ import (
 )
 
 func init() {
-	register("TopK", op{min: 1, max: 2, rule: topK})
-	register("OneHot", op{min: 3, max: 3, since: 9, rule: oneHot})
-	register("EyeLike", op{min: 1, max: 1, since: 9, rule: eyeLike})
-	register("NonZero", op{min: 1, max: 1, since: 9, rule: nonZero})
-	register("Compress", op{min: 2, max: 2, since: 9, rule: compress})
+	register("TopK", op{rule: topK})
+	register("OneHot", op{rule: oneHot})
+	register("EyeLike", op{rule: eyeLike})
+	register("NonZero", op{rule: nonZero})
+	register("Compress", op{rule: compress})
 }
 
 // topK infers TopK-1, whose k is an attribute, and TopK-10/11 and later, whose
@@ -27,9 +27,6 @@ func topK(c *call) ([]*value, error) {
 		}
 		k = fixed(v)
 	} else {
-		if err := c.wantInputs(2, 2); err != nil {
-			return nil, err
-		}
 		if list := c.in[1].ints; list != nil {
 			if len(list) != 1 {
 				return nil, fmt.Errorf("k has shape %v; want [1]", c.in[1])

@@ -3,8 +3,8 @@ package shape
 import "efcn/onnxio"
 
 func init() {
-	register("Shape", op{min: 1, max: 1, rule: shapeOf})
-	register("Size", op{min: 1, max: 1, rule: sizeOf})
+	register("Shape", op{rule: shapeOf})
+	register("Size", op{rule: sizeOf})
 }
 
 // shapeOf infers Shape-1/13 and, with start and end, Shape-15 and later.

@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-func init() { register("Slice", op{min: 1, max: 5, rule: slice}) }
+func init() { register("Slice", op{rule: slice}) }
 
 // sliceArgs are the arguments of one Slice; a nil list is not known.
 type sliceArgs struct {
@@ -56,9 +56,6 @@ func (c *call) sliceArgs() (sliceArgs, error) {
 	var a sliceArgs
 	n := -1 // how many axes are cut; -1 while not known
 	if c.opset < 10 {
-		if err := c.wantInputs(1, 1); err != nil {
-			return a, err
-		}
 		starts, err1 := c.Ints("starts")
 		ends, err2 := c.Ints("ends")
 		list, err3 := c.Ints("axes")
@@ -70,9 +67,6 @@ func (c *call) sliceArgs() (sliceArgs, error) {
 		}
 		a.starts, a.ends, a.axes, n = nums(starts), nums(ends), list, len(starts)
 	} else {
-		if err := c.wantInputs(3, 5); err != nil {
-			return a, err
-		}
 		for i := 1; i < 5; i++ {
 			v := c.in[i]
 			if v == nil {

@@ -5,18 +5,13 @@ import (
 	"fmt"
 )
 
-func init() { register("Split", op{min: 1, max: 2, rule: split}) }
+func init() { register("Split", op{rule: split}) }
 
 // split infers Split-2/11, whose sizes are an attribute, Split-13, whose sizes
 // are an input, and Split-18, which takes num_outputs in their place; without
 // either, versions before 18 cut into equal parts.
 func split(c *call) ([]*value, error) {
 	x := c.in[0]
-	if c.opset < 13 {
-		if err := c.wantInputs(1, 1); err != nil {
-			return nil, err
-		}
-	}
 	a, err := c.Int("axis", 0)
 	if err != nil {
 		return nil, err

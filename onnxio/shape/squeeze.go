@@ -3,8 +3,8 @@ package shape
 import "fmt"
 
 func init() {
-	register("Squeeze", op{min: 1, max: 2, rule: squeeze})
-	register("Unsqueeze", op{min: 1, max: 2, rule: unsqueeze})
+	register("Squeeze", op{rule: squeeze})
+	register("Unsqueeze", op{rule: unsqueeze})
 }
 
 // squeeze infers Squeeze-1/11, with axes as an attribute, and Squeeze-13 and
