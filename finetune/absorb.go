@@ -7,8 +7,8 @@ import (
 	"efcn/onnxio/shape"
 )
 
-// absorbPads returns m as it is trained: with the padding of its Pads as that of the
-// convolutions and poolings behind them, where that is the same function (see
+// absorbPads returns m as it is trained: its Pads become padding of the convolutions
+// and poolings that read them, where that is the same function (see
 // convert.AbsorbPads). No step then copies an activation to pad it. The model that
 // is written keeps its Pads: it is m with other weights.
 func absorbPads(m *onnxio.Model) *onnxio.Model {

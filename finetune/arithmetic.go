@@ -18,7 +18,7 @@ func init() {
 
 // resetMul sets the vector of a normalisation that was written out.
 func resetMul(r *reinitializer, n *onnxio.Node) error {
-	c, _ := r.vectorBehind(n)
+	c, _ := r.vectorAfterWeights(n)
 	if c == nil {
 		return nil
 	}
@@ -27,7 +27,7 @@ func resetMul(r *reinitializer, n *onnxio.Node) error {
 
 // resetAdd sets the bias of a matrix product or of a normalisation.
 func resetAdd(r *reinitializer, n *onnxio.Node) error {
-	c, x := r.vectorBehind(n)
+	c, x := r.vectorAfterWeights(n)
 	if c == nil {
 		return nil
 	}
@@ -356,8 +356,8 @@ func (n *node[T]) vector(at int, x value, c *onnxio.Tensor) (*parameter[T], erro
 	return p, err
 }
 
-// trains says whether the constant operand of an Add or Mul is a weight: a
-// vector behind other weights is (the bias of a MatMul, a BatchNormalization
+// trains reports whether the constant operand of an Add or Mul is a weight: a
+// vector that comes after other weights is (the bias of a MatMul, a BatchNormalization
 // that was written out); a scalar is not, nor is what is done to the input
 // before any weight, which is its normalisation.
 func trains(x value, c *onnxio.Tensor) bool {

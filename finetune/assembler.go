@@ -52,8 +52,7 @@ func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
 }
 
 // fused reports whether layer l updates the parameter at its input i itself. That
-// takes a parameter that nobody else reads: another reader would meet it half
-// updated.
+// takes a parameter that no other layer reads: that would meet it half updated.
 func (a *assembler[T]) fused(l layer[T], i int, v operand[T]) bool {
 	f, ok := l.(fusible[T])
 	return ok && !a.form.keepGradients && v.param != nil && v.param.mask == nil && v.param.tie == nil &&
@@ -283,7 +282,7 @@ func (a *assembler[T]) loss(logits *gorgonia.Node) (*gorgonia.Node, error) {
 	return loss.apply()
 }
 
-// finish adds the loss and everything behind it, plans the memory, and compiles
+// finish adds the loss and the backward pass, plans the memory, and compiles
 // the graph.
 func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 	n := a.net

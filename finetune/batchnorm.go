@@ -61,12 +61,12 @@ func (b *batchNorm[T]) backward(p pass[T]) {
 		return
 	}
 	if dx == nil {
-		dx = p.dout // not wanted by anyone, nor is dout after this
+		dx = p.dout // neither is read after this
 	}
 	kernel.BatchNormBackward(b.n, b.channels, b.size, p.in[0], p.dout, p.in[1], b.mean, b.variance, b.epsilon, dx, b.or(p.din[1]), b.or(p.din[2]))
 }
 
-// or returns a gradient's buffer, or one for a gradient that nobody wants.
+// or returns a gradient's buffer, or scratch for a gradient that is not wanted.
 func (b *batchNorm[T]) or(din []T) []T {
 	if din == nil {
 		return b.unused

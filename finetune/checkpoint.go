@@ -118,7 +118,7 @@ func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
 	return id, err
 }
 
-// differs says what keeps a run from resuming that of a checkpoint.
+// differs returns what keeps a run from resuming that of a checkpoint.
 func (id identity) differs(saved identity) error {
 	switch {
 	case id.Model != saved.Model:
@@ -227,8 +227,8 @@ func hasCheckpoint(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// loadCheckpoint reads the state of the run into arrays. They are spoilt where
-// it returns an error.
+// loadCheckpoint reads the state of the run into arrays. Where it returns
+// an error their content is undefined.
 func loadCheckpoint[T kernel.Float](dir string, id identity, arrays []array[T]) (progress, error) {
 	path := filepath.Join(dir, checkpointName)
 	at, err := readCheckpoint(path, id, arrays)
@@ -293,7 +293,7 @@ func readCheckpoint[T kernel.Float](path string, id identity, arrays []array[T])
 	return header.Progress, nil
 }
 
-// what says what an array is.
+// what names an array in errors.
 func (a checkpointArray) what() string {
 	if a.State {
 		return fmt.Sprintf("the optimiser's state for %q", a.Name)
@@ -330,7 +330,7 @@ func (r *sealedReader) unseal(what string, start int64) error {
 	return nil
 }
 
-// broken says that what began at byte start can't be read to its end.
+// broken returns the error for what began at byte start and can't be read to its end.
 func (r *sealedReader) broken(what string, start int64, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("the checkpoint is broken: it ends at byte %d, within %s, which begins at %d; start anew in another folder", r.at, what, start)

@@ -30,7 +30,7 @@
 //   - the scale and bias of BatchNormalization, LayerNormalization, RMSNormalization,
 //     InstanceNormalization and GroupNormalization;
 //   - the slopes of PRelu;
-//   - the vectors of an Add or Mul that lies behind other weights: the bias of a MatMul,
+//   - the vectors of an Add or Mul that comes after other weights: the bias of a MatMul,
 //     a normalisation written out, a layer scale.
 //
 // A layer that efcn convert wrote in local form, several nodes, is trained as the one

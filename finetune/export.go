@@ -53,7 +53,7 @@ func (t *trainee[T]) withContents(m *onnxio.Model, contents map[string]contentOf
 	return out
 }
 
-// replaced says whether m has them all. The copy keeps everything of a tensor but
+// replaced reports whether m has them all. The copy keeps everything of a tensor but
 // its elements.
 func (t *trainee[T]) replaced(m *onnxio.Model, contents map[string]contentOf) (*onnxio.Model, bool) {
 	out, found := m.Clone(), 0
@@ -75,7 +75,7 @@ func (t *trainee[T]) replaced(m *onnxio.Model, contents map[string]contentOf) (*
 	return out, found == len(contents)
 }
 
-// live says whether an exported model reads all that is trained where training
+// live reports whether an exported model reads all that is trained where training
 // leaves it, without a conversion.
 func (t *trainee[T]) live() bool {
 	for _, p := range t.params {

@@ -83,12 +83,12 @@ func (n *node[T]) emitGroups(x value, groups, count int, trained bool) error {
 			return n.Errorf("input %d is missing", 1+k)
 		}
 		params = append(params, p)
-		l.lay(k, len(params), count, index)
+		l.bind(k, len(params), count, index)
 	}
 	return n.emit(l, x.shape, []value{x}, params...)
 }
 
-// filled says whether all elements of the constant at input i are v.
+// filled reports whether all elements of the constant at input i are v.
 func (n *node[T]) filled(i int, v T) (bool, error) {
 	values, err := n.floats(i)
 	if err != nil {
@@ -102,7 +102,7 @@ func (n *node[T]) filled(i int, v T) (bool, error) {
 	return len(values) > 0, nil
 }
 
-// scaledAfter says whether output 0 is read by a Reshape alone, and that by a Mul
+// scaledAfter reports whether output 0 is read by a Reshape alone, and that by a Mul
 // with a vector alone.
 func (n *node[T]) scaledAfter() bool { return scaledAfter(n.b.t.nodes, n.b.t.initializers, n.Node) }
 

@@ -16,8 +16,8 @@ type layer[T kernel.Float] interface {
 	backward(p pass[T])
 }
 
-// pass is what one backward step is given and asked for. What the layer does not
-// need by its needs is nil.
+// pass holds the operands and the results of one backward step. What is not among the
+// layer's needs is nil.
 type pass[T kernel.Float] struct {
 	in   [][]T // as forward had them
 	out  []T   // what forward computed
@@ -35,8 +35,7 @@ type needs struct {
 	inPlace bool
 }
 
-// frugal is a layer that does not need all of its inputs and its output for
-// backward, as other layers do.
+// frugal is a layer that declares its needs. Others are taken to need everything.
 type frugal interface{ needs() needs }
 
 func needsOf[T kernel.Float](l layer[T]) needs {

@@ -53,7 +53,7 @@ func emitLayerNorm[T kernel.Float](centred bool) emitter[T] {
 				return err
 			}
 			params = append(params, p)
-			l.lay(k, len(params), len(p.values), index)
+			l.bind(k, len(params), len(p.values), index)
 		}
 		return n.emit(l, x.shape, []value{x}, params...)
 	}

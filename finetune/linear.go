@@ -56,8 +56,8 @@ type linear[T kernel.Float] struct {
 	transposed    bool
 	alpha, beta   T
 
-	// sparse says that the gradient at the output is mostly zero, and that this
-	// can be made use of.
+	// sparse means that the gradient at the output is mostly zero, and that the
+	// products of this backward skip the zeros.
 	sparse bool
 }
 

@@ -190,7 +190,7 @@ func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
 	return last.emit(l, []int{l.out}, []value{x}, weights, bias)
 }
 
-// inPadding says whether weight i of a layer reads a zero.
+// inPadding reports whether weight i of a layer reads a zero.
 func inPadding(k kernel.Local, i int) bool {
 	position := i / k.Slots / k.Out % k.Positions
 	return int(k.Table[position*k.Slots+i%k.Slots]) == k.Block

@@ -89,9 +89,9 @@ func (p *program[T]) add(o *op[T]) {
 	o.turn = len(p.Operations)
 }
 
-// sum takes in a node that is not ours: gorgonia adds up the gradients of a value
-// that several layers read. It does so in the memory of the first, which no one
-// else reads, and that goes on as the sum.
+// sum adds a node that is not ours: gorgonia adds up the gradients of a value that
+// several layers read. It does so in the memory of the first, which has no other
+// reader, so that from there on it holds the sum.
 func (p *program[T]) sum(n *gorgonia.Node) {
 	var step memplan.Operation
 	operands := n.Graph().From(n.ID())

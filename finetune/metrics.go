@@ -151,7 +151,7 @@ func (m *EpochMetrics) event() []byte {
 	return tfevents.Summary(m.Time, int64(m.Steps), values)
 }
 
-// trimMetrics drops the lines of the epoch that is to come and of those behind
+// trimMetrics drops the lines of the epoch that is to come and of those after
 // it: a run that was killed may have written them, the last one in part. The
 // events are written again from the lines that are kept.
 func trimMetrics(dir string, epoch int) error {

@@ -78,7 +78,7 @@ func (n *network[T]) gradientNorm() float64 {
 	return math.Sqrt(squares)
 }
 
-// ErrNotFinite says that a loss, or weights, are no number, or infinite.
+// ErrNotFinite is a loss that is not finite, or weights that are not.
 var ErrNotFinite = errors.New("the loss is not finite")
 
 // weightsError is ErrNotFinite before any loss shows it.
@@ -108,8 +108,8 @@ func (n *network[T]) runMachine() error {
 	return n.machine.RunAll()
 }
 
-// notFinite says where in the forward pass a loss that is not finite begins. The
-// pass is taken again: the memory of its first values has gone to others.
+// notFinite returns the error that names where in the forward pass a loss that is not
+// finite begins. The pass is taken again: its first values are overwritten.
 func (n *network[T]) notFinite() error {
 	var where string
 	n.suspect = &where

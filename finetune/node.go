@@ -20,15 +20,15 @@ type value struct {
 	// operators that move it away and back. What the node holds is always N
 	// samples.
 	axis int
-	// folded says that the model has the batch and all of a sample in one axis, which
-	// operators that move elements alone can read.
+	// folded means that the model has the batch and all of a sample in one axis, which
+	// only operators that move elements can read.
 	folded bool
 
-	wants bool // a trained parameter lies behind it, so its gradient is wanted
-	deep  bool // a parameter lies behind it, trained or not
+	wants bool // it depends on a trained parameter, so its gradient is wanted
+	deep  bool // it depends on a parameter, trained or not
 
-	// rectify says that the ReLU of the node is meant, which the MaxPool that
-	// reads it does along.
+	// rectify means that the value is the ReLU of what the node holds. Only a MaxPool
+	// reads it, and applies the ReLU to its maxima.
 	rectify bool
 }
 

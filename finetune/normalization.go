@@ -40,9 +40,9 @@ func newNormalization[T kernel.Float](rows, size, period int, epsilon float32) *
 	}
 }
 
-// lay says that input i of the layer is affine k, of so many elements, index the
-// element for each of period rows.
-func (l *normalization[T]) lay(k, i, count int, index []int32) {
+// bind makes input i of the layer, of count elements, the scale (k = 0) or the bias
+// (k = 1). index has the element that meets each element of period rows.
+func (l *normalization[T]) bind(k, i, count int, index []int32) {
 	width := l.period * l.size
 	a := &l.affine[k]
 	*a = scaling[T]{input: i, index: index, sums: make([]float64, width)}

@@ -98,7 +98,7 @@ func (o Optimizer) validate() (errs []error) {
 	return errs
 }
 
-// fuses says whether a layer can do the update itself: w ← keep·w − rate·∇.
+// fuses reports whether a layer can do the update itself: w ← keep·w − rate·∇.
 func (o Optimizer) fuses() bool { return o.Method == SGD && o.Momentum == 0 }
 
 // keep is the factor of the weight in a fused update.

@@ -64,19 +64,19 @@ type Options struct {
 	// that run, but for Epochs, which may be more unless the schedule depends on
 	// it. It ends with the bits that a run without a stop ends with.
 	Resume bool
-	// Notice is told, a line at a time, what is allowed but may be a mistake or a
-	// surprise: layers made dense, classes without samples. nil means nobody is.
+	// Notice is called with a line about what is allowed but may be a mistake or a
+	// surprise: layers made dense, classes without samples. Default (nil): none.
 	Notice func(text string)
 	// Collect is called where it pays to collect garbage: before weights are read
 	// into memory, where those of a run before may still be, and once all that the
 	// run holds has been made. nil means that Go collects when it likes.
 	Collect func()
-	// Before is told, where there are test data, what the model measures on them
-	// before the first step: as it was given, not as a checkpoint has it. nil means
-	// that it is not measured.
+	// Before is called, where there are test data, with the metrics of the model on
+	// them before the first step: as it was given, not as a checkpoint has it.
+	// Default (nil): the model is not measured then.
 	Before func(test Metrics)
 	// Stepped is called after every step with the number of the epoch, from 1,
-	// and how many of its samples were taken so far; nil means nobody is told.
+	// and how many of its samples were taken so far. Default (nil): it is not called.
 	Stepped func(epoch, samples int)
 }
 
@@ -150,6 +150,6 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-// fuses says whether layers can update their weights themselves, as the
+// fuses reports whether layers can update their weights themselves, as the
 // gradients come up: not where all gradients are wanted first.
 func (o Options) fuses() bool { return o.Optimizer.fuses() && o.Clip == 0 }

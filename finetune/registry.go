@@ -16,8 +16,8 @@ type operator struct {
 
 	// reshapes means that output 0 is input 0 in other axes, batch and all.
 	reshapes bool
-	// orders means that output 0 holds elements of input 0, so that a vector which
-	// an Add has behind it may be the bias of what lies before.
+	// orders means that output 0 holds elements of input 0. The bias of a layer may
+	// be added after such a node.
 	orders bool
 	// maxima means that output 0 takes maxima of input 0: a ReLU commutes with it.
 	maxima bool

@@ -187,9 +187,9 @@ func (r *reinitializer) local(c *localChain) error {
 	return nil
 }
 
-// vectorBehind returns the vector that a node of two inputs has behind weights, and
-// the value that it is applied to; nil for none.
-func (r *reinitializer) vectorBehind(n *onnxio.Node) (*onnxio.Tensor, string) {
+// vectorAfterWeights returns the vector that a node of two inputs applies to a value
+// which depends on weights, and the value; nil for none.
+func (r *reinitializer) vectorAfterWeights(n *onnxio.Node) (*onnxio.Tensor, string) {
 	at := 1
 	if r.t.initializers[n.Input(1)] == nil {
 		at = 0

@@ -22,7 +22,7 @@ type Schedule struct {
 	// without restarts).
 	Floor float64 `json:"floor,omitempty"`
 	// Warmup is the number of epochs, whole or not, over which the rate rises
-	// in equal steps to its full height. "cosine" starts behind it.
+	// in equal steps to its full height. "cosine" starts after it.
 	Warmup float64 `json:"warmup,omitempty"`
 }
 

@@ -35,7 +35,7 @@ func ParseSnapshots(text string) (Snapshots, error) {
 	return Snapshots{}, fmt.Errorf("checkpoints %q: want log:N for N of them at steps in geometric progression, or every:N for one every N steps", text)
 }
 
-// after says whether the model is kept after a step of a run of total steps.
+// after reports whether the model is kept after a step of a run of total steps.
 func (s Snapshots) after(step, total int) bool {
 	if s.Every > 0 && step%s.Every == 0 {
 		return true

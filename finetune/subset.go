@@ -184,9 +184,9 @@ func selectEntries[T float32 | float64](s *subset, p *parameter[T]) error {
 	return nil
 }
 
-// mayTie says of a vector as long as the value that it is added to or multiplied
-// with, which the value called source goes into, that it cannot be trained: its
-// entries may be tied, and nobody knows how.
+// mayTie reports whether a vector cannot be trained because its entries may be tied in
+// a way that the record does not describe. It is as long as the value that it is added
+// to or multiplied with; source is the input of the layer that computes that.
 func (s *subset) mayTie(vector, source string) bool {
 	return s.mode == TrainTied && s.biases[vector] == nil && !s.free[source]
 }

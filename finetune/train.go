@@ -172,7 +172,7 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 	return fresh, err
 }
 
-// notice tells a line to who wants to know.
+// notice passes a line to Options.Notice.
 func (o Options) notice(format string, args ...any) {
 	if o.Notice != nil {
 		o.Notice(fmt.Sprintf(format, args...))
@@ -280,7 +280,7 @@ type savePoint struct {
 	time  time.Time
 }
 
-// due says whether the run has to be saved within an epoch.
+// due reports whether the run has to be saved within an epoch.
 func (s *session[T]) due() bool {
 	every := s.options.SaveEvery
 	return s.options.Checkpoint != "" && (every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps || every.Time > 0 && time.Since(s.saved.time) >= every.Time)

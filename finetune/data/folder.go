@@ -97,7 +97,7 @@ func entries(dir string) ([]fs.DirEntry, error) {
 	return kept, nil
 }
 
-// isDir says whether an entry is a folder, or a link to one.
+// isDir reports whether an entry is a folder, or a link to one.
 func isDir(path string, e fs.DirEntry) bool {
 	if e.Type()&fs.ModeSymlink == 0 {
 		return e.IsDir()

@@ -62,7 +62,7 @@ type Options struct {
 	// String says how a path of mode String is found.
 	String StringOptions
 	// Progress is called before every place that is measured and every epoch of a
-	// string, with how many of how many are done. Default (nil): nobody is told.
+	// string, with how many of how many are done. Default (nil): it is not called.
 	Progress func(what string, done, of int)
 }
 

@@ -174,7 +174,7 @@ func sameNode(a, b *onnxio.Node) error {
 	return nil
 }
 
-// sameAttribute says whether two attributes are equal. One that holds a tensor
+// sameAttribute reports whether two attributes are equal. One that holds a tensor
 // or a graph is only equal to itself; sparse tensors are looked at elsewhere.
 func sameAttribute(a, b *onnxio.Attribute) bool {
 	switch a.Type {
@@ -188,7 +188,7 @@ func sameAttribute(a, b *onnxio.Attribute) bool {
 	}
 }
 
-// equalContent says whether two tensors hold the same bytes.
+// equalContent reports whether two tensors hold the same bytes.
 func equalContent(a, b *onnxio.Tensor) (bool, error) {
 	if a == b {
 		return true, nil

@@ -201,7 +201,7 @@ func state(m finetune.EpochMetrics, start *record.Deviation) State {
 }
 
 // travelled is how far the matrix of a layer is from where its run began. What is
-// not trained stays there. It is nil where nobody measured it.
+// not trained stays there. It is nil where it was not measured.
 func travelled(m *finetune.EpochMetrics, l *record.LayerDeviation) *float64 {
 	if m.Travelled == nil {
 		return nil

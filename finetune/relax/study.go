@@ -327,7 +327,7 @@ func (s *Study) options(path string, r Run) finetune.Options {
 	return o
 }
 
-// errNoCNN says that the CNN to embed does not exist.
+// errNoCNN: the CNN to embed does not exist.
 var errNoCNN = errors.New("there is no CNN to embed: its training ended before")
 
 // start returns the model that a run begins with.

@@ -22,7 +22,7 @@ type Options struct {
 	// Samples is how many random inputs an embedding is verified on. Default (0) 16.
 	Samples int
 	// Progress is called before every embedding is verified, with how many of how
-	// many are done. Default (nil): nobody is told.
+	// many are done. Default (nil): it is not called.
 	Progress func(what string, done, of int)
 }
 

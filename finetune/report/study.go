@@ -218,7 +218,7 @@ func spread(m *relax.Mean) float64 {
 	return *m.SD
 }
 
-// accuracy is the main figure of the paper, and the table behind it.
+// accuracy is the main figure of the paper, and the table of its figures.
 func (s *study) accuracy() *section {
 	part := &section{ID: "accuracy", Title: "Accuracy against relax time"}
 	part.draw(s.againstRelaxTime("test accuracy at the end", "right of the test samples (%)", 100, func(sum *relax.Summary) *relax.Mean { return sum.FinalTop1 }),
@@ -275,7 +275,7 @@ func (s *study) curve(title, y string, factor float64, kinds []relax.Kind, of fu
 }
 
 // values are those of a quantity after an epoch in all runs of a summary; any
-// says whether a run has that epoch.
+// reports whether a run has that epoch.
 func (s *study) values(sum *relax.Summary, epoch int, of func(p *relax.Point) *float64) (values []float64, any bool) {
 	for _, r := range s.folder.Results {
 		if r.Kind != sum.Kind || relaxOf(r.RelaxEpoch) != relaxOf(sum.RelaxEpoch) || epoch >= len(s.points[r]) {
