@@ -246,7 +246,8 @@ func emitAdd[T kernel.Float](n *node[T]) error {
 	if n.isActivation(0) && n.isActivation(1) {
 		return n.emitPair(join[T]{1, 1}, sumOf)
 	}
-	return n.emitConstant(n.constantAt(), sumOf, true, func(s spread, _ int, fixed []T) layer[T] { return &shift[T]{s, 1, 1, fixed} })
+	return n.emitConstant(n.constantAt(), sumOf, true,
+		func(s spread, _ int, fixed []T) layer[T] { return &shift[T]{s, 1, 1, fixed} })
 }
 
 func emitSub[T kernel.Float](n *node[T]) error {
@@ -265,7 +266,8 @@ func emitMul[T kernel.Float](n *node[T]) error {
 	if n.isActivation(0) && n.isActivation(1) {
 		return n.emitPair(gate[T]{}, productOf)
 	}
-	return n.emitConstant(n.constantAt(), productOf, true, func(s spread, _ int, fixed []T) layer[T] { return &scale[T]{s, fixed} })
+	return n.emitConstant(n.constantAt(), productOf, true,
+		func(s spread, _ int, fixed []T) layer[T] { return &scale[T]{s, fixed} })
 }
 
 func emitDiv[T kernel.Float](n *node[T]) error {
@@ -318,7 +320,9 @@ func (n *node[T]) emitPair(l layer[T], f pairwise) error {
 // as along has it where the constant lies over neighbouring axes of the value, else
 // f, which is the same, broadcast. The constant is a weight if it may be one, and
 // along is then given nil for its values.
-func (n *node[T]) emitConstant(at int, f pairwise, trainable bool, along func(s spread, at int, fixed []T) layer[T]) error {
+func (n *node[T]) emitConstant(at int, f pairwise, trainable bool,
+	along func(s spread, at int, fixed []T) layer[T],
+) error {
 	x, err := n.activation(1 - at)
 	if err != nil {
 		return err

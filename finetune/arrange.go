@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -248,7 +249,9 @@ func (n *node[T]) floatType(i int) onnxio.DataType {
 
 // readArrangement makes sense of what a node does with numbered inputs, and with
 // opposed ones.
-func readArrangement[T kernel.Float](values []value, batch int, plain, opposed *engine.Tensor[float64]) (*arrangement[T], error) {
+func readArrangement[T kernel.Float](
+	values []value, batch int, plain, opposed *engine.Tensor[float64],
+) (*arrangement[T], error) {
 	if !plain.Type.IsFloat() {
 		return nil, fmt.Errorf("it is %s, which has no gradient", plain.Type)
 	}
@@ -301,7 +304,8 @@ func readArrangement[T kernel.Float](values []value, batch int, plain, opposed *
 	return a, nil
 }
 
-var errMixed = fmt.Errorf("it mixes the samples of the batch, or treats them differently; training needs each for itself")
+var errMixed = errors.New("it mixes the samples of the batch, or treats them differently; " +
+	"training needs each for itself")
 
 // sourceOf returns the number of the element that an output element is, and
 // whether it is one; otherwise it is a constant.
@@ -330,7 +334,8 @@ func batchAxis(values []value, batch int, plain, opposed *engine.Tensor[float64]
 		starts[i+1] = starts[i] + batch*v.size()
 	}
 	for at, v := range plain.F {
-		if _, moved := sourceOf(v, opposed.F[at], starts[len(values)]); !moved && v != opposed.F[at] && !(math.IsNaN(v) && math.IsNaN(opposed.F[at])) {
+		if _, moved := sourceOf(v, opposed.F[at], starts[len(values)]); !moved && v != opposed.F[at] &&
+			!(math.IsNaN(v) && math.IsNaN(opposed.F[at])) {
 			return 0, fmt.Errorf("it computes new values, which cannot be trained here")
 		}
 	}

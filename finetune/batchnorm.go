@@ -63,7 +63,8 @@ func (b *batchNorm[T]) backward(p pass[T]) {
 	if dx == nil {
 		dx = p.dout // neither is read after this
 	}
-	kernel.BatchNormBackward(b.n, b.channels, b.size, p.in[0], p.dout, p.in[1], b.mean, b.variance, b.epsilon, dx, b.or(p.din[1]), b.or(p.din[2]))
+	kernel.BatchNormBackward(b.n, b.channels, b.size, p.in[0], p.dout, p.in[1], b.mean, b.variance, b.epsilon, dx,
+		b.or(p.din[1]), b.or(p.din[2]))
 }
 
 // or returns a gradient's buffer, or scratch for a gradient that is not wanted.

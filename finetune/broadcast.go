@@ -292,7 +292,8 @@ func (n *node[T]) broadcastShape(arms [2]arm[T]) ([]int, error) {
 	out := slices.Repeat([]int{1}, rank)
 	for _, a := range arms {
 		if a.value != nil && len(a.dims) != rank {
-			return nil, n.Errorf("operands have shapes %v and %v; training needs the batch to stay the first axis, so a computed value needs as many axes as the other operand", arms[0].dims, arms[1].dims)
+			return nil, n.Errorf("operands have shapes %v and %v; training needs the batch to stay the first axis, so a "+
+				"computed value needs as many axes as the other operand", arms[0].dims, arms[1].dims)
 		}
 		for i, d := range a.dims {
 			o := &out[rank-len(a.dims)+i]
@@ -300,7 +301,8 @@ func (n *node[T]) broadcastShape(arms [2]arm[T]) ([]int, error) {
 			case *o == 1:
 				*o = d
 			case d != 1 && d != *o:
-				return nil, n.Errorf("operands have shapes %v and %v, which are not broadcast to one: each axis has to be of one length, or 1", arms[0].dims, arms[1].dims)
+				return nil, n.Errorf("operands have shapes %v and %v, which are not broadcast to one: each axis has to be of "+
+					"one length, or 1", arms[0].dims, arms[1].dims)
 			}
 		}
 	}

@@ -119,7 +119,8 @@ func (t *trainee[T]) refuse() error {
 
 func onlyInput(m *onnxio.Model) (*onnxio.ValueInfo, error) {
 	unread := m.Graph.UnreadInputs()
-	feeds := slices.DeleteFunc(m.Graph.FeedInputs(), func(v *onnxio.ValueInfo) bool { return slices.Contains(unread, v.Name) })
+	feeds := slices.DeleteFunc(m.Graph.FeedInputs(),
+		func(v *onnxio.ValueInfo) bool { return slices.Contains(unread, v.Name) })
 	if len(feeds) != 1 {
 		return nil, fmt.Errorf("the model reads %d inputs; training and evaluation work on models of one", len(feeds))
 	}
@@ -128,7 +129,8 @@ func onlyInput(m *onnxio.Model) (*onnxio.ValueInfo, error) {
 	}
 	for i, d := range feeds[0].Type.Shape[1:] {
 		if !d.Known() {
-			return nil, fmt.Errorf("input %q: the size of axis %d is not fixed; only the batch may be symbolic", feeds[0].Name, i+1)
+			return nil, fmt.Errorf("input %q: the size of axis %d is not fixed; only the batch may be symbolic", feeds[0].Name,
+				i+1)
 		}
 	}
 	return feeds[0], nil
@@ -139,7 +141,8 @@ func onlyInput(m *onnxio.Model) (*onnxio.ValueInfo, error) {
 // computes it, what that is taken of.
 func logitsOf(m *onnxio.Model) (string, error) {
 	if len(m.Graph.Outputs) != 1 {
-		return "", fmt.Errorf("the model has %d outputs; training and evaluation work on models of one, the logits or probabilities", len(m.Graph.Outputs))
+		return "", fmt.Errorf("the model has %d outputs; training and evaluation work on models of one, the logits or "+
+			"probabilities", len(m.Graph.Outputs))
 	}
 	name := m.Graph.Outputs[0].Name
 	for _, n := range m.Graph.Nodes {
@@ -173,7 +176,8 @@ func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 		return p, nil
 	}
 	if init.Type != onnxio.Float32 && init.Type != onnxio.Float64 {
-		return nil, fmt.Errorf("weights %q are %s; training keeps the type of the file, and works on float32 and float64", init.Name, init.Type)
+		return nil, fmt.Errorf("weights %q are %s; training keeps the type of the file, and works on float32 and float64",
+			init.Name, init.Type)
 	}
 	values, err := onnxio.Floats[T](init)
 	if err != nil {
@@ -226,7 +230,8 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	batch := form.batch
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
-		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic batch", t.input.Name, fixed.Value, batch)
+		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic "+
+			"batch", t.input.Name, fixed.Value, batch)
 	}
 	known, err := t.fixedAt(batch)
 	if err != nil {
@@ -244,7 +249,8 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	}
 	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
 	for _, n := range t.nodes {
-		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) && t.chains[n] == nil || operatorOf(n).shape {
+		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) &&
+			t.chains[n] == nil || operatorOf(n).shape {
 			continue
 		}
 		if c := t.chains[n]; c != nil {
@@ -264,10 +270,12 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 		return nil, fmt.Errorf("output %q does not depend on the input", t.logits)
 	}
 	if logits.folded {
-		return nil, fmt.Errorf("output %q has the batch and the classes in one axis; training needs the batch by itself", t.logits)
+		return nil, fmt.Errorf("output %q has the batch and the classes in one axis; training needs the batch by itself",
+			t.logits)
 	}
 	if logits.axis != 0 {
-		return nil, fmt.Errorf("output %q has the batch on axis %d; training needs it on the first axis", t.logits, logits.axis)
+		return nil, fmt.Errorf("output %q has the batch on axis %d; training needs it on the first axis", t.logits,
+			logits.axis)
 	}
 	if !logits.wants {
 		if len(t.params) > 0 {

@@ -15,7 +15,8 @@ func emitCast[T kernel.Float](n *node[T]) error {
 		return n.Wrap(err)
 	}
 	if t := onnxio.DataType(to); t != onnxio.Float32 && t != onnxio.Float64 {
-		return n.Errorf("casts a computed value to %s, which rounds it and has no gradient; training takes casts to float32 and float64", t)
+		return n.Errorf("casts a computed value to %s, which rounds it and has no gradient; training takes casts to "+
+			"float32 and float64", t)
 	}
 	return emitReshape(n)
 }

@@ -128,7 +128,8 @@ func (id identity) differs(saved identity) error {
 	case id.Options != saved.Options:
 		return fmt.Errorf("it is of a run with other options: %s; this one has %s", saved.Options, id.Options)
 	case id.Threads != saved.Threads:
-		return fmt.Errorf("it is of a run on %d threads, this one has %d; results repeat at one number only", saved.Threads, id.Threads)
+		return fmt.Errorf("it is of a run on %d threads, this one has %d; results repeat at one number only", saved.Threads,
+			id.Threads)
 	}
 	return nil
 }
@@ -207,7 +208,10 @@ func clearTemporary(dir string) error {
 		return err
 	}
 	for _, f := range files {
-		for _, form := range []string{checkpointName + ".*.tmp", metricsName + ".*.tmp", eventsName + ".*.tmp", ".step-*.onnx.*.tmp"} {
+		for _, form := range []string{
+			checkpointName + ".*.tmp", metricsName + ".*.tmp", eventsName + ".*.tmp",
+			".step-*.onnx.*.tmp",
+		} {
 			if ok, err := filepath.Match(form, f.Name()); err != nil || !ok {
 				continue
 			}
@@ -325,7 +329,8 @@ func (r *sealedReader) unseal(what string, start int64) error {
 	}
 	r.h.Reset()
 	if !bytes.Equal(have, want) {
-		return fmt.Errorf("the checkpoint is broken: %s, bytes %d to %d, is not what its SHA-256 is of; start anew in another folder", what, start, end-1)
+		return fmt.Errorf("the checkpoint is broken: %s, bytes %d to %d, is not what its SHA-256 is of; start anew in "+
+			"another folder", what, start, end-1)
 	}
 	return nil
 }
@@ -333,7 +338,8 @@ func (r *sealedReader) unseal(what string, start int64) error {
 // broken returns the error for what began at byte start and can't be read to its end.
 func (r *sealedReader) broken(what string, start int64, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("the checkpoint is broken: it ends at byte %d, within %s, which begins at %d; start anew in another folder", r.at, what, start)
+		return fmt.Errorf("the checkpoint is broken: it ends at byte %d, within %s, which begins at %d; start anew in "+
+			"another folder", r.at, what, start)
 	}
 	return err
 }

@@ -72,12 +72,16 @@ func emitConv[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return n.Wrap(err)
 	}
-	c := &conv[T]{kernel.Conv[T]{Groups: int(group), InChannels: x.shape[0], OutChannels: int(w.Dims[0]), Window: toWindow(window)}, n.b.a.net.batch}
+	c := &conv[T]{kernel.Conv[T]{
+		Groups: int(group), InChannels: x.shape[0], OutChannels: int(w.Dims[0]),
+		Window: toWindow(window),
+	}, n.b.a.net.batch}
 	if err := c.Validate(); err != nil {
 		return n.Wrap(err)
 	}
 	if int(w.Dims[1])*c.Groups != c.InChannels {
-		return n.Errorf("weights %q have shape %v, the input %d channels in %d groups", w.Name, w.Dims, c.InChannels, c.Groups)
+		return n.Errorf("weights %q have shape %v, the input %d channels in %d groups", w.Name, w.Dims, c.InChannels,
+			c.Groups)
 	}
 	weights, err := n.parameter(1)
 	if err != nil {

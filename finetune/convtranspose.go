@@ -70,7 +70,10 @@ func emitConvTranspose[T kernel.Float](n *node[T]) error {
 	}
 	g := toWindow(window)
 	g.In, g.Out = g.Out, g.In
-	c := &convTranspose[T]{kernel.Conv[T]{Groups: int(group), InChannels: int(w.Dims[1] * group), OutChannels: x.shape[0], Window: g}, n.b.a.net.batch}
+	c := &convTranspose[T]{kernel.Conv[T]{
+		Groups: int(group), InChannels: int(w.Dims[1] * group), OutChannels: x.shape[0],
+		Window: g,
+	}, n.b.a.net.batch}
 	if err := c.Validate(); err != nil {
 		return n.Wrap(err)
 	}

@@ -53,7 +53,9 @@ func embedded(ctx context.Context, m *onnxio.Model) (Session, error) {
 type borrower interface{ Lend(memory [][]float32) }
 
 // EvaluateIn is Evaluate in the engine that open opens.
-func EvaluateIn(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int) (metrics Metrics, err error) {
+func EvaluateIn(
+	ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int,
+) (metrics Metrics, err error) {
 	e, err := newEvaluator(ctx, open, m, set, batch, nil)
 	if err != nil {
 		return Metrics{}, err
@@ -99,7 +101,9 @@ type evaluator struct {
 
 // newEvaluator makes one that works in memory, which is its only while it runs,
 // before it takes more.
-func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int, memory [][]float32) (*evaluator, error) {
+func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int,
+	memory [][]float32,
+) (*evaluator, error) {
 	if batch < 0 {
 		return nil, fmt.Errorf("batch: %d is negative", batch)
 	}
@@ -165,7 +169,8 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 		for _, d := range sampleShape(e.input) {
 			shape = append(shape, int64(d))
 		}
-		got, err := e.session.Run(ctx, []*onnxio.Tensor{onnxio.NewTensor(e.input.Name, shape, e.x[:rows*product(sampleShape(e.input))])})
+		got, err := e.session.Run(ctx,
+			[]*onnxio.Tensor{onnxio.NewTensor(e.input.Name, shape, e.x[:rows*product(sampleShape(e.input))])})
 		if err != nil {
 			return err
 		}

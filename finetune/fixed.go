@@ -29,7 +29,8 @@ func (t *trainee[T]) fixedAt(batch int) (*fixed, error) {
 		dims[i] = d.Value
 	}
 	dims[0] = int64(batch)
-	info, err := shape.Infer(t.model, shape.Options{Inputs: map[string][]int64{t.input.Name: dims}, Evaluate: constants.Evaluate})
+	info, err := shape.Infer(t.model,
+		shape.Options{Inputs: map[string][]int64{t.input.Name: dims}, Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, err
 	}

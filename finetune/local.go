@@ -111,7 +111,8 @@ func (t *trainee[T]) localKernel(l *record.Layer) (kernel.Local, error) {
 	}
 	weight, index := t.initializers[l.Weight], t.initializers[l.Index]
 	if weight == nil || index == nil || len(weight.Dims) != 4 {
-		return kernel.Local{}, fmt.Errorf("weights %q [group, position, channel, slot] and index table %q: want initializers", l.Weight, l.Index)
+		return kernel.Local{}, fmt.Errorf("weights %q [group, position, channel, slot] and index table %q: "+
+			"want initializers", l.Weight, l.Index)
 	}
 	dims := weight.Dims
 	table, err := onnxio.Ints(index)
@@ -132,7 +133,8 @@ func (t *trainee[T]) localKernel(l *record.Layer) (kernel.Local, error) {
 		return kernel.Local{}, fmt.Errorf("weights %q: %d groups do not divide %d inputs", l.Weight, dims[0], inputs)
 	}
 	k := kernel.Local{
-		Groups: int(dims[0]), Block: int(inputs / dims[0]), Positions: int(dims[1]), Out: int(dims[2]), Slots: int(dims[3]), Table: make([]int32, len(table)),
+		Groups: int(dims[0]), Block: int(inputs / dims[0]), Positions: int(dims[1]), Out: int(dims[2]),
+		Slots: int(dims[3]), Table: make([]int32, len(table)),
 	}
 	for i, v := range table {
 		if v < 0 || v > int64(k.Block) {
@@ -141,7 +143,8 @@ func (t *trainee[T]) localKernel(l *record.Layer) (kernel.Local, error) {
 		k.Table[i] = int32(v)
 	}
 	if len(k.Table) != k.Positions*k.Slots {
-		return kernel.Local{}, fmt.Errorf("index table %q has %d entries, want %d positions of %d", l.Index, len(k.Table), k.Positions, k.Slots)
+		return kernel.Local{}, fmt.Errorf("index table %q has %d entries, want %d positions of %d", l.Index, len(k.Table),
+			k.Positions, k.Slots)
 	}
 	return k, nil
 }

@@ -16,7 +16,8 @@ type mask struct {
 // false, of the others, in ascending order within a row and in parallel over
 // rows. Entries of one row are visited by one goroutine.
 func (k *mask) each(in bool, visit func(lo, hi int)) {
-	kernel.Parallel(k.support.Rows(), 1+elementGrain/max(1, k.support.Cols()), func(lo, hi int) { k.rows(lo, hi, in, visit) })
+	kernel.Parallel(k.support.Rows(), 1+elementGrain/max(1, k.support.Cols()),
+		func(lo, hi int) { k.rows(lo, hi, in, visit) })
 }
 
 // rows is each for the rows from lo to hi.

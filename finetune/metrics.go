@@ -132,7 +132,10 @@ func (m *EpochMetrics) event() []byte {
 		tag  string
 		each map[string]float64
 	}{
-		{"gradient", m.GradientNorms}, {"gradient inside", m.GradientInside}, {"gradient outside", m.GradientOutside}, {"travelled", m.Travelled},
+		{"gradient", m.GradientNorms},
+		{"gradient inside", m.GradientInside},
+		{"gradient outside", m.GradientOutside},
+		{"travelled", m.Travelled},
 	} {
 		for _, name := range slices.Sorted(maps.Keys(of.each)) {
 			values = append(values, tfevents.Scalar{Tag: of.tag + "/" + name, Value: of.each[name]})

@@ -57,13 +57,16 @@ func (n *node[T]) label() string { return fmt.Sprintf("%s %q", n.OpType, n.Label
 func (n *node[T]) activation(i int) (value, error) {
 	v, ok := n.b.values[n.Input(i)]
 	if !ok {
-		return value{}, n.Errorf("input %d (%q) is a constant; training needs a value computed from the model's input there", i, n.Input(i))
+		return value{}, n.Errorf("input %d (%q) is a constant; training needs a value computed from the model's input there",
+			i, n.Input(i))
 	}
 	if v.folded {
-		return value{}, n.Errorf("input %d (%q) has the batch and the sample in one axis; training needs the batch by itself here", i, n.Input(i))
+		return value{}, n.Errorf("input %d (%q) has the batch and the sample in one axis; training needs the batch by "+
+			"itself here", i, n.Input(i))
 	}
 	if v.axis != 0 {
-		return value{}, n.Errorf("input %d (%q) has the batch on axis %d; training needs it on the first axis here", i, n.Input(i), v.axis)
+		return value{}, n.Errorf("input %d (%q) has the batch on axis %d; training needs it on the first axis here", i,
+			n.Input(i), v.axis)
 	}
 	return v, nil
 }
@@ -81,7 +84,8 @@ func (n *node[T]) constant(i int) (*onnxio.Tensor, error) {
 	}
 	t := n.b.t.initializers[name]
 	if t == nil && n.b.t.model.Graph.SparseConstants()[name] != nil {
-		return nil, n.Errorf("input %d (%q) is sparse, and not a well-formed matrix that products alone read; training takes it as a dense initializer", i, name)
+		return nil, n.Errorf("input %d (%q) is sparse, and not a well-formed matrix that products alone read; training "+
+			"takes it as a dense initializer", i, name)
 	}
 	if t == nil {
 		return nil, n.Errorf("input %d (%q) is no initializer; training takes weights from initializers only", i, name)
@@ -198,7 +202,8 @@ func (b *builder[T]) shape(name string) ([]int, error) {
 		dims[i] = int(d.Value)
 	}
 	if len(dims) == 0 || dims[0] != b.a.net.batch {
-		return nil, fmt.Errorf("%q has shape %v for a batch of %d; training needs the batch as its first axis", name, dims, b.a.net.batch)
+		return nil, fmt.Errorf("%q has shape %v for a batch of %d; training needs the batch as its first axis", name, dims,
+			b.a.net.batch)
 	}
 	return dims[1:], nil
 }

@@ -116,7 +116,8 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("max bytes: %d is negative", o.MaxBytes))
 	}
 	if o.Reinit && (o.Train == TrainTied || o.Train == TrainOffLocal) {
-		errs = append(errs, fmt.Errorf("reinit: new weights are not in the CNN subspace, which training %s starts from; train all or local, or give the CNN new weights and convert it", o.Train))
+		errs = append(errs, fmt.Errorf("reinit: new weights are not in the CNN subspace, which training %s starts from; "+
+			"train all or local, or give the CNN new weights and convert it", o.Train))
 	}
 	if o.SaveEvery.Steps < 0 || o.SaveEvery.Time < 0 {
 		errs = append(errs, fmt.Errorf("save every: %+v is negative", o.SaveEvery))

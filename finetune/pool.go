@@ -52,7 +52,8 @@ func (m *maxPool[T]) needs() needs { return needs{output: m.rectify} }
 
 func (m *maxPool[T]) backward(p pass[T]) {
 	if m.rectify { // in place: nobody else reads the gradient at this output
-		kernel.Parallel(len(p.dout), elementGrain, func(lo, hi int) { kernel.Gate(p.dout[lo:hi], p.out[lo:hi], p.dout[lo:hi]) })
+		kernel.Parallel(len(p.dout), elementGrain,
+			func(lo, hi int) { kernel.Gate(p.dout[lo:hi], p.out[lo:hi], p.dout[lo:hi]) })
 	}
 	kernel.MaxPoolBackward(m.window, m.planes, p.dout, m.argmax, p.din[0])
 }

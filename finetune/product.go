@@ -78,7 +78,8 @@ func (n *node[T]) emitProducts() error {
 	for i := range factors {
 		// The batch has to be the first axis of the result.
 		if n.isActivation(i) && (len(factors[i].dims) != rank+2 || factors[i].vector || rank == 0 && i == 1) {
-			return n.Errorf("factors of shapes %v and %v; training needs the batch on the first axis of every computed one and of the product", a, b)
+			return n.Errorf("factors of shapes %v and %v; training needs the batch on the first axis of every computed one "+
+				"and of the product", a, b)
 		}
 	}
 	a = append(slices.Repeat([]int{1}, rank+2-len(a)), a[:len(a)-2]...)
@@ -132,7 +133,8 @@ func (n *node[T]) factors() ([2]factor, []value, []*parameter[T], error) {
 			return factors, nil, nil, err
 		}
 		if t == nil || n.b.t.sparse[t.Name] != nil {
-			return factors, nil, nil, n.Errorf("input %d (%q): want a dense weight; a sparse one can be trained as the second factor of a value", i, n.Input(i))
+			return factors, nil, nil, n.Errorf("input %d (%q): want a dense weight; a sparse one can be trained as the "+
+				"second factor of a value", i, n.Input(i))
 		}
 		w, err := n.parameter(i)
 		if err != nil {

@@ -35,7 +35,10 @@ func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reinitializer{t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, makers: map[string]*onnxio.Node{}, deep: map[string]bool{}}
+	r := &reinitializer{
+		t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, makers: map[string]*onnxio.Node{},
+		deep: map[string]bool{},
+	}
 	var errs []error
 	for _, n := range t.nodes {
 		if err := r.node(n); err != nil {
@@ -181,7 +184,8 @@ func (r *reinitializer) local(c *localChain) error {
 	}
 	w := r.fresh[c.record.Weight]
 	if w.count != k.Groups*k.Positions*k.Out*k.Slots {
-		return fmt.Errorf("weights %q have %d elements, want %d×%d×%d×%d", c.record.Weight, w.count, k.Groups, k.Positions, k.Out, k.Slots)
+		return fmt.Errorf("weights %q have %d elements, want %d×%d×%d×%d", c.record.Weight, w.count, k.Groups, k.Positions,
+			k.Out, k.Slots)
 	}
 	w.zero = func(i int) bool { return inPadding(k, i) }
 	return nil

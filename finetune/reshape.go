@@ -18,7 +18,8 @@ func orders(o *operator) { o.orders = true }
 func emitReshape[T kernel.Float](n *node[T]) error {
 	x, ok := n.b.values[n.Input(0)]
 	if !ok {
-		return n.Errorf("input 0 (%q) is a constant; training needs a value computed from the model's input there", n.Input(0))
+		return n.Errorf("input 0 (%q) is a constant; training needs a value computed from the model's input there",
+			n.Input(0))
 	}
 	if x.axis == 0 && !x.folded && n.folds(x) {
 		x.shape, x.folded = []int{x.size()}, true
@@ -40,5 +41,6 @@ func emitReshape[T kernel.Float](n *node[T]) error {
 // indices that it computes from the batch.
 func (n *node[T]) folds(x value) bool {
 	t, ok := n.b.info.Type(n.Output(0))
-	return ok && t.HasShape && len(t.Shape) == 1 && x.size() > 1 && t.Shape[0].Known() && int(t.Shape[0].Value) == n.b.a.net.batch*x.size()
+	return ok && t.HasShape && len(t.Shape) == 1 && x.size() > 1 && t.Shape[0].Known() &&
+		int(t.Shape[0].Value) == n.b.a.net.batch*x.size()
 }

@@ -99,7 +99,10 @@ func emitResize[T kernel.Float](n *node[T]) error {
 		if axis.From == nil {
 			continue
 		}
-		m := &mixing[T]{outer: n.b.a.net.batch * product(shape[:a]), d: shape[a], size: len(axis.From), inner: product(shape[a+1:]), starts: []int32{0}}
+		m := &mixing[T]{
+			outer: n.b.a.net.batch * product(shape[:a]), d: shape[a], size: len(axis.From),
+			inner: product(shape[a+1:]), starts: []int32{0},
+		}
 		for i, from := range axis.From {
 			for k, f := range from {
 				m.from, m.weights = append(m.from, int32(f)), append(m.weights, T(axis.Weights[i][k]))

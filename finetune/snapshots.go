@@ -32,7 +32,8 @@ func ParseSnapshots(text string) (Snapshots, error) {
 	case err == nil && n > 0 && kind == "every":
 		return Snapshots{Every: n}, nil
 	}
-	return Snapshots{}, fmt.Errorf("checkpoints %q: want log:N for N of them at steps in geometric progression, or every:N for one every N steps", text)
+	return Snapshots{}, fmt.Errorf("checkpoints %q: want log:N for N of them at steps in geometric progression, or "+
+		"every:N for one every N steps", text)
 }
 
 // after reports whether the model is kept after a step of a run of total steps.

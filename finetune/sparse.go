@@ -89,7 +89,8 @@ func (t *trainee[T]) checkPattern(l *record.Layer) error {
 		return err
 	}
 	if s.Rows != m.Rows() || s.Cols != m.Cols() {
-		return fmt.Errorf("its weights %q are a %d×%d matrix, the geometry in the record is of %d×%d", l.Weight, s.Rows, s.Cols, m.Rows(), m.Cols())
+		return fmt.Errorf("its weights %q are a %d×%d matrix, the geometry in the record is of %d×%d", l.Weight, s.Rows,
+			s.Cols, m.Rows(), m.Cols())
 	}
 	channels := m.InChannels / m.Groups
 	var taps []affine.Tap

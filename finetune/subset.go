@@ -66,11 +66,16 @@ type subset struct {
 
 // newSubset reads what to train. It refuses what the layouts of an eFCN do not
 // allow.
-func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map[*onnxio.Node]*localChain, sparse map[string]*sparseMatrix) (*subset, error) {
+func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map[*onnxio.Node]*localChain,
+	sparse map[string]*sparseMatrix,
+) (*subset, error) {
 	if what == "" {
 		what = TrainAll
 	}
-	s := &subset{what: what, mode: what, weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{}, free: map[string]bool{}, maps: map[string]*affine.Map{}, sparse: sparse}
+	s := &subset{
+		what: what, mode: what, weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{},
+		free: map[string]bool{}, maps: map[string]*affine.Map{}, sparse: sparse,
+	}
 	switch what {
 	case TrainAll, TrainLocal, TrainOffLocal, TrainTied:
 	default:
@@ -79,7 +84,8 @@ func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map
 	}
 	if rec == nil {
 		if what != TrainAll {
-			return nil, fmt.Errorf("train %s: the model is no eFCN, its metadata has no record; train all or layers by name", what)
+			return nil, fmt.Errorf("train %s: the model is no eFCN, its metadata has no record; train all or layers by name",
+				what)
 		}
 		return s, nil
 	}
@@ -158,7 +164,8 @@ func (s *subset) match(pattern string, nodes []*onnxio.Node, chains map[*onnxio.
 		}
 	}
 	if len(s.named) == 0 {
-		return fmt.Errorf("train %q: want all, local, off-local, tied or the name of a node, with * and ?; none has that name", pattern)
+		return fmt.Errorf("train %q: want all, local, off-local, tied or the name of a node, with * and ?; "+
+			"none has that name", pattern)
 	}
 	delete(s.named, "")
 	return nil

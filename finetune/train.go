@@ -48,7 +48,9 @@ type Epoch struct {
 //
 // Training stops with an error where the loss is not finite, naming the step,
 // and between batches when ctx is done.
-func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options, onEpoch func(Epoch) error) (trained *onnxio.Model, err error) {
+func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
+	onEpoch func(Epoch) error,
+) (trained *onnxio.Model, err error) {
 	s, m, err := newRun(ctx, m, train, test, o)
 	if err != nil {
 		return nil, err
@@ -109,7 +111,8 @@ func Check(m *onnxio.Model, train, test *data.Set, o Options) error {
 }
 
 // newRun makes the session of a run, and returns the model that it starts from.
-func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options) (*session[float32], *onnxio.Model, error) {
+func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
+) (*session[float32], *onnxio.Model, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -145,7 +148,8 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 		if m, layers, err = restore.ToDense(ctx, m, o.MaxBytes); err != nil {
 			var budget *restore.DenseError
 			if errors.As(err, &budget) {
-				return nil, fmt.Errorf("train %s needs dense layers: %w; allow more bytes, or train local", cmp.Or(what, TrainAll), err)
+				return nil, fmt.Errorf("train %s needs dense layers: %w; allow more bytes, or train local", cmp.Or(what, TrainAll),
+					err)
 			}
 			return nil, err
 		}
@@ -161,7 +165,8 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 		if err != nil {
 			return nil, err
 		}
-		if rec != nil && slices.ContainsFunc(rec.Layers, func(l record.Layer) bool { return l.Layout == record.Dense && !l.Connected() }) {
+		if rec != nil && slices.ContainsFunc(rec.Layers,
+			func(l record.Layer) bool { return l.Layout == record.Dense && !l.Connected() }) {
 			return nil, &LayoutError{Train: o.Train, Reinit: true, Layout: record.Dense, Want: record.Local}
 		}
 	}
@@ -258,7 +263,8 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 			return err
 		}
 		if s.at.Epoch > o.Epochs+1 || s.at.Epoch == o.Epochs+1 && s.at.Samples > 0 {
-			return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, or another folder", o.Checkpoint, o.Epochs)
+			return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, "+
+				"or another folder", o.Checkpoint, o.Epochs)
 		}
 	}
 	s.saved = savePoint{s.at.Steps, time.Now()}
@@ -283,7 +289,9 @@ type savePoint struct {
 // due reports whether the run has to be saved within an epoch.
 func (s *session[T]) due() bool {
 	every := s.options.SaveEvery
-	return s.options.Checkpoint != "" && (every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps || every.Time > 0 && time.Since(s.saved.time) >= every.Time)
+	return s.options.Checkpoint != "" &&
+		(every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps ||
+			every.Time > 0 && time.Since(s.saved.time) >= every.Time)
 }
 
 // save writes the checkpoint, if there is to be one. Weights that are not finite

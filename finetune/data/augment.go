@@ -51,7 +51,8 @@ func NewAugmenter(s *Set, a Augment) (*Augmenter, error) {
 		return nil, fmt.Errorf("augment: %w", err)
 	}
 	if a.Crop < 0 || a.Crop > 0 && a.Crop >= min(f.height, f.width) {
-		return nil, fmt.Errorf("augment: a crop of %d pixels beyond images of %d×%d; want fewer than a side has", a.Crop, f.height, f.width)
+		return nil, fmt.Errorf("augment: a crop of %d pixels beyond images of %d×%d; want fewer than a side has", a.Crop,
+			f.height, f.width)
 	}
 	g := &Augmenter{set: s, augment: a, frame: f, background: make([]float32, f.channels)}
 	for c := range s.Mean {

@@ -36,7 +36,10 @@ func newCIFAR10() cifar {
 }
 
 func newCIFAR100(coarse bool) cifar {
-	c := cifar{name: "CIFAR-100", train: []string{"train.bin"}, test: []string{"test.bin"}, labels: 2, label: 1, classes: 100}
+	c := cifar{
+		name: "CIFAR-100", train: []string{"train.bin"}, test: []string{"test.bin"}, labels: 2, label: 1,
+		classes: 100,
+	}
 	if coarse {
 		c.label, c.classes = 0, 20
 	}
@@ -80,13 +83,15 @@ func (c cifar) read(path string, s *Set, f frame, limit int) error {
 		case errors.Is(err, io.EOF):
 			return nil
 		case errors.Is(err, io.ErrUnexpectedEOF):
-			return fmt.Errorf("%s: ends at offset %d, inside the %s record that begins at %d and takes %d bytes", path, offset+int64(n), c.name, offset, len(record))
+			return fmt.Errorf("%s: ends at offset %d, inside the %s record that begins at %d and takes %d bytes", path,
+				offset+int64(n), c.name, offset, len(record))
 		case err != nil:
 			return fmt.Errorf("%s: offset %d: %w", path, offset+int64(n), reason(err))
 		}
 		label := int(record[c.label])
 		if label >= c.classes {
-			return fmt.Errorf("%s: offset %d: label %d; the classes are 0 to %d", path, offset+int64(c.label), label, c.classes-1)
+			return fmt.Errorf("%s: offset %d: label %d; the classes are 0 to %d", path, offset+int64(c.label), label,
+				c.classes-1)
 		}
 		s.Labels = append(s.Labels, label)
 		at := len(s.X)

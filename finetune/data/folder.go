@@ -65,10 +65,12 @@ func openFolder(dir string, o options) (*Set, error) {
 				first, want, s.Shape = path, to, to.shape()
 			}
 			if to.channels != want.channels {
-				return nil, fmt.Errorf("%s has %s, %s has %s; want one kind", first, colours(want.channels), path, colours(to.channels))
+				return nil, fmt.Errorf("%s has %s, %s has %s; want one kind", first, colours(want.channels), path,
+					colours(to.channels))
 			}
 			if to != want {
-				return nil, fmt.Errorf("%s has %d×%d pixels, %s has %d×%d; give resize=HxW", first, want.height, want.width, path, to.height, to.width)
+				return nil, fmt.Errorf("%s has %d×%d pixels, %s has %d×%d; give resize=HxW", first, want.height, want.width, path,
+					to.height, to.width)
 			}
 			if !o.none() {
 				transformed := make([]float32, to.size())
@@ -135,7 +137,8 @@ func decodeImage(content []byte, nhwc bool) (frame, []float32, error) {
 	case bytes.HasPrefix(content, []byte{0xff, 0xd8}):
 		decode, config = jpeg.Decode, jpeg.DecodeConfig
 	default:
-		return frame{}, nil, fmt.Errorf("starts with % x; a PNG file starts with 89 50 4e 47, a JPEG file with ff d8", content[:min(4, len(content))])
+		return frame{}, nil, fmt.Errorf("starts with % x; a PNG file starts with 89 50 4e 47, a JPEG file with ff d8",
+			content[:min(4, len(content))])
 	}
 	broken := func(err error) error {
 		// The decoders read ahead by no more than a few kilobytes.

@@ -68,7 +68,8 @@ func readIDX(path string, rank, limit int) (data []byte, shape []int, err error)
 	} else if header[2] != idxUint8 {
 		return nil, nil, fmt.Errorf("%s: offset 2: IDX elements of type 0x%02x; want unsigned bytes, 0x08", path, header[2])
 	} else if int(header[3]) != rank {
-		return nil, nil, fmt.Errorf("%s: offset 3: IDX data of rank %d; want %d (images have 3, labels 1)", path, header[3], rank)
+		return nil, nil, fmt.Errorf("%s: offset 3: IDX data of rank %d; want %d (images have 3, labels 1)", path, header[3],
+			rank)
 	} else if err != nil {
 		return nil, nil, fmt.Errorf("%s: ends at offset %d, inside the IDX header%s", path, n, because(err))
 	}
@@ -89,7 +90,8 @@ func readIDX(path string, rank, limit int) (data []byte, shape []int, err error)
 	// What is allocated grows with what is read, whatever the header claims.
 	data, err = io.ReadAll(io.LimitReader(r, n))
 	if int64(len(data)) < n {
-		return nil, nil, fmt.Errorf("%s: ends at offset %d; its header promises %d bytes%s", path, len(header)+len(data), int64(len(header))+n, because(err))
+		return nil, nil, fmt.Errorf("%s: ends at offset %d; its header promises %d bytes%s", path, len(header)+len(data),
+			int64(len(header))+n, because(err))
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)

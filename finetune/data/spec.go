@@ -47,7 +47,8 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 	source, query, _ := strings.Cut(spec, "?")
 	kind, rest, ok := strings.Cut(source, ":")
 	if !ok {
-		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR", spec)
+		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR",
+			spec)
 	}
 	if rest == "" {
 		return nil, fmt.Errorf("data %q: nothing is named after %q", spec, kind+":")

@@ -221,7 +221,9 @@ func barrier(points []Point, loss func(Point) float64) float64 {
 
 // averages runs both models once and returns what measures the average of their
 // logits.
-func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set, batch int) (func(context.Context, float64) (finetune.Metrics, *finetune.Metrics, error), error) {
+func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
+	batch int,
+) (func(context.Context, float64) (finetune.Metrics, *finetune.Metrics, error), error) {
 	type run struct {
 		classes int
 		a, b    []float32

@@ -50,7 +50,8 @@ func newPair(a, b *onnxio.Model) (*pair, error) {
 			if same, err := equalContent(ta, tb); err != nil {
 				return nil, err
 			} else if !same {
-				return nil, fmt.Errorf("initializer %q: it differs between the models, and is %s; only float32 weights are interpolated", name, ta.Type)
+				return nil, fmt.Errorf("initializer %q: it differs between the models, and is %s; only float32 weights are "+
+					"interpolated", name, ta.Type)
 			}
 			continue
 		}
@@ -124,7 +125,8 @@ func sameGraph(a, b *onnxio.Model) error {
 		return fmt.Errorf("the outputs are %q and %q", out, other)
 	}
 	if len(a.Graph.Initializers) != len(b.Graph.Initializers) {
-		return fmt.Errorf("the first model has %d initializers, the second %d", len(a.Graph.Initializers), len(b.Graph.Initializers))
+		return fmt.Errorf("the first model has %d initializers, the second %d", len(a.Graph.Initializers),
+			len(b.Graph.Initializers))
 	}
 	for _, t := range a.Graph.Initializers {
 		other := b.Graph.Initializer(t.Name)
@@ -157,7 +159,8 @@ func sameGraph(a, b *onnxio.Model) error {
 
 func sameNode(a, b *onnxio.Node) error {
 	if a.QualifiedOp() != b.QualifiedOp() {
-		return fmt.Errorf("node %q (%s) is %q (%s) in the second model", a.Label(), a.QualifiedOp(), b.Label(), b.QualifiedOp())
+		return fmt.Errorf("node %q (%s) is %q (%s) in the second model", a.Label(), a.QualifiedOp(), b.Label(),
+			b.QualifiedOp())
 	}
 	if !slices.Equal(a.Inputs, b.Inputs) || !slices.Equal(a.Outputs, b.Outputs) {
 		return a.Errorf("%q to %q, in the second model %q to %q", a.Inputs, a.Outputs, b.Inputs, b.Outputs)
@@ -180,7 +183,8 @@ func sameAttribute(a, b *onnxio.Attribute) bool {
 	switch a.Type {
 	case onnxio.AttrFloat, onnxio.AttrInt, onnxio.AttrString, onnxio.AttrFloats, onnxio.AttrInts, onnxio.AttrStrings:
 		return a.Type == b.Type && a.F == b.F && a.I == b.I && bytes.Equal(a.S, b.S) &&
-			slices.Equal(a.Floats, b.Floats) && slices.Equal(a.Ints, b.Ints) && slices.EqualFunc(a.Strings, b.Strings, bytes.Equal)
+			slices.Equal(a.Floats, b.Floats) && slices.Equal(a.Ints, b.Ints) &&
+			slices.EqualFunc(a.Strings, b.Strings, bytes.Equal)
 	case onnxio.AttrSparseTensor:
 		return a.Type == b.Type
 	default:

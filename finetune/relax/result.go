@@ -59,7 +59,8 @@ func readResult(dir string, s *Settings, r Run) (*Result, error) {
 	path := filepath.Join(dir, filepath.FromSlash(r.Path()))
 	result, err := readWith(s, path, filepath.Join(path, runName))
 	if err == nil && result != nil && result.Run != r.Path() {
-		return nil, fmt.Errorf("%s: it holds the run %q of a study; remove what is there to have its own made", path, result.Run)
+		return nil, fmt.Errorf("%s: it holds the run %q of a study; remove what is there to have its own made", path,
+			result.Run)
 	}
 	return result, err
 }

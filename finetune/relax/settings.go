@@ -62,9 +62,11 @@ func (s *Study) settings() (*Settings, error) {
 	o := s.Options
 	t := &Settings{
 		Version: settingsVersion, About: s.About,
-		RelaxEpochs: o.RelaxEpochs, Epochs: o.Train.Epochs, CNNEpochs: o.CNNEpochs, Seed: o.Train.Seed, Seeds: o.Seeds, With: o.With,
+		RelaxEpochs: o.RelaxEpochs, Epochs: o.Train.Epochs, CNNEpochs: o.CNNEpochs,
+		Seed: o.Train.Seed, Seeds: o.Seeds, With: o.With,
 		Reinit: o.Reinit, NoFoldBN: o.NoFoldBN, Threads: kernel.Threads(),
-		Batch: o.Train.Batch, Rate: o.Train.Rate, Schedule: o.Train.Schedule, Optimizer: o.Train.Optimizer, Clip: o.Train.Clip, Augment: o.Train.Augment,
+		Batch: o.Train.Batch, Rate: o.Train.Rate, Schedule: o.Train.Schedule, Optimizer: o.Train.Optimizer,
+		Clip: o.Train.Clip, Augment: o.Train.Augment,
 		Data: s.Data.Hash(), Test: s.Test.Hash(),
 	}
 	if s.Given == nil {

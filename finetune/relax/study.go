@@ -76,7 +76,8 @@ func (s *Study) prepare() (*convert.Plan, error) {
 		return nil, err
 	}
 	if !slices.ContainsFunc(plan.Layers, func(l *convert.Layer) bool { return !l.Connected() }) {
-		return nil, errors.New("nothing to embed: its linear layers are fully connected already; want a CNN with a convolution or an average pooling")
+		return nil, errors.New("nothing to embed: its linear layers are fully connected already; want a CNN with a " +
+			"convolution or an average pooling")
 	}
 	if err := plan.CheckBudget(); err != nil {
 		return nil, err
@@ -152,7 +153,8 @@ func (s *Study) plan(cnn *onnxio.Model, layout record.Layout) (*convert.Plan, er
 	if err != nil {
 		return nil, err
 	}
-	return convert.NewPlan(folded, convert.Options{Layout: layout, NoFoldBN: s.Options.NoFoldBN, MaxBytes: s.Options.MaxBytes})
+	return convert.NewPlan(folded,
+		convert.Options{Layout: layout, NoFoldBN: s.Options.NoFoldBN, MaxBytes: s.Options.MaxBytes})
 }
 
 // embed returns the eFCN of a CNN in the form that a run of that kind trains.
@@ -242,7 +244,10 @@ func (s *Study) measureGiven(ctx context.Context, dir string, settings *Settings
 		if err != nil {
 			return fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
 		}
-		r := &Result{Run: givenName, File: file, Kind: Snapshot, RelaxEpoch: &epoch, Epochs: epoch, Final: State{Test: &test}, Settings: settings.ofRun()}
+		r := &Result{
+			Run: givenName, File: file, Kind: Snapshot, RelaxEpoch: &epoch, Epochs: epoch,
+			Final: State{Test: &test}, Settings: settings.ofRun(),
+		}
 		if err := writeJSON(report, r); err != nil {
 			return err
 		}

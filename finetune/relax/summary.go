@@ -104,12 +104,24 @@ var quantities = []struct {
 	of   func(r *Result) *float64
 	mean func(s *Summary) **Mean
 }{
-	{"start_test_top1", func(r *Result) *float64 { return top1(r.Start.Test) }, func(s *Summary) **Mean { return &s.StartTop1 }},
-	{"final_test_top1", func(r *Result) *float64 { return top1(r.Final.Test) }, func(s *Summary) **Mean { return &s.FinalTop1 }},
+	{
+		"start_test_top1", func(r *Result) *float64 { return top1(r.Start.Test) },
+		func(s *Summary) **Mean { return &s.StartTop1 },
+	},
+	{
+		"final_test_top1", func(r *Result) *float64 { return top1(r.Final.Test) },
+		func(s *Summary) **Mean { return &s.FinalTop1 },
+	},
 	{"best_test_top1", func(r *Result) *float64 { return r.BestTop1 }, func(s *Summary) **Mean { return &s.BestTop1 }},
-	{"final_train_loss", func(r *Result) *float64 { return loss(r.Final.Train) }, func(s *Summary) **Mean { return &s.TrainLoss }},
+	{
+		"final_train_loss", func(r *Result) *float64 { return loss(r.Final.Train) },
+		func(s *Summary) **Mean { return &s.TrainLoss },
+	},
 	{"distance", func(r *Result) *float64 { return r.Final.distance() }, func(s *Summary) **Mean { return &s.Distance }},
 	{"off_local", func(r *Result) *float64 { return r.Final.offLocal() }, func(s *Summary) **Mean { return &s.OffLocal }},
 	{"travelled", func(r *Result) *float64 { return r.Final.Travelled }, func(s *Summary) **Mean { return &s.Travelled }},
-	{"projected_test_top1", func(r *Result) *float64 { return top1(r.Projected) }, func(s *Summary) **Mean { return &s.ProjectedTop1 }},
+	{
+		"projected_test_top1", func(r *Result) *float64 { return top1(r.Projected) },
+		func(s *Summary) **Mean { return &s.ProjectedTop1 },
+	},
 }

@@ -44,7 +44,9 @@ func (s *study) certificate(ctx context.Context) (*section, error) {
 		return nil, nil
 	}
 	t := newTable("CNN", "embedded", "verdict", ">entries compared", ">float64", ">float32", "argmax")
-	t.Caption = "Entries: stored numbers of the eFCN that were compared bit for bit with the CNN's parameters, and are equal where the verdict says so. Float64, float32: the largest difference of an output. Argmax: samples on which both models choose the same class."
+	t.Caption = "Entries: stored numbers of the eFCN that were compared bit for bit with the CNN's parameters, and are " +
+		"equal where the verdict says so. Float64, float32: the largest difference of an output. Argmax: samples on which " +
+		"both models choose the same class."
 	different, unproved := 0, 0
 	for i, p := range pairs {
 		if s.options.Progress != nil {
@@ -64,13 +66,18 @@ func (s *study) certificate(ctx context.Context) (*section, error) {
 	part.Tables = append(part.Tables, t)
 	switch {
 	case different > 0:
-		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings do not compute what their CNN computes: efcn verify says where they part.", different, len(pairs)), Bad: true}
+		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings do not compute what their CNN computes: efcn "+
+			"verify says where they part.", different, len(pairs)), Bad: true}
 	case unproved > 0:
-		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings were not verified, or not in all checks; the others compute what their CNN computes.", unproved, len(pairs)), Bad: true}
+		part.Verdict = &verdict{Text: fmt.Sprintf("%d of the %d embeddings were not verified, or not in all checks; the "+
+			"others compute what their CNN computes.", unproved, len(pairs)), Bad: true}
 	default:
-		part.Verdict = &verdict{Text: fmt.Sprintf("Every one of the %d embeddings computes what its CNN computes: each stored number is the CNN's, and the outputs agree up to rounding.", len(pairs))}
+		part.Verdict = &verdict{Text: fmt.Sprintf("Every one of the %d embeddings computes what its CNN computes: each "+
+			"stored number is the CNN's, and the outputs agree up to rounding.", len(pairs))}
 	}
-	part.Text = append(part.Text, fmt.Sprintf("efcn verify on the files of the study, %d random inputs each; docs/verification.md says what each check proves.", s.options.samples()))
+	part.Text = append(part.Text,
+		fmt.Sprintf("efcn verify on the files of the study, %d random inputs each; docs/verification.md says what each "+
+			"check proves.", s.options.samples()))
 	return part, nil
 }
 
@@ -78,7 +85,8 @@ func (s *study) certificate(ctx context.Context) (*section, error) {
 // the folder does not have it.
 func (s *study) embedded(r *relax.Result) string {
 	for _, other := range s.folder.Results {
-		if other.Kind == relax.Snapshot && other.RelaxEpoch != nil && *other.RelaxEpoch == *r.RelaxEpoch && (other.Seed == nil || r.Seed != nil && *other.Seed == *r.Seed) {
+		if other.Kind == relax.Snapshot && other.RelaxEpoch != nil && *other.RelaxEpoch == *r.RelaxEpoch &&
+			(other.Seed == nil || r.Seed != nil && *other.Seed == *r.Seed) {
 			return other.File
 		}
 	}
@@ -87,7 +95,9 @@ func (s *study) embedded(r *relax.Result) string {
 
 // verify returns the row of an embedding and whether it holds: Skipped where not
 // every check was made.
-func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []string, outcome verify.Status, err error) {
+func (s *study) verify(
+	ctx context.Context, cnnFile, efcnFile string,
+) (cells []string, outcome verify.Status, err error) {
 	cnn, err := s.model(cnnFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return []string{cnnFile, efcnFile, "not verified: the CNN's file is missing", "", "", "", ""}, verify.Skipped, nil
@@ -134,13 +144,17 @@ func (s *study) verify(ctx context.Context, cnnFile, efcnFile string) (cells []s
 			text += ": " + report.Findings[0].String()
 		}
 	}
-	return []string{cnnFile, efcnFile, text, number(entries), short(largest[verify.Float64]), short(largest[verify.Float32]), argmax}, outcome, nil
+	return []string{
+		cnnFile, efcnFile, text, number(entries), short(largest[verify.Float64]),
+		short(largest[verify.Float32]), argmax,
+	}, outcome, nil
 }
 
 // planOf lists the layers of a record.
 func planOf(rec *record.Record) (*section, error) {
 	t := newTable("layer", "op", "input > output", "geometry", ">matrix", ">non-zeros", ">density", "layout")
-	t.Caption = "The layers that were embedded. Non-zeros are the entries that the CNN's operator can reach: geometry, not values."
+	t.Caption = "The layers that were embedded. Non-zeros are the entries that the CNN's operator can reach: geometry, " +
+		"not values."
 	var entries, support int64
 	for _, l := range rec.Layers {
 		m, err := l.Support()
@@ -153,11 +167,13 @@ func planOf(rec *record.Record) (*section, error) {
 			nonZeros = m.NonZeros()
 		}
 		entries, support = entries+rows*cols, support+nonZeros
-		t.add(l.Node, l.Op, shape(l.InputShape)+" > "+shape(l.OutputShape), geometry(&l), number(rows)+" × "+number(cols), number(nonZeros), share(nonZeros, rows*cols), string(l.Layout))
+		t.add(l.Node, l.Op, shape(l.InputShape)+" > "+shape(l.OutputShape), geometry(&l), number(rows)+" × "+number(cols),
+			number(nonZeros), share(nonZeros, rows*cols), string(l.Layout))
 	}
 	return &section{
 		ID: "plan", Title: "Plan of the embedding", Tables: []*table{t},
-		Text: []string{fmt.Sprintf("%s weights in the matrices, of which %s (%s) are local.", number(entries), number(support), share(support, entries))},
+		Text: []string{fmt.Sprintf("%s weights in the matrices, of which %s (%s) are local.", number(entries),
+			number(support), share(support, entries))},
 	}, nil
 }
 

@@ -28,16 +28,21 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 	}
 	last := lines[len(lines)-1]
 	p := &page{Title: "Training run " + filepath.Base(filepath.Clean(dir))}
-	sentence := fmt.Sprintf("%s, %d steps; at the end the train loss is %.4f, top-1 %.2f %%", plural(len(lines), "epoch"), last.Steps, last.TrainLoss, 100*last.TrainTop1)
+	sentence := fmt.Sprintf("%s, %d steps; at the end the train loss is %.4f, top-1 %.2f %%", plural(len(lines), "epoch"),
+		last.Steps, last.TrainLoss, 100*last.TrainTop1)
 	if last.TestTop1 != nil && last.TestLoss != nil {
 		sentence += fmt.Sprintf("; the test loss %.4f, top-1 %.2f %%", *last.TestLoss, 100**last.TestTop1)
 	}
 	p.Lead = []string{sentence + "."}
 
 	training := &section{ID: "training", Title: "Training"}
-	training.draw(linesOf(lines, "loss", "cross-entropy", 1, quantity{"train", func(m *finetune.EpochMetrics) *float64 { return &m.TrainLoss }}, quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestLoss }}),
+	training.draw(linesOf(lines, "loss", "cross-entropy", 1,
+		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return &m.TrainLoss }},
+		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestLoss }}),
 		"Of the training samples as each epoch went on; of the test samples after it.")
-	training.draw(linesOf(lines, "accuracy", "right (%)", 100, quantity{"train", func(m *finetune.EpochMetrics) *float64 { return &m.TrainTop1 }}, quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestTop1 }}),
+	training.draw(linesOf(lines, "accuracy", "right (%)", 100,
+		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return &m.TrainTop1 }},
+		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestTop1 }}),
 		"The share of samples whose class is first.")
 	training.Tables = append(training.Tables, epochTable(lines))
 	p.Sections = append(p.Sections, training)
@@ -109,7 +114,8 @@ const shownEpochs = 25
 
 // epochTable lists the epochs, some of them where they are many.
 func epochTable(lines []finetune.EpochMetrics) *table {
-	t := newTable(">epoch", ">learning rate", ">train loss", ">train top-1", ">test loss", ">test top-1", ">d", ">s", ">seconds", ">peak memory (MiB)")
+	t := newTable(">epoch", ">learning rate", ">train loss", ">train top-1", ">test loss", ">test top-1", ">d", ">s",
+		">seconds", ">peak memory (MiB)")
 	every := (len(lines) + shownEpochs - 1) / shownEpochs
 	if every > 1 {
 		t.Caption = fmt.Sprintf("Every %dth epoch, and the last.", every)
@@ -119,7 +125,10 @@ func epochTable(lines []finetune.EpochMetrics) *table {
 		if (i+1)%every != 0 && i != len(lines)-1 {
 			continue
 		}
-		row := []string{strconv.Itoa(m.Epoch), short(m.Rate), fmt.Sprintf("%.4f", m.TrainLoss), fmt.Sprintf("%.2f %%", 100*m.TrainTop1), "", "", "", ""}
+		row := []string{
+			strconv.Itoa(m.Epoch), short(m.Rate), fmt.Sprintf("%.4f", m.TrainLoss),
+			fmt.Sprintf("%.2f %%", 100*m.TrainTop1), "", "", "", "",
+		}
 		if m.TestLoss != nil && m.TestTop1 != nil {
 			row[4], row[5] = fmt.Sprintf("%.4f", *m.TestLoss), fmt.Sprintf("%.2f %%", 100**m.TestTop1)
 		}
@@ -134,7 +143,8 @@ func epochTable(lines []finetune.EpochMetrics) *table {
 // deviationOf draws d and s of every layer against the epoch.
 func deviationOf(lines []finetune.EpochMetrics) *section {
 	part := &section{ID: "deviation", Title: "Deviation from the CNN subspace", Text: []string{
-		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
+		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; " +
+			"s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
 	}}
 	layer := func(node string, of func(l *record.LayerDeviation) *float64) quantity {
 		return quantity{node, func(m *finetune.EpochMetrics) *float64 {

@@ -30,7 +30,10 @@ func readStudy(dir string, o Options) (*study, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &study{dir: dir, folder: f, sums: relax.Summarise(f.Results), points: map[*relax.Result][]*relax.Point{}, options: o}
+	s := &study{
+		dir: dir, folder: f, sums: relax.Summarise(f.Results), points: map[*relax.Result][]*relax.Point{},
+		options: o,
+	}
 	for _, r := range f.Results {
 		if r.Kind == relax.Snapshot {
 			continue
@@ -114,7 +117,8 @@ func (s *study) lead() []string {
 	lead = append(lead, fmt.Sprintf("%s of %s finished, over %s, %s each.",
 		plural(runs, "run"), plural(runs+len(s.folder.Missing), "run"), plural(t.Seeds, "seed"), plural(t.Epochs, "epoch")))
 	if n := len(s.folder.Unnoted); n > 0 {
-		lead = append(lead, fmt.Sprintf("With which settings %s of them %s made is not noted; those of the study are assumed.", plural(n, "run"), map[bool]string{true: "was", false: "were"}[n == 1]))
+		lead = append(lead, fmt.Sprintf("With which settings %s of them %s made is not noted; "+
+			"those of the study are assumed.", plural(n, "run"), map[bool]string{true: "was", false: "were"}[n == 1]))
 	}
 	var cnn, fcn, best *relax.Summary
 	for _, sum := range s.sums {
@@ -140,7 +144,8 @@ func (s *study) lead() []string {
 		if t.Seeds > 1 {
 			lead = append(lead, fmt.Sprintf("Figures are means over %d seeds ± the standard deviation of one run.", t.Seeds))
 		}
-		lead = append(lead, "Which relax time is highest was found on the same test samples, so its figure is a little too high; the curve as a whole is not.")
+		lead = append(lead, "Which relax time is highest was found on the same test samples, so its figure is a little "+
+			"too high; the curve as a whole is not.")
 	}
 	return lead
 }
@@ -187,14 +192,17 @@ func (s *study) ticks() (ticks []chart.Tick, at map[int]float64) {
 
 // againstRelaxTime draws a quantity of every kind of run that is embedded
 // against its relax time, and the CNN's and the FCN's as levels.
-func (s *study) againstRelaxTime(title, y string, factor float64, of func(sum *relax.Summary) *relax.Mean) *chart.Chart {
+func (s *study) againstRelaxTime(title, y string, factor float64,
+	of func(sum *relax.Summary) *relax.Mean,
+) *chart.Chart {
 	ticks, at := s.ticks()
 	c := &chart.Chart{Title: title, X: "relax time (epochs of the CNN before it is embedded)", Y: y, Ticks: ticks}
 	for _, k := range append([]relax.Kind{relax.EFCN}, relax.Extras()...) {
 		l := chart.Line{Name: name(k, nil)}
 		for _, sum := range s.groups(k) {
 			if m := of(sum); m != nil {
-				l.X, l.Y, l.Spread = append(l.X, at[*sum.RelaxEpoch]), append(l.Y, factor*m.Mean), append(l.Spread, factor*spread(m))
+				l.X, l.Y = append(l.X, at[*sum.RelaxEpoch]), append(l.Y, factor*m.Mean)
+				l.Spread = append(l.Spread, factor*spread(m))
 			}
 		}
 		if len(l.X) > 0 {
@@ -221,12 +229,16 @@ func spread(m *relax.Mean) float64 {
 // accuracy is the main figure of the paper, and the table of its figures.
 func (s *study) accuracy() *section {
 	part := &section{ID: "accuracy", Title: "Accuracy against relax time"}
-	part.draw(s.againstRelaxTime("test accuracy at the end", "right of the test samples (%)", 100, func(sum *relax.Summary) *relax.Mean { return sum.FinalTop1 }),
+	part.draw(s.againstRelaxTime("test accuracy at the end", "right of the test samples (%)", 100,
+		func(sum *relax.Summary) *relax.Mean { return sum.FinalTop1 }),
 		"After the last epoch. Bands are one standard deviation over the seeds.")
-	part.draw(s.againstRelaxTime("best test accuracy", "right of the test samples (%)", 100, func(sum *relax.Summary) *relax.Mean { return sum.BestTop1 }),
+	part.draw(s.againstRelaxTime("best test accuracy", "right of the test samples (%)", 100,
+		func(sum *relax.Summary) *relax.Mean { return sum.BestTop1 }),
 		"The highest after any epoch, as the paper has it: chosen on the test samples, for the CNN and the FCN alike.")
-	t := newTable("model", ">relax epoch", ">runs", ">at the start", ">at the end", ">best", ">train loss", ">deviation d", ">off-local share s", ">distance travelled", ">nearest CNN")
-	t.Caption = "Accuracies on the test samples; d, s and the distance travelled at the end; nearest CNN: the accuracy of the projection back. ± is the standard deviation over the seeds."
+	t := newTable("model", ">relax epoch", ">runs", ">at the start", ">at the end", ">best", ">train loss",
+		">deviation d", ">off-local share s", ">distance travelled", ">nearest CNN")
+	t.Caption = "Accuracies on the test samples; d, s and the distance travelled at the end; nearest CNN: the accuracy " +
+		"of the projection back. ± is the standard deviation over the seeds."
 	for _, sum := range s.trained() {
 		relaxed, runs := "", strconv.Itoa(sum.Runs)
 		if sum.RelaxEpoch != nil {
@@ -249,7 +261,9 @@ func (s *study) accuracy() *section {
 
 // curve draws a quantity against the epochs since the CNN began, the mean over
 // the seeds with a band, for every kind of run and relax time.
-func (s *study) curve(title, y string, factor float64, kinds []relax.Kind, of func(p *relax.Point) *float64) *chart.Chart {
+func (s *study) curve(title, y string, factor float64, kinds []relax.Kind,
+	of func(p *relax.Point) *float64,
+) *chart.Chart {
 	c := &chart.Chart{Title: title, X: "epochs since the CNN began", Y: y}
 	for _, k := range kinds {
 		for _, sum := range s.groups(k) {
@@ -305,7 +319,8 @@ func moments(values []float64) (mean, sd float64) {
 
 func (s *study) deviation() *section {
 	part := &section{ID: "deviation", Title: "Deviation from the CNN subspace", Text: []string{
-		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
+		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; " +
+			"s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
 	}}
 	kinds := append([]relax.Kind{relax.EFCN}, relax.Extras()...)
 	part.draw(s.curve("deviation d over training", "d", 1, kinds, func(p *relax.Point) *float64 {
@@ -364,7 +379,10 @@ func (s *study) curves() *section {
 	}{
 		{"test accuracy", "right of the test samples (%)", 100, func(p *relax.Point) *float64 { return p.TestTop1 }},
 		{"test loss", "cross-entropy", 1, func(p *relax.Point) *float64 { return p.TestLoss }},
-		{"train accuracy", "right of the training samples (%)", 100, func(p *relax.Point) *float64 { return afterStart(p, &p.TrainTop1) }},
+		{
+			"train accuracy", "right of the training samples (%)", 100,
+			func(p *relax.Point) *float64 { return afterStart(p, &p.TrainTop1) },
+		},
 		{"train loss", "cross-entropy", 1, func(p *relax.Point) *float64 { return afterStart(p, &p.TrainLoss) }},
 	} {
 		caption := "After every epoch, from the relax time on; mean over the seeds."
@@ -391,9 +409,12 @@ func (s *study) gradients() *section {
 	part := &section{ID: "gradients", Title: "Gradients and distance travelled"}
 	kinds := append([]relax.Kind{relax.EFCN}, relax.Extras()...)
 	dense := "Over the embedded layers that are dense, at the last step of each epoch."
-	part.draw(s.curve("norm of the gradient inside the support", "‖∇‖", 1, kinds, func(p *relax.Point) *float64 { return norm(p.GradientInside) }), dense)
-	part.draw(s.curve("norm of the gradient outside the support", "‖∇‖", 1, kinds, func(p *relax.Point) *float64 { return norm(p.GradientOutside) }), dense)
-	part.draw(s.curve("distance travelled from the embedding", "‖W − W₀‖", 1, kinds, func(p *relax.Point) *float64 { return norm(p.Travelled) }), "Over everything that is trained.")
+	part.draw(s.curve("norm of the gradient inside the support", "‖∇‖", 1, kinds,
+		func(p *relax.Point) *float64 { return norm(p.GradientInside) }), dense)
+	part.draw(s.curve("norm of the gradient outside the support", "‖∇‖", 1, kinds,
+		func(p *relax.Point) *float64 { return norm(p.GradientOutside) }), dense)
+	part.draw(s.curve("distance travelled from the embedding", "‖W − W₀‖", 1, kinds,
+		func(p *relax.Point) *float64 { return norm(p.Travelled) }), "Over everything that is trained.")
 	if len(part.Figures) == 0 {
 		return nil
 	}

@@ -41,7 +41,10 @@ func (s *study) weights() (*section, error) {
 		}
 		switch {
 		case r.Kind == relax.EFCN && *r.RelaxEpoch == *best.RelaxEpoch:
-			efcn = []column{{fmt.Sprintf("eFCN from %d, embedded", *r.RelaxEpoch), r.Run + "/start.onnx"}, {"after training", r.Run + "/model.onnx"}}
+			efcn = []column{
+				{fmt.Sprintf("eFCN from %d, embedded", *r.RelaxEpoch), r.Run + "/start.onnx"},
+				{"after training", r.Run + "/model.onnx"},
+			}
 		case r.Kind == relax.FCN:
 			fcn = []column{{"FCN, at the start", r.Run + "/start.onnx"}, {"after training", r.Run + "/model.onnx"}}
 		}
@@ -78,7 +81,10 @@ func drawWeights(open func(file string) (*onnxio.Model, error), columns []column
 		return nil, nil
 	}
 	part := &section{ID: "weights", Title: "Weights of hidden units", Text: []string{
-		"Each picture is a row of a layer's matrix, the weights of one hidden unit, over the positions of one channel of the layer's input; the line is its support, what the convolution could see. Red is positive, blue negative, white zero, the colour as strong as the square root of the weight; the pictures of a row of this table have one scale. The units are those of the first channels, in the middle of the image.",
+		"Each picture is a row of a layer's matrix, the weights of one hidden unit, over the positions of one channel of " +
+			"the layer's input; the line is its support, what the convolution could see. Red is positive, blue negative, " +
+			"white zero, the colour as strong as the square root of the weight; the pictures of a row of this table have " +
+			"one scale. The units are those of the first channels, in the middle of the image.",
 	}}
 	for i := range rec.Layers {
 		l := &rec.Layers[i]
@@ -125,7 +131,10 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 			return nil, err
 		}
 	}
-	g := &gallery{Caption: fmt.Sprintf("%s (%s): %s > %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)), Header: titles}
+	g := &gallery{
+		Caption: fmt.Sprintf("%s (%s): %s > %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)),
+		Header:  titles,
+	}
 	perGroup := m.InChannels / m.Groups
 	for u := range units {
 		first := u / (m.OutChannels / m.Groups) * perGroup
@@ -142,12 +151,19 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 		}
 		row := tileRow{Unit: fmt.Sprintf("unit %d, input channel %d", u, channel)}
 		for i := range models {
-			tile := chart.Tile{Rows: high, Cols: wide, Values: drawn[i][u][channel*m.Taps.In : (channel+1)*m.Taps.In], Scale: scale, Outline: outline}
+			tile := chart.Tile{
+				Rows: high, Cols: wide, Values: drawn[i][u][channel*m.Taps.In : (channel+1)*m.Taps.In],
+				Scale: scale, Outline: outline,
+			}
 			var b bytes.Buffer
 			if err := tile.WritePNG(&b); err != nil {
 				return nil, err
 			}
-			row.Tiles = append(row.Tiles, figure{Image: dataURL("image/png", b.Bytes()), Alt: fmt.Sprintf("weights of unit %d of %s: %s", u, l.Node, titles[i])})
+			row.Tiles = append(row.Tiles,
+				figure{
+					Image: dataURL("image/png", b.Bytes()),
+					Alt:   fmt.Sprintf("weights of unit %d of %s: %s", u, l.Node, titles[i]),
+				})
 		}
 		g.Rows = append(g.Rows, row)
 	}
