@@ -10,8 +10,14 @@ import (
 // https://onnx.ai/onnx/operators, versions up to 24.
 func init() {
 	for _, op := range []operator{
-		{name: "Relu", notNegative: func(*structure, *onnxio.Node) bool { return true }, tie: atZero, lipschitz: slope(1), exact: true, anyEngine: true},
-		{name: "LeakyRelu", tie: atZero, anyEngine: true, lipschitz: steepest(1, "alpha", 0.01), defaults: always(spelling{"alpha": "0.01"})},
+		{
+			name: "Relu", notNegative: func(*structure, *onnxio.Node) bool { return true }, tie: atZero,
+			lipschitz: slope(1), exact: true, anyEngine: true,
+		},
+		{
+			name: "LeakyRelu", tie: atZero, anyEngine: true, lipschitz: steepest(1, "alpha", 0.01),
+			defaults: always(spelling{"alpha": "0.01"}),
+		},
 		{name: "PRelu", tie: atZero, anyEngine: true, lipschitz: preluSlope},
 		{name: "Elu", lipschitz: steepest(1, "alpha", 1), defaults: always(spelling{"alpha": "1"})},
 		{name: "Celu", lipschitz: slope(1), defaults: always(spelling{"alpha": "1"})},
@@ -20,8 +26,12 @@ func init() {
 			"gamma": attributeText(onnxio.FloatAttr("gamma", 1.05070102214813232421875)),
 		})},
 		{name: "Swish", defaults: always(spelling{"alpha": "1"})},
-		{name: "Gelu", lipschitz: slope(1.13), defaults: always(spelling{"approximate": `"none"`})}, // steepest near x = √2: 1.1289
-		{name: "HardSigmoid", lipschitz: steepest(0, "alpha", 0.2), defaults: always(spelling{"alpha": "0.2", "beta": "0.5"})},
+		// steepest near x = √2: 1.1289
+		{name: "Gelu", lipschitz: slope(1.13), defaults: always(spelling{"approximate": `"none"`})},
+		{
+			name: "HardSigmoid", lipschitz: steepest(0, "alpha", 0.2),
+			defaults: always(spelling{"alpha": "0.2", "beta": "0.5"}),
+		},
 		{name: "HardSwish", lipschitz: slope(1.5)}, // steepest at x = 3: (2x+3)/6
 		{name: "Mish", lipschitz: slope(1.09)},     // 1.0885
 		{name: "Sigmoid", lipschitz: slope(0.25)},

@@ -18,7 +18,8 @@ type activations interface {
 	header(name string) *engine.Tensor[float64]
 	// atEnds runs a node, in the precision of the model, on the least and on the greatest
 	// that its first input may be in the other computation, d the bound on that.
-	atEnds(node *onnxio.Node, opset int64, in []*engine.Tensor[float64], d []float64) ([2]*engine.Tensor[float64], error)
+	atEnds(node *onnxio.Node, opset int64, in []*engine.Tensor[float64], d []float64) ([2]*engine.Tensor[float64],
+		error)
 }
 
 // activationsOf are those of a model that ran in T.
@@ -38,7 +39,9 @@ func (a activationsOf[T]) header(name string) *engine.Tensor[float64] {
 	return nil
 }
 
-func (a activationsOf[T]) atEnds(node *onnxio.Node, opset int64, in []*engine.Tensor[float64], d []float64) (ends [2]*engine.Tensor[float64], err error) {
+func (a activationsOf[T]) atEnds(node *onnxio.Node, opset int64, in []*engine.Tensor[float64],
+	d []float64,
+) (ends [2]*engine.Tensor[float64], err error) {
 	operands := make([]*engine.Tensor[T], len(in))
 	for i, v := range in {
 		if v != nil {

@@ -11,8 +11,14 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Add.html
 func init() {
 	for _, op := range []operator{
-		{name: "Add", twoSided: true, diagonal: addDiagonal, integers: besideKnown(addIntegers), magnitudes: withConstant("Sum")},
-		{name: "Sub", twoSided: true, diagonal: subDiagonal, integers: besideKnown(subIntegers), magnitudes: withConstant("Sum")},
+		{
+			name: "Add", twoSided: true, diagonal: addDiagonal, integers: besideKnown(addIntegers),
+			magnitudes: withConstant("Sum"),
+		},
+		{
+			name: "Sub", twoSided: true, diagonal: subDiagonal, integers: besideKnown(subIntegers),
+			magnitudes: withConstant("Sum"),
+		},
 		{name: "Sum"},
 		{name: "Mean"},
 	} {

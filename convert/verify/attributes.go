@@ -31,7 +31,8 @@ func (s *structure) attributes(source, node *onnxio.Node) {
 			continue
 		}
 		if x, y := a[name], b[name]; x != y {
-			s.fault("attribute", node, source.Output(0), "attribute %s is %s; in the CNN it is %s", name, orNotSet(y), orNotSet(x))
+			s.fault("attribute", node, source.Output(0), "attribute %s is %s; in the CNN it is %s", name, orNotSet(y),
+				orNotSet(x))
 		}
 	}
 }

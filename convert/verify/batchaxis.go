@@ -23,7 +23,8 @@ func batchFirst(m *onnxio.Model, axes map[string]int) (*onnxio.Model, error) {
 			continue
 		}
 		if !v.Type.HasShape || axis >= len(v.Type.Shape) {
-			return nil, fmt.Errorf("input %q: it has no axis %d for the batch, but %d axes", v.Name, axis, len(v.Type.Shape))
+			return nil, fmt.Errorf("input %q: it has no axis %d for the batch, but %d axes", v.Name, axis,
+				len(v.Type.Shape))
 		}
 		front := *v
 		front.Type.Shape = reordered(v.Type.Shape, axisFirst(len(v.Type.Shape), axis))
@@ -118,13 +119,17 @@ func transposed(a *Array, perm []int) *Array {
 
 // withBatchFirst returns the models and options with the batch of every input in
 // front, and a function that returns inputs of these models as the files take them.
-func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (a, b *onnxio.Model, _ Options, asDeclared func(map[string]*Array) map[string]*Array, err error) {
+func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (
+	a, b *onnxio.Model, _ Options, asDeclared func(map[string]*Array) map[string]*Array, err error,
+) {
 	asDeclared = func(x map[string]*Array) map[string]*Array { return x }
 	if !slices.ContainsFunc(slices.Collect(maps.Values(o.BatchAxes)), func(axis int) bool { return axis > 0 }) {
 		return cnn, efcn, o, asDeclared, nil
 	}
 	if len(o.Engines) > 0 {
-		return nil, nil, o, nil, errors.New("engines: they take the files as they are, and the batch of an input is not its first axis; compare in the embedded engine")
+		return nil, nil, o, nil, errors.New(
+			"engines: they take the files as they are, and the batch of an input is not its first axis; " +
+				"compare in the embedded engine")
 	}
 	if a, err = batchFirst(cnn, o.BatchAxes); err != nil {
 		return nil, nil, o, nil, named(cnn, err)

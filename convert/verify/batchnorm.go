@@ -20,7 +20,9 @@ func init() {
 
 // batchNormRounds bounds a BatchNormalization; of one that takes statistics from its input,
 // or whose parameters differ, nothing is known.
-func batchNormRounds(b *bounds, node *onnxio.Node, ds [][]float64, differs bool) (out [][]float64, done bool, err error) {
+func batchNormRounds(b *bounds, node *onnxio.Node, ds [][]float64,
+	differs bool,
+) (out [][]float64, done bool, err error) {
 	if normalisesByBatch(node) || anyBound(ds[1:]) {
 		if !differs {
 			return nil, true, nil

@@ -11,7 +11,8 @@ import (
 func init() {
 	register(
 		operator{
-			name: "Cast", elementwise: true, steps: castBound, anyEngine: true, defaults: always(spelling{"saturate": "1"}),
+			name: "Cast", elementwise: true, steps: castBound, anyEngine: true,
+			defaults: always(spelling{"saturate": "1"}),
 			integers: castIntegers, resultType: castType,
 		},
 		operator{name: "CastLike", steps: castBound},

@@ -98,8 +98,12 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 		}
 		return v, nil
 	}
-	layers := &bounds{bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64), reset: make(map[string]bool)}
-	if err := c.runner.run(ctx, pass[T]{second, endToEnd}, pass[T]{second, c.layerByLayer(f, values, layers)}); err != nil {
+	layers := &bounds{
+		bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64),
+		reset: make(map[string]bool),
+	}
+	if err := c.runner.run(ctx, pass[T]{second, endToEnd},
+		pass[T]{second, c.layerByLayer(f, values, layers)}); err != nil {
 		return err
 	}
 	if results[1], err = c.outputsOf(theirs); err != nil {
@@ -130,7 +134,8 @@ func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T]
 			continue
 		}
 		if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
-			o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type, b.Shape)
+			o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type,
+				b.Shape)
 			continue
 		}
 		measure(&o.Distance, a, b, d, f.first)
@@ -150,7 +155,9 @@ func place(value string, node *onnxio.Node) string {
 // difference is found where it arises.
 //
 // Of two models without a record, only a value within its bound is replaced.
-func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T], b *bounds) func(string, *engine.Tensor[T]) (*engine.Tensor[T], error) {
+func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T],
+	b *bounds,
+) func(string, *engine.Tensor[T]) (*engine.Tensor[T], error) {
 	return func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		value, ok := c.holds(name)
 		own := values[value]
@@ -205,7 +212,9 @@ func conclusive[T kernel.Float](v *engine.Tensor[T], d []float64, near []int) []
 
 // noteNonFinite notes the first value of a model, in the order of the graph, that is not
 // finite.
-func noteNonFinite[T kernel.Float](c *comparison[T], model string, n *net, name string, v *engine.Tensor[T], first int) {
+func noteNonFinite[T kernel.Float](c *comparison[T], model string, n *net, name string, v *engine.Tensor[T],
+	first int,
+) {
 	for i, x := range v.F {
 		kind := ""
 		switch x := float64(x); {
@@ -218,10 +227,14 @@ func noteNonFinite[T kernel.Float](c *comparison[T], model string, n *net, name 
 		}
 		node := n.producer[name]
 		known := c.nonFinite[model+kind]
-		if node == nil || known != nil && slices.Index(n.graph.Nodes, node) >= slices.Index(n.graph.Nodes, n.producer[known.Value]) {
+		if node == nil || known != nil &&
+			slices.Index(n.graph.Nodes, node) >= slices.Index(n.graph.Nodes, n.producer[known.Value]) {
 			continue
 		}
-		a := &FirstNonFinite{Model: model, Precision: c.bounder.name, Kind: kind, Value: name, Node: node.Label(), Op: node.QualifiedOp(), At: unravel(i, v.Shape)}
+		a := &FirstNonFinite{
+			Model: model, Precision: c.bounder.name, Kind: kind, Value: name, Node: node.Label(),
+			Op: node.QualifiedOp(), At: unravel(i, v.Shape),
+		}
 		if len(a.At) > 0 {
 			a.At[0] += first
 		}
@@ -321,9 +334,12 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	}
 	check := Check{Name: name, Status: OK}
 	for _, o := range c.outputs {
-		check.Summary += fmt.Sprintf("%s: largest |difference| %.3g of %.3g; ", o.Name, float64(o.Max), float64(o.Scale))
+		check.Summary += fmt.Sprintf("%s: largest |difference| %.3g of %.3g; ", o.Name, float64(o.Max),
+			float64(o.Scale))
 	}
-	check.Summary += fmt.Sprintf("%d values layer by layer, %d of them exactly equal, the largest difference %.3g of its bound", compared, exact, worst)
+	check.Summary += fmt.Sprintf(
+		"%d values layer by layer, %d of them exactly equal, the largest difference %.3g of its bound", compared, exact,
+		worst)
 	if len(r.Findings) > before {
 		check.Status = Failed
 		for _, o := range c.outputs {
@@ -408,7 +424,10 @@ func (c *comparison[T]) faults(o *outcome) []string {
 	case d.Over > 0 && o.Over == 0:
 		texts = append(texts, d.over(o.Name, o.words))
 	case d.Unbounded > 0 && !d.Exact:
-		texts = append(texts, fmt.Sprintf("%d elements differ, by at most %.3g, and no bound on their rounding is known that says anything; a tolerance would decide", d.Unbounded, float64(d.Max)))
+		texts = append(texts, fmt.Sprintf(
+			"%d elements differ, by at most %.3g, and no bound on their rounding is known that says anything; "+
+				"a tolerance would decide",
+			d.Unbounded, float64(d.Max)))
 	}
 	return texts
 }

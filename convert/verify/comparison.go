@@ -9,7 +9,10 @@ import (
 // Comparisons of two numbers, and of one with what is no finite number.
 func init() {
 	for _, name := range []string{"Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"} {
-		register(operator{name: name, elementwise: true, steps: step(comparisonBound), integers: besideKnown(comparedIntegers)})
+		register(operator{
+			name: name, elementwise: true, steps: step(comparisonBound),
+			integers: besideKnown(comparedIntegers),
+		})
 	}
 	for _, name := range []string{"IsNaN", "IsInf"} {
 		register(operator{name: name, elementwise: true, steps: step(comparisonBound)})

@@ -114,6 +114,8 @@ func (d *Distance) over(name string, w words) string {
 	if d.Bound != 0 {
 		limit = fmt.Sprintf("rounding explains at most %.3g", float64(d.Bound))
 	}
-	return fmt.Sprintf("element %v of %q (sample first): %s has %v, %s %v, %.3g apart; %s; %d of %d elements are beyond their bound",
-		d.At, name, w.first, float64(d.CNN), w.second, float64(d.EFCN), math.Abs(float64(d.CNN-d.EFCN)), limit, d.Over, d.Elements)
+	return fmt.Sprintf(
+		"element %v of %q (sample first): %s has %v, %s %v, %.3g apart; %s; %d of %d elements are beyond their bound",
+		d.At, name, w.first, float64(d.CNN), w.second, float64(d.EFCN), math.Abs(float64(d.CNN-d.EFCN)), limit, d.Over,
+		d.Elements)
 }

@@ -1,8 +1,9 @@
 // Package verify proves that an eFCN computes what the CNN it was made from
 // computes, or shows where they part.
 //
-// Start with [Verify]. Its [Report] has the verdict, a line per layer and the
-// first fault of every kind; [Report.WriteText] prints it.
+// Start with [Verify]. [Report.Equal] is the verdict, [Report.FirstDifference] where the
+// two part; the [Report] has a line per layer and the first fault of every kind besides, and
+// [Report.WriteText] prints it.
 //
 // # What each check proves
 //
@@ -53,6 +54,11 @@
 // have end to end in float32; where none holds in every engine, a tolerance judges.
 //
 // # What is shared with the converter
+//
+// Verify reads every attribute for itself, from the operators' pages, and shares no index
+// arithmetic with the converter, the engine or shape inference: a fault of one of them shows
+// here. What the checks know of an operator is one row of a table (operator.go), which is
+// filled in the operator's own file; an operator that is added touches no other.
 //
 // Both fold the constant part of a model with constants.Fold, so the two
 // could be wrong together there; the engine's tests against reference outputs

@@ -40,7 +40,8 @@ func (e *elsewhere) claim(n *net, model string) error {
 	n.lacks, n.elsewhere = make(map[*onnxio.Node]bool), e
 	for _, node := range engine.Lacks(n.model) {
 		if operatorOf(node).random {
-			return node.Errorf("it gives other numbers every time, so there is nothing to compare; leave it out of the model")
+			return node.Errorf(
+				"it gives other numbers every time, so there is nothing to compare; leave it out of the model")
 		}
 		n.lacks[node] = true
 	}
@@ -123,7 +124,9 @@ func (e *elsewhere) used() []Elsewhere {
 }
 
 // run runs the last of some nodes of a model on the inputs and constants of all.
-func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, nodes []*onnxio.Node, in, constants []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
+func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, nodes []*onnxio.Node,
+	in, constants []*onnxio.Tensor,
+) ([]*onnxio.Tensor, error) {
 	node := nodes[len(nodes)-1]
 	if len(in) == 0 { // there is no model without an input: one that nothing reads
 		in = []*onnxio.Tensor{onnxio.NewTensor("unread", []int64{1}, []float32{0})}
@@ -143,7 +146,9 @@ func (e *elsewhere) run(ctx context.Context, m *onnxio.Model, nodes []*onnxio.No
 	}
 	out, err := s.Run(ctx, in)
 	if err != nil {
-		return nil, node.Errorf("the embedded engine cannot run it, and what ONNX Runtime makes of it cannot be handed on: %w", err)
+		return nil,
+			node.Errorf("the embedded engine cannot run it, and what ONNX Runtime makes of it cannot be handed on: %w",
+				err)
 	}
 	return out, nil
 }
@@ -165,7 +170,8 @@ func alone(m *onnxio.Model, nodes []*onnxio.Node, in, constants []*onnxio.Tensor
 
 // observer runs a model and shows every value that a node computes.
 type observer[T kernel.Float] interface {
-	Observe(ctx context.Context, feeds map[string]*engine.Tensor[T], see func(name string, v *engine.Tensor[T]) error) (map[string]*engine.Tensor[T], error)
+	Observe(ctx context.Context, feeds map[string]*engine.Tensor[T],
+		see func(name string, v *engine.Tensor[T]) error) (map[string]*engine.Tensor[T], error)
 }
 
 // newObserver makes n ready: in the embedded engine or, where that lacks nodes, node
@@ -178,7 +184,9 @@ func newObserver[T kernel.Float](n *net) (observer[T], error) {
 }
 
 // Observe implements observer.
-func (r *runner[T]) Observe(ctx context.Context, feeds map[string]*engine.Tensor[T], see func(name string, v *engine.Tensor[T]) error) (map[string]*engine.Tensor[T], error) {
+func (r *runner[T]) Observe(ctx context.Context, feeds map[string]*engine.Tensor[T],
+	see func(name string, v *engine.Tensor[T]) error,
+) (map[string]*engine.Tensor[T], error) {
 	values := maps.Clone(feeds)
 	err := r.run(ctx, pass[T]{feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		if r.outputs[name] {
@@ -199,7 +207,9 @@ func (r *runner[T]) Observe(ctx context.Context, feeds map[string]*engine.Tensor
 }
 
 // elsewhereNode runs a node that the embedded engine lacks.
-func (r *runner[T]) elsewhereNode(ctx context.Context, node *onnxio.Node, env map[string]*engine.Tensor[T]) ([]*engine.Tensor[T], error) {
+func (r *runner[T]) elsewhereNode(ctx context.Context, node *onnxio.Node,
+	env map[string]*engine.Tensor[T],
+) ([]*engine.Tensor[T], error) {
 	var in, constants []*onnxio.Tensor
 	nodes, names := r.group(node)
 	for _, name := range names {

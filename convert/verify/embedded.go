@@ -12,7 +12,8 @@ import (
 func (s *structure) layer(rec *record.Layer) {
 	source := s.cnn.producer[rec.Source]
 	if source == nil {
-		s.fault("record", nil, rec.Source, "the record names it as the source of layer %q, but the CNN does not compute it", rec.Node)
+		s.fault("record", nil, rec.Source,
+			"the record names it as the source of layer %q, but the CNN does not compute it", rec.Node)
 		return
 	}
 	row := Layer{Node: source.Label(), Op: source.OpType, Output: rec.Output, Structure: OK}
@@ -22,7 +23,10 @@ func (s *structure) layer(rec *record.Layer) {
 	shape := s.shapes[source.Input(data)]
 	m, err := s.cnn.matrixOf(source, shape, s.shapes[source.Output(0)])
 	node := s.held[rec.Output]
-	in := layerInput{size: product(shape[min(1, len(shape)):]), wire: func(node *onnxio.Node) { s.wire(source, node, data, 0) }}
+	in := layerInput{
+		size: product(shape[min(1, len(shape)):]),
+		wire: func(node *onnxio.Node) { s.wire(source, node, data, 0) },
+	}
 	if errors.Is(err, errNoMatrix) && node != nil {
 		s.form(source, node, rec, nil, in, &row)
 		row.Structure = Skipped
@@ -58,10 +62,12 @@ func (s *structure) foldInto(m *matrix, rec *record.Layer, row *Layer) (*matrix,
 	bn := s.cnn.producer[rec.Output]
 	op := operatorOf(bn)
 	if op.normalization == nil || bn.Input(0) != rec.Source {
-		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q", rec.Output, rec.Source)
+		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q",
+			rec.Output, rec.Source)
 	}
 	if users := s.cnn.consumers[rec.Source]; len(users) != 1 || s.cnn.outputs[rec.Source] {
-		return nil, fmt.Errorf("%q was multiplied in, but other nodes or the graph's outputs use %q", bn.Label(), rec.Source)
+		return nil, fmt.Errorf("%q was multiplied in, but other nodes or the graph's outputs use %q", bn.Label(),
+			rec.Source)
 	}
 	s.seen[bn] = true
 	row.Folded = append(row.Folded, bn.Label())
@@ -100,7 +106,10 @@ func (s *structure) form(source, node *onnxio.Node, rec *record.Layer, m *matrix
 		s.compared += row.NonZeros
 		return
 	case !isOp(node, "Gemm"):
-		s.fault("node", source, row.Output, "the eFCN computes it with node %q (%s); want Gemm, or Reshape, Transpose, Gather, MatMul, Transpose, Flatten", node.Label(), node.QualifiedOp())
+		s.fault("node", source, row.Output,
+			"the eFCN computes it with node %q (%s); "+
+				"want Gemm, or Reshape, Transpose, Gather, MatMul, Transpose, Flatten",
+			node.Label(), node.QualifiedOp())
 		return
 	default:
 		row.Layout = record.Dense
@@ -112,7 +121,8 @@ func (s *structure) form(source, node *onnxio.Node, rec *record.Layer, m *matrix
 		in.wire(node)
 	}
 	if rec.Layout != row.Layout || names != [3]string{rec.Weight, rec.Bias, rec.Index} {
-		s.fault("record", node, row.Output, "the record says %s with weight %q, bias %q and index %q; it is %s with %q, %q and %q",
+		s.fault("record", node, row.Output,
+			"the record says %s with weight %q, bias %q and index %q; it is %s with %q, %q and %q",
 			rec.Layout, rec.Weight, rec.Bias, rec.Index, row.Layout, names[0], names[1], names[2])
 	}
 }
@@ -144,8 +154,10 @@ func (s *structure) dense(node *onnxio.Node, weight *onnxio.Tensor, m *matrix, r
 	case weight == nil:
 		s.fault("node", node, row.Output, "its matrix %q is no constant", node.Input(1))
 		return false
-	case weight.Type != onnxio.Float32 || len(weight.Dims) != 2 || weight.Dims[0] != int64(m.rows) || weight.Dims[1] != int64(m.cols):
-		s.fault("node", node, row.Output, "its matrix %q is %s %v; want float32 [%d %d]", weight.Name, weight.Type, weight.Dims, m.rows, m.cols)
+	case weight.Type != onnxio.Float32 || len(weight.Dims) != 2 || weight.Dims[0] != int64(m.rows) ||
+		weight.Dims[1] != int64(m.cols):
+		s.fault("node", node, row.Output, "its matrix %q is %s %v; want float32 [%d %d]", weight.Name, weight.Type,
+			weight.Dims, m.rows, m.cols)
 		return false
 	}
 	c := newRowChecker(m)
@@ -158,8 +170,10 @@ func (s *structure) dense(node *onnxio.Node, weight *onnxio.Tensor, m *matrix, r
 	}
 	if c.wrong > 0 {
 		d := c.first
-		s.fault("entry", node, row.Output, "entry of %s (row %d, column %d of %q): want %s, got %s; %d of %d entries are wrong",
-			m.place(d.row, d.col), d.row, d.col, weight.Name, hex(d.want), hex(d.got), c.wrong, int64(m.rows)*int64(m.cols))
+		s.fault("entry", node, row.Output,
+			"entry of %s (row %d, column %d of %q): want %s, got %s; %d of %d entries are wrong",
+			m.place(d.row, d.col), d.row, d.col, weight.Name, hex(d.want), hex(d.got), c.wrong,
+			int64(m.rows)*int64(m.cols))
 	}
 	return true
 }

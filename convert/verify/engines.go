@@ -76,7 +76,10 @@ func (o *Options) pairs() ([]enginePair, error) {
 		cnn, efcn, pair := strings.Cut(entry, ":")
 		for _, name := range []string{cnn, efcn} {
 			if (name == cnn || pair) && !slices.Contains(engineNames, name) {
-				return nil, fmt.Errorf("engine: none is called %q; %s are, and A:B for the first model in A and the second in B", name, strings.Join(engineNames, ", "))
+				return nil,
+					fmt.Errorf(
+						"engine: none is called %q; %s are, and A:B for the first model in A and the second in B", name,
+						strings.Join(engineNames, ", "))
 			}
 		}
 		switch {
@@ -244,7 +247,8 @@ func (v *verifier) unbounded() string {
 			continue
 		}
 		if !v.cnn.sameInAnyEngine(node) {
-			return fmt.Sprintf("node %q (%s) is no sum or product, and engines approximate it in their own ways", node.Label(), node.QualifiedOp())
+			return fmt.Sprintf("node %q (%s) is no sum or product, and engines approximate it in their own ways",
+				node.Label(), node.QualifiedOp())
 		}
 	}
 	return ""
@@ -304,7 +308,8 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 		for _, o := range c.outcomes {
 			a, b := results[0][c.pair.names[0]][o.Name], results[1][c.pair.names[1]][r.signature.outputs[o.Name]]
 			if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
-				o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type, b.Shape)
+				o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second,
+					b.Type, b.Shape)
 				continue
 			}
 			limit := dropVacuous(a, limits[o.Name])
@@ -426,7 +431,8 @@ func (r *Report) writeEngines(w io.Writer) {
 	words := r.words()
 	fmt.Fprintf(w, "\noutputs, end to end, in other engines\n")
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "  %s in\t%s in\toutput\t|difference|\tof\trelative\tof its bound\targmax agrees\n", words.first, words.second)
+	fmt.Fprintf(t, "  %s in\t%s in\toutput\t|difference|\tof\trelative\tof its bound\targmax agrees\n", words.first,
+		words.second)
 	versions := make(map[string]string)
 	for i := range r.Engines {
 		e := &r.Engines[i]

@@ -213,6 +213,9 @@ func (o *outcome) beyond() string {
 	if o.missed == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %d elements miss the tolerance %g + %g·|%s|; the furthest is %.3g from a value of magnitude %.3g; it takes atol %.3g or rtol %.3g",
-		o.missed, o.Elements, o.options.ATol, o.options.RTol, o.words.symbol, o.furthest.diff, o.furthest.value, float64(o.Max), float64(o.MaxRel))
+	return fmt.Sprintf(
+		"%d of %d elements miss the tolerance %g + %g·|%s|; "+
+			"the furthest is %.3g from a value of magnitude %.3g; it takes atol %.3g or rtol %.3g",
+		o.missed, o.Elements, o.options.ATol, o.options.RTol, o.words.symbol, o.furthest.diff, o.furthest.value,
+		float64(o.Max), float64(o.MaxRel))
 }

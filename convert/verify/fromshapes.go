@@ -157,7 +157,8 @@ func (f *fromShapes) fix(g *onnxio.Graph) {
 			values := f.values[name]
 			switch {
 			case name == "" || f.gone[name] && values == nil: // nothing takes it
-			case values == nil || slices.ContainsFunc(values[1:], func(t *onnxio.Tensor) bool { return !sameTensor(t, values[0]) }):
+			case values == nil || slices.ContainsFunc(values[1:],
+				func(t *onnxio.Tensor) bool { return !sameTensor(t, values[0]) }):
 				return false
 			default:
 				fixed = append(fixed, values[0])
@@ -325,7 +326,8 @@ func (n *net) parameter(name string) *onnxio.Tensor {
 	}
 	for i, t := range values {
 		list, err := onnxio.Ints(t)
-		if err != nil || len(list) != len(first) || len(list) == 0 || list[0] != n.fromShapes.sizes[i] || !slices.Equal(list[1:], first[1:]) {
+		if err != nil || len(list) != len(first) || len(list) == 0 || list[0] != n.fromShapes.sizes[i] ||
+			!slices.Equal(list[1:], first[1:]) {
 			return nil
 		}
 	}

@@ -155,5 +155,6 @@ func ofVector(s *structure, node, held *onnxio.Node) bool {
 	value := node.Output(0)
 	t := s.efcn.constants[held.Input(1)]
 	axis, err := s.efcn.axis(held)
-	return err == nil && axis == 1 && t != nil && len(t.Dims) == 1 && t.Dims[0] == int64(product(s.shapes[value][min(1, len(s.shapes[value])):]))
+	return err == nil && axis == 1 && t != nil && len(t.Dims) == 1 &&
+		t.Dims[0] == int64(product(s.shapes[value][min(1, len(s.shapes[value])):]))
 }

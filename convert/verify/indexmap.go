@@ -22,7 +22,7 @@ func (s *structure) selection(node *onnxio.Node, k int) ([]int, error) {
 }
 
 // picks is the selection of an operator of which lists says what it picks of every axis.
-func picks(lists func(s *structure, node *onnxio.Node, k int, in []int) ([][]int, error)) func(*structure, *onnxio.Node, int, []int) ([]int, error) {
+func picks(lists func(s *structure, node *onnxio.Node, k int, in []int) ([][]int, error)) selectionFunc {
 	return func(s *structure, node *onnxio.Node, k int, in []int) ([]int, error) {
 		all, err := lists(s, node, k, in)
 		return picked(in, all, err)

@@ -19,7 +19,8 @@ type IntegerInputError struct {
 }
 
 func (e *IntegerInputError) Error() string {
-	return fmt.Sprintf("input %q: %s; random numbers cannot be drawn for it, so samples of it (%s) have to be given", e.Input, e.Why, describe([]*onnxio.ValueInfo{{Name: e.Input, Type: e.Type}}))
+	return fmt.Sprintf("input %q: %s; random numbers cannot be drawn for it, so samples of it (%s) have to be given",
+		e.Input, e.Why, describe([]*onnxio.ValueInfo{{Name: e.Input, Type: e.Type}}))
 }
 
 // span is a range of integers, both ends among them. limited says that others

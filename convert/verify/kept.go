@@ -11,7 +11,8 @@ import (
 // tensors: operator, attributes, inputs, constants.
 func (s *structure) kept(source, node *onnxio.Node) {
 	if source.QualifiedOp() != node.QualifiedOp() {
-		s.fault("node", source, source.Output(0), "the eFCN computes it with node %q (%s)", node.Label(), node.QualifiedOp())
+		s.fault("node", source, source.Output(0), "the eFCN computes it with node %q (%s)", node.Label(),
+			node.QualifiedOp())
 		return
 	}
 	s.attributes(source, node)
@@ -50,7 +51,10 @@ func attributeNames(nodes ...*onnxio.Node) []string {
 }
 
 // windowAttributes say where the windows of a convolution or pooling lie.
-var windowAttributes = []string{"auto_pad", "kernel_shape", "strides", "dilations", "pads", "ceil_mode", "output_padding", "output_shape"}
+var windowAttributes = []string{
+	"auto_pad", "kernel_shape", "strides", "dilations", "pads", "ceil_mode",
+	"output_padding", "output_shape",
+}
 
 // sameWindows reports whether two convolutions or poolings see the same inputs
 // through the same taps, however their attributes say so: with auto_pad or pads, a

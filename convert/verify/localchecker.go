@@ -29,7 +29,10 @@ type localChecker struct {
 }
 
 func newLocalChecker(t *localTable, m *matrix) *localChecker {
-	c := &localChecker{localTable: t, matrix: m, size: 4 * t.out * t.slots, slotOf: make([]int32, t.block), hit: make([]int32, t.slots)}
+	c := &localChecker{
+		localTable: t, matrix: m, size: 4 * t.out * t.slots, slotOf: make([]int32, t.block),
+		hit: make([]int32, t.slots),
+	}
 	for i := range c.slotOf {
 		c.slotOf[i] = -1
 	}
@@ -104,7 +107,9 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 			}
 			c.wrong++
 			if c.missing == "" {
-				c.missing = fmt.Sprintf("group %d, position %v, out channel %d: no slot reads the input of entry %s: want %s", g, c.position(p, c.matrix), o, c.place(row, col), hex(want))
+				c.missing = fmt.Sprintf(
+					"group %d, position %v, out channel %d: no slot reads the input of entry %s: want %s", g,
+					c.position(p, c.matrix), o, c.place(row, col), hex(want))
 			}
 			return
 		}
@@ -116,7 +121,8 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 		if got := at(int(slot)); !accepts(math.Float32frombits(got), v, slack) {
 			c.wrong++
 			if c.differs == "" {
-				c.differs = fmt.Sprintf("weight of %s, entry of %s: want %s, got %s", where(int(slot)), c.place(row, col), hex(want), hex(got))
+				c.differs = fmt.Sprintf("weight of %s, entry of %s: want %s, got %s", where(int(slot)),
+					c.place(row, col), hex(want), hex(got))
 			}
 		}
 	})
@@ -133,7 +139,8 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 			}
 			c.wrong++
 			if c.padding == "" {
-				c.padding = fmt.Sprintf("weight of %s, which reads the padding's zero: want %s, got %s", where(slot), hex(0), hex(got))
+				c.padding = fmt.Sprintf("weight of %s, which reads the padding's zero: want %s, got %s", where(slot),
+					hex(0), hex(got))
 			}
 		case c.hit[slot] != int32(row)+1:
 			if c.fuzzy(got) || c.union && got == 0 {
@@ -141,7 +148,9 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 			}
 			c.wrong++
 			if c.surplus == "" {
-				c.surplus = fmt.Sprintf("weight of %s reads the input of entry %s, which is outside the support: got %s", where(slot), c.place(row, first+int(q)), hex(got))
+				c.surplus = fmt.Sprintf(
+					"weight of %s reads the input of entry %s, which is outside the support: got %s", where(slot),
+					c.place(row, first+int(q)), hex(got))
 			}
 		}
 	}
@@ -152,7 +161,9 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 func (c *localChecker) unused() string {
 	for i, used := range c.used {
 		if q := int(c.index[i]); !used && q < c.block && c.fuzz == 0 {
-			return fmt.Sprintf("position %v, slot %d reads element %d of a block, which no output of the position needs", c.position(i/c.slots, c.matrix), i%c.slots, q)
+			return fmt.Sprintf(
+				"position %v, slot %d reads element %d of a block, which no output of the position needs",
+				c.position(i/c.slots, c.matrix), i%c.slots, q)
 		}
 	}
 	return ""

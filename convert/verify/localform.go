@@ -123,9 +123,16 @@ func (s *structure) local(f *localNodes, m *matrix, in layerInput, row *Layer) {
 		s.fault("node", f.product, row.Output, "its weights %q cannot be read: %v", weight.Name, err)
 		return
 	}
-	for _, first := range []struct{ kind, text string }{{"entry", c.differs}, {"padding", c.padding}, {"index", c.missing}, {"index", c.surplus}, {"index", c.unused()}} {
+	for _, first := range []struct{ kind, text string }{
+		{"entry", c.differs},
+		{"padding", c.padding},
+		{"index", c.missing},
+		{"index", c.surplus},
+		{"index", c.unused()},
+	} {
 		if first.text != "" {
-			s.fault(first.kind, f.product, row.Output, "%s (%q); %d weights are wrong", first.text, weight.Name, c.wrong)
+			s.fault(first.kind, f.product, row.Output, "%s (%q); %d weights are wrong", first.text, weight.Name,
+				c.wrong)
 		}
 	}
 	if f.add != nil {
@@ -184,17 +191,21 @@ func (s *structure) localNodes(f *localNodes, in layerInput, row *Layer) (*local
 
 	weight := s.efcn.constants[f.product.Input(0)]
 	if weight.Type != onnxio.Float32 || len(weight.Dims) != 4 || weight.Data == nil {
-		fault("node", f.product, "its weights %q are %s %v; want float32 [group, position, out channel, slot]", weight.Name, weight.Type, weight.Dims)
+		fault("node", f.product, "its weights %q are %s %v; want float32 [group, position, out channel, slot]",
+			weight.Name, weight.Type, weight.Dims)
 		return nil, nil
 	}
-	t.groups, t.positions, t.out, t.slots = int(weight.Dims[0]), int(weight.Dims[1]), int(weight.Dims[2]), int(weight.Dims[3])
+	t.groups, t.positions, t.out, t.slots = int(weight.Dims[0]), int(weight.Dims[1]), int(weight.Dims[2]),
+		int(weight.Dims[3])
 	size := in.size
 	if t.groups < 1 || size%t.groups != 0 {
-		fault("node", f.product, "its weights %q have %d groups; the input of the layer has %d elements", weight.Name, t.groups, size)
+		fault("node", f.product, "its weights %q have %d groups; the input of the layer has %d elements", weight.Name,
+			t.groups, size)
 		return nil, nil
 	}
 	t.block = size / t.groups
-	if shape, err := s.efcn.reshapeTo(f.reshape); err != nil || len(shape) != 3 || shape[0] > 0 || shape[1] != int64(t.groups) || shape[2] != int64(t.block) {
+	if shape, err := s.efcn.reshapeTo(f.reshape); err != nil || len(shape) != 3 || shape[0] > 0 ||
+		shape[1] != int64(t.groups) || shape[2] != int64(t.block) {
 		fault("attribute", f.reshape, "shape: want [0 %d %d], got %v (%v)", t.groups, t.block, shape, err)
 	}
 	if t.index = s.localTable(f, t, fault); !ok {
@@ -240,8 +251,10 @@ func (s *structure) localTable(f *localNodes, t *localTable, fault func(string, 
 	case index == nil:
 		fault("index", f.product, "its indices %q are no constant", f.gatherIndex())
 		return nil
-	case index.Type != onnxio.Int64 || index.Data == nil || !slices.Equal(index.Dims, []int64{int64(t.positions), int64(t.slots)}):
-		fault("index", f.product, "its indices %q are %s %v; want int64 [%d %d]", index.Name, index.Type, index.Dims, t.positions, t.slots)
+	case index.Type != onnxio.Int64 || index.Data == nil ||
+		!slices.Equal(index.Dims, []int64{int64(t.positions), int64(t.slots)}):
+		fault("index", f.product, "its indices %q are %s %v; want int64 [%d %d]", index.Name, index.Type, index.Dims,
+			t.positions, t.slots)
 		return nil
 	}
 	end := t.block
@@ -251,7 +264,8 @@ func (s *structure) localTable(f *localNodes, t *localTable, fault func(string, 
 	w := &indexWriter{list: make([]int32, 0, t.positions*t.slots), end: int64(end)}
 	if _, err := index.Data.WriteTo(w); err != nil {
 		at := len(w.list)
-		fault("index", f.product, "index of position %d, slot %d (%q): %v", at/max(t.slots, 1), at%max(t.slots, 1), index.Name, err)
+		fault("index", f.product, "index of position %d, slot %d (%q): %v", at/max(t.slots, 1), at%max(t.slots, 1),
+			index.Name, err)
 		return nil
 	}
 	return w.list
@@ -288,7 +302,9 @@ func (s *structure) localIndex(f *localNodes, t *localTable, m *matrix, row *Lay
 			}
 			if named[q] == int32(p)+1 {
 				row.Wrong++
-				s.fault("index", f.product, row.Output, "position %v, slot %d reads element %d of a block, which an earlier slot of the position reads already (%q)",
+				s.fault("index", f.product, row.Output,
+					"position %v, slot %d reads element %d of a block, "+
+						"which an earlier slot of the position reads already (%q)",
 					t.position(p, m), slot, q, f.gatherIndex())
 				return false
 			}

@@ -110,7 +110,8 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 	}
 	b := &bounds{
 		bounder: &bounder{
-			arithmetic: m.arithmetic(arithmeticOf[float64]()), net: m.cnn, abs: make(map[string]*engine.Tensor[float64]),
+			arithmetic: m.arithmetic(arithmeticOf[float64]()), net: m.cnn,
+			abs:      make(map[string]*engine.Tensor[float64]),
 			replaced: func(string) bool { return false },
 		},
 		values: activationsOf[float64](values), known: make(map[string][]float64), reset: make(map[string]bool),
@@ -124,45 +125,48 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 	for a, other := range m.signature.outputs {
 		outputs[other] = a
 	}
-	return second.run(ctx, pass[float64]{feedsOf(m.signature, x), func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
-		candidates := m.candidates[name]
-		if all {
-			candidates = slices.Clone(bySize[v.Len()])
-			if a := outputs[name]; a != "" {
-				candidates = []string{a}
+	return second.run(ctx, pass[float64]{
+		feedsOf(m.signature, x),
+		func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+			candidates := m.candidates[name]
+			if all {
+				candidates = slices.Clone(bySize[v.Len()])
+				if a := outputs[name]; a != "" {
+					candidates = []string{a}
+				}
 			}
-		}
-		var agree []string
-		for _, a := range candidates {
-			own := values[a]
-			if own == nil || own.Len() != v.Len() {
-				continue
+			var agree []string
+			for _, a := range candidates {
+				own := values[a]
+				if own == nil || own.Len() != v.Len() {
+					continue
+				}
+				if scales[a] == nil {
+					scales[a] = sampleScales(own)
+				}
+				same, err := agrees(own, v, scales[a], func() ([]float64, []int, error) {
+					d, err := b.of(a)
+					return d, b.nearSteps[a], err
+				})
+				if err != nil {
+					return nil, err
+				}
+				if same {
+					agree = append(agree, a)
+				}
 			}
-			if scales[a] == nil {
-				scales[a] = sampleScales(own)
+			m.candidates[name] = agree
+			a := pickOne(name, agree, taken)
+			if a == "" {
+				return v, nil
 			}
-			same, err := agrees(own, v, scales[a], func() ([]float64, []int, error) {
-				d, err := b.of(a)
-				return d, b.nearSteps[a], err
-			})
-			if err != nil {
-				return nil, err
+			if !b.reset[a] {
+				b.reset[a] = true
+				clear(b.known) // what follows is bounded from here on
 			}
-			if same {
-				agree = append(agree, a)
-			}
-		}
-		m.candidates[name] = agree
-		a := pickOne(name, agree, taken)
-		if a == "" {
-			return v, nil
-		}
-		if !b.reset[a] {
-			b.reset[a] = true
-			clear(b.known) // what follows is bounded from here on
-		}
-		return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: values[a].F, I: values[a].I}, nil
-	}})
+			return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: values[a].F, I: values[a].I}, nil
+		},
+	})
 }
 
 // keep copies a value that is only valid during a call.
@@ -225,7 +229,8 @@ func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]floa
 	}
 	for i := range n {
 		_, stepped := slices.BinarySearch(near, i)
-		if diff := differ(a, b, i); diff > d[i] || diff != 0 && !stepped && d[i] > conclusiveShare*scales[i*len(scales)/n] {
+		if diff := differ(a, b, i); diff > d[i] ||
+			diff != 0 && !stepped && d[i] > conclusiveShare*scales[i*len(scales)/n] {
 			return false, nil
 		}
 	}

@@ -10,7 +10,8 @@ import (
 // https://onnx.ai/onnx/operators/onnx__MatMul.html, which is numpy.matmul
 func init() {
 	register(operator{
-		name: "MatMul", weighted: true, twoSided: true, matrix: matmulMatrix, onVectors: matmulOnVectors, rounds: matMulRounds, anyEngine: true,
+		name: "MatMul", weighted: true, twoSided: true, matrix: matmulMatrix, onVectors: matmulOnVectors,
+		rounds: matMulRounds, anyEngine: true,
 		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
 			return in[0].Shape[len(in[0].Shape)-1], nil
 		},
@@ -20,7 +21,8 @@ func init() {
 // dataOf returns which input of a linear node is computed; the others are its
 // parameters.
 func (n *net) dataOf(node *onnxio.Node) int {
-	if op := operatorOf(node); op.weighted && op.twoSided && n.constants[node.Input(0)] != nil && n.constants[node.Input(1)] == nil {
+	if op := operatorOf(node); op.weighted && op.twoSided && n.constants[node.Input(0)] != nil &&
+		n.constants[node.Input(1)] == nil {
 		return 1
 	}
 	return 0
@@ -51,7 +53,8 @@ func matmulMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
 	}
 	first := constant == 0
 	if !ok || len(dims) == 0 || len(in) < 2 || first && len(in) < 3 {
-		return nil, fmt.Errorf("a constant of shape %v and a batch of shape %v have no product for each image", dims, in)
+		return nil, fmt.Errorf("a constant of shape %v and a batch of shape %v have no product for each image", dims,
+			in)
 	}
 	of, full := make([]int, len(dims)), append([]int{}, out...)
 	for i, d := range dims {
@@ -67,8 +70,10 @@ func matmulMatrix(n *net, node *onnxio.Node, in, out []int) (*matrix, error) {
 		terms = of[len(of)-1]
 	}
 	lead := full[:len(full)-2]
-	if !broadcasts(in[:len(in)-2], lead) || !broadcasts(of[:len(of)-2], lead) || len(of)-2 == len(lead) && len(lead) > 0 && of[0] != 1 {
-		return nil, fmt.Errorf("a constant of shape %v and a batch of shape %v do not give a batch of shape %v", dims, in, out)
+	if !broadcasts(in[:len(in)-2], lead) || !broadcasts(of[:len(of)-2], lead) ||
+		len(of)-2 == len(lead) && len(lead) > 0 && of[0] != 1 {
+		return nil, fmt.Errorf("a constant of shape %v and a batch of shape %v do not give a batch of shape %v", dims,
+			in, out)
 	}
 	inside := func(at, shape []int) int { // the place of a multi-index in a row-major array
 		place := 0

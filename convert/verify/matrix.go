@@ -114,7 +114,8 @@ func (n *net) matrixOf(node *onnxio.Node, in, out []int) (*matrix, error) {
 	}
 	m.inShape, m.outShape = in[1:], out[1:]
 	if m.cols != product(in[1:]) || m.rows != product(out[1:]) {
-		return nil, fmt.Errorf("the attributes say %d×%d, the values that the CNN computed say %d×%d", m.rows, m.cols, product(out[1:]), product(in[1:]))
+		return nil, fmt.Errorf("the attributes say %d×%d, the values that the CNN computed say %d×%d", m.rows, m.cols,
+			product(out[1:]), product(in[1:]))
 	}
 	return m, nil
 }

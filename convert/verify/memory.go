@@ -76,7 +76,11 @@ func (v *verifier) fit(size int64) ([]feed, string) {
 		least = int64(v.feeds[0].size)
 	}
 	if need := fixed + least*each; need > limit {
-		return nil, fmt.Sprintf("it needs about %s of memory (%s for weights, %s a sample), more than the %s allowed; allow more, or skip it", mebibytes(need), mebibytes(fixed), mebibytes(each), mebibytes(limit))
+		return nil,
+			fmt.Sprintf(
+				"it needs about %s of memory (%s for weights, %s a sample), more than the %s allowed; "+
+					"allow more, or skip it",
+				mebibytes(need), mebibytes(fixed), mebibytes(each), mebibytes(limit))
 	}
 	if fits := (limit - fixed) / max(each, 1); free && fits < batch {
 		return smaller(v.feeds, int(fits)), ""
@@ -119,17 +123,21 @@ func withoutSparse(m *onnxio.Model, held int64) *onnxio.Model {
 // tensor that is made as it is read; nil if it is small or something else.
 func densified(name string, s *onnxio.SparseTensor, held int64) *onnxio.Tensor {
 	size, err := onnxio.NumElements(s.Dims)
-	if err != nil || size <= held || s.Values == nil || s.Indices == nil || s.Values.Data == nil || s.Indices.Data == nil ||
+	if err != nil || size <= held || s.Values == nil || s.Indices == nil || s.Values.Data == nil ||
+		s.Indices.Data == nil ||
 		s.Values.Type != onnxio.Float32 || s.Indices.Type != onnxio.Int64 || len(s.Indices.Dims) != 1 {
 		return nil
 	}
-	return &onnxio.Tensor{Name: name, Type: onnxio.Float32, Dims: s.Dims, Data: onnxio.Generate(4*size, func(w io.Writer) error {
-		z := &spreader{w: w, size: size}
-		if err := eachStored(s, z.put); err != nil {
-			return err
-		}
-		return z.zeros(size)
-	})}
+	return &onnxio.Tensor{
+		Name: name, Type: onnxio.Float32, Dims: s.Dims,
+		Data: onnxio.Generate(4*size, func(w io.Writer) error {
+			z := &spreader{w: w, size: size}
+			if err := eachStored(s, z.put); err != nil {
+				return err
+			}
+			return z.zeros(size)
+		}),
+	}
 }
 
 // spreader writes the elements of a dense tensor, of which those that are not
@@ -143,7 +151,8 @@ type spreader struct {
 
 func (z *spreader) put(index int64, bits uint32) error {
 	if index < z.at || index >= z.size {
-		return fmt.Errorf("sparse tensor: index %d after %d elements of %d; indices have to ascend", index, z.at, z.size)
+		return fmt.Errorf("sparse tensor: index %d after %d elements of %d; indices have to ascend", index, z.at,
+			z.size)
 	}
 	if err := z.zeros(index); err != nil {
 		return err

@@ -8,7 +8,10 @@ import (
 
 // https://onnx.ai/onnx/operators/onnx__Mod.html
 func init() {
-	register(operator{name: "Mod", elementwise: true, steps: step(modBound), integers: besideKnown(modIntegers), defaults: always(spelling{"fmod": "0"})})
+	register(operator{
+		name: "Mod", elementwise: true, steps: step(modBound), integers: besideKnown(modIntegers),
+		defaults: always(spelling{"fmod": "0"}),
+	})
 }
 
 // modBound bounds Mod by a divisor that both computations have: the remainder

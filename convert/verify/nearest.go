@@ -109,7 +109,8 @@ func (r *resize) ratios(n *net, node *onnxio.Node, in, out []int) ([]*big.Rat, e
 		if scale.Sign() <= 0 {
 			return nil, fmt.Errorf("scale %v of axis %d", scale, axis)
 		}
-		if less := all != nil && scale.Cmp(all) < 0; all == nil || policy == "not_larger" && less || policy == "not_smaller" && !less {
+		if less := all != nil && scale.Cmp(all) < 0; all == nil || policy == "not_larger" && less ||
+			policy == "not_smaller" && !less {
 			all = scale
 		}
 		scales[axis] = scale

@@ -80,7 +80,8 @@ func (c *comparison[T]) concludeSteps() {
 				c.report.Steps = append(c.report.Steps, *s)
 			}
 			if s.distance.Over > 0 && c.record != nil && (c.distance[name] == nil || c.distance[name].Over == 0) {
-				c.report.find(c.finding("step", name, "each model run as a whole, "+s.distance.over(name, c.report.words())))
+				c.report.find(c.finding("step", name,
+					"each model run as a whole, "+s.distance.over(name, c.report.words())))
 				c.failing(&s.distance)
 			}
 		}
@@ -92,11 +93,14 @@ func (r *Report) writeSteps(w io.Writer) {
 	if len(r.Steps) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\nsteps, end to end: a difference there is rounding, and what follows is bounded by the height of the step\n")
+	fmt.Fprintf(w,
+		"\nsteps, end to end: a difference there is rounding, and what follows is bounded by the height of the step\n")
 	for _, precision := range []string{Float64, Float32} {
 		for _, s := range r.Steps {
 			if s.Precision == precision {
-				fmt.Fprintf(w, "  %d of %d elements of value %q, computed by node %q (%s), lie within their bound of a step in %s; %d of them differ\n",
+				fmt.Fprintf(w,
+					"  %d of %d elements of value %q, computed by node %q (%s), "+
+						"lie within their bound of a step in %s; %d of them differ\n",
 					s.Near, s.Elements, onnxio.Printable(s.Value), onnxio.Printable(s.Node), s.Op, s.Precision, s.Apart)
 			}
 		}

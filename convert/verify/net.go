@@ -106,7 +106,8 @@ func (n *net) defines(name string) bool {
 	if n.producer[name] != nil {
 		return true
 	}
-	return n.constants[name] == nil && slices.ContainsFunc(n.graph.Inputs, func(v *onnxio.ValueInfo) bool { return v.Name == name })
+	return n.constants[name] == nil && slices.ContainsFunc(n.graph.Inputs,
+		func(v *onnxio.ValueInfo) bool { return v.Name == name })
 }
 
 // passes reports whether a node only reshapes a value that the model has before it,
@@ -118,7 +119,8 @@ func (n *net) passes(node *onnxio.Node) bool {
 
 // origin follows a value back through nodes that only reshape.
 func (n *net) origin(name string) string {
-	for node := n.producer[name]; n.passes(node) && node.Input(0) != "" && n.constants[node.Input(0)] == nil; node = n.producer[name] {
+	for node := n.producer[name]; n.passes(node) && node.Input(0) != "" &&
+		n.constants[node.Input(0)] == nil; node = n.producer[name] {
 		name = node.Input(0)
 	}
 	return name

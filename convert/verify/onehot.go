@@ -8,7 +8,10 @@ import (
 
 // https://onnx.ai/onnx/operators/onnx__OneHot.html
 func init() {
-	register(operator{name: "OneHot", axis: always[int64](-1), axisOfOutput: true, bound: oneHotBound, integers: oneHotIntegers})
+	register(operator{
+		name: "OneHot", axis: always[int64](-1), axisOfOutput: true, bound: oneHotBound,
+		integers: oneHotIntegers,
+	})
 }
 
 // oneHotBound bounds OneHot of indices that may differ: on and off may change places

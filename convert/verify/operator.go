@@ -83,7 +83,7 @@ type operator struct {
 
 	// selection works out where output k has its elements from: their places in the vector of
 	// the data, of that shape, or outside. Asked for a Gather of the eFCN, and for products.
-	selection func(s *structure, node *onnxio.Node, k int, in []int) ([]int, error)
+	selection selectionFunc
 	// joins claims that its data are all its inputs, one behind the other.
 	joins bool
 	// onVector reports whether held, a node of the eFCN of the same operator, works on the vector
@@ -148,6 +148,10 @@ type operator struct {
 	// tie is what rounding decides in it. Asked where samples are moved there (ties.go).
 	tie tie
 }
+
+// selectionFunc returns, for every element of output k of a node, where it is from in data of shape
+// in, both without the batch axis.
+type selectionFunc func(s *structure, node *onnxio.Node, k int, in []int) ([]int, error)
 
 // boundFunc bounds how far apart the outputs of a node are in the two models, given the
 // bounds ds of its inputs, of which nil is 0.

@@ -42,7 +42,8 @@ func (s *structure) diagonal(bn, add *onnxio.Node) {
 	vector := func(node *onnxio.Node, want func(channel int) (float64, float64)) {
 		got, dims, ok, err := s.efcn.floats(node, 1)
 		if err != nil || !ok || len(got) != size {
-			s.fault("entry", node, bn.Output(0), "its constant %q has shape %v; want [%d] (%v)", node.Input(1), dims, size, err)
+			s.fault("entry", node, bn.Output(0), "its constant %q has shape %v; want [%d] (%v)", node.Input(1), dims,
+				size, err)
 			return
 		}
 		s.compared += int64(size)
@@ -62,7 +63,8 @@ func (s *structure) diagonal(bn, add *onnxio.Node) {
 // same elements laid out along the vector.
 func (s *structure) constant(source, node *onnxio.Node, i int) {
 	if !s.cnn.known(source.Input(i)) || !s.efcn.known(node.Input(i)) {
-		s.fault("node", node, source.Output(0), "input %d (%q) is constant in one model and computed in the other (%q)", i, node.Input(i), source.Input(i))
+		s.fault("node", node, source.Output(0), "input %d (%q) is constant in one model and computed in the other (%q)",
+			i, node.Input(i), source.Input(i))
 		return
 	}
 	a, b := s.cnn.constants[source.Input(i)], s.efcn.constants[node.Input(i)]
@@ -90,7 +92,8 @@ func (s *structure) constant(source, node *onnxio.Node, i int) {
 	from := func(k int) int { return k }
 	if !slices.Equal(a.Dims, b.Dims) && !s.vectors(node, source.Output(0), a.Dims, b.Dims) {
 		if len(shape) == 0 || len(got) != product(shape[1:]) || len(a.Dims) > len(shape) {
-			s.fault("entry", node, source.Output(0), "constant %q has shape %v; in the CNN it is %v", b.Name, b.Dims, a.Dims)
+			s.fault("entry", node, source.Output(0), "constant %q has shape %v; in the CNN it is %v", b.Name, b.Dims,
+				a.Dims)
 			return
 		}
 		from = func(k int) int { return broadcastFrom(k, shape, a.Dims) }
@@ -103,7 +106,8 @@ func (s *structure) constant(source, node *onnxio.Node, i int) {
 			if j < len(want) {
 				text = bitsText(a.Type, want[j])
 			}
-			s.fault("entry", node, source.Output(0), "element %d of %q: want %s, got %s", k, b.Name, text, bitsText(b.Type, got[k]))
+			s.fault("entry", node, source.Output(0), "element %d of %q: want %s, got %s", k, b.Name, text,
+				bitsText(b.Type, got[k]))
 			return
 		}
 	}
@@ -129,7 +133,8 @@ func (s *structure) sameContent(node *onnxio.Node, value, source, own string, la
 		}
 		a, b := s.cnn.at(source, k), s.efcn.at(own, i)
 		if a.Type != b.Type || !slices.Equal(a.Dims, b.Dims) && !laidOut(a.Dims, b.Dims) {
-			s.fault("entry", node, value, "%q, which does not depend on data, is %s %v; in the CNN it is %s %v%s", own, b.Type, b.Dims, a.Type, a.Dims, where)
+			s.fault("entry", node, value, "%q, which does not depend on data, is %s %v; in the CNN it is %s %v%s", own,
+				b.Type, b.Dims, a.Type, a.Dims, where)
 			return
 		}
 		want, errA := elements(a)

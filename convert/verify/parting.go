@@ -204,8 +204,11 @@ func (c *comparison[T]) again(ctx context.Context, f feed, r region, agree func(
 		return nil, named(c.cnn.model, err)
 	}
 	run := &rerun[T]{
-		first:  values,
-		bounds: &bounds{bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64), reset: make(map[string]bool)},
+		first: values,
+		bounds: &bounds{
+			bounder: c.bounder, values: activationsOf[T](values), known: make(map[string][]float64),
+			reset: make(map[string]bool),
+		},
 		second: make(map[string]*engine.Tensor[T]), shapes: make(map[string][]int),
 	}
 	inRegion := make(map[string]bool)
@@ -257,7 +260,9 @@ func (p candidate) nearer(q candidate) bool {
 // regions may stand for each other if they have one size and are computed from
 // the same values that agree; they do if each is nearest to the other. Without
 // any, they are target and other.
-func (c *comparison[T]) counterparts(whole [2]region, run *rerun[T], target, other string, stopA, stopB func(string) (string, bool)) (a, b string) {
+func (c *comparison[T]) counterparts(whole [2]region, run *rerun[T], target, other string,
+	stopA, stopB func(string) (string, bool),
+) (a, b string) {
 	theirs := whole[1].outputsOf()
 	cuts := make(map[string][]string)
 	for _, b := range theirs {
@@ -342,10 +347,13 @@ func (c *comparison[T]) differences(a, b region) []string {
 			t, u := c.cnn.constants[x], c.efcn.constants[y]
 			switch {
 			case (x == "") != (y == ""):
-				texts = append(texts, fmt.Sprintf("input %d of %q and %q: %s and %s", k, node.Label(), twin.Label(), inputText(x), inputText(y)))
+				texts = append(texts, fmt.Sprintf("input %d of %q and %q: %s and %s", k, node.Label(), twin.Label(),
+					inputText(x), inputText(y)))
 			case t != nil && u != nil:
 				if text := constantsApart(t, u); text != "" {
-					texts = append(texts, fmt.Sprintf("input %d of %q and %q, constants %q and %q: %s", k, node.Label(), twin.Label(), x, y, text))
+					texts = append(texts,
+						fmt.Sprintf("input %d of %q and %q, constants %q and %q: %s", k, node.Label(), twin.Label(), x,
+							y, text))
 				}
 			}
 		}
@@ -385,11 +393,14 @@ func constantsApart(t, u *onnxio.Tensor) string {
 	for i, d := range t.Dims {
 		dims[i] = int(d)
 	}
-	return fmt.Sprintf("%d of %d elements differ, the first at %v: %s and %s", n, len(x), unravel(first, dims), bitsText(t.Type, x[first]), bitsText(u.Type, y[first]))
+	return fmt.Sprintf("%d of %d elements differ, the first at %v: %s and %s", n, len(x), unravel(first, dims),
+		bitsText(t.Type, x[first]), bitsText(u.Type, y[first]))
 }
 
 // row puts the sums side by side that make the element of a parting.
-func (c *comparison[T]) row(p *Parting, run *rerun[T], first int, stopA, stopB func(string) (string, bool)) (*Row, error) {
+func (c *comparison[T]) row(p *Parting, run *rerun[T], first int,
+	stopA, stopB func(string) (string, bool),
+) (*Row, error) {
 	values := run.first
 	shapes := make(map[string][]int)
 	for name, v := range values {

@@ -28,7 +28,9 @@ func init() {
 
 // poolDefaults are those that poolings have in common, and some more.
 func poolDefaults(more spelling) func(int64) spelling {
-	return always(merged(spelling{"ceil_mode": "0", "auto_pad": `"NOTSET"`, "count_include_pad": "0", "storage_order": "0"}, more))
+	return always(merged(spelling{
+		"ceil_mode": "0", "auto_pad": `"NOTSET"`, "count_include_pad": "0", "storage_order": "0",
+	}, more))
 }
 
 // poolWindow reads the windows of a pooling.
@@ -66,7 +68,8 @@ func allAlike(_ *net, _ *onnxio.Node, in, out []int) (counts []int, dims []int64
 // averagesAbsorb: an average may count zeros as its own padding, where it divides by as many
 // elements as before.
 func averagesAbsorb(s *structure, own *onnxio.Node, p *absorption) bool {
-	own.Attributes = slices.DeleteFunc(own.Attributes, func(a *onnxio.Attribute) bool { return a.Name == "count_include_pad" })
+	own.Attributes = slices.DeleteFunc(own.Attributes,
+		func(a *onnxio.Attribute) bool { return a.Name == "count_include_pad" })
 	own.Attributes = append(own.Attributes, onnxio.IntAttr("count_include_pad", 1))
 	return absorbsZeros(s, own, p) && sameCounts(p.before.axes, p.after, p.before.includePad)
 }

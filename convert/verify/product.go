@@ -31,7 +31,8 @@ func multiplied(factors []*matrix) (*matrix, error) {
 	}
 	for i, f := range factors {
 		if i > 0 && f.cols != factors[i-1].rows {
-			return nil, fmt.Errorf("factor %d takes %d elements; the one before makes %d", i+1, f.cols, factors[i-1].rows)
+			return nil, fmt.Errorf("factor %d takes %d elements; the one before makes %d", i+1, f.cols,
+				factors[i-1].rows)
 		}
 		m.hasBias = m.hasBias || f.hasBias
 		m.whole = m.whole && f.whole
@@ -195,7 +196,8 @@ func (m *matrix) norm() float64 {
 // that the map is applied to.
 func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, data int, err error) {
 	if node = s.cnn.producer[f.Output]; node == nil || node.Label() != f.Node || node.QualifiedOp() != f.Op {
-		return nil, node, 0, fmt.Errorf("the record names node %q (%s) as a factor; the CNN has no such node for %q", f.Node, f.Op, f.Output)
+		return nil, node, 0, fmt.Errorf("the record names node %q (%s) as a factor; the CNN has no such node for %q",
+			f.Node, f.Op, f.Output)
 	}
 	out := s.shapes[f.Output]
 	op := operatorOf(node)
@@ -207,7 +209,8 @@ func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, da
 			return nil, node, 0, err
 		}
 		if f.Levels != len(levels) || f.Level < 1 || f.Level > len(levels) {
-			return nil, node, 0, fmt.Errorf("the record names level %d of %d of it; it takes %d", f.Level, f.Levels, len(levels))
+			return nil, node, 0, fmt.Errorf("the record names level %d of %d of it; it takes %d", f.Level, f.Levels,
+				len(levels))
 		}
 		return levels[f.Level-1], node, 0, nil
 	case isDiagonal:
@@ -285,8 +288,10 @@ func (s *structure) factors(rec *record.Layer, row *Layer) {
 			if f.Level > 1 {
 				in.wire = func(end *onnxio.Node) { s.afterLevel(node, f.Level-1, end, rec.Output) }
 			}
-		} else if got, want := s.cnnOrigin(node.Input(data)), s.cnnOrigin(rec.Factors[i-1].Output); got != want || f.Level > 1 {
-			s.fault("record", node, rec.Output, "factor %d takes %q, which is not what the one before computes (%q)", i+1, got, want)
+		} else if got, want := s.cnnOrigin(node.Input(data)), s.cnnOrigin(rec.Factors[i-1].Output); got != want ||
+			f.Level > 1 {
+			s.fault("record", node, rec.Output, "factor %d takes %q, which is not what the one before computes (%q)",
+				i+1, got, want)
 			return
 		}
 		if f.Levels == 0 {
@@ -351,7 +356,8 @@ func (s *structure) afterLevel(node *onnxio.Node, level int, end *onnxio.Node, o
 	taken := s.efcn.origin(relu.Input(0))
 	for i := range s.record.Layers {
 		rec := &s.record.Layers[i]
-		if n := len(rec.Factors); n > 0 && rec.Factors[n-1].Output == node.Output(0) && rec.Factors[n-1].Level == level {
+		if n := len(rec.Factors); n > 0 && rec.Factors[n-1].Output == node.Output(0) &&
+			rec.Factors[n-1].Level == level {
 			if want := s.efcn.origin(rec.Output); taken != want {
 				s.fault("node", relu, output, "it takes %q; level %d computes %q", taken, level, want)
 			}

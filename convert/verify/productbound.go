@@ -215,7 +215,8 @@ func (b *bounds) over(node *onnxio.Node, k int, x *engine.Tensor[float64]) (*eng
 		if in[i], err = b.magnitude(name); err != nil {
 			return nil, err
 		}
-		if i > 0 && in[i] != nil && !b.net.isLinear(node) && (op.moves == nil || i != op.moves.fill) { // shapes, scales, bounds: as they are
+		// shapes, scales, bounds: as they are
+		if i > 0 && in[i] != nil && !b.net.isLinear(node) && (op.moves == nil || i != op.moves.fill) {
 			if in[i], err = b.value(name); err != nil {
 				return nil, err
 			}

@@ -12,10 +12,14 @@ import (
 func init() {
 	register(
 		operator{
-			name: "QuantizeLinear", elementwise: true, axis: always[int64](1), steps: step(quantizeBound), defaults: always(spelling{"saturate": "1"}),
+			name: "QuantizeLinear", elementwise: true, axis: always[int64](1), steps: step(quantizeBound),
+			defaults:   always(spelling{"saturate": "1"}),
 			resultType: quantizedType,
 		},
-		operator{name: "DequantizeLinear", elementwise: true, bound: oneOutput((*bounds).dequantized), axis: always[int64](1)},
+		operator{
+			name: "DequantizeLinear", elementwise: true, bound: oneOutput((*bounds).dequantized),
+			axis: always[int64](1),
+		},
 	)
 }
 

@@ -13,7 +13,8 @@ import (
 func init() {
 	for _, op := range []operator{
 		{name: "Resize", defaults: always(spelling{
-			"mode": `"nearest"`, "coordinate_transformation_mode": `"half_pixel"`, "nearest_mode": `"round_prefer_floor"`,
+			"mode": `"nearest"`, "coordinate_transformation_mode": `"half_pixel"`,
+			"nearest_mode":  `"round_prefer_floor"`,
 			"cubic_coeff_a": "-0.75", "exclude_outside": "0", "extrapolation_value": "0", "antialias": "0",
 			"keep_aspect_ratio_policy": `"stretch"`,
 		})},
@@ -224,7 +225,8 @@ func resizeRounds(b *bounds, node *onnxio.Node, ds [][]float64, _ bool) (out [][
 // and rounded to float32 once. Of a pair of models, either may have a matrix for
 // it.
 func (b *bounds) interpolated(node *onnxio.Node, d []float64) ([]float64, error) {
-	if r, err := resizeOf(b.net, node); err != nil || r.mode != "linear" || !b.pair() && !b.factor[node] && !b.replaced(node.Output(0)) {
+	if r, err := resizeOf(b.net, node); err != nil || r.mode != "linear" ||
+		!b.pair() && !b.factor[node] && !b.replaced(node.Output(0)) {
 		if d == nil {
 			return nil, err
 		}

@@ -57,10 +57,12 @@ func roundedOnce(cnn, efcn *net, rec *record.Record, shapes map[string][]int) (*
 // eFCN has in one with it, or nil.
 func (r *rounder) foldedAfter(node *onnxio.Node) *onnxio.Node {
 	users := r.cnn.consumers[node.Output(0)]
-	if operatorOf(node).channelOf == nil || r.held[node.Output(0)] != nil || len(users) != 1 || r.cnn.outputs[node.Output(0)] {
+	if operatorOf(node).channelOf == nil || r.held[node.Output(0)] != nil || len(users) != 1 ||
+		r.cnn.outputs[node.Output(0)] {
 		return nil
 	}
-	if bn := users[0]; operatorOf(bn).normalization != nil && bn.Input(0) == node.Output(0) && r.efcn.embeds(r.held[bn.Output(0)]) {
+	if bn := users[0]; operatorOf(bn).normalization != nil && bn.Input(0) == node.Output(0) &&
+		r.efcn.embeds(r.held[bn.Output(0)]) {
 		return bn
 	}
 	return nil

@@ -34,7 +34,10 @@ type runner[T kernel.Float] struct {
 }
 
 func newRunner[T kernel.Float](n *net) *runner[T] {
-	r := &runner[T]{net: n, weights: make(map[string]*engine.Tensor[T]), last: make(map[string]*onnxio.Node), held: heldElements}
+	r := &runner[T]{
+		net: n, weights: make(map[string]*engine.Tensor[T]), last: make(map[string]*onnxio.Node),
+		held: heldElements,
+	}
 	for _, node := range n.graph.Nodes {
 		for _, name := range r.takes(node) {
 			r.last[name] = node
@@ -99,7 +102,9 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 }
 
 // node runs one node on what each of envs holds.
-func (r *runner[T]) node(ctx context.Context, node *onnxio.Node, envs []map[string]*engine.Tensor[T]) ([][]*engine.Tensor[T], error) {
+func (r *runner[T]) node(ctx context.Context, node *onnxio.Node,
+	envs []map[string]*engine.Tensor[T],
+) ([][]*engine.Tensor[T], error) {
 	out := make([][]*engine.Tensor[T], len(envs))
 	if r.lacks[node] {
 		for k, env := range envs {
@@ -238,7 +243,8 @@ func (r *runner[T]) gemm(w *onnxio.Tensor, x []*engine.Tensor[T], node *onnxio.N
 	}
 	err := eachBlock(w, cols, r.held, func(first int, block []T) {
 		for k, x := range x {
-			kernel.Gemm(false, true, x.Shape[0], len(block)/cols, cols, 1, x.F, cols, block, cols, 1, y[k].F[first:], rows)
+			kernel.Gemm(false, true, x.Shape[0], len(block)/cols, cols, 1, x.F, cols, block, cols, 1, y[k].F[first:],
+				rows)
 		}
 	})
 	return y, err
@@ -252,7 +258,8 @@ func multiplyStored[T kernel.Float](w *onnxio.SparseTensor, n, rows, cols int, x
 	var to []T
 	err := eachStored(w, func(index int64, bits uint32) error {
 		if index < next || index >= int64(rows)*int64(cols) {
-			return fmt.Errorf("sparse tensor: index %d after those below %d of %d; indices have to ascend", index, next, int64(rows)*int64(cols))
+			return fmt.Errorf("sparse tensor: index %d after those below %d of %d; indices have to ascend", index, next,
+				int64(rows)*int64(cols))
 		}
 		next = index + 1
 		if r := int(index / int64(cols)); r != row {
@@ -290,7 +297,8 @@ func (r *runner[T]) batched(w *onnxio.Tensor, x []*engine.Tensor[T], _ *onnxio.N
 	o, s := int(w.Dims[2]), int(w.Dims[3])
 	y := make([]*engine.Tensor[T], len(x))
 	for k, x := range x {
-		if len(x.Shape) != 4 || !slices.Equal(w.Dims[:2], []int64{int64(x.Shape[0]), int64(x.Shape[1])}) || x.Shape[2] != s {
+		if len(x.Shape) != 4 || !slices.Equal(w.Dims[:2], []int64{int64(x.Shape[0]), int64(x.Shape[1])}) ||
+			x.Shape[2] != s {
 			return nil, nil
 		}
 		y[k] = &engine.Tensor[T]{Type: x.Type, Shape: []int{x.Shape[0], x.Shape[1], o, x.Shape[3]}}

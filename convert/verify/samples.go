@@ -50,7 +50,8 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 			leader = i
 		}
 		if s[0] != shapes[leader][0] {
-			return nil, fmt.Errorf("inputs %q and %q have different first axes (%d and %d); want one batch", inputs[leader].Name, in.Name, shapes[leader][0], s[0])
+			return nil, fmt.Errorf("inputs %q and %q have different first axes (%d and %d); want one batch",
+				inputs[leader].Name, in.Name, shapes[leader][0], s[0])
 		}
 	}
 	if leader < 0 {
@@ -61,7 +62,11 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 		batch = shapes[leader][0]
 	}
 	if batch == 0 {
-		return nil, fmt.Errorf("input %q: its first axis, the batch, is 0, so there is nothing to run the models on; skip float64 and float32 to check the structure alone", inputs[leader].Name)
+		return nil,
+			fmt.Errorf(
+				"input %q: its first axis, the batch, is 0, so there is nothing to run the models on; "+
+					"skip float64 and float32 to check the structure alone",
+				inputs[leader].Name)
 	}
 	var all []feed
 	first := 0
@@ -124,7 +129,8 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 				case !integers[i]:
 					randomSample(random[i], number, t.F[s*each:(s+1)*each])
 				case t.F != nil:
-					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.F[s*each+k] = float32(v) }, each)
+					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.F[s*each+k] = float32(v) },
+						each)
 				default:
 					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.I[s*each+k] = v }, each)
 				}
@@ -166,7 +172,10 @@ func smaller(feeds []feed, batch int) []feed {
 	var all []feed
 	for _, f := range feeds {
 		for at := 0; at < f.size; at += batch {
-			part := feed{first: f.first + at, size: min(batch, f.size-at), random: f.random, arrays: make(map[string]*Array), whole: f.whole}
+			part := feed{
+				first: f.first + at, size: min(batch, f.size-at), random: f.random,
+				arrays: make(map[string]*Array), whole: f.whole,
+			}
 			if part.random >= 0 {
 				part.random += at
 			}
@@ -292,7 +301,8 @@ func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 		}
 		if given != nil && given[i] >= 0 {
 			if d.Known() && d.Value != given[i] {
-				return nil, fmt.Errorf("the shape %v given for it does not fit dimension %d, which is %d", given, i, d.Value)
+				return nil, fmt.Errorf("the shape %v given for it does not fit dimension %d, which is %d", given, i,
+					d.Value)
 			}
 			d = onnxio.Fixed(given[i])
 		}
@@ -309,7 +319,9 @@ func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 }
 
 // splitGiven cuts given arrays into batches.
-func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Array, batch int, free bool, whole map[string]bool) ([]feed, error) {
+func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Array, batch int, free bool,
+	whole map[string]bool,
+) ([]feed, error) {
 	n := -1
 	for i, in := range inputs {
 		a := given[in.Name]
@@ -322,7 +334,8 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 		want := shapes[i]
 		if whole[in.Name] {
 			if !slices.Equal(a.Shape, want) {
-				return nil, fmt.Errorf("input %q, which has no batch axis: the array given has shape %v; want %v", in.Name, a.Shape, want)
+				return nil, fmt.Errorf("input %q, which has no batch axis: the array given has shape %v; want %v",
+					in.Name, a.Shape, want)
 			}
 			continue
 		}

@@ -9,7 +9,10 @@ func init() {
 	reduction := always(spelling{"reduction": `"none"`})
 	register(
 		operator{name: "Scatter", axis: always[int64](0), integers: indicesAlongAxis, moves: written},
-		operator{name: "ScatterElements", axis: always[int64](0), integers: indicesAlongAxis, moves: written, defaults: reduction},
+		operator{
+			name: "ScatterElements", axis: always[int64](0), integers: indicesAlongAxis, moves: written,
+			defaults: reduction,
+		},
 		operator{name: "ScatterND", integers: indexTuples, moves: written, defaults: reduction},
 	)
 }

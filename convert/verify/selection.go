@@ -42,7 +42,8 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 	switch {
 	case held == nil || s.efcn.passes(held):
 		if i := identity(from, size); i >= 0 {
-			s.fault("node", node, value, "the eFCN leaves it out, though element %d of its output is not that of its input", i)
+			s.fault("node", node, value,
+				"the eFCN leaves it out, though element %d of its output is not that of its input", i)
 		}
 		return
 	case joins && isOp(held, "Concat"):
@@ -53,7 +54,8 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 		s.joined(node, held)
 		return
 	case !isOp(held, "Gather"):
-		s.fault("node", node, value, "the eFCN computes it with node %q (%s); want Gather", held.Label(), held.QualifiedOp())
+		s.fault("node", node, value, "the eFCN computes it with node %q (%s); want Gather", held.Label(),
+			held.QualifiedOp())
 		return
 	}
 	s.expected[held] = true
@@ -97,7 +99,8 @@ func (s *structure) indices(held *onnxio.Node, value string, from []int) {
 	s.compared += int64(len(got))
 	for i, want := range from {
 		if got[i] != int64(want) {
-			s.fault("index", held, value, "index of output %v (element %d of %q): want %d, got %d", unravel(i, s.shapes[value][1:]), i, t.Name, want, got[i])
+			s.fault("index", held, value, "index of output %v (element %d of %q): want %d, got %d",
+				unravel(i, s.shapes[value][1:]), i, t.Name, want, got[i])
 			return
 		}
 	}
@@ -135,7 +138,8 @@ func (s *structure) extended(node, held, pad *onnxio.Node, size int) {
 		s.fault("attribute", pad, node.Output(0), "attribute mode: want constant, got %q (%v)", p.mode, err)
 	}
 	if !p.puts([]int64{0, 0, 0, 1}) {
-		s.fault("attribute", pad, node.Output(0), "pads: want one element behind the %d of the vector, got %v (%v)", size, p.pads, err)
+		s.fault("attribute", pad, node.Output(0), "pads: want one element behind the %d of the vector, got %v (%v)",
+			size, p.pads, err)
 	}
 	want, err := s.cnn.fill(node)
 	if err != nil {

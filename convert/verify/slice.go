@@ -9,7 +9,10 @@ import (
 
 // https://onnx.ai/onnx/operators/onnx__Slice.html
 func init() {
-	register(operator{name: "Slice", moves: &movement{}, integers: passedOnInShape, selection: picks(sliced), lists: map[string]int{"starts": 1, "ends": 2, "axes": 3}})
+	register(operator{
+		name: "Slice", moves: &movement{}, integers: passedOnInShape, selection: picks(sliced),
+		lists: map[string]int{"starts": 1, "ends": 2, "axes": 3},
+	})
 }
 
 // sliced: starts and ends count from the end where they are negative, and are

@@ -144,7 +144,8 @@ func (x *indexReader) one(p []byte) error {
 func (c *sparseChecker) element(at int64, got uint32) error {
 	if size := int64(c.rows) * int64(c.cols); at <= c.last || at >= size {
 		c.wrong++
-		text := fmt.Sprintf("index %d of the sparse matrix is %d, after %d; they have to ascend from 0 to %d", c.count, at, c.last, size-1)
+		text := fmt.Sprintf("index %d of the sparse matrix is %d, after %d; they have to ascend from 0 to %d", c.count,
+			at, c.last, size-1)
 		c.order = &sparseFault{text}
 		return fmt.Errorf("%s", text)
 	}
@@ -162,7 +163,9 @@ func (c *sparseChecker) element(at int64, got uint32) error {
 		}
 		c.wrong++
 		if c.surplus == nil {
-			c.surplus = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d) is outside the support: want nothing, got %s", c.place(c.row, col), c.row, col, hex(got))}
+			c.surplus = &sparseFault{fmt.Sprintf(
+				"entry of %s (row %d, column %d) is outside the support: want nothing, got %s", c.place(c.row, col),
+				c.row, col, hex(got))}
 		}
 	default:
 		want := c.want[c.next]
@@ -170,7 +173,8 @@ func (c *sparseChecker) element(at int64, got uint32) error {
 		if !accepts(math.Float32frombits(got), want.v, want.slack) {
 			c.wrong++
 			if c.differs == nil {
-				c.differs = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d): want %s, got %s", c.place(c.row, col), c.row, col, hex(want.bits()), hex(got))}
+				c.differs = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d): want %s, got %s",
+					c.place(c.row, col), c.row, col, hex(want.bits()), hex(got))}
 			}
 		}
 	}
@@ -186,7 +190,8 @@ func (c *sparseChecker) miss() {
 	}
 	c.wrong++
 	if c.missing == nil {
-		c.missing = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d) is missing: want %s", c.place(c.row, e.col), c.row, e.col, hex(e.bits()))}
+		c.missing = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d) is missing: want %s",
+			c.place(c.row, e.col), c.row, e.col, hex(e.bits()))}
 	}
 }
 

@@ -10,7 +10,10 @@ import (
 // https://onnx.ai/onnx/operators/onnx__SplitToSequence.html
 func init() {
 	register(
-		operator{name: "Split", moves: &movement{}, integers: splitIntegers, selection: picks(splitOff), axis: always[int64](0), lists: map[string]int{"split": 1}},
+		operator{
+			name: "Split", moves: &movement{}, integers: splitIntegers, selection: picks(splitOff),
+			axis: always[int64](0), lists: map[string]int{"split": 1},
+		},
 		operator{name: "SplitToSequence", axis: always[int64](0)},
 	)
 }

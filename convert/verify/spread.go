@@ -41,7 +41,9 @@ func (b *bounds) spreadInputs(node *onnxio.Node, ds [][]float64, shape []int) ([
 
 // eachElement bounds an operator element by element: bound is called with all inputs and the
 // number of the element.
-func (b *bounds) eachElement(node *onnxio.Node, ds [][]float64, bound func(in []spreadInput, i int) float64) ([]float64, error) {
+func (b *bounds) eachElement(node *onnxio.Node, ds [][]float64,
+	bound func(in []spreadInput, i int) float64,
+) ([]float64, error) {
 	shape := b.values.header(node.Output(0)).Shape
 	in, err := b.spreadInputs(node, ds, shape)
 	if err != nil {

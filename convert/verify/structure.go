@@ -99,9 +99,11 @@ func (s *structure) check(ctx context.Context) error {
 		}
 	}
 	c := Check{Name: Structure, Status: OK}
-	c.Summary = fmt.Sprintf("%d layers, %d stored entries compared bit for bit with the CNN's parameters", len(s.record.Layers), s.compared)
+	c.Summary = fmt.Sprintf("%d layers, %d stored entries compared bit for bit with the CNN's parameters",
+		len(s.record.Layers), s.compared)
 	if s.unknown > 0 {
-		c.Summary += fmt.Sprintf("; of %d layers the matrix is not known here and only running them speaks for it", s.unknown)
+		c.Summary += fmt.Sprintf("; of %d layers the matrix is not known here and only running them speaks for it",
+			s.unknown)
 	}
 	if n := len(s.report.Findings) - before; n > 0 {
 		c.Status = Failed
@@ -165,7 +167,8 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 		return
 	case op.reshapes:
 		return // what it feeds is checked where it is used
-	case op.selects() && (held == nil || held.OpType != node.OpType || op.onVector != nil && op.onVector(s, node, held)):
+	case op.selects() && (held == nil || held.OpType != node.OpType ||
+		op.onVector != nil && op.onVector(s, node, held)):
 		for k, name := range node.Outputs {
 			if name != "" && (len(node.Outputs) == 1 || s.held[name] != nil || s.cnn.used(name)) {
 				s.selected(node, k)
@@ -173,7 +176,8 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 		}
 		return
 	case held == nil:
-		s.fault("node", node, firstOutput(node), "the eFCN has no value %q, and no layer of its record stands for the node", firstOutput(node))
+		s.fault("node", node, firstOutput(node),
+			"the eFCN has no value %q, and no layer of its record stands for the node", firstOutput(node))
 		return
 	case op.normalization != nil && isOp(held, "Add"):
 		s.expected[held] = true
@@ -201,7 +205,8 @@ func (s *structure) surplus(node *onnxio.Node, needed map[*onnxio.Node]bool) {
 		return // only shapes follow from it, and they are compared where they are taken
 	}
 	if isOp(node, "Gemm", "MatMul") {
-		s.fault("node", node, node.Output(0), "it is a dense layer that the record does not name and the CNN does not have")
+		s.fault("node", node, node.Output(0),
+			"it is a dense layer that the record does not name and the CNN does not have")
 		return
 	}
 	if twin := s.cnn.producer[firstOutput(node)]; twin != nil && !needed[twin] && twin.OpType == node.OpType {
@@ -225,7 +230,8 @@ func unravel(i int, shape []int) []int {
 // settledOutput compares an output of the graph that follows from shapes.
 func (s *structure) settledOutput(name string) {
 	if !s.cnn.known(name) || !s.efcn.known(name) {
-		s.fault("node", s.efcn.producer[name], name, "it follows from shapes alone in one model and is computed from data in the other")
+		s.fault("node", s.efcn.producer[name], name,
+			"it follows from shapes alone in one model and is computed from data in the other")
 		return
 	}
 	s.sameContent(s.efcn.producer[name], name, name, name, func(_, _ []int64) bool { return false })
@@ -249,7 +255,8 @@ func (s *structure) shaped(source, node *onnxio.Node, i int) {
 		if err == nil && len(want) > 0 && operatorOf(node).elementwise && slices.Equal(got, []int64{want[0], n}) {
 			continue
 		}
-		s.fault("node", node, source.Output(0), "its input %d (%q) has shape %v; in the CNN it is %v", i, node.Input(i), got, want)
+		s.fault("node", node, source.Output(0), "its input %d (%q) has shape %v; in the CNN it is %v", i, node.Input(i),
+			got, want)
 		return
 	}
 }
@@ -261,7 +268,8 @@ func (s *structure) cnnOrigin(name string) string {
 		name = s.cnn.origin(name)
 		node := s.cnn.producer[name]
 		op, held := operatorOf(node), s.held[name]
-		if !op.selects() && (op.windows == nil || s.parts[node] != nil) || op.joins && len(node.Inputs) > 1 || held != nil && !s.efcn.passes(held) {
+		if !op.selects() && (op.windows == nil || s.parts[node] != nil) || op.joins && len(node.Inputs) > 1 ||
+			held != nil && !s.efcn.passes(held) {
 			return name
 		}
 		name = node.Input(0)

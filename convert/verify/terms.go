@@ -238,7 +238,10 @@ func rowOf(a, b *affineRow, x []float64, shape []int) *Row {
 	for i, c := range b.columns {
 		weights[c] = [2]float64{weights[c][0], b.weights[i]}
 	}
-	row := &Row{Input: a.input, Of: len(weights), CNNBias: Figure(a.bias), EFCNBias: Figure(b.bias), CNNSum: Figure(a.bias), EFCNSum: Figure(b.bias)}
+	row := &Row{
+		Input: a.input, Of: len(weights), CNNBias: Figure(a.bias), EFCNBias: Figure(b.bias),
+		CNNSum: Figure(a.bias), EFCNSum: Figure(b.bias),
+	}
 	for _, c := range slices.Sorted(maps.Keys(weights)) {
 		if c < 0 || c >= len(x) {
 			return nil

@@ -44,7 +44,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(b, "%-*s %-8s %s\n", width, c.Name, c.Status, onnxio.Printable(c.Summary))
 	}
 	if lines := r.describeElsewhere(); len(lines) > 0 {
-		fmt.Fprintf(b, "\nnot in the embedded engine, which lacks them, and in single precision in float64 too\n  %s\n", strings.Join(lines, "\n  "))
+		fmt.Fprintf(b, "\nnot in the embedded engine, which lacks them, and in single precision in float64 too\n  %s\n",
+			strings.Join(lines, "\n  "))
 	}
 	r.writeLayers(b)
 	r.writeOutputs(b)
@@ -91,7 +92,9 @@ func (r *Report) writeLayers(w io.Writer) {
 		return
 	}
 	words := r.words()
-	fmt.Fprintf(w, "\nlayer by layer, both models on the activations of %s (largest |difference| as a part of its rounding bound)\n", words.first)
+	fmt.Fprintf(w,
+		"\nlayer by layer, both models on the activations of %s "+
+			"(largest |difference| as a part of its rounding bound)\n", words.first)
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 	if r.Recorded {
 		fmt.Fprintf(t, "  node\top\tlayout\tmatrix\tsupport\tstructure\tfloat64\tfloat32\twhere\n")
@@ -120,7 +123,8 @@ func (r *Report) writeLayers(w io.Writer) {
 		if !r.Recorded {
 			about = fmt.Sprintf("%s\t%s\t%s", v.Op, onnxio.Printable(v.Name), onnxio.Printable(v.Other))
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", onnxio.Printable(node), about, ratio(v.Float64), ratio(v.Float32), where)
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\n", onnxio.Printable(node), about, ratio(v.Float64), ratio(v.Float32),
+			where)
 	}
 	for i := range r.Layers {
 		if l := &r.Layers[i]; !listed[l.Output] {
@@ -181,7 +185,8 @@ func (r *Report) writeOutputs(w io.Writer) {
 	fmt.Fprintf(w, "\noutputs, end to end\n")
 	for i := range r.Outputs {
 		o := &r.Outputs[i]
-		fmt.Fprintf(w, "  %s in %s: largest |difference| %.3g (of %.3g), relative %.3g", onnxio.Printable(o.Name), o.Precision, float64(o.Max), float64(o.Scale), float64(o.MaxRel))
+		fmt.Fprintf(w, "  %s in %s: largest |difference| %.3g (of %.3g), relative %.3g", onnxio.Printable(o.Name),
+			o.Precision, float64(o.Max), float64(o.Scale), float64(o.MaxRel))
 		if o.Exact {
 			fmt.Fprint(w, ", exactly equal")
 		} else {
@@ -192,13 +197,15 @@ func (r *Report) writeOutputs(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 		if n, m := o.CNNNonFinite, o.EFCNNonFinite; n != (NonFinite{}) || m != (NonFinite{}) {
-			fmt.Fprintf(w, "    no finite numbers: NaN %d in %s, %d in %s; infinite %d and %d\n", n.NaN, words.first, m.NaN, words.second, n.Inf, m.Inf)
+			fmt.Fprintf(w, "    no finite numbers: NaN %d in %s, %d in %s; infinite %d and %d\n", n.NaN, words.first,
+				m.NaN, words.second, n.Inf, m.Inf)
 		}
 		if o.Precision != Float32 {
 			continue
 		}
 		o.writeQuantiles(w)
-		fmt.Fprintf(w, "    least tolerance that passes: atol %.3g or rtol %.3g\n", float64(o.LeastATol), float64(o.LeastRTol))
+		fmt.Fprintf(w, "    least tolerance that passes: atol %.3g or rtol %.3g\n", float64(o.LeastATol),
+			float64(o.LeastRTol))
 		if o.Rows == 0 {
 			continue
 		}
@@ -216,7 +223,8 @@ func (r *Report) writeOutputs(w io.Writer) {
 		if a.Model == "efcn" {
 			model = words.second
 		}
-		fmt.Fprintf(w, "  the first %s in %s, in %s: element %v of %s\n", a.Kind, model, a.Precision, a.At, placeText(a.Value, a.Node, a.Op))
+		fmt.Fprintf(w, "  the first %s in %s, in %s: element %v of %s\n", a.Kind, model, a.Precision, a.At,
+			placeText(a.Value, a.Node, a.Op))
 	}
 }
 
@@ -308,9 +316,11 @@ func (row *Row) write(w io.Writer, words words) {
 	fmt.Fprintf(w, "  that element is a sum over %q: %s has %v, %s %v; %d of %d terms have other weights\n",
 		row.Input, words.first, float64(row.CNNSum), words.second, float64(row.EFCNSum), row.Differ, row.Of)
 	t := tabwriter.NewWriter(w, 2, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t, "    \tinput\tweight in %s\tin %s\tproduct in %s\tin %s\t\n", words.first, words.second, words.first, words.second)
+	fmt.Fprintf(t, "    \tinput\tweight in %s\tin %s\tproduct in %s\tin %s\t\n", words.first, words.second, words.first,
+		words.second)
 	for _, x := range row.Terms {
-		fmt.Fprintf(t, "    %v\t%.9g\t%.9g\t%.9g\t%.9g\t%.9g\t\n", x.At, float64(x.Input), float64(x.CNNWeight), float64(x.EFCNWeight), float64(x.CNNProduct), float64(x.EFCNProduct))
+		fmt.Fprintf(t, "    %v\t%.9g\t%.9g\t%.9g\t%.9g\t%.9g\t\n", x.At, float64(x.Input), float64(x.CNNWeight),
+			float64(x.EFCNWeight), float64(x.CNNProduct), float64(x.EFCNProduct))
 	}
 	fmt.Fprintf(t, "    bias\t\t\t\t%.9g\t%.9g\t\n", float64(row.CNNBias), float64(row.EFCNBias))
 	t.Flush() //nolint:errcheck // as above

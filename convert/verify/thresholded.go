@@ -21,7 +21,9 @@ func init() {
 
 // jumping bounds a function of one number that jumps at some places. bound is called for every
 // element that may differ, with its bound and at how many of the places it may jump.
-func (b *bounds) jumping(node *onnxio.Node, d []float64, places []float64, bound func(x, e float64, jumps int) float64) ([]float64, []int, error) {
+func (b *bounds) jumping(node *onnxio.Node, d []float64, places []float64,
+	bound func(x, e float64, jumps int) float64,
+) ([]float64, []int, error) {
 	v, err := b.value(node.Input(0))
 	if err != nil {
 		return nil, nil, err

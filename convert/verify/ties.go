@@ -192,7 +192,9 @@ type tieSearch struct {
 }
 
 // observe runs the CNN on one point of every line.
-func (t *tieSearch) observe(ctx context.Context, e observer[float32], x map[string]*Array, at func(k int) float64) error {
+func (t *tieSearch) observe(ctx context.Context, e observer[float32], x map[string]*Array,
+	at func(k int) float64,
+) error {
 	positions := make([]float64, len(t.lines))
 	for k := range positions {
 		positions[k] = at(k)

@@ -87,7 +87,8 @@ func (o Options) Validate() error {
 		}
 	}
 	if o.samples() == 0 && len(o.Inputs) == 0 && (!o.skips(Float64) || !o.skips(Float32)) {
-		return errors.New("samples: there are none, and no inputs are given; skip float64 and float32 to check the structure alone")
+		return errors.New(
+			"samples: there are none, and no inputs are given; skip float64 and float32 to check the structure alone")
 	}
 	return nil
 }
@@ -172,7 +173,10 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if rec != nil {
 		a.inputsOf(b)
 	}
-	other := &elsewhere{open: o.Open, sessions: make(map[*onnxio.Node]Session), ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string)}
+	other := &elsewhere{
+		open: o.Open, sessions: make(map[*onnxio.Node]Session),
+		ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string),
+	}
 	if err := other.claim(a, "cnn"); err != nil {
 		return nil, named(cnn, err)
 	}
@@ -180,11 +184,15 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 		return nil, named(efcn, err)
 	}
 	defer func() { err = errors.Join(err, other.close()) }()
-	v := &verifier{files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: &o, report: &Report{
-		CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
-		Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
-		Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, NonFinite: []FirstNonFinite{}, Findings: []Finding{},
-	}}
+	v := &verifier{
+		files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: &o,
+		report: &Report{
+			CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
+			Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
+			Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, NonFinite: []FirstNonFinite{},
+			Findings: []Finding{},
+		},
+	}
 	v.report.As = as
 	if err := v.run(ctx); err != nil {
 		return nil, err
@@ -213,7 +221,10 @@ func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, record.As, err
 	case len(from) == 0:
 		return cnn, "", nil
 	case len(o.Engines) > 0:
-		return nil, "", named(cnn, fmt.Errorf("it is %s, and the eFCN was made from it as float32: other engines take only the files as they are; convert it to float32 with every layer kept, and compare that", from[0]))
+		return nil, "", named(cnn, fmt.Errorf(
+			"it is %s, and the eFCN was made from it as float32: other engines take only the files as they are; "+
+				"convert it to float32 with every layer kept, and compare that",
+			from[0]))
 	}
 	return single, record.AsFloat32, nil
 }
@@ -239,7 +250,8 @@ func asConverted(cnn, efcn *onnxio.Model, given map[string][]int64) map[string][
 	}
 	for _, v := range cnn.Graph.FeedInputs() {
 		for _, other := range efcn.Graph.FeedInputs() {
-			if other.Name != v.Name || shapes[v.Name] != nil || !other.Type.HasShape || v.Type.HasShape && len(v.Type.Shape) != len(other.Type.Shape) {
+			if other.Name != v.Name || shapes[v.Name] != nil || !other.Type.HasShape ||
+				v.Type.HasShape && len(v.Type.Shape) != len(other.Type.Shape) {
 				continue
 			}
 			dims := make([]int64, len(other.Type.Shape))
@@ -425,7 +437,8 @@ func (v *verifier) stopped(ctx context.Context, check string, err error) error {
 		f.Node, f.Op, f.Text = e.Node, e.Op, e.Err.Error()
 	}
 	v.report.find(f)
-	v.report.Checks = append(v.report.Checks, Check{Name: check, Status: Failed, Summary: "the models could not be run: " + err.Error()})
+	v.report.Checks = append(v.report.Checks,
+		Check{Name: check, Status: Failed, Summary: "the models could not be run: " + err.Error()})
 	return nil
 }
 
@@ -435,7 +448,8 @@ func (v *verifier) pairing() string {
 	if v.unmatched != "" {
 		text += "no values in between: " + v.unmatched
 	} else {
-		text += fmt.Sprintf("%d values in between that agree in both, %d of them under different names", len(v.agreed), v.renamed())
+		text += fmt.Sprintf("%d values in between that agree in both, %d of them under different names", len(v.agreed),
+			v.renamed())
 	}
 	if len(v.signature.named) > 0 {
 		text += "; matched by their order: " + strings.Join(v.signature.named, ", ")

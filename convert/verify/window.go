@@ -117,7 +117,8 @@ func readAxes(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 			padBegin: int(pads[i]), padEnd: int(pads[rank+i]),
 		}
 		if a.kernel < 1 || a.stride < 1 || a.dilation < 1 {
-			return nil, fmt.Errorf("kernel %d, stride %d, dilation %d: each has to be positive", a.kernel, a.stride, a.dilation)
+			return nil, fmt.Errorf("kernel %d, stride %d, dilation %d: each has to be positive", a.kernel, a.stride,
+				a.dilation)
 		}
 		axes[i] = a
 	}
@@ -153,7 +154,8 @@ func (a *axis) resolve(auto string, ceil bool) error {
 		a.out++
 	}
 	if a.out == 0 {
-		return fmt.Errorf("a window of %d does not fit an input of %d with pads %d and %d", span, a.in, a.padBegin, a.padEnd)
+		return fmt.Errorf("a window of %d does not fit an input of %d with pads %d and %d", span, a.in, a.padBegin,
+			a.padEnd)
 	}
 	return nil
 }
