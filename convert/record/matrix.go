@@ -1,12 +1,8 @@
 package record
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
 	"fmt"
-	"io"
-	"math"
 	"slices"
 
 	"efcn/convert/affine"
@@ -238,8 +234,8 @@ func (a *Matrix) multiplied(visit RowVisitor) RowVisitor {
 
 func (a *Matrix) eachDense(ctx context.Context, visit RowVisitor) error {
 	r, row := 0, make([]float32, a.Cols)
-	return eachBlock(ctx, a.stored.Data, 4*a.Cols, func(b []byte) error {
-		decode(row, b)
+	return eachBlock(ctx, a.stored, a.Cols, func(block []float32) error {
+		copy(row, block) // which the visitor may change
 		r++
 		return visit(r-1, row, nil)
 	})
@@ -268,10 +264,9 @@ func (a *Matrix) eachTransposed(ctx context.Context, visit RowVisitor) error {
 func (a *Matrix) eachSeen(ctx context.Context, visit RowVisitor) error {
 	positions, channels, n := int(a.stored.Dims[1]), int(a.stored.Dims[2]), int(a.stored.Dims[3])
 	width := a.Cols / int(a.stored.Dims[0])
-	row, slots, stored := make([]float32, a.Cols), make([]float32, n), []int32{}
+	row, stored := make([]float32, a.Cols), []int32{}
 	block := 0
-	return eachBlock(ctx, a.stored.Data, 4*n, func(b []byte) error {
-		decode(slots, b)
+	return eachBlock(ctx, a.stored, n, func(slots []float32) error {
 		o, p := block/channels/positions*channels+block%channels, block/channels%positions
 		block++
 		stored = stored[:0]
@@ -297,14 +292,13 @@ func (a *Matrix) eachLocal(ctx context.Context, visit RowVisitor) error {
 	m := a.localMap()
 	dims, perChannel := m.LocalDims()
 	positions, outPerGroup, n := int(dims[1]), int(dims[2]), int(dims[3])
-	row, slots := make([]float32, a.Cols), make([]float32, n)
+	row := make([]float32, a.Cols)
 	var (
 		stored []int32
 		taps   []affine.Tap
 		block  int
 	)
-	return eachBlock(ctx, a.stored.Data, 4*n, func(b []byte) error {
-		decode(slots, b)
+	return eachBlock(ctx, a.stored, n, func(slots []float32) error {
 		o, p := block%outPerGroup, block/outPerGroup%positions
 		r := (block/outPerGroup/positions*outPerGroup+o)*positions + p
 		block++
@@ -327,27 +321,13 @@ func (a *Matrix) eachLocal(ctx context.Context, visit RowVisitor) error {
 }
 
 func (a *Matrix) eachSparse(ctx context.Context, visit RowVisitor) error {
-	indices, feed := io.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := a.sparse.Indices.Data.WriteTo(feed)
-		feed.CloseWithError(err)
-	}()
-	defer func() {
-		_ = indices.Close() // which a pipe's reader always does without an error
-		<-done
-	}()
 	var (
-		in     = bufio.NewReaderSize(indices, 1<<16)
 		row    = make([]float32, a.Cols)
 		stored = []int32{}
 		r      int
 		last   = int64(-1)
 		size   = int64(a.Rows) * int64(a.Cols)
-		index  [16]byte
 	)
-	width := 8 * len(a.sparse.Indices.Dims)
 	// finish visits the rows before row end.
 	finish := func(end int) error {
 		for ; r < end; r++ {
@@ -361,90 +341,50 @@ func (a *Matrix) eachSparse(ctx context.Context, visit RowVisitor) error {
 		}
 		return nil
 	}
-	err := eachBlock(ctx, a.sparse.Values.Data, 4, func(b []byte) error {
-		if _, err := io.ReadFull(in, index[:width]); err != nil {
+	for block, err := range onnxio.SparseBlocks[float32](a.sparse, sparseBlock) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
 			return err
 		}
-		i := int64(binary.LittleEndian.Uint64(index[:]))
-		if width == 16 {
-			col := int64(binary.LittleEndian.Uint64(index[8:]))
-			if i < 0 || i >= int64(a.Rows) || col < 0 || col >= int64(a.Cols) {
-				return fmt.Errorf("sparse index (%d, %d) is outside the matrix", i, col)
+		for k, i := range block.Indices {
+			if i <= last || i >= size {
+				return fmt.Errorf("sparse index %d after %d: want them ascending and below %d", i, last, size)
 			}
-			i = i*int64(a.Cols) + col
+			last = i
+			if err := finish(int(i / int64(a.Cols))); err != nil {
+				return err
+			}
+			col := int32(i % int64(a.Cols))
+			row[col] = block.Values[k]
+			stored = append(stored, col)
 		}
-		if i <= last || i >= size {
-			return fmt.Errorf("sparse index %d after %d: want them ascending and below %d", i, last, size)
-		}
-		last = i
-		if err := finish(int(i / int64(a.Cols))); err != nil {
-			return err
-		}
-		col := int32(i % int64(a.Cols))
-		row[col] = math.Float32frombits(binary.LittleEndian.Uint32(b))
-		stored = append(stored, col)
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	return finish(a.Rows)
 }
 
-func decode(to []float32, b []byte) {
-	for i := range to {
-		to[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
-	}
-}
+// sparseBlock is how many entries of a sparse matrix are read at a time.
+const sparseBlock = 1 << 12
 
-// eachBlock calls visit with the content of a tensor, size bytes at a time.
-func eachBlock(ctx context.Context, data onnxio.Data, size int, visit func(b []byte) error) error {
-	if data.Len() == 0 || size == 0 {
+// eachBlock calls visit with the elements of a tensor, n at a time, which must not be
+// changed.
+func eachBlock(ctx context.Context, t *onnxio.Tensor, n int, visit func(block []float32) error) error {
+	if n == 0 {
 		return nil
 	}
-	w := &blockWriter{ctx: ctx, size: size, visit: visit}
-	if _, err := data.WriteTo(w); err != nil {
-		return err
-	}
-	if len(w.part) > 0 {
-		return io.ErrUnexpectedEOF
+	for block, err := range onnxio.FloatBlocks[float32](t, n) {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = visit(block)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
-}
-
-// blockWriter cuts what is written to it into blocks. The context is that of
-// the one call that it lives for.
-type blockWriter struct {
-	ctx   context.Context
-	size  int
-	part  []byte
-	visit func(b []byte) error
-}
-
-func (w *blockWriter) Write(p []byte) (int, error) {
-	if err := w.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n := len(p)
-	if len(w.part) > 0 {
-		k := min(w.size-len(w.part), len(p))
-		w.part = append(w.part, p[:k]...)
-		p = p[k:]
-		if len(w.part) < w.size {
-			return n, nil
-		}
-		if err := w.visit(w.part); err != nil {
-			return 0, err
-		}
-		w.part = w.part[:0]
-	}
-	for ; len(p) >= w.size; p = p[w.size:] {
-		if err := w.visit(p[:w.size]); err != nil {
-			return 0, err
-		}
-	}
-	w.part = append(w.part, p...)
-	return n, nil
 }
 
 // StoredBytes is the size of the layer's weights as they are stored.
