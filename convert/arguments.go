@@ -39,3 +39,21 @@ func innerAxis(axis int64, dims []int) (int, error) {
 	}
 	return int(axis) - 1, nil
 }
+
+// has reports whether an operator of ai.onnx has an attribute in the version of the
+// operator set that the model is of. Other versions have an input in its place, or
+// nothing.
+func (p *Plan) has(op, attribute string) bool {
+	schema, ok := onnxio.LookupOp("", op, p.model.Opset(""))
+	if ok {
+		_, ok = schema.Attribute(attribute)
+	}
+	return ok
+}
+
+// needsBias reports whether a Gemm has to have its input C in the version of the
+// operator set that the model is of.
+func (p *Plan) needsBias() bool {
+	schema, ok := onnxio.LookupOp("", "Gemm", p.model.Opset(""))
+	return ok && schema.MinInputs > 2
+}

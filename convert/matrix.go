@@ -37,7 +37,7 @@ func (matrix) weigh(s *sizes, p *piece) {
 	default:
 		s.matrices += l.DenseBytes()
 	}
-	if bias || l.Layout != record.Local && s.opset < 11 {
+	if bias || l.Layout != record.Local && s.plan.needsBias() {
 		s.other += 4 * l.Rows
 	}
 	s.kernels += 4 * l.CNNParameters
@@ -55,8 +55,8 @@ func (p *Plan) checkLayouts() error {
 		if !slices.Contains([]record.Layout{record.Dense, record.Sparse, record.Local}, layout) {
 			return pc.node.Errorf("layout %q: want one of %q", layout, record.Layouts())
 		}
-		if v := p.model.Opset(""); layout == record.Sparse && v < sparseOpset {
-			return pc.node.Errorf("opset %d has no sparse constants (version %d has); layout local is smaller still", v, sparseOpset)
+		if layout == record.Sparse && !p.has("Constant", "sparse_value") {
+			return pc.node.Errorf("opset %d has no sparse constants; layout local is smaller still", p.model.Opset(""))
 		}
 	}
 	return nil
@@ -70,9 +70,6 @@ func (b *builder) dense(n *onnxio.Node, l *Layer) {
 		Data: onnxio.Generate(l.DenseBytes(), l.weights.WriteDense),
 	}))
 }
-
-// sparseOpset is the version of Constant that has sparse_value.
-const sparseOpset = 11
 
 // sparse puts a linear layer into the eFCN with its matrix as a sparse constant:
 // the non-zeros and their linear indices, sorted. It is the value of a Constant
@@ -101,7 +98,7 @@ func (b *builder) gemm(n *onnxio.Node, l *Layer, weight string) {
 	x := b.vec(n.Input(0))
 	rec.Weight = weight
 	inputs := []string{x, rec.Weight}
-	if l.weights.HasBias() || b.plan.model.Opset("") < 11 { // Gemm's C is required before opset 11
+	if l.weights.HasBias() || b.plan.needsBias() {
 		rec.Bias = b.tensor(l.bias())
 		inputs = append(inputs, rec.Bias)
 	}

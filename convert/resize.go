@@ -48,13 +48,12 @@ func planResize(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	opset := pl.plan.model.Opset("")
 	s := sampling{coord: "half_pixel", nearest: "round_prefer_floor"}
 	if s.mode, err = n.String("mode", "nearest"); err != nil {
 		return nil, err
 	}
 	scales := 1
-	if opset < 11 {
+	if !pl.plan.has("Resize", "coordinate_transformation_mode") {
 		s.coord, s.nearest = "asymmetric", beforeOpset11
 	} else {
 		scales = 2

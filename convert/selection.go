@@ -104,7 +104,7 @@ func (b *builder) appendElement(x, name string, fill float32) string {
 // pad appends a Pad with a constant, and returns its output.
 func (b *builder) pad(x, output string, pads []int64, fill float32) string {
 	node := &onnxio.Node{Name: b.names.Free(output + "/pad"), OpType: "Pad", Inputs: []string{x}, Outputs: []string{output}}
-	if b.plan.model.Opset("") < 11 { // pads and value became inputs
+	if b.plan.has("Pad", "pads") { // inputs in newer versions
 		node.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", pads...), onnxio.FloatAttr("value", fill)}
 	} else {
 		node.Inputs = append(node.Inputs,

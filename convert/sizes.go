@@ -31,7 +31,6 @@ const programBytes = 36 << 20
 type sizes struct {
 	plan   *Plan
 	consts map[string]*onnxio.Tensor
-	opset  int64
 
 	own      int64 // the CNN's own
 	matrices int64 // generated matrices, in their layouts
@@ -50,7 +49,7 @@ type sizes struct {
 // weigh adds up what the plan takes, with the layouts that its layers have now.
 func (p *Plan) weigh() {
 	s := &sizes{
-		plan: p, opset: p.model.Opset(""), consts: p.constants(),
+		plan: p, consts: p.constants(),
 		counted: make(map[string]bool), shared: make(map[[sha256.Size]byte]bool), flat: make(map[string]bool),
 	}
 	for _, piece := range p.live {
@@ -113,7 +112,7 @@ func (s *sizes) nd(name string) {
 
 // pad counts the constants of a Pad of that many axes.
 func (s *sizes) pad(axes int64) {
-	if s.opset >= 11 { // attributes before
+	if !s.plan.has("Pad", "pads") { // where they are attributes they are no constants
 		s.other += 8*2*axes + 4
 	}
 }

@@ -97,8 +97,8 @@ func (p *restorer) constant(t *onnxio.Tensor) string {
 		return old.Name
 	}
 	c := *t
-	if p.shaped[name] != nil || len(p.users[name]) > 1 {
-		c.Name = p.unique(name)
+	if p.shaped[name] != nil || p.links.Uses(name) > 1 {
+		c.Name = p.names.Free(name)
 	}
 	p.shaped[name] = &c
 	return p.tensor(&c)
@@ -146,34 +146,9 @@ func (p *restorer) output(name string) {
 	}
 	for _, f := range v.forms {
 		if slices.Equal(f.dims, v.dims) {
-			p.add(&onnxio.Node{Name: p.unique(name + "/identity"), OpType: "Identity", Inputs: []string{f.name}, Outputs: []string{name}})
+			p.add(&onnxio.Node{Name: p.names.Free(name + "/identity"), OpType: "Identity", Inputs: []string{f.name}, Outputs: []string{name}})
 			return
 		}
 	}
 	p.reshape(v.content, v.dims, name)
-}
-
-// prune drops the constants and nodes that no output of the graph depends on.
-func (p *restorer) prune() {
-	g := p.out.Graph
-	live := make(map[string]bool)
-	for _, v := range g.Outputs {
-		live[v.Name] = true
-	}
-	for i := len(g.Nodes) - 1; i >= 0; i-- {
-		n := g.Nodes[i]
-		if !slices.ContainsFunc(n.Outputs, func(name string) bool { return live[name] }) {
-			g.Nodes = slices.Delete(g.Nodes, i, i+1)
-			continue
-		}
-		for _, name := range n.Inputs {
-			live[name] = true
-		}
-	}
-	g.Initializers = slices.DeleteFunc(g.Initializers, func(t *onnxio.Tensor) bool { return !live[t.Name] })
-	g.SparseInitializers = slices.DeleteFunc(g.SparseInitializers, func(t *onnxio.SparseTensor) bool { return !live[t.Values.Name] })
-	isFeed := func(v *onnxio.ValueInfo) bool {
-		return slices.ContainsFunc(p.efcn.Graph.FeedInputs(), func(f *onnxio.ValueInfo) bool { return f.Name == v.Name })
-	}
-	g.Inputs = slices.DeleteFunc(g.Inputs, func(v *onnxio.ValueInfo) bool { return !isFeed(v) })
 }

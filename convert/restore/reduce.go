@@ -68,8 +68,11 @@ func reducedAxes(l *record.Layer, n *onnxio.Node, opset int64) *onnxio.Tensor {
 	for i := range axes {
 		axes[i]++ // the batch
 	}
-	since := map[string]int64{"ReduceMean": 18, "ReduceSum": 13}[l.Op]
-	if opset < since {
+	schema, ok := onnxio.LookupOp("", l.Op, opset)
+	if ok {
+		_, ok = schema.Attribute("axes")
+	}
+	if ok {
 		n.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("axes", axes...)}
 		return nil
 	}

@@ -41,11 +41,10 @@ type restorer struct {
 	views  map[string]view
 	alias  map[string]string          // by output: the input that a Reshape or Flatten views
 	final  map[string][]string        // outputs of the graph that view a value
-	users  map[string][]*onnxio.Node  // nodes of the eFCN that read a value
-	by     map[string]*onnxio.Node    // the node that computes a value
+	links  *onnxio.Links              // of the eFCN
 	layers map[*onnxio.Node]*restored // by the last node of the layer in the eFCN
 	gone   map[*onnxio.Node]bool      // other nodes of layers
-	taken  map[string]bool            // names in use in the CNN
+	names  onnxio.Names               // in use in the CNN
 	shaped map[string]*onnxio.Tensor  // constants that were given another shape
 }
 
@@ -61,9 +60,9 @@ func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
 		efcn: efcn, info: info, out: efcn.Clone(),
 		consts: make(map[string]*onnxio.Tensor), views: make(map[string]view),
 		alias: make(map[string]string), final: make(map[string][]string),
-		users: make(map[string][]*onnxio.Node), by: make(map[string]*onnxio.Node),
+		links:  efcn.Graph.Links(),
 		layers: make(map[*onnxio.Node]*restored), gone: make(map[*onnxio.Node]bool),
-		taken: make(map[string]bool), shaped: make(map[string]*onnxio.Tensor),
+		shaped: make(map[string]*onnxio.Tensor),
 	}
 	feeds := efcn.Graph.FeedInputs()
 	if len(feeds) == 0 || len(feeds[0].Type.Shape) == 0 {
@@ -72,14 +71,6 @@ func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
 	p.batch = feeds[0].Type.Shape[0]
 	for _, t := range efcn.Graph.Initializers {
 		p.consts[t.Name] = t
-	}
-	for _, n := range efcn.Graph.Nodes {
-		for _, in := range n.Inputs {
-			p.users[in] = append(p.users[in], n)
-		}
-		for _, out := range n.Outputs {
-			p.by[out] = n
-		}
 	}
 	return p, nil
 }
@@ -119,7 +110,7 @@ func (p *restorer) isView(n *onnxio.Node) bool {
 // replace notes that the layer a becomes the operator that m is the map of.
 func (p *restorer) replace(a *record.Matrix, m *affine.Map) error {
 	var product *onnxio.Node
-	for _, n := range p.users[a.Layer.Weight] {
+	for _, n := range p.links.Readers(a.Layer.Weight) {
 		if product != nil || n.OpType != "Gemm" && n.OpType != "MatMul" {
 			return fmt.Errorf("weights %q are used by %q (%s); want one Gemm or MatMul", a.Layer.Weight, n.Label(), n.OpType)
 		}
@@ -128,7 +119,7 @@ func (p *restorer) replace(a *record.Matrix, m *affine.Map) error {
 	if product == nil {
 		return fmt.Errorf("weights %q are used by no node", a.Layer.Weight)
 	}
-	if c := p.by[a.Layer.Weight]; c != nil {
+	if c := p.links.Producer(a.Layer.Weight); c != nil {
 		p.gone[c] = true
 	}
 	l := &restored{a: a, m: m, input: product.Input(0)}
@@ -148,7 +139,7 @@ func (p *restorer) replace(a *record.Matrix, m *affine.Map) error {
 func (p *restorer) localNodes(product *onnxio.Node, bias string) (last *onnxio.Node, input string, err error) {
 	p.gone[product] = true
 	strange := product.Errorf("the nodes around it are not those of a layer in local form")
-	for at := p.by[product.Input(1)]; ; at = p.by[at.Input(0)] {
+	for at := p.links.Producer(product.Input(1)); ; at = p.links.Producer(at.Input(0)) {
 		if at == nil || !slices.Contains([]string{"Gather", "Pad", "Transpose", "Reshape"}, at.OpType) {
 			return nil, "", strange
 		}
@@ -164,7 +155,7 @@ func (p *restorer) localNodes(product *onnxio.Node, bias string) (last *onnxio.N
 	}
 	last = product
 	for _, op := range want {
-		next := p.users[last.Output(0)]
+		next := p.links.Readers(last.Output(0))
 		if len(next) != 1 || next[0].OpType != op {
 			return nil, "", strange
 		}
@@ -180,7 +171,7 @@ func (p *restorer) model() (*onnxio.Model, error) {
 	g := p.out.Graph
 	g.Nodes, g.ValueInfos = nil, nil
 	p.out.Metadata = slices.DeleteFunc(p.out.Metadata, func(m onnxio.Prop) bool { return m.Key == record.Key })
-	p.names()
+	p.takeNames()
 	for _, v := range p.efcn.Graph.FeedInputs() {
 		if dims, ok := p.dims(v.Name); ok {
 			p.views[v.Name] = view{&content{dims: dims, forms: []form{{dims, v.Name}}}, dims}
@@ -203,7 +194,11 @@ func (p *restorer) model() (*onnxio.Model, error) {
 	for _, v := range g.Outputs {
 		p.output(v.Name)
 	}
-	p.prune()
+	feeds := p.efcn.Graph.FeedInputs()
+	g.Inputs = slices.DeleteFunc(g.Inputs, func(v *onnxio.ValueInfo) bool {
+		return !slices.ContainsFunc(feeds, func(f *onnxio.ValueInfo) bool { return f.Name == v.Name })
+	})
+	g.Prune()
 	info, err := shape.Infer(p.out, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		return nil, fmt.Errorf("the projected CNN: %w", err)
@@ -223,41 +218,32 @@ func (p *restorer) model() (*onnxio.Model, error) {
 	return p.out, nil
 }
 
-// names reserves the names that values keep, and finds out which values the
+// takeNames reserves the names that values keep, and finds out which values the
 // outputs of the graph are views of.
-func (p *restorer) names() {
+func (p *restorer) takeNames() {
 	for name := range p.consts {
-		p.taken[name] = true
+		p.names.Take(name)
 	}
 	for _, v := range p.efcn.Graph.FeedInputs() {
-		p.taken[v.Name] = true
+		p.names.Take(v.Name)
 	}
 	for _, n := range p.efcn.Graph.Nodes {
 		if p.isView(n) && p.layers[n] == nil && !p.gone[n] {
 			p.alias[n.Outputs[0]] = n.Input(0)
 			continue
 		}
-		for _, name := range n.Outputs {
-			p.taken[name] = p.taken[name] || !p.gone[n]
+		if !p.gone[n] {
+			p.names.Take(n.Outputs...)
 		}
 	}
 	for _, v := range p.efcn.Graph.Outputs {
-		p.taken[v.Name] = true
+		p.names.Take(v.Name)
 		name := v.Name
 		for p.alias[name] != "" {
 			name = p.alias[name]
 		}
 		p.final[name] = append(p.final[name], v.Name)
 	}
-}
-
-func (p *restorer) unique(name string) string {
-	free := name
-	for i := 2; p.taken[free]; i++ {
-		free = fmt.Sprintf("%s_%d", name, i)
-	}
-	p.taken[free] = true
-	return free
 }
 
 // named returns what to call the value of the eFCN called name in that shape: as
@@ -270,7 +256,7 @@ func (p *restorer) named(name string, dims []int64) string {
 		}
 	}
 	if slices.Contains(outputs, name) {
-		return p.unique(name + "/nd")
+		return p.names.Free(name + "/nd")
 	}
 	return name
 }
@@ -294,7 +280,7 @@ func (p *restorer) in(c *content, dims []int64) string {
 	if len(dims) == 1 {
 		suffix = "/vec"
 	}
-	return p.reshape(c, dims, p.unique(c.forms[0].name+suffix))
+	return p.reshape(c, dims, p.names.Free(c.forms[0].name+suffix))
 }
 
 // reshape makes the form of a content in a shape, under that name.
@@ -304,7 +290,7 @@ func (p *restorer) reshape(c *content, dims []int64, name string) string {
 	if len(dims) == 1 {
 		n.Name, n.OpType, n.Attributes = name+"/flatten", "Flatten", []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
 	} else {
-		to := onnxio.NewTensor(p.unique(name+"/shape"), []int64{int64(len(dims) + 1)}, slices.Concat([]int64{0}, dims))
+		to := onnxio.NewTensor(p.names.Free(name+"/shape"), []int64{int64(len(dims) + 1)}, slices.Concat([]int64{0}, dims))
 		p.out.Graph.Initializers = append(p.out.Graph.Initializers, to)
 		n.Name, n.OpType, n.Inputs = name+"/reshape", "Reshape", append(n.Inputs, to.Name)
 	}
@@ -375,6 +361,6 @@ func (p *restorer) tensor(t *onnxio.Tensor) string {
 	g.Initializers = slices.DeleteFunc(g.Initializers, func(old *onnxio.Tensor) bool { return old.Name == t.Name })
 	g.SparseInitializers = slices.DeleteFunc(g.SparseInitializers, func(old *onnxio.SparseTensor) bool { return old.Values.Name == t.Name })
 	g.Initializers = append(g.Initializers, t)
-	p.taken[t.Name] = true
+	p.names.Take(t.Name)
 	return t.Name
 }

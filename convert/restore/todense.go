@@ -151,14 +151,15 @@ func (p *restorer) asDense(rec *record.Record) error {
 func (p *restorer) gemm(last *onnxio.Node, l *restored) (*onnxio.Node, error) {
 	rec := &l.a.Layer
 	inputs := []string{l.input, rec.Weight}
+	schema, known := onnxio.LookupOp("", "Gemm", p.efcn.Opset(""))
 	switch {
 	case rec.Bias != "":
 		inputs = append(inputs, rec.Bias)
-	case p.efcn.Opset("") < 11: // C is required before
-		name := p.unique(rec.Node + ".bias")
+	case known && schema.MinInputs > 2: // C is required
+		name := p.names.Free(rec.Node + ".bias")
 		inputs = append(inputs, p.tensor(onnxio.NewTensor(name, []int64{int64(l.a.Rows)}, make([]float32, l.a.Rows))))
 	}
-	product := p.users[rec.Weight][0]
+	product := p.links.Readers(rec.Weight)[0]
 	if product.OpType != "MatMul" {
 		return nil, product.Errorf("want the MatMul of a layer in local form")
 	}
