@@ -3,6 +3,7 @@ package verify
 import (
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -196,10 +197,8 @@ func TestRowChecker(t *testing.T) {
 				data[4*wrong] ^= 1
 			}
 			c := newRowChecker(counting(2))
-			for part := range slices.Chunk(data, piece) {
-				if _, err := c.Write(part); err != nil {
-					t.Fatal(err)
-				}
+			if err := c.check(inPieces(data, piece, 6)); err != nil {
+				t.Fatal(err)
 			}
 			if c.row != 2 || c.nonzero != 6 {
 				t.Fatalf("pieces of %d: %d rows, %d entries", piece, c.row, c.nonzero)
@@ -212,13 +211,27 @@ func TestRowChecker(t *testing.T) {
 			}
 		}
 	}
-	c := newRowChecker(counting(1))
-	if _, err := c.Write(content); err == nil {
+	if err := newRowChecker(counting(1)).check(inPieces(content, 24, 6)); err == nil {
 		t.Error("twice as many elements are accepted")
 	}
 	short := onnxio.NewTensor("w", []int64{3}, []float32{0, 1, 2})
 	if err := newRowChecker(counting(2)).check(short); err == nil || !strings.Contains(err.Error(), "1 of 2 rows") {
 		t.Errorf("half of the elements: %v", err)
+	}
+}
+
+// inPieces is a float32 vector that is written some bytes at a time.
+func inPieces(content []byte, piece int, elements int64) *onnxio.Tensor {
+	return &onnxio.Tensor{
+		Name: "w", Type: onnxio.Float32, Dims: []int64{elements},
+		Data: onnxio.Generate(int64(len(content)), func(w io.Writer) error {
+			for part := range slices.Chunk(content, piece) {
+				if _, err := w.Write(part); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
 	}
 }
 

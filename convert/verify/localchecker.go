@@ -4,17 +4,16 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+
+	"efcn/onnxio"
 )
 
-// localChecker is a Writer of the weights of a layer in local form that compares
-// them with the matrix that they have to be. It holds the weights of one group
-// at one position.
+// localChecker compares the weights of a layer in local form with the matrix that
+// they have to be. It holds the weights of one group at one position.
 type localChecker struct {
 	*localTable
 	*matrix
-	size int    // bytes of a block of weights
-	part []byte // what has come of it
-	done int    // blocks
+	done int // blocks of weights
 
 	slotOf []int32 // by input of the group: the slot that reads it, or −1
 	hit    []int32 // by slot: the last row whose support has it, plus 1
@@ -30,8 +29,7 @@ type localChecker struct {
 
 func newLocalChecker(t *localTable, m *matrix) *localChecker {
 	c := &localChecker{
-		localTable: t, matrix: m, size: 4 * t.out * t.slots, slotOf: make([]int32, t.block),
-		hit: make([]int32, t.slots),
+		localTable: t, matrix: m, slotOf: make([]int32, t.block), hit: make([]int32, t.slots),
 	}
 	for i := range c.slotOf {
 		c.slotOf[i] = -1
@@ -42,25 +40,25 @@ func newLocalChecker(t *localTable, m *matrix) *localChecker {
 	return c
 }
 
-func (c *localChecker) Write(p []byte) (int, error) {
-	written := len(p)
-	for len(p) > 0 {
-		if c.done == c.groups*c.positions {
-			return 0, fmt.Errorf("more than %d blocks", c.done)
-		}
-		if len(c.part) == 0 && len(p) >= c.size {
-			c.one(p[:c.size])
-			p = p[c.size:]
-			continue
-		}
-		take := min(c.size-len(c.part), len(p))
-		c.part, p = append(c.part, p[:take]...), p[take:]
-		if len(c.part) == c.size {
-			c.one(c.part)
-			c.part = c.part[:0]
-		}
+// check compares a float32 constant.
+func (c *localChecker) check(t *onnxio.Tensor) error {
+	blocks, size := c.groups*c.positions, 4*c.out*c.slots
+	if size == 0 {
+		return nil
 	}
-	return written, nil
+	for weights, err := range onnxio.Blocks(t.Data, size) {
+		switch {
+		case err != nil:
+			return err
+		case c.done == blocks || len(weights) < size:
+			return fmt.Errorf("the elements are not those of %d blocks", blocks)
+		}
+		c.one(weights)
+	}
+	if c.done != blocks {
+		return fmt.Errorf("%d of %d blocks are there", c.done, blocks)
+	}
+	return nil
 }
 
 // one compares the weights of group g at position p, [out channel, slot].

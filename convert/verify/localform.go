@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -113,10 +112,7 @@ func (s *structure) local(f *localNodes, m *matrix, in layerInput, row *Layer) {
 		return
 	}
 	c := newLocalChecker(t, m)
-	_, err := weight.Data.WriteTo(c)
-	if err == nil && (c.done != t.groups*t.positions && c.size > 0 || len(c.part) > 0) {
-		err = fmt.Errorf("%d of %d blocks are there", c.done, t.groups*t.positions)
-	}
+	err := c.check(weight)
 	s.compared += c.compared
 	row.NonZeros, row.Wrong = c.support, c.wrong
 	if err != nil {
@@ -261,35 +257,32 @@ func (s *structure) localTable(f *localNodes, t *localTable, fault func(string, 
 	if t.padded {
 		end++
 	}
-	w := &indexWriter{list: make([]int32, 0, t.positions*t.slots), end: int64(end)}
-	if _, err := index.Data.WriteTo(w); err != nil {
-		at := len(w.list)
+	list, err := int32sBelow(index, int64(end))
+	if err != nil {
+		at := len(list)
 		fault("index", f.product, "index of position %d, slot %d (%q): %v", at/max(t.slots, 1), at%max(t.slots, 1),
 			index.Name, err)
 		return nil
 	}
-	return w.list
+	return list
 }
 
-// indexWriter keeps int64 numbers 0 ≤ i < end as int32.
-type indexWriter struct {
-	list    []int32
-	end     int64
-	partial []byte
-}
-
-func (w *indexWriter) Write(p []byte) (int, error) {
-	written := len(p)
-	p = append(w.partial, p...)
-	for ; len(p) >= 8; p = p[8:] {
-		v := int64(binary.LittleEndian.Uint64(p))
-		if v < 0 || v >= w.end || v > math.MaxInt32 {
-			return 0, fmt.Errorf("%d is not one of the %d elements of a block", v, w.end)
+// int32sBelow returns the elements of an integer tensor, of which each is 0 ≤ i < end;
+// with an error those before it.
+func int32sBelow(t *onnxio.Tensor, end int64) ([]int32, error) {
+	var list []int32
+	for block, err := range onnxio.IntBlocks(t, 1<<12) {
+		if err != nil {
+			return list, err
 		}
-		w.list = append(w.list, int32(v))
+		for _, v := range block {
+			if v < 0 || v >= end || v > math.MaxInt32 {
+				return list, fmt.Errorf("%d is not one of the %d elements of a block", v, end)
+			}
+			list = append(list, int32(v))
+		}
 	}
-	w.partial = slices.Clone(p)
-	return written, nil
+	return list, nil
 }
 
 // localIndex checks that no position names an input twice.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 
 	"efcn/onnxio"
@@ -149,7 +150,7 @@ type spreader struct {
 	buf  []byte
 }
 
-func (z *spreader) put(index int64, bits uint32) error {
+func (z *spreader) put(index int64, value float32) error {
 	if index < z.at || index >= z.size {
 		return fmt.Errorf("sparse tensor: index %d after %d elements of %d; indices have to ascend", index, z.at,
 			z.size)
@@ -158,7 +159,7 @@ func (z *spreader) put(index int64, bits uint32) error {
 		return err
 	}
 	z.at++
-	return z.write(bits)
+	return z.write(math.Float32bits(value))
 }
 
 func (z *spreader) zeros(to int64) error {

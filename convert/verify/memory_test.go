@@ -95,7 +95,7 @@ func TestBlocks(t *testing.T) {
 	}
 	for piece := 1; piece < len(data); piece++ {
 		next := 0
-		b := &blocks[float32]{unit: 3, block: make([]float32, 0, 6), do: func(first int, block []float32) {
+		err := eachBlock(inPieces(data, piece, 12), 3, 6, func(first int, block []float32) {
 			if first*3 != next {
 				t.Fatalf("pieces of %d: block at unit %d after %d elements", piece, first, next)
 			}
@@ -105,14 +105,9 @@ func TestBlocks(t *testing.T) {
 				}
 				next++
 			}
-		}}
-		for part := range slices.Chunk(data, piece) {
-			if _, err := b.Write(part); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if b.flush(); next != 12 {
-			t.Fatalf("pieces of %d: %d elements", piece, next)
+		})
+		if err != nil || next != 12 {
+			t.Fatalf("pieces of %d: %d elements, %v", piece, next, err)
 		}
 	}
 }

@@ -2,10 +2,8 @@ package verify
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 
 	"efcn/internal/engine"
@@ -256,7 +254,7 @@ func multiplyStored[T kernel.Float](w *onnxio.SparseTensor, n, rows, cols int, x
 	in, out := sampleLast(x, n, cols), sampleLast(y, n, rows)
 	row, next := -1, int64(0) // next: the least index that may come
 	var to []T
-	err := eachStored(w, func(index int64, bits uint32) error {
+	err := eachStored(w, func(index int64, value float32) error {
 		if index < next || index >= int64(rows)*int64(cols) {
 			return fmt.Errorf("sparse tensor: index %d after those below %d of %d; indices have to ascend", index, next,
 				int64(rows)*int64(cols))
@@ -265,7 +263,7 @@ func multiplyStored[T kernel.Float](w *onnxio.SparseTensor, n, rows, cols int, x
 		if r := int(index / int64(cols)); r != row {
 			row, to = r, out[r*n:(r+1)*n]
 		}
-		v, c := T(math.Float32frombits(bits)), int(index-int64(row)*int64(cols))
+		v, c := T(value), int(index-int64(row)*int64(cols))
 		for i, e := range in[c*n : (c+1)*n] {
 			to[i] += v * e
 		}
@@ -326,59 +324,13 @@ func (r *runner[T]) batched(w *onnxio.Tensor, x []*engine.Tensor[T], _ *onnxio.N
 // eachBlock reads a float32 constant some units of that many elements at a time,
 // about held elements together.
 func eachBlock[T kernel.Float](t *onnxio.Tensor, unit int, held int64, do func(first int, block []T)) error {
-	b := &blocks[T]{unit: unit, do: do, block: make([]T, 0, max(unit, int(held)/unit*unit))}
-	if _, err := t.Data.WriteTo(b); err != nil {
-		return err
-	}
-	b.flush()
-	return nil
-}
-
-// blocks is the Writer behind eachBlock.
-type blocks[T kernel.Float] struct {
-	unit    int
-	do      func(first int, block []T)
-	block   []T
-	first   int // unit
-	partial []byte
-}
-
-func (b *blocks[T]) Write(p []byte) (int, error) {
-	written := len(p)
-	if len(b.partial) > 0 {
-		take := min(4-len(b.partial), len(p))
-		b.partial, p = append(b.partial, p[:take]...), p[take:]
-		if len(b.partial) < 4 {
-			return written, nil
+	first := 0
+	for block, err := range onnxio.FloatBlocks[T](t, max(unit, int(held)/unit*unit)) {
+		if err != nil {
+			return err
 		}
-		b.add(b.partial)
-		b.partial = b.partial[:0]
+		do(first, block)
+		first += len(block) / unit
 	}
-	for len(p) >= 4 {
-		n := min(len(p)/4, cap(b.block)-len(b.block))
-		b.add(p[:4*n])
-		p = p[4*n:]
-	}
-	b.partial = append(b.partial, p...)
-	return written, nil
-}
-
-// add appends whole elements, no more than the block has room for.
-func (b *blocks[T]) add(p []byte) {
-	at := len(b.block)
-	b.block = b.block[:at+len(p)/4]
-	for i := range b.block[at:] {
-		b.block[at+i] = T(math.Float32frombits(binary.LittleEndian.Uint32(p[4*i:])))
-	}
-	if len(b.block) == cap(b.block) {
-		b.flush()
-	}
-}
-
-func (b *blocks[T]) flush() {
-	if len(b.block) > 0 {
-		b.do(b.first, b.block)
-		b.first += len(b.block) / b.unit
-		b.block = b.block[:0]
-	}
+	return nil
 }

@@ -1,10 +1,7 @@
 package verify
 
 import (
-	"bufio"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"math"
 
 	"efcn/onnxio"
@@ -91,57 +88,24 @@ func (c *sparseChecker) check(t *onnxio.SparseTensor) error {
 
 // eachStored streams the linear indices and float32 values of a sparse tensor
 // side by side.
-func eachStored(t *onnxio.SparseTensor, do func(index int64, bits uint32) error) error {
-	r, w := io.Pipe()
-	defer func() { _ = r.Close() }() // which a pipe's reader always does without an error
-	go func() {
-		_, err := t.Values.Data.WriteTo(w)
-		w.CloseWithError(err)
-	}()
-	_, err := t.Indices.Data.WriteTo(&indexReader{values: bufio.NewReaderSize(r, 1<<16), do: do})
-	return err
-}
-
-// indexReader is a Writer of int64 that reads a float32 for each.
-type indexReader struct {
-	values  io.Reader
-	do      func(index int64, bits uint32) error
-	partial []byte
-}
-
-func (x *indexReader) Write(p []byte) (int, error) {
-	written := len(p)
-	for len(p) > 0 {
-		if len(x.partial) == 0 && len(p) >= 8 {
-			if err := x.one(p); err != nil {
-				return 0, err
-			}
-			p = p[8:]
-			continue
+func eachStored(t *onnxio.SparseTensor, do func(index int64, value float32) error) error {
+	for block, err := range onnxio.SparseBlocks[float32](t, 1<<12) {
+		if err != nil {
+			return err
 		}
-		take := min(8-len(x.partial), len(p))
-		x.partial, p = append(x.partial, p[:take]...), p[take:]
-		if len(x.partial) == 8 {
-			if err := x.one(x.partial); err != nil {
-				return 0, err
+		for i, index := range block.Indices {
+			if err := do(index, block.Values[i]); err != nil {
+				return err
 			}
-			x.partial = x.partial[:0]
 		}
 	}
-	return written, nil
-}
-
-func (x *indexReader) one(p []byte) error {
-	var value [4]byte
-	if _, err := io.ReadFull(x.values, value[:]); err != nil {
-		return fmt.Errorf("value: %w", err)
-	}
-	return x.do(int64(binary.LittleEndian.Uint64(p)), binary.LittleEndian.Uint32(value[:]))
+	return nil
 }
 
 // element compares one stored entry. An index that is out of order or out of
 // range ends the comparison: what comes after it cannot be attributed.
-func (c *sparseChecker) element(at int64, got uint32) error {
+func (c *sparseChecker) element(at int64, value float32) error {
+	got := math.Float32bits(value)
 	if size := int64(c.rows) * int64(c.cols); at <= c.last || at >= size {
 		c.wrong++
 		text := fmt.Sprintf("index %d of the sparse matrix is %d, after %d; they have to ascend from 0 to %d", c.count,
@@ -170,7 +134,7 @@ func (c *sparseChecker) element(at int64, got uint32) error {
 	default:
 		want := c.want[c.next]
 		c.next++
-		if !accepts(math.Float32frombits(got), want.v, want.slack) {
+		if !accepts(value, want.v, want.slack) {
 			c.wrong++
 			if c.differs == nil {
 				c.differs = &sparseFault{fmt.Sprintf("entry of %s (row %d, column %d): want %s, got %s",
