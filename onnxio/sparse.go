@@ -86,6 +86,7 @@ func SparseBlocks[T float32 | float64](s *SparseTensor, n int) iter.Seq2[SparseB
 			yield(SparseBlock[T]{}, err)
 			return
 		}
+		n = max(1, n)
 		values, stop := iter.Pull2(FloatBlocks[T](s.Values, n))
 		defer stop()
 		var scratch []int64

@@ -6,12 +6,13 @@ import (
 	"iter"
 )
 
-// Blocks yields the content of d in blocks of size bytes, from the first to the
+// Blocks yields the content of d in blocks of size bytes, 1 or more, from the first to the
 // last, which is shorter where size does not divide d.Len. No more than one block
 // is held. A block is valid until the next one is asked for, and must not be
 // modified. An error, with no block, ends the sequence; content of any other
 // length than d.Len is one.
 func Blocks(d Data, size int) iter.Seq2[[]byte, error] {
+	size = max(1, size)
 	return func(yield func([]byte, error) bool) {
 		stopped := false
 		w := &pieceWriter{unit: size, visit: func(p []byte) error {
@@ -33,11 +34,12 @@ func Blocks(d Data, size int) iter.Seq2[[]byte, error] {
 }
 
 // FloatBlocks yields the elements of a tensor of any real floating type as T, n at
-// a time, fewer in the last block. They are converted as by [Floats], or those of
+// a time (1 or more), fewer in the last block. They are converted as by [Floats], or those of
 // the tensor itself where it holds a slice of T. A block is valid until the next
 // one is asked for, and must not be modified. An error, with no block, ends the
 // sequence.
 func FloatBlocks[T float32 | float64](t *Tensor, n int) iter.Seq2[[]T, error] {
+	n = max(1, n)
 	if values, ok := t.Data.(sliceData[T]); ok && t.Type == typeOf[T]() && t.checkSize() == nil {
 		return func(yield func([]T, error) bool) {
 			for rest := values; len(rest) > 0; {
@@ -55,7 +57,7 @@ func FloatBlocks[T float32 | float64](t *Tensor, n int) iter.Seq2[[]T, error] {
 // IntBlocks is [FloatBlocks] for a tensor of any integer type, or of bool, whose
 // elements are converted as by [Ints].
 func IntBlocks(t *Tensor, n int) iter.Seq2[[]int64, error] {
-	return elementBlocks(t, n, intDecoder)
+	return elementBlocks(t, max(1, n), intDecoder)
 }
 
 // elementDecoder decodes as many elements as dst has room for from src.

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -198,42 +197,22 @@ func heaviest(row []float32, first, n, size int) int {
 // readRows returns rows, ascending, of a float32 matrix without holding the rest
 // of it.
 func readRows(t *onnxio.Tensor, cols int, rows []int) ([][]float32, error) {
-	w := &rowWriter{width: 4 * cols, rows: rows}
-	if _, err := t.Data.WriteTo(w); err != nil {
-		return nil, err
+	found := make([][]float32, 0, len(rows))
+	r := 0
+	for row, err := range onnxio.FloatBlocks[float32](t, cols) {
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == len(rows) {
+			break
+		}
+		if r == rows[len(found)] && len(row) == cols {
+			found = append(found, slices.Clone(row))
+		}
+		r++
 	}
-	if len(w.found) != len(rows) {
+	if len(found) != len(rows) {
 		return nil, fmt.Errorf("weights %q end early", t.Name)
 	}
-	return w.found, nil
-}
-
-// rowWriter keeps some rows of what is written to it.
-type rowWriter struct {
-	width int   // bytes of a row
-	rows  []int // that are wanted, ascending
-	at    int   // bytes so far
-	part  []byte
-	found [][]float32
-}
-
-func (w *rowWriter) Write(p []byte) (int, error) {
-	n := len(p)
-	for len(p) > 0 && len(w.found) < len(w.rows) {
-		from := w.rows[len(w.found)]*w.width + len(w.part) // of what is wanted next
-		skip := min(max(0, from-w.at), len(p))
-		take := min(w.width-len(w.part), len(p)-skip)
-		w.part = append(w.part, p[skip:skip+take]...)
-		w.at += skip + take
-		p = p[skip+take:]
-		if len(w.part) == w.width {
-			row := make([]float32, w.width/4)
-			for i := range row {
-				row[i] = math.Float32frombits(binary.LittleEndian.Uint32(w.part[4*i:]))
-			}
-			w.found, w.part = append(w.found, row), w.part[:0]
-		}
-	}
-	w.at += len(p)
-	return n, nil
+	return found, nil
 }

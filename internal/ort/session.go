@@ -179,23 +179,15 @@ func (s *Session) value(t *onnxio.Tensor) (uintptr, error) {
 	if n == 0 {
 		return v, nil
 	}
-	if _, err := t.Data.WriteTo(&memory{unsafe.Slice((*byte)(pointer(data)), n)}); err != nil {
-		s.release(releaseValue, v)
-		return 0, err
+	to := unsafe.Slice((*byte)(pointer(data)), n)
+	for block, err := range onnxio.Blocks(t.Data, 1<<16) {
+		if err != nil {
+			s.release(releaseValue, v)
+			return 0, err
+		}
+		to = to[copy(to, block):]
 	}
 	return v, nil
-}
-
-// memory is a Writer into memory of a known size.
-type memory struct{ left []byte }
-
-func (m *memory) Write(p []byte) (int, error) {
-	n := copy(m.left, p)
-	m.left = m.left[n:]
-	if n < len(p) {
-		return n, errors.New("more elements than the dimensions say")
-	}
-	return n, nil
 }
 
 // tensor copies a value of the library.
