@@ -138,36 +138,15 @@ func Convert(ctx context.Context, path, output string, o convert.Options) (*conv
 	if err := CheckOutput(output, cnn, false); err != nil {
 		return nil, err
 	}
-	plan, err := Plan(cnn, o)
+	plan, err := convert.NewPlan(cnn, o)
 	if err != nil {
 		return nil, inFile(path, err)
-	}
-	if err := plan.CheckBudget(); err != nil {
-		return plan, inFile(path, err)
 	}
 	efcn, err := plan.Model()
 	if err != nil {
 		return plan, inFile(path, err)
 	}
 	return plan, Save(ctx, output, efcn)
-}
-
-// Plan is [convert.NewPlan] of a CNN as its file has it: model-local functions are
-// inlined, and what is constant is folded. m is not modified.
-func Plan(m *onnxio.Model, o convert.Options) (*convert.Plan, error) {
-	folded, err := folded(m, o.InputShapes)
-	if err != nil {
-		return nil, err
-	}
-	return convert.NewPlan(folded, o)
-}
-
-// folded takes a constant that a caller may replace at its default: a matrix that is
-// made from it cannot be replaced.
-func folded(m *onnxio.Model, inputs map[string][]int64) (*onnxio.Model, error) {
-	m = m.Clone()
-	m.Graph.Inputs = m.Graph.FeedInputs()
-	return constants.Fold(m, constants.Options{Inputs: inputs})
 }
 
 // Verify compares the CNN and the eFCN in two files, or any two models whose inputs
@@ -201,9 +180,6 @@ func Measure(ctx context.Context, path, cnnPath string) (*record.Deviation, erro
 		cnn, err := Open(cnnPath)
 		if err != nil {
 			return nil, err
-		}
-		if cnn, err = folded(cnn, nil); err != nil {
-			return nil, inFile(cnnPath, err)
 		}
 		if origin, err = convert.Embedding(efcn, cnn); err != nil {
 			return nil, inFile(path, err)

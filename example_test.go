@@ -62,7 +62,7 @@ func ExampleOpen() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	plan, err := efcn.Plan(cnn, convert.Options{For: convert.ForInference})
+	plan, err := convert.NewPlan(cnn, convert.Options{For: convert.ForInference})
 	if err != nil {
 		log.Fatal(err)
 	}

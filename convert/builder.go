@@ -10,8 +10,12 @@ import (
 
 // Model returns the eFCN that the plan describes. Its matrices are generated
 // when the model is written or read, again at each time; nothing of their size
-// is held in memory. The CNN's own tensors are shared with it.
+// is held in memory. The CNN's own tensors are shared with it. A plan over its budget
+// is refused, as CheckBudget does.
 func (p *Plan) Model() (*onnxio.Model, error) {
+	if err := p.CheckBudget(); err != nil {
+		return nil, err
+	}
 	b, err := p.build()
 	if err != nil {
 		return nil, err

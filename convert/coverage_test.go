@@ -163,15 +163,48 @@ func TestOtherTypes(t *testing.T) {
 	}
 }
 
-// TestNotFolded: constants that are nodes are an error that names one.
-func TestNotFolded(t *testing.T) {
+// TestFolds: a weight in a Constant, one that is computed, a model-local function, and
+// a constant that is an input too are what they would be as initializers.
+func TestFolds(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	w := node("Constant", "", "w", &onnxio.Attribute{Name: "value", Type: onnxio.AttrTensor, T: floats("", rng, 3, 2, 1, 1)})
-	w.Inputs, w.Name = nil, "weights"
-	m := small(17, []int64{2, 4, 4}, nil, w, node("Conv", "x w", "y"))
-	var e *convert.NotFoldedError
-	if _, err := convert.NewPlan(m, convert.Options{}); !errors.As(err, &e) || e.Node != "weights" {
-		t.Errorf("error %v", err)
+	w := floats("w", rng, 3, 2, 1, 1)
+	named := *w
+	named.Name = ""
+	constant := node("Constant", "", "w", &onnxio.Attribute{Name: "value", Type: onnxio.AttrTensor, T: &named})
+	constant.Inputs = nil
+	flat := *w
+	flat.Name, flat.Dims = "flat", []int64{6}
+	function := node("Layer", "x w", "y")
+	function.Domain = "local"
+	models := map[string]*onnxio.Model{
+		"initializer": small(17, []int64{2, 4, 4}, []*onnxio.Tensor{w}, node("Conv", "x w", "y")),
+		"Constant":    small(17, []int64{2, 4, 4}, nil, constant, node("Conv", "x w", "y")),
+		"computed": small(17, []int64{2, 4, 4}, []*onnxio.Tensor{&flat, onnxio.NewTensor("dims", []int64{4}, []int64{3, 2, 1, 1})},
+			node("Reshape", "flat dims", "w"), node("Conv", "x w", "y")),
+		"function": small(17, []int64{2, 4, 4}, []*onnxio.Tensor{w}, function),
+		"input":    small(17, []int64{2, 4, 4}, []*onnxio.Tensor{w}, node("Conv", "x w", "y")),
+	}
+	f := models["function"]
+	f.Opsets = append(f.Opsets, onnxio.Opset{Domain: "local", Version: 1})
+	f.Functions = []*onnxio.Function{{
+		Domain: "local", Name: "Layer", Inputs: []string{"a", "b"}, Outputs: []string{"c"},
+		Opsets: []onnxio.Opset{{Version: 17}}, Nodes: []*onnxio.Node{node("Conv", "a b", "c")},
+	}}
+	in := models["input"]
+	in.Graph.Inputs = append(in.Graph.Inputs, &onnxio.ValueInfo{Name: "w", Type: onnxio.TensorType{Elem: onnxio.Float32}})
+	for name, m := range models {
+		inputs, nodes := len(m.Graph.Inputs), len(m.Graph.Nodes)
+		p, err := convert.NewPlan(m, convert.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(p.Layers) != 1 || p.Layers[0].Op != "Conv" || p.Layers[0].NonZeros != 96 || p.Coverage.Embedded != 1 {
+			t.Errorf("%s: layers %+v, coverage %+v", name, p.Layers, p.Coverage)
+		}
+		if len(m.Graph.Inputs) != inputs || len(m.Graph.Nodes) != nodes {
+			t.Errorf("%s: the CNN was modified", name)
+		}
 	}
 }
 

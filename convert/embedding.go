@@ -9,8 +9,8 @@ import (
 )
 
 // Embedding returns the maps that the layers of an eFCN have in the CNN that it was
-// made from, by the name of the layer: what [Measure] compares with. Constants of
-// the CNN are folded as NewPlan wants them.
+// made from, by the name of the layer: what
+// [record.Measure] compares with.
 func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 	rec, err := record.Read(efcn)
 	if err != nil {

@@ -33,16 +33,6 @@ func (e *BudgetError) Error() string {
 	return text
 }
 
-// NotFoldedError says that constants of the model are nodes, where no operator
-// finds them.
-type NotFoldedError struct {
-	Node string // the first
-}
-
-func (e *NotFoldedError) Error() string {
-	return fmt.Sprintf("node %q (Constant): the constants of the model are nodes, and NewPlan looks for weights among the initializers; fold its constants first (the efcn command does, as do onnxsim and the basic optimizations of ONNX Runtime)", e.Node)
-}
-
 // OpenShapeError says that a shape is not known because the model leaves it open. With
 // the shape of its input given, in Options.InputShapes, it is.
 type OpenShapeError struct {

@@ -209,6 +209,10 @@ func TestBudget(t *testing.T) {
 	if !ok || e.Allowed != 1<<20 || e.Need != plan.WeightBytes || e.Largest == nil || strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line that names what is needed", err)
 	}
+	var budget *convert.BudgetError
+	if _, err := plan.Model(); !errors.As(err, &budget) || budget.Need != plan.WeightBytes {
+		t.Errorf("a model of a plan over its budget: %v", err)
+	}
 }
 
 // TestOldIR converts a model of the time when initializers were inputs as well.

@@ -198,22 +198,12 @@ func (p *Plan) CheckBudget() error {
 	return e
 }
 
-// isConstant says whether a node is a dense constant of numbers.
-func isConstant(n *onnxio.Node) bool {
-	if n.OpType != "Constant" || onnxio.CanonicalDomain(n.Domain) != "" {
-		return false
-	}
-	if a := n.Attr("value"); a != nil {
-		return a.T != nil && (a.T.Type.IsFloat() || a.T.Type.IsInteger() || a.T.Type == onnxio.Bool)
-	}
-	return n.Attr("sparse_value") == nil && n.Attr("value_string") == nil && n.Attr("value_strings") == nil
-}
-
-// NewPlan decides what becomes of every node of m. Constant subgraphs of m are
-// folded already (initializers instead of Constant nodes and what is computed
-// from them); m itself is not modified and must not be while the plan is used.
+// NewPlan decides what becomes of every node of m, a valid model as efcn.Open reads
+// it. Model-local functions are inlined and what is constant is folded first; a
+// constant that is an input too, which a caller could replace, is taken at its
+// default. m itself is not modified and must not be while the plan is used.
 //
-// A model whose constants are nodes is a [NotFoldedError]. Other errors name the node: a linear operator whose shape is not known, an operator
+// Errors name the node: a linear operator whose shape is not known, an operator
 // used in a way that is not understood, a batch that is not the first axis.
 func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := o.Validate(); err != nil {
@@ -230,17 +220,12 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if v := m.Opset(""); v < onnxio.OldestOpset {
 		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v, onnxio.OldestOpset)
 	}
-	if len(m.Functions) > 0 {
-		return nil, fmt.Errorf("function %q: model-local functions are not inlined; export without them (onnx.inliner.inline_local_functions)", m.Functions[0].Name)
-	}
-	for _, n := range m.Graph.Nodes {
-		if isConstant(n) {
-			return nil, &NotFoldedError{Node: n.Label()}
-		}
+	m, err := folded(m, o.InputShapes)
+	if err != nil {
+		return nil, err
 	}
 	var from []onnxio.DataType
 	if o.As == record.AsFloat32 {
-		var err error
 		if m, from, err = onnxio.ToFloat32(m); err != nil {
 			return nil, err
 		}
@@ -294,6 +279,15 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	}
 	pl.plan.settleFolded()
 	return pl.plan, pl.plan.checkLayers(o)
+}
+
+// folded returns m with its functions inlined and its constants folded, for inputs of
+// the given shapes.
+func folded(m *onnxio.Model, inputs map[string][]int64) (*onnxio.Model, error) {
+	// A matrix that is made from a constant cannot be replaced as an input can.
+	m = m.Clone()
+	m.Graph.Inputs = m.Graph.FeedInputs()
+	return constants.Fold(m, constants.Options{Inputs: inputs})
 }
 
 // settle makes the pieces those of the plan, and lists its layers and what is kept.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"efcn"
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/onnxio"
@@ -149,7 +148,7 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 			return err
 		}
 	}
-	plan, err := efcn.Plan(m, f.options())
+	plan, err := convert.NewPlan(m, f.options())
 	if err != nil {
 		return inFile(path, err)
 	}

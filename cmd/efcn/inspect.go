@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"efcn"
 	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/internal/arrays"
@@ -155,7 +154,7 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 		s.Deviation, err = record.Measure(ctx, m, nil)
 		return s, err
 	}
-	plan, err := efcn.Plan(m, o)
+	plan, err := convert.NewPlan(m, o)
 	if err != nil {
 		s.NoPlan = oneLine(err)
 		return s, nil

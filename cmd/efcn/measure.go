@@ -10,7 +10,6 @@ import (
 	"efcn/convert"
 	"efcn/convert/affine"
 	"efcn/convert/record"
-	"efcn/internal/constants"
 )
 
 func newMeasure(e *env) *cobra.Command {
@@ -37,10 +36,6 @@ the CNN that the eFCN was made from as well.`,
 				m, err := e.readModel(cnn)
 				if err != nil {
 					return err
-				}
-				m.Graph.Inputs = m.Graph.FeedInputs() // constants at their defaults
-				if m, err = constants.Fold(m, constants.Options{}); err != nil {
-					return inFile(cnn, err)
 				}
 				if origin, err = convert.Embedding(efcn, m); err != nil {
 					return inFile(args[0], err)

@@ -15,7 +15,6 @@ import (
 	"efcn/convert/restore"
 	"efcn/finetune"
 	"efcn/finetune/data"
-	"efcn/internal/constants"
 	"efcn/internal/folderlock"
 	"efcn/onnxio"
 )
@@ -149,11 +148,7 @@ func (s *Study) sameArchitecture() error {
 }
 
 func (s *Study) plan(cnn *onnxio.Model, layout record.Layout) (*convert.Plan, error) {
-	folded, err := constants.Fold(cnn, constants.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return convert.NewPlan(folded,
+	return convert.NewPlan(cnn,
 		convert.Options{Layout: layout, NoFoldBN: s.Options.NoFoldBN, MaxBytes: s.Options.MaxBytes})
 }
 

@@ -154,6 +154,11 @@ func (f *folder) node(n *onnxio.Node) (bool, error) {
 		inputs[i] = t
 		size += byteSize(t)
 	}
+	for _, a := range n.Attributes {
+		if a.T != nil { // a Constant that becomes an initializer adds nothing
+			size += byteSize(a.T)
+		}
+	}
 	limit := max(size, foldedBytes)
 	outputs, err := engine.Evaluate(n, f.opset, inputs, int(limit))
 	switch {

@@ -118,6 +118,11 @@ func TestFold(t *testing.T) {
 			"ConstantOfShape dims->big; ReduceSum big->r; Add x,r->y; dims:int64[2]",
 		},
 		{
+			"a large weight in a Constant is no bomb",
+			model([]*onnxio.Node{constantNode("w", onnxio.NewTensor("", []int64{1, foldedBytes/4 + 1}, make([]float32, foldedBytes/4+1))), op("Gather x w -> y")}),
+			"Gather x,w->y; w:float32[1 16777217]",
+		},
+		{
 			"an operator that the engine does not have stays",
 			model([]*onnxio.Node{op("Frobnicate w -> f"), op("Add x f -> y")}, w),
 			"Frobnicate w->f; Add x,f->y; w:float32[3]",

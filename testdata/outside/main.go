@@ -37,7 +37,7 @@ func run(ctx context.Context, testdata, dir string) error {
 	if err != nil {
 		return err
 	}
-	plan, err := efcn.Plan(cnn, convert.Options{MaxBytes: 1 << 30})
+	plan, err := convert.NewPlan(cnn, convert.Options{MaxBytes: 1 << 30})
 	if err != nil {
 		return err
 	}
