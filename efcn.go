@@ -6,7 +6,7 @@
 //
 //	plan, err := efcn.Convert(ctx, "cnn.onnx", "efcn.onnx", convert.Options{})
 //	report, err := efcn.Verify(ctx, "cnn.onnx", "efcn.onnx", verify.Options{})
-//	fmt.Println(plan.WeightBytes, report.Equal(), report.Parting)
+//	fmt.Println(plan.WeightBytes, report.Equal())
 //	images := efcn.Images{Train: "folder:train", Test: "folder:test"}
 //	epochs, err := efcn.Train(ctx, "efcn.onnx", "trained.onnx", images, finetune.Options{Epochs: 1})
 //
@@ -150,8 +150,8 @@ func Convert(ctx context.Context, path, output string, o convert.Options) (*conv
 }
 
 // Verify compares the CNN and the eFCN in two files, or any two models whose inputs
-// and outputs match: see [verify.Verify]. That they differ is in the report,
-// [verify.Report.Equal] and [verify.Report.Parting], and no error. Without
+// and outputs match: see [verify.Verify]. That they differ is in the report, which
+// [verify.Report.Equal] and [verify.Report.FirstDifference] ask, and no error. Without
 // Options.Open the engines are those of [Engines].
 func Verify(ctx context.Context, cnnPath, efcnPath string, o verify.Options) (*verify.Report, error) {
 	cnn, err := Open(cnnPath)

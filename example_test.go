@@ -45,7 +45,8 @@ func Example() {
 	if report, err = efcn.Verify(ctx, cnn, trained, verify.Options{Samples: 8}); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("equal:", report.Equal(), "from", report.Parting.Value)
+	first, _ := report.FirstDifference()
+	fmt.Println("equal:", report.Equal(), "from", first.Node)
 
 	// Output:
 	// /conv1/Conv: 4608×784, 115200 non-zeros
@@ -53,7 +54,7 @@ func Example() {
 	// /fc/Gemm: 10×576, 5760 non-zeros
 	// equal: true
 	// steps: 2
-	// equal: false from /conv1/Conv_output_0
+	// equal: false from /conv1/Conv
 }
 
 // The same step by step, on a model in memory.

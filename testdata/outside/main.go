@@ -77,7 +77,7 @@ func run(ctx context.Context, testdata, dir string) error {
 	if report, err = efcn.Verify(ctx, in, tuned, verify.Options{Samples: 8}); err != nil {
 		return err
 	}
-	fmt.Printf("equal after training: %t; they part at %s, the output of %s\n",
-		report.Equal(), report.Parting.Value, report.Parting.Nodes[len(report.Parting.Nodes)-1].Node)
+	first, _ := report.FirstDifference()
+	fmt.Printf("equal after training: %t; the %s differs first at %s (%s)\n", report.Equal(), first.Check, first.Node, first.Op)
 	return nil
 }
