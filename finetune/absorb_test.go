@@ -15,12 +15,15 @@ func paddedSketch() sketch {
 		shape: []int64{2, 5, 6}, size: 3 * 2 * 2,
 		inits: []*onnxio.Tensor{
 			noise(rng, "k", 3, 2, 3, 3), noise(rng, "kb", 3),
-			integers("p1", 0, 0, 1, 2, 0, 0, 1, 0), integers("p2", 0, 0, 1, 0, 0, 0, 0, 1), integers("p3", 0, 0, 1, 1, 0, 0, 1, 1),
+			integers("p1", 0, 0, 1, 2, 0, 0, 1, 0), integers("p2", 0, 0, 1, 0, 0, 0, 0, 1),
+			integers("p3", 0, 0, 1, 1, 0, 0, 1, 1),
 		},
 		nodes: []*onnxio.Node{
 			apply("Pad", "x p1", "xp"), apply("Conv", "xp k kb", "c"), apply("Relu", "c", "r"),
-			apply("Pad", "r p2", "rp"), apply("MaxPool", "rp", "m", onnxio.IntsAttr("kernel_shape", 2, 2), onnxio.IntsAttr("strides", 2, 2)),
-			apply("Pad", "m p3", "mp"), apply("AveragePool", "mp", "y", onnxio.IntsAttr("kernel_shape", 3, 3), onnxio.IntsAttr("strides", 2, 2)),
+			apply("Pad", "r p2", "rp"),
+			apply("MaxPool", "rp", "m", onnxio.IntsAttr("kernel_shape", 2, 2), onnxio.IntsAttr("strides", 2, 2)),
+			apply("Pad", "m p3", "mp"),
+			apply("AveragePool", "mp", "y", onnxio.IntsAttr("kernel_shape", 3, 3), onnxio.IntsAttr("strides", 2, 2)),
 		},
 	}
 }

@@ -31,12 +31,21 @@ func TestResume(t *testing.T) {
 		m *onnxio.Model
 		o Options
 	}{
-		"sgd":      {toyModel(), Options{}},
-		"nesterov": {toyModel(), Options{Optimizer: Optimizer{Momentum: 0.9, Nesterov: true}, Schedule: Schedule{Kind: "cosine", Warmup: 0.5}}},
-		"adam":     {embed(t, toyModel()), Options{Optimizer: Optimizer{Method: Adam}, Clip: 1, Train: TrainTied}},
-		"augment":  {toyModel(), Options{Augment: data.Augment{Flip: true, Crop: 2}}},
-		"local":    {embedAs(t, toyModel(), record.Local), Options{Train: TrainLocal, Schedule: Schedule{Kind: "step", Every: 1}}},
-		"sparse":   {embedAs(t, groupedModel(), record.Sparse), Options{Train: TrainLocal, Optimizer: Optimizer{Momentum: 0.9}}},
+		"sgd": {toyModel(), Options{}},
+		"nesterov": {
+			toyModel(),
+			Options{Optimizer: Optimizer{Momentum: 0.9, Nesterov: true}, Schedule: Schedule{Kind: "cosine", Warmup: 0.5}},
+		},
+		"adam":    {embed(t, toyModel()), Options{Optimizer: Optimizer{Method: Adam}, Clip: 1, Train: TrainTied}},
+		"augment": {toyModel(), Options{Augment: data.Augment{Flip: true, Crop: 2}}},
+		"local": {
+			embedAs(t, toyModel(), record.Local),
+			Options{Train: TrainLocal, Schedule: Schedule{Kind: "step", Every: 1}},
+		},
+		"sparse": {
+			embedAs(t, groupedModel(), record.Sparse),
+			Options{Train: TrainLocal, Optimizer: Optimizer{Momentum: 0.9}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.o
@@ -219,7 +228,8 @@ func TestFolderIsLocked(t *testing.T) {
 	// Whatever ends a run ends its lock.
 	failed := errors.New("no more")
 	o.Resume, o.Epochs = true, 3
-	if _, err := Train(t.Context(), toyModel(), train, nil, o, func(Epoch) error { return failed }); !errors.Is(err, failed) {
+	_, err = Train(t.Context(), toyModel(), train, nil, o, func(Epoch) error { return failed })
+	if !errors.Is(err, failed) {
 		t.Fatal(err)
 	}
 	if _, err := Train(t.Context(), toyModel(), train, nil, o, nil); err != nil {
@@ -275,7 +285,10 @@ func TestSaveEvery(t *testing.T) {
 		other := o
 		other.Checkpoint, other.Resume, other.Stepped = t.TempDir(), true, nil
 		left := filepath.Join(other.Checkpoint, checkpointName)
-		for name, b := range map[string][]byte{left: content, left + ".0123abcd.tmp": content[:99], filepath.Join(other.Checkpoint, "notes.tmp"): nil} {
+		for name, b := range map[string][]byte{
+			left: content, left + ".0123abcd.tmp": content[:99],
+			filepath.Join(other.Checkpoint, "notes.tmp"): nil,
+		} {
 			if err := os.WriteFile(name, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -352,7 +365,10 @@ func TestCheckpointDiskFull(t *testing.T) {
 
 // Weights that are not finite are not saved.
 func TestCheckpointSurvivesSpoiltWeights(t *testing.T) {
-	o := Options{Epochs: 2, Batch: 10, Checkpoint: t.TempDir(), SaveEvery: Interval{Steps: 1}, Rate: 1e-30, Schedule: Schedule{Kind: "step", Every: 1, Factor: 1e69}}
+	o := Options{
+		Epochs: 2, Batch: 10, Checkpoint: t.TempDir(), SaveEvery: Interval{Steps: 1}, Rate: 1e-30,
+		Schedule: Schedule{Kind: "step", Every: 1, Factor: 1e69},
+	}
 	_, err := Train(t.Context(), toyModel(), toySet(10, 1), nil, o, nil)
 	if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), "after step 2 (epoch 2)") {
 		t.Fatal(err)

@@ -14,7 +14,8 @@ import (
 // identityModel passes rows of so many logits through.
 func identityModel(classes int64) *onnxio.Model {
 	return &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, Graph: &onnxio.Graph{
-		Name: "identity", Inputs: []*onnxio.ValueInfo{value32("x", -1, classes)}, Outputs: []*onnxio.ValueInfo{value32("y", -1, classes)},
+		Name: "identity", Inputs: []*onnxio.ValueInfo{value32("x", -1, classes)}, Outputs: []*onnxio.ValueInfo{value32("y",
+			-1, classes)},
 		Nodes: []*onnxio.Node{apply("Identity", "x", "y")},
 	}}
 }

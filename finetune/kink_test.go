@@ -46,10 +46,14 @@ func TestDerivativesAtKinks(t *testing.T) {
 		{node: apply("Pow", "c x", "y"), x: 0, y: 1, inits: []*onnxio.Tensor{scalarTensor("c", 0)}, slope: 0},
 		{node: apply("Pow", "x x", "y"), x: 0, y: 1, slope: 0},
 		{node: apply("PRelu", "x c", "y"), x: 0, inits: []*onnxio.Tensor{scalarTensor("c", 0.25)}, slope: 0.25},
-		{node: apply("PRelu", "x c", "y"), x: -2, y: -0.5, inits: []*onnxio.Tensor{scalarTensor("c", 0.25)}, slope: 0.25, slopeOfTheLast: -2},
+		{
+			node: apply("PRelu", "x c", "y"), x: -2, y: -0.5, inits: []*onnxio.Tensor{scalarTensor("c", 0.25)}, slope: 0.25,
+			slopeOfTheLast: -2,
+		},
 	} {
 		t.Run(k.node.OpType, func(t *testing.T) {
-			tr, n := mustNetwork[float64](t, sketch{shape: []int64{1}, nodes: []*onnxio.Node{k.node}, inits: k.inits, size: 1}.model(3), 1, true)
+			tr, n := mustNetwork[float64](t,
+				sketch{shape: []int64{1}, nodes: []*onnxio.Node{k.node}, inits: k.inits, size: 1}.model(3), 1, true)
 			clear(n.x)
 			n.x[0], n.labels[0] = 1, 2
 			tr.byName["w0"].values[0] = k.x

@@ -131,7 +131,8 @@ func TestLocalGradients(t *testing.T) {
 func TestLocalOldOpset(t *testing.T) {
 	cnn := toyModel()
 	cnn.Opsets[0].Version = 9
-	if _, err := Train(t.Context(), embedAs(t, cnn, record.Local), toySet(20, 1), nil, Options{Train: TrainLocal, Epochs: 1}, nil); err != nil {
+	if _, err := Train(t.Context(), embedAs(t, cnn, record.Local), toySet(20, 1), nil,
+		Options{Train: TrainLocal, Epochs: 1}, nil); err != nil {
 		t.Error(err)
 	}
 }

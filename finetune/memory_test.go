@@ -33,14 +33,16 @@ func wide() *onnxio.Model {
 	m := &onnxio.Model{
 		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}},
 		Graph: &onnxio.Graph{
-			Name: "wide", Inputs: []*onnxio.ValueInfo{value32("x", -1, 1, 4, 4)}, Outputs: []*onnxio.ValueInfo{value32("logits", -1, 4)},
+			Name: "wide", Inputs: []*onnxio.ValueInfo{value32("x", -1, 1, 4, 4)}, Outputs: []*onnxio.ValueInfo{value32("logits",
+				-1, 4)},
 			Initializers: []*onnxio.Tensor{
 				noise32(rng, "first", 0.1, 16, width),
 				{Name: "large", Type: onnxio.Float32, Dims: []int64{width, width}, Data: zeros},
 				noise32(rng, "last", 0.1, width, 4),
 			},
 			Nodes: []*onnxio.Node{
-				apply("Flatten", "x", "f"), apply("MatMul", "f first", "a"), apply("MatMul", "a large", "b"), apply("MatMul", "b last", "logits"),
+				apply("Flatten", "x", "f"), apply("MatMul", "f first", "a"), apply("MatMul", "a large", "b"),
+				apply("MatMul", "b last", "logits"),
 			},
 		},
 	}

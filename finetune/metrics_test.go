@@ -33,7 +33,10 @@ func readMetrics(t *testing.T, dir string) []EpochMetrics {
 
 func TestMetrics(t *testing.T) {
 	dir := t.TempDir()
-	o := Options{Epochs: 3, Batch: 20, Rate: 0.02, Checkpoint: dir, Optimizer: Optimizer{Momentum: 0.5}, Schedule: Schedule{Kind: "step", Every: 2}}
+	o := Options{
+		Epochs: 3, Batch: 20, Rate: 0.02, Checkpoint: dir, Optimizer: Optimizer{Momentum: 0.5},
+		Schedule: Schedule{Kind: "step", Every: 2},
+	}
 	var epochs []Epoch
 	m, err := Train(t.Context(), embed(t, toyModel()), toySet(50, 1), toySet(30, 2), o, func(e Epoch) error {
 		epochs = append(epochs, e)
@@ -48,7 +51,8 @@ func TestMetrics(t *testing.T) {
 	}
 	for i, l := range lines {
 		e, rate := epochs[i], []float64{0.02, 0.02, 0.002}[i]
-		if l.Epoch != i+1 || l.Steps != 3*(i+1) || math.Abs(l.Rate-rate) > 1e-15 || l.TrainLoss != e.Train.Loss || l.TrainTop1 != e.Train.Top1 || l.Seconds != e.Seconds || l.PeakBytes < 1<<20 {
+		if l.Epoch != i+1 || l.Steps != 3*(i+1) || math.Abs(l.Rate-rate) > 1e-15 || l.TrainLoss != e.Train.Loss ||
+			l.TrainTop1 != e.Train.Top1 || l.Seconds != e.Seconds || l.PeakBytes < 1<<20 {
 			t.Errorf("line %d: %+v of %+v", i, l, e)
 		}
 		if l.TestLoss == nil || *l.TestLoss != e.Test.Loss || *l.TestTop1 != e.Test.Top1 || *l.TestTop5 != e.Test.Top5 {
@@ -67,7 +71,8 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if last := lines[2].Deviation; last == nil || last.Distance != d.Distance || last.OffLocal != d.OffLocal || !(d.Distance > 0) || len(last.Layers) != len(d.Layers) {
+	if last := lines[2].Deviation; last == nil || last.Distance != d.Distance || last.OffLocal != d.OffLocal ||
+		!(d.Distance > 0) || len(last.Layers) != len(d.Layers) {
 		t.Errorf("deviation %+v, want %+v", last, d)
 	}
 
@@ -95,7 +100,8 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range readMetrics(t, o.Checkpoint) {
-		if l.Deviation != nil || l.TestLoss != nil || len(l.GradientNorms) != 6 || !(l.GradientNorms["w"] > 0) || l.GradientInside != nil {
+		if l.Deviation != nil || l.TestLoss != nil || len(l.GradientNorms) != 6 || !(l.GradientNorms["w"] > 0) ||
+			l.GradientInside != nil {
 			t.Errorf("of a CNN: %+v", l)
 		}
 	}

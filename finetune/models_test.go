@@ -11,7 +11,10 @@ import (
 // a weight vector there moves along the whole image, not along a patch.
 func TestTrainRealModels(t *testing.T) {
 	set := openSet(t, "train", "?normalize=0.2860/0.3530&limit=300")
-	names := []string{"plain-torchscript", "lenet-torchscript", "lenet-dynamo", "resnet-torchscript", "resnet-dynamo", "keras-tf2onnx", "keras-tf2onnx-shape"}
+	names := []string{
+		"plain-torchscript", "lenet-torchscript", "lenet-dynamo", "resnet-torchscript", "resnet-dynamo",
+		"keras-tf2onnx", "keras-tf2onnx-shape",
+	}
 	trained := 0
 	for _, name := range names {
 		cnn := readModel(t, name)
@@ -22,10 +25,11 @@ func TestTrainRealModels(t *testing.T) {
 		}{{"cnn", cnn, 0.02}, {"efcn", embed(t, cnn), 0.0005}} {
 			t.Run(name+"/"+form.name, func(t *testing.T) {
 				var losses []float64
-				out, err := Train(t.Context(), form.m, set, nil, Options{Epochs: 2, Batch: 100, Rate: form.rate}, func(e Epoch) error {
-					losses = append(losses, e.Train.Loss)
-					return nil
-				})
+				out, err := Train(t.Context(), form.m, set, nil, Options{Epochs: 2, Batch: 100, Rate: form.rate},
+					func(e Epoch) error {
+						losses = append(losses, e.Train.Loss)
+						return nil
+					})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -22,7 +22,10 @@ func TestNetsAgreeWithPyTorch(t *testing.T) {
 	}
 	set := openSet(t, "train", "?limit=1000")
 	compared := 0
-	for _, name := range []string{"convnext-dynamo", "convnext-torchscript", "convnext-opset13", "norms-dynamo", "norms-torchscript"} {
+	for _, name := range []string{
+		"convnext-dynamo", "convnext-torchscript", "convnext-opset13", "norms-dynamo",
+		"norms-torchscript",
+	} {
 		m, err := onnxio.Read("testdata/nets/" + name + ".onnx")
 		if err != nil {
 			t.Fatal(err)

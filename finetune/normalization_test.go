@@ -20,27 +20,36 @@ func normalizationSketches() map[string]sketch {
 	}
 	axis := func(a int64) *onnxio.Attribute { return onnxio.IntAttr("axis", a) }
 	node("LayerNormalization", 17, "LayerNormalization", "x s b")(noise(rng, "s", 5), noise(rng, "b", 5))
-	node("LayerNormalization without a bias", 17, "LayerNormalization", "x s", onnxio.FloatAttr("epsilon", 0.1))(noise(rng, "s", 5))
-	node("LayerNormalization 1", 17, "LayerNormalization", "x s b", axis(1))(noise(rng, "s", 2, 4, 5), noise(rng, "b", 2, 4, 5))
+	node("LayerNormalization without a bias", 17, "LayerNormalization", "x s",
+		onnxio.FloatAttr("epsilon", 0.1))(noise(rng, "s", 5))
+	node("LayerNormalization 1", 17, "LayerNormalization", "x s b", axis(1))(noise(rng, "s", 2, 4, 5),
+		noise(rng, "b", 2, 4, 5))
 	node("LayerNormalization -2", 17, "LayerNormalization", "x s b", axis(-2))(noise(rng, "s", 4, 1), noise(rng, "b", 5))
-	node("LayerNormalization broadcast", 17, "LayerNormalization", "x s b", axis(1))(noise(rng, "s", 2, 1, 5), noise(rng, "b"))
-	node("LayerNormalization 0", 17, "LayerNormalization", "x s b", axis(0))(noise(rng, "s", 1, 2, 4, 5), noise(rng, "b", 2, 1, 1))
+	node("LayerNormalization broadcast", 17, "LayerNormalization", "x s b", axis(1))(noise(rng, "s", 2, 1, 5),
+		noise(rng, "b"))
+	node("LayerNormalization 0", 17, "LayerNormalization", "x s b", axis(0))(noise(rng, "s", 1, 2, 4, 5),
+		noise(rng, "b", 2, 1, 1))
 	node("RMSNormalization", 23, "RMSNormalization", "x s", axis(-2))(noise(rng, "s", 4, 5))
 	node("RMSNormalization broadcast", 23, "RMSNormalization", "x s", axis(1))(noise(rng, "s", 5))
 	node("InstanceNormalization", 17, "InstanceNormalization", "x s b")(noise(rng, "s", 2), noise(rng, "b", 2))
-	node("InstanceNormalization 22", 22, "InstanceNormalization", "x s b", onnxio.FloatAttr("epsilon", 0.1))(noise(rng, "s", 2), noise(rng, "b", 2))
+	node("InstanceNormalization 22", 22, "InstanceNormalization", "x s b",
+		onnxio.FloatAttr("epsilon", 0.1))(noise(rng, "s", 2), noise(rng, "b", 2))
 	for _, opset := range []int64{18, 21} {
 		name := map[int64]string{18: "GroupNormalization of groups", 21: "GroupNormalization of channels"}[opset]
 		count := map[int64]int64{18: 2, 21: 4}[opset]
 		cases[name] = sketch{
-			shape: []int64{4, 3, 2}, size: 24, opset: opset, inits: []*onnxio.Tensor{noise(rng, "s", count), noise(rng, "b", count)},
+			shape: []int64{4, 3, 2}, size: 24, opset: opset, inits: []*onnxio.Tensor{
+				noise(rng, "s", count),
+				noise(rng, "b", count),
+			},
 			nodes: []*onnxio.Node{apply("GroupNormalization", "x s b", "y", onnxio.IntAttr("num_groups", 2))},
 		}
 	}
 	cases["GroupNorm of PyTorch"] = sketch{
 		shape: []int64{4, 3, 2}, size: 24, opset: 17,
 		inits: []*onnxio.Tensor{
-			integers("groups", 0, 2, -1), onnxio.NewTensor("one", []int64{2}, []float64{1, 1}), onnxio.NewTensor("zero", []int64{2}, []float64{0, 0}),
+			integers("groups", 0, 2, -1), onnxio.NewTensor("one", []int64{2}, []float64{1, 1}),
+			onnxio.NewTensor("zero", []int64{2}, []float64{0, 0}),
 			noise(rng, "s", 4, 1, 1), noise(rng, "b", 4, 1, 1),
 		},
 		nodes: []*onnxio.Node{
@@ -52,20 +61,27 @@ func normalizationSketches() map[string]sketch {
 	node("MeanVarianceNormalization of channels", 13, "MeanVarianceNormalization", "x", onnxio.IntsAttr("axes", 1, -1))()
 	for _, p := range []int64{1, 2} {
 		for _, a := range []int64{0, 1, -1} {
-			node("LpNormalization "+map[int64]string{1: "1", 2: "2"}[p]+map[int64]string{0: " of the batch", 1: " of channels", -1: ""}[a],
+			node("LpNormalization "+map[int64]string{1: "1", 2: "2"}[p]+map[int64]string{
+				0: " of the batch", 1: " of channels",
+				-1: "",
+			}[a],
 				17, "LpNormalization", "x", axis(a), onnxio.IntAttr("p", p))()
 		}
 	}
 	for name, size := range map[string]int64{"LRN": 3, "LRN even": 2, "LRN of all": 9} {
 		cases[name] = sketch{
 			shape: []int64{6, 3, 2}, size: 36,
-			nodes: []*onnxio.Node{apply("LRN", "x", "y", onnxio.IntAttr("size", size), onnxio.FloatAttr("alpha", 0.5), onnxio.FloatAttr("beta", 0.6), onnxio.FloatAttr("bias", 1.5))},
+			nodes: []*onnxio.Node{apply("LRN", "x", "y", onnxio.IntAttr("size", size), onnxio.FloatAttr("alpha", 0.5),
+				onnxio.FloatAttr("beta", 0.6), onnxio.FloatAttr("bias", 1.5))},
 		}
 	}
 	// LayerNormalization as exporters write it before opset 17.
 	cases["LayerNorm of PyTorch"] = sketch{
 		shape: []int64{2, 4, 5}, size: 40, opset: 13,
-		inits: []*onnxio.Tensor{scalarTensor("two", 2), scalarTensor("epsilon", 1e-5), noise(rng, "s", 5), noise(rng, "b", 5)},
+		inits: []*onnxio.Tensor{
+			scalarTensor("two", 2), scalarTensor("epsilon", 1e-5), noise(rng, "s", 5),
+			noise(rng, "b", 5),
+		},
 		nodes: []*onnxio.Node{
 			apply("ReduceMean", "x", "m", onnxio.IntsAttr("axes", -1)), apply("Sub", "x m", "d"), apply("Pow", "d two", "q"),
 			apply("ReduceMean", "q", "v", onnxio.IntsAttr("axes", -1)), apply("Add", "v epsilon", "e"), apply("Sqrt", "e", "r"),
@@ -78,7 +94,10 @@ func normalizationSketches() map[string]sketch {
 // What cannot be normalised, as all of it is equal, has no gradient that is not
 // finite.
 func TestNormalizationOfEquals(t *testing.T) {
-	for name, want := range map[string]float64{"LpNormalization 1": 0, "LpNormalization 2": 0, "MeanVarianceNormalization": 0, "LayerNormalization": 0} {
+	for name, want := range map[string]float64{
+		"LpNormalization 1": 0, "LpNormalization 2": 0,
+		"MeanVarianceNormalization": 0, "LayerNormalization": 0,
+	} {
 		tr, n := mustNetwork[float64](t, normalizationSketches()[name].model(1), sketchBatch, true)
 		clear(tr.byName["w0"].values)
 		fill(n, 2)
@@ -128,14 +147,29 @@ func TestNormalizationRefuses(t *testing.T) {
 		nodes []*onnxio.Node
 		want  string
 	}{
-		{[]*onnxio.Node{apply("LayerNormalization", "x s", "n m"), apply("Cast", "m", "c", to(onnxio.Float64)), apply("Add", "n c", "y")}, `output 1 ("m") is in use`},
-		{[]*onnxio.Node{apply("GlobalMaxPool", "x", "t"), apply("RMSNormalization", "x t", "y", onnxio.IntAttr("axis", 1))}, `input 1 ("t") is no initializer`},
+		{[]*onnxio.Node{
+			apply("LayerNormalization", "x s", "n m"), apply("Cast", "m", "c", to(onnxio.Float64)),
+			apply("Add", "n c", "y"),
+		}, `output 1 ("m") is in use`},
+		{
+			[]*onnxio.Node{apply("GlobalMaxPool", "x", "t"), apply("RMSNormalization", "x t", "y", onnxio.IntAttr("axis", 1))},
+			`input 1 ("t") is no initializer`,
+		},
 		{[]*onnxio.Node{apply("LpNormalization", "x", "y", onnxio.IntAttr("p", 3))}, "attribute p: want 1 or 2, got 3"},
 		{[]*onnxio.Node{apply("LRN", "x", "y", onnxio.IntAttr("size", 0))}, "attribute size: want at least 1, got 0"},
 		{[]*onnxio.Node{apply("Celu", "x", "y", onnxio.FloatAttr("alpha", 0))}, "attribute alpha: 0 divides by zero"},
-		{[]*onnxio.Node{apply("Add", "x many", "z"), apply("Squeeze", "z first", "y")}, "training needs the batch to stay the first axis"},
-		{[]*onnxio.Node{apply("ReduceMean", "x", "m", onnxio.IntsAttr("axes", 2, 3), onnxio.IntAttr("keepdims", 0)), apply("Mul", "x m", "y")}, "training needs the batch to stay the first axis"},
-		{[]*onnxio.Node{apply("Cast", "x", "h", to(onnxio.Float16)), apply("Cast", "h", "y", to(onnxio.Float64))}, "casts a computed value to float16, which rounds it"},
+		{
+			[]*onnxio.Node{apply("Add", "x many", "z"), apply("Squeeze", "z first", "y")},
+			"training needs the batch to stay the first axis",
+		},
+		{[]*onnxio.Node{
+			apply("ReduceMean", "x", "m", onnxio.IntsAttr("axes", 2, 3), onnxio.IntAttr("keepdims", 0)),
+			apply("Mul", "x m", "y"),
+		}, "training needs the batch to stay the first axis"},
+		{
+			[]*onnxio.Node{apply("Cast", "x", "h", to(onnxio.Float16)), apply("Cast", "h", "y", to(onnxio.Float64))},
+			"casts a computed value to float16, which rounds it",
+		},
 	} {
 		sk := through(17, 40, c.nodes, s, noise(rand.New(rand.NewPCG(1, 1)), "many", 1, 1, 1, 1, 1), integers("first", 0))
 		if c.nodes[0].OpType == "ReduceMean" {

@@ -13,7 +13,8 @@ import (
 func TestGradientNorms(t *testing.T) {
 	compared, supports := 0, 0
 	for name, m := range map[string]*onnxio.Model{
-		"cnn": groupedModel(), "dense": embedAs(t, groupedModel(), record.Dense), "local": embedAs(t, groupedModel(), record.Local),
+		"cnn": groupedModel(), "dense": embedAs(t, groupedModel(), record.Dense),
+		"local":  embedAs(t, groupedModel(), record.Local),
 		"sparse": embedAs(t, groupedModel(), record.Sparse),
 	} {
 		what := TrainAll
@@ -76,7 +77,8 @@ func TestGradientNorms(t *testing.T) {
 				}
 				supports++
 				if !near(got.Inside[p], s.inside) || !near(got.Outside[p], s.outside) || s.outside == 0 {
-					t.Errorf("%s, %s: %s: %g inside and %g outside the support, want %g and %g", name, how, p, got.Inside[p], got.Outside[p], math.Sqrt(s.inside), math.Sqrt(s.outside))
+					t.Errorf("%s, %s: %s: %g inside and %g outside the support, want %g and %g", name, how, p, got.Inside[p],
+						got.Outside[p], math.Sqrt(s.inside), math.Sqrt(s.outside))
 				}
 			}
 		}
@@ -118,7 +120,8 @@ func TestGradientNormsOfSubsets(t *testing.T) {
 		t.Errorf("%v, %v, %v: not the norms of one gradient", all, local, off)
 	}
 	near := func(a, b float64) bool { return math.Abs(a-b) <= 1e-12*b }
-	if !near(local.Trained[w], local.Inside[w]) || !near(off.Trained[w], off.Outside[w]) || !near(all.Trained[w], math.Hypot(all.Inside[w], all.Outside[w])) {
+	if !near(local.Trained[w], local.Inside[w]) || !near(off.Trained[w], off.Outside[w]) ||
+		!near(all.Trained[w], math.Hypot(all.Inside[w], all.Outside[w])) {
 		t.Errorf("%v, %v, %v: not the norms of what is trained", all, local, off)
 	}
 }

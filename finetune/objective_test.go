@@ -25,10 +25,11 @@ func TestObjectiveIsWhatTrainingDescends(t *testing.T) {
 		t.Fatal(err)
 	}
 	var report Epoch
-	trained, err := Train(context.Background(), m, set, nil, Options{Epochs: 1, Batch: n, Rate: rate}, func(e Epoch) error {
-		report = e
-		return nil
-	})
+	trained, err := Train(context.Background(), m, set, nil, Options{Epochs: 1, Batch: n, Rate: rate},
+		func(e Epoch) error {
+			report = e
+			return nil
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,11 @@ func TestOptimizerRefuses(t *testing.T) {
 		"nesterov: want a momentum above 0":                                    {Nesterov: true},
 		"weight decay: want a number from 0, got -1":                           {WeightDecay: -1},
 		"beta-lasso: want a lambda above 0":                                    {Method: BetaLasso},
-		"weight decay 0.1: beta-lasso shrinks weights by its lambda; want 0":   {Method: BetaLasso, Lambda: 1, WeightDecay: 0.1},
-		"lambda and beta are beta-lasso's, not those of adam":                  {Method: Adam, Lambda: 1},
+		"weight decay 0.1: beta-lasso shrinks weights by its lambda; want 0": {
+			Method: BetaLasso, Lambda: 1,
+			WeightDecay: 0.1,
+		},
+		"lambda and beta are beta-lasso's, not those of adam": {Method: Adam, Lambda: 1},
 	} {
 		if err := (Options{Optimizer: o}).Validate(); err == nil || err.Error() != want {
 			t.Errorf("%+v: got %v, want %s", o, err, want)
@@ -37,8 +40,12 @@ func TestParseSchedule(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %+v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "linear", "constant:1", "step", "step:0", "step:x", "step:1,", "step:1,0", "step:1,-2", "step:1,NaN", "cosine:", "cosine:2", "cosine:NaN"} {
-		if _, err := ParseSchedule(text); err == nil || !strings.Contains(err.Error(), "want constant, step:EPOCHS[,FACTOR] or cosine[:FLOOR]") {
+	for _, text := range []string{
+		"", "linear", "constant:1", "step", "step:0", "step:x", "step:1,", "step:1,0",
+		"step:1,-2", "step:1,NaN", "cosine:", "cosine:2", "cosine:NaN",
+	} {
+		if _, err := ParseSchedule(text); err == nil ||
+			!strings.Contains(err.Error(), "want constant, step:EPOCHS[,FACTOR] or cosine[:FLOOR]") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
@@ -49,10 +56,16 @@ func TestScheduleFactors(t *testing.T) {
 		s    Schedule
 		want []float64 // of 8 steps, 2 an epoch
 	}{
-		"constant":          {Schedule{}, []float64{1, 1, 1, 1, 1, 1, 1, 1}},
-		"step":              {Schedule{Kind: "step", Every: 2, Factor: 0.5}, []float64{1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5}},
-		"step with warm-up": {Schedule{Kind: "step", Every: 1, Warmup: 1.5}, []float64{1. / 3, 2. / 3, 1, 0.1, 0.01, 0.01, 0.001, 0.001}},
-		"cosine":            {Schedule{Kind: "cosine", Warmup: 2, Floor: 0.2}, []float64{0.25, 0.5, 0.75, 1, 1, 0.2 + 0.4*(1+math.Sqrt2/2), 0.6, 0.2 + 0.4*(1-math.Sqrt2/2)}},
+		"constant": {Schedule{}, []float64{1, 1, 1, 1, 1, 1, 1, 1}},
+		"step":     {Schedule{Kind: "step", Every: 2, Factor: 0.5}, []float64{1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5}},
+		"step with warm-up": {
+			Schedule{Kind: "step", Every: 1, Warmup: 1.5},
+			[]float64{1. / 3, 2. / 3, 1, 0.1, 0.01, 0.01, 0.001, 0.001},
+		},
+		"cosine": {
+			Schedule{Kind: "cosine", Warmup: 2, Floor: 0.2},
+			[]float64{0.25, 0.5, 0.75, 1, 1, 0.2 + 0.4*(1+math.Sqrt2/2), 0.6, 0.2 + 0.4*(1-math.Sqrt2/2)},
+		},
 	} {
 		for step, want := range c.want {
 			if got := c.s.factor(step, 2, 8); math.Abs(got-want) > 1e-15 {

@@ -15,7 +15,8 @@ import (
 func productModel() *onnxio.Model {
 	m := toyModel()
 	rng := rand.New(rand.NewPCG(4, 7))
-	m.Graph.Initializers = append(m.Graph.Initializers, noise32(rng, "behind", 0.5, 3, 4, 5), noise32(rng, "before", 0.5, 2, 4), noise32(rng, "w2", 0.2, 30, 4))
+	m.Graph.Initializers = append(m.Graph.Initializers, noise32(rng, "behind", 0.5, 3, 4, 5),
+		noise32(rng, "before", 0.5, 2, 4), noise32(rng, "w2", 0.2, 30, 4))
 	m.Graph.Nodes = slices.Concat(m.Graph.Nodes[:3], []*onnxio.Node{
 		apply("MatMul", "r behind", "b"),
 		apply("Relu", "b", "br"),

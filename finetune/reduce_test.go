@@ -25,7 +25,10 @@ func TestReductionsAtKinks(t *testing.T) {
 		{"ReduceLogSumExp", [3]float64{20, 20, -980}, [3]float64{0.5, 0.5, 0}, 20 + math.Ln2},
 	} {
 		t.Run(c.op, func(t *testing.T) {
-			m := sketch{shape: []int64{3}, size: 1, opset: 18, nodes: []*onnxio.Node{apply(c.op, "x a", "y")}, inits: []*onnxio.Tensor{integers("a", 1)}}.model(3)
+			m := sketch{
+				shape: []int64{3}, size: 1, opset: 18, nodes: []*onnxio.Node{apply(c.op, "x a", "y")},
+				inits: []*onnxio.Tensor{integers("a", 1)},
+			}.model(3)
 			tr, n := mustNetwork[float64](t, m, 1, true)
 			clear(n.x)
 			n.x[0], n.labels[0] = 1, 2

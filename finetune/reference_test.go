@@ -21,7 +21,8 @@ const fashionMNIST = "../testdata/fashion-mnist/"
 func openSet(t *testing.T, split, query string) *data.Set {
 	t.Helper()
 	size := map[string]string{"train": "10k", "test": "2k"}[split]
-	files := fmt.Sprintf("idx:%s%s-images-%s-idx3-ubyte.gz,%[1]s%[2]s-labels-%[3]s-idx1-ubyte.gz", fashionMNIST, split, size)
+	files := fmt.Sprintf("idx:%s%s-images-%s-idx3-ubyte.gz,%[1]s%[2]s-labels-%[3]s-idx1-ubyte.gz", fashionMNIST, split,
+		size)
 	set, err := data.Open(files + query)
 	if err != nil {
 		t.Fatal(err)
@@ -138,12 +139,15 @@ func TestAgreesWithPyTorch(t *testing.T) {
 		"adamw":      {plain, adam(AdamW, 0.5)},
 		"beta-lasso": {plain, Options{Rate: 0.1, Optimizer: Optimizer{Method: BetaLasso, Lambda: 0.0005}}},
 		"step":       {plain, Options{Rate: 0.1, Schedule: Schedule{Kind: "step", Every: 1, Factor: 0.5}}},
-		"cosine":     {plain, Options{Rate: 0.1, Optimizer: Optimizer{Momentum: 0.5}, Schedule: Schedule{Kind: "cosine", Floor: 0.1}}},
-		"warmup":     {plain, Options{Rate: 0.1, Schedule: Schedule{Kind: "cosine", Warmup: 1}}},
-		"clip":       {plain, Options{Rate: 0.1, Clip: 0.5}},
-		"adaptive":   {net("adaptive"), sgd(0.05)},
-		"shuffle":    {net("shuffle"), sgd(0.05)},
-		"unet":       {net("unet"), sgd(0.02)},
+		"cosine": {plain, Options{
+			Rate: 0.1, Optimizer: Optimizer{Momentum: 0.5},
+			Schedule: Schedule{Kind: "cosine", Floor: 0.1},
+		}},
+		"warmup":   {plain, Options{Rate: 0.1, Schedule: Schedule{Kind: "cosine", Warmup: 1}}},
+		"clip":     {plain, Options{Rate: 0.1, Clip: 0.5}},
+		"adaptive": {net("adaptive"), sgd(0.05)},
+		"shuffle":  {net("shuffle"), sgd(0.05)},
+		"unet":     {net("unet"), sgd(0.02)},
 	}
 	compared := 0
 	for name, run := range runs {
@@ -160,7 +164,9 @@ func TestAgreesWithPyTorch(t *testing.T) {
 	}
 }
 
-func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name string, m *onnxio.Model, o Options, set *data.Set, renamed map[string]string, tolerance float64) int {
+func compareRun[T float32 | float64](t *testing.T, ref reference, dtype, name string, m *onnxio.Model, o Options,
+	set *data.Set, renamed map[string]string, tolerance float64,
+) int {
 	tr, err := newTrainee[T](m, TrainAll)
 	if err != nil {
 		t.Fatal(err)

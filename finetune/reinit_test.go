@@ -18,7 +18,8 @@ import (
 func TestReinitCoversWhatIsTrained(t *testing.T) {
 	compared := 0
 	for _, name := range []string{
-		"plain-torchscript", "lenet-dynamo", "resnet-torchscript", "keras-tf2onnx", "testdata/adaptive.onnx", "testdata/shuffle.onnx", "testdata/unet.onnx",
+		"plain-torchscript", "lenet-dynamo", "resnet-torchscript", "keras-tf2onnx", "testdata/adaptive.onnx",
+		"testdata/shuffle.onnx", "testdata/unet.onnx",
 		"MatMul after a weight", "MatMul by a stack", "MatMul by a vector", "ConvTranspose groups",
 	} {
 		forms := map[string]*onnxio.Model{}
@@ -75,7 +76,8 @@ func TestReinitCoversWhatIsTrained(t *testing.T) {
 				}
 			}
 			if !maps.Equal(got, want) {
-				t.Errorf("%s, %s: drew %v, training changes %v", name, form, slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+				t.Errorf("%s, %s: drew %v, training changes %v", name, form, slices.Sorted(maps.Keys(got)),
+					slices.Sorted(maps.Keys(want)))
 			}
 			compared++
 		}
@@ -181,7 +183,10 @@ func TestReinitNormalization(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string][]float32{"scale": {1, 1, 1}, "bias": {0, 0, 0}, "mean": {0, 0, 0}, "var": {1, 1, 1}, "half": {0.5}} {
+	for name, want := range map[string][]float32{
+		"scale": {1, 1, 1}, "bias": {0, 0, 0}, "mean": {0, 0, 0},
+		"var": {1, 1, 1}, "half": {0.5},
+	} {
 		if got := floatsOf(t, m, name); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", name, got, want)
 		}
@@ -192,18 +197,27 @@ func TestReinitNormalization(t *testing.T) {
 // vector.
 func TestReinitOfNormalizations(t *testing.T) {
 	set := 0
-	convnext := map[string]float32{"1.norm.weight": 1, "1.norm.bias": 0, "2.norm.weight": 1, "2.norm.bias": 0, "3.norm.weight": 1, "3.norm.bias": 0, "5.weight": 1, "5.bias": 0}
+	convnext := map[string]float32{
+		"1.norm.weight": 1, "1.norm.bias": 0, "2.norm.weight": 1, "2.norm.bias": 0,
+		"3.norm.weight": 1, "3.norm.bias": 0, "5.weight": 1, "5.bias": 0,
+	}
 	for name, want := range map[string]map[string]float32{
-		"convnext-dynamo":   convnext,
-		"convnext-opset13":  convnext,
-		"norms-torchscript": {"4.weight": 1, "4.bias": 0, "onnx::Mul_44": 1, "onnx::Add_45": 0, "onnx::PRelu_46": 0.25, "onnx::PRelu_47": 0.25},
-		"norms-dynamo":      {"4.weight": 1, "4.bias": 0, "val_22": 1, "val_24": 0, "val_26": 0.25, "val_27": 0.25},
+		"convnext-dynamo":  convnext,
+		"convnext-opset13": convnext,
+		"norms-torchscript": {
+			"4.weight": 1, "4.bias": 0, "onnx::Mul_44": 1, "onnx::Add_45": 0, "onnx::PRelu_46": 0.25,
+			"onnx::PRelu_47": 0.25,
+		},
+		"norms-dynamo": {"4.weight": 1, "4.bias": 0, "val_22": 1, "val_24": 0, "val_26": 0.25, "val_27": 0.25},
 	} {
 		cnn, err := onnxio.Read("testdata/nets/" + name + ".onnx")
 		if err != nil {
 			t.Fatal(err)
 		}
-		for form, m := range map[string]*onnxio.Model{"cnn": cnn, "dense": embedAs(t, cnn, record.Dense), "local": embedAs(t, cnn, record.Local)} {
+		for form, m := range map[string]*onnxio.Model{
+			"cnn": cnn, "dense": embedAs(t, cnn, record.Dense),
+			"local": embedAs(t, cnn, record.Local),
+		} {
 			fresh, err := Reinit(m, 1)
 			if err != nil {
 				t.Fatalf("%s, %s: %v", name, form, err)
@@ -229,7 +243,8 @@ func TestReinitRefuses(t *testing.T) {
 	odd := toyModel()
 	odd.Graph.Nodes[3] = apply("Add", "r odd", "h")
 	odd.Graph.Initializers = append(odd.Graph.Initializers, onnxio.NewTensor("odd", []int64{3, 1, 1}, []float32{1, 2, 3}))
-	if _, err := Reinit(odd, 0); err == nil || !strings.Contains(err.Error(), `constant "odd" is neither the bias of a matrix product nor of a normalisation`) {
+	if _, err := Reinit(odd, 0); err == nil ||
+		!strings.Contains(err.Error(), `constant "odd" is neither the bias of a matrix product nor of a normalisation`) {
 		t.Error(err)
 	}
 	none := identityModel(3)

@@ -31,7 +31,8 @@ func sparseToy() *onnxio.Model {
 	n := int64(len(values))
 	m.Graph.Initializers = slices.DeleteFunc(m.Graph.Initializers, func(t *onnxio.Tensor) bool { return t.Name == "w" })
 	m.Graph.SparseInitializers = []*onnxio.SparseTensor{{
-		Dims: []int64{48, 4}, Values: onnxio.NewTensor("w", []int64{n}, values), Indices: onnxio.NewTensor("", []int64{n, 2}, index),
+		Dims: []int64{48, 4}, Values: onnxio.NewTensor("w", []int64{n}, values), Indices: onnxio.NewTensor("", []int64{n, 2},
+			index),
 	}}
 	return m
 }
@@ -133,7 +134,10 @@ func TestSparseGradients(t *testing.T) {
 
 // The update inside of the product is that of a gradient that was written down.
 func TestSparseFuses(t *testing.T) {
-	for name, m := range map[string]*onnxio.Model{"transposed": embedAs(t, toyModel(), record.Sparse), "as it lies": sparseToy()} {
+	for name, m := range map[string]*onnxio.Model{
+		"transposed": embedAs(t, toyModel(), record.Sparse),
+		"as it lies": sparseToy(),
+	} {
 		what := TrainLocal
 		if name == "as it lies" {
 			what = TrainAll
@@ -160,7 +164,8 @@ func TestSparseFuses(t *testing.T) {
 			ends[i] = map[string][]float64{}
 			for _, p := range tr.params {
 				ends[i][p.name] = p.values
-				if read := slices.ContainsFunc(n.reads, func(g gradient[float64]) bool { return g.p == p }); tr.sparse[p.name] != nil && !read {
+				if read := slices.ContainsFunc(n.reads,
+					func(g gradient[float64]) bool { return g.p == p }); tr.sparse[p.name] != nil && !read {
 					fused++
 				}
 			}
@@ -183,12 +188,14 @@ func TestSparseFuses(t *testing.T) {
 func TestSparseConstantsTrain(t *testing.T) {
 	for _, pattern := range []string{"", "MatMul_z", "Conv_c"} {
 		m := sparseToy()
-		trained, err := Train(t.Context(), m, toySet(40, 1), nil, Options{Train: pattern, Epochs: 2, Batch: 20, Rate: 0.1}, nil)
+		trained, err := Train(t.Context(), m, toySet(40, 1), nil, Options{Train: pattern, Epochs: 2, Batch: 20, Rate: 0.1},
+			nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, after := m.Graph.SparseInitializers[0], trained.Graph.SparseInitializers[0]
-		if after.Values.Name != "w" || !slices.Equal(before.Dims, after.Dims) || !bytes.Equal(bytesOf(t, before.Indices), bytesOf(t, after.Indices)) {
+		if after.Values.Name != "w" || !slices.Equal(before.Dims, after.Dims) ||
+			!bytes.Equal(bytesOf(t, before.Indices), bytesOf(t, after.Indices)) {
 			t.Errorf("train %q: the sparse initializer is %+v", pattern, after)
 		}
 		if moved := !bytes.Equal(bytesOf(t, before.Values), bytesOf(t, after.Values)); moved != (pattern != "Conv_c") {
@@ -203,7 +210,10 @@ func TestSparseConstantsTrain(t *testing.T) {
 // Entries that training makes zero stay stored.
 func TestSparseKeepsZeros(t *testing.T) {
 	m := embedAs(t, toyModel(), record.Sparse)
-	o := Options{Train: TrainLocal, Epochs: 1, Batch: 20, Rate: 0.01, Optimizer: Optimizer{Method: BetaLasso, Lambda: 0.005}}
+	o := Options{
+		Train: TrainLocal, Epochs: 1, Batch: 20, Rate: 0.01,
+		Optimizer: Optimizer{Method: BetaLasso, Lambda: 0.005},
+	}
 	trained, err := Train(t.Context(), m, toySet(40, 1), nil, o, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +280,8 @@ func TestSparseReinit(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Train(t.Context(), embedAs(t, toyModel(), record.Sparse), toySet(20, 1), nil, Options{Train: TrainLocal, Reinit: true, Epochs: 1}, nil); err != nil {
+	if _, err := Train(t.Context(), embedAs(t, toyModel(), record.Sparse), toySet(20, 1), nil,
+		Options{Train: TrainLocal, Reinit: true, Epochs: 1}, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -305,7 +316,8 @@ func TestSparseIdentity(t *testing.T) {
 	} {
 		m := sparseToy()
 		edit(m.Graph.SparseInitializers[0])
-		if _, err := Train(t.Context(), m, toySet(20, 1), nil, o, nil); err == nil || !strings.Contains(err.Error(), "it is of another model") {
+		if _, err := Train(t.Context(), m, toySet(20, 1), nil, o, nil); err == nil ||
+			!strings.Contains(err.Error(), "it is of another model") {
 			t.Errorf("other %s: %v", what, err)
 		}
 	}
@@ -362,7 +374,8 @@ func TestSparseRefuses(t *testing.T) {
 	empty := sparseToy()
 	s := empty.Graph.SparseInitializers[0]
 	s.Values, s.Indices = onnxio.NewTensor("w", []int64{0}, []float32{}), onnxio.NewTensor("", []int64{0, 2}, []int64{})
-	if _, err := Train(t.Context(), empty, toySet(20, 1), nil, Options{}, nil); err == nil || !strings.Contains(err.Error(), `weights "w" have no elements`) {
+	if _, err := Train(t.Context(), empty, toySet(20, 1), nil, Options{}, nil); err == nil ||
+		!strings.Contains(err.Error(), `weights "w" have no elements`) {
 		t.Errorf("a matrix without entries: %v", err)
 	}
 	constant := func(m *onnxio.Model) *onnxio.SparseTensor {
@@ -373,7 +386,8 @@ func TestSparseRefuses(t *testing.T) {
 		o    Options
 		edit func(m *onnxio.Model)
 	}{
-		`layer "Conv_c": the record has it sparse, but the entries of row 0 are not those of the geometry; convert the CNN again`: {Options{Train: TrainTied}, func(m *onnxio.Model) {
+		`layer "Conv_c": the record has it sparse, but the entries of row 0 are not those of the geometry; ` +
+			`convert the CNN again`: {Options{Train: TrainTied}, func(m *onnxio.Model) {
 			s := constant(m)
 			v, err := onnxio.Ints(s.Indices)
 			if err != nil {
@@ -382,15 +396,18 @@ func TestSparseRefuses(t *testing.T) {
 			v[3]++ // of column 5 of row 0, as it should be
 			s.Indices = onnxio.NewTensor("", s.Indices.Dims, v)
 		}},
-		"are not a sparse matrix that products alone read; convert the CNN again": {Options{Train: TrainLocal}, func(m *onnxio.Model) {
-			s := constant(m)
-			v, err := onnxio.Ints(s.Indices)
-			if err != nil {
-				t.Fatal(err)
-			}
-			v[0], v[1] = v[1], v[0]
-			s.Indices = onnxio.NewTensor("", s.Indices.Dims, v)
-		}},
+		"are not a sparse matrix that products alone read; convert the CNN again": {
+			Options{Train: TrainLocal},
+			func(m *onnxio.Model) {
+				s := constant(m)
+				v, err := onnxio.Ints(s.Indices)
+				if err != nil {
+					t.Fatal(err)
+				}
+				v[0], v[1] = v[1], v[0]
+				s.Indices = onnxio.NewTensor("", s.Indices.Dims, v)
+			},
+		},
 		"train off-local needs dense layers": {Options{Train: TrainOffLocal, MaxBytes: 1000}, nil},
 		"train all needs dense layers":       {Options{MaxBytes: 1000}, nil},
 	} {

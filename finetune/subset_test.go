@@ -56,8 +56,10 @@ func bits(t *testing.T, m *onnxio.Model, name string) []uint32 {
 // groupedModel is a CNN with groups, strides, uneven padding and no bias.
 func groupedModel() *onnxio.Model {
 	m := toyModel()
-	m.Graph.Initializers = append(m.Graph.Initializers, noise32(rand.New(rand.NewPCG(9, 1)), "k2", 0.5, 6, 1, 3, 2), noise32(rand.New(rand.NewPCG(8, 1)), "w2", 0.2, 24, 4))
-	m.Graph.Nodes[4] = apply("Conv", "h k2", "c2", onnxio.IntAttr("group", 3), onnxio.IntsAttr("strides", 2, 2), onnxio.IntsAttr("pads", 1, 0, 0, 1))
+	m.Graph.Initializers = append(m.Graph.Initializers, noise32(rand.New(rand.NewPCG(9, 1)), "k2", 0.5, 6, 1, 3, 2),
+		noise32(rand.New(rand.NewPCG(8, 1)), "w2", 0.2, 24, 4))
+	m.Graph.Nodes[4] = apply("Conv", "h k2", "c2", onnxio.IntAttr("group", 3), onnxio.IntsAttr("strides", 2, 2),
+		onnxio.IntsAttr("pads", 1, 0, 0, 1))
 	m.Graph.Nodes = append(m.Graph.Nodes[:5], append([]*onnxio.Node{apply("Flatten", "c2", "f")}, m.Graph.Nodes[5:]...)...)
 	m.Graph.Nodes[6].Inputs[1] = "w2"
 	return m
@@ -156,7 +158,8 @@ func TestTrainSubsetsOfLayouts(t *testing.T) {
 						t.Fatal(err)
 					}
 					runs++
-					if dense := mode == TrainAll || mode == TrainOffLocal; dense != strings.Contains(strings.Join(notices, "\n"), "made dense to train "+mode) {
+					if dense := mode == TrainAll ||
+						mode == TrainOffLocal; dense != strings.Contains(strings.Join(notices, "\n"), "made dense to train "+mode) {
 						t.Errorf("notices %q", notices)
 					}
 					for _, l := range rec.Layers {
@@ -253,7 +256,8 @@ func equalBits(a, b []uint32) bool {
 // relaxed trains all of an eFCN a little.
 func relaxed(t *testing.T, m *onnxio.Model, set *data.Set) *onnxio.Model {
 	t.Helper()
-	m, err := Train(t.Context(), m, set, nil, Options{Epochs: 1, Batch: 10, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.5}}, nil)
+	m, err := Train(t.Context(), m, set, nil,
+		Options{Epochs: 1, Batch: 10, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.5}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +268,11 @@ func relaxed(t *testing.T, m *onnxio.Model, set *data.Set) *onnxio.Model {
 // of the gradients of tied entries.
 func TestTrainTied(t *testing.T) {
 	m := embed(t, groupedModel())
-	for _, o := range []Options{{}, {Optimizer: Optimizer{Method: Adam}}, {Optimizer: Optimizer{Momentum: 0.5, Nesterov: true}}} {
+	for _, o := range []Options{
+		{},
+		{Optimizer: Optimizer{Method: Adam}},
+		{Optimizer: Optimizer{Momentum: 0.5, Nesterov: true}},
+	} {
 		o.Train, o.Epochs, o.Batch = TrainTied, 3, 10
 		trained, err := Train(t.Context(), m, toySet(40, 3), nil, o, nil)
 		if err != nil {
@@ -405,14 +413,18 @@ func TestTrainSubsetRefuses(t *testing.T) {
 		mode string
 		want string
 	}{
-		{toyModel(), TrainLocal, "train local: the model is no eFCN, its metadata has no record; train all or layers by name"},
+		{
+			toyModel(), TrainLocal,
+			"train local: the model is no eFCN, its metadata has no record; train all or layers by name",
+		},
 		{embed(t, toyModel()), "none", `train "none": want all, local, off-local, tied or the name of a node`},
 		{embed(t, toyModel()), "Relu*", `train Relu*: the model has no weights of that kind`},
 	} {
 		if c.m.Metadata[0].Value == `{"version":1,"layers":[]}` {
 			c.m.Metadata = nil
 		}
-		if _, err := Train(t.Context(), c.m, toySet(10, 1), nil, Options{Train: c.mode}, nil); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Train(t.Context(), c.m, toySet(10, 1), nil, Options{Train: c.mode}, nil); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", c.mode, err, c.want)
 		}
 	}
@@ -429,9 +441,15 @@ func TestTrainSubsetsOfNormalizations(t *testing.T) {
 	}
 	m := embedAs(t, cnn, record.Dense)
 	images := openSet(t, "train", "?limit=40")
-	tensors, vectors := []string{"4.weight", "4.bias"}, []string{"onnx::Mul_44.vec", "onnx::Add_45.vec", "onnx::PRelu_46.vec", "onnx::PRelu_47.vec"}
+	tensors, vectors := []string{"4.weight", "4.bias"}, []string{
+		"onnx::Mul_44.vec", "onnx::Add_45.vec",
+		"onnx::PRelu_46.vec", "onnx::PRelu_47.vec",
+	}
 	compared := 0
-	for mode, want := range map[string][]string{TrainAll: slices.Concat(tensors, vectors), TrainLocal: slices.Concat(tensors, vectors), TrainOffLocal: nil, TrainTied: tensors} {
+	for mode, want := range map[string][]string{
+		TrainAll:   slices.Concat(tensors, vectors),
+		TrainLocal: slices.Concat(tensors, vectors), TrainOffLocal: nil, TrainTied: tensors,
+	} {
 		trained, err := Train(t.Context(), m, images, nil, Options{Train: mode, Epochs: 1, Batch: 20, Rate: 0.01}, nil)
 		if err != nil {
 			t.Fatal(err)

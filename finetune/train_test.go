@@ -65,7 +65,8 @@ func toyModel() *onnxio.Model {
 		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, ProducerName: "toy",
 		Metadata: []onnxio.Prop{{Key: "efcn", Value: `{"version":1,"layers":[]}`}},
 		Graph: &onnxio.Graph{
-			Name: "toy", Inputs: []*onnxio.ValueInfo{value32("x", -1, 1, 4, 4)}, Outputs: []*onnxio.ValueInfo{value32("p", -1, 4)},
+			Name: "toy", Inputs: []*onnxio.ValueInfo{value32("x", -1, 1, 4, 4)}, Outputs: []*onnxio.ValueInfo{value32("p", -1,
+				4)},
 			Initializers: []*onnxio.Tensor{
 				noise32(rng, "k", 0.5, 3, 1, 3, 3), noise32(rng, "kb", 0.1, 3),
 				onnxio.NewTensor("scale", []int64{3}, ones), onnxio.NewTensor("bias", []int64{3}, zeros),
@@ -134,11 +135,14 @@ func TestTrainLearns(t *testing.T) {
 		t.Fatalf("%d epochs were reported, want 12", len(epochs))
 	}
 	last := epochs[11]
-	if last.Epoch != 12 || last.Of != 12 || last.Steps != 84 || last.Train.N != 330 || last.Test == nil || last.Test.N != 100 {
+	if last.Epoch != 12 || last.Of != 12 || last.Steps != 84 || last.Train.N != 330 || last.Test == nil ||
+		last.Test.N != 100 {
 		t.Errorf("last epoch: %+v", last)
 	}
-	if last.Train.Loss > epochs[0].Train.Loss/2 || last.Test.Loss > first.Loss/2 || last.Test.Top1 < 0.8 || last.Test.Top5 != 1 {
-		t.Errorf("it does not learn: train loss %g, then %g; test %+v, then %+v", epochs[0].Train.Loss, last.Train.Loss, first, *last.Test)
+	if last.Train.Loss > epochs[0].Train.Loss/2 || last.Test.Loss > first.Loss/2 || last.Test.Top1 < 0.8 ||
+		last.Test.Top5 != 1 {
+		t.Errorf("it does not learn: train loss %g, then %g; test %+v, then %+v", epochs[0].Train.Loss, last.Train.Loss,
+			first, *last.Test)
 	}
 	after, err := Evaluate(t.Context(), trained, test, 7)
 	if err != nil {
@@ -187,7 +191,10 @@ func TestTrainRepeats(t *testing.T) {
 func TestTrainMeasuresTheModelOfTheEpoch(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	vectors := func(n int) *data.Set {
-		set := &data.Set{X: make([]float32, n*sketchInput), Shape: []int{sketchInput}, Labels: make([]int, n), Classes: sketchClasses}
+		set := &data.Set{
+			X: make([]float32, n*sketchInput), Shape: []int{sketchInput}, Labels: make([]int, n),
+			Classes: sketchClasses,
+		}
 		for i := range set.X {
 			set.X[i] = float32(rng.NormFloat64())
 		}
@@ -299,7 +306,10 @@ func TestTrainMovesStatistics(t *testing.T) {
 	// One step: the batch is the set, and the convolution is as it was.
 	k, kb := floatsOf(t, m, "k"), floatsOf(t, m, "kb")
 	c := kernel.Conv[float32]{Groups: 1, InChannels: 1, OutChannels: 3, Window: kernel.Window{
-		In: []int{4, 4}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1}, PadBegin: []int{1, 1}, PadEnd: []int{1, 1}, Out: []int{4, 4},
+		In: []int{4, 4}, Kernel: []int{3, 3}, Stride: []int{1, 1}, Dilation: []int{1, 1}, PadBegin: []int{
+			1,
+			1,
+		}, PadEnd: []int{1, 1}, Out: []int{4, 4},
 	}}
 	y := make([]float32, 20*3*16)
 	c.Forward(20, set.X, k, kb, y)
@@ -324,7 +334,9 @@ func TestTrainMovesStatistics(t *testing.T) {
 func TestTrainStops(t *testing.T) {
 	t.Run("on a loss that is not finite", func(t *testing.T) {
 		_, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{Batch: 20, Rate: 1e30}, nil)
-		if err == nil || !strings.Contains(err.Error(), "step 2 (epoch 1, samples 20 to 39): the loss is not finite: NaN first shows in the output of MatMul \"MatMul_z\"; a smaller learning rate may work") {
+		if err == nil || !strings.Contains(err.Error(),
+			"step 2 (epoch 1, samples 20 to 39): the loss is not finite: NaN first shows in the output of MatMul "+
+				"\"MatMul_z\"; a smaller learning rate may work") {
 			t.Error(err)
 		}
 	})
@@ -334,7 +346,9 @@ func TestTrainStops(t *testing.T) {
 		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("none", nil, []float32{0}))
 		before := encoded(t, m)
 		_, err := Train(t.Context(), m, toySet(40, 1), nil, Options{Batch: 20}, nil)
-		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `step 1 (epoch 1, samples 0 to 19): the loss is not finite: +Inf first shows in the output of Div "Div_h"`) {
+		if !errors.Is(err, ErrNotFinite) ||
+			!strings.Contains(err.Error(),
+				`step 1 (epoch 1, samples 0 to 19): the loss is not finite: +Inf first shows in the output of Div "Div_h"`) {
 			t.Error(err)
 		}
 		if !bytes.Equal(before, encoded(t, m)) {
@@ -345,13 +359,15 @@ func TestTrainStops(t *testing.T) {
 		m := toyModel()
 		m.Graph.Initializers[7] = onnxio.NewTensor("wb", []int64{4}, []float32{1, 2, float32(math.Inf(1)), 3})
 		_, err := Train(t.Context(), m, toySet(40, 1), nil, Options{Batch: 20}, nil)
-		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `+Inf first shows in the weights "wb" of Add "Add_logits"`) {
+		if !errors.Is(err, ErrNotFinite) ||
+			!strings.Contains(err.Error(), `+Inf first shows in the weights "wb" of Add "Add_logits"`) {
 			t.Error(err)
 		}
 	})
 	t.Run("on weights that the last step spoils", func(t *testing.T) {
 		_, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{Epochs: 1, Batch: 40, Rate: 1e39}, nil)
-		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `after step 1 (epoch 1): "`) || !strings.Contains(err.Error(), `is not finite any more, it holds `) {
+		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), `after step 1 (epoch 1): "`) ||
+			!strings.Contains(err.Error(), `is not finite any more, it holds `) {
 			t.Error(err)
 		}
 	})
@@ -369,7 +385,8 @@ func TestTrainStops(t *testing.T) {
 	})
 	t.Run("on an error of the caller", func(t *testing.T) {
 		enough := errors.New("enough")
-		if _, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{}, func(Epoch) error { return enough }); !errors.Is(err, enough) {
+		if _, err := Train(t.Context(), toyModel(), toySet(40, 1), nil, Options{},
+			func(Epoch) error { return enough }); !errors.Is(err, enough) {
 			t.Error(err)
 		}
 	})
@@ -392,13 +409,30 @@ func TestTrainRefuses(t *testing.T) {
 		o     Options
 		want  string
 	}{
-		{"options", toyModel(), toySet(10, 1), Options{Epochs: -1, Batch: -2, Rate: math.NaN()}, "epochs: -1 is negative\nbatch: -2 is negative\nlearning rate: want a positive number, got NaN"},
+		{
+			"options", toyModel(), toySet(10, 1),
+			Options{Epochs: -1, Batch: -2, Rate: math.NaN()},
+			"epochs: -1 is negative\nbatch: -2 is negative\nlearning rate: want a positive number, got NaN",
+		},
 		{"operators", edit(func(m *onnxio.Model) {
 			m.Graph.Nodes[2].OpType, m.Graph.Nodes[3] = "Det", apply("Hardmax", "r", "h")
-		}), toySet(10, 1), Options{}, "node \"Relu_r\" (Det): this operator cannot be trained\nnode \"Hardmax_h\" (Hardmax): this operator cannot be trained: its gradient is 0 everywhere, and nothing before it would move"},
-		{"samples of another shape", toyModel(), wrong, Options{}, "training data: samples have shape [2 2 4], the model takes [1 4 4]"},
-		{"more classes", toyModel(), classes, Options{Batch: 5}, "training data: sample 3 has the label 4, the model tells 4 classes apart"},
-		{"fixed batch", edit(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(3) }), toySet(10, 1), Options{Batch: 5}, "the batch is fixed at 3, training needs 5"},
+		}), toySet(10, 1), Options{}, "node \"Relu_r\" (Det): this operator cannot be trained\nnode \"Hardmax_h\" " +
+			"(Hardmax): this operator cannot be trained: its gradient is 0 everywhere, and nothing before it would move"},
+		{
+			"samples of another shape", toyModel(), wrong,
+			Options{},
+			"training data: samples have shape [2 2 4], the model takes [1 4 4]",
+		},
+		{
+			"more classes", toyModel(), classes,
+			Options{Batch: 5},
+			"training data: sample 3 has the label 4, the model tells 4 classes apart",
+		},
+		{
+			"fixed batch", edit(func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Shape[0] = onnxio.Fixed(3) }), toySet(10, 1),
+			Options{Batch: 5},
+			"the batch is fixed at 3, training needs 5",
+		},
 		{"two inputs", edit(func(m *onnxio.Model) {
 			m.Graph.Inputs = append(m.Graph.Inputs, value32("more", -1, 3))
 			m.Graph.Outputs = append(m.Graph.Outputs, value32("more", -1, 3))
@@ -417,7 +451,8 @@ func TestTrainRefuses(t *testing.T) {
 			m.Graph.Nodes[5] = apply("ReduceMean", "f", "z", onnxio.IntsAttr("axes", 2, 3), onnxio.IntAttr("keepdims", 0))
 			m.Graph.Nodes[6] = apply("Identity", "z", "logits")
 			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
-		}), toySet(10, 1), Options{}, "node \"ReduceMean_z\" (ReduceMean): input 0 (\"f\") has the batch on axis 1; training needs it on the first axis here"},
+		}), toySet(10, 1), Options{}, "node \"ReduceMean_z\" (ReduceMean): input 0 (\"f\") has the batch on axis 1; " +
+			"training needs it on the first axis here"},
 		{"nothing to train", edit(func(m *onnxio.Model) {
 			m.Graph.Nodes = []*onnxio.Node{apply("Flatten", "x", "p")}
 			m.Graph.Outputs[0].Type = onnxio.TensorType{Elem: onnxio.Float32}
@@ -489,12 +524,37 @@ func TestTrainNotices(t *testing.T) {
 	}{
 		{"nothing odd", cnn, toySet(30, 1), Options{}, "", ""},
 		{"an empty class", cnn, few, Options{}, "training data: no sample of 1 of the model's 4 classes: [2]", ""},
-		{"a label beyond", cnn, beyond, Options{}, "", "training data: sample 7 has the label 4, the model tells 4 classes apart"},
+		{
+			"a label beyond", cnn, beyond,
+			Options{},
+			"",
+			"training data: sample 7 has the label 4, the model tells 4 classes apart",
+		},
 		{"made dense", local, toySet(30, 1), Options{}, `made dense to train all: layers ["Conv_c"]`, ""},
-		{"not made dense", local, toySet(30, 1), Options{MaxBytes: 3000}, "", `train all needs dense layers: layers ["Conv_c"] take 1728 bytes now, 3072 in dense form, with all other weights 5280: more than the 3000 allowed; allow more bytes, or train local`},
-		{"reinit", cnn, toySet(30, 1), Options{Reinit: true, Seed: 7}, "all weights are new: uniform up to 1/√fan-in, as PyTorch initialises by default, from seed 7", ""},
-		{"reinit a dense layer, train local", embed(t, cnn), toySet(30, 1), Options{Reinit: true, Train: TrainLocal}, "", "reinit: new weights of dense layers are not local"},
-		{"reinit, train tied", embed(t, cnn), toySet(30, 1), Options{Reinit: true, Train: TrainTied}, "", "reinit: new weights are not in the CNN subspace"},
+		{
+			"not made dense", local, toySet(30, 1),
+			Options{MaxBytes: 3000},
+			"",
+			`train all needs dense layers: layers ["Conv_c"] take 1728 bytes now, 3072 in dense form, ` +
+				`with all other weights 5280: more than the 3000 allowed; allow more bytes, or train local`,
+		},
+		{
+			"reinit", cnn, toySet(30, 1),
+			Options{Reinit: true, Seed: 7},
+			"all weights are new: uniform up to 1/√fan-in, as PyTorch initialises by default, from seed 7", "",
+		},
+		{
+			"reinit a dense layer, train local", embed(t, cnn), toySet(30, 1),
+			Options{Reinit: true, Train: TrainLocal},
+			"",
+			"reinit: new weights of dense layers are not local",
+		},
+		{
+			"reinit, train tied", embed(t, cnn), toySet(30, 1),
+			Options{Reinit: true, Train: TrainTied},
+			"",
+			"reinit: new weights are not in the CNN subspace",
+		},
 	} {
 		c.o.Epochs, c.o.Batch = 1, 30
 		var notices []string

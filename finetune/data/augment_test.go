@@ -16,7 +16,10 @@ func TestParseAugment(t *testing.T) {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "flip,", "flip,flip", "crop", "crop:0", "crop:-1", "crop:x", "crop:1,crop:2", "flip:1", "rotate", "flip crop:4"} {
+	for _, text := range []string{
+		"", "flip,", "flip,flip", "crop", "crop:0", "crop:-1", "crop:x", "crop:1,crop:2",
+		"flip:1", "rotate", "flip crop:4",
+	} {
 		if a, err := data.ParseAugment(text); err == nil || !strings.Contains(err.Error(), "want flip, crop:PIXELS or both") {
 			t.Errorf("%q: %+v, %v", text, a, err)
 		}
@@ -28,7 +31,10 @@ func TestParseAugment(t *testing.T) {
 func TestAugmenter(t *testing.T) {
 	for _, last := range []bool{false, true} {
 		// Two channels of 2×3 pixels, normalised with 1/2 and 3/4.
-		s := &data.Set{Shape: []int{2, 2, 3}, ChannelsLast: last, Mean: []float64{1, 3}, Std: []float64{2, 4}, Labels: make([]int, 1)}
+		s := &data.Set{
+			Shape: []int{2, 2, 3}, ChannelsLast: last, Mean: []float64{1, 3}, Std: []float64{2, 4},
+			Labels: make([]int, 1),
+		}
 		if last {
 			s.Shape = []int{2, 3, 2}
 		}
@@ -67,7 +73,10 @@ func TestAugmenter(t *testing.T) {
 			augment data.Augment
 			kinds   int
 		}{
-			{data.Augment{Flip: true}, 2}, {data.Augment{Crop: 1}, 9}, {data.Augment{Flip: true, Crop: 1}, 18}, {data.Augment{}, 1},
+			{data.Augment{Flip: true}, 2},
+			{data.Augment{Crop: 1}, 9},
+			{data.Augment{Flip: true, Crop: 1}, 18},
+			{data.Augment{}, 1},
 		} {
 			g, err := data.NewAugmenter(s, c.augment)
 			if err != nil {
@@ -113,7 +122,8 @@ func TestAugmenter(t *testing.T) {
 		{[]int{1, 4, 6}, 4, "a crop of 4 pixels beyond images of 4×6"},
 		{[]int{24}, 1, "samples of shape [24] are no images of three axes"},
 	} {
-		if _, err := data.NewAugmenter(&data.Set{Shape: c.shape}, data.Augment{Crop: c.crop}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := data.NewAugmenter(&data.Set{Shape: c.shape}, data.Augment{Crop: c.crop}); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v: %v, want %s", c.shape, err, c.want)
 		}
 	}

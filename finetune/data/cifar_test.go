@@ -23,7 +23,10 @@ func record(rgb [3]byte, labels ...byte) []byte {
 func cifarFolder(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
-	for i, name := range []string{"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"} {
+	for i, name := range []string{
+		"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+		"data_batch_5.bin",
+	} {
 		write(t, ".", name, slices.Concat(record([3]byte{255, 51, 0}, byte(i)), record([3]byte{0, 0, 0}, byte(i+5))))
 	}
 	write(t, ".", "test_batch.bin", record([3]byte{0, 0, 102}, 3))
@@ -63,8 +66,10 @@ func TestCIFAR(t *testing.T) {
 		if s.ChannelsLast {
 			pixel, shape = s.X[3:6], []int{32, 32, 3}
 		}
-		if !slices.Equal(s.Labels, c.labels) || s.Classes != c.classes || !slices.Equal(pixel, c.pixel) || !slices.Equal(s.Shape, shape) {
-			t.Errorf("%s: labels %v of %d, pixel %v, shape %v; want %v of %d, %v, %v", c.spec, s.Labels, s.Classes, pixel, s.Shape, c.labels, c.classes, c.pixel, shape)
+		if !slices.Equal(s.Labels, c.labels) || s.Classes != c.classes || !slices.Equal(pixel, c.pixel) ||
+			!slices.Equal(s.Shape, shape) {
+			t.Errorf("%s: labels %v of %d, pixel %v, shape %v; want %v of %d, %v, %v", c.spec, s.Labels, s.Classes, pixel,
+				s.Shape, c.labels, c.classes, c.pixel, shape)
 		}
 		var sum float32
 		for _, v := range s.X[:3072] {
@@ -85,11 +90,17 @@ func TestCIFARRefuses(t *testing.T) {
 	for _, c := range []struct{ spec, want string }{
 		{"cifar10:missing", "data_batch_1.bin: no such file"},
 		{"cifar10:.", "data_batch_2.bin: offset 3073: label 10; the classes are 0 to 9"},
-		{"cifar10:.?split=test", "test_batch.bin: ends at offset 3000, inside the CIFAR-10 record that begins at 0 and takes 3073 bytes"},
+		{
+			"cifar10:.?split=test",
+			"test_batch.bin: ends at offset 3000, inside the CIFAR-10 record that begins at 0 and takes 3073 bytes",
+		},
 		{"cifar100:.?split=test", "test.bin: ends at offset 3075, inside the CIFAR-100 record that begins at 3074"},
 		{"cifar100:.", "no samples"},
 		{"cifar10:.?split=both", "split=both: want train or test"},
-		{"cifar10:.?labels=fine", `option "labels" is not known; normalize, layout, limit, shift, shift-seed, resize and split are`},
+		{
+			"cifar10:.?labels=fine",
+			`option "labels" is not known; normalize, layout, limit, shift, shift-seed, resize and split are`,
+		},
 	} {
 		if _, err := data.Open(c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.spec, err, c.want)

@@ -81,13 +81,18 @@ func folder(t *testing.T) string {
 	x := []float32{1, 2, 3, 10, 20, 30, 5, 6, 7, 50, 60, 70}
 	y := ints(t, "y", onnxio.Int64, []int64{2}, 1, 0)
 	write(t, dir, "good.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 2, 1, 3}, x), y))
-	write(t, dir, "bytes.npz", npzBytes(t, ints(t, "x", onnxio.Uint8, []int64{2, 1, 1, 1}, 51, 255), ints(t, "y", onnxio.Uint8, []int64{2, 1}, 0, 1)))
+	write(t, dir, "bytes.npz",
+		npzBytes(t, ints(t, "x", onnxio.Uint8, []int64{2, 1, 1, 1}, 51, 255),
+			ints(t, "y", onnxio.Uint8, []int64{2, 1}, 0, 1)))
 	write(t, dir, "noy.npz", npzBytes(t, onnxio.NewTensor("x", []int64{12}, x)))
 	write(t, dir, "count.npz", npzBytes(t, onnxio.NewTensor("x", []int64{3, 4}, x), y))
-	write(t, dir, "negative.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2}, 0, -1)))
+	write(t, dir, "negative.npz",
+		npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2}, 0, -1)))
 	write(t, dir, "vectors.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), y))
-	write(t, dir, "onehot.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2, 2}, 0, 1, 1, 0)))
-	write(t, dir, "floaty.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), onnxio.NewTensor("y", []int64{2}, []float32{0, 1})))
+	write(t, dir, "onehot.npz",
+		npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), ints(t, "y", onnxio.Int64, []int64{2, 2}, 0, 1, 1, 0)))
+	write(t, dir, "floaty.npz",
+		npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), onnxio.NewTensor("y", []int64{2}, []float32{0, 1})))
 	x[7] = float32(math.NaN())
 	write(t, dir, "nan.npz", npzBytes(t, onnxio.NewTensor("x", []int64{2, 6}, x), y))
 	return dir
@@ -107,10 +112,28 @@ func TestOpen(t *testing.T) {
 		{"idx:images,labels?limit=2&layout=nhwc", []float32{0, 1, 0.2, 0.4}, []int{1, 2, 1}, []int{0, 2}, nil},
 		{"idx:images,labels?limit=1000", []float32{0, 1, 0.2, 0.4, 0.6, 0.8}, []int{1, 1, 2}, []int{0, 2, 1}, nil},
 		{"idx:images,two?limit=2", []float32{0, 1, 0.2, 0.4}, []int{1, 1, 2}, []int{0, 1}, nil},
-		{"idx:images,labels?normalize=0.5/0.1", []float32{-5, 5, -3, -1, 1, 3}, []int{1, 1, 2}, []int{0, 2, 1}, []float64{0.5}},
+		{
+			"idx:images,labels?normalize=0.5/0.1",
+			[]float32{-5, 5, -3, -1, 1, 3},
+			[]int{1, 1, 2},
+			[]int{0, 2, 1},
+			[]float64{0.5},
+		},
 		{"npz:good.npz", []float32{1, 2, 3, 10, 20, 30, 5, 6, 7, 50, 60, 70}, []int{2, 1, 3}, []int{1, 0}, nil},
-		{"npz:good.npz?limit=1&normalize=1,10/2,20", []float32{0, 0.5, 1, 0, 0.5, 1}, []int{2, 1, 3}, []int{1}, []float64{1, 10}},
-		{"npz:good.npz?limit=1&normalize=1,2,3/1&layout=nhwc", []float32{0, 0, 0, 9, 18, 27}, []int{2, 1, 3}, []int{1}, []float64{1, 2, 3}},
+		{
+			"npz:good.npz?limit=1&normalize=1,10/2,20",
+			[]float32{0, 0.5, 1, 0, 0.5, 1},
+			[]int{2, 1, 3},
+			[]int{1},
+			[]float64{1, 10},
+		},
+		{
+			"npz:good.npz?limit=1&normalize=1,2,3/1&layout=nhwc",
+			[]float32{0, 0, 0, 9, 18, 27},
+			[]int{2, 1, 3},
+			[]int{1},
+			[]float64{1, 2, 3},
+		},
 		{"npz:bytes.npz", []float32{0.2, 1}, []int{1, 1, 1}, []int{0, 1}, nil},
 		{"npz:bytes.npz?normalize=auto", []float32{-1, 1}, []int{1, 1, 1}, []int{0, 1}, []float64{0.6}},
 	} {
@@ -121,7 +144,8 @@ func TestOpen(t *testing.T) {
 		}
 		// Two roundings, of a difference and of a quotient, of numbers below 70.
 		near := func(a, b float32) bool { return math.Abs(float64(a-b)) <= 70*1.2e-7 }
-		if !slices.EqualFunc(s.X, c.x, near) || !slices.Equal(s.Shape, c.shape) || !slices.Equal(s.Labels, c.labels) || s.Classes != slices.Max(c.labels)+1 {
+		if !slices.EqualFunc(s.X, c.x, near) || !slices.Equal(s.Shape, c.shape) || !slices.Equal(s.Labels, c.labels) ||
+			s.Classes != slices.Max(c.labels)+1 {
 			t.Errorf("%s: got %+v", c.spec, s)
 		}
 		if !slices.EqualFunc(s.Mean, c.mean, func(a, b float64) bool { return math.Abs(a-b) < 1e-7 }) {
@@ -197,14 +221,16 @@ func TestOpenTest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []float32{-1.5, 1, -1, -0.5}; !slices.EqualFunc(test.X, want, func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6 }) {
+	if want := []float32{-1.5, 1, -1, -0.5}; !slices.EqualFunc(test.X, want,
+		func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6 }) {
 		t.Errorf("got %v, want %v", test.X, want)
 	}
 	plain, err := data.Open("npz:bytes.npz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := data.OpenTest("idx:images,labels?normalize=auto", plain); err == nil || !strings.Contains(err.Error(), "training set, which was not normalised") {
+	if _, err := data.OpenTest("idx:images,labels?normalize=auto", plain); err == nil ||
+		!strings.Contains(err.Error(), "training set, which was not normalised") {
 		t.Error(err)
 	}
 }

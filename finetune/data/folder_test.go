@@ -64,7 +64,8 @@ func TestFolder(t *testing.T) {
 	rgb.Set(3, 4, color.NRGBA{255, 51, 0, 255})
 	rgb.Set(4, 4, color.NRGBA{0, 102, 153, 255})
 	put(t, "rgb/a/1.PNG", encode(t, rgb, false))
-	palette := image.NewPaletted(image.Rect(0, 0, 2, 1), color.Palette{color.RGBA{0, 102, 153, 255}, color.RGBA{255, 51, 0, 255}})
+	palette := image.NewPaletted(image.Rect(0, 0, 2, 1),
+		color.Palette{color.RGBA{0, 102, 153, 255}, color.RGBA{255, 51, 0, 255}})
 	palette.Pix[0] = 1
 	put(t, "palette/a/1.png", encode(t, palette, false))
 	put(t, "sizes/a/1.png", encode(t, grey(0, 100, 200, 100), false))
@@ -92,7 +93,8 @@ func TestFolder(t *testing.T) {
 			continue
 		}
 		near := func(a, b float32) bool { return math.Abs(float64(a-b)) <= 1.2e-7 }
-		if !slices.EqualFunc(s.X, c.x, near) || !slices.Equal(s.Shape, c.shape) || !slices.Equal(s.Labels, c.labels) || s.Classes != c.classes {
+		if !slices.EqualFunc(s.X, c.x, near) || !slices.Equal(s.Shape, c.shape) || !slices.Equal(s.Labels, c.labels) ||
+			s.Classes != c.classes {
 			t.Errorf("%s: got %+v", c.spec, s)
 		}
 	}
@@ -143,7 +145,8 @@ func TestFolderRefuses(t *testing.T) {
 		{"folder:sizes?shift=1", "sizes/a/1.png: shift=1: would move images of 1×2 pixels out of sight"},
 		{"folder:nested", "nested/a/b: is a directory"},
 	} {
-		if _, err := data.Open(c.spec); err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "read ", ""), filepath.FromSlash(c.want)) {
+		if _, err := data.Open(c.spec); err == nil ||
+			!strings.Contains(strings.ReplaceAll(err.Error(), "read ", ""), filepath.FromSlash(c.want)) {
 			t.Errorf("%s: %v, want %q", c.spec, err, c.want)
 		}
 	}

@@ -73,11 +73,13 @@ func FuzzCIFAR(f *testing.F) {
 }
 
 func FuzzImage(f *testing.F) {
-	f.Add([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00\x3a\x7e\x9b\x55"))
+	f.Add([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d" +
+		"IHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00\x3a\x7e\x9b\x55"))
 	f.Add([]byte{0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 1, 0, 1, 1, 1, 0x11, 0})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		g, pixels, err := decodeImage(content, false)
-		if err == nil && (len(pixels) != g.size() || slices.ContainsFunc(pixels, func(v float32) bool { return v < 0 || v > 1 })) {
+		if err == nil && (len(pixels) != g.size() ||
+			slices.ContainsFunc(pixels, func(v float32) bool { return v < 0 || v > 1 })) {
 			t.Fatalf("%d pixels for %v", len(pixels), g)
 		}
 	})
@@ -90,7 +92,8 @@ func FuzzOptions(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if o.limit < 0 || o.shift < 0 || o.height < 0 || (o.height == 0) != (o.width == 0) || len(o.mean) > 0 != (len(o.std) > 0) {
+		if o.limit < 0 || o.shift < 0 || o.height < 0 || (o.height == 0) != (o.width == 0) ||
+			len(o.mean) > 0 != (len(o.std) > 0) {
 			t.Fatalf("%q: %+v", query, o)
 		}
 		from := frame{3, 4, 5, o.nhwc}

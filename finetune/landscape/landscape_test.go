@@ -54,24 +54,38 @@ func model(seed uint64) *onnxio.Model {
 		return onnxio.NewTensor(name, dims, v)
 	}
 	value := func(name string, width int64) *onnxio.ValueInfo {
-		return &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N"), onnxio.Fixed(width)}}}
+		return &onnxio.ValueInfo{
+			Name: name,
+			Type: onnxio.TensorType{
+				Elem: onnxio.Float32, HasShape: true,
+				Shape: onnxio.Shape{onnxio.Symbol("N"), onnxio.Fixed(width)},
+			},
+		}
 	}
 	return &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, Graph: &onnxio.Graph{
 		Name: "net", Inputs: []*onnxio.ValueInfo{value("x", inputs)}, Outputs: []*onnxio.ValueInfo{value("logits", classes)},
 		Initializers: []*onnxio.Tensor{
-			tensor("w1", 0.5, hidden, inputs), tensor("b1", 0.1, hidden), tensor("w2", 0.5, classes, hidden), tensor("b2", 0.1, classes),
+			tensor("w1", 0.5, hidden, inputs), tensor("b1", 0.1, hidden), tensor("w2", 0.5, classes, hidden),
+			tensor("b2", 0.1, classes),
 		},
 		Nodes: []*onnxio.Node{
-			{Name: "fc1", OpType: "Gemm", Inputs: []string{"x", "w1", "b1"}, Outputs: []string{"h"}, Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)}},
+			{
+				Name: "fc1", OpType: "Gemm", Inputs: []string{"x", "w1", "b1"}, Outputs: []string{"h"},
+				Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
+			},
 			{Name: "relu", OpType: "Relu", Inputs: []string{"h"}, Outputs: []string{"r"}},
-			{Name: "fc2", OpType: "Gemm", Inputs: []string{"r", "w2", "b2"}, Outputs: []string{"logits"}, Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)}},
+			{
+				Name: "fc2", OpType: "Gemm", Inputs: []string{"r", "w2", "b2"}, Outputs: []string{"logits"},
+				Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
+			},
 		},
 	}}
 }
 
 func trained(t *testing.T, seed uint64, train *data.Set) *onnxio.Model {
 	t.Helper()
-	m, err := finetune.Train(context.Background(), model(seed), train, nil, finetune.Options{Epochs: 60, Batch: 20, Rate: 0.1}, nil)
+	m, err := finetune.Train(context.Background(), model(seed), train, nil,
+		finetune.Options{Epochs: 60, Batch: 20, Rate: 0.1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,11 +112,14 @@ func sparse(t *testing.T, m *onnxio.Model) *onnxio.Model {
 	}
 	n := []int64{hidden * inputs}
 	c.Graph.Initializers = c.Graph.Initializers[1:]
-	c.Graph.Nodes = append([]*onnxio.Node{{Name: "w1", OpType: "Constant", Outputs: []string{"w1"}, Attributes: []*onnxio.Attribute{{
-		Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: &onnxio.SparseTensor{
-			Dims: w.Dims, Values: onnxio.NewTensor("", n, floats(t, m, "w1")), Indices: onnxio.NewTensor("", n, index),
-		},
-	}}}}, c.Graph.Nodes...)
+	c.Graph.Nodes = append([]*onnxio.Node{{
+		Name: "w1", OpType: "Constant", Outputs: []string{"w1"},
+		Attributes: []*onnxio.Attribute{{
+			Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: &onnxio.SparseTensor{
+				Dims: w.Dims, Values: onnxio.NewTensor("", n, floats(t, m, "w1")), Indices: onnxio.NewTensor("", n, index),
+			},
+		}},
+	}}, c.Graph.Nodes...)
 	return c
 }
 
@@ -162,7 +179,8 @@ func TestSparsePaths(t *testing.T) {
 				t.Errorf("%s: at t = %g: %+v, dense %+v", mode, p.T, p.Train, q.Train)
 			}
 		}
-		if math.Abs(got.Length-want.Length) > 1e-4*want.Length || math.Abs(got.Distance-want.Distance) > 1e-4*want.Distance || (want.Distance == 0) != (mode == Average) {
+		if math.Abs(got.Length-want.Length) > 1e-4*want.Length ||
+			math.Abs(got.Distance-want.Distance) > 1e-4*want.Distance || (want.Distance == 0) != (mode == Average) {
 			t.Errorf("%s: length %g, dense %g", mode, got.Length, want.Length)
 		}
 	}
@@ -174,7 +192,8 @@ func TestSparsePaths(t *testing.T) {
 		index[i] = int64(i)
 	}
 	s.Values, s.Indices = onnxio.NewTensor("", n, make([]float32, n[0])), onnxio.NewTensor("", n, index)
-	if _, err := Interpolate(t.Context(), sparse(t, a), other, train, nil, Options{}); err == nil || !strings.Contains(err.Error(), `sparse constant "w1": the two models store other entries of it`) {
+	if _, err := Interpolate(t.Context(), sparse(t, a), other, train, nil, Options{}); err == nil ||
+		!strings.Contains(err.Error(), `sparse constant "w1": the two models store other entries of it`) {
 		t.Errorf("other entries: %v", err)
 	}
 }
@@ -203,7 +222,10 @@ func TestMiddleOfThePath(t *testing.T) {
 		}
 		return m
 	}
-	for mode, want := range map[Mode]finetune.Metrics{Linear: evaluate(t, middle(false), train), Curvilinear: evaluate(t, middle(true), train)} {
+	for mode, want := range map[Mode]finetune.Metrics{
+		Linear:      evaluate(t, middle(false), train),
+		Curvilinear: evaluate(t, middle(true), train),
+	} {
 		got := interpolate(t, a, b, train, nil, Options{Mode: mode, Points: 3}).Points[1]
 		if math.Abs(got.Train.Loss-want.Loss) > 1e-6*want.Loss || got.Train.Top1 != want.Top1 || got.Test != nil {
 			t.Errorf("%s: %+v, want %+v", mode, got.Train, want)
@@ -215,7 +237,10 @@ func TestMiddleOfThePath(t *testing.T) {
 	join := func(name string, v ...[]float32) {
 		for i, init := range both.Graph.Initializers {
 			if init.Name == name {
-				dims := map[string][]int64{"w1": {2 * hidden, inputs}, "b1": {2 * hidden}, "w2": {classes, 2 * hidden}, "b2": {classes}}[name]
+				dims := map[string][]int64{
+					"w1": {2 * hidden, inputs}, "b1": {2 * hidden}, "w2": {classes, 2 * hidden},
+					"b2": {classes},
+				}[name]
 				both.Graph.Initializers[i] = onnxio.NewTensor(name, dims, slices.Concat(v...))
 			}
 		}
@@ -344,7 +369,11 @@ func TestRefuses(t *testing.T) {
 		o    Options
 		want string
 	}{
-		{"operator", edit(func(m *onnxio.Model) { m.Graph.Nodes[1].OpType = "Tanh" }), Options{}, `"relu" (Relu) is "relu" (Tanh)`},
+		{
+			"operator", edit(func(m *onnxio.Model) { m.Graph.Nodes[1].OpType = "Tanh" }),
+			Options{},
+			`"relu" (Relu) is "relu" (Tanh)`,
+		},
 		{"wiring", edit(func(m *onnxio.Model) { m.Graph.Nodes[2].Inputs = []string{"r", "b2", "w2"} }), Options{}, `"w2"`},
 		{"attribute", edit(func(m *onnxio.Model) {
 			m.Graph.Nodes[0].Attributes = []*onnxio.Attribute{onnxio.IntAttr("transB", 0)}
@@ -363,9 +392,14 @@ func TestRefuses(t *testing.T) {
 		{"points", model(2), Options{Points: 1}, "2 at least"},
 		{"string options", model(2), Options{String: DefaultString()}, "not for a path of mode linear"},
 		{"images", model(2), Options{Mode: String, String: StringOptions{Images: 2, Epochs: 1, Batch: 1}}, "images: 2"},
-		{"rate", model(2), Options{Mode: String, String: StringOptions{Images: 3, Epochs: 3, Batch: 50, Rate: 1e30}}, "smaller rate"},
+		{
+			"rate", model(2),
+			Options{Mode: String, String: StringOptions{Images: 3, Epochs: 3, Batch: 50, Rate: 1e30}},
+			"smaller rate",
+		},
 	} {
-		if _, err := Interpolate(context.Background(), model(1), c.b, train, nil, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Interpolate(context.Background(), model(1), c.b, train, nil, c.o); err == nil ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v; want %q in it", c.name, err, c.want)
 		}
 	}

@@ -24,7 +24,10 @@ func TestEstimate(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
-	for kind, want := range map[relax.Kind][2]int{relax.CNN: {2, 3}, relax.FCN: {2, 2}, relax.EFCN: {6, 2}, relax.Tied: {6, 2}} {
+	for kind, want := range map[relax.Kind][2]int{
+		relax.CNN: {2, 3}, relax.FCN: {2, 2}, relax.EFCN: {6, 2},
+		relax.Tied: {6, 2},
+	} {
 		if got[kind] != want {
 			t.Errorf("%s: %v runs and epochs, want %v", kind, got[kind], want)
 		}

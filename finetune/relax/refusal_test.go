@@ -21,7 +21,10 @@ func TestStudyRefuses(t *testing.T) {
 	fully.Graph.Initializers = fully.Graph.Initializers[2:]
 	fully.Graph.Initializers[0] = onnxio.NewTensor("w", []int64{4, 36}, make([]float32, 144))
 	wide := toyCNN(1)
-	wide.Graph.Nodes[0].Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", 1, 1, 1, 1), onnxio.IntsAttr("dilations", 2, 2)}
+	wide.Graph.Nodes[0].Attributes = []*onnxio.Attribute{
+		onnxio.IntsAttr("pads", 1, 1, 1, 1),
+		onnxio.IntsAttr("dilations", 2, 2),
+	}
 	for _, c := range []struct {
 		name   string
 		change func(s *relax.Study)
@@ -34,18 +37,30 @@ func TestStudyRefuses(t *testing.T) {
 		{"order", func(s *relax.Study) { s.Options.RelaxEpochs = []int{1, 1} }, "1 after 1; want them ascending"},
 		{"negative", func(s *relax.Study) { s.Options.RelaxEpochs = []int{-1} }, "-1 is negative"},
 		{"none", func(s *relax.Study) { s.Options.RelaxEpochs = []int{} }, "relax epochs: none"},
-		{"short", func(s *relax.Study) { s.Options.CNNEpochs = 2 }, "trained for 2 epochs; want those of the last relax time"},
+		{
+			"short", func(s *relax.Study) { s.Options.CNNEpochs = 2 },
+			"trained for 2 epochs; want those of the last relax time",
+		},
 		{"kind", func(s *relax.Study) { s.Options.With = []relax.Kind{"fcn"} }, `with "fcn": want some of`},
 		{"twice", func(s *relax.Study) { s.Options.With = []relax.Kind{"tied", "tied"} }, `with "tied" is given twice`},
 		{"folder of a run", func(s *relax.Study) { s.Options.Train.Checkpoint = "x" }, "the study's business"},
 		{"optimiser", func(s *relax.Study) { s.Options.Train.Optimizer.Lambda = 1 }, "beta-lasso"},
-		{"data", func(s *relax.Study) { s.Test.Shape, s.Test.X = []int{1, 5, 5}, s.Test.X[:40*25] }, "the model takes [1 6 6]"},
-		{"given and trained", func(s *relax.Study) { s.CNN, s.Given = nil, map[int]*onnxio.Model{0: toyCNN(1)} }, "the CNNs are given"},
+		{
+			"data", func(s *relax.Study) { s.Test.Shape, s.Test.X = []int{1, 5, 5}, s.Test.X[:40*25] },
+			"the model takes [1 6 6]",
+		},
+		{
+			"given and trained", func(s *relax.Study) { s.CNN, s.Given = nil, map[int]*onnxio.Model{0: toyCNN(1)} },
+			"the CNNs are given",
+		},
 		{"before the first", func(s *relax.Study) {
 			s.CNN, s.Given, s.Options.RelaxEpochs, s.Options.Reinit = nil, map[int]*onnxio.Model{-1: toyCNN(1)}, nil, false
 		}, "the CNN of epoch -1: want a number from 0"},
 		{"architectures", func(s *relax.Study) {
-			s.CNN, s.Given, s.Options.RelaxEpochs, s.Options.Reinit = nil, map[int]*onnxio.Model{0: toyCNN(1), 3: wide}, nil, false
+			s.CNN, s.Given, s.Options.RelaxEpochs, s.Options.Reinit = nil, map[int]*onnxio.Model{
+				0: toyCNN(1),
+				3: wide,
+			}, nil, false
 		}, "the CNN of epoch 3"},
 		{"an eFCN", func(s *relax.Study) {
 			plan, err := convert.NewPlan(toyCNN(1), convert.Options{})

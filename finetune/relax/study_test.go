@@ -67,14 +67,16 @@ func TestStudy(t *testing.T) {
 		default:
 			// It begins as the CNN that was embedded, up to rounding, and ends so
 			// that projecting it gives what the table says.
-			if start, was := float(t, row["start_test_loss"]), float(t, before[at]["final_test_loss"]); math.Abs(start-was) > 1e-6*was {
+			if start, was := float(t, row["start_test_loss"]), float(t,
+				before[at]["final_test_loss"]); math.Abs(start-was) > 1e-6*was {
 				t.Errorf("%s starts with loss %v, the CNN had %v", row["run"], start, was)
 			}
 			p, err := onnxio.Read(filepath.Join(dir, row["run"], "projected.onnx"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if metrics, err := finetune.Evaluate(t.Context(), p, s.Test, 20); err != nil || metrics.Top1 != float(t, row["projected_test_top1"]) {
+			if metrics, err := finetune.Evaluate(t.Context(), p, s.Test, 20); err != nil ||
+				metrics.Top1 != float(t, row["projected_test_top1"]) {
 				t.Errorf("%s: the projection has %+v (%v), the table %s", row["run"], metrics, err, row["projected_test_top1"])
 			}
 		}
@@ -170,7 +172,8 @@ func TestStudyOfGivenCNNs(t *testing.T) {
 	for _, r := range f.Results {
 		runs = append(runs, r.Run)
 	}
-	if want := strings.Fields("cnn cnn seed-7/fcn seed-7/efcn-0 seed-7/efcn-5 seed-8/fcn seed-8/efcn-0 seed-8/efcn-5"); !slices.Equal(runs, want) {
+	want := strings.Fields("cnn cnn seed-7/fcn seed-7/efcn-0 seed-7/efcn-5 seed-8/fcn seed-8/efcn-0 seed-8/efcn-5")
+	if !slices.Equal(runs, want) {
 		t.Errorf("%v", runs)
 	}
 	if !bytes.Equal(encoded(t, read(t, dir, "cnn", "epoch-5.onnx")), encoded(t, toyCNN(2))) {

@@ -45,14 +45,20 @@ func toyCNN(seed uint64) *onnxio.Model {
 		return onnxio.NewTensor(name, dims, v)
 	}
 	value := func(name string, dims ...int64) *onnxio.ValueInfo {
-		v := &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N")}}}
+		v := &onnxio.ValueInfo{
+			Name: name,
+			Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N")}},
+		}
 		for _, d := range dims {
 			v.Type.Shape = append(v.Type.Shape, onnxio.Fixed(d))
 		}
 		return v
 	}
 	node := func(op, inputs, output string, attributes ...*onnxio.Attribute) *onnxio.Node {
-		return &onnxio.Node{Name: op + "_" + output, OpType: op, Inputs: strings.Fields(inputs), Outputs: []string{output}, Attributes: attributes}
+		return &onnxio.Node{
+			Name: op + "_" + output, OpType: op, Inputs: strings.Fields(inputs), Outputs: []string{output},
+			Attributes: attributes,
+		}
 	}
 	return &onnxio.Model{
 		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, ProducerName: "toy",
@@ -75,7 +81,10 @@ func toyStudy(with ...relax.Kind) *relax.Study {
 	return &relax.Study{
 		CNN: toyCNN(1), Data: toySet(60, 1), Test: toySet(40, 2),
 		Options: relax.Options{
-			Train: finetune.Options{Epochs: 2, Batch: 20, Rate: 0.1, Seed: 7}, RelaxEpochs: []int{0, 1, 3}, Seeds: 2, With: with, Reinit: true,
+			Train: finetune.Options{Epochs: 2, Batch: 20, Rate: 0.1, Seed: 7}, RelaxEpochs: []int{
+				0, 1,
+				3,
+			}, Seeds: 2, With: with, Reinit: true,
 		},
 	}
 }

@@ -26,7 +26,8 @@ const testdata = "../../testdata/"
 
 func images(t *testing.T, split string, n int) *data.Set {
 	t.Helper()
-	s, err := data.Open(fmt.Sprintf("idx:%[1]sfashion-mnist/%[2]s-images-%[3]s-idx3-ubyte.gz,%[1]sfashion-mnist/%[2]s-labels-%[3]s-idx1-ubyte.gz?normalize=0.286/0.353&limit=%[4]d",
+	s, err := data.Open(fmt.Sprintf("idx:%[1]sfashion-mnist/%[2]s-images-%[3]s-idx3-ubyte.gz,"+
+		"%[1]sfashion-mnist/%[2]s-labels-%[3]s-idx1-ubyte.gz?normalize=0.286/0.353&limit=%[4]d",
 		testdata, split, map[string]string{"train": "10k", "test": "2k"}[split], n))
 	if err != nil {
 		t.Fatal(err)
@@ -60,8 +61,12 @@ func newStudy(t *testing.T) string {
 			t.Fatal(err)
 		}
 		s := &relax.Study{
-			CNN: cnn, Data: images(t, "train", 200), Test: images(t, "test", 100), About: map[string]string{"cnn": "plain <&> CNN"},
-			Options: relax.Options{Train: finetune.Options{Epochs: 2, Batch: 50, Rate: 0.02}, RelaxEpochs: []int{0, 2}, Seeds: 2, With: []relax.Kind{relax.ELCN}, Reinit: true},
+			CNN: cnn, Data: images(t, "train", 200), Test: images(t, "test",
+				100), About: map[string]string{"cnn": "plain <&> CNN"},
+			Options: relax.Options{
+				Train: finetune.Options{Epochs: 2, Batch: 50, Rate: 0.02}, RelaxEpochs: []int{0, 2},
+				Seeds: 2, With: []relax.Kind{relax.ELCN}, Reinit: true,
+			},
 		}
 		if _, err := s.Run(context.Background(), made.dir); err != nil {
 			t.Fatal(err)
@@ -111,7 +116,10 @@ func TestStudyPage(t *testing.T) {
 	if pictures["data:image/png"] != 32 || pictures["data:image/svg+xml"] != 12 {
 		t.Errorf("pictures %v", pictures)
 	}
-	for _, want := range []string{"accuracy", "deviation", "training", "gradients", "weights", "plan", "certificate", "settings"} {
+	for _, want := range []string{
+		"accuracy", "deviation", "training", "gradients", "weights", "plan", "certificate",
+		"settings",
+	} {
 		if !strings.Contains(page, `<section id="`+want+`">`) {
 			t.Errorf("no section %q", want)
 		}
@@ -119,7 +127,8 @@ func TestStudyPage(t *testing.T) {
 	if strings.Contains(page, "plain <&> CNN") || !strings.Contains(page, "plain &lt;&amp;&gt; CNN") {
 		t.Error("a name is not escaped")
 	}
-	if text := regexp.MustCompile(`base64,[^"]*`).ReplaceAllString(page, ""); strings.Contains(text, "ZgotmplZ") || strings.Contains(text, "NaN") {
+	if text := regexp.MustCompile(`base64,[^"]*`).ReplaceAllString(page, ""); strings.Contains(text, "ZgotmplZ") ||
+		strings.Contains(text, "NaN") {
 		t.Error("something is missing on the page")
 	}
 
@@ -195,7 +204,8 @@ func TestCertificateIsRefused(t *testing.T) {
 	if !strings.Contains(page, "NOT EQUAL: ") || !strings.Contains(page, "1 of the 8 embeddings do not compute") {
 		t.Error("the page calls it equal")
 	}
-	if page := write(t, dir, Options{NoCheck: true}); strings.Contains(page, "EQUAL") || !strings.Contains(page, "not verified for this page") {
+	if page := write(t, dir, Options{NoCheck: true}); strings.Contains(page, "EQUAL") ||
+		!strings.Contains(page, "not verified for this page") {
 		t.Error("without the check the page says something of it")
 	}
 }
@@ -208,7 +218,8 @@ func TestCertificateOfWhatIsMissing(t *testing.T) {
 	}
 	// The eFCN and the eLCN of that seed and relax time.
 	page := write(t, dir, Options{Samples: 2})
-	if strings.Contains(page, "Every one of the") || !strings.Contains(page, "2 of the 8 embeddings were not verified") || strings.Count(page, "<td>equal</td>") != 6 {
+	if strings.Contains(page, "Every one of the") || !strings.Contains(page, "2 of the 8 embeddings were not verified") ||
+		strings.Count(page, "<td>equal</td>") != 6 {
 		t.Error("the page claims what was not verified")
 	}
 }
@@ -216,7 +227,10 @@ func TestCertificateOfWhatIsMissing(t *testing.T) {
 // A study that is not finished has a page of what there is.
 func TestUnfinishedStudy(t *testing.T) {
 	dir := newStudy(t)
-	for _, run := range []string{"seed-0/efcn-2", "seed-1/fcn", "seed-1/efcn-0", "seed-1/efcn-2", "seed-1/elcn-0", "seed-1/elcn-2"} {
+	for _, run := range []string{
+		"seed-0/efcn-2", "seed-1/fcn", "seed-1/efcn-0", "seed-1/efcn-2", "seed-1/elcn-0",
+		"seed-1/elcn-2",
+	} {
 		if err := os.RemoveAll(filepath.Join(dir, run)); err != nil {
 			t.Fatal(err)
 		}
@@ -233,11 +247,15 @@ func TestRunPage(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "run")
 	o := finetune.Options{Epochs: 3, Batch: 50, Rate: 0.01, Checkpoint: dir, Snapshots: finetune.Snapshots{Every: 6}}
-	if _, err := finetune.Train(context.Background(), cnn, images(t, "train", 200), images(t, "test", 100), o, nil); err != nil {
+	if _, err := finetune.Train(context.Background(), cnn, images(t, "train", 200), images(t, "test", 100), o,
+		nil); err != nil {
 		t.Fatal(err)
 	}
 	page := write(t, dir, Options{})
-	for _, want := range []string{"Training run run", "3 epochs, 12 steps", `<section id="deviation">`, `<section id="gradients">`, `<section id="weights">`, `<section id="plan">`, "after step 12"} {
+	for _, want := range []string{
+		"Training run run", "3 epochs, 12 steps", `<section id="deviation">`,
+		`<section id="gradients">`, `<section id="weights">`, `<section id="plan">`, "after step 12",
+	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
@@ -250,8 +268,12 @@ func TestRefuses(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for dir, want := range map[string]string{empty: "neither settings.json nor metrics.jsonl", file: "not a folder", filepath.Join(empty, "none"): "no such file"} {
-		if err := Write(context.Background(), &bytes.Buffer{}, dir, Options{}); err == nil || !strings.Contains(err.Error(), want) {
+	for dir, want := range map[string]string{
+		empty: "neither settings.json nor metrics.jsonl", file: "not a folder",
+		filepath.Join(empty, "none"): "no such file",
+	} {
+		if err := Write(context.Background(), &bytes.Buffer{}, dir, Options{}); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", dir, err, want)
 		}
 	}
