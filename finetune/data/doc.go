@@ -1,7 +1,7 @@
 // Package data opens labelled images for training and evaluation.
 //
-// Call [Open] with a specification, as the --data flag of the commands has it,
-// and [OpenTest] with that of the images to test on:
+// Call [Open] with a specification of the images, and [OpenTest] with that of the
+// images to test on:
 //
 //	idx:IMAGES,LABELS    two IDX files (MNIST, Fashion-MNIST), gzipped or not
 //	npz:FILE             a NumPy archive with the arrays x and y
