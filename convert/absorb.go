@@ -126,7 +126,8 @@ func (pl *planner) withPadding(n *onnxio.Node) (*onnxio.Node, []padding) {
 // padding reads the Pad by constants that computes a value for one reader alone.
 func (pl *planner) padding(name string, reader *onnxio.Node) (padding, bool) {
 	p := padding{node: pl.links.Producer(name)}
-	if p.node == nil || p.node.OpType != "Pad" || onnxio.CanonicalDomain(p.node.Domain) != "" || pl.links.IsOutput(name) {
+	if p.node == nil || p.node.OpType != "Pad" || onnxio.CanonicalDomain(p.node.Domain) != "" ||
+		pl.links.IsOutput(name) {
 		return p, false
 	}
 	for _, user := range pl.links.Readers(name) {
@@ -250,7 +251,8 @@ func absorbIntoAverage(_ *planner, a *absorption) bool {
 		return false
 	}
 	o := a.operator
-	o.Attributes = slices.DeleteFunc(o.Attributes, func(a *onnxio.Attribute) bool { return a.Name == "count_include_pad" })
+	o.Attributes = slices.DeleteFunc(o.Attributes,
+		func(a *onnxio.Attribute) bool { return a.Name == "count_include_pad" })
 	o.Attributes = append(o.Attributes, onnxio.IntAttr("count_include_pad", 1))
 	return true
 }
@@ -293,25 +295,27 @@ func padsWithZeros(chain []padding) bool {
 	return !slices.ContainsFunc(chain, func(p padding) bool { return p.fill != 0 })
 }
 
-// countsPadding says whether an AveragePool whose input is padded is one that counts
+// countsPadding reports whether an AveragePool whose input is padded is one that counts
 // its own padding: before is its window on the padded input, after that of operator
 // on the input itself.
 func countsPadding(operator *onnxio.Node, before, after shape.Window) bool {
 	include, err := operator.Int("count_include_pad", 0)
 	own := func(p int64) bool { return p != 0 }
-	if err != nil || include == 0 && (slices.ContainsFunc(before.PadBegin, own) || slices.ContainsFunc(before.PadEnd, own)) {
+	padded := slices.ContainsFunc(before.PadBegin, own) || slices.ContainsFunc(before.PadEnd, own)
+	if err != nil || include == 0 && padded {
 		return false
 	}
 	for i, kernel := range after.Kernel {
 		reach := (after.Out[i]-1)*after.Stride[i] + (kernel-1)*after.Dilation[i] + 1
-		if after.PadBegin[i] >= kernel || after.PadEnd[i] >= kernel || reach > after.In[i]+after.PadBegin[i]+after.PadEnd[i] {
+		if after.PadBegin[i] >= kernel || after.PadEnd[i] >= kernel ||
+			reach > after.In[i]+after.PadBegin[i]+after.PadEnd[i] {
 			return false
 		}
 	}
 	return true
 }
 
-// neverTheMaximum says whether no element of a value is smaller than what a chain
+// neverTheMaximum reports whether no element of a value is smaller than what a chain
 // pads it with.
 func (pl *planner) neverTheMaximum(name string, chain []padding) bool {
 	return !slices.ContainsFunc(chain, func(p padding) bool {
@@ -319,7 +323,7 @@ func (pl *planner) neverTheMaximum(name string, chain []padding) bool {
 	})
 }
 
-// seesInput says whether every window of a pooling has an element of the input, and
+// seesInput reports whether every window of a pooling has an element of the input, and
 // less padding than its kernel.
 func seesInput(w shape.Window) bool {
 	ws, err := affine.Windows(w)
@@ -339,7 +343,7 @@ func seesInput(w shape.Window) bool {
 	return true
 }
 
-// takesIndices says whether somebody reads where the maxima of a MaxPool are.
+// takesIndices reports whether somebody reads where the maxima of a MaxPool are.
 func (pl *planner) takesIndices(n *onnxio.Node) bool {
 	indices := n.Output(1)
 	return indices != "" && pl.links.Uses(indices) > 0

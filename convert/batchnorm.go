@@ -9,7 +9,10 @@ import (
 )
 
 func init() {
-	register("BatchNormalization", operator{becomes: "multiplied into the matrix before it, else Mul and Add", plan: planBatchNorm})
+	register("BatchNormalization", operator{
+		becomes: "multiplied into the matrix before it, else Mul and Add",
+		plan:    planBatchNorm,
+	})
 }
 
 // planBatchNorm plans a BatchNormalization at inference, a diagonal map:
@@ -45,8 +48,14 @@ func (f diagonal) build(b *builder, p *piece) {
 	add := b.tensor(onnxio.NewTensor(n.Label()+".shift", size, perChannel(f.shift, f.size)))
 	scaled := b.names.Free(p.writes[0] + "/scaled")
 	b.declare(scaled, b.vectorType(p.writes[0]))
-	b.node(&onnxio.Node{Name: b.names.Free(n.Label() + "/mul"), OpType: "Mul", Inputs: []string{x, mul}, Outputs: []string{scaled}})
-	b.node(&onnxio.Node{Name: b.nodeName(n), OpType: "Add", Inputs: []string{scaled, add}, Outputs: []string{b.newVec(p.writes[0])}})
+	b.node(&onnxio.Node{
+		Name: b.names.Free(n.Label() + "/mul"), OpType: "Mul", Inputs: []string{x, mul},
+		Outputs: []string{scaled},
+	})
+	b.node(&onnxio.Node{
+		Name: b.nodeName(n), OpType: "Add", Inputs: []string{scaled, add},
+		Outputs: []string{b.newVec(p.writes[0])},
+	})
 }
 
 func (f diagonal) weigh(s *sizes, p *piece) {
@@ -83,12 +92,14 @@ func (pl *planner) batchNorm(n *onnxio.Node) (scale, shift []float64, err error)
 		return nil, nil, err
 	}
 	if training != 0 {
-		return nil, nil, fmt.Errorf("training_mode %d: statistics of the batch are not linear; export the model in evaluation mode", training)
+		return nil, nil, fmt.Errorf("training_mode %d: statistics of the batch are not linear; "+
+			"export the model in evaluation mode", training)
 	}
 	// Before version 14 it is these outputs, read by anyone or not, that ask for training.
 	for i := 1; i < len(n.Outputs); i++ {
 		if n.Outputs[i] != "" {
-			return nil, nil, fmt.Errorf("it has output %q, which only exists in training; export the model in evaluation mode", n.Outputs[i])
+			return nil, nil, fmt.Errorf("it has output %q, which only exists in training; "+
+				"export the model in evaluation mode", n.Outputs[i])
 		}
 	}
 	if spatial, err := n.Int("spatial", 1); err != nil {
@@ -124,7 +135,8 @@ func (pl *planner) batchNorm(n *onnxio.Node) (scale, shift []float64, err error)
 	for c := range channels {
 		scale[c] = float64(gamma[c]) / math.Sqrt(float64(variance[c])+float64(epsilon))
 		if math.IsNaN(scale[c]) || math.IsInf(scale[c], 0) {
-			return nil, nil, fmt.Errorf("channel %d: scale %g, variance %g, epsilon %g give no finite factor", c, gamma[c], variance[c], epsilon)
+			return nil, nil, fmt.Errorf("channel %d: scale %g, variance %g, epsilon %g give no finite factor", c,
+				gamma[c], variance[c], epsilon)
 		}
 		shift[c] = float64(beta[c]) - float64(float64(mean[c])*scale[c]) // not fused: the same on every machine
 	}

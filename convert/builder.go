@@ -82,7 +82,8 @@ func newBuilder(p *Plan) *builder {
 		}
 		declared := *v
 		declared.Type, _ = p.info.Type(v.Name)
-		if own := p.declaredAs(v.Name); len(own.Shape) > 0 && len(own.Shape) == len(declared.Type.Shape) && !declared.Type.Shape[0].Known() {
+		if own := p.declaredAs(v.Name); len(own.Shape) > 0 && len(own.Shape) == len(declared.Type.Shape) &&
+			!declared.Type.Shape[0].Known() {
 			declared.Type.Shape = slices.Clone(declared.Type.Shape)
 			declared.Type.Shape[0] = own.Shape[0]
 		}
@@ -270,7 +271,7 @@ func (b *builder) finish() error {
 	return b.record.Write(b.out)
 }
 
-// contradict says whether two shapes have different numbers in one place.
+// contradict reports whether two shapes have different numbers in one place.
 func contradict(a, b onnxio.Shape) bool {
 	for i := range min(len(a), len(b)) {
 		if a[i].Known() && b[i].Known() && a[i].Value != b[i].Value {

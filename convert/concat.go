@@ -8,7 +8,10 @@ import (
 )
 
 func init() {
-	register("Concat", operator{becomes: "itself, on vectors, with a Gather behind it where the joined axis is not the first after the batch", plan: planConcat, notNegative: allNotNegative})
+	register("Concat", operator{
+		becomes: "itself, on vectors, with a Gather behind it where the joined axis is not the first after the batch",
+		plan:    planConcat, notNegative: allNotNegative,
+	})
 }
 
 // allNotNegative reports whether no input of a node can be negative.

@@ -19,7 +19,10 @@ func windowRecord(in, out value, w shape.Window) record.Layer {
 }
 
 func init() {
-	register("Conv", operator{becomes: "a matrix (Gemm)", plan: planConv, layer: anyNode, window: convWindow, absorb: absorbZeros})
+	register("Conv", operator{
+		becomes: "a matrix (Gemm)", plan: planConv, layer: anyNode, window: convWindow,
+		absorb: absorbZeros,
+	})
 }
 
 // convolution is what a Conv or ConvTranspose node is made of.
@@ -33,14 +36,17 @@ type convolution struct {
 }
 
 // convolution reads a Conv or ConvTranspose node; resolve finds its geometry.
-func (pl *planner) convolution(n *onnxio.Node, resolve func(n *onnxio.Node, x, w []int64) (shape.Window, error)) (*convolution, error) {
+func (pl *planner) convolution(
+	n *onnxio.Node, resolve func(n *onnxio.Node, x, w []int64) (shape.Window, error),
+) (*convolution, error) {
 	c := &convolution{}
 	var err error
 	if c.in, c.out, err = pl.linear(n); err != nil {
 		return nil, err
 	}
 	if len(c.in.dims) < 2 || len(c.out.dims) != len(c.in.dims) {
-		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0), c.in.dims)
+		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0),
+			c.in.dims)
 	}
 	var ok bool
 	if c.weights, c.kernelDims, ok, err = pl.floats(n, 1, "W"); err != nil {
@@ -80,8 +86,10 @@ func planConv(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.kernelDims[1]*c.group != int64(c.in.dims[0]) || c.kernelDims[0] != int64(c.out.dims[0]) || c.kernelDims[0]%c.group != 0 {
-		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
+	if c.kernelDims[1]*c.group != int64(c.in.dims[0]) || c.kernelDims[0] != int64(c.out.dims[0]) ||
+		c.kernelDims[0]%c.group != 0 {
+		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims,
+			c.in.dims[0], c.out.dims[0])
 	}
 	m := &affine.Map{
 		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],

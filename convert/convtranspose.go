@@ -20,8 +20,10 @@ func planConvTranspose(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.kernelDims[0] != int64(c.in.dims[0]) || int(c.kernelDims[1]*c.group) != c.out.dims[0] || c.kernelDims[0]%c.group != 0 {
-		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims, c.in.dims[0], c.out.dims[0])
+	if c.kernelDims[0] != int64(c.in.dims[0]) || int(c.kernelDims[1]*c.group) != c.out.dims[0] ||
+		c.kernelDims[0]%c.group != 0 {
+		return nil, fmt.Errorf("group %d: W of shape %v does not take %d channels to %d", c.group, c.kernelDims,
+			c.in.dims[0], c.out.dims[0])
 	}
 	m := &affine.Map{
 		Groups: int(c.group), InChannels: c.in.dims[0], OutChannels: c.out.dims[0],

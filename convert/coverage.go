@@ -36,8 +36,9 @@ var otherForms = map[string]func(pl *planner, n *onnxio.Node) bool{
 	"QLinearConv": anyNode, "ConvInteger": anyNode, "QLinearMatMul": ofConstant, "MatMulInteger": ofConstant,
 	"com.microsoft.FusedConv": anyNode, "com.microsoft.NhwcConv": anyNode, "com.microsoft.NhwcFusedConv": anyNode,
 	"com.microsoft.QLinearAveragePool": anyNode, "com.microsoft.QLinearGlobalAveragePool": anyNode,
-	"com.microsoft.FusedGemm": ofConstant, "com.microsoft.FusedMatMul": ofConstant, "com.microsoft.TransposeMatMul": ofConstant,
-	"com.microsoft.QGemm": ofConstant, "com.microsoft.MatMulNBits": anyNode,
+	"com.microsoft.FusedGemm": ofConstant, "com.microsoft.FusedMatMul": ofConstant,
+	"com.microsoft.TransposeMatMul": ofConstant, "com.microsoft.QGemm": ofConstant,
+	"com.microsoft.MatMulNBits": anyNode,
 }
 
 func ofConstant(pl *planner, n *onnxio.Node) bool { return pl.hasFactor(n.Inputs) }

@@ -28,7 +28,8 @@ type BudgetError struct {
 func (e *BudgetError) Error() string {
 	text := fmt.Sprintf("the eFCN needs %d bytes of weights, more than the %d allowed", e.Need, e.Allowed)
 	if e.Largest != nil {
-		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %s, %d bytes)", e.Largest.Node, e.Largest.Rows, e.Largest.Cols, e.Largest.Layout, e.Largest.bytesIn(e.Largest.Layout))
+		text += fmt.Sprintf(" (node %q alone: a %d×%d matrix, %s, %d bytes)", e.Largest.Node, e.Largest.Rows,
+			e.Largest.Cols, e.Largest.Layout, e.Largest.bytesIn(e.Largest.Layout))
 	}
 	return text
 }

@@ -299,7 +299,10 @@ func (pl *planner) product(block []*piece) (*Folding, *piece, error) {
 	if main.node.Name != "" {
 		n.Name = f.Layer
 	}
-	return f, &piece{node: n, reads: n.Inputs, writes: n.Outputs, form: matrix{}, layer: layer, order: firstMatrix.order}, nil
+	return f, &piece{
+		node: n, reads: n.Inputs, writes: n.Outputs, form: matrix{}, layer: layer,
+		order: firstMatrix.order,
+	}, nil
 }
 
 // layoutOfProduct returns the layout that the options ask for a layer that units
@@ -317,7 +320,8 @@ func (pl *planner) layoutOfProduct(block []*piece) (record.Layout, error) {
 			continue
 		}
 		if given != "" && given != layout {
-			return "", fmt.Errorf("layers %q and %q are multiplied into one matrix, and cannot be %s and %s; give them one layout, or keep one of them", by, name, given, layout)
+			return "", fmt.Errorf("layers %q and %q are multiplied into one matrix, and cannot be %s and %s; "+
+				"give them one layout, or keep one of them", by, name, given, layout)
 		}
 		given, by = layout, name
 	}

@@ -9,7 +9,9 @@ import (
 )
 
 func init() {
-	register("Gather", operator{becomes: "Gather on the vector, where its indices are a constant; else itself, on tensors", plan: planGather})
+	register("Gather", operator{
+		becomes: "Gather on the vector, where its indices are a constant; else itself, on tensors", plan: planGather,
+	})
 }
 
 // planGather plans a selection of indices along one axis other than the batch.

@@ -54,7 +54,11 @@ func planGemm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		return nil, fmt.Errorf("B: want a matrix, got shape %v", dims)
 	}
 	rows, cols := out.size(), in.size()
-	if want := [2]int64{int64(cols), int64(rows)}; transB == 0 && [2]int64(dims) != want || transB != 0 && [2]int64(dims) != [2]int64{want[1], want[0]} {
+	want := [2]int64{int64(cols), int64(rows)}
+	if transB != 0 {
+		want[0], want[1] = want[1], want[0]
+	}
+	if [2]int64(dims) != want {
 		return nil, fmt.Errorf("B: shape %v does not take %d inputs to %d outputs", dims, cols, rows)
 	}
 	bias, biasDims, hasBias, err := pl.floats(n, 2, "C")
@@ -68,7 +72,8 @@ func planGemm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		return nil, fmt.Errorf("C: want %d values, got %d", rows, len(bias))
 	}
 
-	if bn := pl.links.SoleReader(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && alpha == 1 && beta == 1 {
+	if bn := pl.links.SoleReader(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN &&
+		alpha == 1 && beta == 1 {
 		m := affine.FullyConnected(cols, rows)
 		m.Kernel = w
 		if transB == 0 {
@@ -104,11 +109,14 @@ func planGemm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 
 // matrixAsIs plans a node that is a fully-connected layer in the CNN already.
 // factors returns what it is made of, for folding.
-func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int, factors func() []affine.Factor) ([]*piece, error) {
+func (pl *planner) matrixAsIs(n *onnxio.Node, in, out value, weight, bias string, weights, biases int,
+	factors func() []affine.Factor,
+) ([]*piece, error) {
 	rec := vectorRecord(in, out)
 	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), record.Dense
 	var refuse error
-	if asked, ok := pl.opts.Layers[n.Label()]; ok && asked != record.Dense && asked != record.Auto && asked != record.Keep {
+	if asked, ok := pl.opts.Layers[n.Label()]; ok && asked != record.Dense && asked != record.Auto &&
+		asked != record.Keep {
 		refuse = fmt.Errorf("layout %s: its matrix is the CNN's own and stays dense", asked)
 		if !pl.opts.folds() {
 			return nil, refuse

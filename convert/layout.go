@@ -27,7 +27,7 @@ func (o Options) layoutOf(label string) record.Layout {
 // askedToBeKept is why a layer is kept that could be embedded.
 const askedToBeKept = "asked to be kept"
 
-// globs says whether a name has the form of a pattern, in which * stands for
+// globs reports whether a name has the form of a pattern, in which * stands for
 // any characters, slashes too, and ? for one.
 func globs(pattern, name string) bool {
 	expr := strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(regexp.QuoteMeta(pattern))
@@ -60,7 +60,8 @@ func (p *Plan) checkLayers(o Options) error {
 		case i < 0:
 			return fmt.Errorf("layer %q: the model has none of that name; it has %q", label, names)
 		case layout != record.Keep && layout != record.Auto:
-			return fmt.Errorf("layer %q: layout %s: it has no matrix (%s); leave the layout out", label, layout, p.Kept[i].Why)
+			return fmt.Errorf("layer %q: layout %s: it has no matrix (%s); leave the layout out", label, layout,
+				p.Kept[i].Why)
 		}
 	}
 	fits := func(name string) bool { return globs(o.Only, name) }

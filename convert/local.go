@@ -15,7 +15,8 @@ func (b *builder) local(n *onnxio.Node, l *Layer) {
 	f := form.Shape()
 	rec := l.Layer
 	elem, batch := onnxio.Float32, b.plan.batch
-	group, out, positions := onnxio.Fixed(int64(f.Groups)), onnxio.Fixed(int64(f.OutPerGroup)), onnxio.Fixed(int64(f.Positions))
+	group, out, positions := onnxio.Fixed(int64(f.Groups)), onnxio.Fixed(int64(f.OutPerGroup)),
+		onnxio.Fixed(int64(f.Positions))
 	block, slots := int64(f.Block), onnxio.Fixed(int64(f.Slots))
 
 	value := func(what string, shape ...onnxio.Dim) string {
@@ -24,14 +25,18 @@ func (b *builder) local(n *onnxio.Node, l *Layer) {
 		return name
 	}
 	add := func(op, output string, inputs []string, attrs ...*onnxio.Attribute) string {
-		b.node(&onnxio.Node{Name: b.names.Free(output + "/" + op), OpType: op, Inputs: inputs, Outputs: []string{output}, Attributes: attrs})
+		b.node(&onnxio.Node{
+			Name: b.names.Free(output + "/" + op), OpType: op, Inputs: inputs,
+			Outputs: []string{output}, Attributes: attrs,
+		})
 		return output
 	}
 
 	x := b.vec(n.Input(0))
 	grouped := value("grouped", batch, group, onnxio.Fixed(block))
 	b.reshape(x, grouped, onnxio.Shape{batch, group, onnxio.Fixed(block)})
-	y := add("Transpose", value("columns", group, onnxio.Fixed(block), batch), []string{grouped}, onnxio.IntsAttr("perm", 1, 2, 0))
+	y := add("Transpose", value("columns", group, onnxio.Fixed(block), batch), []string{grouped},
+		onnxio.IntsAttr("perm", 1, 2, 0))
 	if f.Padded {
 		y = b.zeroBehind(y, value("padded", group, onnxio.Fixed(block+1), batch))
 	}
@@ -42,8 +47,12 @@ func (b *builder) local(n *onnxio.Node, l *Layer) {
 		Data: onnxio.Generate(f.Bytes(), form.WriteWeights),
 	})
 	product := value("product", group, positions, out, batch)
-	b.node(&onnxio.Node{Name: b.nodeName(n), OpType: "MatMul", Inputs: []string{rec.Weight, y}, Outputs: []string{product}, Metadata: n.Metadata})
-	y = add("Transpose", value("channels", batch, group, out, positions), []string{product}, onnxio.IntsAttr("perm", 3, 0, 2, 1))
+	b.node(&onnxio.Node{
+		Name: b.nodeName(n), OpType: "MatMul", Inputs: []string{rec.Weight, y},
+		Outputs: []string{product}, Metadata: n.Metadata,
+	})
+	y = add("Transpose", value("channels", batch, group, out, positions), []string{product},
+		onnxio.IntsAttr("perm", 3, 0, 2, 1))
 	if l.weights.HasBias() {
 		rec.Bias = b.tensor(l.bias())
 		y = add("Flatten", value("linear", batch, onnxio.Fixed(l.Rows)), []string{y}, onnxio.IntAttr("axis", 1))

@@ -10,7 +10,10 @@ import (
 )
 
 func init() {
-	register("MatMul", operator{becomes: "a matrix (Gemm); itself, where it multiplies a vector with a constant matrix", plan: planMatMul, layer: withConstant})
+	register("MatMul", operator{
+		becomes: "a matrix (Gemm); itself, where it multiplies a vector with a constant matrix",
+		plan:    planMatMul, layer: withConstant,
+	})
 }
 
 // planMatMul plans a product with a constant: y = x·B or y = A·x, with a matrix
@@ -45,7 +48,8 @@ func planMatMul(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		return nil, err
 	}
 	if m.Rows() != out.size() {
-		return nil, fmt.Errorf("N×%v and a constant of shape %v have a product of %d elements; shape inference says N×%v", in.dims, w.Dims, m.Rows(), out.dims)
+		return nil, fmt.Errorf("N×%v and a constant of shape %v have a product of %d elements; "+
+			"shape inference says N×%v", in.dims, w.Dims, m.Rows(), out.dims)
 	}
 	v, _, _, err := pl.floats(n, 1, "the constant factor")
 	if err != nil {
@@ -64,7 +68,8 @@ func planMatMul(pl *planner, n *onnxio.Node) ([]*piece, error) {
 // a fully-connected layer already.
 func (pl *planner) vectorProduct(n *onnxio.Node, in, out value, w *onnxio.Tensor) ([]*piece, error) {
 	if w.Dims[0] != int64(in.size()) || w.Dims[1] != int64(out.size()) {
-		return nil, fmt.Errorf("second factor: shape %v does not take %d inputs to %d outputs", w.Dims, in.size(), out.size())
+		return nil, fmt.Errorf("second factor: shape %v does not take %d inputs to %d outputs", w.Dims, in.size(),
+			out.size())
 	}
 	var v []float32
 	var err error

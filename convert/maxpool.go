@@ -113,11 +113,14 @@ func allOf(length int) [][]int {
 	return [][]int{all}
 }
 
+// windowsOf returns, for every axis of an input, the indices that each output index
+// takes the maximum of, nil where the axis stays as it is; and the geometry for the
+// record.
+type windowsOf func(in value) ([][][]int, record.Layer, error)
+
 // maximum plans a node that takes maxima: it stays on tensors, or becomes levels
-// of matrices and Relu. windows returns, for every axis of the input, the indices
-// that each output index takes the maximum of, nil where the axis stays as it is;
-// and the geometry for the record.
-func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) ([]*piece, error) {
+// of matrices and Relu.
+func (pl *planner) maximum(n *onnxio.Node, windows windowsOf) ([]*piece, error) {
 	if pl.opts.MaxPool != MaxPoolRelu {
 		return nil, keep("a maximum is not linear")
 	}
@@ -136,7 +139,7 @@ func (pl *planner) maximum(n *onnxio.Node, windows func(in value) ([][][]int, re
 	return st, nil
 }
 
-func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]int, record.Layer, error)) ([]*piece, error) {
+func (pl *planner) maximumLevels(n *onnxio.Node, windows windowsOf) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
@@ -159,7 +162,8 @@ func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]i
 		}
 	}
 	if value := (value{dims: t.dims}); value.size() != out.size() {
-		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", n.Output(0), out.dims, t.dims)
+		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", n.Output(0),
+			out.dims, t.dims)
 	}
 	if len(t.levels) == 0 { // every window has one cell
 		return pl.selectFrom(n, n.Output(0), t.selection(in.dims).Reshape(out.dims...), 0)
@@ -173,7 +177,8 @@ func (pl *planner) maximumLevels(n *onnxio.Node, windows func(in value) ([][][]i
 		pieces = append(pieces, l.level(pl, i+1, m, dims, t.shapes[i], from, output))
 		from, dims = pl.addValue(output+"/relu", m.Rows()), t.shapes[i]
 		pieces = append(pieces, onVectors(&onnxio.Node{
-			Name: fmt.Sprintf("%s/level%d/Relu", n.Label(), i+1), OpType: "Relu", Inputs: []string{output}, Outputs: []string{from},
+			Name: fmt.Sprintf("%s/level%d/Relu", n.Label(), i+1), OpType: "Relu", Inputs: []string{output},
+			Outputs: []string{from},
 		}, nil))
 	}
 	return append(pieces, l.level(pl, len(levels), levels[len(levels)-1], dims, out.dims, from, n.Output(0))), nil
@@ -197,7 +202,10 @@ func (l *maxLevels) level(pl *planner, i int, m *affine.Map, in, out []int, from
 	if _, layout := pl.opts.given(rec.Node); layout != "" {
 		rec.Layout = layout
 	}
-	node := &onnxio.Node{Name: rec.Node, OpType: l.n.OpType, Inputs: []string{from}, Outputs: []string{to}, Metadata: l.n.Metadata}
+	node := &onnxio.Node{
+		Name: rec.Node, OpType: l.n.OpType, Inputs: []string{from}, Outputs: []string{to},
+		Metadata: l.n.Metadata,
+	}
 	return &piece{
 		node: node, reads: node.Inputs, writes: node.Outputs, form: matrix{},
 		layer:  &Layer{Layer: rec, Rows: int64(m.Rows()), Cols: int64(m.Cols()), NonZeros: m.NonZeros(), weights: m},
@@ -257,7 +265,10 @@ type term struct {
 }
 
 func newMaxTree(dims []int, positive bool) *maxTree {
-	return &maxTree{dims: slices.Clone(dims), positive: positive, pending: make([][]terms, len(dims)), units: slices.Clone(dims)}
+	return &maxTree{
+		dims: slices.Clone(dims), positive: positive, pending: make([][]terms, len(dims)),
+		units: slices.Clone(dims),
+	}
 }
 
 // reduce takes the maxima of the windows along an axis.

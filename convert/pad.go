@@ -8,7 +8,11 @@ import (
 )
 
 func init() {
-	register("Pad", operator{becomes: "padding of the Conv, AveragePool or MaxPool behind it where that is the same function; else Gather on the vector, which a constant pads by one element first", plan: planPad, notNegative: padsNotNegative})
+	register("Pad", operator{
+		becomes: "padding of the Conv, AveragePool or MaxPool behind it where that is the same function" +
+			"; else Gather on the vector, which a constant pads by one element first",
+		plan: planPad, notNegative: padsNotNegative,
+	})
 }
 
 // padsNotNegative reports whether neither the input of a Pad nor what it pads with can

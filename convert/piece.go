@@ -39,7 +39,8 @@ type linear struct {
 
 // linearOf returns what one factor of n makes of output, with params parameters.
 func linearOf(n *onnxio.Node, output string, params int, factors ...affine.Factor) *linear {
-	return &linear{factors: factors, params: params, sources: []record.Factor{{Op: n.OpType, Node: n.Label(), Output: output}}}
+	source := record.Factor{Op: n.OpType, Node: n.Label(), Output: output}
+	return &linear{factors: factors, params: params, sources: []record.Factor{source}}
 }
 
 // onVectors returns the piece of a node that stays itself, on vectors.

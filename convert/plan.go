@@ -218,7 +218,8 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		return nil, errors.New("the graph has no outputs")
 	}
 	if v := m.Opset(""); v < onnxio.OldestOpset {
-		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v, onnxio.OldestOpset)
+		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v,
+			onnxio.OldestOpset)
 	}
 	m, err := folded(m, o.InputShapes)
 	if err != nil {

@@ -101,7 +101,8 @@ func (o Options) inferred(m *onnxio.Model) (*onnxio.Model, *shape.Info, error) {
 	one := m
 	for i, v := range m.Graph.Inputs {
 		t := typeOf(v.Name)
-		if batch.Without[v.Name] || !v.Type.HasShape || len(t.Shape) == 0 || t.Shape[0].Known() || t.Shape[0] == batch.Size {
+		if batch.Without[v.Name] || !v.Type.HasShape || len(t.Shape) == 0 || t.Shape[0].Known() ||
+			t.Shape[0] == batch.Size {
 			continue
 		}
 		if one == m {
@@ -125,7 +126,10 @@ func (pl *planner) findBatch() error {
 	unread := g.UnreadInputs()
 	for _, v := range g.FeedInputs() {
 		if t, _ := pl.plan.info.Type(v.Name); !t.HasShape && !slices.Contains(unread, v.Name) {
-			return &OpenShapeError{Input: v.Name, Axis: -1, Batch: -1, Why: fmt.Sprintf("input %q: its shape is not known", v.Name)}
+			return &OpenShapeError{
+				Input: v.Name, Axis: -1, Batch: -1,
+				Why: fmt.Sprintf("input %q: its shape is not known", v.Name),
+			}
 		}
 	}
 	batch, err := shape.FindBatch(g, pl.opts.BatchAxes, func(name string) onnxio.TensorType {
@@ -183,7 +187,8 @@ func (pl *planner) pieces() ([]*piece, error) {
 func (pl *planner) node(n *onnxio.Node) ([]*piece, error) {
 	for _, a := range n.Attributes {
 		if a.Type == onnxio.AttrGraph || a.Type == onnxio.AttrGraphs {
-			return nil, fmt.Errorf("attribute %s: a subgraph cannot be converted; export the model without control flow", a.Name)
+			return nil, fmt.Errorf("attribute %s: a subgraph cannot be converted; "+
+				"export the model without control flow", a.Name)
 		}
 	}
 	op, known := operatorOf(n)
@@ -257,7 +262,8 @@ func (pl *planner) vector(name string) (value, error) {
 // inference are the cause, one is named; else the input's shape is.
 func (pl *planner) unknown(format string, args ...any) error {
 	if nodes := pl.plan.info.Unknown(); len(nodes) > 0 {
-		return keep(format+"; that of node %q (%s) cannot be inferred", append(args, nodes[0].Label(), nodes[0].QualifiedOp())...)
+		return keep(format+"; that of node %q (%s) cannot be inferred", append(args, nodes[0].Label(),
+			nodes[0].QualifiedOp())...)
 	}
 	return &keepError{why: fmt.Sprintf(format, args...), open: true}
 }
@@ -290,7 +296,8 @@ func (pl *planner) floats(n *onnxio.Node, i int, what string) (v []float32, dims
 		return nil, nil, false, nil
 	}
 	t := pl.consts[name]
-	if slices.ContainsFunc(pl.plan.model.Graph.SparseInitializers, func(s *onnxio.SparseTensor) bool { return s.Values.Name == name }) {
+	if slices.ContainsFunc(pl.plan.model.Graph.SparseInitializers,
+		func(s *onnxio.SparseTensor) bool { return s.Values.Name == name }) {
 		return nil, nil, false, keep("%s %q is stored sparse, and too large to be taken as dense", what, name)
 	}
 	if t == nil {
@@ -306,11 +313,14 @@ func (pl *planner) floats(n *onnxio.Node, i int, what string) (v []float32, dims
 // embed plans the linear operator n, which has params parameters in the CNN, as
 // the matrix m; takesScale allows that a BatchNormalization which follows is
 // multiplied into it.
-func (pl *planner) embed(n *onnxio.Node, m *affine.Map, rec record.Layer, params int, takesScale bool) ([]*piece, error) {
+func (pl *planner) embed(
+	n *onnxio.Node, m *affine.Map, rec record.Layer, params int, takesScale bool,
+) ([]*piece, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
-	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0), pl.opts.layoutOf(n.Label())
+	rec.Op, rec.Node, rec.Source, rec.Output, rec.Layout = n.OpType, n.Label(), n.Output(0), n.Output(0),
+		pl.opts.layoutOf(n.Label())
 	if rec.Layout == record.Keep {
 		return nil, keep(askedToBeKept)
 	}

@@ -14,7 +14,10 @@ func init() {
 		becomes: "a matrix (Gemm)", plan: planAveragePool, layer: anyNode, notNegative: sameSign,
 		window: poolWindow, absorb: absorbIntoAverage, kept: explicitWindow,
 	})
-	register("GlobalAveragePool", operator{becomes: "a matrix (Gemm)", plan: planGlobalAveragePool, layer: anyNode, notNegative: sameSign})
+	register("GlobalAveragePool", operator{
+		becomes: "a matrix (Gemm)", plan: planGlobalAveragePool, layer: anyNode,
+		notNegative: sameSign,
+	})
 }
 
 // planAveragePool plans a pooling by averages of any number of spatial axes,
@@ -26,7 +29,8 @@ func planAveragePool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		return nil, err
 	}
 	if len(in.dims) < 2 || len(out.dims) != len(in.dims) {
-		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0), in.dims)
+		return nil, fmt.Errorf("input %q: want a batch, a channel and at least one spatial axis, got N×%v", n.Input(0),
+			in.dims)
 	}
 	padding, err := n.Int("count_include_pad", 0)
 	if err != nil {
@@ -57,7 +61,8 @@ func planGlobalAveragePool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		return nil, keep("N×%v has no spatial axis", in.dims)
 	}
 	positions := in.size() / max(in.dims[0], 1)
-	return pl.embed(n, affine.Averages(in.dims[0], affine.GlobalTaps(positions), []int{positions}), vectorRecord(in, out), 0, false)
+	return pl.embed(n, affine.Averages(in.dims[0], affine.GlobalTaps(positions), []int{positions}),
+		vectorRecord(in, out), 0, false)
 }
 
 // explicitWindow returns the attributes of a pooling that is kept. They are its

@@ -13,9 +13,12 @@ func init() {
 	register("ReduceMean", operator{becomes: becomes, plan: planReduce, layer: onReals, notNegative: sameSign})
 	register("ReduceSum", operator{becomes: becomes, plan: planReduce, layer: onReals})
 	for _, name := range []string{"LpPool", "GlobalLpPool", "ReduceL1", "ReduceL2", "ReduceSumSquare"} {
-		register(name, operator{becomes: "itself, on tensors: a norm is not linear", plan: func(*planner, *onnxio.Node) ([]*piece, error) {
-			return nil, keep("a norm is not linear")
-		}})
+		register(name, operator{
+			becomes: "itself, on tensors: a norm is not linear",
+			plan: func(*planner, *onnxio.Node) ([]*piece, error) {
+				return nil, keep("a norm is not linear")
+			},
+		})
 	}
 }
 
@@ -54,7 +57,8 @@ func planReduce(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		return nil, keep("an axis that it reduces is empty")
 	}
 	if m.Rows() != out.size() {
-		return nil, fmt.Errorf("axes %v of N×%v leave %d elements; shape inference says N×%v", axes, in.dims, m.Rows(), out.dims)
+		return nil, fmt.Errorf("axes %v of N×%v leave %d elements; shape inference says N×%v", axes, in.dims, m.Rows(),
+			out.dims)
 	}
 	coefficient, size := 1.0, m.OutChannels*m.InChannels/m.Groups
 	if n.OpType == "ReduceMean" {

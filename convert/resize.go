@@ -12,7 +12,10 @@ import (
 func init() {
 	const becomes = "Gather on the vector (nearest) or a matrix (linear); cubic stays on tensors"
 	register("Resize", operator{becomes: becomes, plan: planResize, layer: interpolates, notNegative: picksNotNegative})
-	register("Upsample", operator{becomes: becomes, plan: planUpsample, layer: interpolates, notNegative: picksNotNegative})
+	register("Upsample", operator{
+		becomes: becomes, plan: planUpsample, layer: interpolates,
+		notNegative: picksNotNegative,
+	})
 }
 
 // interpolates reports whether the result is more than a selection.
@@ -155,7 +158,8 @@ func resizeScales(given []float32, axes []int64, in, out []int) ([]float64, erro
 // resample plans a Resize or Upsample, once its attributes are read.
 func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) ([]*piece, error) {
 	if slices.Equal(in.dims, out.dims) && slices.ContainsFunc(s.scales, func(v float64) bool { return v != 1 }) {
-		return nil, keep("factors %v that leave the lengths as they are mean different things to different runtimes", s.scales)
+		return nil, keep("factors %v that leave the lengths as they are mean different things to different runtimes",
+			s.scales)
 	}
 	if s.mode == "nearest" {
 		sel := affine.Everything(in.dims)
@@ -256,7 +260,8 @@ func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64)
 	if (s.coord == "align_corners" || s.coord == "pytorch_half_pixel" && out <= 1) && !whole {
 		// The reference implementation takes in·scale for the output's length
 		// here, ONNX Runtime the whole number below it.
-		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.coord, factor, in)
+		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.coord,
+			factor, in)
 	}
 	switch s.coord {
 	case "half_pixel":
@@ -315,7 +320,8 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 		rounded = inexact || float64(float32(scale)) != scale
 	}
 	if at[0] != at[2] && (float64(single) != x || rounded) {
-		return 0, keep("rounding decides which pixel is the nearest to pixel %d of %d, for which runtimes differ", p, out)
+		return 0, keep("rounding decides which pixel is the nearest to pixel %d of %d, for which runtimes differ", p,
+			out)
 	}
 	return at[1], nil
 }

@@ -16,7 +16,8 @@ func (pl *planner) selectFrom(n *onnxio.Node, output string, s affine.Selection,
 		return nil, err
 	}
 	if !slices.Equal(out.dims, s.Dims) {
-		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", output, out.dims, s.Dims)
+		return nil, fmt.Errorf("output %q has shape N×%v by shape inference, N×%v by its attributes", output, out.dims,
+			s.Dims)
 	}
 	in, err := pl.vector(n.Input(0))
 	if err != nil {
@@ -29,7 +30,10 @@ func (pl *planner) selectFrom(n *onnxio.Node, output string, s affine.Selection,
 	if !fills {
 		fill = 0
 	}
-	p := &piece{node: n, reads: n.Inputs[:1], writes: []string{output}, form: selection{from: s.From, in: in, fill: fill}}
+	p := &piece{node: n, reads: n.Inputs[:1], writes: []string{output}, form: selection{
+		from: s.From, in: in,
+		fill: fill,
+	}}
 	l := linearOf(n, output, 0, s.Factor(in.size(), fill))
 	if !fills && len(s.From) == in.size() && isRange(s.From) {
 		p.form, l = view{}, &linear{}
@@ -81,7 +85,7 @@ func (f selection) weigh(s *sizes, p *piece) {
 	s.vec(p.writes[0])
 }
 
-// isRange says whether index is 0, 1, 2, …
+// isRange reports whether index is 0, 1, 2, …
 func isRange(index []int64) bool {
 	for i, v := range index {
 		if v != int64(i) {
@@ -103,7 +107,10 @@ func (b *builder) appendElement(x, name string, fill float32) string {
 
 // pad appends a Pad with a constant, and returns its output.
 func (b *builder) pad(x, output string, pads []int64, fill float32) string {
-	node := &onnxio.Node{Name: b.names.Free(output + "/pad"), OpType: "Pad", Inputs: []string{x}, Outputs: []string{output}}
+	node := &onnxio.Node{
+		Name: b.names.Free(output + "/pad"), OpType: "Pad", Inputs: []string{x},
+		Outputs: []string{output},
+	}
 	if b.plan.has("Pad", "pads") { // inputs in newer versions
 		node.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", pads...), onnxio.FloatAttr("value", fill)}
 	} else {

@@ -32,8 +32,10 @@ func planSlice(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		}
 	}
 	starts, ends, axes, steps := args[0], args[1], args[2], args[3]
-	if len(starts) == 0 || len(ends) != len(starts) || axes != nil && len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
-		return nil, fmt.Errorf("starts %v, ends %v, axes %v, steps %v: want lists of one length", starts, ends, axes, steps)
+	if len(starts) == 0 || len(ends) != len(starts) || axes != nil && len(axes) != len(starts) || steps != nil &&
+		len(steps) != len(starts) {
+		return nil, fmt.Errorf("starts %v, ends %v, axes %v, steps %v: want lists of one length", starts, ends, axes,
+			steps)
 	}
 	sel := affine.Everything(in.dims)
 	for i := range starts {
@@ -44,7 +46,8 @@ func planSlice(pl *planner, n *onnxio.Node) ([]*piece, error) {
 		if steps != nil {
 			step = steps[i]
 		}
-		if first := axis == 0 || axis == -int64(len(in.dims)+1); first && starts[i] == 0 && step == 1 && ends[i] >= math.MaxInt32 {
+		if first := axis == 0 || axis == -int64(len(in.dims)+1); first && starts[i] == 0 && step == 1 &&
+			ends[i] >= math.MaxInt32 {
 			continue // the whole batch
 		}
 		inner, err := innerAxis(axis, in.dims)

@@ -6,7 +6,10 @@ import (
 
 func init() {
 	for _, name := range []string{"Softmax", "LogSoftmax"} {
-		register(name, operator{becomes: "itself: on the vector where its input is one, else on tensors", plan: planSoftmax})
+		register(name, operator{
+			becomes: "itself: on the vector where its input is one, else on tensors",
+			plan:    planSoftmax,
+		})
 	}
 }
 

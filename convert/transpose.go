@@ -9,7 +9,10 @@ import (
 )
 
 func init() {
-	register("Transpose", operator{becomes: "Gather on the vector, or nothing where no element moves", plan: planTranspose, notNegative: sameSign})
+	register("Transpose", operator{
+		becomes: "Gather on the vector, or nothing where no element moves",
+		plan:    planTranspose, notNegative: sameSign,
+	})
 }
 
 // planTranspose plans a permutation of the axes that leaves the batch in front.

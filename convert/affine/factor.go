@@ -18,7 +18,7 @@ type Factor interface {
 	// dot returns the product of row r with x, summed up in ascending order of
 	// columns, without the bias.
 	dot(r int, x []float64, acc *accumulator) float64
-	// offset is the bias of row r, and biased says whether any row has one.
+	// offset is the bias of row r, and biased reports whether any row has one.
 	offset(r int) float64
 	Biased() bool
 	// class numbers rows: those of one number, below classes(), have the same

@@ -62,7 +62,8 @@ func (m *Map) Local() Local { return m.local() }
 // local returns m in local form.
 func (m *Map) local() localForm {
 	f := localForm{Map: m, LocalShape: LocalShape{
-		Groups: m.Groups, Positions: m.Taps.Out, OutPerGroup: m.OutChannels / m.Groups, Block: m.InChannels / m.Groups * m.Taps.In,
+		Groups: m.Groups, Positions: m.Taps.Out, OutPerGroup: m.OutChannels / m.Groups,
+		Block: m.InChannels / m.Groups * m.Taps.In,
 	}}
 	fewest := m.Taps.In
 	for _, n := range m.Taps.perPosition() {

@@ -172,7 +172,8 @@ func (m *Map) ScaleChannels(scale, shift []float64) *Map {
 // Validate checks that the parts of a map fit each other.
 func (m *Map) Validate() error {
 	if m.Groups < 1 || m.InChannels%m.Groups != 0 || m.OutChannels%m.Groups != 0 {
-		return fmt.Errorf("%d groups do not divide %d input and %d output channels", m.Groups, m.InChannels, m.OutChannels)
+		return fmt.Errorf("%d groups do not divide %d input and %d output channels", m.Groups, m.InChannels,
+			m.OutChannels)
 	}
 	if m.Shared != nil && len(m.Shared) != m.Groups {
 		return fmt.Errorf("kernel: parts of %d groups, want %d", len(m.Shared), m.Groups)

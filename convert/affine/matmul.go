@@ -68,7 +68,8 @@ func MatMul(x []int, w []int64, first bool) (*Map, error) {
 	for i, d := range lead {
 		switch {
 		case own[i] != 1 && d == 1:
-			return nil, &NoMapError{fmt.Sprintf("N×%v is multiplied with several matrices each, of the constant of shape %v", x, w)}
+			return nil, &NoMapError{fmt.Sprintf("N×%v is multiplied with several matrices each, "+
+				"of the constant of shape %v", x, w)}
 		case own[i] != 1 && own[i] != int64(d):
 			return nil, fmt.Errorf("a constant of shape %v does not take N×%v: %d is not %d", w, x, own[i], d)
 		}
@@ -81,7 +82,8 @@ func MatMul(x []int, w []int64, first bool) (*Map, error) {
 	}
 	m := &Map{Groups: groups, InChannels: groups * int(channels), OutChannels: groups * int(outputs), Taps: onePoint}
 	if first {
-		m.Taps = NewTaps([]Axis{Window{In: x[len(x)-1], Out: x[len(x)-1], Kernel: 1, Stride: 1, Dilation: 1}.Axis(1, firstCoef)})
+		d := x[len(x)-1]
+		m.Taps = NewTaps([]Axis{Window{In: d, Out: d, Kernel: 1, Stride: 1, Dilation: 1}.Axis(1, firstCoef)})
 	}
 	if Size(own) < int64(groups) {
 		m.Shared = make([]int32, groups)

@@ -65,7 +65,7 @@ func (m *Product) Row(r int, visit func(col int, v float32)) {
 	s.row(r).drain(func(c int, v float64) { visit(c, float32(v)) })
 }
 
-// HasBias says whether the map has a bias.
+// HasBias reports whether the map has a bias.
 func (m *Product) HasBias() bool {
 	return slices.ContainsFunc(m.factors, Factor.Biased)
 }

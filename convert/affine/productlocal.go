@@ -57,7 +57,9 @@ func (m *Product) chooseLocal() *productLocal {
 		}
 	}
 	if best == nil { // without rows
-		best = &productLocal{m: m, own: true, LocalShape: LocalShape{Groups: 1, Positions: m.Rows(), OutPerGroup: 1, Block: m.Cols(), Slots: 1}}
+		best = &productLocal{m: m, own: true, LocalShape: LocalShape{
+			Groups: 1, Positions: m.Rows(), OutPerGroup: 1, Block: m.Cols(), Slots: 1,
+		}}
 	}
 	if !best.own {
 		best.fill()
@@ -72,7 +74,7 @@ func gcd(a, b int) int {
 	return a
 }
 
-// measure finds out how many inputs a position sees, and says whether each group
+// measure finds out how many inputs a position sees, and reports whether each group
 // reads its own block only and the form takes less than that many bytes.
 func (f *productLocal) measure(limit int64) bool {
 	perSlot := 4*int64(f.m.Rows()) + 8*int64(f.Positions)

@@ -23,7 +23,8 @@ func Windows(w shape.Window) ([]Window, error) {
 	ws := make([]Window, len(w.In))
 	for i := range ws {
 		if w.Kernel[i] > MaxAxis || w.Out[i] > MaxAxis || w.Kernel[i]*w.Out[i] > MaxAxis {
-			return nil, fmt.Errorf("kernel %v on %v positions: more than %d taps along an axis", w.Kernel, w.Out, MaxAxis)
+			return nil, fmt.Errorf("kernel %v on %v positions: more than %d taps along an axis", w.Kernel, w.Out,
+				MaxAxis)
 		}
 		ws[i] = Window{
 			In: int(w.In[i]), Out: int(w.Out[i]),

@@ -143,7 +143,8 @@ func (a *Matrix) CSR(ctx context.Context, mask bool) (*CSR, error) {
 	c := &CSR{Rows: int64(a.Rows), Cols: int64(a.Cols)}
 	index, put := onnxio.Int32, func(b []byte, v int64) []byte { return binary.LittleEndian.AppendUint32(b, uint32(v)) }
 	if n > math.MaxInt32 {
-		index, put = onnxio.Int64, func(b []byte, v int64) []byte { return binary.LittleEndian.AppendUint64(b, uint64(v)) }
+		index = onnxio.Int64
+		put = func(b []byte, v int64) []byte { return binary.LittleEndian.AppendUint64(b, uint64(v)) }
 	}
 	generated := func(name string, t onnxio.DataType, n int64, write func(w io.Writer) error) *onnxio.Tensor {
 		return &onnxio.Tensor{Name: name, Type: t, Dims: []int64{n}, Data: onnxio.Generate(n*t.Size(), write)}

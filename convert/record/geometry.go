@@ -90,12 +90,15 @@ func (l *Layer) factorsText() string {
 // Windows returns the window in the record, axis by axis.
 func (l *Layer) Windows() ([]affine.Window, error) {
 	axes := len(l.InputShape) - 1
-	if axes < 1 || len(l.OutputShape) != axes+1 || len(l.KernelShape) != axes || len(l.Strides) != axes || len(l.Dilations) != axes || len(l.Pads) != 2*axes {
-		return nil, fmt.Errorf("kernel_shape %v, strides %v, dilations %v and pads %v do not fit %v to %v", l.KernelShape, l.Strides, l.Dilations, l.Pads, l.InputShape, l.OutputShape)
+	if axes < 1 || len(l.OutputShape) != axes+1 || len(l.KernelShape) != axes || len(l.Strides) != axes ||
+		len(l.Dilations) != axes || len(l.Pads) != 2*axes {
+		return nil, fmt.Errorf("kernel_shape %v, strides %v, dilations %v and pads %v do not fit %v to %v",
+			l.KernelShape, l.Strides, l.Dilations, l.Pads, l.InputShape, l.OutputShape)
 	}
 	for _, v := range slices.Concat(l.KernelShape, l.Strides, l.Dilations) {
 		if v < 1 || v > affine.MaxAxis {
-			return nil, fmt.Errorf("kernel_shape %v, strides %v, dilations %v: want values from 1 to %d", l.KernelShape, l.Strides, l.Dilations, affine.MaxAxis)
+			return nil, fmt.Errorf("kernel_shape %v, strides %v, dilations %v: want values from 1 to %d",
+				l.KernelShape, l.Strides, l.Dilations, affine.MaxAxis)
 		}
 	}
 	for _, v := range l.Pads {
@@ -117,7 +120,7 @@ func (l *Layer) Windows() ([]affine.Window, error) {
 func (l *Layer) rows() int { return int(affine.Size(l.OutputShape)) }
 func (l *Layer) cols() int { return int(affine.Size(l.InputShape)) }
 
-// isSize says whether dims are dimensions of a vector that this package
+// isSize reports whether dims are dimensions of a vector that this package
 // handles.
 func isSize(dims []int64) bool {
 	for _, d := range dims {

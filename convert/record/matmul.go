@@ -32,7 +32,8 @@ func (l *Layer) matMul() (geometry, error) {
 		m, err = affine.MatMul(x, l.FactorShape, l.FactorFirst)
 	}
 	if err != nil {
-		return geometry{}, fmt.Errorf("a MatMul of %v with a constant of shape %v: %w", l.InputShape, l.FactorShape, err)
+		return geometry{}, fmt.Errorf("a MatMul of %v with a constant of shape %v: %w", l.InputShape, l.FactorShape,
+			err)
 	}
 	return geometry{support: m}, nil
 }

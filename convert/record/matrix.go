@@ -71,7 +71,8 @@ func (l *Layer) Open(g *onnxio.Graph) (*Matrix, error) {
 	}
 	a := &Matrix{Rows: rec.rows(), Cols: rec.cols(), Layer: rec, geometry: shape, alpha: 1}
 	if s := a.support; s != nil && (s.Rows() != a.Rows || s.Cols() != a.Cols) {
-		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", s.Rows(), s.Cols(), a.Rows, a.Cols)
+		return nil, fmt.Errorf("record: the geometry is of a %d×%d matrix, the shapes are of %d×%d", s.Rows(),
+			s.Cols(), a.Rows, a.Cols)
 	}
 	if err := a.find(g); err != nil {
 		return nil, err
@@ -139,7 +140,8 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 		}
 		want, _ = m.LocalDims()
 	}
-	if n := affine.Size(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil || a.stored.Data.Len() != 4*n {
+	if n := affine.Size(want); !slices.Equal(a.stored.Dims, want) || a.stored.Data == nil ||
+		a.stored.Data.Len() != 4*n {
 		return fmt.Errorf("weights %q: want a tensor of shape %v, got %v", name, want, a.stored.Dims)
 	}
 	return nil
@@ -149,12 +151,15 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 // geometry, and checks it and the weights [group, position, out channel, slot].
 func (a *Matrix) findTable(g *onnxio.Graph) error {
 	w, t := a.stored, g.Initializer(a.Layer.Index)
-	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) || affine.Size(w.Dims[:3]) != int64(a.Rows) ||
+	if len(w.Dims) != 4 || slices.ContainsFunc(w.Dims, func(d int64) bool { return d < 1 }) ||
+		affine.Size(w.Dims[:3]) != int64(a.Rows) ||
 		int64(a.Cols)%w.Dims[0] != 0 || w.Data == nil || w.Data.Len() != 4*affine.Size(w.Dims) {
-		return fmt.Errorf("weights %q: %v are no weights of a %d×%d matrix in local form", w.Name, w.Dims, a.Rows, a.Cols)
+		return fmt.Errorf("weights %q: %v are no weights of a %d×%d matrix in local form", w.Name, w.Dims, a.Rows,
+			a.Cols)
 	}
 	if t == nil || !slices.Equal(t.Dims, []int64{w.Dims[1], w.Dims[3]}) {
-		return fmt.Errorf("index table %q is not in the model, or not of shape %v", a.Layer.Index, []int64{w.Dims[1], w.Dims[3]})
+		return fmt.Errorf("index table %q is not in the model, or not of shape %v", a.Layer.Index,
+			[]int64{w.Dims[1], w.Dims[3]})
 	}
 	var err error
 	if a.seen, err = onnxio.Ints(t); err != nil {
@@ -163,7 +168,8 @@ func (a *Matrix) findTable(g *onnxio.Graph) error {
 	block, slots := int64(a.Cols)/w.Dims[0], int(w.Dims[3])
 	for i, c := range a.seen {
 		if c < 0 || c > block || i%slots > 0 && c <= a.seen[i-1] && a.seen[i-1] < block {
-			return fmt.Errorf("index table %q: %d in slot %d of position %d; want them ascending and below %d, which is the zero", t.Name, c, i%slots, i/slots, block)
+			return fmt.Errorf("index table %q: %d in slot %d of position %d; "+
+				"want them ascending and below %d, which is the zero", t.Name, c, i%slots, i/slots, block)
 		}
 	}
 	return nil
@@ -180,7 +186,8 @@ func (a *Matrix) localMap() *affine.Map {
 
 func (a *Matrix) checkSparse() error {
 	s := a.sparse
-	if s.Indices == nil || s.Values.Data == nil || s.Indices.Data == nil || s.Values.Type != onnxio.Float32 || s.Indices.Type != onnxio.Int64 {
+	if s.Indices == nil || s.Values.Data == nil || s.Indices.Data == nil || s.Values.Type != onnxio.Float32 ||
+		s.Indices.Type != onnxio.Int64 {
 		return fmt.Errorf("weights %q: want float32 values and int64 indices", a.Layer.Weight)
 	}
 	n, width := s.Values.Data.Len()/4, int64(1)
@@ -188,7 +195,8 @@ func (a *Matrix) checkSparse() error {
 		width = 2
 	}
 	if !slices.Equal(s.Dims, []int64{int64(a.Rows), int64(a.Cols)}) || s.Indices.Data.Len() != 8*n*width {
-		return fmt.Errorf("weights %q: want a %d×%d matrix, got shape %v with %d values and indices %v", a.Layer.Weight, a.Rows, a.Cols, s.Dims, n, s.Indices.Dims)
+		return fmt.Errorf("weights %q: want a %d×%d matrix, got shape %v with %d values and indices %v",
+			a.Layer.Weight, a.Rows, a.Cols, s.Dims, n, s.Indices.Dims)
 	}
 	return nil
 }

@@ -126,7 +126,10 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*affine.Map) 
 	var sum squares
 	for i, a := range all {
 		l := &d.Layers[i]
-		*l = LayerDeviation{Node: a.Layer.Node, Op: a.Layer.Op, Layout: a.Layer.Layout, Weight: a.Layer.Weight, NotMeasured: a.free}
+		*l = LayerDeviation{
+			Node: a.Layer.Node, Op: a.Layer.Op, Layout: a.Layer.Layout, Weight: a.Layer.Weight,
+			NotMeasured: a.free,
+		}
 		if a.support == nil {
 			continue
 		}
@@ -357,7 +360,8 @@ func checkOrigin(origin map[string]*affine.Map, all []*Matrix) error {
 		if m == nil {
 			return fmt.Errorf("the CNN has no layer %q", a.Layer.Node)
 		}
-		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols || m.Taps.Coefs != a.support.Taps.Coefs || m.NonZeros() != a.support.NonZeros() {
+		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols ||
+			m.Taps.Coefs != a.support.Taps.Coefs || m.NonZeros() != a.support.NonZeros() {
 			return fmt.Errorf("layer %q of the CNN has another geometry", a.Layer.Node)
 		}
 	}

@@ -147,7 +147,8 @@ func Read(m *onnxio.Model) (*Record, error) {
 		return nil, fmt.Errorf("metadata %q: %w", Key, err)
 	}
 	if r.Version < 1 || r.Version > Version {
-		return nil, fmt.Errorf("metadata %q: version %d is not one this program reads (1 to %d)", Key, r.Version, Version)
+		return nil, fmt.Errorf("metadata %q: version %d is not one this program reads (1 to %d)", Key, r.Version,
+			Version)
 	}
 	return &r, nil
 }

@@ -16,7 +16,8 @@ func (l *Layer) reduction() (geometry, error) {
 	axes := l.ReducedAxes()
 	notOne := func(a int64) bool { return a < 0 || a >= int64(len(l.InputShape)) }
 	tooLong := func(d int64) bool { return d > affine.MaxAxis }
-	if len(l.InputShape) < 1 || !isSize(l.InputShape) || slices.ContainsFunc(l.InputShape, tooLong) || slices.ContainsFunc(axes, notOne) {
+	if len(l.InputShape) < 1 || !isSize(l.InputShape) || slices.ContainsFunc(l.InputShape, tooLong) ||
+		slices.ContainsFunc(axes, notOne) {
 		return geometry{}, fmt.Errorf("a %s over axes %v of %v", l.Op, l.Axes, l.InputShape)
 	}
 	dims := make([]int, len(l.InputShape))

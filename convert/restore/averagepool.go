@@ -30,7 +30,8 @@ func averagePool(l *record.Layer, m *affine.Map, n *onnxio.Node, _ int64) (*onnx
 	if !ok {
 		return nil, false, nil
 	}
-	return convolve(l, m, n, paddedAttributes(l), spread(m, class, int(affine.Size(l.KernelShape))), l.KernelShape), true, nil
+	return convolve(l, m, n, paddedAttributes(l), spread(m, class, int(affine.Size(l.KernelShape))), l.KernelShape),
+		true, nil
 }
 
 // globalAveragePool is the average of all positions, or a depthwise Conv over them.
@@ -74,7 +75,7 @@ func paddedAttributes(l *record.Layer) []*onnxio.Attribute {
 	return windowAttributes(&padded)
 }
 
-// isAverage says whether m has the coefficients that averages have: those of
+// isAverage reports whether m has the coefficients that averages have: those of
 // any that it uses are 1/divisor, bit for bit, and there is no bias.
 func isAverage(m *affine.Map, divisors []int) bool {
 	if hasBias(m) {

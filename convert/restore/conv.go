@@ -14,7 +14,9 @@ func conv(l *record.Layer, m *affine.Map, n *onnxio.Node, _ int64) (*onnxio.Tens
 
 // convolve makes n a Conv with attributes and the groups of m, and returns its weights
 // of that kernel shape.
-func convolve(l *record.Layer, m *affine.Map, n *onnxio.Node, attributes []*onnxio.Attribute, kernel []float32, shape []int64) *onnxio.Tensor {
+func convolve(l *record.Layer, m *affine.Map, n *onnxio.Node, attributes []*onnxio.Attribute, kernel []float32,
+	shape []int64,
+) *onnxio.Tensor {
 	n.OpType, n.Attributes = "Conv", append(attributes, onnxio.IntAttr("group", int64(m.Groups)))
 	return weights(l, kernel, int64(m.OutChannels), int64(m.InChannels/m.Groups), shape)
 }

@@ -48,7 +48,8 @@ func transposedAttributes(l *record.Layer) ([]*onnxio.Attribute, error) {
 			onnxio.IntsAttr("output_shape", l.OutputShape[1:]...),
 			onnxio.IntsAttr("strides", l.Strides...),
 		}}
-		w, err := shape.ConvTransposeWindow(n, slices.Concat([]int64{1}, l.InputShape), slices.Concat([]int64{1, 1}, l.KernelShape))
+		w, err := shape.ConvTransposeWindow(n, slices.Concat([]int64{1}, l.InputShape), slices.Concat([]int64{1, 1},
+			l.KernelShape))
 		if err == nil && slices.Equal(slices.Concat(w.PadBegin, w.PadEnd), l.Pads) {
 			return n.Attributes, nil
 		}

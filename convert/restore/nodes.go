@@ -146,7 +146,10 @@ func (p *restorer) output(name string) {
 	}
 	for _, f := range v.forms {
 		if slices.Equal(f.dims, v.dims) {
-			p.add(&onnxio.Node{Name: p.names.Free(name + "/identity"), OpType: "Identity", Inputs: []string{f.name}, Outputs: []string{name}})
+			p.add(&onnxio.Node{
+				Name: p.names.Free(name + "/identity"), OpType: "Identity", Inputs: []string{f.name},
+				Outputs: []string{name},
+			})
 			return
 		}
 	}

@@ -46,7 +46,7 @@ func reducedDims(l *record.Layer) []int64 {
 	return dims
 }
 
-// reducesAs says whether m has the coefficients that the reduction has, bit for
+// reducesAs reports whether m has the coefficients that the reduction has, bit for
 // bit, and no bias.
 func reducesAs(l *record.Layer, m *affine.Map) bool {
 	want := float32(1)

@@ -92,7 +92,7 @@ func (p *restorer) dims(name string) ([]int64, bool) {
 	return dims, true
 }
 
-// isView says whether a node only gives its input another shape.
+// isView reports whether a node only gives its input another shape.
 func (p *restorer) isView(n *onnxio.Node) bool {
 	if n.Domain != "" || len(n.Outputs) != 1 {
 		return false
@@ -112,7 +112,8 @@ func (p *restorer) replace(a *record.Matrix, m *affine.Map) error {
 	var product *onnxio.Node
 	for _, n := range p.links.Readers(a.Layer.Weight) {
 		if product != nil || n.OpType != "Gemm" && n.OpType != "MatMul" {
-			return fmt.Errorf("weights %q are used by %q (%s); want one Gemm or MatMul", a.Layer.Weight, n.Label(), n.OpType)
+			return fmt.Errorf("weights %q are used by %q (%s); want one Gemm or MatMul", a.Layer.Weight, n.Label(),
+				n.OpType)
 		}
 		product = n
 	}
@@ -290,7 +291,8 @@ func (p *restorer) reshape(c *content, dims []int64, name string) string {
 	if len(dims) == 1 {
 		n.Name, n.OpType, n.Attributes = name+"/flatten", "Flatten", []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
 	} else {
-		to := onnxio.NewTensor(p.names.Free(name+"/shape"), []int64{int64(len(dims) + 1)}, slices.Concat([]int64{0}, dims))
+		to := onnxio.NewTensor(p.names.Free(name+"/shape"), []int64{int64(len(dims) + 1)}, slices.Concat([]int64{0},
+			dims))
 		p.out.Graph.Initializers = append(p.out.Graph.Initializers, to)
 		n.Name, n.OpType, n.Inputs = name+"/reshape", "Reshape", append(n.Inputs, to.Name)
 	}
@@ -359,7 +361,8 @@ func (p *restorer) matrix(last *onnxio.Node, l *restored, x view, own []int64) {
 func (p *restorer) tensor(t *onnxio.Tensor) string {
 	g := p.out.Graph
 	g.Initializers = slices.DeleteFunc(g.Initializers, func(old *onnxio.Tensor) bool { return old.Name == t.Name })
-	g.SparseInitializers = slices.DeleteFunc(g.SparseInitializers, func(old *onnxio.SparseTensor) bool { return old.Values.Name == t.Name })
+	g.SparseInitializers = slices.DeleteFunc(g.SparseInitializers,
+		func(old *onnxio.SparseTensor) bool { return old.Values.Name == t.Name })
 	g.Initializers = append(g.Initializers, t)
 	p.names.Take(t.Name)
 	return t.Name

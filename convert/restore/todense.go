@@ -21,7 +21,8 @@ type DenseError struct {
 }
 
 func (e *DenseError) Error() string {
-	return fmt.Sprintf("layers %q take %d bytes now, %d in dense form, with all other weights %d: more than the %d allowed", e.Layers, e.Bytes, e.Dense, e.Need, e.Allowed)
+	return fmt.Sprintf("layers %q take %d bytes now, %d in dense form, with all other weights %d: "+
+		"more than the %d allowed", e.Layers, e.Bytes, e.Dense, e.Need, e.Allowed)
 }
 
 // ToDense returns an eFCN that has the layers of efcn which are local or sparse
@@ -143,7 +144,8 @@ func (p *restorer) asDense(rec *record.Record) error {
 		}
 	}
 	g.Initializers = slices.DeleteFunc(g.Initializers, func(t *onnxio.Tensor) bool { return dropped[t.Name] })
-	g.ValueInfos = slices.DeleteFunc(slices.Clone(g.ValueInfos), func(v *onnxio.ValueInfo) bool { return dropped[v.Name] })
+	g.ValueInfos = slices.DeleteFunc(slices.Clone(g.ValueInfos),
+		func(v *onnxio.ValueInfo) bool { return dropped[v.Name] })
 	return nil
 }
 
