@@ -15,7 +15,8 @@ type OtherTypeError struct {
 }
 
 func (e *OtherTypeError) Error() string {
-	return fmt.Sprintf("node %q (%s): its data are %s, and only float32 is embedded; converted as a whole to float32, which rounds the weights, it would be", e.Node, e.Op, e.Type)
+	return fmt.Sprintf("node %q (%s): its data are %s, and only float32 is embedded; "+
+		"converted as a whole to float32, which rounds the weights, it would be", e.Node, e.Op, e.Type)
 }
 
 // BudgetError says that a plan needs more bytes than Options.MaxBytes allows.

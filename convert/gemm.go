@@ -27,6 +27,36 @@ func planGemm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if err != nil {
 		return nil, err
 	}
+	g, err := pl.gemm(n, in.size(), out.size())
+	if err != nil {
+		return nil, err
+	}
+	bn := pl.links.SoleReader(n.Output(0))
+	if bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN && g.alpha == 1 && g.beta == 1 {
+		m := g.matrix()
+		if g.bias != nil {
+			m.Bias = make([]float32, g.rows)
+			for r := range m.Bias {
+				m.Bias[r] = g.bias[r%len(g.bias)]
+			}
+		}
+		return pl.embed(n, m, vectorRecord(in, out), len(g.b)+len(g.bias), true)
+	}
+	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(g.b), len(g.bias), g.factors)
+}
+
+// gemm is what a Gemm node is made of.
+type gemm struct {
+	rows, cols  int
+	alpha, beta float32
+	b           []float32 // [rows, cols], or [cols, rows] where it is not transposed
+	transposed  bool
+	bias        []float32 // of one value or one for each row; nil for none
+}
+
+// gemm reads a Gemm of vectors of cols elements, which makes vectors of rows of them.
+func (pl *planner) gemm(n *onnxio.Node, cols, rows int) (*gemm, error) {
+	g := &gemm{rows: rows, cols: cols}
 	transA, err := n.Int("transA", 0)
 	if err != nil {
 		return nil, err
@@ -38,73 +68,64 @@ func planGemm(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	alpha, err := n.Float("alpha", 1)
-	if err != nil {
+	g.transposed = transB != 0
+	if g.alpha, err = n.Float("alpha", 1); err != nil {
 		return nil, err
 	}
-	beta, err := n.Float("beta", 1)
-	if err != nil {
+	if g.beta, err = n.Float("beta", 1); err != nil {
 		return nil, err
 	}
-	w, dims, ok, err := pl.floats(n, 1, "B")
-	if err != nil {
+	var dims []int64
+	var ok bool
+	if g.b, dims, ok, err = pl.floats(n, 1, "B"); err != nil {
 		return nil, err
 	}
 	if !ok || len(dims) != 2 {
 		return nil, fmt.Errorf("B: want a matrix, got shape %v", dims)
 	}
-	rows, cols := out.size(), in.size()
 	want := [2]int64{int64(cols), int64(rows)}
-	if transB != 0 {
+	if g.transposed {
 		want[0], want[1] = want[1], want[0]
 	}
 	if [2]int64(dims) != want {
 		return nil, fmt.Errorf("B: shape %v does not take %d inputs to %d outputs", dims, cols, rows)
 	}
-	bias, biasDims, hasBias, err := pl.floats(n, 2, "C")
-	if err != nil {
+	if g.bias, dims, ok, err = pl.floats(n, 2, "C"); err != nil {
 		return nil, err
 	}
-	if len(biasDims) == 2 && biasDims[0] > 1 {
+	if len(dims) == 2 && dims[0] > 1 {
 		return nil, keep("C has a row for every image of a batch")
 	}
-	if hasBias && len(bias) != rows && len(bias) != 1 {
-		return nil, fmt.Errorf("C: want %d values, got %d", rows, len(bias))
+	if ok && len(g.bias) != rows && len(g.bias) != 1 {
+		return nil, fmt.Errorf("C: want %d values, got %d", rows, len(g.bias))
 	}
+	return g, nil
+}
 
-	if bn := pl.links.SoleReader(n.Output(0)); bn != nil && bn.OpType == "BatchNormalization" && !pl.opts.NoFoldBN &&
-		alpha == 1 && beta == 1 {
-		m := affine.FullyConnected(cols, rows)
-		m.Kernel = w
-		if transB == 0 {
-			m.Kernel = affine.Transposed(w, cols, rows)
-		}
-		if hasBias {
-			m.Bias = make([]float32, rows)
-			for r := range m.Bias {
-				m.Bias[r] = bias[r%len(bias)]
-			}
-		}
-		return pl.embed(n, m, vectorRecord(in, out), len(w)+len(bias), true)
+// matrix returns the map of B.
+func (g *gemm) matrix() *affine.Map {
+	m := affine.FullyConnected(g.cols, g.rows)
+	m.Kernel = g.b
+	if !g.transposed {
+		m.Kernel = affine.Transposed(g.b, g.cols, g.rows)
 	}
-	return pl.matrixAsIs(n, in, out, n.Input(1), n.Input(2), len(w), len(bias), func() []affine.Factor {
-		m := affine.FullyConnected(cols, rows)
-		m.Kernel = w
-		if transB == 0 {
-			m.Kernel = affine.Transposed(w, cols, rows)
+	return m
+}
+
+// factors returns alpha·B, and beta·C as a diagonal of its own.
+func (g *gemm) factors() []affine.Factor {
+	m := g.matrix()
+	if g.alpha != 1 {
+		m.Exact = make([]float64, len(m.Kernel))
+		for i, k := range m.Kernel {
+			m.Exact[i] = float64(g.alpha) * float64(k)
 		}
-		if alpha != 1 {
-			m.Exact = make([]float64, len(m.Kernel))
-			for i, k := range m.Kernel {
-				m.Exact[i] = float64(alpha) * float64(k)
-			}
-		}
-		if !hasBias || beta == 0 { // C is not looked at: 0 times NaN would be NaN
-			return []affine.Factor{m.Factor()}
-		}
-		shift := func(r int) float64 { return float64(beta) * float64(bias[r%len(bias)]) }
-		return []affine.Factor{m.Factor(), &affine.Diagonal{Size: rows, Shift: shift}}
-	})
+	}
+	if g.bias == nil || g.beta == 0 { // C is not looked at: 0 times NaN would be NaN
+		return []affine.Factor{m.Factor()}
+	}
+	shift := func(r int) float64 { return float64(g.beta) * float64(g.bias[r%len(g.bias)]) }
+	return []affine.Factor{m.Factor(), &affine.Diagonal{Size: g.rows, Shift: shift}}
 }
 
 // matrixAsIs plans a node that is a fully-connected layer in the CNN already.

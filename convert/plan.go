@@ -209,18 +209,61 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	if rec, err := record.Read(m); err != nil {
+	if err := convertible(m); err != nil {
 		return nil, err
-	} else if rec != nil {
-		return nil, fmt.Errorf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first", record.Key)
 	}
-	if len(m.Graph.Outputs) == 0 {
-		return nil, errors.New("the graph has no outputs")
+	pl, err := prepare(m, o)
+	if err != nil {
+		return nil, err
 	}
-	if v := m.Opset(""); v < onnxio.OldestOpset {
-		return nil, fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", v,
+	pieces, err := pl.pieces()
+	if err != nil {
+		return nil, err
+	}
+	if !o.NoFoldBN {
+		pieces = pl.foldNormalizations(pieces)
+	}
+	if o.folds() {
+		pieces = live(pieces, pl.links)
+	}
+	if pieces, err = pl.fold(pieces); err != nil {
+		return nil, err
+	}
+	p := pl.plan
+	p.settle(pieces)
+	p.chooseLayouts(o.For)
+	if err := p.checkLayouts(); err != nil {
+		return nil, err
+	}
+	pl.cover()
+	if err := p.checkTypes(); err != nil {
+		return nil, err
+	}
+	p.settleFolded()
+	return p, p.checkLayers(o)
+}
+
+// convertible reports a model that is none to convert.
+func convertible(m *onnxio.Model) error {
+	rec, err := record.Read(m)
+	switch {
+	case err != nil:
+		return err
+	case rec != nil:
+		return fmt.Errorf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first",
+			record.Key)
+	case len(m.Graph.Outputs) == 0:
+		return errors.New("the graph has no outputs")
+	case m.Opset("") < onnxio.OldestOpset:
+		return fmt.Errorf("opset %d is older than %d; convert the model with onnx.version_converter", m.Opset(""),
 			onnxio.OldestOpset)
 	}
+	return nil
+}
+
+// prepare returns a planner of the model as the options take it: inlined and folded, in
+// float32, with one batch, and with Pads absorbed.
+func prepare(m *onnxio.Model, o Options) (*planner, error) {
 	m, err := folded(m, o.InputShapes)
 	if err != nil {
 		return nil, err
@@ -243,43 +286,19 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		}
 	}
 	pl := newPlanner(m, info, o)
-	pl.plan.Absorbed, pl.plan.batchAxes, pl.plan.inputs = absorbed, o.BatchAxes, declared
+	p := pl.plan
+	p.Absorbed, p.batchAxes, p.inputs = absorbed, o.BatchAxes, declared
 	for _, t := range from {
-		pl.plan.From = append(pl.plan.From, t.String())
+		p.From = append(p.From, t.String())
 	}
-	if wrong := info.Contradictions(); o.Strict && len(wrong) > 0 {
+	wrong := info.Contradictions()
+	if o.Strict && len(wrong) > 0 {
 		return nil, errors.Join(wrong...)
 	}
-	for _, err := range info.Contradictions() {
-		pl.plan.Warnings = append(pl.plan.Warnings, err.Error()+"; what is declared is left out")
+	for _, err := range wrong {
+		p.Warnings = append(p.Warnings, err.Error()+"; what is declared is left out")
 	}
-	if err := pl.findBatch(); err != nil {
-		return nil, err
-	}
-	pieces, err := pl.pieces()
-	if err != nil {
-		return nil, err
-	}
-	if !o.NoFoldBN {
-		pieces = pl.foldNormalizations(pieces)
-	}
-	if o.folds() {
-		pieces = live(pieces, pl.links)
-	}
-	if pieces, err = pl.fold(pieces); err != nil {
-		return nil, err
-	}
-	pl.plan.settle(pieces)
-	pl.plan.chooseLayouts(o.For)
-	if err := pl.plan.checkLayouts(); err != nil {
-		return nil, err
-	}
-	pl.cover()
-	if err := pl.plan.checkTypes(); err != nil {
-		return nil, err
-	}
-	pl.plan.settleFolded()
-	return pl.plan, pl.plan.checkLayers(o)
+	return pl, pl.findBatch()
 }
 
 // folded returns m with its functions inlined and its constants folded, for inputs of

@@ -53,29 +53,9 @@ func MatMul(x []int, w []int64, first bool) (*Map, error) {
 	if channels != int64(x[len(lead)]) {
 		return nil, fmt.Errorf("a constant of shape %v does not take N×%v: %d is not %d", w, x, channels, x[len(lead)])
 	}
-	own := slices.Clone(w[:max(0, len(w)-2)]) // the places on lead that w tells apart
-	if !first {
-		own = append(own, 1) // the rows of x
-	}
-	if len(own) > len(lead) && own[0] == 1 {
-		own = own[1:]
-	}
-	if len(own) > len(lead) {
-		return nil, &NoMapError{fmt.Sprintf("the constant, of shape %v, has more leading axes than N×%v", w, x)}
-	}
-	own = append(slices.Repeat([]int64{1}, len(lead)-len(own)), own...)
-	groups := 1
-	for i, d := range lead {
-		switch {
-		case own[i] != 1 && d == 1:
-			return nil, &NoMapError{fmt.Sprintf("N×%v is multiplied with several matrices each, "+
-				"of the constant of shape %v", x, w)}
-		case own[i] != 1 && own[i] != int64(d):
-			return nil, fmt.Errorf("a constant of shape %v does not take N×%v: %d is not %d", w, x, own[i], d)
-		}
-		if groups *= d; groups > MaxAxis {
-			return nil, fmt.Errorf("N×%v: more than %d matrices", x, MaxAxis)
-		}
+	own, groups, err := matrices(x, w, lead, first)
+	if err != nil {
+		return nil, err
 	}
 	if groups == 0 || channels == 0 || outputs == 0 {
 		return nil, &NoMapError{"a factor has no elements"}
@@ -92,6 +72,36 @@ func MatMul(x []int, w []int64, first bool) (*Map, error) {
 		}
 	}
 	return m, nil
+}
+
+// matrices returns the lengths of the leading axes lead of x on which w has matrices of
+// its own, 1 where it shares them, and how many places lead has.
+func matrices(x []int, w []int64, lead []int, first bool) (own []int64, groups int, err error) {
+	own = slices.Clone(w[:max(0, len(w)-2)]) // the places on lead that w tells apart
+	if !first {
+		own = append(own, 1) // the rows of x
+	}
+	if len(own) > len(lead) && own[0] == 1 {
+		own = own[1:]
+	}
+	if len(own) > len(lead) {
+		return nil, 0, &NoMapError{fmt.Sprintf("the constant, of shape %v, has more leading axes than N×%v", w, x)}
+	}
+	own = append(slices.Repeat([]int64{1}, len(lead)-len(own)), own...)
+	groups = 1
+	for i, d := range lead {
+		switch {
+		case own[i] != 1 && d == 1:
+			return nil, 0, &NoMapError{fmt.Sprintf("N×%v is multiplied with several matrices each, "+
+				"of the constant of shape %v", x, w)}
+		case own[i] != 1 && own[i] != int64(d):
+			return nil, 0, fmt.Errorf("a constant of shape %v does not take N×%v: %d is not %d", w, x, own[i], d)
+		}
+		if groups *= d; groups > MaxAxis {
+			return nil, 0, fmt.Errorf("N×%v: more than %d matrices", x, MaxAxis)
+		}
+	}
+	return own, groups, nil
 }
 
 // place numbers the place of g, a place on axes of lengths lead, on the axes own:

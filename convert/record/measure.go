@@ -79,8 +79,7 @@ func (s *squares) add(t squares) {
 	s.cnn, s.difference = s.cnn+t.cnn, s.difference+t.difference
 }
 
-// ratio is the quotient of two norms given by their squares. Nothing is no part
-// of nothing.
+// ratio is the quotient of two norms given by their squares, 0 where the first is 0.
 func ratio(part, whole float64) float64 {
 	if part == 0 {
 		return 0
@@ -314,7 +313,7 @@ func (t *ties) projection(support *affine.Map, divisors []int) *affine.Map {
 	return &m
 }
 
-// shifted is first + by, and first itself, though it be −0, if that is no shift.
+// shifted returns first + by; where by is 0 that is first, also where it is −0.
 func shifted(first, by float64) float64 {
 	if by == 0 {
 		return first
