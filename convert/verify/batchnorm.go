@@ -127,7 +127,7 @@ func (b *bounds) normOf(node *onnxio.Node, channels int) (*batchNorm, error) {
 // normBound is the bound of a BatchNormalization: foldedBound with the identity
 // for K. The second model has it as it is, or as Mul and Add.
 func (b *bounds) normBound(node *onnxio.Node, d []float64) ([]float64, error) {
-	source := b.net.producer[node.Input(0)]
+	source := b.net.Producer(node.Input(0))
 	x := b.values.header(node.Output(0))
 	if x == nil {
 		return nil, fmt.Errorf("value %q was not computed", node.Output(0))

@@ -92,7 +92,7 @@ type bounds struct {
 
 // of returns the bound of a value of the CNN; nil is 0.
 func (b *bounds) of(name string) ([]float64, error) {
-	node := b.net.producer[name]
+	node := b.net.Producer(name)
 	if node == nil || b.reset[name] {
 		return nil, nil
 	}
@@ -168,7 +168,7 @@ func (b *bounds) inputs(node *onnxio.Node) (ds [][]float64, any bool, err error)
 		}
 		any = any || ds[i] != nil
 		if b.net.foreign[in] { // no bound has a place, but it may differ
-			_, differs, err := b.inputs(b.net.producer[in])
+			_, differs, err := b.inputs(b.net.Producer(in))
 			if err != nil {
 				return nil, false, err
 			}

@@ -89,11 +89,11 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	theirs := maps.Clone(second)
 	stepped := make(map[string]*engine.Tensor[T])
 	endToEnd := func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
-		if c.efcn.outputs[name] {
+		if c.efcn.IsOutput(name) {
 			theirs[name] = v
 		}
 		noteNonFinite(c, "efcn", c.efcn, name, v, f.first)
-		if a, ok := c.holds(name); ok && stepped[a] == nil && operatorOf(c.cnn.producer[a]).steps != nil {
+		if a, ok := c.holds(name); ok && stepped[a] == nil && operatorOf(c.cnn.Producer(a)).steps != nil {
 			stepped[a] = keep(v)
 		}
 		return v, nil
@@ -161,7 +161,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 	return func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		value, ok := c.holds(name)
 		own := values[value]
-		if !ok || own == nil || c.cnn.producer[value] == nil || own.Type != v.Type {
+		if !ok || own == nil || c.cnn.Producer(value) == nil || own.Type != v.Type {
 			return v, nil
 		}
 		if own.Len() != v.Len() {
@@ -225,10 +225,10 @@ func noteNonFinite[T kernel.Float](c *comparison[T], model string, n *net, name 
 		default:
 			continue
 		}
-		node := n.producer[name]
+		node := n.Producer(name)
 		known := c.nonFinite[model+kind]
 		if node == nil || known != nil &&
-			slices.Index(n.graph.Nodes, node) >= slices.Index(n.graph.Nodes, n.producer[known.Value]) {
+			slices.Index(n.graph.Nodes, node) >= slices.Index(n.graph.Nodes, n.Producer(known.Value)) {
 			continue
 		}
 		a := &FirstNonFinite{
@@ -269,7 +269,7 @@ func (c *comparison[T]) misshapen(value string, want, got []int) {
 
 func (c *comparison[T]) finding(kind, value, text string) Finding {
 	f := Finding{Check: c.bounder.name, Kind: kind, Value: value, Text: text}
-	if node := c.verifier.cnn.producer[value]; node != nil {
+	if node := c.verifier.cnn.Producer(value); node != nil {
 		f.Node, f.Op = node.Label(), node.QualifiedOp()
 	}
 	return f
@@ -295,7 +295,7 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 			if d.Over > 0 && first == "" {
 				first = value
 			}
-			if d.Over > 0 && (c.record != nil || !c.options.tolerance() && !c.cnn.outputs[value]) {
+			if d.Over > 0 && (c.record != nil || !c.options.tolerance() && !c.cnn.IsOutput(value)) {
 				r.find(c.finding("layer", value, d.over(value, r.words())))
 			}
 		}
@@ -322,9 +322,9 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	}
 	for _, f := range faults {
 		if p := r.Parting; p != nil && p.Precision == name {
-			f.Text += "; the first value where the two part is " + place(p.Value, c.cnn.producer[p.Value])
+			f.Text += "; the first value where the two part is " + place(p.Value, c.cnn.Producer(p.Value))
 			if p.Other != p.Value {
-				f.Text += fmt.Sprintf(", in %s %s", r.words().second, place(p.Other, c.efcn.producer[p.Other]))
+				f.Text += fmt.Sprintf(", in %s %s", r.words().second, place(p.Other, c.efcn.Producer(p.Other)))
 			}
 		}
 		r.find(f)

@@ -88,7 +88,7 @@ func (n *net) group(node *onnxio.Node) (nodes []*onnxio.Node, names []string) {
 			names = append(names, name)
 			continue
 		}
-		before, read := n.group(n.producer[name])
+		before, read := n.group(n.Producer(name))
 		for _, b := range before {
 			if !slices.Contains(nodes, b) {
 				nodes = append(nodes, b)
@@ -189,7 +189,7 @@ func (r *runner[T]) Observe(ctx context.Context, feeds map[string]*engine.Tensor
 ) (map[string]*engine.Tensor[T], error) {
 	values := maps.Clone(feeds)
 	err := r.run(ctx, pass[T]{feeds, func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
-		if r.outputs[name] {
+		if r.IsOutput(name) {
 			values[name] = v
 		}
 		return v, see(name, v)

@@ -10,7 +10,7 @@ import (
 
 // layer checks one layer of the record.
 func (s *structure) layer(rec *record.Layer) {
-	source := s.cnn.producer[rec.Source]
+	source := s.cnn.Producer(rec.Source)
 	if source == nil {
 		s.fault("record", nil, rec.Source,
 			"the record names it as the source of layer %q, but the CNN does not compute it", rec.Node)
@@ -59,13 +59,13 @@ func (s *structure) layer(rec *record.Layer) {
 // foldInto multiplies the BatchNormalization into m that lies between the
 // source and the output of a layer.
 func (s *structure) foldInto(m *matrix, rec *record.Layer, row *Layer) (*matrix, error) {
-	bn := s.cnn.producer[rec.Output]
+	bn := s.cnn.Producer(rec.Output)
 	op := operatorOf(bn)
 	if op.normalization == nil || bn.Input(0) != rec.Source {
 		return nil, fmt.Errorf("the record says that %q was multiplied in, which is no BatchNormalization of %q",
 			rec.Output, rec.Source)
 	}
-	if users := s.cnn.consumers[rec.Source]; len(users) != 1 || s.cnn.outputs[rec.Source] {
+	if s.cnn.SoleReader(rec.Source) == nil {
 		return nil, fmt.Errorf("%q was multiplied in, but other nodes or the graph's outputs use %q", bn.Label(),
 			rec.Source)
 	}

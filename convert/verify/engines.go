@@ -386,7 +386,7 @@ func (v *verifier) concludeEngines(c *engineComparison) {
 		judged = judged || o.Unbounded == 0 || o.Ratio > 0
 		for _, text := range v.engineFaults(o) {
 			f := Finding{Check: check.Name, Kind: "output", Value: o.Name, Text: text}
-			if node := v.cnn.producer[o.Name]; node != nil {
+			if node := v.cnn.Producer(o.Name); node != nil {
 				f.Node, f.Op = node.Label(), node.QualifiedOp()
 			}
 			v.report.find(f)

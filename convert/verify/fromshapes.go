@@ -107,11 +107,11 @@ func settleWith(m *onnxio.Model, inputs map[string][]int64, infer infers) (*onnx
 			continue
 		}
 		f.sizes, f.infos = append(f.sizes, size), append(f.infos, info)
-		computed, constants := live(folded.Graph, m.Graph.Outputs), make(map[string]*onnxio.Tensor)
+		constants := make(map[string]*onnxio.Tensor)
 		for _, t := range folded.Graph.Initializers {
 			constants[t.Name] = t
 		}
-		left, found = append(left, computed), append(found, constants)
+		left, found = append(left, computed(folded.Graph, m.Graph.Outputs)), append(found, constants)
 	}
 	out := m.Clone()
 	if len(f.sizes) == 0 {
@@ -241,24 +241,19 @@ func withKnown(m *onnxio.Model, info *shape.Info) (*onnxio.Model, error) {
 	return m, nil
 }
 
-// live returns the values that outputs depend on and that the nodes of g compute.
-func live(g *onnxio.Graph, outputs []*onnxio.ValueInfo) map[string]bool {
-	taken, computed := make(map[string]bool), make(map[string]bool)
-	for _, v := range outputs {
-		taken[v.Name] = true
+// computed returns the values that outputs depend on and that the nodes of g compute.
+func computed(g *onnxio.Graph, outputs []*onnxio.ValueInfo) map[string]bool {
+	names := make([]string, len(outputs))
+	for i, v := range outputs {
+		names[i] = v.Name
 	}
-	for _, node := range slices.Backward(g.Nodes) {
-		if !slices.ContainsFunc(node.Outputs, func(name string) bool { return taken[name] }) {
-			continue
-		}
+	values := make(map[string]bool)
+	for _, node := range g.Ancestors(names...) {
 		for _, name := range node.Outputs {
-			computed[name] = true
-		}
-		for _, name := range node.Inputs {
-			taken[name] = true
+			values[name] = true
 		}
 	}
-	return computed
+	return values
 }
 
 // sameTensor reports whether two tensors have one type, shape and content, bit for

@@ -21,7 +21,7 @@ func TestIndexMaps(t *testing.T) {
 		in := []int{1, 1 + random.IntN(4), 1 + random.IntN(5), 1 + random.IntN(5)}
 		node := &onnxio.Node{OpType: op, Inputs: []string{"x"}, Outputs: []string{"y"}}
 		s := &structure{
-			cnn:    &net{opset: 18, constants: make(map[string]*onnxio.Tensor), producer: make(map[string]*onnxio.Node)},
+			cnn:    &net{opset: 18, constants: make(map[string]*onnxio.Tensor), Links: onnxio.NewLinks(nil)},
 			shapes: map[string][]int{"x": in},
 		}
 		list := func(name string, v ...int64) {

@@ -113,7 +113,7 @@ func (n *net) taken(name string, depth int) span {
 	if depth > takenDepth {
 		return r
 	}
-	for _, node := range n.consumers[name] {
+	for _, node := range n.Readers(name) {
 		for i, in := range node.Inputs {
 			if in == name {
 				r = r.and(n.takenBy(node, i, depth))

@@ -26,7 +26,7 @@ type localNodes struct {
 func (n *net) localForm(end *onnxio.Node) *localNodes {
 	f := &localNodes{flatten: end}
 	if isOp(end, "Add") {
-		f.add, f.flatten = end, n.producer[end.Input(0)]
+		f.add, f.flatten = end, n.Producer(end.Input(0))
 	}
 	if !isOp(f.flatten, "Flatten") {
 		return nil
@@ -52,7 +52,7 @@ func (n *net) localForm(end *onnxio.Node) *localNodes {
 
 // maker returns the node that computes a value if it is of that operator, else nil.
 func (n *net) maker(name, op string) *onnxio.Node {
-	if node := n.producer[name]; isOp(node, op) {
+	if node := n.Producer(name); isOp(node, op) {
 		return node
 	}
 	return nil

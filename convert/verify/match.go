@@ -45,7 +45,7 @@ func (v *verifier) match(ctx context.Context) error {
 		}
 	}
 	for first, second := range v.signature.outputs {
-		if v.efcn.producer[second] != nil {
+		if v.efcn.Producer(second) != nil {
 			v.matched[second] = first
 		}
 	}

@@ -361,7 +361,7 @@ func upTo(n int) []int {
 // notNegative reports whether a value of the CNN is a Relu's, or a Clip's from 0 on,
 // with nothing behind it that could make a number negative.
 func (s *structure) notNegative(name string) bool {
-	node := s.cnn.producer[name]
+	node := s.cnn.Producer(name)
 	switch op := operatorOf(node); {
 	case op.notNegative != nil:
 		return op.notNegative(s, node)

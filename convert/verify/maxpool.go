@@ -80,5 +80,5 @@ func globalMaxPoolWindows(_ *net, _ *onnxio.Node, in []int) ([][][]int, error) {
 
 // maximaAbsorb: a maximum takes nothing of its own padding.
 func maximaAbsorb(s *structure, own *onnxio.Node, p *absorption) bool {
-	return s.sameMaxima(p.name, p.before.axes, p.after, p.lines, p.fills) && !s.cnn.used(own.Output(1))
+	return s.sameMaxima(p.name, p.before.axes, p.after, p.lines, p.fills) && s.cnn.Uses(own.Output(1)) == 0
 }

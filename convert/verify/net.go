@@ -10,13 +10,12 @@ import (
 
 // net is a model with what is looked up in it again and again.
 type net struct {
+	*onnxio.Links
+
 	model     *onnxio.Model
 	graph     *onnxio.Graph
 	opset     int64
-	producer  map[string]*onnxio.Node
-	consumers map[string][]*onnxio.Node
 	constants map[string]*onnxio.Tensor
-	outputs   map[string]bool
 	// sparse are the constants that the model stores sparse, by name; each is one
 	// of constants too.
 	sparse map[string]*onnxio.SparseTensor
@@ -39,29 +38,11 @@ func newNet(m *onnxio.Model) (*net, error) {
 		return nil, fmt.Errorf("the model has no graph")
 	}
 	n := &net{
-		model: m, graph: m.Graph, opset: m.Opset(""),
-		producer:  make(map[string]*onnxio.Node),
-		consumers: make(map[string][]*onnxio.Node),
+		Links: m.Graph.Links(), model: m, graph: m.Graph, opset: m.Opset(""),
 		constants: make(map[string]*onnxio.Tensor),
-		outputs:   make(map[string]bool),
 	}
 	for _, t := range m.Graph.Initializers {
 		n.constants[t.Name] = t
-	}
-	for _, node := range m.Graph.Nodes {
-		for _, name := range node.Outputs {
-			if name != "" {
-				n.producer[name] = node
-			}
-		}
-		for _, name := range node.Inputs {
-			if name != "" && !slices.Contains(n.consumers[name], node) {
-				n.consumers[name] = append(n.consumers[name], node)
-			}
-		}
-	}
-	for _, v := range m.Graph.Outputs {
-		n.outputs[v.Name] = true
 	}
 	return n, nil
 }
@@ -103,7 +84,7 @@ func (n *net) valueOf(name string) (string, bool) {
 
 // defines reports whether n computes, or is fed, a value of that name.
 func (n *net) defines(name string) bool {
-	if n.producer[name] != nil {
+	if n.Producer(name) != nil {
 		return true
 	}
 	return n.constants[name] == nil && slices.ContainsFunc(n.graph.Inputs,
@@ -119,12 +100,9 @@ func (n *net) passes(node *onnxio.Node) bool {
 
 // origin follows a value back through nodes that only reshape.
 func (n *net) origin(name string) string {
-	for node := n.producer[name]; n.passes(node) && node.Input(0) != "" &&
-		n.constants[node.Input(0)] == nil; node = n.producer[name] {
+	for node := n.Producer(name); n.passes(node) && node.Input(0) != "" &&
+		n.constants[node.Input(0)] == nil; node = n.Producer(name) {
 		name = node.Input(0)
 	}
 	return name
 }
-
-// used reports whether a node or an output of the graph takes a value.
-func (n *net) used(name string) bool { return n.outputs[name] || len(n.consumers[name]) > 0 }

@@ -48,8 +48,8 @@ func (s *structure) behindPads(node *onnxio.Node) *onnxio.Node {
 	}
 	var pads []*onnxio.Node // the last applied first
 	name := node.Input(0)
-	for p := s.cnn.producer[name]; operatorOf(p).fill != nil && s.held[name] == nil && !s.cnn.outputs[name] &&
-		!s.isFactor(name); p = s.cnn.producer[name] {
+	for p := s.cnn.Producer(name); operatorOf(p).fill != nil && s.held[name] == nil && !s.cnn.IsOutput(name) &&
+		!s.isFactor(name); p = s.cnn.Producer(name) {
 		pads, name = append(pads, p), p.Input(0)
 	}
 	in := s.shapes[name]

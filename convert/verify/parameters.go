@@ -20,7 +20,7 @@ func hexOf(v float32) string { return hex(math.Float32bits(v)) }
 // the Mul's constant is float32(scale) at every position of a channel, the
 // Add's is float32(beta − mean·scale).
 func (s *structure) diagonal(bn, add *onnxio.Node) {
-	mul := s.efcn.producer[add.Input(0)]
+	mul := s.efcn.Producer(add.Input(0))
 	if !isOp(mul, "Mul") {
 		s.fault("node", bn, bn.Output(0), "the eFCN's node %q (Add) for it does not follow a Mul", add.Label())
 		return

@@ -67,7 +67,7 @@ func (n *net) between(value string, stop func(string) (string, bool)) region {
 			r.cut = append(r.cut, a)
 			return
 		}
-		if node := n.producer[name]; node != nil && !within[node] {
+		if node := n.Producer(name); node != nil && !within[node] {
 			within[node] = true
 			for _, in := range node.Inputs {
 				back(in)
@@ -107,7 +107,7 @@ func (c *comparison[T]) part(ctx context.Context, target string, f feed) (*Parti
 		return nil, nil
 	}
 	agree := func(a string) bool { return c.agreed(a) && a != target }
-	stopA := func(name string) (string, bool) { return name, agree(name) || c.cnn.producer[name] == nil }
+	stopA := func(name string) (string, bool) { return name, agree(name) || c.cnn.Producer(name) == nil }
 	inputs := make(map[string]string)
 	for a, b := range c.signature.inputs {
 		inputs[b] = a
@@ -280,7 +280,7 @@ func (c *comparison[T]) counterparts(whole [2]region, run *rerun[T], target, oth
 			if v == nil || !v.Type.IsFloat() || own.Len() != v.Len() || !slices.Equal(cuts[b], cut) {
 				continue
 			}
-			p := candidate{a, b, apart(own, v), c.cnn.producer[a].QualifiedOp() == c.efcn.producer[b].QualifiedOp()}
+			p := candidate{a, b, apart(own, v), c.cnn.Producer(a).QualifiedOp() == c.efcn.Producer(b).QualifiedOp()}
 			if best, ok := ofA[a]; !ok || p.nearer(best) {
 				ofA[a] = p
 			}
@@ -442,7 +442,7 @@ func (c *comparison[T]) row(p *Parting, run *rerun[T], first int,
 // back follows a value through nodes that only reshape to one that stop names.
 func (n *net) back(name string, stop func(string) (string, bool)) string {
 	for {
-		node := n.producer[name]
+		node := n.Producer(name)
 		if _, ok := stop(name); ok || !n.passes(node) || node.Input(0) == "" {
 			return name
 		}

@@ -195,7 +195,7 @@ func (m *matrix) norm() float64 {
 // diagonal, a selection or a level of a maximum. It returns the input of its node
 // that the map is applied to.
 func (s *structure) factorOf(f *record.Factor) (m *matrix, node *onnxio.Node, data int, err error) {
-	if node = s.cnn.producer[f.Output]; node == nil || node.Label() != f.Node || node.QualifiedOp() != f.Op {
+	if node = s.cnn.Producer(f.Output); node == nil || node.Label() != f.Node || node.QualifiedOp() != f.Op {
 		return nil, node, 0, fmt.Errorf("the record names node %q (%s) as a factor; the CNN has no such node for %q",
 			f.Node, f.Op, f.Output)
 	}
@@ -347,7 +347,7 @@ func (s *structure) wholeMaxima() {
 
 // afterLevel checks that a node takes the Relu of what the layer of a level computes.
 func (s *structure) afterLevel(node *onnxio.Node, level int, end *onnxio.Node, output string) {
-	relu := s.efcn.producer[s.efcn.origin(end.Input(0))]
+	relu := s.efcn.Producer(s.efcn.origin(end.Input(0)))
 	if !isOp(relu, "Relu") {
 		s.fault("node", end, output, "it takes %q, which no Relu computes", end.Input(0))
 		return

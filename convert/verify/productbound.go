@@ -25,7 +25,7 @@ func productsOf(cnn *net, rec *record.Record) products {
 	}
 	for _, l := range rec.Layers {
 		for _, f := range l.Factors {
-			node := cnn.producer[f.Output]
+			node := cnn.Producer(f.Output)
 			if node == nil {
 				continue
 			}
@@ -148,7 +148,7 @@ func (b *bounds) maximum(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 // countedThrough returns the node whose input a value is counted by, and which input that
 // is: where the eFCN does not have the value, or asked for anyway. nil is none.
 func (b *bounds) countedThrough(name string, anyway bool) (node *onnxio.Node, data int) {
-	node = b.net.producer[name]
+	node = b.net.Producer(name)
 	if node == nil || !anyway && !b.hidden(name) || b.reset[name] && !anyway {
 		return nil, 0
 	}

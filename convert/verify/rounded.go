@@ -56,12 +56,11 @@ func roundedOnce(cnn, efcn *net, rec *record.Record, shapes map[string][]int) (*
 // foldedAfter returns the BatchNormalization after a node of the CNN that the
 // eFCN has in one with it, or nil.
 func (r *rounder) foldedAfter(node *onnxio.Node) *onnxio.Node {
-	users := r.cnn.consumers[node.Output(0)]
-	if operatorOf(node).channelOf == nil || r.held[node.Output(0)] != nil || len(users) != 1 ||
-		r.cnn.outputs[node.Output(0)] {
+	bn := r.cnn.SoleReader(node.Output(0))
+	if bn == nil || operatorOf(node).channelOf == nil || r.held[node.Output(0)] != nil {
 		return nil
 	}
-	if bn := users[0]; operatorOf(bn).normalization != nil && bn.Input(0) == node.Output(0) &&
+	if operatorOf(bn).normalization != nil && bn.Input(0) == node.Output(0) &&
 		r.efcn.embeds(r.held[bn.Output(0)]) {
 		return bn
 	}

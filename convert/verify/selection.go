@@ -62,7 +62,7 @@ func (s *structure) selected(node *onnxio.Node, k int) {
 	if axis, err := held.Int("axis", 0); err != nil || axis != 1 {
 		s.fault("attribute", held, value, "attribute axis: want 1, got %d (%v)", axis, err)
 	}
-	before := s.efcn.producer[s.efcn.origin(held.Input(0))]
+	before := s.efcn.Producer(s.efcn.origin(held.Input(0)))
 	switch {
 	case joins:
 		if !isOp(before, "Concat") {

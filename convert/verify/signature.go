@@ -73,18 +73,9 @@ func describe(infos []*onnxio.ValueInfo) string {
 	list := make([]string, len(infos))
 	for i, v := range infos {
 		list[i] = fmt.Sprintf("%q %s", v.Name, v.Type.Elem)
-		if !v.Type.HasShape {
-			continue
+		if v.Type.HasShape {
+			list[i] += " " + v.Type.Shape.String()
 		}
-		dims := make([]string, len(v.Type.Shape))
-		for k, d := range v.Type.Shape {
-			if dims[k] = d.Param; d.Known() {
-				dims[k] = fmt.Sprint(d.Value)
-			} else if d.Param == "" {
-				dims[k] = "?"
-			}
-		}
-		list[i] += fmt.Sprint(" ", dims)
 	}
 	return strings.Join(list, ", ")
 }

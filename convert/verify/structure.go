@@ -119,8 +119,8 @@ func (s *structure) endOf(output string) *onnxio.Node {
 	if node := s.held[output]; node != nil {
 		return node
 	}
-	if s.cnn.producer[output] == nil {
-		return s.efcn.producer[output]
+	if s.cnn.Producer(output) == nil {
+		return s.efcn.Producer(output)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (n *net) needed() map[*onnxio.Node]bool {
 	needed := make(map[*onnxio.Node]bool)
 	var mark func(name string)
 	mark = func(name string) {
-		node := n.producer[name]
+		node := n.Producer(name)
 		if node == nil || needed[node] || n.without(node) {
 			return
 		}
@@ -170,7 +170,7 @@ func (s *structure) unrecorded(node *onnxio.Node) {
 	case op.selects() && (held == nil || held.OpType != node.OpType ||
 		op.onVector != nil && op.onVector(s, node, held)):
 		for k, name := range node.Outputs {
-			if name != "" && (len(node.Outputs) == 1 || s.held[name] != nil || s.cnn.used(name)) {
+			if name != "" && (len(node.Outputs) == 1 || s.held[name] != nil || s.cnn.Uses(name) > 0) {
 				s.selected(node, k)
 			}
 		}
@@ -209,7 +209,7 @@ func (s *structure) surplus(node *onnxio.Node, needed map[*onnxio.Node]bool) {
 			"it is a dense layer that the record does not name and the CNN does not have")
 		return
 	}
-	if twin := s.cnn.producer[firstOutput(node)]; twin != nil && !needed[twin] && twin.OpType == node.OpType {
+	if twin := s.cnn.Producer(firstOutput(node)); twin != nil && !needed[twin] && twin.OpType == node.OpType {
 		return // the CNN has it too, and in neither does an output depend on it
 	}
 	s.fault("node", node, node.Output(0), "the CNN has nothing that it stands for")
@@ -230,11 +230,11 @@ func unravel(i int, shape []int) []int {
 // settledOutput compares an output of the graph that follows from shapes.
 func (s *structure) settledOutput(name string) {
 	if !s.cnn.known(name) || !s.efcn.known(name) {
-		s.fault("node", s.efcn.producer[name], name,
+		s.fault("node", s.efcn.Producer(name), name,
 			"it follows from shapes alone in one model and is computed from data in the other")
 		return
 	}
-	s.sameContent(s.efcn.producer[name], name, name, name, func(_, _ []int64) bool { return false })
+	s.sameContent(s.efcn.Producer(name), name, name, name, func(_, _ []int64) bool { return false })
 }
 
 // shaped checks that input i of a kept node has the shape that it has in the CNN,
@@ -266,7 +266,7 @@ func (s *structure) shaped(source, node *onnxio.Node, i int) {
 func (s *structure) cnnOrigin(name string) string {
 	for {
 		name = s.cnn.origin(name)
-		node := s.cnn.producer[name]
+		node := s.cnn.Producer(name)
 		op, held := operatorOf(node), s.held[name]
 		if !op.selects() && (op.windows == nil || s.parts[node] != nil) || op.joins && len(node.Inputs) > 1 ||
 			held != nil && !s.efcn.passes(held) {

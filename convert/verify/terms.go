@@ -37,7 +37,7 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 		return row, err
 	}
 	for first := true; ; first = false {
-		node := n.producer[value]
+		node := n.Producer(value)
 		if !first && (node == nil || stop(value)) {
 			return finish(&affineRow{input: value, columns: []int{r}, weights: []float64{1}}, nil)
 		}

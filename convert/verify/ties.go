@@ -143,7 +143,7 @@ const (
 func (v *verifier) tieTargets() []tieTarget {
 	var targets []tieTarget
 	for _, node := range v.cnn.graph.Nodes {
-		if tie := operatorOf(node).tie; tie != noTie && v.cnn.producer[node.Input(0)] != nil {
+		if tie := operatorOf(node).tie; tie != noTie && v.cnn.Producer(node.Input(0)) != nil {
 			targets = append(targets, tieTarget{node.Input(0), tie == amongNeighbours})
 		}
 	}
