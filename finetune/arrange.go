@@ -188,7 +188,7 @@ func (n *node[T]) arrangementsAt(batch int, values []value) ([]*arrangement[T], 
 	}
 	found := make([]*arrangement[T], len(n.Outputs))
 	for i, name := range n.Outputs {
-		if n.b.readers[name] == 0 {
+		if n.b.t.links.Uses(name) == 0 {
 			continue
 		}
 		if found[i], err = readArrangement[T](values, batch, out[0][i], out[1][i]); err != nil {

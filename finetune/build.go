@@ -21,6 +21,7 @@ type trainee[T kernel.Float] struct {
 	input        *onnxio.ValueInfo
 	logits       string
 	nodes        []*onnxio.Node // what the logits depend on, in order
+	links        *onnxio.Links  // of nodes
 	initializers map[string]*onnxio.Tensor
 
 	params []*parameter[T]
@@ -64,7 +65,8 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 		return nil, err
 	}
 	t.model = absorbPads(folded)
-	t.nodes = ancestors(t.model.Graph, t.logits)
+	t.nodes = t.model.Graph.Ancestors(t.logits)
+	t.links = onnxio.NewLinks(t.nodes, t.logits)
 	rec, err := record.Read(folded)
 	if err != nil {
 		return nil, err
@@ -75,7 +77,7 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	for _, s := range t.sparse {
 		s.Columns = nil // the plan has its own
 	}
-	if t.chains, err = localChains(t.nodes, rec, t.logits); err != nil {
+	if t.chains, err = localChains(t.links, rec); err != nil {
 		return nil, err
 	}
 	if t.subset, err = newSubset(what, t.nodes, rec, t.chains, t.sparse); err != nil {
@@ -153,23 +155,6 @@ func logitsOf(m *onnxio.Model) (string, error) {
 	return name, nil
 }
 
-// ancestors returns the nodes that a value depends on, in graph order.
-func ancestors(g *onnxio.Graph, name string) []*onnxio.Node {
-	needed := map[string]bool{name: true}
-	var nodes []*onnxio.Node
-	for _, n := range slices.Backward(g.Nodes) {
-		if !slices.ContainsFunc(n.Outputs, func(out string) bool { return out != "" && needed[out] }) {
-			continue
-		}
-		for _, in := range n.Inputs {
-			needed[in] = true
-		}
-		nodes = append(nodes, n)
-	}
-	slices.Reverse(nodes)
-	return nodes
-}
-
 // parameter returns the trained parameter of an initializer.
 func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 	if p, ok := t.byName[init.Name]; ok {
@@ -218,8 +203,6 @@ type builder[T kernel.Float] struct {
 	info   *shape.Info
 	fixed  *fixed
 	values map[string]value
-	// readers counts the inputs that read a value; the loss is one of the logits.
-	readers map[string]int
 }
 
 // network builds the training graph for a batch size.
@@ -237,12 +220,7 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &builder[T]{t: t, a: newAssembler(form), info: known.info, fixed: known, readers: map[string]int{t.logits: 1}}
-	for _, n := range t.nodes {
-		for _, name := range n.Inputs {
-			b.readers[name]++
-		}
-	}
+	b := &builder[T]{t: t, a: newAssembler(form), info: known.info, fixed: known}
 	var sample []int
 	for _, d := range t.input.Type.Shape[1:] {
 		sample = append(sample, int(d.Value))

@@ -238,6 +238,6 @@ func endAtLogits(m *onnxio.Model) (*onnxio.Model, error) {
 	c := m.Clone()
 	c.Path = "" // it is no longer what that file holds
 	c.Graph.Outputs = []*onnxio.ValueInfo{{Name: name}}
-	c.Graph.Nodes = ancestors(c.Graph, name)
+	c.Graph.Nodes = c.Graph.Ancestors(name)
 	return c, nil
 }

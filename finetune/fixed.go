@@ -13,7 +13,7 @@ import (
 // constants, and what is computed from shapes once the batch is given.
 type fixed struct {
 	initializers map[string]*onnxio.Tensor
-	producers    map[string]*onnxio.Node
+	links        *onnxio.Links
 	opset        int64
 	info         *shape.Info // at the batch
 	values       map[string]*engine.Tensor[float64]
@@ -34,12 +34,7 @@ func (t *trainee[T]) fixedAt(batch int) (*fixed, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fixed{t.initializers, map[string]*onnxio.Node{}, t.model.Opset(""), info, map[string]*engine.Tensor[float64]{}}
-	for _, n := range t.nodes {
-		for _, out := range n.Outputs {
-			f.producers[out] = n
-		}
-	}
+	f := &fixed{t.initializers, t.links, t.model.Opset(""), info, map[string]*engine.Tensor[float64]{}}
 	t.fixed[batch] = f
 	return f, nil
 }
@@ -64,7 +59,7 @@ func (f *fixed) compute(name string) (*engine.Tensor[float64], error) {
 	if v, ok := f.followed(name); ok {
 		return v, nil
 	}
-	n := f.producers[name]
+	n := f.links.Producer(name)
 	if n == nil || operatorOf(n).shape {
 		return nil, fmt.Errorf("%q is no constant, nor computed from shapes alone", name)
 	}

@@ -88,7 +88,7 @@ func (n *node[T]) overlay(t *onnxio.Tensor, shape []int) ([]int32, error) {
 // oneOutput refuses a node of which more than output 0 is read.
 func (n *node[T]) oneOutput() error {
 	for i, name := range n.Outputs[1:] {
-		if name != "" && n.b.readers[name] > 0 {
+		if name != "" && n.b.t.links.Uses(name) > 0 {
 			return n.Errorf("output %d (%q) is in use; only the first can be trained through", i+1, name)
 		}
 	}

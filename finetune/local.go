@@ -18,14 +18,13 @@ type localChain struct {
 	*engine.LocalForm
 }
 
-// localChains finds the local layers of a record among nodes. It returns for
+// localChains finds the local layers of a record among linked nodes. It returns for
 // every node of theirs which layer it is part of. Nodes of a layer that are not
 // as convert writes them are an error.
-func localChains(nodes []*onnxio.Node, rec *record.Record, logits string) (map[*onnxio.Node]*localChain, error) {
+func localChains(links *onnxio.Links, rec *record.Record) (map[*onnxio.Node]*localChain, error) {
 	if rec == nil {
 		return nil, nil
 	}
-	links := onnxio.NewLinks(nodes, logits)
 	chains := map[*onnxio.Node]*localChain{}
 	var errs []error
 	for i := range rec.Layers {

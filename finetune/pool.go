@@ -84,7 +84,7 @@ func (n *node[T]) pooledAlone() bool {
 			continue
 		}
 		switch {
-		case n.b.readers[name] != 1 || n.b.t.chains[reader] != nil:
+		case n.b.t.links.Uses(name) != 1 || n.b.t.chains[reader] != nil:
 			return false
 		case operatorOf(reader).reshapes:
 			name = reader.Output(0)

@@ -36,8 +36,7 @@ func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 		return nil, err
 	}
 	r := &reinitializer{
-		t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, makers: map[string]*onnxio.Node{},
-		deep: map[string]bool{},
+		t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, deep: map[string]bool{},
 	}
 	var errs []error
 	for _, n := range t.nodes {
@@ -99,14 +98,12 @@ func (d *draw) content(init *onnxio.Tensor) onnxio.Data {
 type reinitializer struct {
 	t      *trainee[float32]
 	stream *rand.PCG
-	fresh  map[string]*draw        // by initializer
-	makers map[string]*onnxio.Node // of values
-	deep   map[string]bool         // values that weights lie before
+	fresh  map[string]*draw // by initializer
+	deep   map[string]bool  // values that weights lie before
 }
 
 func (r *reinitializer) node(n *onnxio.Node) error {
 	for _, out := range n.Outputs {
-		r.makers[out] = n
 		r.deep[out] = slices.ContainsFunc(n.Inputs, func(in string) bool { return r.deep[in] || r.fresh[in] != nil })
 	}
 	if c := r.t.chains[n]; c != nil {
@@ -208,9 +205,9 @@ func (r *reinitializer) vectorAfterWeights(n *onnxio.Node) (*onnxio.Tensor, stri
 // maker returns the node that computes a value, before others that order its
 // elements; nil for none.
 func (r *reinitializer) maker(value string) *onnxio.Node {
-	n := r.makers[value]
+	n := r.t.links.Producer(value)
 	for n != nil && r.t.chains[n] == nil && operatorOf(n).orders {
-		n = r.makers[n.Input(0)]
+		n = r.t.links.Producer(n.Input(0))
 	}
 	return n
 }

@@ -65,11 +65,10 @@ func (t *trainee[T]) checkSparse(rec *record.Record) error {
 	if rec == nil {
 		return nil
 	}
-	links := onnxio.NewLinks(t.nodes, t.logits)
 	var errs []error
 	for i := range rec.Layers {
 		l := &rec.Layers[i]
-		if l.Layout != record.Sparse || links.Uses(l.Weight) == 0 {
+		if l.Layout != record.Sparse || t.links.Uses(l.Weight) == 0 {
 			continue
 		}
 		if err := t.checkPattern(l); err != nil {
