@@ -75,7 +75,7 @@ func TestTrainedModels(t *testing.T) {
 			{NoFoldBN: true},
 			{Layout: record.Local},
 			{Layout: record.Sparse, NoFoldBN: true},
-			{MaxBytes: 1 << 20},
+			{MaxBytes: 2 << 20},
 			{Only: "*o*v*", Layout: record.Local},
 			{Fold: convert.FoldAuto, MaxPool: convert.MaxPoolRelu},
 			{Fold: convert.FoldAll, Layout: record.Local, MaxPool: convert.MaxPoolRelu},
