@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/internal/arrays"
-	"efcn/internal/engine"
 	"efcn/internal/engines"
 	"efcn/onnxio"
 )
@@ -121,26 +120,6 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 		}
 	}
 	return compareExpected(text, f.inputs, results, given.Outputs)
-}
-
-// engineTensors is what arrays.Match returns as values of the engine.
-func engineTensors(g *onnxio.Graph, given []*onnxio.Tensor) (map[string]*engine.Tensor[float32], error) {
-	inputs, err := arrays.Match(g, given)
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]*engine.Tensor[float32], len(inputs))
-	for i, v := range g.FeedInputs() {
-		t, err := engine.FromONNX[float32](inputs[i])
-		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", v.Name, err)
-		}
-		if v.Type.Elem != onnxio.Undefined {
-			t.Type = v.Type.Elem
-		}
-		all[v.Name] = t
-	}
-	return all, nil
 }
 
 func printArrays(w io.Writer, all []*onnxio.Tensor) error {

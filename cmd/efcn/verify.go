@@ -3,8 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
-	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -138,19 +138,21 @@ func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string)
 		if err != nil {
 			return err
 		}
-		if o.Inputs, err = engineTensors(cnn.Graph, given.Inputs); err != nil {
+		if o.Inputs, err = arrays.Match(cnn.Graph, given.Inputs); err != nil {
 			return inFile(f.inputs, err)
 		}
 	}
-	var kept recorder
+	var ran arrays.Batches
 	if f.saveOutputs != "" {
-		o.Ran = kept.add
+		o.Ran = func(inputs, cnn, efcn []*onnxio.Tensor) error {
+			return errors.Join(ran.Append("inputs/", inputs), ran.Append("cnn/", cnn), ran.Append("efcn/", efcn))
+		}
 	}
 	report, err := verify.Verify(ctx, cnn, other, o)
 	if err != nil {
 		return err
 	}
-	if err := f.save(&kept, report); err != nil {
+	if err := f.save(ran.Tensors(), report); err != nil {
 		return err
 	}
 	if f.json {
@@ -164,57 +166,19 @@ func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string)
 	return err
 }
 
-// save writes the arrays that were asked for.
-func (f *verifyFlags) save(kept *recorder, report *verify.Report) error {
+// save writes the arrays that were asked for: what ran, and the samples that fail.
+func (f *verifyFlags) save(ran []*onnxio.Tensor, report *verify.Report) error {
 	if f.saveOutputs != "" {
-		if err := kept.write(f.saveOutputs); err != nil {
+		if err := saveNPZ(f.saveOutputs, ran); err != nil {
 			return err
 		}
 	}
 	if f.saveInputs == "" || report.FailingInputs == nil {
 		return nil
 	}
-	var failing recorder
-	failing.append("", report.FailingInputs)
-	return failing.write(f.saveInputs)
+	return saveNPZ(f.saveInputs, report.FailingInputs)
 }
 
-// recorder puts the batches that were run together again, one array for every
-// input and for every output of each model: inputs/NAME, cnn/NAME, efcn/NAME.
-type recorder struct {
-	names  []string // in the order they came
-	values map[string]*verify.Array
-}
-
-func (r *recorder) add(inputs, cnn, efcn map[string]*verify.Array) error {
-	r.append("inputs/", inputs)
-	r.append("cnn/", cnn)
-	r.append("efcn/", efcn)
-	return nil
-}
-
-func (r *recorder) append(prefix string, batch map[string]*verify.Array) {
-	if r.values == nil {
-		r.values = make(map[string]*verify.Array)
-	}
-	for _, name := range slices.Sorted(maps.Keys(batch)) {
-		b := batch[name]
-		v := r.values[prefix+name]
-		if v == nil {
-			v = &verify.Array{Type: b.Type, Shape: slices.Clone(b.Shape)}
-			v.Shape[0] = 0
-			r.names = append(r.names, prefix+name)
-			r.values[prefix+name] = v
-		}
-		v.Shape[0] += b.Shape[0]
-		v.F, v.I = append(v.F, b.F...), append(v.I, b.I...)
-	}
-}
-
-func (r *recorder) write(path string) error {
-	all := make([]*onnxio.Tensor, len(r.names))
-	for i, name := range r.names {
-		all[i] = engine.ToONNX(name, r.values[name])
-	}
+func saveNPZ(path string, all []*onnxio.Tensor) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return arrays.WriteNPZ(w, all) })
 }

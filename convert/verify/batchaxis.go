@@ -94,8 +94,8 @@ func reordered[S ~[]E, E any](list S, perm []int) S {
 }
 
 // transposed returns an array with its axes in the order of perm.
-func transposed(a *Array, perm []int) *Array {
-	t := &Array{Type: a.Type, Shape: reordered(a.Shape, perm)}
+func transposed(a *array, perm []int) *array {
+	t := &array{Type: a.Type, Shape: reordered(a.Shape, perm)}
 	strides := make([]int, len(a.Shape))
 	size := 1
 	for k := len(a.Shape) - 1; k >= 0; k-- {
@@ -120,9 +120,9 @@ func transposed(a *Array, perm []int) *Array {
 // withBatchFirst returns the models and options with the batch of every input in
 // front, and a function that returns inputs of these models as the files take them.
 func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (
-	a, b *onnxio.Model, _ Options, asDeclared func(map[string]*Array) map[string]*Array, err error,
+	a, b *onnxio.Model, _ Options, asDeclared func(map[string]*array) map[string]*array, err error,
 ) {
-	asDeclared = func(x map[string]*Array) map[string]*Array { return x }
+	asDeclared = func(x map[string]*array) map[string]*array { return x }
 	if !slices.ContainsFunc(slices.Collect(maps.Values(o.BatchAxes)), func(axis int) bool { return axis > 0 }) {
 		return cnn, efcn, o, asDeclared, nil
 	}
@@ -137,7 +137,7 @@ func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (
 	if b, err = batchFirst(efcn, o.BatchAxes); err != nil {
 		return nil, nil, o, nil, named(efcn, err)
 	}
-	shapes, inputs, axes := maps.Clone(o.InputShapes), maps.Clone(o.Inputs), maps.Clone(o.BatchAxes)
+	shapes, inputs, axes := maps.Clone(o.InputShapes), maps.Clone(o.given), maps.Clone(o.BatchAxes)
 	for name, axis := range o.BatchAxes {
 		if axis <= 0 {
 			continue
@@ -151,7 +151,7 @@ func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (
 		}
 	}
 	given := o.BatchAxes
-	asDeclared = func(x map[string]*Array) map[string]*Array {
+	asDeclared = func(x map[string]*array) map[string]*array {
 		if x == nil {
 			return nil
 		}
@@ -167,10 +167,7 @@ func (o Options) withBatchFirst(cnn, efcn *onnxio.Model) (
 		}
 		return out
 	}
-	o.InputShapes, o.Inputs, o.BatchAxes = shapes, inputs, axes
-	if ran := o.Ran; ran != nil {
-		o.Ran = func(inputs, cnn, efcn map[string]*Array) error { return ran(asDeclared(inputs), cnn, efcn) }
-	}
+	o.InputShapes, o.given, o.BatchAxes = shapes, inputs, axes
 	return a, b, o, asDeclared, nil
 }
 

@@ -55,11 +55,9 @@ func TestBatchAxis(t *testing.T) {
 		t.Errorf("the input of the eFCN is %q %v", x.Name, x.Type.Shape)
 	}
 	// Two samples that differ in one place, along axis 1.
-	given := map[string]*verify.Array{
-		"x":     {Type: onnxio.Float32, Shape: []int{5, 2, 4}, F: make([]float32, 40)},
-		"scale": {Type: onnxio.Float32, Shape: []int{1}, F: []float32{1}},
-	}
-	given["x"].F[2*8+1*4+3] = 7
+	x := make([]float32, 40)
+	x[2*8+1*4+3] = 7
+	given := []*onnxio.Tensor{onnxio.NewTensor("x", []int64{5, 2, 4}, x), onnxio.NewTensor("scale", []int64{1}, []float32{1})}
 	for _, o := range []verify.Options{{Samples: 16}, {Samples: 16, BatchAxes: axes}, {Samples: -1, Inputs: given}} {
 		r, err := verify.Verify(context.Background(), timeFirst(), efcn, o)
 		if err != nil {
@@ -80,8 +78,10 @@ func TestBatchAxis(t *testing.T) {
 	if err != nil || r.Equal() {
 		t.Fatalf("other weights: %v, equal %t", err, err == nil && r.Equal())
 	}
-	if got := r.FailingInputs["x"]; got == nil || !slices.Equal(got.Shape, []int{5, 1, 4}) || got.F[2*4+3] != 7 {
+	if got := r.FailingInputs; len(got) != 2 || got[1].Name != "x" || !slices.Equal(got[1].Dims, []int64{5, 1, 4}) {
 		t.Errorf("the sample that fails is %+v; want the second, as the file takes it", got)
+	} else if v, err := onnxio.Floats[float32](got[1]); err != nil || v[2*4+3] != 7 {
+		t.Errorf("the sample that fails is %v (%v); want the second, as the file takes it", v, err)
 	}
 	open := func(context.Context, string, *onnxio.Model) (verify.Session, error) {
 		t.Error("a file was opened in another engine")

@@ -109,8 +109,8 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	if results[1], err = c.outputsOf(theirs); err != nil {
 		return err
 	}
-	if ran, ok := any(results).([2]map[string]*Array); ok && c.options.Ran != nil {
-		if err := c.options.Ran(f.arrays, ran[0], ran[1]); err != nil {
+	if ran, ok := any(results).([2]map[string]*array); ok && c.options.ran != nil {
+		if err := c.options.ran(f.arrays, ran[0], ran[1]); err != nil {
 			return err
 		}
 	}

@@ -285,9 +285,9 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 		inputs[0] = append(inputs[0], engine.ToONNX(name, a))
 		inputs[1] = append(inputs[1], engine.ToONNX(r.signature.inputs[name], a))
 	}
-	var results [2]map[string]map[string]*Array // by engine and output
+	var results [2]map[string]map[string]*array // by engine and output
 	for i, open := range r.open {
-		results[i] = make(map[string]map[string]*Array)
+		results[i] = make(map[string]map[string]*array)
 		for name, session := range open {
 			if !slices.ContainsFunc(all, func(c *engineComparison) bool { return c.pair.names[i] == name }) {
 				continue
@@ -296,7 +296,7 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 			if err != nil {
 				return named(r.files[i], fmt.Errorf("in %s: %w", name, err))
 			}
-			results[i][name] = make(map[string]*Array)
+			results[i][name] = make(map[string]*array)
 			for _, out := range outputs {
 				if results[i][name][out.Name], err = engine.FromONNX[float32](out); err != nil {
 					return named(r.files[i], fmt.Errorf("output %q in %s: %w", out.Name, name, err))
@@ -325,7 +325,7 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 
 // dropVacuous returns a bound with +Inf for what is not smaller than the scale of
 // its sample, and so allows for anything.
-func dropVacuous(v *Array, d []float64) []float64 {
+func dropVacuous(v *array, d []float64) []float64 {
 	if d == nil || !v.Type.IsFloat() {
 		return d
 	}
@@ -346,8 +346,8 @@ func (r *engineRuns) limits(ctx context.Context, f feed, wanted bool) (map[strin
 	}
 	values := maps.Clone(activationsOf[float32](f.arrays))
 	b := &bounds{bounder: r.bounder, values: values, known: make(map[string][]float64)}
-	_, err := r.engine.Observe(ctx, f.arrays, func(name string, v *Array) error {
-		values[name] = &Array{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
+	_, err := r.engine.Observe(ctx, f.arrays, func(name string, v *array) error {
+		values[name] = &array{Type: v.Type, Shape: slices.Clone(v.Shape), F: slices.Clone(v.F), I: slices.Clone(v.I)}
 		return nil
 	})
 	if err != nil {

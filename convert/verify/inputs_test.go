@@ -171,21 +171,22 @@ func TestBranchByShape(t *testing.T) {
 func TestSideInputGiven(t *testing.T) {
 	cnn := sideInput("Mul", onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Fixed(3), onnxio.Fixed(1), onnxio.Fixed(1)}})
 	efcn := converted(t, cnn, convert.Options{})
-	given := func(shape ...int) *verify.Array {
-		a := &verify.Array{Type: onnxio.Float32, Shape: shape, F: make([]float32, 1)}
-		for _, d := range shape {
-			a.F = make([]float32, len(a.F)*d)
+	given := func(name string, dims ...int64) *onnxio.Tensor {
+		n, err := onnxio.NumElements(dims)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for i := range a.F {
-			a.F[i] = float32(i%7) - 3
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(i%7) - 3
 		}
-		return a
+		return onnxio.NewTensor(name, dims, v)
 	}
-	r, err := verify.Verify(context.Background(), cnn, efcn, verify.Options{Samples: -1, Inputs: map[string]*verify.Array{"x": given(5, 2, 4, 4), "z": given(3, 1, 1)}})
+	r, err := verify.Verify(context.Background(), cnn, efcn, verify.Options{Samples: -1, Inputs: []*onnxio.Tensor{given("x", 5, 2, 4, 4), given("z", 3, 1, 1)}})
 	if err != nil || !r.Equal() || r.Samples != 5 {
 		t.Errorf("%v, %+v", err, r)
 	}
-	_, err = verify.Verify(context.Background(), cnn, efcn, verify.Options{Samples: -1, Inputs: map[string]*verify.Array{"x": given(5, 2, 4, 4), "z": given(5, 3, 1, 1)}})
+	_, err = verify.Verify(context.Background(), cnn, efcn, verify.Options{Samples: -1, Inputs: []*onnxio.Tensor{given("x", 5, 2, 4, 4), given("z", 5, 3, 1, 1)}})
 	if err == nil || !strings.Contains(err.Error(), `input "z", which has no batch axis: the array given has shape [5 3 1 1]; want [3 1 1]`) {
 		t.Errorf("%v", err)
 	}

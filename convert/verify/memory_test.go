@@ -213,7 +213,7 @@ func TestMemory(t *testing.T) {
 		Outputs: []*onnxio.ValueInfo{{Name: "y", Type: onnxio.TensorType{Elem: onnxio.Float32}}},
 	}}
 	runs := 0
-	o := Options{Samples: 8, MaxMemory: 337 << 20, Ran: func(_, _, _ map[string]*Array) error {
+	o := Options{Samples: 8, MaxMemory: 337 << 20, Ran: func(_, _, _ []*onnxio.Tensor) error {
 		runs++
 		return nil
 	}}

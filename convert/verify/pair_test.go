@@ -61,7 +61,7 @@ func TestOptimised(t *testing.T) {
 					}
 				}
 				r, err = verify.Verify(context.Background(), readTrained(t, name), m, verify.Options{Samples: 16})
-				if err != nil || r.Equal() || len(r.Failing) == 0 || r.FailingInputs["input"].Shape[0] != len(r.Failing) {
+				if err != nil || r.Equal() || len(r.Failing) == 0 || r.FailingInputs[0].Dims[0] != int64(len(r.Failing)) {
 					t.Errorf("%v: a weight changed by a hundredth is not seen; samples %v", err, r.Failing)
 				}
 			})
@@ -171,7 +171,7 @@ func TestRefused(t *testing.T) {
 		f(m)
 		return m
 	}
-	given := &verify.Array{Type: onnxio.Float32, Shape: []int{2, 4, 8, 7}, F: make([]float32, 2*4*8*7)}
+	given := onnxio.NewTensor("x", []int64{2, 4, 8, 7}, make([]float32, 2*4*8*7))
 	tests := []struct {
 		name      string
 		cnn, efcn *onnxio.Model
@@ -193,8 +193,9 @@ func TestRefused(t *testing.T) {
 		{name: "skip", o: verify.Options{Skip: []string{"everything"}}, err: `no check is called "everything"`},
 		{name: "tolerance", o: verify.Options{RTol: math.NaN()}, err: "tolerance: want a finite number"},
 		{name: "no samples", o: verify.Options{Samples: -1}, err: "samples: there are none"},
-		{name: "given shape", o: verify.Options{Inputs: map[string]*verify.Array{"x": given}}, err: `input "x": the array given has shape [2 4 8 7]; want N×[4 8 8]`},
-		{name: "given name", o: verify.Options{Inputs: map[string]*verify.Array{"y": given}}, err: `input "x" is not among the given inputs`},
+		{name: "given shape", o: verify.Options{Inputs: []*onnxio.Tensor{given}}, err: `input "x": the array given has shape [2 4 8 7]; want N×[4 8 8]`},
+		{name: "given name", o: verify.Options{Inputs: []*onnxio.Tensor{onnxio.NewTensor("y", []int64{1}, []float32{1})}}, err: `input "x" is not among the given inputs`},
+		{name: "given twice", o: verify.Options{Inputs: []*onnxio.Tensor{given, given}}, err: `input "x" is given twice`},
 		{name: "shape", o: verify.Options{InputShapes: map[string][]int64{"x": {-1, 4, 8, 9}}}, err: `input "x": the shape [-1 4 8 9] given for it does not fit dimension 3, which is 8`},
 		{
 			name: "open dimension",
@@ -231,10 +232,10 @@ func TestRefused(t *testing.T) {
 // TestInputs: given inputs are run beside the random ones, in batches; a fixed
 // batch is kept to.
 func TestInputs(t *testing.T) {
-	given := &verify.Array{Type: onnxio.Float32, Shape: []int{5, 4, 8, 8}, F: make([]float32, 5*4*8*8)}
+	given := onnxio.NewTensor("x", []int64{5, 4, 8, 8}, make([]float32, 5*4*8*8))
 	efcn := converted(t, mutable(), convert.Options{})
 	r, err := verify.Verify(context.Background(), mutable(), efcn, verify.Options{
-		Inputs: map[string]*verify.Array{"x": given}, Samples: 6, Batch: 4,
+		Inputs: []*onnxio.Tensor{given}, Samples: 6, Batch: 4,
 	})
 	if err != nil || !r.Equal() || r.Samples != 11 || r.Outputs[0].Rows != 11 {
 		t.Errorf("%v, samples %d, want 5 given and 6 random", err, r.Samples)
@@ -248,12 +249,12 @@ func TestInputs(t *testing.T) {
 	if err != nil || !r.Equal() || r.Samples != 8 {
 		t.Errorf("%v; a batch of 4 makes 8 samples of 6", err)
 	}
-	_, err = verify.Verify(context.Background(), fixed, efcn, verify.Options{Samples: -1, Inputs: map[string]*verify.Array{"x": given}})
+	_, err = verify.Verify(context.Background(), fixed, efcn, verify.Options{Samples: -1, Inputs: []*onnxio.Tensor{given}})
 	if err == nil || !strings.Contains(err.Error(), "5 samples are given; the models take exactly 4 at a time") {
 		t.Errorf("got %v", err)
 	}
-	none := &verify.Array{Type: onnxio.Float32, Shape: []int{0, 4, 8, 8}}
-	_, err = verify.Verify(context.Background(), mutable(), mutable(), verify.Options{Samples: -1, Inputs: map[string]*verify.Array{"x": none}})
+	none := onnxio.NewTensor("x", []int64{0, 4, 8, 8}, []float32{})
+	_, err = verify.Verify(context.Background(), mutable(), mutable(), verify.Options{Samples: -1, Inputs: []*onnxio.Tensor{none}})
 	if err == nil || !strings.Contains(err.Error(), "the inputs hold no samples") {
 		t.Errorf("got %v; nothing was run, which is no equality", err)
 	}

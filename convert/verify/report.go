@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"efcn/convert/record"
+	"efcn/onnxio"
 )
 
 // Names of the checks, as Options.Skip and Report.Checks have them.
@@ -48,12 +49,12 @@ type Report struct {
 	// declare that they take any number; "" where they were not.
 	OneAtATime string `json:"one_at_a_time,omitempty"`
 	// Failing are the numbers of the samples that showed a fault, and
-	// FailingInputs those samples by input, to run again.
-	Failing       []int             `json:"failing,omitempty"`
-	FailingInputs map[string]*Array `json:"-"`
-	Seed          uint64            `json:"seed"`
-	RTol          float64           `json:"rtol"`
-	ATol          float64           `json:"atol"`
+	// FailingInputs those samples, an array for each input, for Options.Inputs.
+	Failing       []int            `json:"failing,omitempty"`
+	FailingInputs []*onnxio.Tensor `json:"-"`
+	Seed          uint64           `json:"seed"`
+	RTol          float64          `json:"rtol"`
+	ATol          float64          `json:"atol"`
 }
 
 // Status is the outcome of a check.

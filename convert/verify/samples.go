@@ -12,9 +12,6 @@ import (
 	"efcn/onnxio/shape"
 )
 
-// Array is one input given to Verify: row-major, with the batch axis.
-type Array = engine.Tensor[float32]
-
 // InputShapeError reports that the shape of an input is not known, which Options.InputShapes
 // can give.
 type InputShapeError struct{ Input, Why string }
@@ -25,7 +22,7 @@ func (e *InputShapeError) Error() string { return e.Why }
 type feed struct {
 	first, size int
 	random      int // number of the first sample among the random ones; −1 for given inputs
-	arrays      map[string]*Array
+	arrays      map[string]*array
 	whole       map[string]bool // arrays without a batch axis, which all samples share
 }
 
@@ -70,8 +67,8 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 	}
 	var all []feed
 	first := 0
-	if len(o.Inputs) > 0 {
-		given, err := splitGiven(inputs, shapes, o.Inputs, batch, free, o.whole)
+	if len(o.given) > 0 {
+		given, err := splitGiven(inputs, shapes, o.given, batch, free, o.whole)
 		if err != nil {
 			return nil, err
 		}
@@ -81,7 +78,7 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 		}
 	}
 	random := make([]*rand.Rand, len(inputs)) // each its own, whatever the batch
-	shared := make([]*Array, len(inputs))     // those without a batch axis: the same in every batch
+	shared := make([]*array, len(inputs))     // those without a batch axis: the same in every batch
 	for i := range random {
 		random[i] = rand.New(rand.NewPCG(o.Seed, 0x6566636e+uint64(i)))
 	}
@@ -101,13 +98,13 @@ func (o *Options) feeds(n *net) ([]feed, error) {
 		if free {
 			size = min(batch, o.samples()-done)
 		}
-		f := feed{first: first, size: size, random: done, arrays: make(map[string]*Array), whole: o.whole}
+		f := feed{first: first, size: size, random: done, arrays: make(map[string]*array), whole: o.whole}
 		for i, in := range inputs {
 			if shared[i] != nil {
 				f.arrays[in.Name] = shared[i]
 				continue
 			}
-			t, samples := &Array{Type: in.Type.Elem, Shape: shapes[i]}, 1
+			t, samples := &array{Type: in.Type.Elem, Shape: shapes[i]}, 1
 			if o.whole[in.Name] {
 				shared[i] = t
 			} else {
@@ -174,7 +171,7 @@ func smaller(feeds []feed, batch int) []feed {
 		for at := 0; at < f.size; at += batch {
 			part := feed{
 				first: f.first + at, size: min(batch, f.size-at), random: f.random,
-				arrays: make(map[string]*Array), whole: f.whole,
+				arrays: make(map[string]*array), whole: f.whole,
 			}
 			if part.random >= 0 {
 				part.random += at
@@ -185,7 +182,7 @@ func smaller(feeds []feed, batch int) []feed {
 					continue
 				}
 				each := a.Len() / f.size
-				p := &Array{Type: a.Type, Shape: append([]int{part.size}, a.Shape[1:]...)}
+				p := &array{Type: a.Type, Shape: append([]int{part.size}, a.Shape[1:]...)}
 				if a.Type.IsFloat() {
 					p.F = a.F[at*each : (at+part.size)*each]
 				} else {
@@ -200,11 +197,11 @@ func smaller(feeds []feed, batch int) []feed {
 }
 
 // pick returns the samples of those numbers, by input; nil if there are none.
-func pick(feeds []feed, numbers []int) map[string]*Array {
+func pick(feeds []feed, numbers []int) map[string]*array {
 	if len(numbers) == 0 {
 		return nil
 	}
-	all := make(map[string]*Array)
+	all := make(map[string]*array)
 	for _, f := range feeds {
 		for s := range f.size {
 			if !slices.Contains(numbers, f.first+s) {
@@ -217,7 +214,7 @@ func pick(feeds []feed, numbers []int) map[string]*Array {
 				}
 				p := all[name]
 				if p == nil {
-					p = &Array{Type: a.Type, Shape: append([]int{0}, a.Shape[1:]...)}
+					p = &array{Type: a.Type, Shape: append([]int{0}, a.Shape[1:]...)}
 					all[name] = p
 				}
 				each := a.Len() / f.size
@@ -319,7 +316,7 @@ func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 }
 
 // splitGiven cuts given arrays into batches.
-func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Array, batch int, free bool,
+func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*array, batch int, free bool,
 	whole map[string]bool,
 ) ([]feed, error) {
 	n := -1
@@ -365,7 +362,7 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 	}
 	var all []feed
 	for first := 0; first < n; first += batch {
-		f := feed{first: first, size: min(batch, n-first), random: -1, arrays: make(map[string]*Array), whole: whole}
+		f := feed{first: first, size: min(batch, n-first), random: -1, arrays: make(map[string]*array), whole: whole}
 		for _, in := range inputs {
 			a := given[in.Name]
 			if whole[in.Name] {
@@ -373,7 +370,7 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*Ar
 				continue
 			}
 			each := a.Len() / n
-			part := &Array{Type: a.Type, Shape: append([]int{f.size}, a.Shape[1:]...)}
+			part := &array{Type: a.Type, Shape: append([]int{f.size}, a.Shape[1:]...)}
 			if a.Type.IsFloat() {
 				part.F = a.F[first*each : (first+f.size)*each]
 			} else {

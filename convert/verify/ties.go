@@ -45,26 +45,26 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, to, at := make(map[string]*Array), make(map[string]*Array), make(map[string]*Array)
+	from, to, at := make(map[string]*array), make(map[string]*array), make(map[string]*array)
 	for _, in := range inputs {
 		one := places[0].array(in.Name)
 		if v.options.whole[in.Name] {
 			from[in.Name], to[in.Name], at[in.Name] = one, one, one
 			continue
 		}
-		a := &Array{Type: one.Type, Shape: append([]int{len(places)}, one.Shape[1:]...)}
+		a := &array{Type: one.Type, Shape: append([]int{len(places)}, one.Shape[1:]...)}
 		for _, p := range places {
 			a.F = append(a.F, p.sample(in.Name)...)
 			a.I = append(a.I, p.integers(in.Name)...) // they stay as they are
 		}
-		b := &Array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
+		b := &array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
 		slices.Reverse(b.F)
 		from[in.Name], to[in.Name] = a, b
-		at[in.Name] = &Array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
+		at[in.Name] = &array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
 	}
 	t := &tieSearch{targets: targets, lines: make([]tieLine, len(places))}
 	for _, ends := range []struct {
-		x   map[string]*Array
+		x   map[string]*array
 		pos float64
 	}{{from, 0}, {to, 1}} {
 		if err := t.observe(ctx, e, ends.x, func(int) float64 { return ends.pos }); err != nil {
@@ -116,7 +116,7 @@ type tieSample struct {
 	offset int
 }
 
-func (p tieSample) array(name string) *Array { return p.feed.arrays[name] }
+func (p tieSample) array(name string) *array { return p.feed.arrays[name] }
 
 func (p tieSample) sample(name string) []float32 {
 	a := p.array(name)
@@ -192,7 +192,7 @@ type tieSearch struct {
 }
 
 // observe runs the CNN on one point of every line.
-func (t *tieSearch) observe(ctx context.Context, e observer[float32], x map[string]*Array,
+func (t *tieSearch) observe(ctx context.Context, e observer[float32], x map[string]*array,
 	at func(k int) float64,
 ) error {
 	positions := make([]float64, len(t.lines))

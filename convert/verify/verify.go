@@ -21,9 +21,10 @@ type Options struct {
 	Samples int
 	// Seed makes the random inputs. Default 0.
 	Seed uint64
-	// Inputs are given inputs by name, as many samples of each, with the batch
-	// axis. They are run beside the random ones. Default none.
-	Inputs map[string]*Array
+	// Inputs are given inputs, each under the name of the models' input, as many
+	// samples of each, with the batch axis. They are run beside the random ones.
+	// Default none.
+	Inputs []*onnxio.Tensor
 	// BatchAxes says of inputs, by name, which axis is the batch, or shape.NoBatch for
 	// none. Default what the record of the eFCN says; without it the first axis, as
 	// shape.FindBatch finds it.
@@ -38,9 +39,10 @@ type Options struct {
 	// Skip names checks to leave out: Structure, Float64, Float32. Default none.
 	Skip []string
 	// Ran is called with every batch that the float32 check runs: the inputs and
-	// what each model made of them, by name, with the batch axis. An error from
-	// it ends the verification. Default (nil): nobody is told.
-	Ran func(inputs, cnn, efcn map[string]*Array) error
+	// what each model made of them, sorted by name, with the batch axis. They are valid
+	// during the call. An error from it ends the verification. Default (nil): it is
+	// not called.
+	Ran func(inputs, cnn, efcn []*onnxio.Tensor) error
 	// MaxMemory bounds what running the models may take, in bytes: batches become
 	// smaller, and a check that would take more at any size is skipped. Default (0)
 	// DefaultMaxMemory.
@@ -59,7 +61,9 @@ type Options struct {
 	// Default (0) 32.
 	Batch int
 
-	whole, unread map[string]bool // inputs without a batch axis, inputs that no node reads
+	whole, unread map[string]bool   // inputs without a batch axis, inputs that no node reads
+	given         map[string]*array // Inputs, by name
+	ran           func(inputs, cnn, efcn map[string]*array) error
 }
 
 // Validate reports options that make no sense.
@@ -132,10 +136,18 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
+	if o.given, err = givenInputs(cnn.Graph, o.Inputs); err != nil {
+		return nil, err
+	}
 	o.BatchAxes = o.batchAxes(efcn)
 	cnn, efcn, o, asDeclared, err := o.withBatchFirst(cnn, efcn)
 	if err != nil {
 		return nil, err
+	}
+	if o.Ran != nil {
+		o.ran = func(inputs, cnn, efcn map[string]*array) error {
+			return o.Ran(tensors(asDeclared(inputs)), tensors(cnn), tensors(efcn))
+		}
 	}
 	cnn, as, err := sameType(cnn, efcn, o)
 	if err != nil {
@@ -198,7 +210,7 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 		return nil, err
 	}
 	v.report.Elsewhere = other.used()
-	v.report.FailingInputs = asDeclared(v.report.FailingInputs)
+	v.report.FailingInputs = tensors(asDeclared(v.failing))
 	return v.report, nil
 }
 
@@ -307,7 +319,8 @@ func (n *net) inputsOf(efcn *net) {
 }
 
 type verifier struct {
-	files     [2]*onnxio.Model // as they were given
+	files     [2]*onnxio.Model  // as they were given
+	failing   map[string]*array // samples that show a fault, by input
 	cnn, efcn *net
 	signature *signature
 	record    *record.Record
@@ -335,7 +348,7 @@ func (v *verifier) run(ctx context.Context) error {
 	for _, f := range v.feeds {
 		v.report.Samples += f.size
 	}
-	if v.report.Samples == 0 && len(v.options.Inputs) > 0 {
+	if v.report.Samples == 0 && len(v.options.given) > 0 {
 		return errors.New("the inputs hold no samples")
 	}
 	if v.shapes, err = v.observeShapes(ctx); err != nil {
@@ -385,7 +398,7 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 		return fmt.Errorf("nothing was compared: %s", strings.Join(why, "; "))
 	}
-	v.report.FailingInputs = pick(v.feeds, v.report.Failing)
+	v.failing = pick(v.feeds, v.report.Failing)
 	for _, node := range v.cnn.graph.Nodes {
 		for _, name := range node.Outputs {
 			if value := v.values[name]; value != nil {
@@ -411,7 +424,7 @@ func (v *verifier) oneAtATime(ctx context.Context) error {
 		return named(v.cnn.model, err)
 	}
 	run := func(samples int) error {
-		_, err := e.Observe(ctx, smaller([]feed{first}, samples)[0].arrays, func(string, *Array) error { return nil })
+		_, err := e.Observe(ctx, smaller([]feed{first}, samples)[0].arrays, func(string, *array) error { return nil })
 		return err
 	}
 	many := run(2)
@@ -488,7 +501,7 @@ func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) 
 	if err != nil {
 		return nil, err
 	}
-	feeds := make(map[string]*Array)
+	feeds := make(map[string]*array)
 	shapes := make(map[string][]int)
 	for _, in := range v.cnn.graph.FeedInputs() {
 		whole := v.options.whole[in.Name]
@@ -499,7 +512,7 @@ func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) 
 		if !whole && shape[0] < 0 {
 			shape[0] = 1
 		}
-		t := &Array{Type: in.Type.Elem, Shape: shape}
+		t := &array{Type: in.Type.Elem, Shape: shape}
 		if t.Type.IsFloat() {
 			t.F = make([]float32, product(shape))
 		} else {
@@ -511,7 +524,7 @@ func (v *verifier) observeShapes(ctx context.Context) (map[string][]int, error) 
 		}
 		feeds[in.Name], shapes[in.Name] = t, shape
 	}
-	_, err = e.Observe(ctx, feeds, func(name string, t *Array) error {
+	_, err = e.Observe(ctx, feeds, func(name string, t *array) error {
 		shapes[name] = slices.Clone(t.Shape)
 		return nil
 	})
