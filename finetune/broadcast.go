@@ -339,12 +339,5 @@ func (n *node[T]) between(f pairwise, arms [2]arm[T]) (value, error) {
 	if err != nil {
 		return value{}, err
 	}
-	out := value{shape: shape}
-	var in []operand[T]
-	for _, v := range values {
-		in = append(in, operand[T]{node: v.node, wants: v.wants})
-		out.wants, out.deep = out.wants || v.wants, out.deep || v.deep
-	}
-	out.node, err = n.b.a.add(n.label()+" (in part)", z, product(shape), in)
-	return out, n.Wrap(err)
+	return n.emitStage("in part", z, shape, values...)
 }

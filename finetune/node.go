@@ -138,40 +138,47 @@ func (n *node[T]) emit(l layer[T], shape []int, activations []value, parameters 
 }
 
 // emitOutput is emit for an output other than the first.
-func (n *node[T]) emitOutput(i int, l layer[T], shape []int, activations []value, parameters ...*parameter[T]) error {
-	var in []operand[T]
-	wants, deep := false, false
-	for _, v := range activations {
-		in = append(in, operand[T]{node: v.node, wants: v.wants})
-		wants, deep = wants || v.wants, deep || v.deep
-	}
-	for _, p := range parameters {
-		if p != nil {
-			leaf, err := n.b.a.parameter(p)
-			if err != nil {
-				return n.Wrap(err)
-			}
-			in = append(in, operand[T]{node: leaf, wants: !p.frozen, param: p})
-			wants, deep = wants || !p.frozen, true
-		}
-	}
-	out, err := n.b.a.add(n.label(), l, product(shape), in)
+func (n *node[T]) emitOutput(
+	i int, l layer[T], shape []int, activations []value, parameters ...*parameter[T],
+) error {
+	v, err := n.compute(n.label(), l, shape, activations, parameters...)
 	if err != nil {
-		return n.Wrap(err)
+		return err
 	}
-	n.b.values[n.Output(i)] = value{node: out, shape: shape, wants: wants, deep: deep}
+	n.b.values[n.Output(i)] = v
 	return nil
 }
 
-// emitStage adds a layer of one value whose output is a step on the way to that of
-// the node.
-func (n *node[T]) emitStage(what string, l layer[T], shape []int, x value) (value, error) {
-	in := []operand[T]{{node: x.node, wants: x.wants}}
-	out, err := n.b.a.add(n.label()+" ("+what+")", l, product(shape), in)
-	if err != nil {
-		return value{}, n.Wrap(err)
+// emitStage adds a layer whose output is a step on the way to that of the node, and
+// has no name in the model.
+func (n *node[T]) emitStage(what string, l layer[T], shape []int, activations ...value) (value, error) {
+	return n.compute(n.label()+" ("+what+")", l, shape, activations)
+}
+
+// compute adds a layer and returns its output.
+func (n *node[T]) compute(
+	label string, l layer[T], shape []int, activations []value, parameters ...*parameter[T],
+) (value, error) {
+	out := value{shape: shape}
+	var in []operand[T]
+	for _, v := range activations {
+		in = append(in, operand[T]{node: v.node, wants: v.wants})
+		out.wants, out.deep = out.wants || v.wants, out.deep || v.deep
 	}
-	return value{node: out, shape: shape, wants: x.wants, deep: x.deep}, nil
+	for _, p := range parameters {
+		if p == nil {
+			continue
+		}
+		leaf, err := n.b.a.parameter(p)
+		if err != nil {
+			return value{}, n.Wrap(err)
+		}
+		in = append(in, operand[T]{node: leaf, wants: !p.frozen, param: p})
+		out.wants, out.deep = out.wants || !p.frozen, true
+	}
+	var err error
+	out.node, err = n.b.a.add(label, l, product(shape), in)
+	return out, n.Wrap(err)
 }
 
 // outputShape returns the inferred shape of output 0, without the batch axis.
