@@ -6,6 +6,7 @@ import (
 
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 // feeder hands out the samples of a set in the axes that a model reads.
@@ -96,4 +97,15 @@ func (f *feeder) batch(indices []int, dst []float32) {
 	for i, index := range indices {
 		f.permute(dst[i*size:(i+1)*size], f.set.X[index*size:(index+1)*size])
 	}
+}
+
+// sampleShape returns the shape of the model's input without the batch axis.
+func (t *trainee[T]) sampleShape() []int { return sampleShape(t.input) }
+
+func sampleShape(in *onnxio.ValueInfo) []int {
+	dims := make([]int, len(in.Type.Shape)-1)
+	for i, d := range in.Type.Shape[1:] {
+		dims[i] = int(d.Value)
+	}
+	return dims
 }

@@ -1,0 +1,300 @@
+package finetune
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"efcn/finetune/data"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// session is a run of training.
+type session[T kernel.Float] struct {
+	options  Options
+	trainee  *trainee[T]
+	model    *onnxio.Model // as the run was given it; nil where nothing is saved
+	feed     *feeder
+	order    []int       // of the samples, shuffled anew every epoch
+	full     *network[T] // nil where the set is smaller than a batch
+	rest     *network[T] // for the last batch; nil where batches come out even
+	at       progress
+	id       identity // of the run, where it is saved
+	saved    savePoint
+	narrowed []float32
+	tester   *evaluator // of the arrays under training; nil where it cannot be of them, or not yet
+}
+
+func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*session[T], error) {
+	feed, err := newFeeder(set, t.sampleShape())
+	if err != nil {
+		return nil, fmt.Errorf("training data: %w", err)
+	}
+	if set.N() == 0 {
+		return nil, errors.New("training data: no samples")
+	}
+	if err := feed.augment(o.Augment); err != nil {
+		return nil, fmt.Errorf("training data: %w", err)
+	}
+	s := &session[T]{options: o, trainee: t, feed: feed, order: make([]int, set.N()), at: progress{Epoch: 1}}
+	if set.N() >= o.Batch {
+		if s.full, err = t.network(o.Batch, !o.fuses()); err != nil {
+			return nil, err
+		}
+	}
+	if left := set.N() % o.Batch; left > 0 {
+		form := networkForm[T]{batch: left, keepGradients: !o.fuses()}
+		if s.full != nil {
+			form.memory = s.full.memory
+		}
+		if s.rest, err = t.networkOf(form); err != nil {
+			return nil, err
+		}
+	}
+	for _, n := range []*network[T]{s.full, s.rest} {
+		if n != nil {
+			if err := checkLabels(set, n.classes, o); err != nil {
+				return nil, fmt.Errorf("training data: %w", err)
+			}
+			break
+		}
+	}
+	return s, nil
+}
+
+// finishEpoch takes what is left of an epoch and measures the model after it.
+func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *data.Set) (Epoch, error) {
+	e, err := s.epoch(ctx)
+	if err != nil || test == nil {
+		return e, err
+	}
+	metrics, err := s.test(ctx, m, test)
+	if err == nil && (math.IsNaN(metrics.Loss) || math.IsInf(metrics.Loss, 0)) {
+		err = fmt.Errorf("test data, after epoch %d: %w", e.Epoch, ErrNotFinite)
+	}
+	e.Test = &metrics
+	return e, err
+}
+
+// test measures the model as it is.
+func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) (metrics Metrics, err error) {
+	e := s.tester
+	if e == nil {
+		var trained *onnxio.Model
+		if trained, err = s.trainee.running(m); err != nil {
+			return Metrics{}, err
+		}
+		// As many samples as a step takes, in the memory of a step.
+		n := cmp.Or(s.full, s.rest)
+		memory, _ := any(n.memory).([][]float32)
+		if e, err = newEvaluator(ctx, embedded, trained, test, n.batch, memory); err != nil {
+			return Metrics{}, err
+		}
+		if s.trainee.live() {
+			s.tester = e
+		} else {
+			defer func() { err = errors.Join(err, e.session.Close()) }()
+		}
+	}
+	return e.metrics(ctx)
+}
+
+// begin sets the run to where it starts: at its first step, or where its
+// checkpoint left it.
+func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
+	o := s.options
+	if o.Checkpoint == "" {
+		return nil
+	}
+	s.model = m
+	found, err := hasCheckpoint(o.Checkpoint)
+	switch {
+	case err != nil:
+		return fmt.Errorf("checkpoint: %w", err)
+	case found && !o.Resume:
+		return fmt.Errorf("checkpoint: %s holds a run already; resume it, or take another folder", o.Checkpoint)
+	}
+	if s.id, err = identify(m, train, o); err != nil {
+		return err
+	}
+	if found {
+		if s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.States())); err != nil {
+			return err
+		}
+		if s.at.Epoch > o.Epochs+1 || s.at.Epoch == o.Epochs+1 && s.at.Samples > 0 {
+			return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, "+
+				"or another folder", o.Checkpoint, o.Epochs)
+		}
+	}
+	s.saved = savePoint{s.at.Steps, time.Now()}
+	if err := clearTemporary(o.Checkpoint); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	if err := trimMetrics(o.Checkpoint, s.at.Epoch); err != nil {
+		return err
+	}
+	if s.at.Steps == 0 && o.Snapshots != (Snapshots{}) {
+		return s.snapshot()
+	}
+	return nil
+}
+
+// savePoint is when a run was saved last.
+type savePoint struct {
+	steps int
+	time  time.Time
+}
+
+// due reports whether the run has to be saved within an epoch.
+func (s *session[T]) due() bool {
+	every := s.options.SaveEvery
+	return s.options.Checkpoint != "" &&
+		(every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps ||
+			every.Time > 0 && time.Since(s.saved.time) >= every.Time)
+}
+
+// save writes the checkpoint, if there is to be one. Weights that are not finite
+// are an error, and leave the one that is there.
+func (s *session[T]) save() error {
+	if s.options.Checkpoint == "" {
+		return nil
+	}
+	if err := s.trainee.finite(); err != nil {
+		return fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
+	}
+	err := saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.States()))
+	s.saved = savePoint{s.at.Steps, time.Now()}
+	return err
+}
+
+// finite names what the last step has made NaN or infinite, as it may while the
+// loss before it was finite.
+func (t *trainee[T]) finite() error {
+	for _, a := range t.arrays(0) {
+		if v, ok := findNotFinite(a.values); ok {
+			return &weightsError{a.what(), float64(v)}
+		}
+	}
+	return nil
+}
+
+// checkLabels refuses labels that a model of so many classes does not know, and
+// says which classes it knows have no samples.
+func checkLabels(set *data.Set, classes int, o Options) error {
+	if i := slices.IndexFunc(set.Labels, func(y int) bool { return y < 0 || y >= classes }); i >= 0 {
+		return fmt.Errorf("sample %d has the label %d, the model tells %d classes apart", i, set.Labels[i], classes)
+	}
+	if set.Classes > classes {
+		return fmt.Errorf("%d classes, the model tells %d apart", set.Classes, classes)
+	}
+	counts := make([]int, classes)
+	for _, y := range set.Labels {
+		counts[y]++
+	}
+	var empty []int
+	for class, n := range counts {
+		if n == 0 {
+			empty = append(empty, class)
+		}
+	}
+	if len(empty) > 0 {
+		o.notice("training data: no sample of %d of the model's %d classes: %v", len(empty), classes, empty)
+	}
+	return nil
+}
+
+// epoch takes every sample once that is left of the epoch, in an order that
+// follows from the seed and the number of the epoch alone.
+func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
+	for i := range s.order {
+		s.order[i] = i
+	}
+	rng := rand.New(rand.NewPCG(s.options.Seed, uint64(s.at.Epoch)))
+	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
+
+	begin, before := time.Now(), s.at.Seconds
+	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
+	for s.at.Samples < len(s.order) {
+		if err := ctx.Err(); err != nil {
+			return e, err
+		}
+		at := s.at.Samples
+		n := s.full
+		if len(s.order)-at < s.options.Batch {
+			n = s.rest
+		}
+		s.load(n, s.order[at:at+n.batch])
+		s.at.Steps++
+		if s.options.Checkpoint != "" && at+n.batch == len(s.order) {
+			n.measured = s.trainee.newGradientNorms()
+		}
+		if err := n.step(s.update()); err != nil {
+			return e, fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+n.batch-1, err)
+		}
+		if n.measured != nil {
+			s.at.Norms, n.measured = &n.measured.norms, nil
+		}
+		s.at.Loss += n.loss * float64(n.batch)
+		s.at.Hits += n.hits
+		s.at.Samples += n.batch
+		s.at.Seconds = before + time.Since(begin).Seconds()
+		if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
+			if err := s.snapshot(); err != nil {
+				return e, err
+			}
+			begin, before = time.Now(), s.at.Seconds // keeping it is no training
+		}
+		if s.due() {
+			if err := s.save(); err != nil {
+				return e, err
+			}
+			begin, before = time.Now(), s.at.Seconds
+		}
+		if s.options.Stepped != nil {
+			s.options.Stepped(s.at.Epoch, s.at.Samples)
+		}
+	}
+	if err := s.trainee.finite(); err != nil {
+		return e, fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
+	}
+	e.Steps, e.Seconds = s.at.Steps, s.at.Seconds
+	count := float64(len(s.order))
+	e.Train = Metrics{N: len(s.order), Loss: s.at.Loss / count, Top1: float64(s.at.Hits) / count}
+	return e, nil
+}
+
+// update is what step s.at.Steps, counted from 1, does.
+func (s *session[T]) update() update[T] {
+	o := s.options
+	perEpoch := s.stepsAnEpoch()
+	rate := o.Rate * o.Schedule.factor(s.at.Steps-1, perEpoch, perEpoch*o.Epochs)
+	return update[T]{Optimizer: o.Optimizer, rate: rate, step: s.at.Steps, clip: o.Clip}
+}
+
+func (s *session[T]) stepsAnEpoch() int {
+	return (len(s.order) + s.options.Batch - 1) / s.options.Batch
+}
+
+// load copies samples into a network's input.
+func (s *session[T]) load(n *network[T], batch []int) {
+	for i, index := range batch {
+		n.labels[i] = s.feed.set.Labels[index]
+	}
+	if x, ok := any(n.x).([]float32); ok {
+		s.feed.take(batch, s.options.Seed, s.at.Epoch, x)
+		return
+	}
+	if len(s.narrowed) < len(n.x) {
+		s.narrowed = make([]float32, len(n.x))
+	}
+	s.feed.take(batch, s.options.Seed, s.at.Epoch, s.narrowed)
+	for i := range n.x {
+		n.x[i] = T(s.narrowed[i])
+	}
+}
