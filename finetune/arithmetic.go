@@ -313,7 +313,7 @@ func (n *node[T]) emitPair(l layer[T], f pairwise) error {
 	if slices.Equal(x.shape, y.shape) {
 		return n.emit(l, x.shape, []value{x, y})
 	}
-	return n.emitZip(f, [2]arm[T]{n.computed(x), n.computed(y)})
+	return n.emitZip(f, [2]operand[T]{n.computed(x), n.computed(y)})
 }
 
 // emitConstant emits a function of a computed value and the constant at input at:
@@ -327,7 +327,7 @@ func (n *node[T]) emitConstant(at int, f pairwise, trainable bool,
 	if err != nil {
 		return err
 	}
-	c, err := n.arm(at)
+	c, err := n.operand(at)
 	if err != nil {
 		return err
 	}
@@ -345,9 +345,9 @@ func (n *node[T]) emitConstant(at int, f pairwise, trainable bool,
 	if s, ok := n.spread(x, c.dims); ok {
 		return n.emit(along(s, at, c.fixed), x.shape, []value{x}, params...)
 	}
-	arms := [2]arm[T]{n.computed(x), n.computed(x)}
-	arms[at] = c
-	return n.emitZip(f, arms)
+	operands := [2]operand[T]{n.computed(x), n.computed(x)}
+	operands[at] = c
+	return n.emitZip(f, operands)
 }
 
 // vector makes the constant c at input at, which lies over the value x at the

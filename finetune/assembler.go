@@ -53,7 +53,7 @@ func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
 
 // fused reports whether layer l updates the parameter at its input i itself. That
 // takes a parameter that no other layer reads: that would meet it half updated.
-func (a *assembler[T]) fused(l layer[T], i int, v operand[T]) bool {
+func (a *assembler[T]) fused(l layer[T], i int, v input[T]) bool {
 	f, ok := l.(fusible[T])
 	return ok && !a.form.keepGradients && v.param != nil && v.param.mask == nil && v.param.tie == nil &&
 		f.fuses(i) && a.uses[v.param] == 1
@@ -85,9 +85,9 @@ func (a *assembler[T]) parameter(p *parameter[T]) (*gorgonia.Node, error) {
 	return n, gorgonia.Let(n, matrix(1, len(p.values), p.values))
 }
 
-// operand is an input of a layer: a node, whether its gradient is wanted, and,
-// if it is one, the parameter.
-type operand[T kernel.Float] struct {
+// input is what a layer reads: a node, whether the gradient at it is wanted, and, if
+// it is one, the parameter.
+type input[T kernel.Float] struct {
 	node  *gorgonia.Node
 	wants bool
 	param *parameter[T]
@@ -118,7 +118,7 @@ func (a *assembler[T]) view(label string, rows, cols int, result *buffer[T], of 
 func (o *op[T]) apply() (*gorgonia.Node, error) { return gorgonia.ApplyOp(o, o.operands...) }
 
 // add puts a layer into the graph; its output has cols elements a sample.
-func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T]) (*gorgonia.Node, error) {
+func (a *assembler[T]) add(label string, l layer[T], cols int, in []input[T]) (*gorgonia.Node, error) {
 	nodes, wrt := make(gorgonia.Nodes, len(in)), make([]bool, len(in))
 	for i, v := range in {
 		nodes[i], wrt[i] = v.node, v.wants
@@ -157,7 +157,7 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []operand[T]) 
 // a view. The gradient of a parameter that the layer updates itself is an empty
 // node.
 func (a *assembler[T]) backward(
-	label string, l layer[T], in []operand[T], output, grad *gorgonia.Node,
+	label string, l layer[T], in []input[T], output, grad *gorgonia.Node,
 ) (gorgonia.Nodes, error) {
 	g := &gradients[T]{net: a.net, layer: l, in: in, into: make([]*buffer[T], len(in)), din: make([][]T, len(in))}
 	var wanted []int
@@ -195,7 +195,7 @@ func (a *assembler[T]) backward(
 	return grads, nil
 }
 
-func nodesOf[T kernel.Float](in []operand[T]) gorgonia.Nodes {
+func nodesOf[T kernel.Float](in []input[T]) gorgonia.Nodes {
 	nodes := make(gorgonia.Nodes, len(in))
 	for i, v := range in {
 		nodes[i] = v.node
@@ -207,7 +207,7 @@ func nodesOf[T kernel.Float](in []operand[T]) gorgonia.Nodes {
 type gradients[T kernel.Float] struct {
 	net   *network[T]
 	layer layer[T]
-	in    []operand[T]
+	in    []input[T]
 	into  []*buffer[T] // for the gradient at each input; nil for none
 	fused []int        // inputs that the layer updates itself
 	din   [][]T        // scratch of run

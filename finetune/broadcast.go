@@ -222,63 +222,63 @@ func (z *zip[T]) backward(p pass[T]) {
 	}
 }
 
-// arm is an operand of a function of two: a computed value, a parameter or a
+// operand is one of the two of a function: a computed value, a parameter or a
 // constant.
-type arm[T kernel.Float] struct {
+type operand[T kernel.Float] struct {
 	dims  []int // whole, with the batch where it has one
 	value *value
 	param *parameter[T]
 	fixed []T
 }
 
-// computed makes an arm of a value.
-func (n *node[T]) computed(v value) arm[T] {
-	return arm[T]{dims: append([]int{n.b.a.net.batch}, v.shape...), value: &v}
+// computed makes an operand of a value.
+func (n *node[T]) computed(v value) operand[T] {
+	return operand[T]{dims: append([]int{n.b.a.net.batch}, v.shape...), value: &v}
 }
 
-// arm returns input i as an operand, a constant one as it is.
-func (n *node[T]) arm(i int) (arm[T], error) {
+// operand returns input i as an operand, a constant one as it is.
+func (n *node[T]) operand(i int) (operand[T], error) {
 	if n.isActivation(i) {
 		v, err := n.activation(i)
 		return n.computed(v), err
 	}
 	t, err := n.constant(i)
 	if err != nil {
-		return arm[T]{}, err
+		return operand[T]{}, err
 	}
 	if t == nil {
-		return arm[T]{}, n.Errorf("input %d is missing", i)
+		return operand[T]{}, n.Errorf("input %d is missing", i)
 	}
 	values, err := onnxio.Floats[T](t)
 	if err != nil {
 		integers, errInts := onnxio.Ints(t) // the exponent of a Pow
 		if errInts != nil {
-			return arm[T]{}, n.Wrap(err)
+			return operand[T]{}, n.Wrap(err)
 		}
 		for _, v := range integers {
 			values = append(values, T(v))
 		}
 	}
-	return arm[T]{dims: toInts(t.Dims), fixed: values}, nil
+	return operand[T]{dims: toInts(t.Dims), fixed: values}, nil
 }
 
 // zip lays two operands over each other, of which one at least is computed. It
 // returns the layer, its inputs and the shape of a sample of the result. The batch
 // has to stay the first axis.
-func (n *node[T]) zip(f pairwise, arms [2]arm[T]) (*zip[T], []value, []*parameter[T], []int, error) {
-	out, err := n.broadcastShape(arms)
+func (n *node[T]) zip(f pairwise, operands [2]operand[T]) (*zip[T], []value, []*parameter[T], []int, error) {
+	out, err := n.broadcastShape(operands)
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	z := &zip[T]{layout: newLayout(out, [2][]int{arms[0].dims, arms[1].dims}), f: f, input: [2]int{-1, -1}}
+	z := &zip[T]{layout: newLayout(out, [2][]int{operands[0].dims, operands[1].dims}), f: f, input: [2]int{-1, -1}}
 	var values []value
 	var params []*parameter[T]
-	for j, a := range arms {
+	for j, a := range operands {
 		switch {
 		case a.value != nil:
 			z.input[j], values = len(values), append(values, *a.value)
 		case a.param != nil:
-			z.input[j], params = 1, append(params, a.param) // the other arm is input 0
+			z.input[j], params = 1, append(params, a.param) // the other operand is input 0
 		default:
 			z.fixed[j] = a.fixed
 		}
@@ -287,13 +287,13 @@ func (n *node[T]) zip(f pairwise, arms [2]arm[T]) (*zip[T], []value, []*paramete
 }
 
 // broadcastShape returns the whole shape that two operands are broadcast to.
-func (n *node[T]) broadcastShape(arms [2]arm[T]) ([]int, error) {
-	rank := max(len(arms[0].dims), len(arms[1].dims))
+func (n *node[T]) broadcastShape(operands [2]operand[T]) ([]int, error) {
+	rank := max(len(operands[0].dims), len(operands[1].dims))
 	out := slices.Repeat([]int{1}, rank)
-	for _, a := range arms {
+	for _, a := range operands {
 		if a.value != nil && len(a.dims) != rank {
 			return nil, n.Errorf("operands have shapes %v and %v; training needs the batch to stay the first axis, so a "+
-				"computed value needs as many axes as the other operand", arms[0].dims, arms[1].dims)
+				"computed value needs as many axes as the other operand", operands[0].dims, operands[1].dims)
 		}
 		for i, d := range a.dims {
 			o := &out[rank-len(a.dims)+i]
@@ -302,19 +302,20 @@ func (n *node[T]) broadcastShape(arms [2]arm[T]) ([]int, error) {
 				*o = d
 			case d != 1 && d != *o:
 				return nil, n.Errorf("operands have shapes %v and %v, which are not broadcast to one: each axis has to be of "+
-					"one length, or 1", arms[0].dims, arms[1].dims)
+					"one length, or 1", operands[0].dims, operands[1].dims)
 			}
 		}
 	}
 	if out[0] != n.b.a.net.batch {
-		return nil, n.Errorf("operands have shapes %v and %v in a batch of %d", arms[0].dims, arms[1].dims, n.b.a.net.batch)
+		return nil, n.Errorf("operands have shapes %v and %v in a batch of %d",
+			operands[0].dims, operands[1].dims, n.b.a.net.batch)
 	}
 	return out, nil
 }
 
 // emitZip emits f of two operands as output 0.
-func (n *node[T]) emitZip(f pairwise, arms [2]arm[T]) error {
-	z, values, params, shape, err := n.zip(f, arms)
+func (n *node[T]) emitZip(f pairwise, operands [2]operand[T]) error {
+	z, values, params, shape, err := n.zip(f, operands)
 	if err != nil {
 		return err
 	}
@@ -323,19 +324,19 @@ func (n *node[T]) emitZip(f pairwise, arms [2]arm[T]) error {
 
 // emitBinary emits f of inputs 0 and 1; none that is constant is trained.
 func (n *node[T]) emitBinary(f pairwise) error {
-	var arms [2]arm[T]
+	var operands [2]operand[T]
 	var err error
-	for i := range arms {
-		if arms[i], err = n.arm(i); err != nil {
+	for i := range operands {
+		if operands[i], err = n.operand(i); err != nil {
 			return err
 		}
 	}
-	return n.emitZip(f, arms)
+	return n.emitZip(f, operands)
 }
 
 // between emits f of two operands as a value that has no name in the model.
-func (n *node[T]) between(f pairwise, arms [2]arm[T]) (value, error) {
-	z, values, _, shape, err := n.zip(f, arms)
+func (n *node[T]) between(f pairwise, operands [2]operand[T]) (value, error) {
+	z, values, _, shape, err := n.zip(f, operands)
 	if err != nil {
 		return value{}, err
 	}

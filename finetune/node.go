@@ -160,9 +160,9 @@ func (n *node[T]) compute(
 	label string, l layer[T], shape []int, activations []value, parameters ...*parameter[T],
 ) (value, error) {
 	out := value{shape: shape}
-	var in []operand[T]
+	var in []input[T]
 	for _, v := range activations {
-		in = append(in, operand[T]{node: v.node, wants: v.wants})
+		in = append(in, input[T]{node: v.node, wants: v.wants})
 		out.wants, out.deep = out.wants || v.wants, out.deep || v.deep
 	}
 	for _, p := range parameters {
@@ -173,7 +173,7 @@ func (n *node[T]) compute(
 		if err != nil {
 			return value{}, n.Wrap(err)
 		}
-		in = append(in, operand[T]{node: leaf, wants: !p.frozen, param: p})
+		in = append(in, input[T]{node: leaf, wants: !p.frozen, param: p})
 		out.wants, out.deep = out.wants || !p.frozen, true
 	}
 	var err error

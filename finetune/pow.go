@@ -29,21 +29,21 @@ var power = pairwise{math.Pow, [2]func(a, b float64) float64{
 // emitPow takes a constant base or exponent, neither of which is trained, or none.
 // https://onnx.ai/onnx/operators/onnx__Pow.html
 func emitPow[T kernel.Float](n *node[T]) error {
-	var arms [2]arm[T]
+	var operands [2]operand[T]
 	var err error
-	for i := range arms {
-		if arms[i], err = n.arm(i); err != nil {
+	for i := range operands {
+		if operands[i], err = n.operand(i); err != nil {
 			return err
 		}
 	}
-	out, err := n.broadcastShape(arms)
+	out, err := n.broadcastShape(operands)
 	if err != nil {
 		return err
 	}
-	if len(arms[1].fixed) != 1 || !slices.Equal(out, arms[0].dims) {
-		return n.emitZip(power, arms)
+	if len(operands[1].fixed) != 1 || !slices.Equal(out, operands[0].dims) {
+		return n.emitZip(power, operands)
 	}
-	switch b := float64(arms[1].fixed[0]); b {
+	switch b := float64(operands[1].fixed[0]); b {
 	case 2:
 		return n.emitElementwise(piecewise(func(v T) (T, T) { return v * v, 2 * v }))
 	case 0.5:

@@ -44,12 +44,12 @@ func emitPRelu[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return err
 	}
-	slope, err := n.arm(1)
+	slope, err := n.operand(1)
 	if err != nil {
 		return err
 	}
-	arms := [2]arm[T]{n.computed(x), slope}
-	out, err := n.broadcastShape(arms)
+	operands := [2]operand[T]{n.computed(x), slope}
+	out, err := n.broadcastShape(operands)
 	if err != nil {
 		return err
 	}
@@ -61,9 +61,9 @@ func emitPRelu[T kernel.Float](n *node[T]) error {
 		if err != nil {
 			return err
 		}
-		if arms[1].param, err = n.vector(1, x, t); err != nil {
+		if operands[1].param, err = n.vector(1, x, t); err != nil {
 			return err
 		}
 	}
-	return n.emitZip(leak, arms)
+	return n.emitZip(leak, operands)
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // operator is what finetune knows of an ONNX operator: a row of the table that the
-// operators' files register. Nothing elsewhere asks for an operator by its name.
+// operators' files register. Elsewhere an operator is named only where nodes are
+// matched with a pattern: the local form, and a GroupNorm as PyTorch writes it.
 type operator struct {
 	// single and double read a node and emit its layer; nil where it is not trained.
 	single emitter[float32]

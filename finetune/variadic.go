@@ -53,38 +53,38 @@ func emitMin[T kernel.Float](n *node[T]) error { return n.emitVariadic(lesser, 1
 // emitVariadic applies f to the operands one after the other, computed ones first,
 // and multiplies what it comes to by factor.
 func (n *node[T]) emitVariadic(f pairwise, factor float64) error {
-	var arms, constants []arm[T]
+	var operands, constants []operand[T]
 	for i := range n.Inputs {
-		a, err := n.arm(i)
+		a, err := n.operand(i)
 		if err != nil {
 			return err
 		}
 		if a.value != nil {
-			arms = append(arms, a)
+			operands = append(operands, a)
 		} else {
 			constants = append(constants, a)
 		}
 	}
-	arms = append(arms, constants...)
-	if len(arms) == 1 {
+	operands = append(operands, constants...)
+	if len(operands) == 1 {
 		return emitReshape(n) // itself
 	}
-	last := len(arms) - 1
+	last := len(operands) - 1
 	if factor != 1 {
 		last++
 	}
-	so := arms[0]
-	for _, a := range arms[1:last] {
-		v, err := n.between(f, [2]arm[T]{so, a})
+	result := operands[0]
+	for _, a := range operands[1:last] {
+		v, err := n.between(f, [2]operand[T]{result, a})
 		if err != nil {
 			return err
 		}
-		so = n.computed(v)
+		result = n.computed(v)
 	}
 	if factor != 1 {
-		x := *so.value
+		x := *result.value
 		s, _ := n.spread(x, nil)
 		return n.emit(&scale[T]{s, []T{T(factor)}}, x.shape, []value{x})
 	}
-	return n.emitZip(f, [2]arm[T]{so, arms[last]})
+	return n.emitZip(f, [2]operand[T]{result, operands[last]})
 }
