@@ -10,7 +10,6 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/record"
-	"efcn/internal/engine"
 	"efcn/onnxio"
 )
 
@@ -53,20 +52,6 @@ func TestLayouts(t *testing.T) {
 			})
 		}
 	}
-}
-
-// randomInput is a batch of n random tensors.
-func randomInput(rng *rand.Rand, n int, dims []int64) *engine.Tensor[float64] {
-	x := &engine.Tensor[float64]{Type: onnxio.Float32, Shape: []int{n}}
-	size := n
-	for _, d := range dims {
-		x.Shape = append(x.Shape, int(d))
-		size *= int(d)
-	}
-	for range size {
-		x.F = append(x.F, float64(float32(rng.NormFloat64())))
-	}
-	return x
 }
 
 // TestChoice checks which layouts the options and the budget lead to.

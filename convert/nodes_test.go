@@ -13,46 +13,6 @@ import (
 	"efcn/onnxio"
 )
 
-// small is a model of nodes between the input x and the output of the last one.
-func small(opset int64, in []int64, inits []*onnxio.Tensor, nodes ...*onnxio.Node) *onnxio.Model {
-	shape := onnxio.Shape{onnxio.Symbol("N")}
-	for _, d := range in {
-		shape = append(shape, onnxio.Fixed(d))
-	}
-	last := nodes[len(nodes)-1]
-	m := &onnxio.Model{
-		IRVersion: 8, Opsets: []onnxio.Opset{{Version: opset}},
-		Graph: &onnxio.Graph{
-			Name: "test", Nodes: nodes, Initializers: inits,
-			Inputs: []*onnxio.ValueInfo{{Name: "x", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: shape}}},
-		},
-	}
-	for _, name := range last.Outputs {
-		m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: onnxio.Float32}})
-	}
-	return m
-}
-
-func node(op, inputs, outputs string, attrs ...*onnxio.Attribute) *onnxio.Node {
-	return &onnxio.Node{Name: strings.ToLower(op), OpType: op, Inputs: strings.Split(inputs, " "), Outputs: strings.Fields(outputs), Attributes: attrs}
-}
-
-func list(name string, v ...int64) *onnxio.Tensor {
-	return onnxio.NewTensor(name, []int64{int64(len(v))}, v)
-}
-
-func floats(name string, rng *rand.Rand, dims ...int64) *onnxio.Tensor {
-	n := int64(1)
-	for _, d := range dims {
-		n *= d
-	}
-	v := make([]float32, n)
-	for i := range v {
-		v[i] = float32(rng.NormFloat64())
-	}
-	return onnxio.NewTensor(name, dims, v)
-}
-
 // TestNodes converts models of single nodes and compares the eFCN with the node
 // in the engine, which the ONNX backend tests hold to the operators' pages.
 // The eFCN must consist of the operators named: ops.

@@ -1,4 +1,4 @@
-package convert_test
+package restore_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/internal/testnet"
 	"efcn/convert/record"
 	"efcn/convert/restore"
 	"efcn/internal/engine"
@@ -39,10 +40,10 @@ func contents(t *testing.T, m *onnxio.Model) (map[string]string, []string) {
 func TestToDense(t *testing.T) {
 	compared := 0
 	for _, name := range []string{"plain-torchscript", "lenet-torchscript", "keras-tf2onnx"} {
-		cnn := readFolded(t, name)
-		want := embedded(t, cnn, convert.Options{Layout: record.Dense})
+		cnn := testnet.ReadFolded(t, name)
+		want := testnet.Embedded(t, cnn, convert.Options{Layout: record.Dense})
 		for _, layout := range []record.Layout{record.Local, record.Sparse} {
-			efcn := embedded(t, cnn, convert.Options{Layout: layout})
+			efcn := testnet.Embedded(t, cnn, convert.Options{Layout: layout})
 			got, layers, err := restore.ToDense(t.Context(), efcn, 0)
 			if err != nil {
 				t.Fatal(err)
@@ -91,14 +92,14 @@ func TestToDense(t *testing.T) {
 
 // A layer without a bias gets one where Gemm has to have it.
 func TestToDenseOldOpset(t *testing.T) {
-	cnn := readFolded(t, "plain-torchscript")
+	cnn := testnet.ReadFolded(t, "plain-torchscript")
 	for _, n := range cnn.Graph.Nodes {
 		if n.OpType == "Conv" {
 			n.Inputs = n.Inputs[:2]
 		}
 	}
 	cnn.Opsets = []onnxio.Opset{{Version: 9}}
-	got, _, err := restore.ToDense(t.Context(), embedded(t, cnn, convert.Options{Layout: record.Local}), 0)
+	got, _, err := restore.ToDense(t.Context(), testnet.Embedded(t, cnn, convert.Options{Layout: record.Local}), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,8 +120,8 @@ func TestToDenseOldOpset(t *testing.T) {
 }
 
 func TestToDenseBudget(t *testing.T) {
-	cnn := readFolded(t, "plain-torchscript")
-	local, dense := embedded(t, cnn, convert.Options{Layout: record.Local}), embedded(t, cnn, convert.Options{Layout: record.Dense})
+	cnn := testnet.ReadFolded(t, "plain-torchscript")
+	local, dense := testnet.Embedded(t, cnn, convert.Options{Layout: record.Local}), testnet.Embedded(t, cnn, convert.Options{Layout: record.Dense})
 	size := func(m *onnxio.Model) (n int64) {
 		for _, c := range m.Graph.Initializers {
 			n += c.Data.Len()

@@ -1,80 +1,20 @@
-package convert_test
+package restore_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/internal/testnet"
 	"efcn/convert/record"
 	"efcn/convert/restore"
 	"efcn/onnxio"
 )
-
-var layouts = []record.Layout{record.Dense, record.Sparse, record.Local}
-
-// embedded is what written does, in memory.
-func embedded(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
-	t.Helper()
-	plan, err := convert.NewPlan(m, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	efcn, err := plan.Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkSize(t, plan, efcn)
-	return reread(t, efcn)
-}
-
-// reread returns m as it is read back from its bytes.
-func reread(t *testing.T, m *onnxio.Model) *onnxio.Model {
-	t.Helper()
-	var b bytes.Buffer
-	if _, err := onnxio.WriteTo(&b, m); err != nil {
-		t.Fatal(err)
-	}
-	m, err := onnxio.ReadFrom(&b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
-}
-
-// project returns the projection of an eFCN as it is read back.
-func project(t *testing.T, efcn *onnxio.Model) (*onnxio.Model, *record.Deviation) {
-	t.Helper()
-	cnn, d, err := restore.Project(context.Background(), efcn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return reread(t, cnn), d
-}
-
-// bits are the bits of the floats of a constant.
-func bits(t *testing.T, m *onnxio.Model, name string) []uint32 {
-	t.Helper()
-	tensor := m.Graph.Initializer(name)
-	if tensor == nil {
-		t.Fatalf("no initializer %q", name)
-	}
-	v, err := onnxio.Floats[float32](tensor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := make([]uint32, len(v))
-	for i := range v {
-		b[i] = math.Float32bits(v[i])
-	}
-	return b
-}
 
 // TestProjectConverted checks that the projection of the real models' eFCNs is
 // the CNN: operators, weights bit for bit, names, function. What a
@@ -97,21 +37,21 @@ func TestProjectConverted(t *testing.T) {
 		{"keras-tf2onnx-shape", convert.Options{}, "Reshape Conv Relu Conv LeakyRelu MaxPool Conv Conv Mul Add Clip Flatten Gather MatMul Add Softmax", 4},
 	}
 	for _, test := range tests {
-		for _, layout := range layouts {
+		for _, layout := range testnet.Layouts {
 			t.Run(fmt.Sprint(test.model, test.opts.NoFoldBN, layout), func(t *testing.T) {
-				cnn := readFolded(t, test.model)
+				cnn := testnet.ReadFolded(t, test.model)
 				test.opts.Layout = layout
-				got, d := project(t, embedded(t, cnn, test.opts))
+				got, d := testnet.Project(t, testnet.Embedded(t, cnn, test.opts))
 				if d.Distance != 0 || d.OffLocal != 0 || d.Bias != 0 {
 					t.Errorf("deviation %+v right after embedding", d)
 				}
-				if s := strings.Join(ops(got), " "); s != test.ops {
+				if s := strings.Join(testnet.Ops(got), " "); s != test.ops {
 					t.Errorf("operators:\n got %s\nwant %s", s, test.ops)
 				}
 				if _, ok := got.Meta(record.Key); ok {
 					t.Error("the record is still there")
 				}
-				sameFace(t, cnn, got)
+				testnet.SameFace(t, cnn, got)
 				exact := 0
 				for _, n := range cnn.Graph.Nodes {
 					if n.OpType != "Conv" {
@@ -122,7 +62,7 @@ func TestProjectConverted(t *testing.T) {
 						continue // a BatchNormalization was multiplied in
 					}
 					for j := 1; j < len(n.Inputs); j++ {
-						if !slices.Equal(bits(t, got, got.Graph.Nodes[i].Inputs[j]), bits(t, cnn, n.Inputs[j])) {
+						if !slices.Equal(testnet.Bits(t, got, got.Graph.Nodes[i].Inputs[j]), testnet.Bits(t, cnn, n.Inputs[j])) {
 							t.Errorf("%s: input %d is not the CNN's", n.Label(), j)
 						}
 					}
@@ -136,36 +76,27 @@ func TestProjectConverted(t *testing.T) {
 				for _, d := range in.Type.Shape[1:] {
 					dims = append(dims, d.Value)
 				}
-				x := randomInput(rand.New(rand.NewPCG(5, 5)), 2, dims)
+				x := testnet.RandomInput(rand.New(rand.NewPCG(5, 5)), 2, dims)
 				out := cnn.Graph.Outputs[0].Name
-				checkSame(t, run(t, got, x)[out], run(t, cnn, x)[out])
+				testnet.CheckSame(t, testnet.Run(t, got, x)[out], testnet.Run(t, cnn, x)[out])
 			})
 		}
 	}
 }
 
-// measuredFrom measures an eFCN, and its distance from the CNN too.
-func measuredFrom(ctx context.Context, efcn, cnn *onnxio.Model) (*record.Deviation, error) {
-	origin, err := convert.Embedding(efcn, cnn)
-	if err != nil {
-		return nil, err
-	}
-	return record.Measure(ctx, efcn, origin)
-}
-
 func TestMeasureRefuses(t *testing.T) {
-	cnn := readFolded(t, "plain-torchscript")
+	cnn := testnet.ReadFolded(t, "plain-torchscript")
 	if _, err := record.Measure(context.Background(), cnn, nil); !errors.Is(err, record.ErrMissing) {
 		t.Errorf("error %v, want ErrMissing", err)
 	}
 	if _, _, err := restore.Project(context.Background(), cnn); !errors.Is(err, record.ErrMissing) {
 		t.Errorf("error %v, want ErrMissing", err)
 	}
-	efcn := written(t, cnn, convert.Options{})
+	efcn := testnet.Written(t, cnn, convert.Options{})
 	if _, err := record.Open(efcn, "conv9"); err == nil || !strings.Contains(err.Error(), `"/conv1/Conv" "/conv2/Conv" "/fc/Gemm"`) {
 		t.Errorf("error %v, want one with the names there are", err)
 	}
-	if _, err := measuredFrom(context.Background(), efcn, readFolded(t, "lenet-torchscript")); err == nil {
+	if _, err := testnet.MeasuredFrom(context.Background(), efcn, testnet.ReadFolded(t, "lenet-torchscript")); err == nil {
 		t.Error("another CNN is taken for the one that the eFCN came from")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -180,27 +111,27 @@ func TestMeasureRefuses(t *testing.T) {
 func TestProjectBranches(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 1))
 	pads := onnxio.IntsAttr("pads", 1, 1, 1, 1)
-	cnn := small(17, []int64{2, 5, 4}, []*onnxio.Tensor{floats("w1", rng, 3, 2, 3, 3), floats("w2", rng, 2, 2, 1, 1), floats("w3", rng, 5, 5, 3, 3), floats("w4", rng, 5, 5, 3, 3), floats("c", rng, 5, 1, 1)},
-		node("Conv", "x w1", "a", pads),
-		node("Relu", "a", "ra"),
-		node("Conv", "x w2", "b"),
-		node("Concat", "ra b", "joined", onnxio.IntAttr("axis", 1)),
-		node("Conv", "joined w3", "d", pads),
-		node("Add", "d joined", "sum"),
-		node("Mul", "sum c", "scaled"),
-		node("ConvTranspose", "scaled w4", "e", pads),
-		node("Softmax", "e", "y", onnxio.IntAttr("axis", 1)),
+	cnn := testnet.Small(17, []int64{2, 5, 4}, []*onnxio.Tensor{testnet.Floats("w1", rng, 3, 2, 3, 3), testnet.Floats("w2", rng, 2, 2, 1, 1), testnet.Floats("w3", rng, 5, 5, 3, 3), testnet.Floats("w4", rng, 5, 5, 3, 3), testnet.Floats("c", rng, 5, 1, 1)},
+		testnet.Node("Conv", "x w1", "a", pads),
+		testnet.Node("Relu", "a", "ra"),
+		testnet.Node("Conv", "x w2", "b"),
+		testnet.Node("Concat", "ra b", "joined", onnxio.IntAttr("axis", 1)),
+		testnet.Node("Conv", "joined w3", "d", pads),
+		testnet.Node("Add", "d joined", "sum"),
+		testnet.Node("Mul", "sum c", "scaled"),
+		testnet.Node("ConvTranspose", "scaled w4", "e", pads),
+		testnet.Node("Softmax", "e", "y", onnxio.IntAttr("axis", 1)),
 	)
 	for i, n := range cnn.Graph.Nodes {
 		n.Name = fmt.Sprintf("node%d", i)
 	}
 	cnn.Graph.Outputs = append(cnn.Graph.Outputs, &onnxio.ValueInfo{Name: "sum", Type: onnxio.TensorType{Elem: onnxio.Float32}})
-	x := randomInput(rng, 3, []int64{2, 5, 4})
-	want := run(t, cnn, x)
-	for _, layout := range layouts {
+	x := testnet.RandomInput(rng, 3, []int64{2, 5, 4})
+	want := testnet.Run(t, cnn, x)
+	for _, layout := range testnet.Layouts {
 		t.Run(string(layout), func(t *testing.T) {
-			got, _ := project(t, embedded(t, cnn, convert.Options{Layout: layout}))
-			if a, b := strings.Join(ops(got), " "), strings.Join(ops(cnn), " "); a != b {
+			got, _ := testnet.Project(t, testnet.Embedded(t, cnn, convert.Options{Layout: layout}))
+			if a, b := strings.Join(testnet.Ops(got), " "), strings.Join(testnet.Ops(cnn), " "); a != b {
 				t.Errorf("operators %s, want %s", a, b)
 			}
 			for i, n := range got.Graph.Nodes {
@@ -208,7 +139,7 @@ func TestProjectBranches(t *testing.T) {
 					t.Errorf("node %q computes %q, want %q and %q", n.Name, n.Outputs, w.Name, w.Outputs)
 				}
 			}
-			for name, y := range run(t, got, x) {
+			for name, y := range testnet.Run(t, got, x) {
 				if !slices.Equal(y.F, want[name].F) {
 					t.Errorf("output %q is not bit for bit the CNN's", name)
 				}
@@ -221,16 +152,16 @@ func TestProjectBranches(t *testing.T) {
 // geometry: it stays what it is, in every layout.
 func TestProjectWithoutGeometry(t *testing.T) {
 	scales := onnxio.NewTensor("s", []int64{4}, []float32{1, 1, 2, 1.5})
-	cnn := small(13, []int64{2, 3, 4}, []*onnxio.Tensor{scales}, node("Resize", "x  s", "y", onnxio.StringAttr("mode", "linear")))
-	x := randomInput(rand.New(rand.NewPCG(4, 2)), 2, []int64{2, 3, 4})
-	want := run(t, cnn, x)["y"]
-	for _, layout := range layouts {
+	cnn := testnet.Small(13, []int64{2, 3, 4}, []*onnxio.Tensor{scales}, testnet.Node("Resize", "x  s", "y", onnxio.StringAttr("mode", "linear")))
+	x := testnet.RandomInput(rand.New(rand.NewPCG(4, 2)), 2, []int64{2, 3, 4})
+	want := testnet.Run(t, cnn, x)["y"]
+	for _, layout := range testnet.Layouts {
 		t.Run(string(layout), func(t *testing.T) {
-			got, d := project(t, embedded(t, cnn, convert.Options{Layout: layout}))
+			got, d := testnet.Project(t, testnet.Embedded(t, cnn, convert.Options{Layout: layout}))
 			if len(d.Layers) != 1 || !strings.Contains(d.Layers[0].NotMeasured, "geometry of Resize") {
 				t.Errorf("measured %+v, want why not", d.Layers)
 			}
-			checkSame(t, run(t, got, x)["y"], want)
+			testnet.CheckSame(t, testnet.Run(t, got, x)["y"], want)
 		})
 	}
 }
@@ -240,19 +171,19 @@ func TestProjectWithoutGeometry(t *testing.T) {
 // another; it is no obstacle for what is said of other layers.
 func TestScaledMatrices(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 3))
-	stored := floats("w", rng, 4, 4)
+	stored := testnet.Floats("w", rng, 4, 4)
 	alpha, transposed := func(v float32) *onnxio.Attribute { return onnxio.FloatAttr("alpha", v) }, onnxio.IntAttr("transB", 1)
-	cnn := small(17, []int64{1, 2, 2}, []*onnxio.Tensor{floats("k", rng, 1, 1, 2, 2), stored},
-		node("Conv", "x k", "c", onnxio.IntsAttr("pads", 1, 1, 0, 0)),
-		node("Flatten", "c", "f"),
-		node("Gemm", "f w", "a", alpha(0.3)),
-		node("Gemm", "a w", "b", alpha(3), transposed),
-		node("Gemm", "b w", "y", transposed),
+	cnn := testnet.Small(17, []int64{1, 2, 2}, []*onnxio.Tensor{testnet.Floats("k", rng, 1, 1, 2, 2), stored},
+		testnet.Node("Conv", "x k", "c", onnxio.IntsAttr("pads", 1, 1, 0, 0)),
+		testnet.Node("Flatten", "c", "f"),
+		testnet.Node("Gemm", "f w", "a", alpha(0.3)),
+		testnet.Node("Gemm", "a w", "b", alpha(3), transposed),
+		testnet.Node("Gemm", "b w", "y", transposed),
 	)
 	for i, n := range cnn.Graph.Nodes {
 		n.Name = fmt.Sprintf("node%d", i)
 	}
-	efcn := embedded(t, cnn, convert.Options{})
+	efcn := testnet.Embedded(t, cnn, convert.Options{})
 	v, err := onnxio.Floats[float32](stored)
 	if err != nil {
 		t.Fatal(err)
@@ -276,12 +207,12 @@ func TestScaledMatrices(t *testing.T) {
 			}
 		}
 	}
-	projected, d := project(t, efcn)
+	projected, d := testnet.Project(t, efcn)
 	if d.Distance != 0 || len(d.Layers) != 4 {
 		t.Errorf("deviation %+v", d)
 	}
-	x := randomInput(rng, 3, []int64{1, 2, 2})
-	if got, want := run(t, projected, x)["y"].F, run(t, cnn, x)["y"].F; !slices.Equal(got, want) {
+	x := testnet.RandomInput(rng, 3, []int64{1, 2, 2})
+	if got, want := testnet.Run(t, projected, x)["y"].F, testnet.Run(t, cnn, x)["y"].F; !slices.Equal(got, want) {
 		t.Errorf("projected %v, want %v", got, want)
 	}
 }

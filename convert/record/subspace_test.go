@@ -1,4 +1,4 @@
-package convert_test
+package record_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/internal/testnet"
 	"efcn/convert/record"
 	"efcn/internal/engine"
 	"efcn/onnxio"
@@ -30,7 +31,7 @@ func matrixOf(t *testing.T, m *onnxio.Model, dims []int64) (rows, cols int, a []
 	for j := range cols {
 		x.F[j*cols+j] = 1
 	}
-	y := run(t, m, x)["y"]
+	y := testnet.Run(t, m, x)["y"]
 	rows = len(y.F) / cols
 	a = make([]float64, rows*cols)
 	for j := range cols {
@@ -121,9 +122,9 @@ func randomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, cha
 		shape = []int64{group, 1 + rng.Int64N(3), 1 + rng.Int64N(3)}
 		lead := [][]int64{nil, {1}, {group}}[rng.IntN(3)]
 		if rng.IntN(2) == 0 {
-			return small(13, shape, []*onnxio.Tensor{floats("w", rng, append(lead, out, shape[1])...)}, node(op, "w x", "y")), shape, 1, false
+			return testnet.Small(13, shape, []*onnxio.Tensor{testnet.Floats("w", rng, append(lead, out, shape[1])...)}, testnet.Node(op, "w x", "y")), shape, 1, false
 		}
-		return small(13, shape, []*onnxio.Tensor{floats("w", rng, append(lead, shape[2], out)...)}, node(op, "x w", "y")), shape, 1, false
+		return testnet.Small(13, shape, []*onnxio.Tensor{testnet.Floats("w", rng, append(lead, shape[2], out)...)}, testnet.Node(op, "x w", "y")), shape, 1, false
 	}
 	var kernel, strides, dilations, begins, ends []int64
 	axes := 1 + rng.IntN(3)
@@ -145,18 +146,18 @@ func randomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, cha
 	switch op {
 	case "AveragePool":
 		attrs = append(attrs, onnxio.IntsAttr("kernel_shape", kernel...), onnxio.IntAttr("count_include_pad", rng.Int64N(2)), onnxio.IntAttr("ceil_mode", rng.Int64N(2)))
-		return small(17, shape, nil, node(op, "x", "y", attrs...)), shape, int(group * in), false
+		return testnet.Small(17, shape, nil, testnet.Node(op, "x", "y", attrs...)), shape, int(group * in), false
 	case "GlobalAveragePool":
-		return small(17, shape, nil, node(op, "x", "y")), shape, int(group * in), false
+		return testnet.Small(17, shape, nil, testnet.Node(op, "x", "y")), shape, int(group * in), false
 	case "ReduceMean", "ReduceSum":
 		reduced := []int64{2 + rng.Int64N(int64(axes))}
 		if last := int64(axes + 1); reduced[0] < last && rng.IntN(2) == 0 {
 			reduced = append(reduced, last)
 		}
 		if rng.IntN(2) == 0 {
-			return small(11, shape, nil, node(op, "x", "y", onnxio.IntsAttr("axes", reduced...), onnxio.IntAttr("keepdims", rng.Int64N(2)))), shape, int(group * in), false
+			return testnet.Small(11, shape, nil, testnet.Node(op, "x", "y", onnxio.IntsAttr("axes", reduced...), onnxio.IntAttr("keepdims", rng.Int64N(2)))), shape, int(group * in), false
 		}
-		return small(18, shape, []*onnxio.Tensor{list("a", reduced...)}, node(op, "x a", "y")), shape, int(group * in), false
+		return testnet.Small(18, shape, []*onnxio.Tensor{testnet.List("a", reduced...)}, testnet.Node(op, "x a", "y")), shape, int(group * in), false
 	case "ConvTranspose":
 		wDims = slices.Concat([]int64{group * in, out}, kernel)
 		if rng.IntN(2) == 0 && strides[0] > 1 {
@@ -166,11 +167,11 @@ func randomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, cha
 		}
 	}
 	attrs = append(attrs, onnxio.IntsAttr("dilations", dilations...), onnxio.IntAttr("group", group))
-	inits := []*onnxio.Tensor{floats("w", rng, wDims...)}
+	inits := []*onnxio.Tensor{testnet.Floats("w", rng, wDims...)}
 	if bias = rng.IntN(2) == 0; bias {
-		inputs, inits = "x w b", append(inits, floats("b", rng, group*out))
+		inputs, inits = "x w b", append(inits, testnet.Floats("b", rng, group*out))
 	}
-	return small(17, shape, inits, node(op, inputs, "y", attrs...)), shape, int(group * out), bias
+	return testnet.Small(17, shape, inits, testnet.Node(op, inputs, "y", attrs...)), shape, int(group * out), bias
 }
 
 // TestSubspace moves the weights of random layers at random and compares the
@@ -213,14 +214,14 @@ func TestSubspace(t *testing.T) {
 					inside[i], everywhere[i] = 0, 0
 				}
 			}
-			for _, layout := range layouts {
+			for _, layout := range testnet.Layouts {
 				t.Run(fmt.Sprint(op, i, layout), func(t *testing.T) {
 					w := inside
 					if layout == record.Dense {
 						w = everywhere
 					}
-					efcn := put(t, embedded(t, cnn, convert.Options{Layout: layout}), w, cols)
-					d, err := measuredFrom(ctx, efcn, cnn)
+					efcn := put(t, testnet.Embedded(t, cnn, convert.Options{Layout: layout}), w, cols)
+					d, err := testnet.MeasuredFrom(ctx, efcn, cnn)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -262,7 +263,7 @@ func TestSubspace(t *testing.T) {
 						t.Errorf("%+v and %+v entries, want %+v", d.Counts, d.Layers[0].Counts, counts)
 					}
 
-					once, reported := project(t, efcn)
+					once, reported := testnet.Project(t, efcn)
 					near(t, "reported d", reported.Distance, d.Distance, order)
 					function := once
 					if bias { // the matrix is what it computes less what it makes of nothing
@@ -273,20 +274,20 @@ func TestSubspace(t *testing.T) {
 					for i := range p {
 						near(t, fmt.Sprintf("entry %d of the projection", i), p[i], float64(float32(nearest[i])), rounding)
 					}
-					again := embedded(t, once, convert.Options{Layout: layout})
-					if d, err := measuredFrom(ctx, again, once); err != nil || d.Distance != 0 || d.OffLocal != 0 || *d.FromCNN != 0 {
+					again := testnet.Embedded(t, once, convert.Options{Layout: layout})
+					if d, err := testnet.MeasuredFrom(ctx, again, once); err != nil || d.Distance != 0 || d.OffLocal != 0 || *d.FromCNN != 0 {
 						t.Errorf("the projection is %+v away from the subspace (%v)", d, err)
 					}
-					twice, _ := project(t, again)
+					twice, _ := testnet.Project(t, again)
 					for _, w := range once.Graph.Initializers {
-						if w.Type == onnxio.Float32 && twice.Graph.Initializer(w.Name) != nil && !slices.Equal(bits(t, twice, w.Name), bits(t, once, w.Name)) {
+						if w.Type == onnxio.Float32 && twice.Graph.Initializer(w.Name) != nil && !slices.Equal(testnet.Bits(t, twice, w.Name), testnet.Bits(t, once, w.Name)) {
 							t.Errorf("%s of the projection of the projection is another one", w.Name)
 						}
 					}
-					if op == "MatMul" && !slices.Equal(ops(once), []string{"MatMul"}) {
-						t.Errorf("the projection is %v", ops(once))
+					if op == "MatMul" && !slices.Equal(testnet.Ops(once), []string{"MatMul"}) {
+						t.Errorf("the projection is %v", testnet.Ops(once))
 					}
-					if slices.Contains(ops(once), "Conv") && once.Graph.Initializer("conv.weight") == nil && op == "Conv" {
+					if slices.Contains(testnet.Ops(once), "Conv") && once.Graph.Initializer("conv.weight") == nil && op == "Conv" {
 						t.Error("the projection has no weights of its own name to compare")
 					}
 				})
@@ -322,8 +323,8 @@ func TestExportedMatrix(t *testing.T) {
 		plain := cnn.Clone()
 		plain.Graph.Nodes[0].Inputs = plain.Graph.Nodes[0].Inputs[:2]
 		rows, cols, want := matrixOf(t, plain, shape)
-		for _, layout := range layouts {
-			a, err := record.Open(embedded(t, cnn, convert.Options{Layout: layout}), "conv")
+		for _, layout := range testnet.Layouts {
+			a, err := record.Open(testnet.Embedded(t, cnn, convert.Options{Layout: layout}), "conv")
 			if err != nil {
 				t.Fatal(err)
 			}
