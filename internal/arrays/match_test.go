@@ -80,8 +80,10 @@ func TestCompare(t *testing.T) {
 			math.NaN(), math.Inf(1),
 		), array(math.NaN(), math.Inf(1)), true, "at most 0 from the expected one, 0 of 2 elements"},
 		{"NaN", array(math.NaN()), array(1), false, "1 of 1 elements past the tolerance"},
-		{"infinity", array(math.Inf(1)), array(math.Inf(-1)), false,
-			"at most +Inf from the expected one, 1 of 1 elements"},
+		{
+			"infinity", array(math.Inf(1)), array(math.Inf(-1)), false,
+			"at most +Inf from the expected one, 1 of 1 elements",
+		},
 		{"shape", array(1, 2), array(1), false, `output "y": shape [2], expected [1]`},
 	} {
 		all, err := Compare([]*onnxio.Tensor{c.got}, []*onnxio.Tensor{c.want})
