@@ -7,7 +7,8 @@
 // nodes that could not be followed. What no rule of this package follows is
 // computed by [Options.Evaluate]. [ResolveWindow], [ConvWindow] and
 // [PoolWindow] resolve the geometry of convolutions and poolings (auto_pad,
-// ceil_mode, defaults) to explicit numbers.
+// ceil_mode, defaults) to explicit numbers; [Info.Pad], [Info.Slice] and
+// [Info.ReduceAxes] read what other nodes take, as attributes or as inputs.
 //
 // A dimension is a number, a name, or unknown. Inside, every integer is a
 // monomial, a number times a product of symbols, and every dimension that is

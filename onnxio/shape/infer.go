@@ -10,6 +10,7 @@ import (
 
 // Info is what is known of the values of a model's main graph.
 type Info struct {
+	opset          int64
 	values         map[string]*value
 	unknown        []*onnxio.Node
 	contradictions []error
@@ -126,7 +127,7 @@ func Infer(m *onnxio.Model, o Options) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Info{values: sc.values, unknown: s.unknown, contradictions: s.contradictions}, nil
+	return &Info{opset: s.opset, values: sc.values, unknown: s.unknown, contradictions: s.contradictions}, nil
 }
 
 // session is the state of one Infer.

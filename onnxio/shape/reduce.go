@@ -17,11 +17,7 @@ func init() {
 // ReduceSum and version 18 of the others, and an input after.
 func reduce(c *call) ([]*value, error) {
 	x := c.in[0]
-	since := int64(18)
-	if c.OpType == "ReduceSum" {
-		since = 13
-	}
-	list, _, known, err := c.listArg("axes", 1, since)
+	list, known, err := c.reduceList()
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +38,7 @@ func reduce(c *call) ([]*value, error) {
 		}
 		return []*value{unshaped(x.elem)}, nil
 	}
-	if len(list) == 0 && idle && c.opset >= since {
+	if len(list) == 0 && idle && c.opset >= c.axesSince() {
 		return []*value{x.like(x.elem)}, nil
 	}
 	places, err := axes(list, x.rank())
@@ -59,6 +55,39 @@ func reduce(c *call) ([]*value, error) {
 		c.reduceContents(y)
 	}
 	return []*value{y}, nil
+}
+
+// ReduceAxes returns the axes that a reduction of the graph lists, from 0 on; none if
+// it lists none, which means all of them or, with noop_with_empty_axes, no axis. It is
+// a [NotConstantError] if they are not known before the model runs, and an error if
+// the rank of the input is not.
+func (i *Info) ReduceAxes(n *onnxio.Node) ([]int, error) {
+	c, err := i.call(n)
+	if err != nil {
+		return nil, err
+	}
+	list, known, err := c.reduceList()
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, &NotConstantError{"axes", c.Input(1)}
+	}
+	return axes(list, c.in[0].rank())
+}
+
+// reduceList returns the axes as the node lists them, and false if they are not known.
+func (c *call) reduceList() (list []int64, known bool, err error) {
+	list, _, known, err = c.listArg("axes", 1, c.axesSince())
+	return list, known, err
+}
+
+// axesSince returns the opset in which the axes became an input.
+func (c *call) axesSince() int64 {
+	if c.OpType == "ReduceSum" {
+		return 13
+	}
+	return 18
 }
 
 // without returns dims less the axes in drop, or with 1 in their place.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+
+	"efcn/onnxio"
 )
 
 func init() { register("Slice", op{rule: slice}) }
@@ -48,6 +50,55 @@ func slice(c *call) ([]*value, error) {
 		y.ints = sliceContents(x.ints, args.starts[0], args.steps[0], y.dims[0].coef)
 	}
 	return []*value{y}, nil
+}
+
+// SliceAxis is what a Slice node takes of one axis: the elements from Start up to,
+// and without, End, in steps of Step. Negative places count from the end of the axis;
+// those beyond it are cut off at it.
+type SliceAxis struct {
+	Axis             int
+	Start, End, Step int64
+}
+
+// Slice returns what a Slice node of the graph takes, in the order of its axes; others
+// it takes whole. An end that is surely the size of its axis is math.MaxInt64 where it
+// is no number. It is a [NotConstantError] if that is not known before the model runs,
+// and an error if the rank of the input is not.
+func (i *Info) Slice(n *onnxio.Node) ([]SliceAxis, error) {
+	c, err := i.call(n)
+	if err != nil {
+		return nil, err
+	}
+	for k, argument := range []string{1: "starts", 3: "axes", 4: "steps"} {
+		if argument != "" {
+			if err := c.wantConstant(k, argument); err != nil {
+				return nil, err
+			}
+		}
+	}
+	args, err := c.sliceArgs()
+	if err != nil {
+		return nil, err
+	}
+	places, err := axes(args.axes, c.in[0].rank())
+	if err != nil {
+		return nil, err
+	}
+	if args.ends == nil {
+		return nil, &NotConstantError{"ends", c.Input(2)}
+	}
+	list := make([]SliceAxis, len(places))
+	for k, axis := range places {
+		list[k] = SliceAxis{Axis: axis, Start: args.starts[k].coef, End: args.ends[k].coef, Step: args.steps[k].coef}
+		switch end := args.ends[k]; {
+		case end.known():
+		case end.equal(c.in[0].dims[axis]):
+			list[k].End = math.MaxInt64
+		default:
+			return nil, &NotConstantError{"ends", c.Input(2)}
+		}
+	}
+	return list, nil
 }
 
 // sliceArgs reads the arguments of either form, fills in defaults, and checks
