@@ -138,48 +138,11 @@ func (pl *planner) padding(name string, reader *onnxio.Node) (padding, bool) {
 	if slices.Contains(reader.Inputs[1:], name) {
 		return p, false
 	}
-	t, ok := pl.plan.info.Type(p.node.Input(0))
-	mode, err := p.node.String("mode", "constant")
-	if !ok || !t.HasShape || err != nil || mode != "constant" {
+	pad, err := pl.plan.info.Pad(p.node)
+	if err != nil || pad.Mode != "constant" {
 		return p, false
 	}
-	if p.fill, err = p.node.Float("value", 0); err != nil {
-		return p, false
-	}
-	if p.node.Input(2) != "" {
-		v, _, ok, err := pl.floats(p.node, 2, "constant_value")
-		if err != nil || !ok || len(v) != 1 {
-			return p, false
-		}
-		p.fill = v[0]
-	}
-	pads, err := pl.intsArg(p.node, "pads", 1)
-	if err != nil {
-		return p, false
-	}
-	axes, err := pl.intsArg(p.node, "axes", 3)
-	if err != nil {
-		return p, false
-	}
-	rank := int64(len(t.Shape))
-	if axes == nil {
-		for axis := range rank {
-			axes = append(axes, axis)
-		}
-	}
-	if len(pads) != 2*len(axes) {
-		return p, false
-	}
-	p.begin, p.end = make([]int64, rank), make([]int64, rank)
-	for i, axis := range axes {
-		if axis < 0 {
-			axis += rank
-		}
-		if axis < 0 || axis >= rank || p.begin[axis] != 0 || p.end[axis] != 0 {
-			return p, false
-		}
-		p.begin[axis], p.end[axis] = pads[i], pads[len(axes)+i]
-	}
+	p.begin, p.end, p.fill = pad.Begin, pad.End, float32(pad.Fill)
 	return p, true
 }
 

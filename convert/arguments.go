@@ -1,27 +1,20 @@
 package convert
 
 import (
+	"errors"
 	"fmt"
 
 	"efcn/onnxio"
+	"efcn/onnxio/shape"
 )
 
-// intsArg returns a list of integers that older versions of an operator have as
-// the attribute name and newer ones as input i; nil where neither is given. A
-// list that is computed at run time keeps the node.
-func (pl *planner) intsArg(n *onnxio.Node, name string, i int) ([]int64, error) {
-	input := n.Input(i)
-	if input == "" {
-		return n.Ints(name)
+// orKeep makes of an argument that is computed at run time a reason to keep the node.
+func orKeep(err error) error {
+	var unknown *shape.NotConstantError
+	if errors.As(err, &unknown) {
+		return keep("%v", unknown)
 	}
-	if t := pl.consts[input]; t != nil {
-		v, err := onnxio.Ints(t)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		return v, nil
-	}
-	return nil, keep("%s %q is computed at run time", name, input)
+	return err
 }
 
 // innerAxis turns an axis of a batch of tensors of shape dims, which may count

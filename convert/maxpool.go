@@ -85,16 +85,16 @@ func planGlobalMaxPool(pl *planner, n *onnxio.Node) ([]*piece, error) {
 // https://onnx.ai/onnx/operators/onnx__ReduceMax.html, versions 1 to 20.
 func planReduceMax(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	return pl.maximum(n, func(in value) ([][][]int, record.Layer, error) {
-		axes, err := pl.intsArg(n, "axes", 1)
+		axes, err := pl.plan.info.ReduceAxes(n)
 		if err != nil {
-			return nil, record.Layer{}, err
+			return nil, record.Layer{}, orKeep(err)
 		}
 		if len(axes) == 0 {
 			return nil, record.Layer{}, errors.New("without axes it works along the batch axis, or not at all")
 		}
 		cells := make([][][]int, len(in.dims))
 		for _, a := range axes {
-			axis, err := innerAxis(a, in.dims)
+			axis, err := innerAxis(int64(a), in.dims)
 			if err != nil {
 				return nil, record.Layer{}, err
 			}

@@ -18,14 +18,8 @@ func init() {
 // padsNotNegative reports whether neither the input of a Pad nor what it pads with can
 // be negative.
 func padsNotNegative(pl *planner, n *onnxio.Node) bool {
-	fill, err := n.Float("value", 0)
-	if n.Input(2) != "" {
-		v, _, ok, e := pl.floats(n, 2, "constant_value")
-		if err = e; ok && len(v) == 1 {
-			fill = v[0]
-		}
-	}
-	return err == nil && fill >= 0 && pl.notNegative(n.Input(0))
+	p, err := pl.plan.info.Pad(n)
+	return err == nil && p.Fill >= 0 && pl.notNegative(n.Input(0))
 }
 
 // planPad plans padding along axes other than the batch, by a constant, by
@@ -36,52 +30,27 @@ func planPad(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	if err != nil {
 		return nil, err
 	}
-	mode, err := n.String("mode", "constant")
+	p, err := pl.plan.info.Pad(n)
 	if err != nil {
-		return nil, err
-	}
-	fill, err := n.Float("value", 0)
-	if err != nil {
-		return nil, err
-	}
-	if v, _, ok, err := pl.floats(n, 2, "constant_value"); err != nil {
-		return nil, err
-	} else if ok && len(v) == 1 {
-		fill = v[0]
-	}
-	pads, err := pl.intsArg(n, "pads", 1)
-	if err != nil {
-		return nil, err
-	}
-	axes, err := pl.intsArg(n, "axes", 3)
-	if err != nil {
-		return nil, err
-	}
-	if axes == nil {
-		for axis := range len(in.dims) + 1 {
-			axes = append(axes, int64(axis))
-		}
-	}
-	if len(pads) != 2*len(axes) {
-		return nil, fmt.Errorf("pads: want %d values, got %d", 2*len(axes), len(pads))
+		return nil, orKeep(err)
 	}
 	sel := affine.Everything(in.dims)
-	for i, axis := range axes {
-		begin, end := pads[i], pads[len(axes)+i]
+	for axis, begin := range p.Begin {
+		end := p.End[axis]
 		if begin == 0 && end == 0 {
 			continue
 		}
-		inner, err := innerAxis(axis, in.dims)
+		inner, err := innerAxis(int64(axis), in.dims)
 		if err != nil {
 			return nil, err
 		}
-		index, err := padIndex(mode, in.dims[inner], begin, end)
+		index, err := padIndex(p.Mode, in.dims[inner], begin, end)
 		if err != nil {
 			return nil, err
 		}
 		sel = sel.Along(inner, index)
 	}
-	return pl.selectFrom(n, n.Output(0), sel, fill)
+	return pl.selectFrom(n, n.Output(0), sel, float32(p.Fill))
 }
 
 // padIndex lists what an axis of that length reads when begin indices are put

@@ -27,9 +27,9 @@ func init() {
 // https://onnx.ai/onnx/operators/onnx__ReduceMean.html, versions 1 to 18;
 // https://onnx.ai/onnx/operators/onnx__ReduceSum.html, versions 1 to 13.
 func planReduce(pl *planner, n *onnxio.Node) ([]*piece, error) {
-	axes, err := pl.intsArg(n, "axes", 1)
+	axes, err := pl.plan.info.ReduceAxes(n)
 	if err != nil {
-		return nil, err
+		return nil, orKeep(err)
 	}
 	if len(axes) == 0 {
 		return nil, keep("it reduces all axes or none")
@@ -43,7 +43,7 @@ func planReduce(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	}
 	rec := vectorRecord(in, out)
 	for _, a := range axes {
-		inner, err := innerAxis(a, in.dims)
+		inner, err := innerAxis(int64(a), in.dims)
 		if err != nil {
 			return nil, err
 		}
