@@ -12,7 +12,7 @@ import (
 )
 
 func init() {
-	const becomes = "itself, on tensors: a maximum is not linear; with `--maxpool relu` matrices and Relu"
+	const becomes = "itself, on tensors: a maximum is not linear; with MaxPool relu, matrices and Relu"
 	register("MaxPool", operator{
 		becomes: becomes, plan: planMaxPool, notNegative: sameSign,
 		window: poolWindow, absorb: absorbIntoMaxPool, kept: explicitWindow,
