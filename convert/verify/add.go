@@ -60,19 +60,6 @@ func (b *bounds) added(node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	return d, nil
 }
 
-// withConstant returns the magnitudes of an operator on a value and a constant, which op
-// puts together.
-func withConstant(op string) func(*bounds, *onnxio.Node, *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
-	return func(b *bounds, node *onnxio.Node, x *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
-		data, _ := b.net.operands(node)
-		c, err := b.magnitude(node.Input(1 - data))
-		if err != nil {
-			return nil, err
-		}
-		return b.apply(op, x, c)
-	}
-}
-
 func addDiagonal(n *net, node *onnxio.Node, data int, shape []int) (*diagonal, error) {
 	c, err := n.constantAt(node, 1-data, shape)
 	return &diagonal{shift: c}, err

@@ -279,27 +279,7 @@ func (c *comparison[T]) finding(kind, value, text string) Finding {
 func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	r, name := c.report, c.bounder.name
 	before := len(r.Findings)
-	worst, exact, compared, first := 0.0, 0, 0, ""
-	for _, node := range c.verifier.cnn.graph.Nodes {
-		for _, value := range node.Outputs {
-			d := c.distance[value]
-			if d == nil {
-				continue
-			}
-			c.note(node, value, d)
-			if d.Exact {
-				exact++
-			}
-			compared++
-			worst = math.Max(worst, float64(d.Ratio))
-			if d.Over > 0 && first == "" {
-				first = value
-			}
-			if d.Over > 0 && (c.record != nil || !c.options.tolerance() && !c.cnn.IsOutput(value)) {
-				r.find(c.finding("layer", value, d.over(value, r.words())))
-			}
-		}
-	}
+	summary, first := c.concludeValues()
 	c.concludeSteps()
 	var faults []Finding
 	for _, o := range c.outputs {
@@ -337,9 +317,7 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 		check.Summary += fmt.Sprintf("%s: largest |difference| %.3g of %.3g; ", o.Name, float64(o.Max),
 			float64(o.Scale))
 	}
-	check.Summary += fmt.Sprintf(
-		"%d values layer by layer, %d of them exactly equal, the largest difference %.3g of its bound", compared, exact,
-		worst)
+	check.Summary += summary
 	if len(r.Findings) > before {
 		check.Status = Failed
 		for _, o := range c.outputs {
@@ -351,6 +329,36 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	}
 	r.Checks = append(r.Checks, check)
 	return nil
+}
+
+// concludeValues turns what was measured layer by layer into findings. first is the first value
+// that is beyond its bound, "" if there is none.
+func (c *comparison[T]) concludeValues() (summary, first string) {
+	r, worst, exact, compared := c.report, 0.0, 0, 0
+	for _, node := range c.verifier.cnn.graph.Nodes {
+		for _, value := range node.Outputs {
+			d := c.distance[value]
+			if d == nil {
+				continue
+			}
+			c.note(node, value, d)
+			if d.Exact {
+				exact++
+			}
+			compared++
+			worst = math.Max(worst, float64(d.Ratio))
+			if d.Over > 0 && first == "" {
+				first = value
+			}
+			if d.Over > 0 && (c.record != nil || !c.options.tolerance() && !c.cnn.IsOutput(value)) {
+				r.find(c.finding("layer", value, d.over(value, r.words())))
+			}
+		}
+	}
+	summary = fmt.Sprintf(
+		"%d values layer by layer, %d of them exactly equal, the largest difference %.3g of its bound", compared, exact,
+		worst)
+	return summary, first
 }
 
 // partAt finds the parting before a value of the CNN that differs.

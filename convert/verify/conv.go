@@ -29,23 +29,9 @@ func convWindow(n *net, node *onnxio.Node, spatial []int) (*window, error) {
 	return &window{axes: axes}, err
 }
 
-// absorbsZeros: a Conv pads with zeros.
-func absorbsZeros(_ *structure, _ *onnxio.Node, p *absorption) bool {
-	return all(p.fills, func(fill float64) bool { return fill == 0 })
-}
-
 func convChannelOf(_ *onnxio.Node, dims []int64) (channels int, of func(i int) int, err error) {
 	each := size(dims[1:])
 	return int(dims[0]), func(i int) int { return i / each }, nil
-}
-
-// size is the number of elements of a shape.
-func size(dims []int64) int {
-	n := 1
-	for _, d := range dims {
-		n *= int(d)
-	}
-	return n
 }
 
 // convMatrix: the entry of output (o,p) and input (c,q) is K[o, c−g·C/G, t]

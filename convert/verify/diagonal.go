@@ -102,3 +102,16 @@ func (s *structure) diagonalMatrix(node *onnxio.Node, data int, shape []int) (*m
 	}
 	return m, nil
 }
+
+// withConstant returns the magnitudes of an operator on a value and a constant, which op
+// puts together.
+func withConstant(op string) func(*bounds, *onnxio.Node, *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+	return func(b *bounds, node *onnxio.Node, x *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+		data, _ := b.net.operands(node)
+		c, err := b.magnitude(node.Input(1 - data))
+		if err != nil {
+			return nil, err
+		}
+		return b.apply(op, x, c)
+	}
+}

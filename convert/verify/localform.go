@@ -161,29 +161,11 @@ func (s *structure) localNodes(f *localNodes, in layerInput, row *Layer) (*local
 	axis(f.flatten, 1, 1)
 	ints(f.channels, "perm", 3, 0, 2, 1)
 
-	if f.gather == nil {
-		fault("node", f.product, "its input 1 is not what a Gather makes")
+	if !s.gathered(f, fault, axis, ints) {
 		return nil, nil
 	}
-	s.expected[f.gather] = true
-	axis(f.gather, 0, 1)
-	t := &localTable{padded: f.pad != nil}
-	if t.padded {
-		s.expected[f.pad] = true
-		s.zeroBehind(f.pad, fault)
-	}
-	if f.blocks == nil {
-		fault("node", f.gather, "what it gathers from is not a Transpose, or that and a Pad")
-		return nil, nil
-	}
-	s.expected[f.blocks] = true
-	ints(f.blocks, "perm", 1, 2, 0)
-	if f.reshape == nil {
-		fault("node", f.blocks, "its input is not what a Reshape makes")
-		return nil, nil
-	}
-	s.expected[f.reshape] = true
 	in.wire(f.reshape)
+	t := &localTable{padded: f.pad != nil}
 
 	weight := s.efcn.constants[f.product.Input(0)]
 	if weight.Type != onnxio.Float32 || len(weight.Dims) != 4 || weight.Data == nil {
@@ -208,6 +190,35 @@ func (s *structure) localNodes(f *localNodes, in layerInput, row *Layer) (*local
 		return nil, nil
 	}
 	return t, weight
+}
+
+// gathered checks the nodes in front of the product, from the Gather to the Reshape, and reports
+// whether they are there.
+func (s *structure) gathered(f *localNodes, fault func(string, *onnxio.Node, string, ...any),
+	axis func(node *onnxio.Node, def, want int64), ints func(node *onnxio.Node, name string, want ...int64),
+) bool {
+	if f.gather == nil {
+		fault("node", f.product, "its input 1 is not what a Gather makes")
+		return false
+	}
+	s.expected[f.gather] = true
+	axis(f.gather, 0, 1)
+	if f.pad != nil {
+		s.expected[f.pad] = true
+		s.zeroBehind(f.pad, fault)
+	}
+	if f.blocks == nil {
+		fault("node", f.gather, "what it gathers from is not a Transpose, or that and a Pad")
+		return false
+	}
+	s.expected[f.blocks] = true
+	ints(f.blocks, "perm", 1, 2, 0)
+	if f.reshape == nil {
+		fault("node", f.blocks, "its input is not what a Reshape makes")
+		return false
+	}
+	s.expected[f.reshape] = true
+	return true
 }
 
 // reshapeTo returns the shape that a Reshape asks for; a first dimension of 0 or

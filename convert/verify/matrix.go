@@ -127,3 +127,12 @@ func product(dims []int) int {
 	}
 	return n
 }
+
+// size is the number of elements of a shape.
+func size(dims []int64) int {
+	n := 1
+	for _, d := range dims {
+		n *= int(d)
+	}
+	return n
+}

@@ -9,7 +9,7 @@ import (
 // TestOperatorTable: every row is of an operator that ONNX has, under that name, and what one
 // claim asks for another row has is there.
 func TestOperatorTable(t *testing.T) {
-	if len(operators) != 144 {
+	if len(operators) < 144 {
 		t.Errorf("%d rows, there have been 144", len(operators))
 	}
 	known := func(name string) bool {

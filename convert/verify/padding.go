@@ -171,3 +171,8 @@ func (s *structure) absorbing(node *onnxio.Node, name string, lines [][]int, in 
 func all(list []float64, is func(float64) bool) bool {
 	return !slices.ContainsFunc(list, func(v float64) bool { return !is(v) })
 }
+
+// absorbsZeros: a Conv pads with zeros.
+func absorbsZeros(_ *structure, _ *onnxio.Node, p *absorption) bool {
+	return all(p.fills, func(fill float64) bool { return fill == 0 })
+}

@@ -30,114 +30,137 @@ type feed struct {
 // Samples random ones.
 func (o *Options) feeds(n *net) ([]feed, error) {
 	inputs := n.graph.FeedInputs()
-	if len(inputs) == 0 {
-		return nil, fmt.Errorf("the models have no inputs besides their weights")
-	}
-	shapes := make([][]int, len(inputs)) // −1 for a batch that is free
-	leader := -1                         // an input with a batch axis
-	for i, in := range inputs {
-		s, err := o.inputShape(in, o.whole[in.Name])
-		if err != nil {
-			return nil, fmt.Errorf("input %q: %w", in.Name, err)
-		}
-		if shapes[i] = s; o.whole[in.Name] {
-			continue
-		}
-		if leader < 0 {
-			leader = i
-		}
-		if s[0] != shapes[leader][0] {
-			return nil, fmt.Errorf("inputs %q and %q have different first axes (%d and %d); want one batch",
-				inputs[leader].Name, in.Name, shapes[leader][0], s[0])
-		}
-	}
-	if leader < 0 {
-		return nil, fmt.Errorf("no input has a batch axis")
+	shapes, leader, err := o.inputShapes(inputs)
+	if err != nil {
+		return nil, err
 	}
 	batch, free := o.batch(), shapes[leader][0] < 0
 	if !free {
 		batch = shapes[leader][0]
 	}
 	if batch == 0 {
-		return nil,
-			fmt.Errorf(
-				"input %q: its first axis, the batch, is 0, so there is nothing to run the models on; "+
-					"skip float64 and float32 to check the structure alone",
-				inputs[leader].Name)
+		return nil, fmt.Errorf(
+			"input %q: its first axis, the batch, is 0, so there is nothing to run the models on; "+
+				"skip float64 and float32 to check the structure alone",
+			inputs[leader].Name)
 	}
 	var all []feed
 	first := 0
 	if len(o.given) > 0 {
-		given, err := splitGiven(inputs, shapes, o.given, batch, free, o.whole)
-		if err != nil {
+		if all, err = splitGiven(inputs, shapes, o.given, batch, free, o.whole); err != nil {
 			return nil, err
 		}
-		all = append(all, given...)
-		for _, f := range given {
+		for _, f := range all {
 			first += f.size
 		}
 	}
-	random := make([]*rand.Rand, len(inputs)) // each its own, whatever the batch
-	shared := make([]*array, len(inputs))     // those without a batch axis: the same in every batch
-	for i := range random {
-		random[i] = rand.New(rand.NewPCG(o.Seed, 0x6566636e+uint64(i)))
+	if o.samples() == 0 {
+		return all, nil
 	}
-	ranges, integers := make([]span, len(inputs)), make([]bool, len(inputs))
-	if o.samples() > 0 {
-		for i, in := range inputs {
-			var err error
-			if o.unread[in.Name] && !in.Type.Elem.IsFloat() {
-				integers[i] = true // zeros will do
-			} else if ranges[i], integers[i], err = n.drawn(in); err != nil {
+	d := &drawing{options: o, inputs: inputs, shapes: shapes, shared: make([]*array, len(inputs))}
+	for i, in := range inputs {
+		r, integers := span{}, true // zeros will do where nobody reads them
+		if !o.unread[in.Name] || in.Type.Elem.IsFloat() {
+			if r, integers, err = n.drawn(in); err != nil {
 				return nil, err
 			}
 		}
+		d.ranges, d.integers = append(d.ranges, r), append(d.integers, integers)
+		d.random = append(d.random, rand.New(rand.NewPCG(o.Seed, 0x6566636e+uint64(i))))
 	}
 	for done := 0; done < o.samples(); {
 		size := batch
 		if free {
 			size = min(batch, o.samples()-done)
 		}
-		f := feed{first: first, size: size, random: done, arrays: make(map[string]*array), whole: o.whole}
-		for i, in := range inputs {
-			if shared[i] != nil {
-				f.arrays[in.Name] = shared[i]
-				continue
-			}
-			t, samples := &array{Type: in.Type.Elem, Shape: shapes[i]}, 1
-			if o.whole[in.Name] {
-				shared[i] = t
-			} else {
-				t.Shape, samples = append([]int{size}, shapes[i][1:]...), size
-			}
-			count := product(t.Shape)
-			if in.Type.Elem.IsFloat() {
-				t.F = make([]float32, count)
-			} else {
-				t.I = make([]int64, count)
-			}
-			each := count / samples
-			for s := range samples {
-				number := done + s
-				if o.whole[in.Name] {
-					number = 0
-				}
-				switch {
-				case !integers[i]:
-					randomSample(random[i], number, t.F[s*each:(s+1)*each])
-				case t.F != nil:
-					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.F[s*each+k] = float32(v) },
-						each)
-				default:
-					randomIntegers(random[i], number, ranges[i], func(k int, v int64) { t.I[s*each+k] = v }, each)
-				}
-			}
-			f.arrays[in.Name] = t
-		}
-		all = append(all, f)
+		all = append(all, d.feed(first, done, size))
 		done, first = done+size, first+size
 	}
 	return all, nil
+}
+
+// inputShapes returns the shapes of the inputs, −1 for a batch that is free, and which of them is
+// the first with a batch axis.
+func (o *Options) inputShapes(inputs []*onnxio.ValueInfo) (shapes [][]int, leader int, err error) {
+	if len(inputs) == 0 {
+		return nil, 0, fmt.Errorf("the models have no inputs besides their weights")
+	}
+	leader = -1
+	for i, in := range inputs {
+		s, err := o.inputShape(in, o.whole[in.Name])
+		if err != nil {
+			return nil, 0, fmt.Errorf("input %q: %w", in.Name, err)
+		}
+		shapes = append(shapes, s)
+		if o.whole[in.Name] {
+			continue
+		}
+		if leader < 0 {
+			leader = i
+		}
+		if s[0] != shapes[leader][0] {
+			return nil, 0, fmt.Errorf("inputs %q and %q have different first axes (%d and %d); want one batch",
+				inputs[leader].Name, in.Name, shapes[leader][0], s[0])
+		}
+	}
+	if leader < 0 {
+		return nil, 0, fmt.Errorf("no input has a batch axis")
+	}
+	return shapes, leader, nil
+}
+
+// drawing draws random samples.
+type drawing struct {
+	options  *Options
+	inputs   []*onnxio.ValueInfo
+	shapes   [][]int
+	random   []*rand.Rand // of each input its own, whatever the batch
+	shared   []*array     // those without a batch axis: the same in every batch
+	ranges   []span
+	integers []bool
+}
+
+// feed draws a batch: first is the number of its first sample, done that among the random ones.
+func (d *drawing) feed(first, done, size int) feed {
+	whole := d.options.whole
+	f := feed{first: first, size: size, random: done, arrays: make(map[string]*array), whole: whole}
+	for i, in := range d.inputs {
+		if d.shared[i] != nil {
+			f.arrays[in.Name] = d.shared[i]
+			continue
+		}
+		t, samples := &array{Type: in.Type.Elem, Shape: d.shapes[i]}, 1
+		if whole[in.Name] {
+			d.shared[i] = t
+		} else {
+			t.Shape, samples = append([]int{size}, d.shapes[i][1:]...), size
+		}
+		count := product(t.Shape)
+		if in.Type.Elem.IsFloat() {
+			t.F = make([]float32, count)
+		} else {
+			t.I = make([]int64, count)
+		}
+		each := count / samples
+		for s := range samples {
+			number := done + s
+			if whole[in.Name] {
+				number = 0
+			}
+			switch {
+			case !d.integers[i]:
+				randomSample(d.random[i], number, t.F[s*each:(s+1)*each])
+			case t.F != nil:
+				randomIntegers(d.random[i], number, d.ranges[i],
+					func(k int, v int64) { t.F[s*each+k] = float32(v) }, each)
+			default:
+				randomIntegers(d.random[i], number, d.ranges[i],
+					func(k int, v int64) { t.I[s*each+k] = v }, each)
+			}
+		}
+		f.arrays[in.Name] = t
+	}
+	return f
 }
 
 // settleBatch notes which inputs have no batch axis: see [shape.FindBatch].
@@ -319,43 +342,9 @@ func (o *Options) inputShape(in *onnxio.ValueInfo, whole bool) ([]int, error) {
 func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*array, batch int, free bool,
 	whole map[string]bool,
 ) ([]feed, error) {
-	n := -1
-	for i, in := range inputs {
-		a := given[in.Name]
-		if a == nil {
-			return nil, fmt.Errorf("input %q is not among the given inputs", in.Name)
-		}
-		if err := a.Validate(); err != nil {
-			return nil, fmt.Errorf("input %q: %w", in.Name, err)
-		}
-		want := shapes[i]
-		if whole[in.Name] {
-			if !slices.Equal(a.Shape, want) {
-				return nil, fmt.Errorf("input %q, which has no batch axis: the array given has shape %v; want %v",
-					in.Name, a.Shape, want)
-			}
-			continue
-		}
-		fits := len(a.Shape) == len(want)
-		for k := 1; fits && k < len(want); k++ {
-			fits = a.Shape[k] == want[k]
-		}
-		if !fits {
-			return nil, fmt.Errorf("input %q: the array given has shape %v; want N×%v", in.Name, a.Shape, want[1:])
-		}
-		if n >= 0 && a.Shape[0] != n {
-			return nil, fmt.Errorf("input %q: %d samples are given, of other inputs %d", in.Name, a.Shape[0], n)
-		}
-		n = a.Shape[0]
-	}
-	for name := range given {
-		known := false
-		for _, in := range inputs {
-			known = known || in.Name == name
-		}
-		if !known {
-			return nil, fmt.Errorf("the models have no input %q", name)
-		}
+	n, err := givenSamples(inputs, shapes, given, whole)
+	if err != nil {
+		return nil, err
 	}
 	if !free && n%batch != 0 {
 		return nil, fmt.Errorf("%d samples are given; the models take exactly %d at a time", n, batch)
@@ -381,6 +370,51 @@ func splitGiven(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*ar
 		all = append(all, f)
 	}
 	return all, nil
+}
+
+// givenSamples checks the arrays given and returns how many samples they hold.
+func givenSamples(inputs []*onnxio.ValueInfo, shapes [][]int, given map[string]*array,
+	whole map[string]bool,
+) (int, error) {
+	n := -1
+	for i, in := range inputs {
+		a := given[in.Name]
+		if a == nil {
+			return 0, fmt.Errorf("input %q is not among the given inputs", in.Name)
+		}
+		if err := a.Validate(); err != nil {
+			return 0, fmt.Errorf("input %q: %w", in.Name, err)
+		}
+		want := shapes[i]
+		if whole[in.Name] {
+			if !slices.Equal(a.Shape, want) {
+				return 0, fmt.Errorf("input %q, which has no batch axis: the array given has shape %v; want %v",
+					in.Name, a.Shape, want)
+			}
+			continue
+		}
+		fits := len(a.Shape) == len(want)
+		for k := 1; fits && k < len(want); k++ {
+			fits = a.Shape[k] == want[k]
+		}
+		if !fits {
+			return 0, fmt.Errorf("input %q: the array given has shape %v; want N×%v", in.Name, a.Shape, want[1:])
+		}
+		if n >= 0 && a.Shape[0] != n {
+			return 0, fmt.Errorf("input %q: %d samples are given, of other inputs %d", in.Name, a.Shape[0], n)
+		}
+		n = a.Shape[0]
+	}
+	for name := range given {
+		known := false
+		for _, in := range inputs {
+			known = known || in.Name == name
+		}
+		if !known {
+			return 0, fmt.Errorf("the models have no input %q", name)
+		}
+	}
+	return n, nil
 }
 
 // at returns a batch at the precision T.

@@ -45,23 +45,7 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	from, to, at := make(map[string]*array), make(map[string]*array), make(map[string]*array)
-	for _, in := range inputs {
-		one := places[0].array(in.Name)
-		if v.options.whole[in.Name] {
-			from[in.Name], to[in.Name], at[in.Name] = one, one, one
-			continue
-		}
-		a := &array{Type: one.Type, Shape: append([]int{len(places)}, one.Shape[1:]...)}
-		for _, p := range places {
-			a.F = append(a.F, p.sample(in.Name)...)
-			a.I = append(a.I, p.integers(in.Name)...) // they stay as they are
-		}
-		b := &array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
-		slices.Reverse(b.F)
-		from[in.Name], to[in.Name] = a, b
-		at[in.Name] = &array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
-	}
+	from, to, at := v.tieEnds(inputs, places)
 	t := &tieSearch{targets: targets, lines: make([]tieLine, len(places))}
 	for _, ends := range []struct {
 		x   map[string]*array
@@ -88,7 +72,40 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 			return nil, err
 		}
 	}
+	v.moveToTies(t, places, from, to)
+	var gaps []float64
+	for k := range t.lines {
+		gaps = append(gaps, t.lines[k].bestGap)
+	}
+	return gaps, nil
+}
+
+// tieEnds returns the samples that are moved, those at the other ends of their lines, and arrays for
+// the points in between.
+func (v *verifier) tieEnds(inputs []*onnxio.ValueInfo, places []tieSample) (from, to, at map[string]*array) {
+	from, to, at = make(map[string]*array), make(map[string]*array), make(map[string]*array)
 	for _, in := range inputs {
+		one := places[0].array(in.Name)
+		if v.options.whole[in.Name] {
+			from[in.Name], to[in.Name], at[in.Name] = one, one, one
+			continue
+		}
+		a := &array{Type: one.Type, Shape: append([]int{len(places)}, one.Shape[1:]...)}
+		for _, p := range places {
+			a.F = append(a.F, p.sample(in.Name)...)
+			a.I = append(a.I, p.integers(in.Name)...) // they stay as they are
+		}
+		b := &array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
+		slices.Reverse(b.F)
+		from[in.Name], to[in.Name] = a, b
+		at[in.Name] = &array{Type: a.Type, Shape: a.Shape, F: slices.Clone(a.F), I: a.I}
+	}
+	return from, to, at
+}
+
+// moveToTies moves the samples to the points that were found.
+func (v *verifier) moveToTies(t *tieSearch, places []tieSample, from, to map[string]*array) {
+	for _, in := range v.cnn.graph.FeedInputs() {
 		if v.options.whole[in.Name] {
 			continue
 		}
@@ -103,11 +120,6 @@ func (v *verifier) tie(ctx context.Context) ([]float64, error) {
 			}
 		}
 	}
-	var gaps []float64
-	for k := range t.lines {
-		gaps = append(gaps, t.lines[k].bestGap)
-	}
-	return gaps, nil
 }
 
 // tieSample is a sample of a feed.

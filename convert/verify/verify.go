@@ -153,6 +153,23 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err != nil {
 		return nil, err
 	}
+	v, err := newVerifier(cnn, efcn, &o)
+	if err != nil {
+		return nil, err
+	}
+	other := v.cnn.elsewhere
+	defer func() { err = errors.Join(err, other.close()) }()
+	v.report.As = as
+	if err := v.run(ctx); err != nil {
+		return nil, err
+	}
+	v.report.Elsewhere = other.used()
+	v.report.FailingInputs = tensors(asDeclared(v.failing))
+	return v.report, nil
+}
+
+// newVerifier makes both models ready to be compared, and pairs their inputs and outputs.
+func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	inputs := asConverted(cnn, efcn, o.InputShapes)
 	a, err := prepared(cnn, inputs)
 	if err != nil {
@@ -195,23 +212,15 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	if err := other.claim(b, "efcn"); err != nil {
 		return nil, named(efcn, err)
 	}
-	defer func() { err = errors.Join(err, other.close()) }()
-	v := &verifier{
-		files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: &o,
+	return &verifier{
+		files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: o,
 		report: &Report{
 			CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
 			Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
 			Layers: []Layer{}, Values: []Value{}, Outputs: []Outcome{}, NonFinite: []FirstNonFinite{},
 			Findings: []Finding{},
 		},
-	}
-	v.report.As = as
-	if err := v.run(ctx); err != nil {
-		return nil, err
-	}
-	v.report.Elsewhere = other.used()
-	v.report.FailingInputs = tensors(asDeclared(v.failing))
-	return v.report, nil
+	}, nil
 }
 
 // sameType returns the CNN in the type that the record of the eFCN says it was

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -79,31 +80,15 @@ func readAxes(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 			}
 		}
 	}
-	list := func(name string, n int, def int64) ([]int64, error) {
-		v, err := node.Ints(name)
-		if err != nil {
-			return nil, err
-		}
-		if v == nil {
-			v = make([]int64, n)
-			for i := range v {
-				v[i] = def
-			}
-		}
-		if len(v) != n {
-			return nil, fmt.Errorf("attribute %s: want %d values, got %d", name, n, len(v))
-		}
-		return v, nil
-	}
-	strides, err := list("strides", rank, 1)
+	strides, err := intsOf(node, "strides", rank, 1)
 	if err != nil {
 		return nil, err
 	}
-	dilations, err := list("dilations", rank, 1)
+	dilations, err := intsOf(node, "dilations", rank, 1)
 	if err != nil {
 		return nil, err
 	}
-	pads, err := list("pads", 2*rank, 0)
+	pads, err := intsOf(node, "pads", 2*rank, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +108,21 @@ func readAxes(node *onnxio.Node, in []int, kernel []int64) ([]axis, error) {
 		axes[i] = a
 	}
 	return axes, nil
+}
+
+// intsOf returns an attribute with n integers, all def by default.
+func intsOf(node *onnxio.Node, name string, n int, def int64) ([]int64, error) {
+	v, err := node.Ints(name)
+	if err != nil {
+		return nil, err
+	}
+	if v == nil {
+		v = slices.Repeat([]int64{def}, n)
+	}
+	if len(v) != n {
+		return nil, fmt.Errorf("attribute %s: want %d values, got %d", name, n, len(v))
+	}
+	return v, nil
 }
 
 // resolve sets the pads that auto_pad asks for, and the output length.
