@@ -6,27 +6,29 @@ import (
 	"efcn/onnxio"
 )
 
-// Reductions, by the name behind Reduce.
+// Reductions.
 // https://onnx.ai/onnx/operators/onnx__ReduceSum.html
 func init() {
-	for _, name := range []string{
-		"Max", "Min", "Sum", "Mean", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare",
+	for _, op := range []operator{
+		{
+			name: "ReduceMax", moves: &movement{}, integers: passedOn,
+			selection: singleCells, windows: reduceWindows, notNegative: asInput,
+		},
+		{name: "ReduceMin", moves: &movement{as: "ReduceMax"}, integers: passedOn},
+		{name: "ReduceSum", terms: inputsAnOutput, matrix: reduceMatrix(false)},
+		{
+			name: "ReduceMean", terms: inputsAnOutput, matrix: reduceMatrix(true), averaged: allAlike,
+			notNegative: asInput,
+		},
+		{name: "ReduceProd"},
+		{name: "ReduceL1"},
+		{name: "ReduceL2"},
+		{name: "ReduceLogSum"},
+		{name: "ReduceLogSumExp"},
+		{name: "ReduceSumSquare"},
 	} {
-		op := operator{
-			name: "Reduce" + name, lists: map[string]int{"axes": 1}, anyOrder: true,
-			defaults: always(spelling{"keepdims": "1", "noop_with_empty_axes": "0"}),
-		}
-		switch name {
-		case "Max":
-			op.moves, op.selection, op.windows, op.notNegative = &movement{}, singleCells, reduceWindows, asInput
-			op.integers = passedOn
-		case "Min":
-			op.moves, op.integers = &movement{as: "ReduceMax"}, passedOn
-		case "Sum":
-			op.terms, op.matrix = inputsAnOutput, reduceMatrix(false)
-		case "Mean":
-			op.terms, op.matrix, op.averaged, op.notNegative = inputsAnOutput, reduceMatrix(true), allAlike, asInput
-		}
+		op.lists, op.anyOrder = map[string]int{"axes": 1}, true
+		op.defaults = always(spelling{"keepdims": "1", "noop_with_empty_axes": "0"})
 		register(op)
 	}
 }
