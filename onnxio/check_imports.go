@@ -14,7 +14,8 @@ func (m *Model) CheckImports() error {
 		}
 		return walker{node: func(n *Node) {
 			if !imported[n.Domain] && (n.Domain != "" || !imported["ai.onnx"]) {
-				found = append(found, n.Errorf("the operator set of domain %q is not imported under that name", n.Domain))
+				found = append(found, n.Errorf("the operator set of domain %q is not imported under that name",
+					n.Domain))
 			}
 		}}
 	}

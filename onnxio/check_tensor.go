@@ -70,8 +70,10 @@ func (c *checker) sparse(what string, s *SparseTensor) {
 	}
 	nnz, rank := s.Values.Dims[0], int64(len(s.Dims))
 	linear := len(s.Indices.Dims) == 1 && s.Indices.Dims[0] == nnz
-	if s.Indices.Type != Int64 || !linear && (len(s.Indices.Dims) != 2 || s.Indices.Dims[0] != nnz || s.Indices.Dims[1] != rank) {
-		c.addf("%s %q: indices are %s of dimensions %v; want int64 of [%d] or [%d %d]", what, name, s.Indices.Type, s.Indices.Dims, nnz, nnz, rank)
+	if s.Indices.Type != Int64 || !linear &&
+		(len(s.Indices.Dims) != 2 || s.Indices.Dims[0] != nnz || s.Indices.Dims[1] != rank) {
+		c.addf("%s %q: indices are %s of dimensions %v; want int64 of [%d] or [%d %d]", what, name, s.Indices.Type,
+			s.Indices.Dims, nnz, nnz, rank)
 		return
 	}
 	indices, err := Ints(s.Indices)
@@ -96,7 +98,8 @@ func (c *checker) sparse(what string, s *SparseTensor) {
 			c.addf("%s %q: index %d lies outside the dimensions %v", what, name, i, s.Dims)
 			return
 		case at <= last:
-			c.addf("%s %q: index %d is not greater than the one before; they must be sorted and distinct", what, name, i)
+			c.addf("%s %q: index %d is not greater than the one before; they must be sorted and distinct", what, name,
+				i)
 			return
 		}
 		last = at

@@ -279,7 +279,7 @@ func tensorType(p *onnxpb.TypeProto) TensorType {
 	return typ
 }
 
-// hasOtherType says whether the value is declared to be something else than a
+// hasOtherType reports whether the value is declared to be something else than a
 // dense tensor.
 func (v *ValueInfo) hasOtherType() bool {
 	p, _ := v.rest.msg.(*onnxpb.ValueInfoProto)

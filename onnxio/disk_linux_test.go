@@ -38,7 +38,8 @@ func TestKilled(t *testing.T) {
 			f.Close()
 		}
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestKilled$")
-		cmd.Env = append(os.Environ(), "EFCN_TEST_WRITE="+filepath.Join(dir, "out.onnx"), "EFCN_TEST_EXTERNAL="+string(external))
+		cmd.Env = append(os.Environ(), "EFCN_TEST_WRITE="+filepath.Join(dir, "out.onnx"),
+			"EFCN_TEST_EXTERNAL="+string(external))
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +71,8 @@ func TestReserve(t *testing.T) {
 		{Name: "w", Type: Float32, Dims: []int64{size / 4}, Data: zeros(size)},
 	}}}
 	_, err := Write(filepath.Join(dir, "huge.onnx"), m, WriteOptions{})
-	if err == nil || !strings.Contains(err.Error(), "no room for 1152921504606846976 bytes: ") || strings.Contains(err.Error(), "\n") {
+	if err == nil || !strings.Contains(err.Error(), "no room for 1152921504606846976 bytes: ") ||
+		strings.Contains(err.Error(), "\n") {
 		t.Errorf("error %v, want one line that says what does not fit", err)
 	}
 	if names := list(t, dir); len(names) > 0 {

@@ -57,7 +57,8 @@ func (e *encoder) model(m *Model) (*rope, error) {
 	p.IrVersion = put(m.IRVersion, p.IrVersion)
 	p.OpsetImport = opsetProtos(m.Opsets)
 	p.ProducerName, p.ProducerVersion = put(m.ProducerName, p.ProducerName), put(m.ProducerVersion, p.ProducerVersion)
-	p.Domain, p.ModelVersion, p.DocString = put(m.Domain, p.Domain), put(m.ModelVersion, p.ModelVersion), put(m.Doc, p.DocString)
+	p.Domain, p.ModelVersion, p.DocString = put(m.Domain, p.Domain), put(m.ModelVersion, p.ModelVersion), put(m.Doc,
+		p.DocString)
 	p.MetadataProps = entries(m.Metadata)
 	var parts []part
 	if err := each(&parts, 25, m.Functions, e.function); err != nil {
@@ -93,7 +94,8 @@ func (e *encoder) graph(g *Graph) (*rope, error) {
 
 func (e *encoder) function(f *Function) (*rope, error) {
 	p := restore(f.rest, &onnxpb.FunctionProto{})
-	p.Name, p.Domain, p.Overload, p.DocString = put(f.Name, p.Name), put(f.Domain, p.Domain), put(f.Overload, p.Overload), put(f.Doc, p.DocString)
+	p.Name, p.Domain, p.Overload, p.DocString = put(f.Name, p.Name), put(f.Domain, p.Domain), put(f.Overload,
+		p.Overload), put(f.Doc, p.DocString)
 	p.Input, p.Output, p.Attribute = f.Inputs, f.Outputs, f.Attributes
 	p.OpsetImport, p.ValueInfo, p.MetadataProps = opsetProtos(f.Opsets), values(f.ValueInfos), entries(f.Metadata)
 	var parts []part
@@ -108,7 +110,8 @@ func (e *encoder) function(f *Function) (*rope, error) {
 
 func (e *encoder) node(n *Node) (*rope, error) {
 	p := restore(n.rest, &onnxpb.NodeProto{})
-	p.Name, p.OpType, p.Domain, p.Overload = put(n.Name, p.Name), put(n.OpType, p.OpType), put(n.Domain, p.Domain), put(n.Overload, p.Overload)
+	p.Name, p.OpType, p.Domain, p.Overload = put(n.Name, p.Name), put(n.OpType, p.OpType), put(n.Domain,
+		p.Domain), put(n.Overload, p.Overload)
 	p.Input, p.Output = n.Inputs, n.Outputs
 	p.DocString, p.MetadataProps = put(n.Doc, p.DocString), entries(n.Metadata)
 	var parts []part

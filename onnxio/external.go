@@ -74,7 +74,7 @@ func (r region) unchanged(f *os.File) error {
 	return nil
 }
 
-// unchanged says whether f still has the size and time that it had when the
+// unchanged reports whether f still has the size and time that it had when the
 // model was read.
 func unchanged(f *os.File, size int64, modified time.Time) error {
 	info, err := f.Stat()
@@ -114,7 +114,7 @@ func (d inFile) WriteTo(w io.Writer) (int64, error) {
 	return n, err
 }
 
-// check says whether the region is still there, without reading it.
+// check reports whether the region is still there, without reading it.
 func (r region) check() error {
 	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
 	if err != nil {
@@ -154,7 +154,8 @@ func (f *folder) region(entries []*onnxpb.StringStringEntryProto, want int64) (D
 		}
 	}
 	if f == nil {
-		return nil, fmt.Errorf("external data %q: a model read from a stream has no folder to look in; read it from its file", location)
+		return nil, fmt.Errorf("external data %q: a model read from a stream has no folder to look in; read it "+
+			"from its file", location)
 	}
 	if length != want {
 		return nil, fmt.Errorf("external data %q: length %d, but the dimensions need %d bytes", location, length, want)
@@ -164,7 +165,8 @@ func (f *folder) region(entries []*onnxpb.StringStringEntryProto, want int64) (D
 		return nil, fmt.Errorf("external data %q: %w", location, err)
 	}
 	if offset > info.Size() || length > info.Size()-offset {
-		return nil, fmt.Errorf("external data %q: offset %d and length %d reach past the end of the file, which has %d bytes", location, offset, length, info.Size())
+		return nil, fmt.Errorf("external data %q: offset %d and length %d reach past the end of the file, which "+
+			"has %d bytes", location, offset, length, info.Size())
 	}
 	return region{f.path, location, offset, length, info.Size(), info.ModTime()}, nil
 }

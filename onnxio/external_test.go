@@ -50,22 +50,70 @@ func TestExternalData(t *testing.T) {
 		{"link inside", []string{"location", "inside.bin", "offset", "4"}, ""},
 
 		{"no offset", []string{"location", "w.bin"}, "wrong elements"},
-		{"length of another type", []string{"location", "w.bin", "length", "24"}, `tensor "w": external data "w.bin": length 24, but the dimensions need 16 bytes`},
-		{"offset past the end", []string{"location", "w.bin", "offset", "12"}, `tensor "w": external data "w.bin": offset 12 and length 16 reach past the end of the file, which has 24 bytes`},
-		{"offset past everything", []string{"location", "w.bin", "offset", "9223372036854775807"}, `reach past the end of the file`},
-		{"offset of nonsense", []string{"location", "w.bin", "offset", "0x10"}, `external data: offset "0x10" is not a number of bytes`},
-		{"negative offset", []string{"location", "w.bin", "offset", "-4"}, `external data: offset "-4" is not a number of bytes`},
-		{"negative length", []string{"location", "w.bin", "length", "-1"}, `external data: length "-1" is not a number of bytes`},
-		{"missing", []string{"location", "none.bin"}, `tensor "w": external data "none.bin": no such file or directory`},
+		{
+			"length of another type",
+			[]string{"location", "w.bin", "length", "24"},
+			`tensor "w": external data "w.bin": length 24, but the dimensions need 16 bytes`,
+		},
+		{
+			"offset past the end",
+			[]string{"location", "w.bin", "offset", "12"},
+			`tensor "w": external data "w.bin": offset 12 and length 16 reach past the end of the file, which has 24 bytes`,
+		},
+		{
+			"offset past everything",
+			[]string{"location", "w.bin", "offset", "9223372036854775807"},
+			`reach past the end of the file`,
+		},
+		{
+			"offset of nonsense",
+			[]string{"location", "w.bin", "offset", "0x10"},
+			`external data: offset "0x10" is not a number of bytes`,
+		},
+		{
+			"negative offset",
+			[]string{"location", "w.bin", "offset", "-4"},
+			`external data: offset "-4" is not a number of bytes`,
+		},
+		{
+			"negative length",
+			[]string{"location", "w.bin", "length", "-1"},
+			`external data: length "-1" is not a number of bytes`,
+		},
+		{
+			"missing",
+			[]string{"location", "none.bin"},
+			`tensor "w": external data "none.bin": no such file or directory`,
+		},
 		{"no location", nil, `tensor "w": external data "": the location is empty`},
-		{"absolute", []string{"location", "/etc/passwd"}, `external data "/etc/passwd": the location leaves the model's folder`},
-		{"parent", []string{"location", "../secret.bin"}, `external data "../secret.bin": the location leaves the model's folder`},
+		{
+			"absolute",
+			[]string{"location", "/etc/passwd"},
+			`external data "/etc/passwd": the location leaves the model's folder`,
+		},
+		{
+			"parent",
+			[]string{"location", "../secret.bin"},
+			`external data "../secret.bin": the location leaves the model's folder`,
+		},
 		{"parent inside", []string{"location", "sub/../w.bin"}, `the location leaves the model's folder`},
 		{"parent of windows", []string{"location", `..\secret.bin`}, `the location leaves the model's folder`},
 		{"link out", []string{"location", "outside.bin"}, `external data "outside.bin": a symbolic link in it leaves`},
-		{"link out, absolute", []string{"location", "absolute.bin"}, `external data "absolute.bin": a symbolic link in it leaves`},
-		{"link to a folder out", []string{"location", "up/secret.bin"}, `external data "up/secret.bin": a symbolic link in it leaves`},
-		{"hard link", []string{"location", "hard.bin"}, `external data "hard.bin": the file has 2 names (hard links); copy it`},
+		{
+			"link out, absolute",
+			[]string{"location", "absolute.bin"},
+			`external data "absolute.bin": a symbolic link in it leaves`,
+		},
+		{
+			"link to a folder out",
+			[]string{"location", "up/secret.bin"},
+			`external data "up/secret.bin": a symbolic link in it leaves`,
+		},
+		{
+			"hard link",
+			[]string{"location", "hard.bin"},
+			`external data "hard.bin": the file has 2 names (hard links); copy it`,
+		},
 		{"folder", []string{"location", "sub"}, `external data "sub": not a regular file`},
 		{"the folder itself", []string{"location", "."}, `external data ".": not a regular file`},
 		{"zero byte", []string{"location", "w.bin\x00.txt"}, `external data "w.bin\x00.txt": invalid argument`},
@@ -130,7 +178,10 @@ func TestExternalDataThatChanges(t *testing.T) {
 	}{
 		{"removed", "no such file", os.Remove},
 		{"shorter", "has changed since", func(p string) error { return os.Truncate(p, 8) }},
-		{"rewritten", "has changed since", func(p string) error { return os.Chtimes(p, time.Time{}, time.Now().Add(time.Hour)) }},
+		{
+			"rewritten", "has changed since",
+			func(p string) error { return os.Chtimes(p, time.Time{}, time.Now().Add(time.Hour)) },
+		},
 		{"replaced by a link out", "a symbolic link in it leaves", func(p string) error {
 			out := filepath.Join(filepath.Dir(filepath.Dir(p)), "secret")
 			return errors.Join(os.Remove(p), os.WriteFile(out, make([]byte, 16), 0o666), os.Symlink(out, p))

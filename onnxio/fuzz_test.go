@@ -17,7 +17,10 @@ func FuzzRead(f *testing.F) {
 	p := new(onnxpb.ModelProto)
 	full.fill(p.ProtoReflect(), 4)
 	f.Add(marshal(f, p))
-	f.Add(marshal(f, &onnxpb.ModelProto{Graph: &onnxpb.GraphProto{}, OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(17)}}}))
+	f.Add(marshal(f, &onnxpb.ModelProto{
+		Graph:       &onnxpb.GraphProto{},
+		OpsetImport: []*onnxpb.OperatorSetIdProto{{Version: proto.Int64(17)}},
+	}))
 	b, err := os.ReadFile("../testdata/models/resnet-torchscript/model.onnx")
 	if err != nil {
 		f.Fatal(err)

@@ -128,23 +128,44 @@ func TestRoundTripOfReferences(t *testing.T) {
 	p.Functions[0].Attribute = []string{"k"}
 	p.Functions[0].Node[0].Attribute = []*onnxpb.AttributeProto{
 		{Name: proto.String("a"), Type: onnxpb.AttributeProto_FLOAT.Enum(), RefAttrName: proto.String("k")},
-		{Name: proto.String("b"), Type: onnxpb.AttributeProto_INTS.Enum(), RefAttrName: proto.String("k"), Ints: []int64{1}},
-		{Name: proto.String("c"), Type: onnxpb.AttributeProto_INT.Enum(), RefAttrName: proto.String("k"), I: proto.Int64(0)},
+		{
+			Name: proto.String("b"), Type: onnxpb.AttributeProto_INTS.Enum(), RefAttrName: proto.String("k"),
+			Ints: []int64{1},
+		},
+		{
+			Name: proto.String("c"), Type: onnxpb.AttributeProto_INT.Enum(), RefAttrName: proto.String("k"),
+			I: proto.Int64(0),
+		},
 	}
 	p.Graph.Initializer[1] = &onnxpb.TensorProto{Name: proto.String("on"), DataType: proto.Int32(9), RawData: []byte{1}}
 	sparse := p.Graph.SparseInitializer[0]
-	sparse.Values = &onnxpb.TensorProto{Name: proto.String("b"), DataType: proto.Int32(1), Dims: []int64{1}, RawData: make([]byte, 4)}
+	sparse.Values = &onnxpb.TensorProto{
+		Name: proto.String("b"), DataType: proto.Int32(1), Dims: []int64{1},
+		RawData: make([]byte, 4),
+	}
 	sparse.Indices = &onnxpb.TensorProto{DataType: proto.Int32(7), Dims: []int64{1}, RawData: make([]byte, 8)}
 	roundTrip(t, p, proto.CloneOf(p))
 }
 
 // What is carried without being decoded: strings and packed values.
 func TestRoundTripOfUndecodedTensors(t *testing.T) {
-	p := &onnxpb.ModelProto{OpsetImport: []*onnxpb.OperatorSetIdProto{{Domain: proto.String(""), Version: proto.Int64(17)}}, Graph: &onnxpb.GraphProto{
+	p := &onnxpb.ModelProto{OpsetImport: []*onnxpb.OperatorSetIdProto{{
+		Domain:  proto.String(""),
+		Version: proto.Int64(17),
+	}}, Graph: &onnxpb.GraphProto{
 		Initializer: []*onnxpb.TensorProto{
-			{Name: proto.String("s"), DataType: proto.Int32(int32(String)), Dims: []int64{2}, StringData: [][]byte{[]byte("a"), []byte("\xff")}},
-			{Name: proto.String("i4"), DataType: proto.Int32(int32(Int4)), Dims: []int64{3}, Int32Data: []int32{0x21, 0x03}},
-			{Name: proto.String("f6"), DataType: proto.Int32(int32(Float6E2M3)), Dims: []int64{3}, Int32Data: []int32{1, 2, 3}},
+			{
+				Name: proto.String("s"), DataType: proto.Int32(int32(String)), Dims: []int64{2},
+				StringData: [][]byte{[]byte("a"), []byte("\xff")},
+			},
+			{
+				Name: proto.String("i4"), DataType: proto.Int32(int32(Int4)), Dims: []int64{3},
+				Int32Data: []int32{0x21, 0x03},
+			},
+			{
+				Name: proto.String("f6"), DataType: proto.Int32(int32(Float6E2M3)), Dims: []int64{3},
+				Int32Data: []int32{1, 2, 3},
+			},
 			{Name: proto.String("later"), DataType: proto.Int32(99), Dims: []int64{3}, RawData: []byte("whatever")},
 		},
 	}}
@@ -180,7 +201,8 @@ func roundTrip(t *testing.T, p, want *onnxpb.ModelProto) {
 func same(t *testing.T, want, got proto.Message) {
 	t.Helper()
 	if !proto.Equal(want, got) { // cmp is slow, but says where
-		t.Errorf("the model differs after a round trip (-before +after):\n%s", cmp.Diff(want, got, protocmp.Transform()))
+		t.Errorf("the model differs after a round trip (-before +after):\n%s",
+			cmp.Diff(want, got, protocmp.Transform()))
 	}
 }
 

@@ -30,7 +30,8 @@ func (m *Model) Inline() (*Model, error) {
 			case v == 0:
 				m.Opsets = append(m.Opsets, o)
 			case v != o.Version && !in.defines(o.Domain):
-				return nil, fmt.Errorf("function %s.%s: opset %d of domain %q differs from the model's %d", CanonicalDomain(f.Domain), f.Name, o.Version, o.Domain, v)
+				return nil, fmt.Errorf("function %s.%s: opset %d of domain %q differs from the model's %d",
+					CanonicalDomain(f.Domain), f.Name, o.Version, o.Domain, v)
 			}
 		}
 	}
@@ -100,7 +101,8 @@ func (in *inliner) nodes(list []*Node, depth int) ([]*Node, error) {
 // call returns the nodes of f with the names and attributes of the call n.
 func (in *inliner) call(n *Node, f *Function) ([]*Node, error) {
 	if len(n.Inputs) > len(f.Inputs) || len(n.Outputs) > len(f.Outputs) {
-		return nil, n.Errorf("%d inputs and %d outputs; the function has %d and %d", len(n.Inputs), len(n.Outputs), len(f.Inputs), len(f.Outputs))
+		return nil, n.Errorf("%d inputs and %d outputs; the function has %d and %d", len(n.Inputs), len(n.Outputs),
+			len(f.Inputs), len(f.Outputs))
 	}
 	c := copier{names: map[string]string{}, attributes: map[string]*Attribute{}}
 	for _, a := range f.Defaults {

@@ -19,7 +19,10 @@ func TestInline(t *testing.T) {
 		Name: "Scaled", Domain: "local", Inputs: []string{"v", "bias"}, Outputs: []string{"out"},
 		Attributes: []string{"slope"},
 		Nodes: []*Node{
-			{OpType: "LeakyRelu", Inputs: []string{"v"}, Outputs: []string{"t"}, Attributes: []*Attribute{{Name: "alpha", RefName: "slope", Type: AttrFloat}}},
+			{
+				OpType: "LeakyRelu", Inputs: []string{"v"}, Outputs: []string{"t"},
+				Attributes: []*Attribute{{Name: "alpha", RefName: "slope", Type: AttrFloat}},
+			},
 			{OpType: "Add", Inputs: []string{"t", "bias"}, Outputs: []string{"out"}},
 		},
 		Opsets: []Opset{{Version: 17}},
@@ -27,7 +30,10 @@ func TestInline(t *testing.T) {
 	twice := &Function{
 		Name: "Twice", Domain: "local", Inputs: []string{"v", "b"}, Outputs: []string{"w"},
 		Nodes: []*Node{
-			{OpType: "Scaled", Domain: "local", Name: "first", Inputs: []string{"v", "b"}, Outputs: []string{"t"}, Attributes: []*Attribute{FloatAttr("slope", 0.5)}},
+			{
+				OpType: "Scaled", Domain: "local", Name: "first", Inputs: []string{"v", "b"}, Outputs: []string{"t"},
+				Attributes: []*Attribute{FloatAttr("slope", 0.5)},
+			},
 			{OpType: "Scaled", Domain: "local", Inputs: []string{"t", "b"}, Outputs: []string{"w"}},
 		},
 		Opsets: []Opset{{Version: 17}, {Domain: "local", Version: 1}},
@@ -61,7 +67,10 @@ func TestInline(t *testing.T) {
 	}
 
 	// Two calls of one label make values of two names.
-	m.Graph.Nodes = []*Node{call, {OpType: "Twice", Domain: "local", Name: "call", Inputs: []string{"y", "b"}, Outputs: []string{"z"}}}
+	m.Graph.Nodes = []*Node{call, {
+		OpType: "Twice", Domain: "local", Name: "call", Inputs: []string{"y", "b"},
+		Outputs: []string{"z"},
+	}}
 	if got, err = m.Inline(); err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +80,14 @@ func TestInline(t *testing.T) {
 	m.Graph.Nodes = []*Node{call}
 
 	twice.Nodes[0].OpType = "Twice"
-	if _, err := m.Inline(); err == nil || !strings.Contains(err.Error(), "functions call each other more than 64 deep") {
+	if _, err := m.Inline(); err == nil ||
+		!strings.Contains(err.Error(), "functions call each other more than 64 deep") {
 		t.Errorf("recursion: got %v", err)
 	}
 	twice.Nodes[0].OpType = "Scaled"
 	scaled.Opsets[0].Version = 13
-	if _, err := m.Inline(); err == nil || !strings.Contains(err.Error(), `opset 13 of domain "" differs from the model's 17`) {
+	if _, err := m.Inline(); err == nil ||
+		!strings.Contains(err.Error(), `opset 13 of domain "" differs from the model's 17`) {
 		t.Errorf("another opset: got %v", err)
 	}
 }
@@ -84,11 +95,18 @@ func TestInline(t *testing.T) {
 // TestRenamed: a graph inside a node reads values under their new names, and keeps
 // its own.
 func TestRenamed(t *testing.T) {
-	branch := &Graph{Nodes: []*Node{{OpType: "Add", Inputs: []string{"a", "k"}, Outputs: []string{"t"}}}, Outputs: []*ValueInfo{{Name: "t"}}}
-	n := &Node{OpType: "If", Inputs: []string{"c"}, Outputs: []string{"y"}, Attributes: []*Attribute{{Name: "then_branch", Type: AttrGraph, G: branch}}}
+	branch := &Graph{
+		Nodes:   []*Node{{OpType: "Add", Inputs: []string{"a", "k"}, Outputs: []string{"t"}}},
+		Outputs: []*ValueInfo{{Name: "t"}},
+	}
+	n := &Node{
+		OpType: "If", Inputs: []string{"c"}, Outputs: []string{"y"},
+		Attributes: []*Attribute{{Name: "then_branch", Type: AttrGraph, G: branch}},
+	}
 	r := n.Renamed(map[string]string{"a": "b", "y": "z", "c": "d"})
 	inner := r.Attr("then_branch").G
-	if s := listed([]*Node{r}) + "; " + listed(inner.Nodes); s != "If d->z; Add b,k->t" || inner.Outputs[0].Name != "t" {
+	if s := listed([]*Node{r}) + "; " + listed(inner.Nodes); s != "If d->z; Add b,k->t" ||
+		inner.Outputs[0].Name != "t" {
 		t.Errorf("got %s", s)
 	}
 	if s := listed([]*Node{n}) + "; " + listed(branch.Nodes); s != "If c->y; Add a,k->t" {

@@ -10,7 +10,10 @@ import (
 // that nothing needs.
 func branching() *Graph {
 	node := func(op, inputs, outputs string, attributes ...*Attribute) *Node {
-		return &Node{OpType: op, Inputs: strings.Fields(inputs), Outputs: strings.Fields(outputs), Attributes: attributes}
+		return &Node{
+			OpType: op, Inputs: strings.Fields(inputs), Outputs: strings.Fields(outputs),
+			Attributes: attributes,
+		}
 	}
 	branch := &Graph{
 		Name:    "then",
@@ -33,7 +36,10 @@ func branching() *Graph {
 			NewTensor("k", nil, []float32{1}), NewTensor("cond", nil, []bool{true}),
 			NewTensor("dead", nil, []float32{1}), NewTensor("default", nil, []float32{1}),
 		},
-		SparseInitializers: []*SparseTensor{{Values: NewTensor("sparse", []int64{0}, []float32{}), Indices: NewTensor("", []int64{0}, []int64{})}},
+		SparseInitializers: []*SparseTensor{{
+			Values:  NewTensor("sparse", []int64{0}, []float32{}),
+			Indices: NewTensor("", []int64{0}, []int64{}),
+		}},
 	}
 }
 
@@ -69,13 +75,15 @@ func TestLinks(t *testing.T) {
 			sole = n.OpType
 		}
 		readers := ops(l.Readers(c.value))
-		if producer != c.producer || readers != c.readers || sole != c.sole || l.Uses(c.value) != c.uses || l.IsOutput(c.value) != c.output {
+		if producer != c.producer || readers != c.readers || sole != c.sole || l.Uses(c.value) != c.uses ||
+			l.IsOutput(c.value) != c.output {
 			t.Errorf("%q: made by %q, read by %q, solely by %q, %d times, output %t; want %+v",
 				c.value, producer, readers, sole, l.Uses(c.value), l.IsOutput(c.value), c)
 		}
 	}
 	// A node that reads a value twice is one reader of it.
-	if n := NewLinks([]*Node{{OpType: "Add", Inputs: []string{"v", "v"}}}); n.SoleReader("v") == nil || n.Uses("v") != 2 {
+	if n := NewLinks([]*Node{{OpType: "Add", Inputs: []string{"v", "v"}}}); n.SoleReader("v") == nil ||
+		n.Uses("v") != 2 {
 		t.Error("Add(v, v) is not the sole reader of v")
 	}
 }
@@ -127,7 +135,10 @@ func TestNames(t *testing.T) {
 	n := branching().Names()
 	for _, c := range [][2]string{
 		{"new", "new"}, {"new", "new_2"}, {"new", "new_3"}, // its own
-		{"x", "x_2"}, {"y", "y_2"}, {"k", "k_2"}, {"sparse", "sparse_2"}, {"t", "t_2"}, // of the graph and the one inside it
+		{"x", "x_2"}, {"y", "y_2"}, {"k", "k_2"}, {"sparse", "sparse_2"}, {
+			"t",
+			"t_2",
+		}, // of the graph and the one inside it
 		{"new_2", "new_2_2"},
 	} {
 		if got := n.Free(c[0]); got != c[1] {

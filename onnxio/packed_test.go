@@ -11,7 +11,10 @@ import (
 // strings.
 func TestPacked(t *testing.T) {
 	want := []byte{0x21, 0x03}
-	typed := &Tensor{Name: "a", Type: Int4, Dims: []int64{3}, rest: keep(&onnxpb.TensorProto{Int32Data: []int32{0x21, 0x03}})}
+	typed := &Tensor{
+		Name: "a", Type: Int4, Dims: []int64{3},
+		rest: keep(&onnxpb.TensorProto{Int32Data: []int32{0x21, 0x03}}),
+	}
 	raw := &Tensor{Name: "b", Type: Int4, Dims: []int64{3}, Data: rawData(want)}
 	for _, c := range []*Tensor{typed, raw} {
 		if got, err := Packed(c); err != nil || !bytes.Equal(got, want) {

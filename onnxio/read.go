@@ -58,7 +58,8 @@ func ReadFrom(r io.Reader) (*Model, error) {
 		return nil, err
 	}
 	if len(b) > maxMessage {
-		return nil, errors.New("not an ONNX model: more than the 2 GiB of a protobuf message; store the weights as external data")
+		return nil, errors.New("not an ONNX model: more than the 2 GiB of a protobuf message; store the weights " +
+			"as external data")
 	}
 	return decodeBytes(b)
 }

@@ -72,7 +72,8 @@ func openRegular(path string) (*os.File, fs.FileInfo, error) {
 	case !info.Mode().IsRegular():
 		return nil, nil, errors.New("not a regular file")
 	case info.Size() > maxMessage:
-		return nil, nil, fmt.Errorf("%d bytes, more than the 2 GiB of a protobuf message; store the weights as external data", info.Size())
+		return nil, nil, fmt.Errorf("%d bytes, more than the 2 GiB of a protobuf message; store the weights as "+
+			"external data", info.Size())
 	}
 	f, err := os.Open(path)
 	if err != nil {

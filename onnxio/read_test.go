@@ -60,11 +60,23 @@ func TestReadRefuses(t *testing.T) {
 		{"gzip", []byte("\x1f\x8b\x08\x00"), "gzip-compressed"},
 		{"noise", noise, "not an ONNX model: "},
 		{"zeros", make([]byte, 100), "not an ONNX model: "},
-		{"cut short", valid[:len(valid)/2], "not an ONNX model: the data ends inside a field; it may have been cut short"},
-		{"no graph", marshal(t, &onnxpb.ModelProto{IrVersion: proto.Int64(8), OpsetImport: []*onnxpb.OperatorSetIdProto{{}}}), "not an ONNX model: it has no graph"},
-		{"no opset", marshal(t, &onnxpb.ModelProto{IrVersion: proto.Int64(8), Graph: &onnxpb.GraphProto{}}), "not an ONNX model: it imports no operator set"},
+		{
+			"cut short", valid[:len(valid)/2],
+			"not an ONNX model: the data ends inside a field; it may have been cut short",
+		},
+		{"no graph", marshal(t, &onnxpb.ModelProto{
+			IrVersion:   proto.Int64(8),
+			OpsetImport: []*onnxpb.OperatorSetIdProto{{}},
+		}), "not an ONNX model: it has no graph"},
+		{
+			"no opset", marshal(t, &onnxpb.ModelProto{IrVersion: proto.Int64(8), Graph: &onnxpb.GraphProto{}}),
+			"not an ONNX model: it imports no operator set",
+		},
 		{"nested too deep", graph(2000), "messages nest deeper than 100"},
-		{"bad tensors", marshal(t, two), `tensor "a": dimensions [2] of float32 need 8 bytes, got 0 (and 1 more errors like it)`},
+		{
+			"bad tensors", marshal(t, two),
+			`tensor "a": dimensions [2] of float32 need 8 bytes, got 0 (and 1 more errors like it)`,
+		},
 		{"two values", marshal(t, value), `attribute "k": a value of another type than int`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,7 +85,8 @@ func TestReadRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err := Read(path)
-			if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			if err == nil || !strings.HasPrefix(err.Error(), path+": ") || !strings.Contains(err.Error(), c.want) ||
+				strings.Contains(err.Error(), "\n") {
 				t.Errorf("got error %q, want one line with %q", err, c.want)
 			}
 			if _, err := ReadFrom(bytes.NewReader(c.file)); err == nil {
@@ -84,7 +97,8 @@ func TestReadRefuses(t *testing.T) {
 	if _, err := Read(t.TempDir()); err == nil || !strings.Contains(err.Error(), "a folder; want a file") {
 		t.Errorf("a folder: got error %v", err)
 	}
-	if _, err := Read(filepath.Join(t.TempDir(), "none.onnx")); err == nil || !strings.Contains(err.Error(), "none.onnx: no such file") {
+	if _, err := Read(filepath.Join(t.TempDir(), "none.onnx")); err == nil ||
+		!strings.Contains(err.Error(), "none.onnx: no such file") {
 		t.Errorf("no file: got error %v", err)
 	}
 	if _, err := ReadFrom(bytes.NewReader(graph(20))); err != nil {
@@ -161,7 +175,10 @@ func exercise(b []byte) {
 func tinyModel() *onnxpb.ModelProto {
 	s := proto.String
 	tensor := func(name string) *onnxpb.ValueInfoProto {
-		return &onnxpb.ValueInfoProto{Name: &name, Type: TensorType{Float32, true, Shape{Symbol("N"), Fixed(1), Fixed(4), Fixed(4)}}.proto()}
+		return &onnxpb.ValueInfoProto{
+			Name: &name,
+			Type: TensorType{Float32, true, Shape{Symbol("N"), Fixed(1), Fixed(4), Fixed(4)}}.proto(),
+		}
 	}
 	branch := func(name, op string) *onnxpb.AttributeProto {
 		return &onnxpb.AttributeProto{Name: &name, Type: onnxpb.AttributeProto_GRAPH.Enum(), G: &onnxpb.GraphProto{
@@ -173,7 +190,10 @@ func tinyModel() *onnxpb.ModelProto {
 	return &onnxpb.ModelProto{
 		IrVersion:    proto.Int64(10),
 		ProducerName: s("efcn test"),
-		OpsetImport:  []*onnxpb.OperatorSetIdProto{{Domain: s(""), Version: proto.Int64(17)}, {Domain: s("local"), Version: proto.Int64(1)}},
+		OpsetImport: []*onnxpb.OperatorSetIdProto{
+			{Domain: s(""), Version: proto.Int64(17)},
+			{Domain: s("local"), Version: proto.Int64(1)},
+		},
 		Graph: &onnxpb.GraphProto{
 			Name:   s("tiny"),
 			Input:  []*onnxpb.ValueInfoProto{tensor("x")},
@@ -183,17 +203,26 @@ func tinyModel() *onnxpb.ModelProto {
 				{Name: s("on"), DataType: proto.Int32(9), Int32Data: []int32{1}},
 			},
 			SparseInitializer: []*onnxpb.SparseTensorProto{{
-				Dims:    []int64{1},
-				Values:  &onnxpb.TensorProto{Name: s("b"), DataType: proto.Int32(1), Dims: []int64{1}, FloatData: []float32{3}},
+				Dims: []int64{1},
+				Values: &onnxpb.TensorProto{
+					Name: s("b"), DataType: proto.Int32(1), Dims: []int64{1},
+					FloatData: []float32{3},
+				},
 				Indices: &onnxpb.TensorProto{DataType: proto.Int32(7), Dims: []int64{1}, Int64Data: []int64{0}},
 			}},
 			Node: []*onnxpb.NodeProto{
-				{Name: s("conv"), OpType: s("Conv"), Input: []string{"x", "w", "b"}, Output: []string{"c"}, Attribute: []*onnxpb.AttributeProto{
-					{Name: s("kernel_shape"), Type: onnxpb.AttributeProto_INTS.Enum(), Ints: []int64{1, 1}},
-				}},
-				{Name: s("if"), OpType: s("If"), Input: []string{"on"}, Output: []string{"d"}, Attribute: []*onnxpb.AttributeProto{
-					branch("then_branch", "Relu"), branch("else_branch", "Abs"),
-				}},
+				{
+					Name: s("conv"), OpType: s("Conv"), Input: []string{"x", "w", "b"}, Output: []string{"c"},
+					Attribute: []*onnxpb.AttributeProto{
+						{Name: s("kernel_shape"), Type: onnxpb.AttributeProto_INTS.Enum(), Ints: []int64{1, 1}},
+					},
+				},
+				{
+					Name: s("if"), OpType: s("If"), Input: []string{"on"}, Output: []string{"d"},
+					Attribute: []*onnxpb.AttributeProto{
+						branch("then_branch", "Relu"), branch("else_branch", "Abs"),
+					},
+				},
 				{Name: s("call"), OpType: s("Twice"), Domain: s("local"), Input: []string{"d"}, Output: []string{"y"}},
 			},
 		},
@@ -213,7 +242,10 @@ func TestReadTakesTheMemoryOfTheFile(t *testing.T) {
 	m := &Model{IRVersion: 10, Opsets: []Opset{{"", 17}}, Graph: &Graph{Name: "g"}}
 	half := &Tensor{Name: "w", Type: Float32, Dims: []int64{size / 8}, Data: zeros(size / 2)}
 	m.Graph.Initializers = []*Tensor{half}
-	m.Graph.Nodes = []*Node{{OpType: "Constant", Outputs: []string{"c"}, Attributes: []*Attribute{{Name: "value", Type: AttrTensor, T: half}}}}
+	m.Graph.Nodes = []*Node{{
+		OpType: "Constant", Outputs: []string{"c"},
+		Attributes: []*Attribute{{Name: "value", Type: AttrTensor, T: half}},
+	}}
 	if _, err := Write(path, m, WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +269,10 @@ func TestReadLeavesLargeDataInTheFile(t *testing.T) {
 	}
 	small := NewTensor("small", []int64{2}, []float32{1, 2})
 	large := NewTensor("large", []int64{1 << 18}, values)
-	m := &Model{IRVersion: 8, Opsets: []Opset{{Version: 17}}, Graph: &Graph{Name: "g", Initializers: []*Tensor{small, large}}}
+	m := &Model{
+		IRVersion: 8, Opsets: []Opset{{Version: 17}},
+		Graph: &Graph{Name: "g", Initializers: []*Tensor{small, large}},
+	}
 	path := filepath.Join(t.TempDir(), "m.onnx")
 	if _, err := Write(path, m, WriteOptions{}); err != nil {
 		t.Fatal(err)
@@ -269,7 +304,8 @@ func TestReadLeavesLargeDataInTheFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("something else"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.WriteTo(io.Discard); err == nil || !strings.HasSuffix(err.Error(), "m.onnx: the file has changed since the model was read") {
+	if _, err := d.WriteTo(io.Discard); err == nil ||
+		!strings.HasSuffix(err.Error(), "m.onnx: the file has changed since the model was read") {
 		t.Errorf("of a file that changed: %v", err)
 	}
 	if err := os.Remove(path); err != nil {

@@ -75,7 +75,8 @@ const (
 // or came later, or has been withdrawn.
 func SupportedOp(n *Node, opset int64) (*OpSchema, error) {
 	if opset < OldestOpset || opset > NewestOpset {
-		return nil, fmt.Errorf("opset %d is not supported; export the model with opset %d to %d", opset, OldestOpset, NewestOpset)
+		return nil, fmt.Errorf("opset %d is not supported; export the model with opset %d to %d", opset, OldestOpset,
+			NewestOpset)
 	}
 	if CanonicalDomain(n.Domain) != "" {
 		return nil, errors.New("unknown operator")
@@ -86,7 +87,8 @@ func SupportedOp(n *Node, opset int64) (*OpSchema, error) {
 	}
 	// Some versions in between are deprecated in favour of the next one.
 	if versions := versionsOf(n); s.Deprecated && s == versions[len(versions)-1] {
-		return nil, fmt.Errorf("the operator is deprecated since operator set %d, and the model imports %d", s.SinceVersion, opset)
+		return nil, fmt.Errorf("the operator is deprecated since operator set %d, and the model imports %d",
+			s.SinceVersion, opset)
 	}
 	return s, nil
 }
@@ -103,7 +105,8 @@ func unknownOp(n *Node, opset int64) error {
 	if len(versions) == 0 {
 		return errors.New("unknown operator")
 	}
-	return fmt.Errorf("the operator came with operator set %d, and the model imports %d", versions[0].SinceVersion, opset)
+	return fmt.Errorf("the operator came with operator set %d, and the model imports %d", versions[0].SinceVersion,
+		opset)
 }
 
 // CheckArity returns an error if a node has other numbers of inputs or outputs than
@@ -184,7 +187,8 @@ func parseSchemas(packed []byte) (*schemaTable, error) {
 	}
 	for _, versions := range t.ops {
 		// As unsigned numbers, -1 is the largest.
-		widest := slices.MaxFunc(versions, func(a, b *OpSchema) int { return cmp.Compare(uint(a.MaxInputs), uint(b.MaxInputs)) })
+		widest := slices.MaxFunc(versions,
+			func(a, b *OpSchema) int { return cmp.Compare(uint(a.MaxInputs), uint(b.MaxInputs)) })
 		for _, s := range versions {
 			s.MostInputs = widest.MaxInputs
 		}

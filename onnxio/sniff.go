@@ -31,7 +31,7 @@ func otherFormat(b []byte) string {
 	}
 }
 
-// isText says whether b begins like text. A ModelProto does not: tags and
+// isText reports whether b begins like text. A ModelProto does not: tags and
 // lengths are control characters, all but a few of them.
 func isText(b []byte) bool {
 	head := b[:min(len(b), sniffed)]

@@ -7,12 +7,21 @@ import (
 
 func TestSetSparseValues(t *testing.T) {
 	sparse := func(name string) *SparseTensor {
-		return &SparseTensor{Dims: []int64{4}, Values: NewTensor(name, []int64{2}, []float32{1, 2}), Indices: NewTensor("", []int64{2}, []int64{0, 3})}
+		return &SparseTensor{
+			Dims: []int64{4}, Values: NewTensor(name, []int64{2}, []float32{1, 2}),
+			Indices: NewTensor("", []int64{2}, []int64{0, 3}),
+		}
 	}
 	constant := func(op string) *Node {
-		return &Node{OpType: op, Outputs: []string{op}, Attributes: []*Attribute{{Name: "sparse_value", Type: AttrSparseTensor, Sparse: sparse("")}}}
+		return &Node{
+			OpType: op, Outputs: []string{op},
+			Attributes: []*Attribute{{Name: "sparse_value", Type: AttrSparseTensor, Sparse: sparse("")}},
+		}
 	}
-	m := &Model{Graph: &Graph{SparseInitializers: []*SparseTensor{sparse("i")}, Nodes: []*Node{constant("Other"), constant("Constant")}}}
+	m := &Model{Graph: &Graph{
+		SparseInitializers: []*SparseTensor{sparse("i")},
+		Nodes:              []*Node{constant("Other"), constant("Constant")},
+	}}
 	c := m.Clone()
 	values := func(m *Model, name string) []float32 {
 		s := m.Graph.SparseConstants()[name]
@@ -29,7 +38,8 @@ func TestSetSparseValues(t *testing.T) {
 		if !c.Graph.SetSparseValues(name, NewTensor("", nil, []float32{3, 4}).Data) {
 			t.Errorf("%s is not found", name)
 		}
-		if old, now := values(m, name), values(c, name); !slices.Equal(old, []float32{1, 2}) || !slices.Equal(now, []float32{3, 4}) {
+		if old, now := values(m, name), values(c, name); !slices.Equal(old, []float32{1, 2}) ||
+			!slices.Equal(now, []float32{3, 4}) {
 			t.Errorf("%s: %v in the original, %v in the copy", name, old, now)
 		}
 	}

@@ -99,7 +99,10 @@ func TestFloatBlocks(t *testing.T) {
 			}
 		}
 	}
-	for _, err := range FloatBlocks[float32](&Tensor{Type: Float32, Dims: []int64{5}, Data: torn{bytes: encoded, step: 1}}, 2) {
+	for _, err := range FloatBlocks[float32](&Tensor{
+		Type: Float32, Dims: []int64{5},
+		Data: torn{bytes: encoded, step: 1},
+	}, 2) {
 		if err != nil {
 			t.Error(err)
 		}
@@ -131,7 +134,10 @@ func TestIntBlocks(t *testing.T) {
 func TestSparseBlocks(t *testing.T) {
 	values := NewTensor("s", []int64{3}, []float32{1, 2, 3})
 	linear := &SparseTensor{Dims: []int64{2, 3}, Values: values, Indices: NewTensor("", []int64{3}, []int64{0, 2, 4})}
-	places := &SparseTensor{Dims: []int64{2, 3}, Values: values, Indices: NewTensor("", []int64{3, 2}, []int64{0, 0, 0, 2, 1, 1})}
+	places := &SparseTensor{
+		Dims: []int64{2, 3}, Values: values,
+		Indices: NewTensor("", []int64{3, 2}, []int64{0, 0, 0, 2, 1, 1}),
+	}
 	for _, s := range []*SparseTensor{linear, places} {
 		for n := 1; n <= 4; n++ {
 			var indices []int64
@@ -154,13 +160,25 @@ func TestSparseBlocks(t *testing.T) {
 		}
 	}
 	for what, s := range map[string]*SparseTensor{
-		"missing":                  {Values: values},
-		"with indices of [2]":      {Dims: []int64{6}, Values: values, Indices: NewTensor("", []int64{2}, []int64{0, 1})},
-		"with indices of [3 1]":    {Dims: []int64{2, 3}, Values: values, Indices: NewTensor("", []int64{3, 1}, []int64{0, 1, 2})},
-		"index [0 3] lies outside": {Dims: []int64{2, 3}, Values: values, Indices: NewTensor("", []int64{3, 2}, []int64{0, 0, 0, 3, 1, 1})},
-		"want an integer type":     {Dims: []int64{6}, Values: values, Indices: values},
-		"want a floating type":     {Dims: []int64{6}, Values: linear.Indices, Indices: linear.Indices},
-		"need 12 bytes, got 8":     {Dims: []int64{6}, Values: &Tensor{Type: Float32, Dims: []int64{3}, Data: rawData(make([]byte, 8))}, Indices: linear.Indices},
+		"missing": {Values: values},
+		"with indices of [2]": {
+			Dims: []int64{6}, Values: values,
+			Indices: NewTensor("", []int64{2}, []int64{0, 1}),
+		},
+		"with indices of [3 1]": {
+			Dims: []int64{2, 3}, Values: values,
+			Indices: NewTensor("", []int64{3, 1}, []int64{0, 1, 2}),
+		},
+		"index [0 3] lies outside": {
+			Dims: []int64{2, 3}, Values: values,
+			Indices: NewTensor("", []int64{3, 2}, []int64{0, 0, 0, 3, 1, 1}),
+		},
+		"want an integer type": {Dims: []int64{6}, Values: values, Indices: values},
+		"want a floating type": {Dims: []int64{6}, Values: linear.Indices, Indices: linear.Indices},
+		"need 12 bytes, got 8": {
+			Dims:   []int64{6},
+			Values: &Tensor{Type: Float32, Dims: []int64{3}, Data: rawData(make([]byte, 8))}, Indices: linear.Indices,
+		},
 	} {
 		var err error
 		for _, e := range SparseBlocks[float32](s, 2) {

@@ -71,12 +71,12 @@ func (t DataType) String() string {
 // have no size of their own (strings, and the packed sub-byte types).
 func (t DataType) Size() int64 { return dataTypes[t].bits / 8 }
 
-// IsFloat says whether t is one of the real floating-point types.
+// IsFloat reports whether t is one of the real floating-point types.
 func (t DataType) IsFloat() bool {
 	return t == Float32 || t == Float64 || t == Float16 || t == BFloat16
 }
 
-// IsInteger says whether t is one of the integer types; Bool is not one.
+// IsInteger reports whether t is one of the integer types; Bool is not one.
 func (t DataType) IsInteger() bool {
 	switch t {
 	case Uint8, Int8, Uint16, Int16, Int32, Int64, Uint32, Uint64:

@@ -34,25 +34,61 @@ func TestTypedDataIsDecoded(t *testing.T) {
 		p    *onnxpb.TensorProto
 		raw  string // as raw_data would hold it
 	}{
-		{"float32", &onnxpb.TensorProto{DataType: code(Float32), Dims: two, FloatData: []float32{1, -2}}, "\x00\x00\x80\x3f\x00\x00\x00\xc0"},
-		{"complex64", &onnxpb.TensorProto{DataType: code(Complex64), Dims: []int64{1}, FloatData: []float32{1, -2}}, "\x00\x00\x80\x3f\x00\x00\x00\xc0"},
-		{"float64", &onnxpb.TensorProto{DataType: code(Float64), DoubleData: []float64{1}}, "\x00\x00\x00\x00\x00\x00\xf0\x3f"},
-		{"complex128", &onnxpb.TensorProto{DataType: code(Complex128), DoubleData: []float64{0, 1}}, strings.Repeat("\x00", 8) + "\x00\x00\x00\x00\x00\x00\xf0\x3f"},
-		{"int32", &onnxpb.TensorProto{DataType: code(Int32), Dims: two, Int32Data: []int32{1, -1}}, "\x01\x00\x00\x00\xff\xff\xff\xff"},
+		{
+			"float32", &onnxpb.TensorProto{DataType: code(Float32), Dims: two, FloatData: []float32{1, -2}},
+			"\x00\x00\x80\x3f\x00\x00\x00\xc0",
+		},
+		{
+			"complex64", &onnxpb.TensorProto{DataType: code(Complex64), Dims: []int64{1}, FloatData: []float32{1, -2}},
+			"\x00\x00\x80\x3f\x00\x00\x00\xc0",
+		},
+		{
+			"float64", &onnxpb.TensorProto{DataType: code(Float64), DoubleData: []float64{1}},
+			"\x00\x00\x00\x00\x00\x00\xf0\x3f",
+		},
+		{
+			"complex128", &onnxpb.TensorProto{DataType: code(Complex128), DoubleData: []float64{0, 1}},
+			strings.Repeat("\x00", 8) + "\x00\x00\x00\x00\x00\x00\xf0\x3f",
+		},
+		{
+			"int32", &onnxpb.TensorProto{DataType: code(Int32), Dims: two, Int32Data: []int32{1, -1}},
+			"\x01\x00\x00\x00\xff\xff\xff\xff",
+		},
 		{"int16", &onnxpb.TensorProto{DataType: code(Int16), Dims: two, Int32Data: []int32{1, -1}}, "\x01\x00\xff\xff"},
-		{"uint16", &onnxpb.TensorProto{DataType: code(Uint16), Dims: two, Int32Data: []int32{1, 0xffff}}, "\x01\x00\xff\xff"},
+		{
+			"uint16", &onnxpb.TensorProto{DataType: code(Uint16), Dims: two, Int32Data: []int32{1, 0xffff}},
+			"\x01\x00\xff\xff",
+		},
 		{"int8", &onnxpb.TensorProto{DataType: code(Int8), Dims: two, Int32Data: []int32{1, -1}}, "\x01\xff"},
 		{"uint8", &onnxpb.TensorProto{DataType: code(Uint8), Dims: two, Int32Data: []int32{1, 255}}, "\x01\xff"},
 		{"bool", &onnxpb.TensorProto{DataType: code(Bool), Dims: two, Int32Data: []int32{1, 0}}, "\x01\x00"},
-		{"float16", &onnxpb.TensorProto{DataType: code(Float16), Dims: two, Int32Data: []int32{0x3c00, 0xc000}}, "\x00\x3c\x00\xc0"},
-		{"bfloat16", &onnxpb.TensorProto{DataType: code(BFloat16), Dims: two, Int32Data: []int32{0x3f80, 0xc000}}, "\x80\x3f\x00\xc0"},
+		{
+			"float16", &onnxpb.TensorProto{DataType: code(Float16), Dims: two, Int32Data: []int32{0x3c00, 0xc000}},
+			"\x00\x3c\x00\xc0",
+		},
+		{
+			"bfloat16", &onnxpb.TensorProto{DataType: code(BFloat16), Dims: two, Int32Data: []int32{0x3f80, 0xc000}},
+			"\x80\x3f\x00\xc0",
+		},
 		{"float8", &onnxpb.TensorProto{DataType: code(Float8E5M2), Dims: two, Int32Data: []int32{1, 0xff}}, "\x01\xff"},
-		{"int64", &onnxpb.TensorProto{DataType: code(Int64), Int64Data: []int64{-2}}, "\xfe\xff\xff\xff\xff\xff\xff\xff"},
+		{
+			"int64", &onnxpb.TensorProto{DataType: code(Int64), Int64Data: []int64{-2}},
+			"\xfe\xff\xff\xff\xff\xff\xff\xff",
+		},
 		{"uint32", &onnxpb.TensorProto{DataType: code(Uint32), Uint64Data: []uint64{7}}, "\x07\x00\x00\x00"},
-		{"uint64", &onnxpb.TensorProto{DataType: code(Uint64), Uint64Data: []uint64{7}}, "\x07\x00\x00\x00\x00\x00\x00\x00"},
+		{
+			"uint64", &onnxpb.TensorProto{DataType: code(Uint64), Uint64Data: []uint64{7}},
+			"\x07\x00\x00\x00\x00\x00\x00\x00",
+		},
 		{"no elements", &onnxpb.TensorProto{DataType: code(Float32), Dims: []int64{0, 5}}, ""},
-		{"raw int4", &onnxpb.TensorProto{DataType: code(Int4), Dims: []int64{3}, RawData: []byte("\x21\x03")}, "\x21\x03"},
-		{"raw float6", &onnxpb.TensorProto{DataType: code(Float6E2M3), Dims: []int64{5}, RawData: []byte("1234")}, "1234"},
+		{
+			"raw int4", &onnxpb.TensorProto{DataType: code(Int4), Dims: []int64{3}, RawData: []byte("\x21\x03")},
+			"\x21\x03",
+		},
+		{
+			"raw float6", &onnxpb.TensorProto{DataType: code(Float6E2M3), Dims: []int64{5}, RawData: []byte("1234")},
+			"1234",
+		},
 	} {
 		got, err := decodeTensor(t, c.p)
 		if err != nil {
@@ -72,21 +108,63 @@ func TestTensorsAreRefused(t *testing.T) {
 		name, want string
 		p          *onnxpb.TensorProto
 	}{
-		{"short", `dimensions [3] of float32 need 12 bytes, got 8`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{3}, RawData: make([]byte, 8)}},
-		{"long", `dimensions [] of float32 need 4 bytes, got 8`, &onnxpb.TensorProto{DataType: f32, RawData: make([]byte, 8)}},
-		{"absent", `dimensions [3] of float32 need 12 bytes, got 0`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{3}}},
-		{"short typed", `dimensions [3] need 3 values, float_data has 1`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{3}, FloatData: []float32{1}}},
-		{"wrong field", `float32 in int64_data; want float_data`, &onnxpb.TensorProto{DataType: f32, Int64Data: []int64{1}}},
-		{"strings of numbers", `string in int64_data; want string_data`, &onnxpb.TensorProto{DataType: proto.Int32(int32(String)), Int64Data: []int64{1}}},
-		{"twice", `stored twice`, &onnxpb.TensorProto{DataType: f32, FloatData: []float32{1}, RawData: make([]byte, 4)}},
-		{"two fields", `stored twice`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{2}, FloatData: []float32{1}, Int32Data: []int32{1}}},
+		{
+			"short", `dimensions [3] of float32 need 12 bytes, got 8`,
+			&onnxpb.TensorProto{DataType: f32, Dims: []int64{3}, RawData: make([]byte, 8)},
+		},
+		{
+			"long", `dimensions [] of float32 need 4 bytes, got 8`,
+			&onnxpb.TensorProto{DataType: f32, RawData: make([]byte, 8)},
+		},
+		{
+			"absent", `dimensions [3] of float32 need 12 bytes, got 0`,
+			&onnxpb.TensorProto{DataType: f32, Dims: []int64{3}},
+		},
+		{
+			"short typed", `dimensions [3] need 3 values, float_data has 1`,
+			&onnxpb.TensorProto{DataType: f32, Dims: []int64{3}, FloatData: []float32{1}},
+		},
+		{
+			"wrong field", `float32 in int64_data; want float_data`,
+			&onnxpb.TensorProto{DataType: f32, Int64Data: []int64{1}},
+		},
+		{
+			"strings of numbers", `string in int64_data; want string_data`,
+			&onnxpb.TensorProto{DataType: proto.Int32(int32(String)), Int64Data: []int64{1}},
+		},
+		{"twice", `stored twice`, &onnxpb.TensorProto{
+			DataType: f32, FloatData: []float32{1},
+			RawData: make([]byte, 4),
+		}},
+		{"two fields", `stored twice`, &onnxpb.TensorProto{
+			DataType: f32, Dims: []int64{2}, FloatData: []float32{1},
+			Int32Data: []int32{1},
+		}},
 		{"negative", `dimension -1 is negative`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{-1}}},
-		{"overflow", `dimensions multiply past 2^63`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{1 << 32, 1 << 32}}},
-		{"overflow in bytes", `dimensions multiply past 2^63`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{1 << 62}}},
-		{"huge", `need 4611686018427387904 bytes, got 4`, &onnxpb.TensorProto{DataType: f32, Dims: []int64{1 << 60}, RawData: make([]byte, 4)}},
+		{
+			"overflow", `dimensions multiply past 2^63`,
+			&onnxpb.TensorProto{DataType: f32, Dims: []int64{1 << 32, 1 << 32}},
+		},
+		{
+			"overflow in bytes", `dimensions multiply past 2^63`,
+			&onnxpb.TensorProto{DataType: f32, Dims: []int64{1 << 62}},
+		},
+		{
+			"huge", `need 4611686018427387904 bytes, got 4`,
+			&onnxpb.TensorProto{DataType: f32, Dims: []int64{1 << 60}, RawData: make([]byte, 4)},
+		},
 		{"no type", `it has no data type`, &onnxpb.TensorProto{Dims: []int64{1}}},
-		{"external", `a model read from a stream has no folder`, &onnxpb.TensorProto{DataType: f32, DataLocation: onnxpb.TensorProto_EXTERNAL.Enum()}},
-		{"external strings", `external data of type string`, &onnxpb.TensorProto{DataType: proto.Int32(int32(String)), DataLocation: onnxpb.TensorProto_EXTERNAL.Enum()}},
+		{
+			"external", `a model read from a stream has no folder`,
+			&onnxpb.TensorProto{DataType: f32, DataLocation: onnxpb.TensorProto_EXTERNAL.Enum()},
+		},
+		{
+			"external strings", `external data of type string`,
+			&onnxpb.TensorProto{
+				DataType:     proto.Int32(int32(String)),
+				DataLocation: onnxpb.TensorProto_EXTERNAL.Enum(),
+			},
+		},
 	} {
 		if _, err := decodeTensor(t, c.p); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got error %v, want %q", c.name, err, c.want)
@@ -116,9 +194,13 @@ func TestNewTensor(t *testing.T) {
 	if err != nil || !slices.Equal(negative, []int64{-1, math.MinInt16, math.MaxInt16}) {
 		t.Errorf("int16: got %v, %v", negative, err)
 	}
-	floats := []float32{0, float32(math.Copysign(0, -1)), 1.5, math.MaxFloat32, math.SmallestNonzeroFloat32, float32(math.Inf(-1))}
+	floats := []float32{
+		0, float32(math.Copysign(0, -1)), 1.5, math.MaxFloat32, math.SmallestNonzeroFloat32,
+		float32(math.Inf(-1)),
+	}
 	back, err := Floats[float32](NewTensor("", []int64{6}, floats))
-	if err != nil || !slices.EqualFunc(back, floats, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+	if err != nil || !slices.EqualFunc(back, floats,
+		func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
 		t.Errorf("float32: got %v, %v", back, err)
 	}
 	back[2] = 7
@@ -176,17 +258,26 @@ func TestValuesAreRefused(t *testing.T) {
 	}{
 		{`tensor "a": want a floating type, got int64`, floats, NewTensor("a", nil, []int64{1})},
 		{`tensor "a": want an integer type, got float32`, ints, NewTensor("a", nil, []float32{1})},
-		{`tensor "a": dimensions [3] of float32 need 12 bytes, got 4`, floats, NewTensor("a", []int64{3}, []float32{1})},
+		{
+			`tensor "a": dimensions [3] of float32 need 12 bytes, got 4`, floats,
+			NewTensor("a", []int64{3}, []float32{1}),
+		},
 		{`element 18446744073709551615 does not fit an int64`, ints, NewTensor("a", nil, []uint64{math.MaxUint64})},
 		{`it holds no data`, floats, &Tensor{Type: Float32}},
-		{`generated 4 bytes of a tensor of 8`, floats, &Tensor{Type: Float64, Data: Generate(8, func(w io.Writer) error {
-			_, err := w.Write(make([]byte, 4))
-			return err
-		})}},
-		{`generated 1 bytes more than the tensor holds`, floats, &Tensor{Type: Float64, Data: Generate(8, func(w io.Writer) error {
-			_, err := w.Write(make([]byte, 9))
-			return err
-		})}},
+		{
+			`generated 4 bytes of a tensor of 8`, floats,
+			&Tensor{Type: Float64, Data: Generate(8, func(w io.Writer) error {
+				_, err := w.Write(make([]byte, 4))
+				return err
+			})},
+		},
+		{
+			`generated 1 bytes more than the tensor holds`, floats,
+			&Tensor{Type: Float64, Data: Generate(8, func(w io.Writer) error {
+				_, err := w.Write(make([]byte, 9))
+				return err
+			})},
+		},
 		{`boom`, floats, &Tensor{Type: Float64, Data: Generate(8, func(io.Writer) error { return boom })}},
 	} {
 		if err := c.get(c.x); err == nil || !strings.Contains(err.Error(), c.want) {

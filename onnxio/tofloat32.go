@@ -8,7 +8,10 @@ import (
 
 // typeAttributes are the attributes of operators of ai.onnx that hold an element
 // type.
-var typeAttributes = []string{"to", "dtype", "output_dtype", "output_datatype", "stash_type", "precision", "softmax_precision"}
+var typeAttributes = []string{
+	"to", "dtype", "output_dtype", "output_datatype", "stash_type", "precision",
+	"softmax_precision",
+}
 
 // ToFloat32 returns m with every float64, float16 and bfloat16 made float32: inputs
 // and outputs, constants (rounded to the nearest, ties to even), and the types that
@@ -31,7 +34,8 @@ func ToFloat32(m *Model) (*Model, []DataType, error) {
 		return m, nil, nil
 	}
 	if c.foreign != nil {
-		return nil, nil, c.foreign.Errorf("whether it computes the same in float32 is not known; convert the model where it was exported")
+		return nil, nil, c.foreign.Errorf("whether it computes the same in float32 is not known; convert the " +
+			"model where it was exported")
 	}
 	slices.Sort(c.found)
 	return c.model, c.found, nil

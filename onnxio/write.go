@@ -102,7 +102,8 @@ func WriteTo(w io.Writer, m *Model) (int64, error) {
 }
 
 func tooLarge(size, limit int64) error {
-	return fmt.Errorf("the model takes %d bytes, more than the %d of a protobuf message; allow external data", size, limit)
+	return fmt.Errorf("the model takes %d bytes, more than the %d of a protobuf message; allow external data", size,
+		limit)
 }
 
 func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Written, err error) {

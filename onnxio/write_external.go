@@ -139,7 +139,8 @@ func replacedData(path, keep string) []string {
 		if r, ok := t.Data.(region); ok && candidates[r.location] {
 			delete(candidates, r.location)
 			for _, e := range listing {
-				if e.Name() != base && strings.HasSuffix(e.Name(), ".onnx") && mayMention(filepath.Join(dir, e.Name()), r.location) {
+				if e.Name() != base && strings.HasSuffix(e.Name(), ".onnx") &&
+					mayMention(filepath.Join(dir, e.Name()), r.location) {
 					return
 				}
 			}
@@ -149,7 +150,7 @@ func replacedData(path, keep string) []string {
 	return unused
 }
 
-// mayMention says whether the bytes of name occur in the file at path, or
+// mayMention reports whether the bytes of name occur in the file at path, or
 // whether that can't be found out.
 func mayMention(path, name string) bool {
 	f, err := os.Open(path)

@@ -40,7 +40,10 @@ func counting() *Model {
 	return &Model{IRVersion: 10, Opsets: []Opset{{"", 17}}, Graph: &Graph{
 		Name:         "g",
 		Initializers: []*Tensor{tensor("odd", 300), tensor("a", 1<<18), tensor("b", 256), tensor("c", 1)},
-		Nodes:        []*Node{{OpType: "If", Attributes: []*Attribute{{Name: "then_branch", Type: AttrGraph, G: inner}}}},
+		Nodes: []*Node{{
+			OpType:     "If",
+			Attributes: []*Attribute{{Name: "then_branch", Type: AttrGraph, G: inner}},
+		}},
 	}}
 }
 
@@ -199,7 +202,10 @@ func TestFailingWriteLeavesNoFile(t *testing.T) {
 				}
 				return boom
 			}), "boom"},
-			{"too little", Generate(2<<20, func(io.Writer) error { return nil }), "generated 0 bytes of a tensor of 2097152"},
+			{
+				"too little", Generate(2<<20, func(io.Writer) error { return nil }),
+				"generated 0 bytes of a tensor of 2097152",
+			},
 			{"too much", Generate(2<<20, func(w io.Writer) error {
 				_, err := w.Write(make([]byte, 2<<20+1))
 				return err
@@ -213,7 +219,8 @@ func TestFailingWriteLeavesNoFile(t *testing.T) {
 			check := func(want ...string) {
 				t.Helper()
 				_, err := Write(path, bad, WriteOptions{External: external})
-				if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), `tensor "w"`) || !strings.HasPrefix(err.Error(), path) {
+				if err == nil || !strings.Contains(err.Error(), c.want) ||
+					!strings.Contains(err.Error(), `tensor "w"`) || !strings.HasPrefix(err.Error(), path) {
 					t.Errorf("%s, %s: got error %v, want %q", external, c.name, err, c.want)
 				}
 				if got := list(t, dir); !slices.Equal(got, want) {
@@ -239,14 +246,17 @@ func TestWriteStopsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	m := counting()
-	m.Graph.Initializers[1] = &Tensor{Name: "w", Type: Float32, Dims: []int64{1 << 24}, Data: Generate(1<<26, func(w io.Writer) error {
-		cancel()
-		for {
-			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-				return err
+	m.Graph.Initializers[1] = &Tensor{
+		Name: "w", Type: Float32, Dims: []int64{1 << 24},
+		Data: Generate(1<<26, func(w io.Writer) error {
+			cancel()
+			for {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return err
+				}
 			}
-		}
-	})}
+		}),
+	}
 	_, err := WriteContext(ctx, filepath.Join(dir, "out.onnx"), m, WriteOptions{})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got error %v, want that of the context", err)
@@ -258,7 +268,8 @@ func TestWriteStopsWithItsContext(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Write(dir, counting(), WriteOptions{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := Write(dir, counting(), WriteOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("onto a folder: got error %v", err)
 	}
 	if _, err := Write(filepath.Join(dir, "none", "out.onnx"), counting(), WriteOptions{}); err == nil {
@@ -268,7 +279,8 @@ func TestWriteRefuses(t *testing.T) {
 		!strings.Contains(err.Error(), `external data "maybe": want auto, always or never`) {
 		t.Errorf("unknown option: got error %v", err)
 	}
-	if _, err := Write(filepath.Join(dir, "out.onnx"), &Model{}, WriteOptions{}); err == nil || !strings.Contains(err.Error(), "no graph") {
+	if _, err := Write(filepath.Join(dir, "out.onnx"), &Model{}, WriteOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "no graph") {
 		t.Errorf("no graph: got error %v", err)
 	}
 	if got := list(t, dir); len(got) != 0 {
@@ -297,7 +309,8 @@ func TestWriteKeepsPermissions(t *testing.T) {
 func TestWriteStreams(t *testing.T) {
 	const size = 256 << 20
 	m := counting()
-	m.Graph.Initializers = append(m.Graph.Initializers, &Tensor{Name: "big", Type: Float32, Dims: []int64{size / 4}, Data: zeros(size)})
+	m.Graph.Initializers = append(m.Graph.Initializers,
+		&Tensor{Name: "big", Type: Float32, Dims: []int64{size / 4}, Data: zeros(size)})
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	n, err := WriteTo(io.Discard, m)

@@ -24,7 +24,8 @@ func (f *folder) settle(m *onnxio.Model, inputs map[string][]int64) bool {
 	found := false
 	for i, n := range f.graph.Nodes {
 		known, ok := info.Ints(n.Input(0))
-		if t, _ := info.Type(n.Input(0)); !open(n) || !ok || len(known) != 1 || known[0].Param != "" || t.Elem != onnxio.Bool {
+		if t, _ := info.Type(n.Input(0)); !open(n) || !ok || len(known) != 1 || known[0].Param != "" ||
+			t.Elem != onnxio.Bool {
 			continue
 		}
 		condition := onnxio.NewTensor(f.names.Free(n.Label()+"/condition"), nil, []bool{known[0].Value != 0})
@@ -58,7 +59,8 @@ func (f *folder) branch(n *onnxio.Node) ([]*onnxio.Node, error) {
 		name = "then_branch"
 	}
 	a := n.Attr(name)
-	if a == nil || a.G == nil || len(a.G.Outputs) != len(n.Outputs) || len(a.G.Inputs) > 0 || len(a.G.SparseInitializers) > 0 {
+	if a == nil || a.G == nil || len(a.G.Outputs) != len(n.Outputs) || len(a.G.Inputs) > 0 ||
+		len(a.G.SparseInitializers) > 0 {
 		return nil, nil // whoever runs the model says what is wrong
 	}
 	g := a.G

@@ -81,7 +81,11 @@ func TestFold(t *testing.T) {
 	}{
 		{
 			"a chain of constants",
-			model([]*onnxio.Node{constantNode("one", onnxio.NewTensor("", []int64{1}, []int64{3})), op("Shape w -> s"), op("Concat one s -> both", onnxio.IntAttr("axis", 0)), op("Expand x both -> y")}, w),
+			model([]*onnxio.Node{
+				constantNode("one", onnxio.NewTensor("", []int64{1}, []int64{3})),
+				op("Shape w -> s"), op("Concat one s -> both",
+					onnxio.IntAttr("axis", 0)), op("Expand x both -> y"),
+			}, w),
 			"Expand x,both->y; both:int64[2]",
 		},
 		{
@@ -101,25 +105,32 @@ func TestFold(t *testing.T) {
 		},
 		{
 			"float16 stays float16",
-			model([]*onnxio.Node{op("Add h h -> g"), op("Cast g -> f", onnxio.IntAttr("to", 1)), op("Add x f -> a"), op("CastLike a g -> y")}, half),
+			model([]*onnxio.Node{
+				op("Add h h -> g"), op("Cast g -> f", onnxio.IntAttr("to", 1)), op("Add x f -> a"),
+				op("CastLike a g -> y"),
+			}, half),
 			"Add x,f->a; CastLike a,g->y; g:float16[2]; f:float32[2]",
 		},
 		{
 			"double stays double",
-			model([]*onnxio.Node{op("Neg d -> e"), op("CastLike x e -> y")}, onnxio.NewTensor("d", []int64{1}, []float64{1e-300})),
+			model([]*onnxio.Node{op("Neg d -> e"), op("CastLike x e -> y")},
+				onnxio.NewTensor("d", []int64{1}, []float64{1e-300})),
 			"CastLike x,e->y; e:float64[1]",
 		},
 		{
 			"a bomb stays",
 			model([]*onnxio.Node{
 				constantNode("dims", onnxio.NewTensor("", []int64{2}, []int64{1 << 14, 1 << 14})),
-				op("ConstantOfShape dims -> big"), op("ReduceSum big -> r", onnxio.IntAttr("keepdims", 0)), op("Add x r -> y"),
+				op("ConstantOfShape dims -> big"), op("ReduceSum big -> r",
+					onnxio.IntAttr("keepdims", 0)), op("Add x r -> y"),
 			}),
 			"ConstantOfShape dims->big; ReduceSum big->r; Add x,r->y; dims:int64[2]",
 		},
 		{
 			"a large weight in a Constant is no bomb",
-			model([]*onnxio.Node{constantNode("w", onnxio.NewTensor("", []int64{1, foldedBytes/4 + 1}, make([]float32, foldedBytes/4+1))), op("Gather x w -> y")}),
+			model([]*onnxio.Node{constantNode("w",
+				onnxio.NewTensor("", []int64{1, foldedBytes/4 + 1},
+					make([]float32, foldedBytes/4+1))), op("Gather x w -> y")}),
 			"Gather x,w->y; w:float32[1 16777217]",
 		},
 		{
@@ -129,7 +140,10 @@ func TestFold(t *testing.T) {
 		},
 		{
 			"a reshape by a computed shape",
-			model([]*onnxio.Node{constantNode("minus", shape), op("Shape w -> s"), op("Concat minus s -> to", onnxio.IntAttr("axis", 0)), op("Reshape x to -> y")}, w),
+			model([]*onnxio.Node{
+				constantNode("minus", shape), op("Shape w -> s"),
+				op("Concat minus s -> to", onnxio.IntAttr("axis", 0)), op("Reshape x to -> y"),
+			}, w),
 			"Reshape x,to->y; to:int64[2]",
 		},
 	} {
@@ -151,8 +165,14 @@ func TestFold(t *testing.T) {
 // A sparse initializer becomes a dense one, unless that is too large.
 func TestFoldSparseInitializers(t *testing.T) {
 	indices := onnxio.NewTensor("", []int64{2}, []int64{1, 5})
-	small := &onnxio.SparseTensor{Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{2}, []float32{5, 7}), Indices: indices}
-	large := &onnxio.SparseTensor{Dims: []int64{foldedBytes, 3}, Values: onnxio.NewTensor("l", []int64{2}, []float32{5, 7}), Indices: indices}
+	small := &onnxio.SparseTensor{
+		Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{2}, []float32{5, 7}),
+		Indices: indices,
+	}
+	large := &onnxio.SparseTensor{
+		Dims:   []int64{foldedBytes, 3},
+		Values: onnxio.NewTensor("l", []int64{2}, []float32{5, 7}), Indices: indices,
+	}
 	m := model([]*onnxio.Node{op("Add x s -> a"), op("Add a l -> y")})
 	m.Graph.SparseInitializers = []*onnxio.SparseTensor{small, large}
 	got, err := Fold(m, Options{})
@@ -175,7 +195,8 @@ func TestFoldSparseInitializers(t *testing.T) {
 }
 
 func TestFoldKeepsDefaultsOfInputs(t *testing.T) {
-	m := model([]*onnxio.Node{op("Neg w -> v"), op("Add x v -> y")}, onnxio.NewTensor("w", []int64{3}, []float32{1, 2, 3}))
+	m := model([]*onnxio.Node{op("Neg w -> v"), op("Add x v -> y")},
+		onnxio.NewTensor("w", []int64{3}, []float32{1, 2, 3}))
 	m.Graph.Inputs = append(m.Graph.Inputs, info("w", 3))
 	got, err := Fold(m, Options{})
 	if err != nil {
@@ -207,7 +228,10 @@ func TestFoldTakesConstantBranch(t *testing.T) {
 				Nodes: []*onnxio.Node{op("Add x k -> r")}, Outputs: []*onnxio.ValueInfo{info("r")},
 				Initializers: []*onnxio.Tensor{onnxio.NewTensor("k", []int64{1}, []float32{1})},
 			}},
-			{Name: "else_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Neg x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}}},
+			{
+				Name: "else_branch", Type: onnxio.AttrGraph,
+				G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Neg x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}},
+			},
 		}
 		got, err := Fold(model([]*onnxio.Node{choose}, onnxio.NewTensor("c", nil, []bool{cond})), Options{})
 		if err != nil {
@@ -227,7 +251,10 @@ func TestFoldSettlesBranches(t *testing.T) {
 	}
 	branch := func(n *onnxio.Node, then, other *onnxio.Graph) *onnxio.Node {
 		n.Attributes = []*onnxio.Attribute{
-			{Name: "then_branch", Type: onnxio.AttrGraph, G: then}, {Name: "else_branch", Type: onnxio.AttrGraph, G: other},
+			{Name: "then_branch", Type: onnxio.AttrGraph, G: then}, {
+				Name: "else_branch", Type: onnxio.AttrGraph,
+				G: other,
+			},
 		}
 		return n
 	}
@@ -236,7 +263,8 @@ func TestFoldSettlesBranches(t *testing.T) {
 		inner := branch(op("If wide -> r"), graph("s", op("Neg c -> s")), graph("s", op("Abs c -> s")))
 		m := model([]*onnxio.Node{
 			op("Relu x -> r"), op("Identity x -> c"), op("Shape x -> shape"),
-			op("Gather shape two -> h", onnxio.IntAttr("axis", 0)), op("Gather shape three -> w", onnxio.IntAttr("axis", 0)),
+			op("Gather shape two -> h", onnxio.IntAttr("axis", 0)), op("Gather shape three -> w",
+				onnxio.IntAttr("axis", 0)),
 			op("Equal h one -> flat"), op("Equal w two -> wide"),
 			branch(op("If flat -> y"), graph("q", op("Squeeze r axis -> q")), graph("r", inner)),
 		}, onnxio.NewTensor("one", []int64{}, []int64{1}), onnxio.NewTensor("two", []int64{}, []int64{2}), onnxio.NewTensor("three", []int64{}, []int64{3}), onnxio.NewTensor("axis", []int64{1}, []int64{2}))
@@ -267,7 +295,8 @@ func TestFoldSettlesBranches(t *testing.T) {
 		for i := range x.F {
 			x.F[i] = float32(i%5) - 2
 		}
-		if a, b := results(t, build(), x), results(t, folded, x); !slices.Equal(a["y"].F, b["y"].F) || !slices.Equal(a["y"].Shape, b["y"].Shape) {
+		if a, b := results(t, build(), x), results(t, folded, x); !slices.Equal(a["y"].F, b["y"].F) ||
+			!slices.Equal(a["y"].Shape, b["y"].Shape) {
 			t.Errorf("%v: another result: %v and %v", dims, a["y"], b["y"])
 		}
 	}
@@ -300,7 +329,8 @@ func TestFoldSparse(t *testing.T) {
 	const fine = 1 + 1e-12 // which no float32 is
 	s := &onnxio.SparseTensor{
 		Dims:   []int64{2, 3},
-		Values: onnxio.NewTensor("s", []int64{3}, []float64{fine, 2, 3}), Indices: onnxio.NewTensor("", []int64{3, 2}, []int64{0, 0, 0, 2, 1, 1}),
+		Values: onnxio.NewTensor("s", []int64{3}, []float64{fine, 2, 3}), Indices: onnxio.NewTensor("", []int64{3, 2},
+			[]int64{0, 0, 0, 2, 1, 1}),
 	}
 	for _, initializer := range []bool{false, true} {
 		m := model([]*onnxio.Node{op("MatMul x s -> y")})
@@ -335,7 +365,10 @@ func TestFoldSparse(t *testing.T) {
 func TestFoldRoundsACopy(t *testing.T) {
 	const fine = 1 + 1e-12
 	d := onnxio.NewTensor("d", []int64{1}, []float64{fine})
-	m := model([]*onnxio.Node{op("Cast d -> f", onnxio.IntAttr("to", int64(onnxio.Float32))), op("Neg d -> e"), op("Concat f f -> g", onnxio.IntAttr("axis", 0))}, d)
+	m := model([]*onnxio.Node{
+		op("Cast d -> f", onnxio.IntAttr("to", int64(onnxio.Float32))), op("Neg d -> e"),
+		op("Concat f f -> g", onnxio.IntAttr("axis", 0)),
+	}, d)
 	m.Graph.Outputs = []*onnxio.ValueInfo{info("g"), info("e")}
 	folded, err := Fold(m, Options{})
 	if err != nil {

@@ -19,7 +19,8 @@ func init() {
 	register(operator{name: "Mul", inputs: "nn"},
 		arithmetic(mulRow[float32], mulRow[int64], nil), arithmetic(mulRow[float64], mulRow[int64], nil))
 	register(operator{name: "Div", inputs: "nn"},
-		arithmetic(divRow[float32], divRow[int64], divRow[uint64]), arithmetic(divRow[float64], divRow[int64], divRow[uint64]))
+		arithmetic(divRow[float32], divRow[int64], divRow[uint64]), arithmetic(divRow[float64], divRow[int64],
+			divRow[uint64]))
 }
 
 // addition is arithmetic that can follow the node that computes either operand.
@@ -48,7 +49,9 @@ func addFloats[T kernel.Float](dst, a, b []T) {
 
 // arithmetic makes the builder of an operator from its row functions. unsignedRow
 // is for operators whose bits differ in uint64; they divide.
-func arithmetic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b []int64), unsignedRow func(dst, a, b []uint64)) builder[T] {
+func arithmetic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b []int64),
+	unsignedRow func(dst, a, b []uint64),
+) builder[T] {
 	return func(*node) (compute[T], error) {
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			a, b := in[0], in[1]

@@ -8,7 +8,8 @@ import (
 // spatial axes. With count_include_pad the padding counts as zeros; positions
 // that ceil_mode adds beyond the padding never do.
 func init() {
-	register(operator{name: "AveragePool", limits: "1 to 3 spatial axes", inputs: "f"}, averagePool[float32], averagePool[float64])
+	register(operator{name: "AveragePool", limits: "1 to 3 spatial axes", inputs: "f"}, averagePool[float32],
+		averagePool[float64])
 }
 
 func averagePool[T kernel.Float](n *node) (compute[T], error) {

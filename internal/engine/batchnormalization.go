@@ -34,7 +34,9 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 		n.refuse("attribute spatial: 0 is not supported; 1 is")
 	}
 	if training {
-		return checkedNormalization(func(x *exec[T], in []*Tensor[T], y *Tensor[T], channels int) ([]*Tensor[T], error) {
+		return checkedNormalization(func(x *exec[T], in []*Tensor[T], y *Tensor[T], channels int) ([]*Tensor[T],
+			error,
+		) {
 			return trained(x, in, y, channels, epsilon, momentum)
 		}), nil
 	}
@@ -64,7 +66,9 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 
 // checkedNormalization calls then with the memory for the result and the number of
 // channels, once the inputs fit each other.
-func checkedNormalization[T kernel.Float](then func(x *exec[T], in []*Tensor[T], y *Tensor[T], channels int) ([]*Tensor[T], error)) compute[T] {
+func checkedNormalization[T kernel.Float](then func(x *exec[T], in []*Tensor[T], y *Tensor[T],
+	channels int) ([]*Tensor[T], error),
+) compute[T] {
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
 		if len(v.Shape) == 0 {
@@ -92,7 +96,8 @@ func scaleChannels[T kernel.Float](y, v *Tensor[T], channels int, factor, offset
 	inner := len(v.F) / (v.Shape[0] * channels)
 	kernel.Parallel(v.Shape[0]*channels, max(1, rowGrain/inner), func(lo, hi int) {
 		for k := lo; k < hi; k++ {
-			kernel.ScaleShift(y.F[k*inner:(k+1)*inner], v.F[k*inner:(k+1)*inner], factor[k%channels], offset[k%channels])
+			kernel.ScaleShift(y.F[k*inner:(k+1)*inner], v.F[k*inner:(k+1)*inner], factor[k%channels],
+				offset[k%channels])
 		}
 	})
 }
@@ -101,7 +106,9 @@ func scaleChannels[T kernel.Float](y, v *Tensor[T], channels int, factor, offset
 // divided by the number of elements, summed up in float64. It returns y, what the
 // running mean and variance become, running·momentum + batch·(1−momentum), and
 // the mean and variance of the batch.
-func trained[T kernel.Float](x *exec[T], in []*Tensor[T], y *Tensor[T], channels int, epsilon, momentum float64) ([]*Tensor[T], error) {
+func trained[T kernel.Float](x *exec[T], in []*Tensor[T], y *Tensor[T], channels int, epsilon,
+	momentum float64,
+) ([]*Tensor[T], error) {
 	v := in[0]
 	if len(v.F) == 0 {
 		return nil, fmt.Errorf("input of shape %v has no elements to take a mean of", v.Shape)

@@ -19,9 +19,21 @@ func TestBatchNormalizationTraining(t *testing.T) {
 		return &Tensor[float32]{Type: onnxio.Float32, Shape: []int{3}, F: v}
 	}
 	in := []*Tensor[float32]{x, per(1, 2, 3), per(0, 1, 2), per(1, 1, 1), per(2, 2, 2)}
-	want := [][]float32{{-1.2288477, -1.0650014, -0.901155, -0.7373087}, {2.3, 3.1, 3.9}, {9.05, 9.05, 9.05}, {7.5, 11.5, 15.5}, {37.25, 37.25, 37.25}}
-	for opset, outputs := range map[int64][]string{9: {"y", "m", "v", "sm", "sv"}, 14: {"y", "m", "v"}, 15: {"y", "", "v"}} {
-		n := &onnxio.Node{OpType: "BatchNormalization", Inputs: []string{"x", "s", "b", "mean", "var"}, Outputs: outputs, Attributes: []*onnxio.Attribute{onnxio.FloatAttr("momentum", 0.8)}}
+	want := [][]float32{
+		{-1.2288477, -1.0650014, -0.901155, -0.7373087},
+		{2.3, 3.1, 3.9},
+		{9.05, 9.05, 9.05},
+		{7.5, 11.5, 15.5},
+		{37.25, 37.25, 37.25},
+	}
+	for opset, outputs := range map[int64][]string{
+		9: {"y", "m", "v", "sm", "sv"}, 14: {"y", "m", "v"},
+		15: {"y", "", "v"},
+	} {
+		n := &onnxio.Node{
+			OpType: "BatchNormalization", Inputs: []string{"x", "s", "b", "mean", "var"},
+			Outputs: outputs, Attributes: []*onnxio.Attribute{onnxio.FloatAttr("momentum", 0.8)},
+		}
 		if opset >= 14 {
 			n.Attributes = append(n.Attributes, onnxio.IntAttr("training_mode", 1))
 		}

@@ -11,7 +11,10 @@ import (
 // floating-point, integer and bool types. Floats truncate towards zero when
 // they become integers, and wrap at the width of the type.
 func init() {
-	register(operator{name: "Cast", limits: "no strings, 8-bit or smaller floats, 4-bit or smaller integers", inputs: "v"}, cast[float32], cast[float64])
+	register(operator{
+		name: "Cast", limits: "no strings, 8-bit or smaller floats, 4-bit or smaller integers",
+		inputs: "v",
+	}, cast[float32], cast[float64])
 	register(operator{name: "CastLike", limits: "as Cast", inputs: "vv"}, castLike[float32], castLike[float64])
 }
 

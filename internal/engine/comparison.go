@@ -13,15 +13,19 @@ import (
 // operands of one type, broadcast, to bool. Any comparison with NaN is false.
 func init() {
 	register(operator{name: "Equal", inputs: "vv"},
-		comparison(equal[float32], equal[int64], equal[uint64]), comparison(equal[float64], equal[int64], equal[uint64]))
+		comparison(equal[float32], equal[int64], equal[uint64]), comparison(equal[float64], equal[int64],
+			equal[uint64]))
 	register(operator{name: "Greater", inputs: "nn"},
-		comparison(greater[float32], greater[int64], greater[uint64]), comparison(greater[float64], greater[int64], greater[uint64]))
+		comparison(greater[float32], greater[int64], greater[uint64]), comparison(greater[float64], greater[int64],
+			greater[uint64]))
 	register(operator{name: "Less", inputs: "nn"},
 		comparison(less[float32], less[int64], less[uint64]), comparison(less[float64], less[int64], less[uint64]))
 	register(operator{name: "GreaterOrEqual", inputs: "nn"},
-		comparison(greaterOrEqual[float32], greaterOrEqual[int64], greaterOrEqual[uint64]), comparison(greaterOrEqual[float64], greaterOrEqual[int64], greaterOrEqual[uint64]))
+		comparison(greaterOrEqual[float32], greaterOrEqual[int64],
+			greaterOrEqual[uint64]), comparison(greaterOrEqual[float64], greaterOrEqual[int64], greaterOrEqual[uint64]))
 	register(operator{name: "LessOrEqual", inputs: "nn"},
-		comparison(lessOrEqual[float32], lessOrEqual[int64], lessOrEqual[uint64]), comparison(lessOrEqual[float64], lessOrEqual[int64], lessOrEqual[uint64]))
+		comparison(lessOrEqual[float32], lessOrEqual[int64], lessOrEqual[uint64]), comparison(lessOrEqual[float64],
+			lessOrEqual[int64], lessOrEqual[uint64]))
 }
 
 func comparison[T kernel.Float](f func(a, b T) int64, g func(a, b int64) int64, h func(a, b uint64) int64) builder[T] {

@@ -27,7 +27,8 @@ func compress[T kernel.Float](n *node) (compute[T], error) {
 			}
 		}
 		if len(in[1].Shape) != 1 || in[1].Len() > shape[a] {
-			return nil, fmt.Errorf("the condition has shape %v; want a vector of at most %d elements", in[1].Shape, shape[a])
+			return nil, fmt.Errorf("the condition has shape %v; want a vector of at most %d elements", in[1].Shape,
+				shape[a])
 		}
 		var kept []int
 		for i, keep := range in[1].I {

@@ -31,7 +31,8 @@ func concat[T kernel.Float](n *node) (compute[T], error) {
 			if v.Type != first.Type {
 				return nil, fmt.Errorf("inputs are %s and %s; a Cast must make them the same", first.Type, v.Type)
 			}
-			if len(v.Shape) != len(shape) || !slices.Equal(v.Shape[:a], shape[:a]) || !slices.Equal(v.Shape[a+1:], shape[a+1:]) {
+			if len(v.Shape) != len(shape) || !slices.Equal(v.Shape[:a], shape[:a]) ||
+				!slices.Equal(v.Shape[a+1:], shape[a+1:]) {
 				return nil, fmt.Errorf("inputs of shape %v and %v differ off axis %d", first.Shape, v.Shape, a)
 			}
 			shape[a] += v.Shape[a]

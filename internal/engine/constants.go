@@ -79,7 +79,8 @@ func fromSparse[T kernel.Float](s *onnxio.SparseTensor) (*Tensor[T], error) {
 		width = len(shape)
 	}
 	if len(index) != width*values.Len() {
-		return nil, fmt.Errorf("sparse tensor: %d values need %d indices, got %d", values.Len(), width*values.Len(), len(index))
+		return nil, fmt.Errorf("sparse tensor: %d values need %d indices, got %d", values.Len(), width*values.Len(),
+			len(index))
 	}
 	v := &Tensor[T]{Type: values.Type, Shape: shape}
 	if v.Type.IsFloat() {

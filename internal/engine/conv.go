@@ -36,7 +36,8 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 		}
 		c := kernel.Conv[T]{Groups: int(group), InChannels: v.Shape[1], OutChannels: weight.Shape[0]}
 		if weight.Shape[1]*c.Groups != c.InChannels {
-			return nil, fmt.Errorf("W of shape %v with group %d takes %d channels, the input %v has %d", weight.Shape, group, weight.Shape[1]*c.Groups, v.Shape, c.InChannels)
+			return nil, fmt.Errorf("W of shape %v with group %d takes %d channels, the input %v has %d", weight.Shape,
+				group, weight.Shape[1]*c.Groups, v.Shape, c.InChannels)
 		}
 		if bias != nil && !slices.Equal(bias.Shape, weight.Shape[:1]) {
 			return nil, fmt.Errorf("B has shape %v; want %v", bias.Shape, weight.Shape[:1])

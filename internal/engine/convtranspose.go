@@ -12,7 +12,8 @@ import (
 // 3 spatial axes: x [N, C, spatial], W [C, M/group, kernel], B [M]. It is the
 // gradient of a Conv from M to C channels at its input, and computed as that.
 func init() {
-	register(operator{name: "ConvTranspose", limits: "1 to 3 spatial axes", inputs: "fff"}, convTranspose[float32], convTranspose[float64])
+	register(operator{name: "ConvTranspose", limits: "1 to 3 spatial axes", inputs: "fff"}, convTranspose[float32],
+		convTranspose[float64])
 }
 
 func convTranspose[T kernel.Float](n *node) (compute[T], error) {
@@ -34,7 +35,8 @@ func convTranspose[T kernel.Float](n *node) (compute[T], error) {
 			return nil, err
 		}
 		if len(weight.Shape) != len(v.Shape) || weight.Shape[0] != v.Shape[1] {
-			return nil, fmt.Errorf("W has shape %v; want [%d, M/group, kernel] for the input's %v", weight.Shape, v.Shape[1], v.Shape)
+			return nil, fmt.Errorf("W has shape %v; want [%d, M/group, kernel] for the input's %v", weight.Shape,
+				v.Shape[1], v.Shape)
 		}
 		taps := weight.Shape[2:]
 		if err := w.checkKernel(taps); err != nil {

@@ -98,7 +98,9 @@ func (e *Engine[T]) Lend(memory [][]T) {
 // Observe is Run, and calls see with every value that a node computes, in the
 // order of the graph. A value is only valid during the call; an error from see
 // ends the run.
-func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T], see func(name string, v *Tensor[T]) error) (map[string]*Tensor[T], error) {
+func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T],
+	see func(name string, v *Tensor[T]) error,
+) (map[string]*Tensor[T], error) {
 	for _, in := range e.feeds {
 		v, ok := feeds[in.Name]
 		if !ok && e.unread[in.Name] {

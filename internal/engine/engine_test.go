@@ -131,7 +131,10 @@ func TestRunRefusesFeeds(t *testing.T) {
 		{feed(value([]int{1 << 40, 3})), errTooMany.Error()},
 		{feed(ints([]int{1, 3}, 1, 2, 3)), `want float32, got int64`},
 		{feed(&Tensor[float32]{Type: onnxio.String, Shape: []int{1, 3}}), `string tensors are not supported`},
-		{feed(&Tensor[float32]{Type: onnxio.Float32, Shape: []int{0, 3}, I: []int64{}}), `elements are in the wrong field`},
+		{
+			feed(&Tensor[float32]{Type: onnxio.Float32, Shape: []int{0, 3}, I: []int64{}}),
+			`elements are in the wrong field`,
+		},
 	} {
 		if _, err := e.Run(context.Background(), c.feeds); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
@@ -162,7 +165,10 @@ func TestUnreadInputMayBeLeftOut(t *testing.T) {
 }
 
 func TestObserve(t *testing.T) {
-	e, err := New[float32](model([]*onnxio.Node{op("Neg x -> a"), op("Split a -> b c", onnxio.IntAttr("axis", 0)), op("Add b c -> y")}))
+	e, err := New[float32](model([]*onnxio.Node{
+		op("Neg x -> a"), op("Split a -> b c", onnxio.IntAttr("axis", 0)),
+		op("Add b c -> y"),
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +188,8 @@ func TestObserve(t *testing.T) {
 		t.Errorf("y is %v", y)
 	}
 	stop := errors.New("stop")
-	if _, err := e.Observe(context.Background(), feed(x), func(string, *Tensor[float32]) error { return stop }); !errors.Is(err, stop) {
+	if _, err := e.Observe(context.Background(), feed(x),
+		func(string, *Tensor[float32]) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("got %v, want the observer's error", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -193,7 +200,10 @@ func TestObserve(t *testing.T) {
 }
 
 func TestValuesAreReleased(t *testing.T) {
-	e, err := New[float32](model([]*onnxio.Node{op("Neg x -> a"), op("Neg a -> b"), op("Add a b -> c"), op("Neg c -> y"), op("Neg c -> dead")}))
+	e, err := New[float32](model([]*onnxio.Node{
+		op("Neg x -> a"), op("Neg a -> b"), op("Add a b -> c"),
+		op("Neg c -> y"), op("Neg c -> dead"),
+	}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,8 +242,14 @@ func TestInitializerIsDefaultOfInput(t *testing.T) {
 
 func TestSparseInitializer(t *testing.T) {
 	for name, s := range map[string]*onnxio.SparseTensor{
-		"linear":      {Dims: []int64{2, 3}, Values: onnxio.NewTensor("d", []int64{2}, []float32{5, 7}), Indices: onnxio.NewTensor("", []int64{2}, []int64{1, 5})},
-		"coordinates": {Dims: []int64{2, 3}, Values: onnxio.NewTensor("d", []int64{2}, []float32{5, 7}), Indices: onnxio.NewTensor("", []int64{2, 2}, []int64{0, 1, 1, 2})},
+		"linear": {
+			Dims: []int64{2, 3}, Values: onnxio.NewTensor("d", []int64{2}, []float32{5, 7}),
+			Indices: onnxio.NewTensor("", []int64{2}, []int64{1, 5}),
+		},
+		"coordinates": {
+			Dims: []int64{2, 3}, Values: onnxio.NewTensor("d", []int64{2}, []float32{5, 7}),
+			Indices: onnxio.NewTensor("", []int64{2, 2}, []int64{0, 1, 1, 2}),
+		},
 	} {
 		m := model([]*onnxio.Node{op("Add x d -> y")})
 		m.Graph.SparseInitializers = []*onnxio.SparseTensor{s}
@@ -250,9 +266,18 @@ func TestSparseInitializer(t *testing.T) {
 		}
 	}
 	for name, s := range map[string]*onnxio.SparseTensor{
-		"outside":  {Dims: []int64{2}, Values: onnxio.NewTensor("d", []int64{1}, []float32{5}), Indices: onnxio.NewTensor("", []int64{1}, []int64{2})},
-		"negative": {Dims: []int64{2}, Values: onnxio.NewTensor("d", []int64{1}, []float32{5}), Indices: onnxio.NewTensor("", []int64{1}, []int64{-1})},
-		"too few":  {Dims: []int64{2}, Values: onnxio.NewTensor("d", []int64{1}, []float32{5}), Indices: onnxio.NewTensor("", []int64{0}, []int64{})},
+		"outside": {
+			Dims: []int64{2}, Values: onnxio.NewTensor("d", []int64{1}, []float32{5}),
+			Indices: onnxio.NewTensor("", []int64{1}, []int64{2}),
+		},
+		"negative": {
+			Dims: []int64{2}, Values: onnxio.NewTensor("d", []int64{1}, []float32{5}),
+			Indices: onnxio.NewTensor("", []int64{1}, []int64{-1}),
+		},
+		"too few": {
+			Dims: []int64{2}, Values: onnxio.NewTensor("d", []int64{1}, []float32{5}),
+			Indices: onnxio.NewTensor("", []int64{0}, []int64{}),
+		},
 	} {
 		if v, err := fromSparse[float32](s); err == nil {
 			t.Errorf("%s: got %v, want an error", name, v)
@@ -269,7 +294,10 @@ func TestIfCapturesOuterValues(t *testing.T) {
 		{Name: "then_branch", Type: onnxio.AttrGraph, G: branch(op("Add x x -> r"))},
 		{Name: "else_branch", Type: onnxio.AttrGraph, G: branch(op("Neg a -> r"))},
 	}
-	m := model([]*onnxio.Node{op("Abs x -> a"), op("ReduceSum x -> s", onnxio.IntAttr("keepdims", 0)), op("Greater s zero -> c"), choose},
+	m := model([]*onnxio.Node{
+		op("Abs x -> a"), op("ReduceSum x -> s", onnxio.IntAttr("keepdims", 0)),
+		op("Greater s zero -> c"), choose,
+	},
 		onnxio.NewTensor("zero", nil, []float32{0}))
 	e, err := New[float32](m)
 	if err != nil {
@@ -322,7 +350,10 @@ func TestConstantsPastTheBudgetAreReadAgain(t *testing.T) {
 			t.Errorf("keep %t: read %d times, want %d", keep, reads, want)
 		}
 	}
-	failing := &constant[float32]{name: "w", load: func() (*Tensor[float32], error) { return nil, errors.New("disk on fire") }}
+	failing := &constant[float32]{
+		name: "w",
+		load: func() (*Tensor[float32], error) { return nil, errors.New("disk on fire") },
+	}
 	if _, err := failing.get(); err == nil || err.Error() != `initializer "w": disk on fire` {
 		t.Errorf("got %v", err)
 	}

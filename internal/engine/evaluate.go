@@ -35,7 +35,9 @@ func isDouble(n *onnxio.Node, inputs []*onnxio.Tensor) bool {
 	})
 }
 
-func evaluate[T kernel.Float](n *onnxio.Node, opset int64, inputs []*onnxio.Tensor, most int) ([]*onnxio.Tensor, error) {
+func evaluate[T kernel.Float](n *onnxio.Node, opset int64, inputs []*onnxio.Tensor, most int) ([]*onnxio.Tensor,
+	error,
+) {
 	s, err := prepare[T](n, map[string]int64{"": opset})
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnsupported, err)
@@ -71,7 +73,8 @@ func evaluate[T kernel.Float](n *onnxio.Node, opset int64, inputs []*onnxio.Tens
 // rounded returns v with its elements rounded to the type that it declares.
 func rounded[T kernel.Float](v *Tensor[T]) *Tensor[T] {
 	var zero T
-	if _, single := any(zero).(float32); v.Type == onnxio.Float64 || v.Type == onnxio.Float32 && single || !v.Type.IsFloat() {
+	if _, single := any(zero).(float32); v.Type == onnxio.Float64 || v.Type == onnxio.Float32 && single ||
+		!v.Type.IsFloat() {
 		return v
 	}
 	r := *v

@@ -18,15 +18,22 @@ func TestRefusedBranch(t *testing.T) {
 	bad := op("Relu x -> r")
 	bad.OpType = "Scan"
 	n.Attributes = []*onnxio.Attribute{
-		{Name: "then_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Relu x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}}},
-		{Name: "else_branch", Type: onnxio.AttrGraph, G: &onnxio.Graph{Nodes: []*onnxio.Node{bad}, Outputs: []*onnxio.ValueInfo{info("r")}}},
+		{
+			Name: "then_branch", Type: onnxio.AttrGraph,
+			G: &onnxio.Graph{Nodes: []*onnxio.Node{op("Relu x -> r")}, Outputs: []*onnxio.ValueInfo{info("r")}},
+		},
+		{
+			Name: "else_branch", Type: onnxio.AttrGraph,
+			G: &onnxio.Graph{Nodes: []*onnxio.Node{bad}, Outputs: []*onnxio.ValueInfo{info("r")}},
+		},
 	}
 	c := info("c")
 	c.Type.Elem = onnxio.Bool
 	m := model([]*onnxio.Node{n})
 	m.Graph.Inputs = append(m.Graph.Inputs, c)
 	_, err := New[float32](m)
-	if err == nil || !strings.Contains(err.Error(), "the engine does not have this operator") || strings.Contains(err.Error(), "then_branch") {
+	if err == nil || !strings.Contains(err.Error(), "the engine does not have this operator") ||
+		strings.Contains(err.Error(), "then_branch") {
 		t.Errorf("%v", err)
 	}
 }
@@ -44,12 +51,18 @@ func TestRunFunctions(t *testing.T) {
 	twice := &onnxio.Function{
 		Name: "Twice", Domain: "local", Inputs: []string{"v", "b"}, Outputs: []string{"w"},
 		Nodes: []*onnxio.Node{
-			{OpType: "Scaled", Domain: "local", Name: "first", Inputs: []string{"v", "b"}, Outputs: []string{"t"}, Attributes: []*onnxio.Attribute{onnxio.FloatAttr("slope", 0.5)}},
+			{
+				OpType: "Scaled", Domain: "local", Name: "first", Inputs: []string{"v", "b"}, Outputs: []string{"t"},
+				Attributes: []*onnxio.Attribute{onnxio.FloatAttr("slope", 0.5)},
+			},
 			{OpType: "Scaled", Domain: "local", Inputs: []string{"t", "b"}, Outputs: []string{"w"}},
 		},
 		Opsets: []onnxio.Opset{{Version: 17}, {Domain: "local", Version: 1}},
 	}
-	call := &onnxio.Node{OpType: "Twice", Domain: "local", Name: "call", Inputs: []string{"x", "b"}, Outputs: []string{"y"}}
+	call := &onnxio.Node{
+		OpType: "Twice", Domain: "local", Name: "call", Inputs: []string{"x", "b"},
+		Outputs: []string{"y"},
+	}
 	m := model([]*onnxio.Node{call}, onnxio.NewTensor("b", []int64{1}, []float32{1}))
 	m.Opsets = append(m.Opsets, onnxio.Opset{Domain: "local", Version: 1})
 	m.Functions = []*onnxio.Function{scaled, twice}

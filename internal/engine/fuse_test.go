@@ -55,9 +55,12 @@ func randomGraph(rng *rand.Rand) *onnxio.Model {
 	m := &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, Graph: &onnxio.Graph{
 		Inputs: []*onnxio.ValueInfo{info("v0", -1, channels, size, size)},
 		Initializers: []*onnxio.Tensor{
-			numbers("w", channels, channels, 3, 3), numbers("depthwise", channels, 1, 3, 3), numbers("point", channels, channels, 1, 1),
-			numbers("scale", channels), numbers("bias", channels), onnxio.NewTensor("variance", []int64{channels}, variance),
-			onnxio.NewTensor("flat", []int64{2}, []int64{0, -1}), onnxio.NewTensor("planes", []int64{4}, []int64{0, channels, size, size}),
+			numbers("w", channels, channels, 3, 3), numbers("depthwise", channels, 1, 3, 3), numbers("point",
+				channels, channels, 1, 1),
+			numbers("scale", channels), numbers("bias", channels), onnxio.NewTensor("variance", []int64{channels},
+				variance),
+			onnxio.NewTensor("flat", []int64{2}, []int64{0, -1}), onnxio.NewTensor("planes", []int64{4},
+				[]int64{0, channels, size, size}),
 			numbers("perChannel", channels, 1, 1),
 		},
 	}}
@@ -191,7 +194,10 @@ func TestFollowers(t *testing.T) {
 		nodes []*onnxio.Node
 		want  int
 	}{
-		{"a block", []*onnxio.Node{op("Conv x w -> a"), op("BatchNormalization a s s s s -> b"), op("Add x b -> c"), op("Relu c -> y")}, 3},
+		{"a block", []*onnxio.Node{
+			op("Conv x w -> a"), op("BatchNormalization a s s s s -> b"), op("Add x b -> c"),
+			op("Relu c -> y"),
+		}, 3},
 		{"a constant between", []*onnxio.Node{op("Conv x w -> a"), low, op("Clip a l -> y")}, 1},
 		{"used twice", []*onnxio.Node{op("Conv x w -> a"), op("Relu a -> b"), op("Add a b -> y")}, 0},
 		{"added to itself", []*onnxio.Node{op("Conv x w -> a"), op("Add a a -> y")}, 0},
@@ -200,7 +206,8 @@ func TestFollowers(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			m := model(c.nodes, onnxio.NewTensor("w", []int64{2, 2, 1, 1}, []float32{1, 2, 3, 4}), onnxio.NewTensor("s", []int64{2}, []float32{1, 2}))
+			m := model(c.nodes, onnxio.NewTensor("w", []int64{2, 2, 1, 1}, []float32{1, 2, 3, 4}),
+				onnxio.NewTensor("s", []int64{2}, []float32{1, 2}))
 			m.Graph.Inputs = []*onnxio.ValueInfo{info("x", 1, 2, 3, 3)}
 			e, err := New[float32](m)
 			if err != nil {
@@ -219,7 +226,8 @@ func TestFollowers(t *testing.T) {
 // as a node of its own.
 func TestFollowersThatCannot(t *testing.T) {
 	m := model([]*onnxio.Node{op("Conv x w -> a"), op("Add a wide -> b"), op("BatchNormalization b s s s s -> y")},
-		onnxio.NewTensor("w", []int64{2, 2, 1, 1}, []float32{1, 2, 3, 4}), onnxio.NewTensor("s", []int64{2}, []float32{1, 2}),
+		onnxio.NewTensor("w", []int64{2, 2, 1, 1}, []float32{1, 2, 3, 4}), onnxio.NewTensor("s", []int64{2},
+			[]float32{1, 2}),
 		onnxio.NewTensor("wide", []int64{3, 1, 1, 1}, []float32{1, 2, 3}))
 	m.Graph.Inputs = []*onnxio.ValueInfo{info("x", 1, 2, 3, 3)}
 	e, err := New[float32](m)

@@ -98,7 +98,10 @@ type generator struct{ *rand.Rand }
 func (g generator) integer() int64 {
 	switch g.IntN(20) {
 	case 0:
-		return []int64{math.MaxInt64, math.MinInt64, math.MaxInt32, math.MinInt32, 1 << 31, 1 << 40, -1 << 40}[g.IntN(7)]
+		return []int64{
+			math.MaxInt64, math.MinInt64, math.MaxInt32, math.MinInt32, 1 << 31, 1 << 40,
+			-1 << 40,
+		}[g.IntN(7)]
 	case 1, 2:
 		return -1 - g.Int64N(4)
 	default:
@@ -109,7 +112,10 @@ func (g generator) integer() int64 {
 func (g generator) float() float32 {
 	switch g.IntN(12) {
 	case 0:
-		return []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32, math.SmallestNonzeroFloat32, float32(math.Copysign(0, -1))}[g.IntN(6)]
+		return []float32{
+			float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), math.MaxFloat32,
+			math.SmallestNonzeroFloat32, float32(math.Copysign(0, -1)),
+		}[g.IntN(6)]
 	default:
 		return float32(g.IntN(17)-8) / 2
 	}
@@ -136,10 +142,16 @@ func (g generator) value(kind byte, shape []int) *Tensor[float32] {
 		shape = []int{g.IntN(5)}
 	}
 	v := &Tensor[float32]{Shape: slices.Clone(shape)}
-	integers := []onnxio.DataType{onnxio.Int64, onnxio.Int64, onnxio.Int64, onnxio.Int8, onnxio.Uint8, onnxio.Int32, onnxio.Uint64}
+	integers := []onnxio.DataType{
+		onnxio.Int64, onnxio.Int64, onnxio.Int64, onnxio.Int8, onnxio.Uint8, onnxio.Int32,
+		onnxio.Uint64,
+	}
 	switch {
 	case kind == 'f' || kind != 'i' && kind != 'b' && g.IntN(2) == 0:
-		v.Type = []onnxio.DataType{onnxio.Float32, onnxio.Float32, onnxio.Float32, onnxio.Float64, onnxio.Float16}[g.IntN(5)]
+		v.Type = []onnxio.DataType{
+			onnxio.Float32, onnxio.Float32, onnxio.Float32, onnxio.Float64,
+			onnxio.Float16,
+		}[g.IntN(5)]
 	case kind == 'b' || kind == 'v' && g.IntN(3) == 0:
 		v.Type = onnxio.Bool
 	default:
@@ -174,7 +186,10 @@ func (g generator) attribute(name string, t onnxio.AttributeType) *onnxio.Attrib
 			a.Floats = append(a.Floats, g.float())
 		}
 	case onnxio.AttrString:
-		words := []string{"SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET", "linear", "cubic", "nearest", "align_corners", "tf_crop_and_resize", "asymmetric", "reflect", "edge", "wrap", "add", "mul", "max", "CRD", "tanh", "not_larger", "floor"}
+		words := []string{
+			"SAME_UPPER", "SAME_LOWER", "VALID", "NOTSET", "linear", "cubic", "nearest",
+			"align_corners", "tf_crop_and_resize", "asymmetric", "reflect", "edge", "wrap", "add", "mul", "max", "CRD", "tanh", "not_larger", "floor",
+		}
 		a.S = []byte(words[g.IntN(len(words))])
 	case onnxio.AttrTensor:
 		a.T = onnxio.NewTensor("", []int64{1}, []float32{g.float()})

@@ -96,8 +96,10 @@ func gatherND[T kernel.Float](n *node) (compute[T], error) {
 // name begin, and their length. The first batchDims axes are shared.
 func (x *exec[T]) slicesAt(shape []int, index *Tensor[T], batchDims int64) (at []int, n int, err error) {
 	last := len(index.Shape) - 1
-	if last < 0 || batchDims < 0 || batchDims > int64(min(last, len(shape))) || !slices.Equal(index.Shape[:batchDims], shape[:batchDims]) {
-		return nil, 0, fmt.Errorf("indices of shape %v for data of shape %v with batch_dims %d", index.Shape, shape, batchDims)
+	if last < 0 || batchDims < 0 || batchDims > int64(min(last, len(shape))) ||
+		!slices.Equal(index.Shape[:batchDims], shape[:batchDims]) {
+		return nil, 0, fmt.Errorf("indices of shape %v for data of shape %v with batch_dims %d", index.Shape, shape,
+			batchDims)
 	}
 	b, width := int(batchDims), index.Shape[last]
 	if b+width > len(shape) {

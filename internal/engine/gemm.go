@@ -33,7 +33,8 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 			kb, cols = cols, kb
 		}
 		if k != kb {
-			return nil, fmt.Errorf("shapes %v and %v (transA %t, transB %t) do not multiply", a.Shape, b.Shape, transA, transB)
+			return nil, fmt.Errorf("shapes %v and %v (transA %t, transB %t) do not multiply", a.Shape, b.Shape,
+				transA, transB)
 		}
 		y, err := x.fresh(a.Type, []int{m, cols})
 		if err != nil {
@@ -57,7 +58,8 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 			if err != nil {
 				return nil, err
 			}
-			kernel.Gemm(transA, transB, m, cols, k, 1, a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), 0, zero.F, cols)
+			kernel.Gemm(transA, transB, m, cols, k, 1, a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), 0, zero.F,
+				cols)
 			for i, v := range zero.F {
 				if v *= 0; scale == 0 { // y holds nothing yet
 					y.F[i] = v
@@ -67,7 +69,8 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 			}
 			return []*Tensor[T]{y}, nil
 		}
-		kernel.Gemm(transA, transB, m, cols, k, T(alpha), a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), scale, y.F, cols)
+		kernel.Gemm(transA, transB, m, cols, k, T(alpha), a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), scale,
+			y.F, cols)
 		return []*Tensor[T]{y}, nil
 	}, nil
 }

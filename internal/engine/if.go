@@ -21,7 +21,8 @@ func ifElse[T kernel.Float](n *node) (compute[T], error) {
 			return nil, nil // the attribute's error stands
 		}
 		if len(g.Inputs) > 0 || len(g.Outputs) != len(n.Outputs) {
-			return nil, fmt.Errorf("%s has %d inputs and %d outputs; want 0 and %d", name, len(g.Inputs), len(g.Outputs), len(n.Outputs))
+			return nil, fmt.Errorf("%s has %d inputs and %d outputs; want 0 and %d", name, len(g.Inputs),
+				len(g.Outputs), len(n.Outputs))
 		}
 		p, err := compile[T](g, n.opsets, n.outer)
 		if err != nil {

@@ -14,8 +14,10 @@ import (
 // scaled and shifted. GroupNormalization has its scale and bias per group in
 // version 18, per channel since 21.
 func init() {
-	register(operator{name: "InstanceNormalization", inputs: "fff"}, instanceNormalization[float32], instanceNormalization[float64])
-	register(operator{name: "GroupNormalization", inputs: "fff"}, groupNormalization[float32], groupNormalization[float64])
+	register(operator{name: "InstanceNormalization", inputs: "fff"}, instanceNormalization[float32],
+		instanceNormalization[float64])
+	register(operator{name: "GroupNormalization", inputs: "fff"}, groupNormalization[float32],
+		groupNormalization[float64])
 }
 
 func instanceNormalization[T kernel.Float](n *node) (compute[T], error) {

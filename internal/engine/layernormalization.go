@@ -14,8 +14,10 @@ import (
 // axis on are brought to mean 0 and variance 1 (RMS: to mean square 1), then scaled
 // and shifted. Mean and InvStdDev are given where asked for.
 func init() {
-	register(operator{name: "LayerNormalization", inputs: "fff"}, layerNormalization[float32](true), layerNormalization[float64](true))
-	register(operator{name: "RMSNormalization", inputs: "ff"}, layerNormalization[float32](false), layerNormalization[float64](false))
+	register(operator{name: "LayerNormalization", inputs: "fff"}, layerNormalization[float32](true),
+		layerNormalization[float64](true))
+	register(operator{name: "RMSNormalization", inputs: "ff"}, layerNormalization[float32](false),
+		layerNormalization[float64](false))
 }
 
 func layerNormalization[T kernel.Float](centred bool) builder[T] {

@@ -59,7 +59,8 @@ func LocalFormAround(product *onnxio.Node, links *onnxio.Links, isBias func(name
 			return nil, errors.New("nodes are missing")
 		}
 	}
-	if add, err := only(links, last.Output(0)); err == nil && add.OpType == "Add" && add.Input(0) == last.Output(0) && isBias(add.Input(1)) {
+	if add, err := only(links, last.Output(0)); err == nil && add.OpType == "Add" && add.Input(0) == last.Output(0) &&
+		isBias(add.Input(1)) {
 		f.Nodes, f.Biased = append(f.Nodes, add), true
 	}
 	return f, f.check()
@@ -209,7 +210,7 @@ func (p *program[T]) zeroBehind(s *step[T]) func(f *frame[T]) bool {
 	}
 }
 
-// local does the nodes of a layer at once and says whether it could: what is
+// local does the nodes of a layer at once and reports whether it could: what is
 // out of the ordinary, errors as well, is left to the nodes.
 func (f *frame[T]) local(c *localStep[T]) (bool, error) {
 	if err := f.x.ctx.Err(); err != nil {
@@ -234,9 +235,13 @@ func (f *frame[T]) local(c *localStep[T]) (bool, error) {
 	if len(x.Shape) != 3 || len(w.Shape) != 4 || len(index.Shape) != 2 || !x.Type.IsFloat() || w.Type != x.Type {
 		return false, nil
 	}
-	n, k := x.Shape[0], kernel.Local{Groups: w.Shape[0], Block: x.Shape[2], Positions: w.Shape[1], Out: w.Shape[2], Slots: w.Shape[3]}
+	n, k := x.Shape[0], kernel.Local{
+		Groups: w.Shape[0], Block: x.Shape[2], Positions: w.Shape[1], Out: w.Shape[2],
+		Slots: w.Shape[3],
+	}
 	size := k.Groups * k.Out * k.Positions
-	if n == 0 || x.Shape[1] != k.Groups || index.Shape[0] != k.Positions || index.Shape[1] != k.Slots || size == 0 || k.Slots == 0 {
+	if n == 0 || x.Shape[1] != k.Groups || index.Shape[0] != k.Positions || index.Shape[1] != k.Slots || size == 0 ||
+		k.Slots == 0 {
 		return false, nil
 	}
 	var add []T
@@ -270,7 +275,8 @@ func (f *frame[T]) local(c *localStep[T]) (bool, error) {
 // layer returns a kernel for the geometry k of a table and a batch of n: one
 // that an earlier run has left, or a new one.
 func (c *localStep[T]) layer(k kernel.Local, n int, index *Tensor[T]) (*localLayer[T], bool) {
-	if l, ok := c.layers.Get().(*localLayer[T]); ok && l.index == index && l.n == n && l.groups == k.Groups && l.block == k.Block {
+	if l, ok := c.layers.Get().(*localLayer[T]); ok && l.index == index && l.n == n && l.groups == k.Groups &&
+		l.block == k.Block {
 		return l, true
 	}
 	behind := k.Block - 1

@@ -35,12 +35,14 @@ func localModel(t *testing.T, opset int64) *onnxio.Model {
 		Inputs:  []*onnxio.ValueInfo{engine.Info("x", -1, 4, 7, 6)},
 		Outputs: []*onnxio.ValueInfo{engine.Info("z", -1, 6, 2, 1)},
 		Initializers: []*onnxio.Tensor{
-			numbers("w1", 6, 4, 3, 3), numbers("b1", 6), numbers("w2", 4, 3, 3, 2), numbers("w3", 6, 4, 2, 2), numbers("b3", 6),
+			numbers("w1", 6, 4, 3, 3), numbers("b1", 6), numbers("w2", 4, 3, 3, 2), numbers("w3", 6, 4, 2,
+				2), numbers("b3", 6),
 		},
 		Nodes: []*onnxio.Node{
 			engine.Op("Conv x w1 b1 -> a", onnxio.IntsAttr("pads", 1, 1, 1, 1)),
 			engine.Op("Relu a -> b"),
-			engine.Op("Conv b w2 -> c", onnxio.IntAttr("group", 2), onnxio.IntsAttr("strides", 2, 2), onnxio.IntsAttr("pads", 1, 0, 0, 0)),
+			engine.Op("Conv b w2 -> c", onnxio.IntAttr("group", 2), onnxio.IntsAttr("strides", 2, 2),
+				onnxio.IntsAttr("pads", 1, 0, 0, 0)),
 			engine.Op("Relu c -> d"),
 			engine.Op("Conv d w3 b3 -> z", onnxio.IntsAttr("strides", 1, 2)),
 		},
@@ -60,7 +62,9 @@ func localModel(t *testing.T, opset int64) *onnxio.Model {
 }
 
 // observed runs a model node by node.
-func observed[T kernel.Float](e *engine.Engine[T], feeds map[string]*engine.Tensor[T]) (map[string]*engine.Tensor[T], error) {
+func observed[T kernel.Float](e *engine.Engine[T], feeds map[string]*engine.Tensor[T]) (map[string]*engine.Tensor[T],
+	error,
+) {
 	return e.Observe(context.Background(), feeds, func(string, *engine.Tensor[T]) error { return nil })
 }
 
@@ -104,7 +108,8 @@ func checkLocalRun[T kernel.Float](t *testing.T, m *onnxio.Model, tolerance floa
 func TestLocalForm(t *testing.T) {
 	for _, opset := range []int64{9, 13, 17} {
 		m := localModel(t, opset)
-		if single, double := checkLocalRun[float32](t, m, 1e-5), checkLocalRun[float64](t, m, 1e-13); single != 3 || double != 3 {
+		if single, double := checkLocalRun[float32](t, m, 1e-5), checkLocalRun[float64](t, m, 1e-13); single != 3 ||
+			double != 3 {
 			t.Errorf("opset %d: %d and %d layers run as one, want 3", opset, single, double)
 		}
 	}
@@ -135,15 +140,18 @@ func TestLocalFormElsewhere(t *testing.T) {
 			table.Data = onnxio.NewTensor("", table.Dims, v).Data
 		}, 3},
 		"perm": {func(m *onnxio.Model) {
-			last := m.Graph.Nodes[slices.IndexFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "MatMul" })+1]
+			last := m.Graph.Nodes[slices.IndexFunc(m.Graph.Nodes,
+				func(n *onnxio.Node) bool { return n.OpType == "MatMul" })+1]
 			last.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("perm", 3, 0, 1, 2)}
 		}, 2},
 		"output within": {func(m *onnxio.Model) {
-			m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: find(m, "MatMul").Output(0), Type: onnxio.TensorType{Elem: onnxio.Float32}})
+			m.Graph.Outputs = append(m.Graph.Outputs,
+				&onnxio.ValueInfo{Name: find(m, "MatMul").Output(0), Type: onnxio.TensorType{Elem: onnxio.Float32}})
 		}, 2},
 		"read twice": {func(m *onnxio.Model) {
 			m.Graph.Nodes = append(m.Graph.Nodes, engine.Op("Neg "+find(m, "Transpose").Output(0)+" -> extra"))
-			m.Graph.Outputs = append(m.Graph.Outputs, &onnxio.ValueInfo{Name: "extra", Type: onnxio.TensorType{Elem: onnxio.Float32}})
+			m.Graph.Outputs = append(m.Graph.Outputs,
+				&onnxio.ValueInfo{Name: "extra", Type: onnxio.TensorType{Elem: onnxio.Float32}})
 		}, 2},
 		"weights fed": {func(m *onnxio.Model) {
 			name := find(m, "MatMul").Input(0)

@@ -7,7 +7,11 @@ import (
 // And, Or, Xor and Not of bool values, and BitwiseAnd, BitwiseOr, BitwiseXor and
 // BitwiseNot of integers, broadcast.
 func init() {
-	and, or, xor := func(a, b int64) int64 { return a & b }, func(a, b int64) int64 { return a | b }, func(a, b int64) int64 { return a ^ b }
+	and, or, xor := func(a, b int64) int64 { return a & b }, func(a, b int64) int64 { return a | b }, func(a,
+		b int64,
+	) int64 {
+		return a ^ b
+	}
 	for _, op := range []struct {
 		name, inputs string
 		f            func(a, b int64) int64

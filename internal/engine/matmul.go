@@ -37,7 +37,8 @@ func matMul[T kernel.Float](*node) (compute[T], error) {
 		for i := range p.atA {
 			oa, ob, oy := p.atA[i], p.atB[i], i*p.m*p.n
 			if a.Type.IsFloat() {
-				kernel.Gemm(false, false, p.m, p.n, p.k, 1, a.F[oa:], max(1, p.k), b.F[ob:], p.n, 0, y.F[oy:oy+p.m*p.n], p.n)
+				kernel.Gemm(false, false, p.m, p.n, p.k, 1, a.F[oa:], max(1, p.k), b.F[ob:], p.n, 0,
+					y.F[oy:oy+p.m*p.n], p.n)
 			} else {
 				intProduct(y.I[oy:], a.I[oa:], b.I[ob:], p.m, p.n, p.k)
 			}

@@ -50,7 +50,8 @@ func mod[T kernel.Float](n *node) (compute[T], error) {
 		case a.Type.IsFloat():
 			zip(y.F, y.Shape, a.F, a.Shape, b.F, b.Shape, rows(floats))
 		case isUnsigned(a.Type):
-			zip(unsigned(y.I), y.Shape, unsigned(a.I), a.Shape, unsigned(b.I), b.Shape, rows(func(a, b uint64) uint64 { return a % b }))
+			zip(unsigned(y.I), y.Shape, unsigned(a.I), a.Shape, unsigned(b.I), b.Shape,
+				rows(func(a, b uint64) uint64 { return a % b }))
 		default:
 			zip(y.I, y.Shape, a.I, a.Shape, b.I, b.Shape, rows(ints))
 		}

@@ -90,7 +90,7 @@ func (n *node) graph(name string) *onnxio.Graph {
 // ignore marks attributes that don't change what inference computes.
 func (n *node) ignore(names ...string) { n.read = append(n.read, names...) }
 
-// has says whether the node sets the attribute.
+// has reports whether the node sets the attribute.
 func (n *node) has(name string) bool { return n.Attr(name) != nil }
 
 // need refuses a node that lacks an attribute without a default.

@@ -33,7 +33,8 @@ func pad[T kernel.Float](n *node) (compute[T], error) {
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v, pads, value := in[0], in[1], in[2]
 		if value != nil && (value.Type != v.Type || value.Len() != 1) {
-			return nil, fmt.Errorf("constant_value is %s of shape %v; want a %s scalar", value.Type, value.Shape, v.Type)
+			return nil, fmt.Errorf("constant_value is %s of shape %v; want a %s scalar", value.Type, value.Shape,
+				v.Type)
 		}
 		amounts, err := intVector("pads", pads)
 		if err != nil {
@@ -83,7 +84,8 @@ func (x *exec[T]) pad(v *Tensor[T], pads, axes []int64, mode string, f T, i int6
 		if mode == "wrap" && min(b, e) < 0 && max(b, e) > 0 {
 			// ONNX Runtime wraps around what is left after the cut; the page of the
 			// operator does not say.
-			return nil, fmt.Errorf("mode wrap: pads %d and %d cut and repeat axis %d, which means different things to different runtimes", b, e, a)
+			return nil, fmt.Errorf("mode wrap: pads %d and %d cut and repeat axis %d, which means different "+
+				"things to different runtimes", b, e, a)
 		}
 		begin[a] = b
 		shape[a] += int(b + e)

@@ -155,7 +155,9 @@ func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer s
 
 // addConstants numbers the initializers that are no sparse factors. A name that is
 // also an input keeps its number there, and the initializer is its default.
-func (p *program[T]) addConstants(g *onnxio.Graph, factors map[string]*factor[T], number map[string]int, define func(string) int) error {
+func (p *program[T]) addConstants(g *onnxio.Graph, factors map[string]*factor[T], number map[string]int,
+	define func(string) int,
+) error {
 	kept := int64(0)
 	add := func(name string, bytes int64, load func() (*Tensor[T], error)) {
 		i, ok := number[name]

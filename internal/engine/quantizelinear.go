@@ -12,8 +12,12 @@ import (
 // (https://onnx.ai/onnx/operators/onnx__QuantizeLinear.html) between floating point
 // and 8- and 16-bit integers, per tensor or per axis. The blocked form is refused.
 func init() {
-	register(operator{name: "QuantizeLinear", limits: "to 8- and 16-bit integers, per tensor or axis; blocks are refused", inputs: "nni"}, quantizeLinear[float32], quantizeLinear[float64])
-	register(operator{name: "DequantizeLinear", limits: "per tensor or axis; blocks are refused", inputs: "ifi"}, dequantizeLinear[float32], dequantizeLinear[float64])
+	register(operator{
+		name:   "QuantizeLinear",
+		limits: "to 8- and 16-bit integers, per tensor or axis; blocks are refused", inputs: "nni",
+	}, quantizeLinear[float32], quantizeLinear[float64])
+	register(operator{name: "DequantizeLinear", limits: "per tensor or axis; blocks are refused", inputs: "ifi"},
+		dequantizeLinear[float32], dequantizeLinear[float64])
 }
 
 // quantizationAxis reads what both operators have in common.

@@ -22,7 +22,8 @@ func rangeOf[T kernel.Float](n *node) (compute[T], error) {
 		start, limit, delta := in[0], in[1], in[2]
 		for _, v := range in {
 			if v.Len() != 1 || v.Type != start.Type {
-				return nil, fmt.Errorf("operands are %s and %s of shape %v; want scalars of one type", start.Type, v.Type, v.Shape)
+				return nil, fmt.Errorf("operands are %s and %s of shape %v; want scalars of one type", start.Type,
+					v.Type, v.Shape)
 			}
 		}
 		var size float64

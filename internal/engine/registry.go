@@ -86,7 +86,10 @@ func prepareIn[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer 
 		return nil, n.Wrap(err)
 	}
 	follow, _ := nn.follow.(follower[T])
-	return &step[T]{node: n, op: op, required: schema.MinInputs, compute: c, captured: nn.captured, leads: nn.leads, follow: follow}, nil
+	return &step[T]{
+		node: n, op: op, required: schema.MinInputs, compute: c, captured: nn.captured, leads: nn.leads,
+		follow: follow,
+	}, nil
 }
 
 // reads lists the names of the values a step takes: its inputs, then what its
@@ -110,7 +113,8 @@ func (s *step[T]) run(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			continue
 		}
 		if kind := s.op.kind(i); !accepts(kind, v.Type) {
-			return nil, s.node.Errorf("input %d (%q): %s is not supported here; want %s", i, s.node.Input(i), v.Type, kindNames[kind])
+			return nil, s.node.Errorf("input %d (%q): %s is not supported here; want %s", i, s.node.Input(i), v.Type,
+				kindNames[kind])
 		}
 	}
 	for i := range s.required {

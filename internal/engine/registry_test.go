@@ -46,7 +46,10 @@ func TestAttributes(t *testing.T) {
 			for _, a := range s.Attributes {
 				want = append(want, a.Name)
 			}
-			empty := &onnxio.Graph{Outputs: []*onnxio.ValueInfo{{Name: "y"}}, Initializers: []*onnxio.Tensor{onnxio.NewTensor("y", nil, []float32{0})}}
+			empty := &onnxio.Graph{
+				Outputs:      []*onnxio.ValueInfo{{Name: "y"}},
+				Initializers: []*onnxio.Tensor{onnxio.NewTensor("y", nil, []float32{0})},
+			}
 			n := &node{version: v, opsets: map[string]int64{"": v}, Node: &onnxio.Node{
 				OpType: name, Inputs: []string{"a", "b"}, Outputs: []string{"y"},
 				Attributes: []*onnxio.Attribute{

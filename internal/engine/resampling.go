@@ -23,7 +23,9 @@ type Resampled struct {
 // version opset in mode linear or cubic, does to a value of the given shape, axis
 // by axis, the first applied first, and its extrapolation value. inputs match
 // n.Inputs; the first is not looked at.
-func ResampledAxes(n *onnxio.Node, opset int64, shape []int, inputs []*Tensor[float64]) (axes []Resampled, extrapolation float64, err error) {
+func ResampledAxes(n *onnxio.Node, opset int64, shape []int, inputs []*Tensor[float64]) (axes []Resampled,
+	extrapolation float64, err error,
+) {
 	s, err := prepare[float64](n, map[string]int64{"": opset})
 	if err != nil {
 		return nil, 0, err

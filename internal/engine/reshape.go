@@ -36,7 +36,8 @@ func reshapeTo(from []int, want []int64, allowZero bool) ([]int, error) {
 		switch {
 		case d == 0 && !allowZero:
 			if i >= len(from) {
-				return nil, fmt.Errorf("shape %v: 0 at %d keeps a dimension that the input %v does not have", want, i, from)
+				return nil, fmt.Errorf("shape %v: 0 at %d keeps a dimension that the input %v does not have", want, i,
+					from)
 			}
 			known[i] = int64(from[i])
 		case d == -1 && i == free:

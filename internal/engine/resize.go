@@ -15,7 +15,11 @@ import (
 // not say so, the test data of ONNX 1.5 (resize_downsample_nearest) and ONNX
 // Runtime do.
 func init() {
-	register(operator{name: "Resize", limits: "integers in mode nearest only; align_corners with scales that give no whole length as in the reference implementation, not as in ONNX Runtime", inputs: "vvfi"}, resize[float32], resize[float64])
+	register(operator{
+		name: "Resize",
+		limits: "integers in mode nearest only; align_corners with scales that give no whole length as in the " +
+			"reference implementation, not as in ONNX Runtime", inputs: "vvfi",
+	}, resize[float32], resize[float64])
 	register(operator{name: "Upsample", inputs: "vf"}, upsample[float32], upsample[float64])
 }
 
@@ -32,7 +36,10 @@ type sampling struct {
 const beforeOpset11 = "before opset 11"
 
 func upsample[T kernel.Float](n *node) (compute[T], error) {
-	s := sampling{mode: n.string("mode", "nearest", "linear", "bilinear"), coordinates: "asymmetric", nearest: beforeOpset11}
+	s := sampling{
+		mode: n.string("mode", "nearest", "linear", "bilinear"), coordinates: "asymmetric",
+		nearest: beforeOpset11,
+	}
 	if s.mode == "bilinear" {
 		s.mode = "linear"
 	}
@@ -52,7 +59,8 @@ func upsample[T kernel.Float](n *node) (compute[T], error) {
 func (x *exec[T]) upsample(s sampling, v *Tensor[T], scales []float32) (*Tensor[T], error) {
 	for axis, scale := range scales {
 		if scale > 0 && scale < 1 {
-			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on", scale, axis)
+			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on", scale,
+				axis)
 		}
 	}
 	return x.resize(s, v, scales, nil, nil)
@@ -66,8 +74,9 @@ func resize[T kernel.Float](n *node) (compute[T], error) {
 		}, nil
 	}
 	s := sampling{
-		mode:           n.string("mode", "nearest", "linear", "cubic"),
-		coordinates:    n.string("coordinate_transformation_mode", "half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize", "half_pixel_symmetric"),
+		mode: n.string("mode", "nearest", "linear", "cubic"),
+		coordinates: n.string("coordinate_transformation_mode", "half_pixel", "pytorch_half_pixel",
+			"align_corners", "asymmetric", "tf_half_pixel_for_nn", "tf_crop_and_resize", "half_pixel_symmetric"),
 		nearest:        n.string("nearest_mode", "round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
 		cubicA:         n.float("cubic_coeff_a", -0.75),
 		extrapolation:  n.float("extrapolation_value", 0),
@@ -188,7 +197,7 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	return masked, nil
 }
 
-// stays says whether an axis of d elements is as it was. With scale 1 it is, in
+// stays reports whether an axis of d elements is as it was. With scale 1 it is, in
 // ONNX Runtime too, even where the formula of tf_half_pixel_for_nn would move
 // it by half an element.
 func (s sampling) stays(d int, p resample) bool {
@@ -212,7 +221,8 @@ func (s sampling) plan(shape []int, scales []float32, sizes []int64, roi []float
 	}
 	bySize := len(scales) == 0
 	if bySize && len(sizes) != len(axes) || !bySize && len(scales) != len(axes) {
-		return nil, fmt.Errorf("%d scales and %d sizes; want one or the other for %d axes", len(scales), len(sizes), len(axes))
+		return nil, fmt.Errorf("%d scales and %d sizes; want one or the other for %d axes", len(scales), len(sizes),
+			len(axes))
 	}
 	if s.coordinates == "tf_crop_and_resize" && len(roi) != 2*len(axes) {
 		return nil, fmt.Errorf("roi has %d values; want %d", len(roi), 2*len(axes))

@@ -47,8 +47,10 @@ func slice[T kernel.Float](n *node) (compute[T], error) {
 }
 
 func (x *exec[T]) slice(v *Tensor[T], starts, ends, axes, steps []int64) (*Tensor[T], error) {
-	if len(ends) != len(starts) || axes != nil && len(axes) != len(starts) || steps != nil && len(steps) != len(starts) {
-		return nil, fmt.Errorf("%d starts, %d ends, %d axes and %d steps; want as many of each", len(starts), len(ends), len(axes), len(steps))
+	if len(ends) != len(starts) || axes != nil && len(axes) != len(starts) || steps != nil &&
+		len(steps) != len(starts) {
+		return nil, fmt.Errorf("%d starts, %d ends, %d axes and %d steps; want as many of each", len(starts),
+			len(ends), len(axes), len(steps))
 	}
 	if axes == nil {
 		if len(starts) > len(v.Shape) {

@@ -84,7 +84,8 @@ func csrOf(s *onnxio.SparseTensor) (kernel.CSR, error) {
 	}
 	rows, cols := int64(shape[0]), int64(shape[1])
 	if rows+cols > 1<<22+64*n { // what rows and columns take would be far more than the entries do
-		return kernel.CSR{}, fmt.Errorf("sparse tensor: %d×%d with %d entries: too many rows or columns for so few", rows, cols, n)
+		return kernel.CSR{}, fmt.Errorf("sparse tensor: %d×%d with %d entries: too many rows or columns for so few",
+			rows, cols, n)
 	}
 	c := kernel.CSR{Rows: shape[0], Cols: shape[1], Starts: make([]int, shape[0]+1), Columns: make([]int32, n)}
 	last := int64(0)
@@ -154,7 +155,9 @@ func newFactors[T kernel.Float](g *onnxio.Graph) (map[string]*factor[T], error) 
 }
 
 // prepareWith makes a node ready, some of whose inputs may be sparse factors.
-func prepareWith[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer scope, factors map[string]*factor[T]) (*step[T], error) {
+func prepareWith[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer scope,
+	factors map[string]*factor[T],
+) (*step[T], error) {
 	for at := range min(2, len(n.Inputs)) {
 		if f := factors[n.Inputs[at]]; f != nil {
 			return prepareProduct(n, versions, outer, f, at)
@@ -195,7 +198,9 @@ type sparseProduct[T kernel.Float] struct {
 
 // prepareProduct makes a Gemm or MatMul ready whose input at is f. What is out of
 // the ordinary, errors as well, is left to the product with the dense matrix.
-func prepareProduct[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer scope, f *factor[T], at int) (*step[T], error) {
+func prepareProduct[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer scope, f *factor[T],
+	at int,
+) (*step[T], error) {
 	dense, err := prepareIn[T](n, versions, outer)
 	if err != nil {
 		return nil, err
@@ -258,7 +263,8 @@ func (p *sparseProduct[T]) compute(x *exec[T], in []*Tensor[T]) (*Tensor[T], err
 		c = in[2]
 	}
 	var bias []T
-	if c != nil && p.at == 1 && !across && p.alpha == 1 && p.beta == 1 && c.Type == other.Type && (slices.Equal(c.Shape, []int{width}) || slices.Equal(c.Shape, []int{1, width})) {
+	if c != nil && p.at == 1 && !across && p.alpha == 1 && p.beta == 1 && c.Type == other.Type &&
+		(slices.Equal(c.Shape, []int{width}) || slices.Equal(c.Shape, []int{1, width})) {
 		bias, c = c.F, nil
 	}
 	y, err := x.fresh(other.Type, shape)

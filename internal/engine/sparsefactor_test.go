@@ -68,7 +68,9 @@ func sparseTensor[T kernel.Float](m matrix, pairs bool) *onnxio.SparseTensor {
 }
 
 // sparseModel multiplies the input x by the sparse constant s.
-func sparseModel(s *onnxio.SparseTensor, node *onnxio.Node, initializer bool, rank int, inits ...*onnxio.Tensor) *onnxio.Model {
+func sparseModel(s *onnxio.SparseTensor, node *onnxio.Node, initializer bool, rank int,
+	inits ...*onnxio.Tensor,
+) *onnxio.Model {
 	free := slices.Repeat([]int64{-1}, rank)
 	x, y := info("x", free...), info("y", free...)
 	x.Type.Elem, y.Type.Elem = s.Values.Type, s.Values.Type
@@ -80,9 +82,12 @@ func sparseModel(s *onnxio.SparseTensor, node *onnxio.Node, initializer bool, ra
 		m.Graph.SparseInitializers = []*onnxio.SparseTensor{s}
 		return m
 	}
-	m.Graph.Nodes = append([]*onnxio.Node{{Name: "s", OpType: "Constant", Outputs: []string{"s"}, Attributes: []*onnxio.Attribute{
-		{Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: s},
-	}}}, m.Graph.Nodes...)
+	m.Graph.Nodes = append([]*onnxio.Node{{
+		Name: "s", OpType: "Constant", Outputs: []string{"s"},
+		Attributes: []*onnxio.Attribute{
+			{Name: "sparse_value", Type: onnxio.AttrSparseTensor, Sparse: s},
+		},
+	}}, m.Graph.Nodes...)
 	return m
 }
 
@@ -171,7 +176,8 @@ func checkSparse[T kernel.Float](t *testing.T, seed uint64, op, detail string, a
 			t.Fatalf("%d: %v", seed, err)
 		}
 		y := out["y"]
-		if len(y.F) != m*n || detail == "vector" && len(y.Shape) != 1 || detail == "leading axes" && !slices.Equal(y.Shape, []int{2, 3, m / 6, n}) {
+		if len(y.F) != m*n || detail == "vector" && len(y.Shape) != 1 || detail == "leading axes" &&
+			!slices.Equal(y.Shape, []int{2, 3, m / 6, n}) {
 			t.Fatalf("%d: shape %v of a product of %d×%d and %d×%d", seed, y.Shape, m, k, k, n)
 		}
 		for i := range m {
@@ -181,7 +187,8 @@ func checkSparse[T kernel.Float](t *testing.T, seed uint64, op, detail string, a
 					want += alpha * factors[0].v[i*k+q] * factors[1].v[q*n+j]
 				}
 				if got := float64(y.F[i*n+j]); !(math.Abs(got-want) <= tolerance) {
-					t.Fatalf("%d: %s at %d, attributes %v, C %d×%d: y[%d,%d] = %g, want %g", seed, op, at, node.Attributes, c.rows, c.cols, i, j, got, want)
+					t.Fatalf("%d: %s at %d, attributes %v, C %d×%d: y[%d,%d] = %g, want %g", seed, op, at,
+						node.Attributes, c.rows, c.cols, i, j, got, want)
 				}
 			}
 		}
@@ -250,10 +257,18 @@ func TestSparseElsewhere(t *testing.T) {
 		}, 0},
 		"a branch": {func(g *onnxio.Graph, _ *onnxio.SparseTensor) {
 			branch := func() *onnxio.Graph {
-				return &onnxio.Graph{Nodes: []*onnxio.Node{op("MatMul y s -> b")}, Outputs: []*onnxio.ValueInfo{info("b", -1, -1)}}
+				return &onnxio.Graph{
+					Nodes:   []*onnxio.Node{op("MatMul y s -> b")},
+					Outputs: []*onnxio.ValueInfo{info("b", -1, -1)},
+				}
 			}
-			g.Initializers = append(g.Initializers, &onnxio.Tensor{Name: "yes", Type: onnxio.Bool, Data: onnxio.NewTensor("", []int64{1}, []uint8{1}).Data})
-			g.Nodes = append(g.Nodes, op("If yes -> z", &onnxio.Attribute{Name: "then_branch", Type: onnxio.AttrGraph, G: branch()}, &onnxio.Attribute{Name: "else_branch", Type: onnxio.AttrGraph, G: branch()}))
+			g.Initializers = append(g.Initializers,
+				&onnxio.Tensor{Name: "yes", Type: onnxio.Bool, Data: onnxio.NewTensor("", []int64{1}, []uint8{1}).Data})
+			g.Nodes = append(g.Nodes, op("If yes -> z",
+				&onnxio.Attribute{
+					Name: "then_branch", Type: onnxio.AttrGraph,
+					G: branch(),
+				}, &onnxio.Attribute{Name: "else_branch", Type: onnxio.AttrGraph, G: branch()}))
 			g.Outputs = []*onnxio.ValueInfo{info("z", -1, -1)}
 		}, 0},
 		"out of order": {func(_ *onnxio.Graph, s *onnxio.SparseTensor) {
@@ -264,7 +279,8 @@ func TestSparseElsewhere(t *testing.T) {
 		}, 0},
 	} {
 		s := &onnxio.SparseTensor{
-			Dims: []int64{3, 3}, Values: onnxio.NewTensor("s", []int64{3}, []float32{1, 2, 3}), Indices: onnxio.NewTensor("", []int64{3}, []int64{1, 3, 8}),
+			Dims: []int64{3, 3}, Values: onnxio.NewTensor("s", []int64{3},
+				[]float32{1, 2, 3}), Indices: onnxio.NewTensor("", []int64{3}, []int64{1, 3, 8}),
 		}
 		m := sparseModel(s, op("MatMul x s -> y"), cases%2 == 0, 2)
 		c.edit(m.Graph, s)
@@ -277,7 +293,8 @@ func TestSparseElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		dense.Graph.SparseInitializers = nil
-		dense.Graph.Nodes = slices.DeleteFunc(dense.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Constant" })
+		dense.Graph.Nodes = slices.DeleteFunc(dense.Graph.Nodes,
+			func(n *onnxio.Node) bool { return n.OpType == "Constant" })
 		dense.Graph.Initializers = append(dense.Graph.Initializers, ToONNX("s", full))
 		x := &Tensor[float32]{Type: onnxio.Float32, Shape: []int{3, 3}, F: make([]float32, 9)}
 		for i := range x.F {
@@ -308,24 +325,31 @@ func TestSparseElsewhere(t *testing.T) {
 // What the dense product refuses, the sparse one refuses with the same words.
 func TestSparseRefuses(t *testing.T) {
 	s := &onnxio.SparseTensor{
-		Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{1}, []float32{1}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1}),
+		Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{1}, []float32{1}), Indices: onnxio.NewTensor("",
+			[]int64{1}, []int64{1}),
 	}
 	for want, c := range map[string]struct {
 		node *onnxio.Node
 		x    []int
 	}{
-		"shapes [2 3] and [2 3] do not multiply":                {op("MatMul x s -> y"), []int{2, 3}},
-		"shapes [2 3] and [2 3] (transA false, transB false)":   {op("Gemm x s -> y"), []int{2, 3}},
-		"operands of shape [2] and [2 3]; want matrices":        {op("Gemm x s -> y"), []int{2}},
-		"operands of shape [] and [2 3]; a scalar does not":     {op("MatMul x s -> y"), []int{}},
-		"C of shape [5] does not broadcast to [4 3]":            {op("Gemm x s c -> y"), []int{4, 2}},
-		"attribute transC is unknown in version 13":             {op("Gemm x s -> y", onnxio.IntAttr("transC", 1)), []int{4, 2}},
+		"shapes [2 3] and [2 3] do not multiply":              {op("MatMul x s -> y"), []int{2, 3}},
+		"shapes [2 3] and [2 3] (transA false, transB false)": {op("Gemm x s -> y"), []int{2, 3}},
+		"operands of shape [2] and [2 3]; want matrices":      {op("Gemm x s -> y"), []int{2}},
+		"operands of shape [] and [2 3]; a scalar does not":   {op("MatMul x s -> y"), []int{}},
+		"C of shape [5] does not broadcast to [4 3]":          {op("Gemm x s c -> y"), []int{4, 2}},
+		"attribute transC is unknown in version 13": {
+			op("Gemm x s -> y", onnxio.IntAttr("transC", 1)),
+			[]int{4, 2},
+		},
 		`input "nowhere": nothing before this node computes it`: {op("Gemm nowhere s -> y"), []int{4, 2}},
 	} {
 		m := sparseModel(s, c.node, true, len(c.x), onnxio.NewTensor("c", []int64{5}, make([]float32, 5)))
 		e, err := New[float32](m)
 		if err == nil {
-			_, err = e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: c.x, F: make([]float32, product(c.x))}})
+			_, err = e.Run(t.Context(), map[string]*Tensor[float32]{"x": {
+				Type: onnxio.Float32, Shape: c.x,
+				F: make([]float32, product(c.x)),
+			}})
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -341,7 +365,10 @@ func TestSparseLarge(t *testing.T) {
 	for i := range index {
 		index[i], values[i] = int64(i)*size+int64(size-1-i), float32(i%100)
 	}
-	s := &onnxio.SparseTensor{Dims: []int64{size, size}, Values: onnxio.NewTensor("s", []int64{size}, values), Indices: onnxio.NewTensor("", []int64{size}, index)}
+	s := &onnxio.SparseTensor{
+		Dims: []int64{size, size}, Values: onnxio.NewTensor("s", []int64{size}, values),
+		Indices: onnxio.NewTensor("", []int64{size}, index),
+	}
 	e, err := New[float32](sparseModel(s, op("Gemm x s -> y", onnxio.IntAttr("transB", 1)), false, 2))
 	if err != nil {
 		t.Fatal(err)
@@ -364,14 +391,20 @@ func TestSparseLarge(t *testing.T) {
 // Weights that the model holds as a slice may change between runs.
 func TestSparseLive(t *testing.T) {
 	values := []float32{2}
-	s := &onnxio.SparseTensor{Dims: []int64{1, 1}, Values: onnxio.NewTensor("s", []int64{1}, values), Indices: onnxio.NewTensor("", []int64{1}, []int64{0})}
+	s := &onnxio.SparseTensor{
+		Dims: []int64{1, 1}, Values: onnxio.NewTensor("s", []int64{1}, values),
+		Indices: onnxio.NewTensor("", []int64{1}, []int64{0}),
+	}
 	e, err := New[float32](sparseModel(s, op("MatMul x s -> y"), true, 2))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, w := range []float32{2, 5} {
 		values[0] = w
-		y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{1, 1}, F: []float32{3}}})
+		y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {
+			Type: onnxio.Float32, Shape: []int{1, 1},
+			F: []float32{3},
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -385,7 +418,8 @@ func TestSparseLive(t *testing.T) {
 // far more than the entries.
 func TestSparseAbsurd(t *testing.T) {
 	s := &onnxio.SparseTensor{
-		Dims: []int64{1 << 31, 1 << 30}, Values: onnxio.NewTensor("s", []int64{1}, []float32{1}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1}),
+		Dims: []int64{1 << 31, 1 << 30}, Values: onnxio.NewTensor("s", []int64{1},
+			[]float32{1}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1}),
 	}
 	if _, err := csrOf(s); err == nil || !strings.Contains(err.Error(), "too many rows or columns for so few") {
 		t.Error(err)
@@ -393,7 +427,10 @@ func TestSparseAbsurd(t *testing.T) {
 	for _, initializer := range []bool{false, true} {
 		e, err := New[float32](sparseModel(s, op("Gemm x s -> y"), initializer, 2))
 		if err == nil {
-			_, err = e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{1, 1}, F: []float32{1}}})
+			_, err = e.Run(t.Context(), map[string]*Tensor[float32]{"x": {
+				Type: onnxio.Float32, Shape: []int{1, 1},
+				F: []float32{1},
+			}})
 		}
 		if err == nil || !strings.Contains(err.Error(), "too many elements") {
 			t.Error(err)
@@ -403,13 +440,19 @@ func TestSparseAbsurd(t *testing.T) {
 
 // A matrix without any entry is one of zeros.
 func TestSparseEmpty(t *testing.T) {
-	s := &onnxio.SparseTensor{Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{0}, []float32{}), Indices: onnxio.NewTensor("", []int64{0}, []int64{})}
+	s := &onnxio.SparseTensor{
+		Dims: []int64{2, 3}, Values: onnxio.NewTensor("s", []int64{0}, []float32{}),
+		Indices: onnxio.NewTensor("", []int64{0}, []int64{}),
+	}
 	for _, node := range []*onnxio.Node{op("Gemm x s c -> y"), op("MatMul x s -> y")} {
 		e, err := New[float32](sparseModel(s, node, true, 2, onnxio.NewTensor("c", []int64{3}, []float32{1, 2, 3})))
 		if err != nil {
 			t.Fatal(err)
 		}
-		y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{1, 2}, F: []float32{1, 1}}})
+		y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {
+			Type: onnxio.Float32, Shape: []int{1, 2},
+			F: []float32{1, 1},
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -425,12 +468,18 @@ func TestSparseEmpty(t *testing.T) {
 
 // A product of the sparse matrix with several matrices is left to the dense one.
 func TestSparseBatched(t *testing.T) {
-	s := &onnxio.SparseTensor{Dims: []int64{1, 2}, Values: onnxio.NewTensor("s", []int64{1}, []float32{3}), Indices: onnxio.NewTensor("", []int64{1}, []int64{1})}
+	s := &onnxio.SparseTensor{
+		Dims: []int64{1, 2}, Values: onnxio.NewTensor("s", []int64{1}, []float32{3}),
+		Indices: onnxio.NewTensor("", []int64{1}, []int64{1}),
+	}
 	e, err := New[float32](sparseModel(s, op("MatMul s x -> y"), true, 3))
 	if err != nil {
 		t.Fatal(err)
 	}
-	y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{2, 2, 1}, F: []float32{1, 2, 3, 4}}})
+	y, err := e.Run(t.Context(), map[string]*Tensor[float32]{"x": {
+		Type: onnxio.Float32, Shape: []int{2, 2, 1},
+		F: []float32{1, 2, 3, 4},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

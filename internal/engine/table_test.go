@@ -27,7 +27,8 @@ func TestOperatorTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s is not what the registry says; go test ./internal/engine -run OperatorTable -update writes it", path)
+		t.Errorf("%s is not what the registry says; go test ./internal/engine -run OperatorTable -update writes it",
+			path)
 	}
 }
 
@@ -59,7 +60,8 @@ Versions are those of the operator's schema in force in these opsets.
 			versions[i] = fmt.Sprint(s.SinceVersion)
 		}
 		first := max(onnxio.OldestOpset, schemas[0].SinceVersion)
-		fmt.Fprintf(&b, "| %s | %d–%d | %s | %s |\n", name, first, last, strings.Join(versions, ", "), registry[name].limits)
+		fmt.Fprintf(&b, "| %s | %d–%d | %s | %s |\n", name, first, last, strings.Join(versions, ", "),
+			registry[name].limits)
 	}
 	return b.String()
 }

@@ -57,7 +57,7 @@ func (t *Tensor[T]) Validate() error {
 	return nil
 }
 
-// held says whether the engine can hold values of that type.
+// held reports whether the engine can hold values of that type.
 func held(t onnxio.DataType) bool {
 	return t.IsFloat() || t.IsInteger() || t == onnxio.Bool
 }

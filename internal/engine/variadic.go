@@ -15,12 +15,16 @@ func init() {
 	register(operator{name: "Mean", inputs: "f*"},
 		variadic(addRow[float32], nil, nil, true), variadic(addRow[float64], nil, nil, true))
 	register(operator{name: "Max", inputs: "n*"},
-		variadic(maxRow[float32], maxRow[int64], maxRow[uint64], false), variadic(maxRow[float64], maxRow[int64], maxRow[uint64], false))
+		variadic(maxRow[float32], maxRow[int64], maxRow[uint64], false), variadic(maxRow[float64], maxRow[int64],
+			maxRow[uint64], false))
 	register(operator{name: "Min", inputs: "n*"},
-		variadic(minRow[float32], minRow[int64], minRow[uint64], false), variadic(minRow[float64], minRow[int64], minRow[uint64], false))
+		variadic(minRow[float32], minRow[int64], minRow[uint64], false), variadic(minRow[float64], minRow[int64],
+			minRow[uint64], false))
 }
 
-func variadic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b []int64), unsignedRow func(dst, a, b []uint64), mean bool) builder[T] {
+func variadic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b []int64),
+	unsignedRow func(dst, a, b []uint64), mean bool,
+) builder[T] {
 	return func(*node) (compute[T], error) {
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			y := in[0]

@@ -129,7 +129,8 @@ func (w window) resolve(in, kernelShape []int) (kernel.Window, error) {
 			g.Out[a]++
 		}
 		if g.Out[a] == 0 {
-			return g, fmt.Errorf("kernel %v with dilations %v does not fit in %v with pads %v", kernelShape, g.Dilation, in, pads)
+			return g, fmt.Errorf("kernel %v with dilations %v does not fit in %v with pads %v", kernelShape,
+				g.Dilation, in, pads)
 		}
 	}
 	return g, nil

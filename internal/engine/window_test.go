@@ -20,7 +20,10 @@ type windowCase struct {
 }
 
 func randomWindow(r *rand.Rand, ceil bool) windowCase {
-	c := windowCase{rank: 1 + r.IntN(3), autoPad: []string{"NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"}[r.IntN(5)]}
+	c := windowCase{
+		rank:    1 + r.IntN(3),
+		autoPad: []string{"NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"}[r.IntN(5)],
+	}
 	c.ceil = ceil && r.IntN(2) == 0
 	c.pads = make([]int64, 2*c.rank)
 	for a := range c.rank {
@@ -56,7 +59,8 @@ func (c *windowCase) axis(a int) {
 			begin = need - need/2
 		}
 	default:
-		for start := -begin; start+extent <= in+end || c.ceil && c.autoPad == "NOTSET" && start < in && start+extent-stride < in+end; start += stride {
+		for start := -begin; start+extent <= in+end || c.ceil && c.autoPad == "NOTSET" && start < in &&
+			start+extent-stride < in+end; start += stride {
 			out++
 		}
 	}
@@ -185,7 +189,8 @@ func TestConvTransposeIsAdjoint(t *testing.T) {
 			reach := int64(c.out[a]-1)*c.strides[a] + (c.kernel[a]-1)*c.dilations[a] + 1
 			extra[a] = c.in[a] + c.pads[a] + c.pads[a+c.rank] - reach
 		}
-		back, err := RunNode(op("ConvTranspose y w -> x", append(attrs, onnxio.IntsAttr("output_padding", extra...))...), 22, []*Tensor[float64]{y, w})
+		back, err := RunNode(op("ConvTranspose y w -> x",
+			append(attrs, onnxio.IntsAttr("output_padding", extra...))...), 22, []*Tensor[float64]{y, w})
 		if err != nil {
 			t.Fatalf("case %d: %v", k, err)
 		}

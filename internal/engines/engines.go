@@ -59,7 +59,8 @@ type Session struct {
 // was read must have its Path cleared.
 func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Session, error) {
 	if o.Float64 && name != Embedded {
-		return nil, fmt.Errorf("engine %s does not compute a model in another precision than its own; %s does", name, Embedded)
+		return nil, fmt.Errorf("engine %s does not compute a model in another precision than its own; %s does", name,
+			Embedded)
 	}
 	switch name {
 	case Embedded:
@@ -76,7 +77,10 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 		if err != nil {
 			return nil, err
 		}
-		return &Session{name, fmt.Sprintf("%s on %d threads", library, o.Threads), m.Graph.FeedInputs(), s.Run, nil, s.Close}, nil
+		return &Session{
+			name, fmt.Sprintf("%s on %d threads", library, o.Threads), m.Graph.FeedInputs(), s.Run, nil,
+			s.Close,
+		}, nil
 	case OnnxGo:
 		if err := onnxgo.Check(m); err != nil {
 			return nil, first(err)
@@ -179,7 +183,10 @@ func openEmbedded[T kernel.Float](m *onnxio.Model) (*Session, error) {
 	if single, ok := any(e).(*engine.Engine[float32]); ok {
 		lend = single.Lend
 	}
-	return &Session{Embedded, fmt.Sprintf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads()), e.Inputs(), run, lend, nothing}, nil
+	return &Session{
+		Embedded, fmt.Sprintf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads()),
+		e.Inputs(), run, lend, nothing,
+	}, nil
 }
 
 func nothing() error { return nil }

@@ -84,7 +84,10 @@ func TestOpen(t *testing.T) {
 // twice is a model that adds its input to itself.
 func twice(typ onnxio.DataType) *onnxio.Model {
 	value := func(name string) *onnxio.ValueInfo {
-		return &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: typ, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N")}}}
+		return &onnxio.ValueInfo{
+			Name: name,
+			Type: onnxio.TensorType{Elem: typ, HasShape: true, Shape: onnxio.Shape{onnxio.Symbol("N")}},
+		}
 	}
 	return &onnxio.Model{
 		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}},
@@ -115,7 +118,8 @@ func TestTypes(t *testing.T) {
 		}
 	}
 	n := onnxio.NewTensor("x", []int64{2}, []int64{1, 1 << 40})
-	if got, err := onnxio.Ints(run(t, engines.Options{}, engines.Embedded, twice(onnxio.Int64), n)); err != nil || !slices.Equal(got, []int64{2, 1 << 41}) {
+	if got, err := onnxio.Ints(run(t, engines.Options{}, engines.Embedded, twice(onnxio.Int64), n)); err != nil ||
+		!slices.Equal(got, []int64{2, 1 << 41}) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
@@ -133,14 +137,41 @@ func TestRefused(t *testing.T) {
 		x      []*onnxio.Tensor
 		err    string
 	}{
-		{"tensorrt", engines.Options{}, unknown, nil, `no engine is called "tensorrt"; embedded, onnxruntime, onnx-go are`},
+		{
+			"tensorrt",
+			engines.Options{},
+			unknown, nil,
+			`no engine is called "tensorrt"; embedded, onnxruntime, onnx-go are`,
+		},
 		{engines.Embedded, engines.Options{}, unknown, nil, `node "add" (Nonesuch): `},
-		{engines.OnnxGo, engines.Options{}, unknown, nil, `node "add" (Nonesuch): onnx-go does not support the operator`},
-		{engines.OnnxGo, engines.Options{Float64: true}, unknown, nil, "engine onnx-go does not compute a model in another precision"},
+		{
+			engines.OnnxGo,
+			engines.Options{},
+			unknown, nil,
+			`node "add" (Nonesuch): onnx-go does not support the operator`,
+		},
+		{
+			engines.OnnxGo,
+			engines.Options{Float64: true},
+			unknown, nil,
+			"engine onnx-go does not compute a model in another precision",
+		},
 		{engines.ONNXRuntime, engines.Options{Library: "no.such.file"}, unknown, nil, "ONNX Runtime: no.such.file: "},
 		{engines.Embedded, engines.Options{}, twice(onnxio.Float32), nil, `input "x" is missing`},
-		{engines.Embedded, engines.Options{}, twice(onnxio.Float32), []*onnxio.Tensor{x, x}, "2 arrays; the model has 1 inputs"},
-		{engines.Embedded, engines.Options{}, twice(onnxio.Int32), []*onnxio.Tensor{x}, `input "x": want int32, got float32`},
+		{
+			engines.Embedded,
+			engines.Options{},
+			twice(onnxio.Float32),
+			[]*onnxio.Tensor{x, x},
+			"2 arrays; the model has 1 inputs",
+		},
+		{
+			engines.Embedded,
+			engines.Options{},
+			twice(onnxio.Int32),
+			[]*onnxio.Tensor{x},
+			`input "x": want int32, got float32`,
+		},
 	} {
 		s, err := c.o.Open(t.Context(), c.engine, c.m)
 		if err == nil {

@@ -23,21 +23,27 @@ var supported = map[string]rule{
 	"BatchNormalization": {attributes: []string{"epsilon", "momentum", "training_mode"}, legal: zero("training_mode")},
 	"Concat":             {attributes: []string{"axis"}, legal: distinct},
 	"Constant":           {attributes: []string{"value"}},
-	"Conv":               {attributes: []string{"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"}, legal: window},
-	"Dropout":            {attributes: []string{"ratio", "seed"}, legal: oneInput},
-	"Flatten":            {attributes: []string{"axis"}, legal: axisOne},
-	"Gemm":               {attributes: []string{"alpha", "beta", "transA", "transB"}, legal: biased},
-	"GlobalAveragePool":  {},
-	"Identity":           {},
-	"LeakyRelu":          {attributes: []string{"alpha"}},
-	"MatMul":             {legal: distinct},
-	"MaxPool":            {attributes: []string{"auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "storage_order", "strides"}, legal: pooling},
-	"Mul":                {legal: distinct},
-	"Relu":               {},
-	"Reshape":            {attributes: []string{"allowzero"}, legal: zero("allowzero")},
-	"Sigmoid":            {},
-	"Tanh":               {},
-	"Transpose":          {attributes: []string{"perm"}},
+	"Conv": {
+		attributes: []string{"auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"},
+		legal:      window,
+	},
+	"Dropout":           {attributes: []string{"ratio", "seed"}, legal: oneInput},
+	"Flatten":           {attributes: []string{"axis"}, legal: axisOne},
+	"Gemm":              {attributes: []string{"alpha", "beta", "transA", "transB"}, legal: biased},
+	"GlobalAveragePool": {},
+	"Identity":          {},
+	"LeakyRelu":         {attributes: []string{"alpha"}},
+	"MatMul":            {legal: distinct},
+	"MaxPool": {attributes: []string{
+		"auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads",
+		"storage_order", "strides",
+	}, legal: pooling},
+	"Mul":       {legal: distinct},
+	"Relu":      {},
+	"Reshape":   {attributes: []string{"allowzero"}, legal: zero("allowzero")},
+	"Sigmoid":   {},
+	"Tanh":      {},
+	"Transpose": {attributes: []string{"perm"}},
 }
 
 // plain returns m without what onnx-go refuses to read though it says nothing.
@@ -45,7 +51,8 @@ func plain(m *onnxio.Model) *onnxio.Model {
 	m = m.Clone()
 	for _, n := range m.Graph.Nodes {
 		if n.OpType == "MaxPool" {
-			n.Attributes = slices.DeleteFunc(n.Attributes, func(a *onnxio.Attribute) bool { return a.Name == "dilations" })
+			n.Attributes = slices.DeleteFunc(n.Attributes,
+				func(a *onnxio.Attribute) bool { return a.Name == "dilations" })
 		}
 	}
 	return m

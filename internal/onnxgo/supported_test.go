@@ -20,7 +20,10 @@ func one(op string, shape []int64, constants [][]int64, attributes ...*onnxio.At
 	for _, d := range shape {
 		dims = append(dims, onnxio.Fixed(d))
 	}
-	g.Inputs = []*onnxio.ValueInfo{{Name: "x", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: dims}}}
+	g.Inputs = []*onnxio.ValueInfo{{
+		Name: "x",
+		Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: dims},
+	}}
 	g.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: onnxio.TensorType{Elem: onnxio.Float32}}}
 	for i, c := range constants {
 		name := string(rune('a' + i))
@@ -61,14 +64,23 @@ func TestSupported(t *testing.T) {
 	}{
 		{"Conv", one("Conv", image, conv, square), false},
 		{"Conv without a bias", one("Conv", image, conv[:1], square), false},
-		{"Conv, pads and strides", one("Conv", image, conv, square, ints("pads", 1, 1, 1, 1), ints("strides", 2, 1)), false},
+		{
+			"Conv, pads and strides", one("Conv", image, conv, square, ints("pads", 1, 1, 1, 1), ints("strides", 2, 1)),
+			false,
+		},
 		{"Conv, dilations", one("Conv", image, conv, square, ints("dilations", 1, 2), number("group", 1)), false},
 		{"MaxPool", one("MaxPool", image, nil, pool, ints("strides", 2, 1)), false},
-		{"MaxPool, pads and what says nothing", one("MaxPool", image, nil, square, ints("pads", 1, 1, 1, 1), ints("strides", 2, 2), ints("dilations", 1, 1), number("ceil_mode", 0)), false},
+		{
+			"MaxPool, pads and what says nothing",
+			one("MaxPool", image, nil, square, ints("pads", 1, 1, 1, 1), ints("strides", 2, 2),
+				ints("dilations", 1, 1), number("ceil_mode", 0)), false,
+		},
 		{"GlobalAveragePool", one("GlobalAveragePool", image, nil), true},
-		{"BatchNormalization", one("BatchNormalization", image, [][]int64{{3}, {3}, {3}, {3}}, onnxio.FloatAttr("epsilon", 4)), true},
+		{"BatchNormalization", one("BatchNormalization", image, [][]int64{{3}, {3}, {3}, {3}},
+			onnxio.FloatAttr("epsilon", 4)), true},
 		{"Gemm", one("Gemm", vector, [][]int64{{5, 12}, {5}}, number("transB", 1)), false},
-		{"Gemm, factors", one("Gemm", vector, [][]int64{{12, 5}, {5}}, onnxio.FloatAttr("alpha", 2), onnxio.FloatAttr("beta", 0.5)), false},
+		{"Gemm, factors", one("Gemm", vector, [][]int64{{12, 5}, {5}}, onnxio.FloatAttr("alpha", 2),
+			onnxio.FloatAttr("beta", 0.5)), false},
 		{"MatMul", one("MatMul", vector, [][]int64{{12, 5}}), false},
 		{"Add", one("Add", vector, [][]int64{{12}}), false},
 		{"Mul", one("Mul", image, [][]int64{{3, 1, 1}}), false},
@@ -114,7 +126,8 @@ func TestSupported(t *testing.T) {
 			for i, v := range values {
 				w := want["y"].F[i]
 				// A few roundings of numbers of this size, in either engine.
-				if limit := 16 * 0x1p-24 * max(1, math.Abs(float64(w))); v != w && !(c.near && math.Abs(float64(v-w)) <= limit) {
+				if limit := 16 * 0x1p-24 * max(1, math.Abs(float64(w))); v != w &&
+					!(c.near && math.Abs(float64(v-w)) <= limit) {
 					t.Fatalf("element %d is %v, want %v", i, v, w)
 				}
 			}
@@ -141,7 +154,10 @@ func TestCheckRefuses(t *testing.T) {
 		{one("Conv", image, weights, square, number("group", 3)), "(Conv): onnx-go does not support group 3; want 1"},
 		{one("Conv", image, weights, square, ints("pads", 0, 0, 1, 1)), "pads [0 0 1 1]; want the same on all sides"},
 		{one("Conv", image, weights, square, ints("pads", 1, 0, 1, 0)), "pads [1 0 1 0]"},
-		{one("Conv", image, weights, square, onnxio.StringAttr("auto_pad", "SAME_UPPER")), "auto_pad SAME_UPPER; want pads"},
+		{
+			one("Conv", image, weights, square, onnxio.StringAttr("auto_pad", "SAME_UPPER")),
+			"auto_pad SAME_UPPER; want pads",
+		},
 		{one("Conv", image, weights), "a window other than of two dimensions"},
 		{one("MaxPool", image, nil, square, number("ceil_mode", 1)), "ceil_mode 1; want 0"},
 		{one("MaxPool", image, nil, square, ints("dilations", 2, 2)), "dilations [2 2]; want 1"},
@@ -156,7 +172,8 @@ func TestCheckRefuses(t *testing.T) {
 		{training, "2 inputs; want one"},
 		{foreign, "(com.example.Relu): onnx-go does not support the operator"},
 	} {
-		if err := onnxgo.Check(c.m); err == nil || !strings.Contains(err.Error(), `node "node"`) || !strings.Contains(err.Error(), c.want) {
+		if err := onnxgo.Check(c.m); err == nil || !strings.Contains(err.Error(), `node "node"`) ||
+			!strings.Contains(err.Error(), c.want) {
 			t.Errorf("got %v, want %q", err, c.want)
 		}
 	}

@@ -107,7 +107,10 @@ func (l *Library) String() string { return fmt.Sprintf("ONNX Runtime %s (%s)", l
 func libraryNames(goos string) []string {
 	switch goos {
 	case "darwin":
-		return []string{"libonnxruntime.dylib", "/opt/homebrew/opt/onnxruntime/lib/libonnxruntime.dylib", "/usr/local/opt/onnxruntime/lib/libonnxruntime.dylib"}
+		return []string{
+			"libonnxruntime.dylib", "/opt/homebrew/opt/onnxruntime/lib/libonnxruntime.dylib",
+			"/usr/local/opt/onnxruntime/lib/libonnxruntime.dylib",
+		}
 	case "windows":
 		return []string{"onnxruntime.dll"}
 	default:

@@ -40,7 +40,8 @@ func TestPackaged(t *testing.T) {
 
 	_, err := search(append(packaged(getenv), "no-such-library"))
 	if err == nil || !strings.Contains(err.Error(), "ONNX Runtime is not found: no "+libraryNames(runtime.GOOS)[0]) ||
-		!strings.Contains(err.Error(), want[0]+": ") || !strings.HasSuffix(err.Error(), "set EFCN_ORT=FILE, or name the library") {
+		!strings.Contains(err.Error(), want[0]+": ") ||
+		!strings.HasSuffix(err.Error(), "set EFCN_ORT=FILE, or name the library") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -59,7 +59,8 @@ func (s *Session) load(ctx context.Context, m *onnxio.Model, threads int) error 
 		return err
 	}
 	id := []byte("efcn\x00")
-	if err := s.call(createEnv, logFatal, uintptr(unsafe.Pointer(&id[0])), uintptr(unsafe.Pointer(&s.env))); err != nil {
+	if err := s.call(createEnv, logFatal, uintptr(unsafe.Pointer(&id[0])),
+		uintptr(unsafe.Pointer(&s.env))); err != nil {
 		return says(err)
 	}
 	// Some builds report what is run to their maker unless told not to.
@@ -77,7 +78,8 @@ func (s *Session) load(ctx context.Context, m *onnxio.Model, threads int) error 
 	if err := s.call(setIntraOpNumThreads, options, uintptr(threads)); err != nil {
 		return says(err)
 	}
-	return says(s.call(createSession, s.env, uintptr(unsafe.Pointer(&path[0])), options, uintptr(unsafe.Pointer(&s.session))))
+	return says(s.call(createSession, s.env, uintptr(unsafe.Pointer(&path[0])), options,
+		uintptr(unsafe.Pointer(&s.session))))
 }
 
 // says puts the name of the engine before what it said.
@@ -169,7 +171,8 @@ func (s *Session) value(t *onnxio.Tensor) (uintptr, error) {
 	}
 	var v, data uintptr
 	dims := unsafe.Pointer(unsafe.SliceData(t.Dims))
-	if err := s.call(createTensorAsOrtValue, s.allocator, uintptr(dims), uintptr(len(t.Dims)), uintptr(t.Type), uintptr(unsafe.Pointer(&v))); err != nil {
+	if err := s.call(createTensorAsOrtValue, s.allocator, uintptr(dims), uintptr(len(t.Dims)), uintptr(t.Type),
+		uintptr(unsafe.Pointer(&v))); err != nil {
 		return 0, says(err)
 	}
 	if err := s.call(getTensorMutableData, v, uintptr(unsafe.Pointer(&data))); err != nil {

@@ -23,20 +23,46 @@ func TestArguments(t *testing.T) {
 		of   func(*shape.Info, *onnxio.Node) (any, error)
 		want string
 	}{
-		{opCase{op: "Pad", opset: 10, in: []any{x}, attrs: attrs(ints("pads", 0, 1, 2, 0, -1, 3), onnxio.FloatAttr("value", 7))}, pad, "{constant [0 1 2] [0 -1 3] 7}"},
-		{opCase{op: "Pad", in: []any{x, []int64{1, 2}, []float32{7}, []int64{-1}}, attrs: attrs(str("mode", "edge"))}, pad, "{edge [0 0 1] [0 0 2] 7}"},
+		{opCase{
+			op: "Pad", opset: 10, in: []any{x},
+			attrs: attrs(ints("pads", 0, 1, 2, 0, -1, 3),
+				onnxio.FloatAttr("value", 7)),
+		}, pad, "{constant [0 1 2] [0 -1 3] 7}"},
+		{
+			opCase{op: "Pad", in: []any{x, []int64{1, 2}, []float32{7}, []int64{-1}}, attrs: attrs(str("mode", "edge"))},
+			pad, "{edge [0 0 1] [0 0 2] 7}",
+		},
 		{opCase{op: "Pad", in: []any{x, []int64{0, 1, 0, 0, 0, 0}}}, pad, "{constant [0 1 0] [0 0 0] 0}"},
 		{opCase{op: "Pad", in: []any{x, "int64[6]"}}, pad, `pads "x1" is computed at run time`},
 		{opCase{op: "Pad", in: []any{x, []int64{1, 2}, nil, "int64[1]"}}, pad, `axes "x3" is computed at run time`},
-		{opCase{op: "Pad", in: []any{x, []int64{1, 2}, "float32[]", []int64{1}}}, pad, `constant_value "x2" is computed at run time`},
+		{
+			opCase{op: "Pad", in: []any{x, []int64{1, 2}, "float32[]", []int64{1}}},
+			pad,
+			`constant_value "x2" is computed at run time`,
+		},
 		{opCase{op: "Pad", in: []any{"float32[...]", []int64{1, 2}}}, pad, `input "x0": its shape is not known`},
-		{opCase{op: "Slice", opset: 9, in: []any{x}, attrs: attrs(ints("starts", 1), ints("ends", -1), ints("axes", 2))}, slice, "[{2 1 -1 1}]"},
-		{opCase{op: "Slice", in: []any{x, []int64{1, 4}, []int64{3, 0}, []int64{1, -1}, []int64{1, -2}}}, slice, "[{1 1 3 1} {2 4 0 -2}]"},
+		{opCase{
+			op: "Slice", opset: 9, in: []any{x},
+			attrs: attrs(ints("starts", 1), ints("ends", -1), ints("axes", 2)),
+		}, slice, "[{2 1 -1 1}]"},
+		{
+			opCase{op: "Slice", in: []any{x, []int64{1, 4}, []int64{3, 0}, []int64{1, -1}, []int64{1, -2}}},
+			slice,
+			"[{1 1 3 1} {2 4 0 -2}]",
+		},
 		{opCase{op: "Slice", in: []any{x, []int64{1, 0}, []int64{3, 2}}}, slice, "[{0 1 3 1} {1 0 2 1}]"},
 		{opCase{op: "Slice", in: []any{x, "int64[1]", []int64{3}}}, slice, `starts "x1" is computed at run time`},
 		{opCase{op: "Slice", in: []any{x, []int64{3}, "int64[1]"}}, slice, `ends "x2" is computed at run time`},
-		{opCase{op: "Slice", in: []any{x, []int64{3}, []int64{3}, "int64[1]"}}, slice, `axes "x3" is computed at run time`},
-		{opCase{op: "Slice", in: []any{x, []int64{3}, []int64{3}, []int64{0}, "int64[1]"}}, slice, `steps "x4" is computed at run time`},
+		{
+			opCase{op: "Slice", in: []any{x, []int64{3}, []int64{3}, "int64[1]"}},
+			slice,
+			`axes "x3" is computed at run time`,
+		},
+		{
+			opCase{op: "Slice", in: []any{x, []int64{3}, []int64{3}, []int64{0}, "int64[1]"}},
+			slice,
+			`steps "x4" is computed at run time`,
+		},
 		{opCase{op: "ReduceMean", opset: 17, in: []any{x}, attrs: attrs(ints("axes", -1, 1))}, axes, "[2 1]"},
 		{opCase{op: "ReduceSum", opset: 13, in: []any{x, []int64{-2}}}, axes, "[1]"},
 		{opCase{op: "ReduceMean", in: []any{x}}, axes, "[]"},
@@ -65,13 +91,17 @@ func TestArguments(t *testing.T) {
 
 // TestSliceToBatch: an end that is the size of its axis, whatever that is.
 func TestSliceToBatch(t *testing.T) {
-	for axis, want := range map[int64]string{0: fmt.Sprintf("[{0 0 %d 1}]", math.MaxInt64), 1: `ends "size" is computed at run time`} {
+	for axis, want := range map[int64]string{
+		0: fmt.Sprintf("[{0 0 %d 1}]", math.MaxInt64),
+		1: `ends "size" is computed at run time`,
+	} {
 		m := model(t, "float32[batch,4]",
 			&onnxio.Node{OpType: "Shape", Inputs: []string{"x"}, Outputs: []string{"s"}},
 			&onnxio.Node{OpType: "Gather", Inputs: []string{"s", "zero"}, Outputs: []string{"size"}},
 			&onnxio.Node{OpType: "Slice", Inputs: []string{"x", "zero", "size", "axis"}, Outputs: []string{"y"}},
 		)
-		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("zero", []int64{1}, []int64{0}), onnxio.NewTensor("axis", []int64{1}, []int64{axis}))
+		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("zero", []int64{1}, []int64{0}),
+			onnxio.NewTensor("axis", []int64{1}, []int64{axis}))
 		info, err := shape.Infer(m, shape.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -79,7 +79,8 @@ func FindBatch(g *onnxio.Graph, axes map[string]int, typeOf func(name string) on
 	}
 	for _, v := range feeds {
 		t := typeOf(v.Name)
-		if _, none := axes[v.Name]; none || unread[v.Name] && !t.HasShape || t.HasShape && (len(t.Shape) == 0 || t.Shape[0] != b.Size && (t.Shape[0].Known() || b.Size.Known())) {
+		if _, none := axes[v.Name]; none || unread[v.Name] && !t.HasShape || t.HasShape &&
+			(len(t.Shape) == 0 || t.Shape[0] != b.Size && (t.Shape[0].Known() || b.Size.Known())) {
 			b.Without[v.Name] = true
 		}
 	}
@@ -88,7 +89,9 @@ func FindBatch(g *onnxio.Graph, axes map[string]int, typeOf func(name string) on
 
 // givenBatch returns the dimension that axes says is the batch, and the first input
 // of which it says so; "" if it says so of none.
-func givenBatch(feeds []*onnxio.ValueInfo, axes map[string]int, typeOf func(name string) onnxio.TensorType) (by string, size onnxio.Dim, err error) {
+func givenBatch(feeds []*onnxio.ValueInfo, axes map[string]int,
+	typeOf func(name string) onnxio.TensorType,
+) (by string, size onnxio.Dim, err error) {
 	known := make(map[string]bool)
 	for _, v := range feeds {
 		known[v.Name] = true
@@ -98,13 +101,15 @@ func givenBatch(feeds []*onnxio.ValueInfo, axes map[string]int, typeOf func(name
 		}
 		t := typeOf(v.Name)
 		if !t.HasShape || axis < 0 || axis >= len(t.Shape) {
-			return "", size, fmt.Errorf("input %q: it has no axis %d for the batch, but %d axes", v.Name, axis, len(t.Shape))
+			return "", size, fmt.Errorf("input %q: it has no axis %d for the batch, but %d axes", v.Name, axis,
+				len(t.Shape))
 		}
 		switch d := t.Shape[axis]; {
 		case by == "":
 			by, size = v.Name, d
 		case d != size:
-			return "", size, fmt.Errorf("inputs %q and %q: the axes given for the batch have other sizes; want one batch", by, v.Name)
+			return "", size, fmt.Errorf("inputs %q and %q: the axes given for the batch have other sizes; want "+
+				"one batch", by, v.Name)
 		}
 	}
 	for name := range axes {

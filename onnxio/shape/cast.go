@@ -73,7 +73,7 @@ func (c *call) casted(to onnxio.DataType) ([]*value, error) {
 	return []*value{y}, nil
 }
 
-// fitsElem says whether every known element of v's content is a value of its
+// fitsElem reports whether every known element of v's content is a value of its
 // type. Symbols are taken to fit.
 func (v *value) fitsElem() bool {
 	if !followed(v.elem) || v.elem == onnxio.Int64 || v.elem == onnxio.Bool {

@@ -115,7 +115,8 @@ func (c *call) windowDims(spec WindowSpec, in []num) ([]num, error) {
 		return c.s.unknownDims(len(in)), nil
 	}
 	if len(spec.Kernel) != len(in) {
-		return nil, fmt.Errorf("kernel_shape %v has %d values; the input has %d spatial axes", spec.Kernel, len(spec.Kernel), len(in))
+		return nil, fmt.Errorf("kernel_shape %v has %d values; the input has %d spatial axes", spec.Kernel,
+			len(spec.Kernel), len(in))
 	}
 	w, err := spec.defaults()
 	if err != nil {

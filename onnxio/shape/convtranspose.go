@@ -30,7 +30,8 @@ func convTranspose(c *call) ([]*value, error) {
 	batch, channels, in := c.imageDims(x, rank)
 	wChannels, perGroup, kernel := c.imageDims(w, rank)
 	if channels.known() && wChannels.known() && channels.coef != wChannels.coef {
-		return nil, fmt.Errorf("input %q has %v channels; weights %q of shape %v want %v", c.Input(0), channels, c.Input(1), w, wChannels)
+		return nil, fmt.Errorf("input %q has %v channels; weights %q of shape %v want %v", c.Input(0), channels,
+			c.Input(1), w, wChannels)
 	}
 	if channels.known() && channels.coef%group != 0 {
 		return nil, fmt.Errorf("%v input channels do not divide into %d groups", channels, group)
@@ -102,7 +103,7 @@ func ConvTransposeWindow(n *onnxio.Node, x, w []int64) (Window, error) {
 	return window, err
 }
 
-// transposeWindow also says whether the node gives the output size itself.
+// transposeWindow also reports whether the node gives the output size itself.
 func transposeWindow(n *onnxio.Node, in, kernel []int64) (w Window, given bool, err error) {
 	spec, err := windowSpec(n, in)
 	if err != nil {
@@ -125,7 +126,8 @@ func transposeWindow(n *onnxio.Node, in, kernel []int64) (w Window, given bool, 
 	}
 	spec.Kernel = kernel
 	if len(kernel) != axes || len(extra) != axes || outputShape != nil && len(outputShape) != axes {
-		return w, false, fmt.Errorf("kernel_shape %v, output_padding %v and output_shape %v: want %d values each", kernel, extra, outputShape, axes)
+		return w, false, fmt.Errorf("kernel_shape %v, output_padding %v and output_shape %v: want %d values each",
+			kernel, extra, outputShape, axes)
 	}
 	if w, err = spec.defaults(); err != nil {
 		return w, false, err
@@ -142,7 +144,8 @@ func transposeWindow(n *onnxio.Node, in, kernel []int64) (w Window, given bool, 
 // transposeAxis sets the pads and output size of one axis.
 func (w *Window) transposeAxis(autoPad string, i int, extra int64, outputShape []int64) error {
 	if extra < 0 || extra >= max(w.Stride[i], w.Dilation[i]) {
-		return fmt.Errorf("output_padding %d must be at least 0 and less than the stride %d or dilation %d", extra, w.Stride[i], w.Dilation[i])
+		return fmt.Errorf("output_padding %d must be at least 0 and less than the stride %d or dilation %d", extra,
+			w.Stride[i], w.Dilation[i])
 	}
 	extent, err := w.extent(i)
 	if err != nil {
@@ -166,7 +169,8 @@ func (w *Window) transposeAxis(autoPad string, i int, extra int64, outputShape [
 			return onnxio.ErrTooLarge
 		}
 		if full < w.Out[i] {
-			return fmt.Errorf("auto_pad %s with a kernel smaller than the stride: the specification says size %d, runtimes make %d; give output_shape", autoPad, w.Out[i], full)
+			return fmt.Errorf("auto_pad %s with a kernel smaller than the stride: the specification says size "+
+				"%d, runtimes make %d; give output_shape", autoPad, w.Out[i], full)
 		}
 	default:
 		pads, ok := addInt(w.PadBegin[i], w.PadEnd[i])

@@ -75,7 +75,8 @@ func (s *session) override(t onnxio.TensorType, dims []int64) (onnxio.TensorType
 				if nameless(d.Param) {
 					break
 				}
-				return t, fmt.Errorf("given shape %v makes %s %d; another dimension of that name is %d", dims, d.Param, v, old)
+				return t, fmt.Errorf("given shape %v makes %s %d; another dimension of that name is %d", dims,
+					d.Param, v, old)
 			}
 			s.bound[d.Param] = v
 		}

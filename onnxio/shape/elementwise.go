@@ -154,7 +154,8 @@ func prelu(c *call) ([]*value, error) {
 	}
 	x, slope := c.in[0], c.in[1]
 	if x.ranked && slope.ranked && !broadcastsTo(slope.dims, x.dims) {
-		return nil, fmt.Errorf("slope %q of shape %v does not broadcast to input %q of shape %v", c.Input(1), slope, c.Input(0), x)
+		return nil, fmt.Errorf("slope %q of shape %v does not broadcast to input %q of shape %v", c.Input(1), slope,
+			c.Input(0), x)
 	}
 	return []*value{x.like(elem)}, nil
 }

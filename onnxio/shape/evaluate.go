@@ -23,7 +23,7 @@ var movers = map[string][]int{
 	"DepthToSpace": {0}, "SpaceToDepth": {0},
 }
 
-// moves says whether input i of the node is moved by it.
+// moves reports whether input i of the node is moved by it.
 func (c *call) moves(i int) bool {
 	list, ok := movers[c.OpType]
 	if how, err := c.String("reduction", "none"); err != nil || how != "none" {
@@ -57,7 +57,8 @@ func (c *call) evaluate(out []*value) ([]*value, error) {
 	if c.s.evaluator == nil || len(c.Inputs) == 0 || c.OpType == "Shape" || c.OpType == "Size" {
 		return out, nil
 	}
-	if slices.ContainsFunc(c.Attributes, func(a *onnxio.Attribute) bool { return a.Type == onnxio.AttrGraph || a.Type == onnxio.AttrGraphs }) {
+	if slices.ContainsFunc(c.Attributes,
+		func(a *onnxio.Attribute) bool { return a.Type == onnxio.AttrGraph || a.Type == onnxio.AttrGraphs }) {
 		return out, nil
 	}
 	if len(out) > 0 && !slices.ContainsFunc(out, func(v *value) bool { return !v.followed() }) {
@@ -96,7 +97,7 @@ func (c *call) evaluate(out []*value) ([]*value, error) {
 	return out, nil
 }
 
-// followed says whether the content of v is there, so far as it can be known.
+// followed reports whether the content of v is there, so far as it can be known.
 func (v *value) followed() bool {
 	return v != nil && (v.ints != nil || v.reals != nil || v.tensor != nil)
 }
@@ -234,10 +235,13 @@ func encoded(name string, elem onnxio.DataType, dims, list []int64) *onnxio.Tens
 			raw = append(raw, byte(v>>(8*k)))
 		}
 	}
-	return &onnxio.Tensor{Name: name, Type: elem, Dims: dims, Data: onnxio.Generate(int64(len(raw)), func(w io.Writer) error {
-		_, err := w.Write(raw)
-		return err
-	})}
+	return &onnxio.Tensor{
+		Name: name, Type: elem, Dims: dims,
+		Data: onnxio.Generate(int64(len(raw)), func(w io.Writer) error {
+			_, err := w.Write(raw)
+			return err
+		}),
+	}
 }
 
 // Constant returns the value called name as a tensor, if all of its content

@@ -33,7 +33,8 @@ func gather(c *call) ([]*value, error) {
 	if size := x.dims[at]; size.known() {
 		for _, n := range indices.ints {
 			if n.known() && (n.coef < -size.coef || n.coef >= size.coef) {
-				return nil, fmt.Errorf("index %v is out of range for axis %d of input %q of shape %v", n, at, c.Input(0), x)
+				return nil, fmt.Errorf("index %v is out of range for axis %d of input %q of shape %v", n, at,
+					c.Input(0), x)
 			}
 		}
 	}
@@ -129,7 +130,8 @@ func gatherND(c *call) ([]*value, error) {
 		return []*value{unshaped(x.elem)}, nil
 	}
 	if last.coef < 1 || last.coef > int64(x.rank())-batch {
-		return nil, fmt.Errorf("indices %v index %v axes after %d batch axes; data has shape %v", indices, last, batch, x)
+		return nil, fmt.Errorf("indices %v index %v axes after %d batch axes; data has shape %v", indices, last,
+			batch, x)
 	}
 	dims := append([]num(nil), indices.dims[:indices.rank()-1]...)
 	return []*value{shaped(x.elem, append(dims, x.dims[batch+last.coef:]...))}, nil

@@ -53,7 +53,7 @@ func (c *call) gemmOperand(i int, attribute string) (rows, cols num, err error) 
 	return dims[0], dims[1], nil
 }
 
-// broadcastsTo says whether a tensor of that shape may broadcast to another
+// broadcastsTo reports whether a tensor of that shape may broadcast to another
 // without changing it.
 func broadcastsTo(dims, to []num) bool {
 	if len(dims) > len(to) {

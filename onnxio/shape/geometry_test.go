@@ -30,7 +30,10 @@ func TestGeometry(t *testing.T) {
 	compared := 0
 	for i, c := range cases {
 		a := c.Attributes
-		n := &onnxio.Node{OpType: c.Op, Outputs: []string{"y"}, Attributes: []*onnxio.Attribute{onnxio.IntsAttr("kernel_shape", a.Kernel...)}}
+		n := &onnxio.Node{
+			OpType: c.Op, Outputs: []string{"y"},
+			Attributes: []*onnxio.Attribute{onnxio.IntsAttr("kernel_shape", a.Kernel...)},
+		}
 		for name, list := range map[string][]int64{
 			"dilations": a.Dilations, "output_padding": a.OutputPadding, "output_shape": a.OutputShape, "pads": a.Pads, "strides": a.Strides,
 		} {
@@ -58,7 +61,8 @@ func TestGeometry(t *testing.T) {
 		if err != nil {
 			// ONNX Runtime makes an output without elements, or with one where a
 			// negative quotient rounds to 0.
-			if !strings.Contains(err.Error(), "is larger than the padded input") && !strings.Contains(err.Error(), "the specification says") {
+			if !strings.Contains(err.Error(), "is larger than the padded input") &&
+				!strings.Contains(err.Error(), "the specification says") {
 				t.Errorf("case %d: %s of %v, %+v: %v, want %v", i, c.Op, c.X, a, err, c.Out)
 			}
 			continue

@@ -54,7 +54,7 @@ func (i *Info) Ints(name string) ([]onnxio.Dim, bool) {
 	return out, true
 }
 
-// IsSize says whether element i of the integers called list is surely the size of
+// IsSize reports whether element i of the integers called list is surely the size of
 // an axis of the value called of.
 func (i *Info) IsSize(list string, at int, of string, axis int) bool {
 	v, w := i.values[list], i.values[of]
@@ -180,7 +180,7 @@ func (s *session) unknownDims(n int) []num {
 	return out
 }
 
-// nameless says whether an exporter wrote the name of a dimension for any that
+// nameless reports whether an exporter wrote the name of a dimension for any that
 // is open: PaddlePaddle has four different ones called ? in one shape.
 func nameless(param string) bool {
 	switch strings.TrimSpace(param) {
@@ -282,7 +282,7 @@ func (s *session) graph(g *onnxio.Graph, feeds map[string]*value, outer *scope) 
 	return sc, nil
 }
 
-// roundsUp says whether a node is a pooling with ceil_mode.
+// roundsUp reports whether a node is a pooling with ceil_mode.
 func roundsUp(n *onnxio.Node) bool {
 	ceil, err := n.Int("ceil_mode", 0)
 	return err == nil && ceil == 1
@@ -375,7 +375,7 @@ func constant(t *onnxio.Tensor) (*value, error) {
 	return v, nil
 }
 
-// followed says whether the content of tensors of that type is followed.
+// followed reports whether the content of tensors of that type is followed.
 func followed(elem onnxio.DataType) bool {
 	switch elem {
 	case onnxio.Int64, onnxio.Int32, onnxio.Int16, onnxio.Int8, onnxio.Uint32, onnxio.Uint16, onnxio.Uint8, onnxio.Bool:

@@ -13,7 +13,10 @@ import (
 )
 
 func node(op string, inputs, outputs string, attributes ...*onnxio.Attribute) *onnxio.Node {
-	return &onnxio.Node{Name: "n_" + op, OpType: op, Inputs: strings.Fields(inputs), Outputs: strings.Fields(outputs), Attributes: attributes}
+	return &onnxio.Node{
+		Name: "n_" + op, OpType: op, Inputs: strings.Fields(inputs), Outputs: strings.Fields(outputs),
+		Attributes: attributes,
+	}
 }
 
 // model builds a model with float32 input x of that shape and output y.
@@ -69,22 +72,30 @@ func TestSymbolic(t *testing.T) {
 			node("Concat", "b1 minus1 eight", "t2", num("axis", 0)), node("Reshape", "y0 t2", "y"),
 		}, "float32[batch,?,8]"},
 		{"windows and back", "float32[batch,16,2,4]", []*onnxio.Node{
-			node("Mul", "b1 eight", "b8"), node("Concat", "b8 minus1", "t", num("axis", 0)), node("Reshape", "x t", "y0"),
-			node("Div", "b8 eight", "b2"), node("Concat", "b2 minus1", "t2", num("axis", 0)), node("Reshape", "y0 t2", "y"),
+			node("Mul", "b1 eight", "b8"), node("Concat", "b8 minus1", "t", num("axis", 0)), node("Reshape", "x t",
+				"y0"),
+			node("Div", "b8 eight", "b2"), node("Concat", "b2 minus1", "t2", num("axis", 0)), node("Reshape", "y0 t2",
+				"y"),
 		}, "float32[batch,128]"},
 		{"expanded token", "float32[batch,3]", []*onnxio.Node{
 			node("Concat", "b1 minus1 eight", "t", num("axis", 0)),
-			node("ConstantOfShape", "axis1", "ones", &onnxio.Attribute{Name: "value", Type: onnxio.AttrTensor, T: onnxio.NewTensor("", []int64{1}, []int64{1})}),
+			node("ConstantOfShape", "axis1", "ones",
+				&onnxio.Attribute{
+					Name: "value", Type: onnxio.AttrTensor,
+					T: onnxio.NewTensor("", []int64{1}, []int64{1}),
+				}),
 			node("Equal", "t minus1", "e"), node("Where", "e ones t", "target"), node("Expand", "two target", "y"),
 		}, "float32[batch,1,8]"},
 		{"scaled size", "float32[batch,1,6,5]", []*onnxio.Node{
-			node("Slice", "s axis2 axis4", "hw"), node("Cast", "hw", "f", num("to", 1)), node("Mul", "f two", "g"), node("Floor", "g", "fl"),
+			node("Slice", "s axis2 axis4", "hw"), node("Cast", "hw", "f", num("to", 1)), node("Mul", "f two",
+				"g"), node("Floor", "g", "fl"),
 			node("Cast", "fl", "hw2", num("to", 7)), node("Slice", "s axis0 axis2", "nc"),
 			node("Concat", "nc hw2", "sizes", num("axis", 0)),
 			{Name: "r", OpType: "Resize", Inputs: []string{"x", "", "", "sizes"}, Outputs: []string{"y"}},
 		}, "float32[batch,1,12,10]"},
 		{"through int32", "float32[batch,4,4]", []*onnxio.Node{
-			node("Cast", "s", "s32", num("to", 6)), node("ReduceProd", "s32", "p", num("keepdims", 1)), node("Cast", "p", "p64", num("to", 7)),
+			node("Cast", "s", "s32", num("to", 6)), node("ReduceProd", "s32", "p", num("keepdims", 1)), node("Cast",
+				"p", "p64", num("to", 7)),
 			node("Reshape", "x p64", "y"),
 		}, "float32[?]"},
 	} {
@@ -103,7 +114,8 @@ func TestSymbolic(t *testing.T) {
 func TestOverride(t *testing.T) {
 	build := func() *onnxio.Model {
 		m := model(t, "float32[batch,3,h,8]", node("Relu", "x", "r"), node("Add", "r z", "y"))
-		m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: "z", Type: parseType(t, "float32[batch,1,1,1]")})
+		m.Graph.Inputs = append(m.Graph.Inputs,
+			&onnxio.ValueInfo{Name: "z", Type: parseType(t, "float32[batch,1,1,1]")})
 		m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "r", Type: parseType(t, "float32[batch,3,h,8]")}}
 		return m
 	}
@@ -115,8 +127,16 @@ func TestOverride(t *testing.T) {
 		{map[string][]int64{"x": {4, -1, -1, -1}}, "float32[4,3,h,8]", ""}, // z follows: one symbol
 		{map[string][]int64{"x": {-1, 3, 16, 8}}, "float32[batch,3,16,8]", ""},
 		{map[string][]int64{"x": {0, -1, -1, -1}}, "float32[0,3,h,8]", ""},
-		{map[string][]int64{"x": {-1, 3, 16, 9}}, "float32[batch,3,16,9]", ""}, // r is declared for 8, which is not looked at
-		{map[string][]int64{"x": {1, 3, 8}}, "", `input "x": given shape [1 3 8] has rank 3; the model declares [batch,3,h,8]`},
+		{
+			map[string][]int64{"x": {-1, 3, 16, 9}},
+			"float32[batch,3,16,9]",
+			"",
+		}, // r is declared for 8, which is not looked at
+		{
+			map[string][]int64{"x": {1, 3, 8}},
+			"",
+			`input "x": given shape [1 3 8] has rank 3; the model declares [batch,3,h,8]`,
+		},
 		{map[string][]int64{"x": {1, 3, 8, -2}}, "", "dimension -2 is negative"},
 		{map[string][]int64{"x": {2, 3, 8, 8}, "z": {3, 1, 1, 1}}, "", "another dimension of that name is 2"},
 		{map[string][]int64{"q": {1}}, "", `the model has no input "q"`},
@@ -173,13 +193,19 @@ func TestDeclared(t *testing.T) {
 // A declared shape that is wrong is left out, whole, and reported.
 func TestContradictions(t *testing.T) {
 	m := model(t, "float32[batch,h,3]", node("Relu", "x", "a"), node("Relu", "a", "b"), node("Relu", "b", "y"))
-	m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "a", Type: parseType(t, "float32[batch,7,4]")}, {Name: "b", Type: parseType(t, "float32[batch]")}}
+	m.Graph.ValueInfos = []*onnxio.ValueInfo{
+		{Name: "a", Type: parseType(t, "float32[batch,7,4]")},
+		{Name: "b", Type: parseType(t, "float32[batch]")},
+	}
 	m.Graph.Outputs[0].Type = parseType(t, "float32[batch,5,3]")
 	info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"a": "float32[batch,h,3]", "b": "float32[batch,h,3]", "y": "float32[batch,5,3]"} {
+	for name, want := range map[string]string{
+		"a": "float32[batch,h,3]", "b": "float32[batch,h,3]",
+		"y": "float32[batch,5,3]",
+	} {
 		if got, _ := info.Type(name); formatType(got) != want {
 			t.Errorf("%s is %s, want %s", name, formatType(got), want)
 		}
@@ -199,8 +225,15 @@ func TestNameless(t *testing.T) {
 		open := onnxio.Symbol(name)
 		m := model(t, "float32[1]", node("Relu", "x", "r"), node("Add", "r z", "y"))
 		m.Graph.Inputs[0].Type.Shape = onnxio.Shape{open, open, open, open}
-		m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: "z", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{open, open, onnxio.Fixed(1), onnxio.Fixed(1)}}})
-		m.Graph.ValueInfos = []*onnxio.ValueInfo{{Name: "r", Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{open, open, open, open}}}}
+		m.Graph.Inputs = append(m.Graph.Inputs,
+			&onnxio.ValueInfo{Name: "z", Type: onnxio.TensorType{
+				Elem: onnxio.Float32, HasShape: true,
+				Shape: onnxio.Shape{open, open, onnxio.Fixed(1), onnxio.Fixed(1)},
+			}})
+		m.Graph.ValueInfos = []*onnxio.ValueInfo{{
+			Name: "r",
+			Type: onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{open, open, open, open}},
+		}}
 		batch := "float32[" + name + ",3,8,9]"
 		for want, inputs := range map[string]map[string][]int64{
 			batch:              {"x": {-1, 3, 8, 9}, "z": {-1, 1, -1, -1}},
@@ -246,7 +279,8 @@ func TestUnknown(t *testing.T) {
 			t.Errorf("operator set %d: y is %s", version, got)
 		}
 	}
-	if _, err := shape.Infer(model(t, "float32[1]", node("Relu", "nowhere", "y")), shape.Options{}); err == nil || !strings.Contains(err.Error(), `input "nowhere" is computed by no node before this one`) {
+	if _, err := shape.Infer(model(t, "float32[1]", node("Relu", "nowhere", "y")), shape.Options{}); err == nil ||
+		!strings.Contains(err.Error(), `input "nowhere" is computed by no node before this one`) {
 		t.Errorf("dangling input: %v", err)
 	}
 	if _, err := shape.Infer(&onnxio.Model{}, shape.Options{}); err == nil {
@@ -258,12 +292,16 @@ func TestIf(t *testing.T) {
 	branch := func(op string) *onnxio.Graph {
 		return &onnxio.Graph{Nodes: []*onnxio.Node{node(op, "x", "o")}, Outputs: []*onnxio.ValueInfo{{Name: "o"}}}
 	}
-	for condition, want := range map[string]string{"yes": "float32[batch,3]", "no": "int64[2]", "open": "undefined[...]"} {
+	for condition, want := range map[string]string{
+		"yes": "float32[batch,3]", "no": "int64[2]",
+		"open": "undefined[...]",
+	} {
 		m := model(t, "float32[batch,3]", node("If", condition, "y",
 			&onnxio.Attribute{Name: "then_branch", Type: onnxio.AttrGraph, G: branch("Relu")},
 			&onnxio.Attribute{Name: "else_branch", Type: onnxio.AttrGraph, G: branch("Shape")}))
 		m.Graph.Inputs = append(m.Graph.Inputs, &onnxio.ValueInfo{Name: "open", Type: parseType(t, "bool[]")})
-		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("yes", nil, []bool{true}), onnxio.NewTensor("no", nil, []bool{false}))
+		m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("yes", nil, []bool{true}),
+			onnxio.NewTensor("no", nil, []bool{false}))
 		if got := typeOf(t, m, nil, "y"); got != want {
 			t.Errorf("condition %s: y is %s, want %s", condition, got, want)
 		}

@@ -53,7 +53,8 @@ func (c *call) perChannel(inputs ...int) error {
 			continue
 		}
 		if v.rank() != 1 || v.dims[0].known() && channels.known() && v.dims[0].coef != channels.coef {
-			return fmt.Errorf("input %q has shape %v; want [%v], one for each channel of %q", c.Input(i), v, channels, c.Input(0))
+			return fmt.Errorf("input %q has shape %v; want [%v], one for each channel of %q", c.Input(i), v, channels,
+				c.Input(0))
 		}
 	}
 	return nil
@@ -116,7 +117,8 @@ func layerNormalization(c *call) ([]*value, error) {
 	}
 	for i := 1; i < len(c.in); i++ {
 		if v := c.in[i]; v != nil && v.ranked && !broadcastsTo(v.dims, x.dims) {
-			return nil, fmt.Errorf("input %q of shape %v does not broadcast to %q of shape %v", c.Input(i), v, c.Input(0), x)
+			return nil, fmt.Errorf("input %q of shape %v does not broadcast to %q of shape %v", c.Input(i), v,
+				c.Input(0), x)
 		}
 	}
 	dims := append([]num(nil), x.dims...)

@@ -30,10 +30,10 @@ func fixed(v int64) num { return num{coef: v} }
 
 func (n num) known() bool { return len(n.syms) == 0 }
 
-// is says whether n is surely v.
+// is reports whether n is surely v.
 func (n num) is(v int64) bool { return n.known() && n.coef == v }
 
-// isSize says whether n is surely not negative.
+// isSize reports whether n is surely not negative.
 func (n num) isSize() bool {
 	if n.coef < 0 {
 		return false
@@ -46,7 +46,7 @@ func (n num) isSize() bool {
 	return true
 }
 
-// named says whether n is known, or a product of symbols that have a name.
+// named reports whether n is known, or a product of symbols that have a name.
 func (n num) named() bool {
 	for _, s := range n.syms {
 		if s.name == "" {
@@ -56,7 +56,7 @@ func (n num) named() bool {
 	return true
 }
 
-// equal says whether a and b are surely the same.
+// equal reports whether a and b are surely the same.
 func (n num) equal(b num) bool { return n.coef == b.coef && slices.Equal(n.syms, b.syms) }
 
 func (n num) String() string {
@@ -160,7 +160,7 @@ func sub(a, b num) (num, bool) {
 	return add(a, num{-b.coef, b.syms})
 }
 
-// mulInt multiplies and says whether the product fits.
+// mulInt multiplies and reports whether the product fits.
 func mulInt(a, b int64) (int64, bool) {
 	c := a * b
 	if a != 0 && (c/a != b || a == -1 && b == math.MinInt64) {
@@ -169,7 +169,7 @@ func mulInt(a, b int64) (int64, bool) {
 	return c, true
 }
 
-// addInt adds and says whether the sum fits.
+// addInt adds and reports whether the sum fits.
 func addInt(a, b int64) (int64, bool) {
 	c := a + b
 	return c, (c > a) == (b > 0)

@@ -50,7 +50,8 @@ func (c *call) reshapeDims(x *value, target []num, allowZero bool) ([]num, error
 				continue
 			}
 			if i >= x.rank() {
-				return nil, fmt.Errorf("shape %v copies dimension %d, which input %q of shape %v does not have", formatDims(target), i, c.Input(0), x)
+				return nil, fmt.Errorf("shape %v copies dimension %d, which input %q of shape %v does not have",
+					formatDims(target), i, c.Input(0), x)
 			}
 			dims[i] = x.dims[i]
 		case t.is(0):
@@ -113,7 +114,8 @@ func sameTotal(c *call, x *value, dims []num, total num, fits bool) error {
 	if !fits || !ok || !total.known() || !want.known() || total.coef == want.coef {
 		return nil
 	}
-	return fmt.Errorf("input %q of shape %v has %v elements; shape %v has %v", c.Input(0), x, total, formatDims(dims), want)
+	return fmt.Errorf("input %q of shape %v has %v elements; shape %v has %v", c.Input(0), x, total, formatDims(dims),
+		want)
 }
 
 // flatten infers Flatten-1/9/11 and later: [d0·…·d(axis-1), d(axis)·…].

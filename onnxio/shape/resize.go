@@ -43,7 +43,8 @@ func upsample(c *call) ([]*value, error) {
 func (c *call) upsampled(x *value, scales []float64, known bool) ([]*value, error) {
 	for axis, scale := range scales {
 		if scale > 0 && scale < 1 {
-			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on", float32(scale), axis)
+			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on",
+				float32(scale), axis)
 		}
 	}
 	return c.scaled(x, scales, known, nil)

@@ -46,7 +46,8 @@ func slice(c *call) ([]*value, error) {
 		}
 		y.dims[k] = c.sliceDim(x.dims[k], args.starts[i], args.ends[i], args.steps[i])
 	}
-	if x.rank() == 1 && len(places) == 1 && args.starts != nil && args.steps != nil && y.dims[0].known() && x.ints != nil {
+	if x.rank() == 1 && len(places) == 1 && args.starts != nil && args.steps != nil && y.dims[0].known() &&
+		x.ints != nil {
 		y.ints = sliceContents(x.ints, args.starts[0], args.steps[0], y.dims[0].coef)
 	}
 	return []*value{y}, nil
@@ -160,7 +161,8 @@ func (c *call) sliceArgs() (sliceArgs, error) {
 			a.steps[i] = fixed(1)
 		}
 	}
-	if len(a.axes) != n || a.starts != nil && len(a.starts) != n || a.ends != nil && len(a.ends) != n || len(a.steps) != n {
+	if len(a.axes) != n || a.starts != nil && len(a.starts) != n || a.ends != nil && len(a.ends) != n ||
+		len(a.steps) != n {
 		return a, fmt.Errorf("starts, ends, axes and steps have %d, %d, %d and %d values; want as many of each",
 			len(a.starts), len(a.ends), len(a.axes), len(a.steps))
 	}

@@ -139,7 +139,7 @@ func formatDims[E fmt.Stringer](dims []E) string {
 	return "[" + strings.Join(parts, ",") + "]"
 }
 
-// small says whether a tensor of that shape is small enough for its content to
+// small reports whether a tensor of that shape is small enough for its content to
 // be followed.
 func small(dims []num) bool {
 	sizes, ok := numbers(dims)

@@ -36,7 +36,8 @@ type WindowSpec struct {
 func ResolveWindow(spec WindowSpec) (Window, error) {
 	n := len(spec.In)
 	if len(spec.Kernel) != n {
-		return Window{}, fmt.Errorf("kernel_shape %v has %d values; the input has %d spatial axes", spec.Kernel, len(spec.Kernel), n)
+		return Window{}, fmt.Errorf("kernel_shape %v has %d values; the input has %d spatial axes", spec.Kernel,
+			len(spec.Kernel), n)
 	}
 	w, err := spec.defaults()
 	if err != nil {
@@ -163,7 +164,8 @@ func (w *Window) resolveAxis(spec WindowSpec, i int) error {
 	}
 	if start, ok := mulInt(windows, stride); spec.CeilMode && over && ok && start < in+w.PadBegin[i] {
 		if spec.AutoPad == "VALID" {
-			return fmt.Errorf("auto_pad VALID with ceil_mode: the specification says %d windows, runtimes make %d; give pads in place of auto_pad", windows, windows+1)
+			return fmt.Errorf("auto_pad VALID with ceil_mode: the specification says %d windows, runtimes make "+
+				"%d; give pads in place of auto_pad", windows, windows+1)
 		}
 		windows++
 	}
