@@ -48,11 +48,8 @@ func FindBatch(g *onnxio.Graph, axes map[string]int, typeOf func(name string) on
 	}
 	votes := make(map[onnxio.Dim]int)
 	for _, n := range g.Nodes {
-		switch n.OpType {
-		case "Conv", "ConvTranspose", "Gemm", "MatMul":
-			if t := typeOf(n.Output(0)); t.HasShape && len(t.Shape) > 0 {
-				votes[t.Shape[0]]++
-			}
+		if t := typeOf(n.Output(0)); operators[n.OpType].weighted && t.HasShape && len(t.Shape) > 0 {
+			votes[t.Shape[0]]++
 		}
 	}
 	found := false

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-func init() { register("Concat", op{rule: concat}) }
+func init() { register("Concat", op{rule: concat, moves: every}) }
 
 // concat infers Concat-4/11/13.
 func concat(c *call) ([]*value, error) {

@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-func init() { register("Conv", op{rule: conv, real: true}) }
+func init() { register("Conv", op{rule: conv, real: true, weighted: true}) }
 
 // conv infers Conv-1/11/22: x [N, C, spatial...], weights [O, C/group,
 // kernel...], bias [O].

@@ -6,7 +6,7 @@ import (
 	"efcn/onnxio"
 )
 
-func init() { register("ConvTranspose", op{rule: convTranspose, real: true}) }
+func init() { register("ConvTranspose", op{rule: convTranspose, real: true, weighted: true}) }
 
 // convTranspose infers ConvTranspose-1/11/22: x [N, C, spatial...], weights [C,
 // O/group, kernel...], bias [O].

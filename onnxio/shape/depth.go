@@ -3,8 +3,8 @@ package shape
 import "fmt"
 
 func init() {
-	register("DepthToSpace", op{rule: depthToSpace})
-	register("SpaceToDepth", op{rule: spaceToDepth})
+	register("DepthToSpace", op{rule: depthToSpace, moves: first})
+	register("SpaceToDepth", op{rule: spaceToDepth, moves: first})
 }
 
 // depthToSpace infers DepthToSpace-1/11/13 and later: [N, C, H, W] becomes

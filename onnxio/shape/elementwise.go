@@ -9,7 +9,7 @@ import (
 
 func init() {
 	for _, name := range []string{
-		"Abs", "Erf", "Identity", "Neg", "Relu", "Shrink", "Sign",
+		"Abs", "Erf", "Neg", "Relu", "Shrink", "Sign",
 	} {
 		register(name, op{rule: unary})
 	}
@@ -21,6 +21,7 @@ func init() {
 	} {
 		register(name, op{rule: unary, real: true})
 	}
+	register("Identity", op{rule: unary, moves: first})
 	register("BitwiseNot", op{rule: unary})
 	register("Not", op{rule: unary})
 	register("IsNaN", op{rule: predicate})
@@ -29,7 +30,7 @@ func init() {
 	register("Clip", op{rule: clip})
 	register("CumSum", op{rule: unary})
 	register("CumProd", op{rule: unary})
-	register("Trilu", op{rule: unary})
+	register("Trilu", op{rule: unary, moves: first})
 }
 
 // integer functions whose results are followed through shape computations.

@@ -12,27 +12,10 @@ import (
 // without a name. An output of more than most elements is an error.
 type Evaluator func(n *onnxio.Node, opset int64, inputs []*onnxio.Tensor, most int) ([]*onnxio.Tensor, error)
 
-// movers lists the operators that only put elements of some of their inputs
-// elsewhere, and which inputs those are; nil is all. What they move may be
-// unknown. The element 0 may appear besides.
-var movers = map[string][]int{
-	"Transpose": {0}, "Reshape": {0}, "Flatten": {0}, "Squeeze": {0}, "Unsqueeze": {0}, "Identity": {0},
-	"Gather": {0}, "GatherElements": {0}, "GatherND": {0}, "Slice": {0}, "Split": {0},
-	"Concat": nil, "Expand": {0}, "Tile": {0}, "Pad": {0, 2}, "Trilu": {0}, "Where": {1, 2},
-	"ScatterND": {0, 2}, "ScatterElements": {0, 2}, "Scatter": {0, 2},
-	"DepthToSpace": {0}, "SpaceToDepth": {0},
-}
-
 // moves reports whether input i of the node is moved by it.
 func (c *call) moves(i int) bool {
-	list, ok := movers[c.OpType]
-	if how, err := c.String("reduction", "none"); err != nil || how != "none" {
-		return false // a scatter that combines
-	}
-	if v, err := c.Float("value", 0); c.OpType == "Pad" && (err != nil || v != 0) {
-		return false // in place of input 2 before version 11: it would be taken for a tag
-	}
-	return ok && (list == nil || slices.Contains(list, i))
+	moves := operators[c.OpType].moves
+	return moves != nil && moves(c, i)
 }
 
 // elements are the contents of an integer (ints) or floating-point tensor (reals)

@@ -6,9 +6,9 @@ import (
 )
 
 func init() {
-	register("Expand", op{rule: expand})
-	register("Tile", op{rule: tile})
-	register("Where", op{rule: where})
+	register("Expand", op{rule: expand, moves: first})
+	register("Tile", op{rule: tile, moves: first})
+	register("Where", op{rule: where, moves: func(_ *call, i int) bool { return i > 0 }})
 }
 
 // expand infers Expand-8/13: input and shape broadcast to each other.

@@ -5,11 +5,17 @@ import (
 )
 
 func init() {
-	register("Gather", op{rule: gather})
-	register("GatherElements", op{rule: gatherElements})
-	register("GatherND", op{rule: gatherND})
-	register("ScatterElements", op{rule: scatter})
-	register("ScatterND", op{rule: scatter})
+	register("Gather", op{rule: gather, moves: first})
+	register("GatherElements", op{rule: gatherElements, moves: first})
+	register("GatherND", op{rule: gatherND, moves: first})
+	register("ScatterElements", op{rule: scatter, moves: scatterMoves})
+	register("ScatterND", op{rule: scatter, moves: scatterMoves})
+}
+
+// scatterMoves: a scatter that combines moves nothing.
+func scatterMoves(c *call, i int) bool {
+	how, err := c.String("reduction", "none")
+	return err == nil && how == "none" && (i == 0 || i == 2)
 }
 
 // gather infers Gather-1/11/13: the axis of data is replaced by the shape of

@@ -2,7 +2,7 @@ package shape
 
 import "fmt"
 
-func init() { register("Gemm", op{rule: gemm}) }
+func init() { register("Gemm", op{rule: gemm, weighted: true}) }
 
 // gemm infers Gemm-7/9/11/13: A [M, K], B [K, N], either transposed, and C
 // that broadcasts to [M, N].

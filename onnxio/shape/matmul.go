@@ -2,7 +2,7 @@ package shape
 
 import "fmt"
 
-func init() { register("MatMul", op{rule: matMul}) }
+func init() { register("MatMul", op{rule: matMul, weighted: true}) }
 
 // matMul infers MatMul-1/9/13, numpy.matmul: [..., M, K] × [..., K, N], where a
 // vector counts as a row on the left and as a column on the right.

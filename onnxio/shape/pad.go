@@ -7,7 +7,14 @@ import (
 	"efcn/onnxio"
 )
 
-func init() { register("Pad", op{rule: pad}) }
+func init() { register("Pad", op{rule: pad, moves: padMoves}) }
+
+// padMoves: what a Pad before version 11 pads with is an attribute, and none of the
+// elements that are followed.
+func padMoves(c *call, i int) bool {
+	v, err := c.Float("value", 0)
+	return err == nil && v == 0 && (i == 0 || i == 2)
+}
 
 // pad infers Pad-2, with pads as an attribute, and Pad-11/13/18 and later, with
 // pads, value and axes as inputs. A negative pad cuts.

@@ -15,6 +15,11 @@ type rule func(c *call) ([]*value, error)
 type op struct {
 	rule rule
 	real bool // asks for a floating-point type of input 0
+	// moves reports whether the operator only puts the elements of input i elsewhere,
+	// which then may be unknown; the element 0 may appear besides. Nil: of none.
+	moves func(c *call, i int) bool
+	// weighted says that it multiplies by weights, and so has the batch in front.
+	weighted bool
 }
 
 // operators is filled while the program starts and only read after that.
@@ -37,6 +42,12 @@ func lookup(n *onnxio.Node, opset int64) (op, *onnxio.OpSchema, bool) {
 	o, ok := operators[n.OpType]
 	return o, schema, ok
 }
+
+// first and every are what operators move that rearrange their first input, or join
+// their inputs.
+func first(_ *call, i int) bool { return i == 0 }
+
+func every(*call, int) bool { return true }
 
 // call is one node and what is known of its inputs.
 type call struct {

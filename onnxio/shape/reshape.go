@@ -3,8 +3,8 @@ package shape
 import "fmt"
 
 func init() {
-	register("Reshape", op{rule: reshape})
-	register("Flatten", op{rule: flatten})
+	register("Reshape", op{rule: reshape, moves: first})
+	register("Flatten", op{rule: flatten, moves: first})
 }
 
 // reshape infers Reshape-5/13/14 and later: 0 copies the input's dimension

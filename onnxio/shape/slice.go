@@ -8,7 +8,7 @@ import (
 	"efcn/onnxio"
 )
 
-func init() { register("Slice", op{rule: slice}) }
+func init() { register("Slice", op{rule: slice, moves: first}) }
 
 // sliceArgs are the arguments of one Slice; a nil list is not known.
 type sliceArgs struct {

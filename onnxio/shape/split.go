@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-func init() { register("Split", op{rule: split}) }
+func init() { register("Split", op{rule: split, moves: first}) }
 
 // split infers Split-2/11, whose sizes are an attribute, Split-13, whose sizes
 // are an input, and Split-18, which takes num_outputs in their place; without

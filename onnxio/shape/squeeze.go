@@ -3,8 +3,8 @@ package shape
 import "fmt"
 
 func init() {
-	register("Squeeze", op{rule: squeeze})
-	register("Unsqueeze", op{rule: unsqueeze})
+	register("Squeeze", op{rule: squeeze, moves: first})
+	register("Unsqueeze", op{rule: unsqueeze, moves: first})
 }
 
 // squeeze infers Squeeze-1/11, with axes as an attribute, and Squeeze-13 and

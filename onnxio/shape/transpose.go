@@ -2,7 +2,7 @@ package shape
 
 import "fmt"
 
-func init() { register("Transpose", op{rule: transpose}) }
+func init() { register("Transpose", op{rule: transpose, moves: first}) }
 
 // transpose infers Transpose-1/13 and later; without perm the axes are
 // reversed.
