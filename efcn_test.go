@@ -81,7 +81,8 @@ func TestFiles(t *testing.T) {
 	if err != nil || p.Distance != d.Distance {
 		t.Errorf("projected %+v (%v)", p, err)
 	}
-	if m, err := efcn.Open(cnn); err != nil || !slices.ContainsFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Conv" }) {
+	if m, err := efcn.Open(cnn); err != nil ||
+		!slices.ContainsFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Conv" }) {
 		t.Errorf("the nearest CNN has no Conv (%v)", err)
 	}
 }
@@ -118,11 +119,13 @@ func TestRefuses(t *testing.T) {
 		t.Errorf("convert in place: %v", err)
 	}
 	var budget *convert.BudgetError
-	plan, err := efcn.Convert(t.Context(), cnn, filepath.Join(dir, "efcn.onnx"), convert.Options{Layout: record.Dense, MaxBytes: 1 << 20})
+	plan, err := efcn.Convert(t.Context(), cnn, filepath.Join(dir, "efcn.onnx"),
+		convert.Options{Layout: record.Dense, MaxBytes: 1 << 20})
 	if !errors.As(err, &budget) || plan == nil || budget.Need != plan.WeightBytes {
 		t.Errorf("over the budget: %v", err)
 	}
-	if _, err := efcn.Train(t.Context(), cnn, dir, efcn.Images{Train: images}, finetune.Options{}); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+	if _, err := efcn.Train(t.Context(), cnn, dir, efcn.Images{Train: images}, finetune.Options{}); err == nil ||
+		!strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("train into a folder: %v", err)
 	}
 	m, err := efcn.Open(cnn)
@@ -138,7 +141,8 @@ func TestRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	var invalid *efcn.InvalidError
-	if _, err := efcn.Open(broken); !errors.As(err, &invalid) || len(invalid.Faults) == 0 || !strings.HasPrefix(err.Error(), broken+": not a valid model: ") {
+	if _, err := efcn.Open(broken); !errors.As(err, &invalid) || len(invalid.Faults) == 0 ||
+		!strings.HasPrefix(err.Error(), broken+": not a valid model: ") {
 		t.Errorf("opened: %v", err)
 	}
 	files, err := os.ReadDir(dir)

@@ -77,14 +77,18 @@ func run(model, inputs, profile string, runs int) error {
 			return err
 		}
 	}
-	fmt.Printf("%.3f ms a run (%s, %d threads)\n", float64(time.Since(start))/1e6/float64(runs), kernel.BLAS(), kernel.Threads())
+	fmt.Printf("%.3f ms a run (%s, %d threads)\n", float64(time.Since(start))/1e6/float64(runs), kernel.BLAS(),
+		kernel.Threads())
 	pprof.StopCPUProfile()
 	return steps(ctx, m, eng, feeds, runs)
 }
 
 // steps prints the least time that every node took, by operator and the most
 // expensive by name.
-func steps(ctx context.Context, m *onnxio.Model, eng *engine.Engine[float32], feeds map[string]*engine.Tensor[float32], runs int) error {
+func steps(
+	ctx context.Context, m *onnxio.Model, eng *engine.Engine[float32],
+	feeds map[string]*engine.Tensor[float32], runs int,
+) error {
 	least := map[string]time.Duration{}
 	for range runs {
 		last := time.Now()

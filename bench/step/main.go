@@ -92,7 +92,8 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 		return err
 	}
 	fmt.Printf("%s %s/%s, %d threads, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, b.threads, kernel.BLAS())
-	fmt.Printf("%-20s %.2f million weights, batch %d, %d turns of %d steps each\n", "efcn", float64(weights(m))/1e6, batch, b.rounds, b.steps)
+	fmt.Printf("%-20s %.2f million weights, batch %d, %d turns of %d steps each\n", "efcn", float64(weights(m))/1e6, batch,
+		b.rounds, b.steps)
 	var commands []*exec.Cmd
 	threads := strconv.Itoa(b.threads)
 	var names []string
@@ -101,7 +102,8 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 		if err != nil {
 			return err
 		}
-		commands = append(commands, exec.CommandContext(ctx, self, "-answer", "-net", net, "-threads", threads, "-steps", strconv.Itoa(b.steps)))
+		commands = append(commands,
+			exec.CommandContext(ctx, self, "-answer", "-net", net, "-threads", threads, "-steps", strconv.Itoa(b.steps)))
 		names = append(names, "efcn, "+net)
 	}
 	if python != "" {
@@ -138,7 +140,8 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 	report("efcn", b.ours)
 	for _, p := range b.others {
 		report(p.name, p.seconds)
-		fmt.Printf("%-20s %.2f of the medians, %.2f of the fastest turns\n", "  efcn : it", median(b.ours)/median(p.seconds), slices.Min(b.ours)/slices.Min(p.seconds))
+		fmt.Printf("%-20s %.2f of the medians, %.2f of the fastest turns\n", "  efcn : it", median(b.ours)/median(p.seconds),
+			slices.Min(b.ours)/slices.Min(p.seconds))
 	}
 	return nil
 }
@@ -187,7 +190,8 @@ func (b *bench) turn(e finetune.Epoch) error {
 }
 
 func report(name string, seconds []float64) {
-	fmt.Printf("%-20s median %6.1f ms, fastest %6.1f ms, slowest %6.1f ms a step\n", name, 1e3*median(seconds), 1e3*slices.Min(seconds), 1e3*slices.Max(seconds))
+	fmt.Printf("%-20s median %6.1f ms, fastest %6.1f ms, slowest %6.1f ms a step\n", name, 1e3*median(seconds),
+		1e3*slices.Min(seconds), 1e3*slices.Max(seconds))
 }
 
 func median(v []float64) float64 {

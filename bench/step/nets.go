@@ -82,7 +82,8 @@ func (s *sketcher) node(op string, weights []int64, attributes ...*onnxio.Attrib
 		inputs = append(inputs, name+".weight", name+".bias")
 	}
 	s.at = fmt.Sprintf("v%d", len(s.Nodes))
-	s.Nodes = append(s.Nodes, &onnxio.Node{Name: name, OpType: op, Inputs: inputs, Outputs: []string{s.at}, Attributes: attributes})
+	s.Nodes = append(s.Nodes,
+		&onnxio.Node{Name: name, OpType: op, Inputs: inputs, Outputs: []string{s.at}, Attributes: attributes})
 }
 
 func (s *sketcher) model(classes int64) *onnxio.Model {
@@ -129,7 +130,8 @@ func skinny() *onnxio.Model {
 func residual() *onnxio.Model {
 	s := newSketcher("residual", 3, 32, 32)
 	conv := func(in, out, kernel, stride int64) {
-		s.node("Conv", []int64{out, in, kernel, kernel}, onnxio.IntsAttr("strides", stride, stride), onnxio.IntsAttr("pads", kernel/2, kernel/2, kernel/2, kernel/2))
+		s.node("Conv", []int64{out, in, kernel, kernel}, onnxio.IntsAttr("strides", stride, stride),
+			onnxio.IntsAttr("pads", kernel/2, kernel/2, kernel/2, kernel/2))
 		s.normalise(out)
 	}
 	conv(3, 16, 3, 1)
@@ -161,7 +163,8 @@ func (s *sketcher) pad(by int64) {
 	s.node("Pad", nil)
 	n := s.Nodes[len(s.Nodes)-1]
 	n.Inputs = append(n.Inputs, n.Name+".pads")
-	s.Initializers = append(s.Initializers, onnxio.NewTensor(n.Name+".pads", []int64{8}, []int64{0, 0, by, by, 0, 0, by, by}))
+	s.Initializers = append(s.Initializers,
+		onnxio.NewTensor(n.Name+".pads", []int64{8}, []int64{0, 0, by, by, 0, 0, by, by}))
 }
 
 // normalise appends a BatchNormalization.
@@ -173,7 +176,8 @@ func (s *sketcher) normalise(channels int64) {
 		value float32
 	}{{"scale", 1}, {"bias", 0}, {"mean", 0}, {"variance", 1}} {
 		n.Inputs = append(n.Inputs, n.Name+"."+p.name)
-		s.Initializers = append(s.Initializers, onnxio.NewTensor(n.Name+"."+p.name, []int64{channels}, slices.Repeat([]float32{p.value}, int(channels))))
+		s.Initializers = append(s.Initializers,
+			onnxio.NewTensor(n.Name+"."+p.name, []int64{channels}, slices.Repeat([]float32{p.value}, int(channels))))
 	}
 }
 

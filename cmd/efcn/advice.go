@@ -57,7 +57,7 @@ var advice = []func(error) (text string, ok bool){
 	}),
 }
 
-// openShape says how to settle a shape that the model leaves open.
+// openShape adds how to settle a shape that the model leaves open.
 func openShape(e *convert.OpenShapeError) string {
 	switch {
 	case e.Input == "":
@@ -65,7 +65,8 @@ func openShape(e *convert.OpenShapeError) string {
 	case e.Axis < 0:
 		return fmt.Sprintf("%v; give it with --input-shape %s=DIMS", e, e.Input)
 	case e.Batch >= 0:
-		return fmt.Sprintf("%v; if the batch is another axis, say so with --batch-axis %s=%d, or fix the dimension with --input-shape %s=DIMS", e, e.Input, e.Axis, e.Input)
+		return fmt.Sprintf("%v; if the batch is another axis, say so with --batch-axis %s=%d, "+
+			"or fix the dimension with --input-shape %s=DIMS", e, e.Input, e.Axis, e.Input)
 	default:
 		return fmt.Sprintf("%v; fix it with --input-shape %s=DIMS", e, e.Input)
 	}

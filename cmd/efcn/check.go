@@ -23,12 +23,12 @@ func newCheck(e *env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check MODEL",
-		Short: "Say everything that is wrong with an ONNX model",
+		Short: "Report everything that is wrong with an ONNX model",
 		Long: `check prints every fault of a model, one a line, each with the node it is about.
 It exits with 0 if there is none and with 1 otherwise. A model that is whole is
 then followed through its nodes: attributes and shapes that an operator does not
-take, and declared shapes that are not the inferred ones, are faults too. What
-onnx.checker in full says differs in a few places, which docs/decisions.md lists.`,
+take, and declared shapes that are not the inferred ones, are faults too. A few
+findings differ from those of onnx.checker in full: docs/decisions/commands.md.`,
 		Args: args("MODEL"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			m, err := e.readUnchecked(args[0])

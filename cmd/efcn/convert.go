@@ -42,15 +42,20 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
 	flags.Var(&f.layout, "layout", "form of the layers; auto is dense or local, see --for")
 	f.purpose = newPurpose()
-	flags.Var(&f.purpose, "for", "what auto is to suit: training is dense within --max-bytes and local beyond, inference the smaller of the two, verifier dense; without it dense up to 256 MiB or 32 times local")
+	flags.Var(&f.purpose, "for",
+		"what auto is to suit: training is dense within --max-bytes and local beyond, inference the smaller of the two, "+
+			"verifier dense; without it dense up to 256 MiB or 32 times local")
 	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT; may be given again")
-	flags.StringVar(&f.only, "only", "", "embed only the layers of this name; * and ? stand for any characters and for one")
+	flags.StringVar(&f.only, "only", "",
+		"embed only the layers of this name; * and ? stand for any characters and for one")
 	f.fold = newFold()
-	flags.Var(&f.fold, "fold", "multiply neighbouring linear operators: auto where that makes fewer operations, all wherever there is a matrix")
+	flags.Var(&f.fold, "fold",
+		"multiply neighbouring linear operators: auto where that makes fewer operations, all wherever there is a matrix")
 	flags.Lookup("fold").NoOptDefVal = string(convert.FoldAuto)
 	f.maxPool = newMaxPool()
 	flags.Var(&f.maxPool, "maxpool", "keep maxima on tensors, or make matrices and Relu of them")
-	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization as Mul and Add, after a Conv or Gemm and with --fold")
+	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false,
+		"keep a BatchNormalization as Mul and Add, after a Conv or Gemm and with --fold")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
 	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
@@ -58,15 +63,18 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
 	f.as = oneOf{allowed: []string{string(record.AsFloat32)}}
 	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
-	flags.BoolVar(&f.strict, "strict", false, "write nothing if a linear layer is not embedded that was not asked to be kept, or the model declares a shape wrongly")
+	flags.BoolVar(&f.strict, "strict", false,
+		"write nothing if a linear layer is not embedded that was not asked to be kept, "+
+			"or the model declares a shape wrongly")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
 
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
-		Layout: record.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: record.As(f.as.value), Layers: f.layers, Only: f.only,
-		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
+		Layout: record.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: record.As(f.as.value),
+		Layers: f.layers, Only: f.only, Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value),
+		NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
 	}
 }
 
@@ -84,7 +92,7 @@ generated, and appears only when it is complete.
 A Pad in front of a convolution or pooling (nn.ZeroPad2d) becomes the padding of
 that operator where this is the same function; the plan says where.
 
-The plan ends with "embedded N of M linear layers" and says of each that is not why.
+The plan ends with "embedded N of M linear layers" and the reason for each that is not.
 M counts the nodes that an output depends on of Conv, ConvTranspose, AveragePool,
 GlobalAveragePool, ReduceMean, ReduceSum, Resize and Upsample (linear, cubic), and
 Gemm, MatMul and Einsum with a constant, also in the quantised and fused forms that
@@ -109,7 +117,8 @@ max(a,b) = b + relu(a-b): a matrix and a Relu for each level, and one matrix
 more, which --fold may multiply into what follows. Where the values can be
 negative b is relu(b) - relu(-b).`,
 		Args: func(cmd *cobra.Command, given []string) error {
-			if i := slices.IndexFunc(given, func(s string) bool { return slices.Contains(f.fold.allowed, s) }); len(given) > 1 && i >= 0 && cmd.Flags().Changed("fold") {
+			i := slices.IndexFunc(given, func(s string) bool { return slices.Contains(f.fold.allowed, s) })
+			if len(given) > 1 && i >= 0 && cmd.Flags().Changed("fold") {
 				return usagef("--fold takes its value behind an equals sign: --fold=%s", given[i])
 			}
 			return args("MODEL")(cmd, given)
@@ -166,14 +175,16 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	result := converted{Model: path, Plan: plan}
 	refused := f.strict && len(plan.Coverage.NotEmbedded) > 0
 	if refused {
-		fmt.Fprintf(e.err, "efcn convert: %s: %d linear layers are not embedded; nothing is written (--strict)\n", path, len(plan.Coverage.NotEmbedded))
+		fmt.Fprintf(e.err, "efcn convert: %s: %d linear layers are not embedded; nothing is written (--strict)\n", path,
+			len(plan.Coverage.NotEmbedded))
 	}
 	if !f.dryRun && !refused {
 		efcn, err := plan.Model()
 		if err != nil {
 			return inFile(path, err)
 		}
-		w, err := e.writeModel(ctx, f.output, efcn, onnxio.WriteOptions{External: onnxio.ExternalData(f.external.value), NoSync: f.noSync})
+		w, err := e.writeModel(ctx, f.output, efcn,
+			onnxio.WriteOptions{External: onnxio.ExternalData(f.external.value), NoSync: f.noSync})
 		if err != nil {
 			return err
 		}
@@ -193,7 +204,7 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 	return nil
 }
 
-// warnUncovered says so on stderr if no linear layer is embedded, and not because
+// warnUncovered warns if no linear layer is embedded, and not because
 // it was asked for.
 func warnUncovered(w io.Writer, path string, c convert.Coverage) {
 	switch {
@@ -201,7 +212,8 @@ func warnUncovered(w io.Writer, path string, c convert.Coverage) {
 	case c.Linear == 0:
 		fmt.Fprintf(w, "efcn convert: warning: %s: it has no linear layer; nothing is embedded\n", path)
 	default:
-		fmt.Fprintf(w, "efcn convert: warning: %s: none of its %d linear layers is embedded: %s\n", path, c.Linear, c.NotEmbedded[0].Why)
+		fmt.Fprintf(w, "efcn convert: warning: %s: none of its %d linear layers is embedded: %s\n", path, c.Linear,
+			c.NotEmbedded[0].Why)
 	}
 }
 
@@ -209,7 +221,8 @@ func warnUncovered(w io.Writer, path string, c convert.Coverage) {
 func printPlan(w io.Writer, path string, p *convert.Plan) {
 	fmt.Fprintf(w, "%s: plan of the conversion\n\n", path)
 	if len(p.From) > 0 {
-		fmt.Fprintf(w, "converted from %s to float32: inputs, outputs and weights, which are rounded\n\n", strings.Join(p.From, ", "))
+		fmt.Fprintf(w, "converted from %s to float32: inputs, outputs and weights, which are rounded\n\n",
+			strings.Join(p.From, ", "))
 	}
 	printLayers(w, p)
 	printAbsorbed(w, p)
@@ -226,9 +239,11 @@ func printPlan(w io.Writer, path string, p *convert.Plan) {
 	printCoverage(w, p.Coverage)
 	fmt.Fprintf(w, "weights: %s of the %s allowed\n", formatBytes(p.WeightBytes), formatBytes(p.MaxBytes))
 	if a := p.Auto; a != nil {
-		fmt.Fprintf(w, "layout auto: %d dense, %d local; all dense would be %s, all local %s\n", a.Dense, a.Local, formatBytes(a.AllDense), formatBytes(a.AllLocal))
+		fmt.Fprintf(w, "layout auto: %d dense, %d local; all dense would be %s, all local %s\n", a.Dense, a.Local,
+			formatBytes(a.AllDense), formatBytes(a.AllLocal))
 	}
-	fmt.Fprintf(w, "memory: about %s to convert, %s when loaded\n", formatBytes(p.Memory.Converting), formatBytes(p.Memory.Loaded))
+	fmt.Fprintf(w, "memory: about %s to convert, %s when loaded\n", formatBytes(p.Memory.Converting),
+		formatBytes(p.Memory.Loaded))
 }
 
 // printAbsorbed prints which Pads became the padding of an operator.
@@ -283,10 +298,14 @@ func printLayers(w io.Writer, p *convert.Plan) {
 		rows = append(rows, []string{
 			l.Node, op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l.Layer),
 			formatCount(l.CNNParameters), formatCount(l.Rows) + " x " + formatCount(l.Cols),
-			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()), formatBytes(l.DenseBytes()), formatBytes(l.SparseBytes()), formatBytes(l.LocalBytes()), string(l.Layout),
+			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()),
+			formatBytes(l.DenseBytes()), formatBytes(l.SparseBytes()), formatBytes(l.LocalBytes()), string(l.Layout),
 		})
 	}
-	printTable(w, []string{"node", "op", "input > output", "geometry", ">CNN", ">matrix", ">non-zeros", ">density", ">dense", ">sparse", ">local", "layout"}, rows)
+	printTable(w, []string{
+		"node", "op", "input > output", "geometry",
+		">CNN", ">matrix", ">non-zeros", ">density", ">dense", ">sparse", ">local", "layout",
+	}, rows)
 }
 
 // operatorOf returns the operator that a layer is called by: of a product, the

@@ -62,7 +62,10 @@ func demo(ctx context.Context, e *env, dir string) error {
 		{"inspect", cnn},
 		{"convert", cnn, "-o", efcn},
 		{"verify", cnn, efcn},
-		{"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "1", "--lr", "0.01", "--checkpoint", run, "--checkpoints", "log:2"},
+		{
+			"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "1", "--lr", "0.01",
+			"--checkpoint", run, "--checkpoints", "log:2",
+		},
 		{"measure", tuned, "--cnn", cnn},
 		{"report", run, "-o", filepath.Join(dir, "report.html")},
 	} {
@@ -91,7 +94,10 @@ func demo(ctx context.Context, e *env, dir string) error {
 			return inFile(m.path, err)
 		}
 		r := measure(metrics)
-		rows = append(rows, []string{m.what, fmt.Sprintf("%.2f %%", 100*r.Top1), fmt.Sprintf("%d of %d", r.Correct, r.Samples), formatLoss(float64(r.Loss)), m.path})
+		rows = append(rows, []string{
+			m.what, fmt.Sprintf("%.2f %%", 100*r.Top1), fmt.Sprintf("%d of %d", r.Correct, r.Samples),
+			formatLoss(float64(r.Loss)), m.path,
+		})
 	}
 	fmt.Fprint(e.out, "\nOn the test images, each model as its file has it:\n\n")
 	printTable(e.out, []string{"model", ">accuracy", ">right", ">loss", "file"}, rows)

@@ -25,7 +25,8 @@ func (f *engineFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 func addLibraryFlag(flags *pflag.FlagSet, library *string) {
-	flags.StringVar(library, "ort-lib", "", "shared library of ONNX Runtime (default: $EFCN_ORT, an active Python environment's, the system's)")
+	flags.StringVar(library, "ort-lib", "",
+		"shared library of ONNX Runtime (default: $EFCN_ORT, an active Python environment's, the system's)")
 }
 
 func (f *engineFlags) validate() error {
@@ -34,7 +35,8 @@ func (f *engineFlags) validate() error {
 
 // checkLibraryFlag refuses --ort-lib where nothing asks for that library.
 func checkLibraryFlag(library string, names []string) error {
-	if library != "" && !slices.ContainsFunc(names, func(s string) bool { return strings.Contains(s, engines.ONNXRuntime) }) {
+	if library != "" &&
+		!slices.ContainsFunc(names, func(s string) bool { return strings.Contains(s, engines.ONNXRuntime) }) {
 		return usagef("--ort-lib is the library of --engine %s", engines.ONNXRuntime)
 	}
 	return nil

@@ -78,7 +78,7 @@ cross-entropy) and how often the right class is first, or among the first five.
 	return cmd
 }
 
-// dataHelp says how --data and --test name images.
+// dataHelp describes what --data and --test take.
 const dataHelp = `SPEC names images: idx:IMAGES,LABELS (MNIST, Fashion-MNIST; gzipped or not),
 npz:FILE (arrays x and y), cifar10:DIR, cifar100:DIR (the binary version) or
 folder:DIR (a folder of PNG or JPEG for each class). Options follow a question
@@ -100,9 +100,13 @@ type measured struct {
 }
 
 func measure(m finetune.Metrics) *measured {
-	return &measured{Samples: m.N, Loss: verify.Figure(m.Loss), Correct: int(math.Round(m.Top1 * float64(m.N))), Top1: m.Top1, Top5: m.Top5}
+	return &measured{
+		Samples: m.N, Loss: verify.Figure(m.Loss), Correct: int(math.Round(m.Top1 * float64(m.N))),
+		Top1: m.Top1, Top5: m.Top5,
+	}
 }
 
 func (m *measured) String() string {
-	return fmt.Sprintf("loss %s, %d of %d right (top-1 %.2f %%, top-5 %.2f %%)", formatLoss(float64(m.Loss)), m.Correct, m.Samples, 100*m.Top1, 100*m.Top5)
+	return fmt.Sprintf("loss %s, %d of %d right (top-1 %.2f %%, top-5 %.2f %%)", formatLoss(float64(m.Loss)), m.Correct,
+		m.Samples, 100*m.Top1, 100*m.Top5)
 }

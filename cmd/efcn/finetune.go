@@ -33,13 +33,17 @@ type finetuneFlags struct {
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
 	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
-	flags.StringVar(&f.what, "train", finetune.TrainAll, "what is trained: all, local, off-local, tied or the name of a node with * and ?")
+	flags.StringVar(&f.what, "train", finetune.TrainAll,
+		"what is trained: all, local, off-local, tied or the name of a node with * and ?")
 	f.maxBytes = record.DefaultMaxBytes
 	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more")
 	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
-	flags.StringVar(&f.checkpoint, "checkpoint", "", "folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
-	flags.StringVar(&f.saveEvery, "checkpoint-every", "1m", "save within epochs too: a time such as 30s, or a number of steps")
-	flags.StringVar(&f.snapshots, "checkpoints", "", "keep the model in that folder too: log:N times in geometric progression, or every:N steps")
+	flags.StringVar(&f.checkpoint, "checkpoint", "",
+		"folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
+	flags.StringVar(&f.saveEvery, "checkpoint-every", "1m",
+		"save within epochs too: a time such as 30s, or a number of steps")
+	flags.StringVar(&f.snapshots, "checkpoints", "",
+		"keep the model in that folder too: log:N times in geometric progression, or every:N steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
@@ -204,8 +208,10 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	return nil
 }
 
-// train trains m, saying how it goes, and notes in result what came of it.
-func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, result *tuned) (*onnxio.Model, error) {
+// train trains m, prints each epoch, and puts what it measured into result.
+func (f *finetuneFlags) train(
+	ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, result *tuned,
+) (*onnxio.Model, error) {
 	o, err := f.options()
 	if err != nil {
 		return nil, err
@@ -232,7 +238,8 @@ func (f *finetuneFlags) train(ctx context.Context, e *env, m *onnxio.Model, trai
 		if f.json {
 			return nil
 		}
-		fmt.Fprintf(text, "epoch %d of %d: train loss %s, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, formatLoss(line.Loss), 100*line.Top1, line.Seconds)
+		fmt.Fprintf(text, "epoch %d of %d: train loss %s, top-1 %.2f %%, %.1f s", ep.Epoch, ep.Of, formatLoss(line.Loss),
+			100*line.Top1, line.Seconds)
 		if line.Test != nil {
 			fmt.Fprintf(text, "; test %s", line.Test)
 		}

@@ -71,7 +71,7 @@ func (f *inputShapes) Set(s string) error {
 func (f *inputShapes) String() string { return "" }
 func (f *inputShapes) Type() string   { return "NAME=DIMS" }
 
-// batchAxes is a flag, given once an input, that says which axis of it is the batch:
+// batchAxes is a flag, given once an input, for the axis of it that is the batch:
 // NAME=1, or NAME=none.
 type batchAxes map[string]int
 
@@ -151,7 +151,7 @@ func newMaxPool() oneOf {
 	return f
 }
 
-// layerLayouts is a flag, given once a layer, that says which layout it gets.
+// layerLayouts is a flag, given once a layer, for the layout of that.
 type layerLayouts map[string]record.Layout
 
 func (f *layerLayouts) Set(s string) error {

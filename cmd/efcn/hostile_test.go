@@ -37,8 +37,11 @@ func hostileModel(position int) (m *onnxio.Model, what string) {
 		Metadata: []onnxio.Prop{{Key: "k", Value: "v"}},
 		Graph: &onnxio.Graph{
 			Name: "g", Inputs: []*onnxio.ValueInfo{value("x", 1, 4, 4)}, Outputs: []*onnxio.ValueInfo{value("y", 1, 3, 3)},
-			Nodes:        []*onnxio.Node{node("Conv", "c", "x", "w"), node("Relu", "r", "c"), node("Conv", "y", "r", "v")},
-			Initializers: []*onnxio.Tensor{onnxio.NewTensor("w", []int64{2, 1, 2, 2}, make([]float32, 8)), onnxio.NewTensor("v", []int64{1, 2, 1, 1}, make([]float32, 2))},
+			Nodes: []*onnxio.Node{node("Conv", "c", "x", "w"), node("Relu", "r", "c"), node("Conv", "y", "r", "v")},
+			Initializers: []*onnxio.Tensor{
+				onnxio.NewTensor("w", []int64{2, 1, 2, 2}, make([]float32, 8)),
+				onnxio.NewTensor("v", []int64{1, 2, 1, 1}, make([]float32, 2)),
+			},
 		},
 	}
 	n := m.Graph.Nodes

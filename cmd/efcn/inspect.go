@@ -27,7 +27,7 @@ func newInspect(e *env) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL",
-		Short: "Say what a model is and what embedding its layers would cost",
+		Short: "Show what a model is and what embedding its layers would cost",
 		Long: `inspect prints what a model is made of and, for each of its linear layers, what
 the embedding would cost: the geometry, the parameters of the CNN, and the
 non-zeros, density and bytes of the matrix. Of an eFCN it prints what was
@@ -56,7 +56,8 @@ embedded and how.`,
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
 	cmd.Flags().Var(&shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
-	cmd.Flags().Var(&batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
+	cmd.Flags().Var(&batch, "batch-axis",
+		"which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
 	return cmd
 }
 
@@ -79,7 +80,7 @@ type summary struct {
 	// Deviation of an eFCN's layers from the CNN subspace.
 	Deviation *record.Deviation `json:"deviation,omitempty"`
 	Plan      *convert.Plan     `json:"plan,omitempty"`
-	// NoPlan says why the model cannot be converted.
+	// NoPlan is why the model cannot be converted.
 	NoPlan string `json:"no_plan,omitempty"`
 }
 
@@ -105,7 +106,10 @@ type count struct {
 }
 
 func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Options) (*summary, error) {
-	s := &summary{Model: path, Producer: strings.TrimSpace(m.ProducerName + " " + m.ProducerVersion), IR: m.IRVersion, Nodes: len(m.Graph.Nodes)}
+	s := &summary{
+		Model: path, Producer: strings.TrimSpace(m.ProducerName + " " + m.ProducerVersion),
+		IR: m.IRVersion, Nodes: len(m.Graph.Nodes),
+	}
 	for _, o := range m.Opsets {
 		domain := o.Domain
 		if onnxio.CanonicalDomain(domain) == "" {
@@ -228,12 +232,13 @@ func (s *summary) print(w io.Writer) {
 	}
 }
 
-// printRecord prints what an eFCN says of itself.
+// printRecord prints the record of an eFCN.
 func printRecord(w io.Writer, r *record.Record) {
 	var rows [][]string
 	for _, l := range r.Layers {
 		rows = append(rows, []string{
-			l.Node, operatorOf(l), formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l), string(l.Layout), l.Weight, strings.Join(l.Folded, ", "),
+			l.Node, operatorOf(l), formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l),
+			string(l.Layout), l.Weight, strings.Join(l.Folded, ", "),
 		})
 	}
 	printTable(w, []string{"node", "op", "input > output", "geometry", "layout", "weight", "folded"}, rows)

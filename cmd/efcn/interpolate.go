@@ -116,7 +116,9 @@ The barrier is how far the loss rises above the greater of its two ends.
 func (f *interpolateFlags) options() landscape.Options {
 	o := landscape.Options{Mode: landscape.Mode(f.mode.value), Points: f.points, Batch: f.batch}
 	if o.Mode == landscape.String {
-		o.String = landscape.StringOptions{Images: f.images, Stiffness: f.stiffness, Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed}
+		o.String = landscape.StringOptions{
+			Images: f.images, Stiffness: f.stiffness, Epochs: f.epochs, Batch: f.batch, Rate: f.rate, Seed: f.seed,
+		}
 	}
 	return o
 }
@@ -261,7 +263,9 @@ func writePath(w io.Writer, p *landscape.Path) error {
 
 // pathChart shows the losses along a path.
 func pathChart(p *landscape.Path) *chart.Chart {
-	c := &chart.Chart{Title: "loss on the " + string(p.Mode) + " path", X: "t, from A (0) to B (1)", Y: "loss (cross-entropy)"}
+	c := &chart.Chart{
+		Title: "loss on the " + string(p.Mode) + " path", X: "t, from A (0) to B (1)", Y: "loss (cross-entropy)",
+	}
 	names := []string{"train", "test"}
 	for i := range metricsOf(p.Points[0]) {
 		l := chart.Line{Name: names[i]}

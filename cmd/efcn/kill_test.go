@@ -33,8 +33,10 @@ func TestKill(t *testing.T) {
 	images := filepath.Join(root, "testdata", "fashion-mnist")
 	run := func(output string, more ...string) *exec.Cmd {
 		args := append([]string{
-			"finetune", filepath.Join(root, "testdata", "models", "lenet-torchscript", "model.onnx"), "-o", filepath.Join(dir, output),
-			"--data", fmt.Sprintf("idx:%s,%s?limit=120", filepath.Join(images, "test-images-2k-idx3-ubyte.gz"), filepath.Join(images, "test-labels-2k-idx1-ubyte.gz")),
+			"finetune", filepath.Join(root, "testdata", "models", "lenet-torchscript", "model.onnx"),
+			"-o", filepath.Join(dir, output),
+			"--data", fmt.Sprintf("idx:%s,%s?limit=120", filepath.Join(images, "test-images-2k-idx3-ubyte.gz"),
+				filepath.Join(images, "test-labels-2k-idx1-ubyte.gz")),
 			"--epochs", "6", "--batch", "10", "--lr", "0.01", "--optimizer", "adam", "--augment", "flip,crop:2", "--threads", "1",
 		}, more...)
 		return exec.Command("efcn", args...)

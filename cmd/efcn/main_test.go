@@ -51,7 +51,8 @@ func TestScripts(t *testing.T) {
 				"TRAIN": {"train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz"},
 				"TEST":  {"test-images-2k-idx3-ubyte.gz", "test-labels-2k-idx1-ubyte.gz"},
 			} {
-				env.Setenv(name, fmt.Sprintf("idx:%s,%s?normalize=0.2860/0.3530", filepath.Join(images, files[0]), filepath.Join(images, files[1])))
+				env.Setenv(name,
+					fmt.Sprintf("idx:%s,%s?normalize=0.2860/0.3530", filepath.Join(images, files[0]), filepath.Join(images, files[1])))
 			}
 			return nil
 		},

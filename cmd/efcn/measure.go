@@ -19,7 +19,7 @@ func newMeasure(e *env) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "measure EFCN",
-		Short: "Say how far an eFCN has left the CNN subspace",
+		Short: "Report how far an eFCN has left the CNN subspace",
 		Long: `measure prints, per layer and overall, the deviation d = |W - P(W)| / |W| from the
 CNN subspace, where P drops what is outside the support and puts their mean in
 place of tied weights, and the off-local share s, the part of |W| outside the
@@ -81,7 +81,8 @@ func printDeviation(w io.Writer, d *record.Deviation) {
 			free = append(free, l)
 			continue
 		}
-		rows = append(rows, append([]string{l.Node, l.Op, string(l.Layout), formatShare(l.Norm)}, share(l.Distance, l.OffLocal, l.Bias, l.FromCNN)...))
+		rows = append(rows, append([]string{l.Node, l.Op, string(l.Layout), formatShare(l.Norm)},
+			share(l.Distance, l.OffLocal, l.Bias, l.FromCNN)...))
 	}
 	rows = append(rows, append([]string{"all", "", "", ""}, share(d.Distance, d.OffLocal, d.Bias, d.FromCNN)...))
 	printTable(w, header, rows)

@@ -14,7 +14,7 @@ const (
 	trainingBytes  = 2 << 20 // the same once all is there
 )
 
-// collectOften has garbage collected so, and returns what ends that.
+// collectOften collects garbage often from now on, and returns what ends that.
 func collectOften() (end func()) {
 	if os.Getenv("GOGC") != "" {
 		return func() {}

@@ -46,12 +46,15 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, defaults.Train.Epochs)
 	f.maxBytes = record.DefaultMaxBytes
 	flags.StringVarP(&f.output, "output", "o", "", "folder of the study; one that holds the same study goes on")
-	flags.IntSliceVar(&f.relaxEpochs, "relax-epochs", defaults.RelaxEpochs, "epochs of the CNN's training at which it is embedded")
-	flags.IntVar(&f.cnnEpochs, "cnn-epochs", 0, "epochs of the CNN (default: --epochs, or the last of --relax-epochs where that is later)")
+	flags.IntSliceVar(&f.relaxEpochs, "relax-epochs", defaults.RelaxEpochs,
+		"epochs of the CNN's training at which it is embedded")
+	flags.IntVar(&f.cnnEpochs, "cnn-epochs", 0,
+		"epochs of the CNN (default: --epochs, or the last of --relax-epochs where that is later)")
 	flags.IntVar(&f.seeds, "seeds", defaults.Seeds, "repeat all with so many seeds, from --seed on")
 	flags.StringSliceVar(&f.with, "with", nil, "more runs at every relax time: elcn, local, off-local, tied")
 	flags.BoolVar(&f.reinit, "reinit", false, "give the CNN new weights for every seed, as PyTorch initialises")
-	flags.Var(&f.cnnAt, "cnn-at", "a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
+	flags.Var(&f.cnnAt, "cnn-at",
+		"a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan, the memory and an estimate of the time, and write nothing")
@@ -99,7 +102,8 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 func (f *relaxFlags) options() (relax.Options, error) {
 	train, err := f.trainFlags.options()
 	o := relax.Options{
-		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes),
+		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN,
+		MaxBytes: int64(f.maxBytes),
 	}
 	if len(f.cnnAt) == 0 {
 		o.RelaxEpochs = f.relaxEpochs
@@ -217,12 +221,12 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 	}
 	defer collectOften()()
 	study.Options.Train.Collect = collectNow
-	said := map[string]bool{} // what every run would say again
+	noticed := map[string]bool{} // what every run would notice again
 	study.Options.Train.Notice = func(text string) {
-		if !said[text] {
+		if !noticed[text] {
 			fmt.Fprintln(e.err, "efcn relax: "+text)
 		}
-		said[text] = true
+		noticed[text] = true
 	}
 	if f.dryRun {
 		estimate, err := study.Estimate(ctx)
@@ -252,7 +256,8 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 	}
 	bar.clear()
 	for _, r := range folder.Unnoted {
-		fmt.Fprintf(e.err, "efcn relax: %s does not say with which settings it was made; it is taken to be of this study\n", r.Path())
+		fmt.Fprintf(e.err, "efcn relax: %s does not say with which settings it was made; it is taken to be of this study\n",
+			r.Path())
 	}
 	page, err := e.report(ctx, f.output, report.Options{})
 	if err != nil {
@@ -307,13 +312,14 @@ func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string,
 	return s, where, err
 }
 
-// describe says in a line what came of a run.
+// describe returns a line on what came of a run.
 func describe(r *relax.Result) string {
 	text := r.Run + ": "
 	if r.Failed != "" {
 		return text + "failed: " + r.Failed
 	}
-	text += fmt.Sprintf("test %.2f %% before, %.2f %% after %d epochs", 100*r.Start.Test.Top1, 100*r.Final.Test.Top1, r.Epochs)
+	text += fmt.Sprintf("test %.2f %% before, %.2f %% after %d epochs", 100*r.Start.Test.Top1, 100*r.Final.Test.Top1,
+		r.Epochs)
 	text += fmt.Sprintf(" (best %.2f %% after %d)", 100**r.BestTop1, *r.BestEpoch)
 	if d := r.Final.Deviation; d != nil {
 		text += fmt.Sprintf(", d %.3f, s %.3f", d.Distance, d.OffLocal)
@@ -335,7 +341,8 @@ func printSummary(w io.Writer, all []*relax.Summary, seeds int) {
 		}
 		rows = append(rows, []string{
 			string(s.Kind), epoch, runs,
-			formatMean(s.StartTop1, 100, 2), formatMean(s.FinalTop1, 100, 2), formatMean(s.BestTop1, 100, 2), formatMean(s.ProjectedTop1, 100, 2),
+			formatMean(s.StartTop1, 100, 2), formatMean(s.FinalTop1, 100, 2),
+			formatMean(s.BestTop1, 100, 2), formatMean(s.ProjectedTop1, 100, 2),
 			formatMean(s.Distance, 1, 3), formatMean(s.OffLocal, 1, 3),
 		})
 	}
@@ -343,7 +350,8 @@ func printSummary(w io.Writer, all []*relax.Summary, seeds int) {
 	if seeds > 1 {
 		what = fmt.Sprintf("mean and standard deviation over %d seeds", seeds)
 	}
-	fmt.Fprintf(w, "\naccuracy on the test images in %%, %s; best is the greatest after any epoch, chosen on these images\n\n", what)
+	fmt.Fprintf(w,
+		"\naccuracy on the test images in %%, %s; best is the greatest after any epoch, chosen on these images\n\n", what)
 	printTable(w, []string{"kind", ">relaxed at", ">runs", ">start", ">final", ">best", ">projected", ">d", ">s"}, rows)
 }
 
@@ -366,14 +374,16 @@ func printEstimate(w io.Writer, e *relax.Estimate) {
 	for _, c := range e.Costs {
 		runs += c.Runs
 		rows = append(rows, []string{
-			string(c.Kind), strconv.Itoa(c.Runs), strconv.Itoa(c.Epochs), formatSeconds(c.Step), formatSeconds(c.Epoch), formatSeconds(c.Seconds),
+			string(c.Kind), strconv.Itoa(c.Runs), strconv.Itoa(c.Epochs), formatSeconds(c.Step),
+			formatSeconds(c.Epoch), formatSeconds(c.Seconds),
 		})
 	}
 	fmt.Fprint(w, "\nat the speed of a few steps measured now:\n\n")
 	printTable(w, []string{"kind", ">runs", ">epochs", ">a step", ">an epoch, measured", ">all"}, rows)
 	fmt.Fprintf(w, "\n%d runs: about %s\n", runs, formatSeconds(e.Seconds))
 	fmt.Fprintf(w, "memory: %s, the most that this process had so far\n", formatBytes(e.PeakBytes))
-	fmt.Fprintf(w, "folder: about %s, and %s for the checkpoint of the run that is going on\n", formatBytes(e.DiskBytes), formatBytes(e.RunBytes))
+	fmt.Fprintf(w, "folder: about %s, and %s for the checkpoint of the run that is going on\n", formatBytes(e.DiskBytes),
+		formatBytes(e.RunBytes))
 }
 
 // formatSeconds writes a time with two digits or more.

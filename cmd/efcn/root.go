@@ -27,7 +27,7 @@ const (
 	exitInterrupted = 130
 )
 
-// errNo ends a command whose answer is no and that has said so on stdout.
+// errNo ends a command whose answer is no, which is on stdout already.
 var errNo = errors.New("the answer is no")
 
 // globals are the flags that every command has.
@@ -51,14 +51,14 @@ type env struct {
 	err io.Writer // progress, warnings, errors
 }
 
-// logf says something that only -v asks for.
+// logf prints what only -v asks for.
 func (e *env) logf(format string, args ...any) {
 	if e.verbose {
 		fmt.Fprintf(e.err, format+"\n", args...)
 	}
 }
 
-// interactive says whether progress has a terminal to be shown on.
+// interactive reports whether progress has a terminal to be shown on.
 func (e *env) interactive() bool {
 	f, ok := e.err.(*os.File)
 	return ok && !e.quiet && term.IsTerminal(int(f.Fd()))
@@ -191,7 +191,7 @@ func reason(err error) error {
 	return err
 }
 
-// version says which build this is, as far as the Go tool recorded it.
+// version returns which build this is, as far as the Go tool recorded it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

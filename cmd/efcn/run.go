@@ -29,7 +29,8 @@ type runFlags struct {
 
 func (f *runFlags) addFlags(flags *pflag.FlagSet) {
 	f.dtype = oneOf{value: "float32", allowed: []string{"float32", "float64"}}
-	flags.StringVar(&f.inputs, "inputs", "", "X.npz with an array per input, X.npy for a single one, or a folder of ONNX test data")
+	flags.StringVar(&f.inputs, "inputs", "",
+		"X.npz with an array per input, X.npy for a single one, or a folder of ONNX test data")
 	flags.StringVarP(&f.output, "output", "o", "", "write the outputs to this .npz file; - is stdout")
 	f.engine.addFlags(flags)
 	flags.Var(&f.dtype, "dtype", "precision that the embedded engine computes in")
@@ -62,7 +63,8 @@ absolute), and the exit code is 1 if they differ.`,
 				return err
 			}
 			if f.engine.engine.value != engines.Embedded && cmd.Flags().Changed("dtype") {
-				return usagef("--dtype is for --engine %s; %s computes in the types that the model declares", engines.Embedded, f.engine.engine.value)
+				return usagef("--dtype is for --engine %s; %s computes in the types that the model declares", engines.Embedded,
+					f.engine.engine.value)
 			}
 			return runModel(cmd.Context(), e, &f, args[0])
 		},
@@ -136,7 +138,8 @@ func printArrays(w io.Writer, all []*onnxio.Tensor) error {
 				// The built-in min and max carry a NaN through.
 				lo, hi, sum = min(lo, v), max(hi, v), sum+v
 			}
-			row[3], row[4], row[5] = fmt.Sprintf("%.6g", lo), fmt.Sprintf("%.6g", sum/float64(len(values))), fmt.Sprintf("%.6g", hi)
+			row[3], row[4], row[5] = fmt.Sprintf("%.6g", lo), fmt.Sprintf("%.6g", sum/float64(len(values))), fmt.Sprintf("%.6g",
+				hi)
 		}
 		rows = append(rows, row)
 	}

@@ -40,7 +40,8 @@ func (f *trainFlags) addFlags(flags *pflag.FlagSet, epochs int) {
 	flags.StringVar(&f.data, "data", "", "labelled images to train on")
 	flags.StringVar(&f.test, "test", "", "labelled images to measure on, before and after every epoch")
 	flags.IntVar(&f.limit, "limit", 0, "train on the first so many images (0: all), as limit=N in --data")
-	flags.StringVar(&f.augment, "augment", "", "change the images at random in every epoch: flip, crop:PIXELS or both with a comma")
+	flags.StringVar(&f.augment, "augment", "",
+		"change the images at random in every epoch: flip, crop:PIXELS or both with a comma")
 	flags.IntVar(&f.epochs, "epochs", epochs, "passes over the training images")
 	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
 	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
@@ -50,7 +51,8 @@ func (f *trainFlags) addFlags(flags *pflag.FlagSet, epochs int) {
 	flags.Float64Var(&f.weightDecay, "weight-decay", 0, "weight decay of sgd, adam and adamw")
 	flags.Float64Var(&f.lassoLambda, "lasso-lambda", 0, "lambda of beta-lasso: what pulls weights to 0")
 	flags.Float64Var(&f.lassoBeta, "lasso-beta", 50, "beta of beta-lasso: weights below beta*lambda become 0")
-	flags.StringVar(&f.schedule, "lr-schedule", "constant", "constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
+	flags.StringVar(&f.schedule, "lr-schedule", "constant",
+		"constant, step:EPOCHS[,FACTOR] (factor 0.1) or cosine[:FLOOR] (floor 0, a share of --lr)")
 	flags.Float64Var(&f.warmup, "warmup", 0, "epochs over which the learning rate rises to its height")
 	flags.Float64Var(&f.clip, "clip", 0, "greatest norm of all gradients together (0: any)")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order of the images, and of what --augment does")

@@ -41,10 +41,12 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.rtol, "rtol", 0, "relative tolerance that the outputs have to meet as well")
 	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
 	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
-	flags.StringSliceVar(&f.engines, "engine", nil, "compare the outputs in these engines too: onnxruntime, onnx-go, or A:B for CNN in A and EFCN in B")
+	flags.StringSliceVar(&f.engines, "engine", nil,
+		"compare the outputs in these engines too: onnxruntime, onnx-go, or A:B for CNN in A and EFCN in B")
 	addLibraryFlag(flags, &f.library)
 	flags.StringVar(&f.saveOutputs, "save-outputs", "", "write the inputs and both models' outputs to this .npz file")
-	flags.StringVar(&f.saveInputs, "save-inputs", "", "write the samples that show a fault to this .npz file, for run --inputs and verify --inputs")
+	flags.StringVar(&f.saveInputs, "save-inputs", "",
+		"write the samples that show a fault to this .npz file, for run --inputs and verify --inputs")
 	f.maxMemory = verify.DefaultMaxMemory
 	flags.Var(&f.maxMemory, "max-memory", "run fewer samples at once, or skip a check, rather than take more than this")
 	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
@@ -95,7 +97,8 @@ func (f *verifyFlags) validate(cnnPath, efcnPath string) error {
 	if f.saveOutputs != "" && slices.Contains(f.skip, verify.Float32) {
 		return usagef("--save-outputs saves what the float32 check runs; do not skip that")
 	}
-	if err := cmp.Or(wantArchive("--save-outputs", f.saveOutputs), wantArchive("--save-inputs", f.saveInputs)); err != nil {
+	if err := cmp.Or(wantArchive("--save-outputs", f.saveOutputs),
+		wantArchive("--save-inputs", f.saveInputs)); err != nil {
 		return err
 	}
 	if cnnPath == "-" && efcnPath == "-" {

@@ -66,7 +66,7 @@ func noStdout(cmd *cobra.Command) error {
 	return err
 }
 
-// written says what a command wrote.
+// written is what a command wrote.
 type written struct {
 	Path      string `json:"path"`
 	Bytes     int64  `json:"bytes"`

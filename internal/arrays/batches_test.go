@@ -21,7 +21,8 @@ func TestBatches(t *testing.T) {
 		x[0] = 100 // the first batch is the caller's again
 	}
 	got := b.Tensors()
-	if len(got) != 2 || got[0].Name != "in/x" || Describe(got[0]) != "float32 [3 2]" || got[1].Name != "in/n" || Describe(got[1]) != "int64 [3]" {
+	if len(got) != 2 || got[0].Name != "in/x" || Describe(got[0]) != "float32 [3 2]" || got[1].Name != "in/n" ||
+		Describe(got[1]) != "int64 [3]" {
 		t.Fatalf("got %v", got)
 	}
 	for i, want := range [][]float64{{1, 2, 3, 4, 5, 6}, {7, 8, 9}} {

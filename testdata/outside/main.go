@@ -78,6 +78,7 @@ func run(ctx context.Context, testdata, dir string) error {
 		return err
 	}
 	first, _ := report.FirstDifference()
-	fmt.Printf("equal after training: %t; the %s differs first at %s (%s)\n", report.Equal(), first.Check, first.Node, first.Op)
+	fmt.Printf("equal after training: %t; the %s differs first at %s (%s)\n", report.Equal(), first.Check, first.Node,
+		first.Op)
 	return nil
 }
