@@ -23,28 +23,11 @@ const maxPixels = 1 << 26
 // each class, then the second of each that has one, and so on. Images are
 // transformed as they are read, so that resizing may bring them to one size.
 func openFolder(dir string, o options) (*Set, error) {
-	classes, err := entries(dir)
+	files, longest, err := imageFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	files := make([][]string, len(classes))
-	longest := 0
-	for i, class := range classes {
-		path := filepath.Join(dir, class.Name())
-		if !isDir(path, class) {
-			return nil, fmt.Errorf("%s: not a folder; want a folder of images for each class, and nothing else", path)
-		}
-		images, err := entries(path)
-		if err != nil {
-			return nil, err
-		}
-		for _, entry := range images {
-			files[i] = append(files[i], filepath.Join(path, entry.Name()))
-		}
-		longest = max(longest, len(images))
-	}
-
-	s := &Set{ChannelsLast: o.nhwc, Classes: len(classes)}
+	s := &Set{ChannelsLast: o.nhwc, Classes: len(files)}
 	var first string
 	var want frame
 	for k := range longest {
@@ -82,6 +65,30 @@ func openFolder(dir string, o options) (*Set, error) {
 		}
 	}
 	return s, nil
+}
+
+// imageFiles returns the files of each class, and how many the largest has.
+func imageFiles(dir string) (files [][]string, longest int, err error) {
+	classes, err := entries(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	files = make([][]string, len(classes))
+	for i, class := range classes {
+		path := filepath.Join(dir, class.Name())
+		if !isDir(path, class) {
+			return nil, 0, fmt.Errorf("%s: not a folder; want a folder of images for each class, and nothing else", path)
+		}
+		images, err := entries(path)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, entry := range images {
+			files[i] = append(files[i], filepath.Join(path, entry.Name()))
+		}
+		longest = max(longest, len(images))
+	}
+	return files, longest, nil
 }
 
 // entries lists a folder without what is hidden by a leading dot, in order.

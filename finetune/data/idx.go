@@ -60,18 +60,9 @@ func readIDX(path string, rank, limit int) (data []byte, shape []int, err error)
 		r = z
 	}
 
-	header := make([]byte, 4+4*rank)
-	if n, err := io.ReadFull(r, header); err != nil && n < 4 {
-		return nil, nil, fmt.Errorf("%s: ends at offset %d, inside the IDX header%s", path, n, because(err))
-	} else if header[0] != 0 || header[1] != 0 {
-		return nil, nil, fmt.Errorf("%s: starts with % x; an IDX file starts with 00 00", path, header[:4])
-	} else if header[2] != idxUint8 {
-		return nil, nil, fmt.Errorf("%s: offset 2: IDX elements of type 0x%02x; want unsigned bytes, 0x08", path, header[2])
-	} else if int(header[3]) != rank {
-		return nil, nil, fmt.Errorf("%s: offset 3: IDX data of rank %d; want %d (images have 3, labels 1)", path, header[3],
-			rank)
-	} else if err != nil {
-		return nil, nil, fmt.Errorf("%s: ends at offset %d, inside the IDX header%s", path, n, because(err))
+	header, err := readIDXHeader(r, rank)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	shape = make([]int, rank)
 	dims := make([]int64, rank)
@@ -107,6 +98,25 @@ func readIDX(path string, rank, limit int) (data []byte, shape []int, err error)
 		}
 	}
 	return data, shape, nil
+}
+
+// readIDXHeader reads the header of data of some rank.
+func readIDXHeader(r io.Reader, rank int) ([]byte, error) {
+	header := make([]byte, 4+4*rank)
+	n, err := io.ReadFull(r, header)
+	switch {
+	case err != nil && n < 4:
+	case header[0] != 0 || header[1] != 0:
+		return nil, fmt.Errorf("starts with % x; an IDX file starts with 00 00", header[:4])
+	case header[2] != idxUint8:
+		return nil, fmt.Errorf("offset 2: IDX elements of type 0x%02x; want unsigned bytes, 0x08", header[2])
+	case int(header[3]) != rank:
+		return nil, fmt.Errorf("offset 3: IDX data of rank %d; want %d (images have 3, labels 1)", header[3], rank)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ends at offset %d, inside the IDX header%s", n, because(err))
+	}
+	return header, nil
 }
 
 // because says why reading stopped, where that is not just the end of the file.

@@ -149,21 +149,7 @@ func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
 	if err != nil {
 		return nil, err
 	}
-	var at func(ctx context.Context, t float64) (train finetune.Metrics, test *finetune.Metrics, err error)
-	measured := func(model func(t float64) (*onnxio.Model, error)) {
-		at = func(ctx context.Context, t float64) (m finetune.Metrics, tested *finetune.Metrics, err error) {
-			w, err := model(t)
-			if err != nil {
-				return m, nil, err
-			}
-			if m, err = finetune.Evaluate(ctx, w, train, o.Batch); err != nil || test == nil {
-				return m, nil, err
-			}
-			tested = new(finetune.Metrics)
-			*tested, err = finetune.Evaluate(ctx, w, test, o.Batch)
-			return m, tested, err
-		}
-	}
+	var at metricsAt
 	p := &Path{Mode: o.mode()}
 	switch p.Mode {
 	case Average:
@@ -176,11 +162,12 @@ func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
 			return nil, err
 		}
 		p.Distance, p.Length = pair.distance(), s.length()
-		measured(s.at)
+		at = evaluated(s.at, train, test, o.Batch)
 	default:
 		curved := p.Mode == Curvilinear
 		p.Distance, p.Length = pair.distance(), pair.length(curved, o.points())
-		measured(func(t float64) (*onnxio.Model, error) { return pair.between(t, curved), nil })
+		between := func(t float64) (*onnxio.Model, error) { return pair.between(t, curved), nil }
+		at = evaluated(between, train, test, o.Batch)
 	}
 	for i := range o.points() {
 		o.progress("measuring", i, o.points())
@@ -197,6 +184,25 @@ func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
 		p.TestBarrier = &height
 	}
 	return p, nil
+}
+
+// metricsAt measures a place of a path; without test data test is nil.
+type metricsAt func(ctx context.Context, t float64) (train finetune.Metrics, test *finetune.Metrics, err error)
+
+// evaluated measures the model at each place.
+func evaluated(model func(t float64) (*onnxio.Model, error), train, test *data.Set, batch int) metricsAt {
+	return func(ctx context.Context, t float64) (m finetune.Metrics, tested *finetune.Metrics, err error) {
+		w, err := model(t)
+		if err != nil {
+			return m, nil, err
+		}
+		if m, err = finetune.Evaluate(ctx, w, train, batch); err != nil || test == nil {
+			return m, nil, err
+		}
+		tested = new(finetune.Metrics)
+		*tested, err = finetune.Evaluate(ctx, w, test, batch)
+		return m, tested, err
+	}
 }
 
 // barrier is how far a loss rises above the greater of its two ends. A loss that
@@ -221,9 +227,7 @@ func barrier(points []Point, loss func(Point) float64) float64 {
 
 // averages runs both models once and returns what measures the average of their
 // logits.
-func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
-	batch int,
-) (func(context.Context, float64) (finetune.Metrics, *finetune.Metrics, error), error) {
+func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set, batch int) (metricsAt, error) {
 	type run struct {
 		classes int
 		a, b    []float32

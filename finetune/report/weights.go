@@ -113,7 +113,6 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 	if err != nil || m == nil {
 		return nil, err
 	}
-	high, wide := int(product(l.InputShape[1:len(l.InputShape)-1])), int(l.InputShape[len(l.InputShape)-1])
 	middle := centre(l.OutputShape[1:])
 	units := min(drawnUnits, m.OutChannels)
 	var rows []int
@@ -134,39 +133,54 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 		Caption: fmt.Sprintf("%s (%s): %s > %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)),
 		Header:  titles,
 	}
+	outline := make([]bool, m.Taps.In)
+	for _, tap := range m.Taps.At(middle, nil) {
+		outline[tap.In] = true
+	}
 	perGroup := m.InChannels / m.Groups
 	for u := range units {
 		first := u / (m.OutChannels / m.Groups) * perGroup
 		channel := heaviest(drawn[0][u], first, perGroup, m.Taps.In)
-		outline := make([]bool, m.Taps.In)
-		for _, tap := range m.Taps.At(middle, nil) {
-			outline[tap.In] = true
-		}
-		scale := 0.0
+		var weights [][]float32
 		for i := range models {
-			for _, v := range drawn[i][u][channel*m.Taps.In : (channel+1)*m.Taps.In] {
-				scale = max(scale, math.Abs(float64(v)))
-			}
+			weights = append(weights, drawn[i][u][channel*m.Taps.In:(channel+1)*m.Taps.In])
 		}
 		row := tileRow{Unit: fmt.Sprintf("unit %d, input channel %d", u, channel)}
-		for i := range models {
-			tile := chart.Tile{
-				Rows: high, Cols: wide, Values: drawn[i][u][channel*m.Taps.In : (channel+1)*m.Taps.In],
-				Scale: scale, Outline: outline,
-			}
-			var b bytes.Buffer
-			if err := tile.WritePNG(&b); err != nil {
-				return nil, err
-			}
-			row.Tiles = append(row.Tiles,
-				figure{
-					Image: dataURL("image/png", b.Bytes()),
-					Alt:   fmt.Sprintf("weights of unit %d of %s: %s", u, l.Node, titles[i]),
-				})
+		tiles, err := drawTiles(l.InputShape, weights, outline)
+		if err != nil {
+			return nil, err
+		}
+		for i, png := range tiles {
+			alt := fmt.Sprintf("weights of unit %d of %s: %s", u, l.Node, titles[i])
+			row.Tiles = append(row.Tiles, figure{Image: dataURL("image/png", png), Alt: alt})
 		}
 		g.Rows = append(g.Rows, row)
 	}
 	return g, nil
+}
+
+// drawTiles returns a PNG of each list of weights, over the positions of an input of
+// shape C×…×W, all in the scale of the largest.
+func drawTiles(input []int64, weights [][]float32, outline []bool) ([][]byte, error) {
+	last := len(input) - 1
+	scale := 0.0
+	for _, w := range weights {
+		for _, v := range w {
+			scale = max(scale, math.Abs(float64(v)))
+		}
+	}
+	var tiles [][]byte
+	for _, w := range weights {
+		tile := chart.Tile{
+			Rows: int(product(input[1:last])), Cols: int(input[last]), Values: w, Scale: scale, Outline: outline,
+		}
+		var b bytes.Buffer
+		if err := tile.WritePNG(&b); err != nil {
+			return nil, err
+		}
+		tiles = append(tiles, b.Bytes())
+	}
+	return tiles, nil
 }
 
 // centre is the number of the position in the middle of a shape.
