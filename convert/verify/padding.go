@@ -26,7 +26,7 @@ func (s *structure) withPadding() (*net, error) {
 	}
 	cnn, err := newNet(m)
 	if err == nil {
-		cnn.sparse = s.cnn.sparse
+		cnn.sparse, cnn.fromShapes = s.cnn.sparse, s.cnn.fromShapes
 	}
 	return cnn, err
 }

@@ -246,3 +246,31 @@ func TestPaddings(t *testing.T) {
 		t.Errorf("%d nets refused", absorbed["refused"])
 	}
 }
+
+// TestPadBesideShapes: what follows from shapes is known of a CNN of which the eFCN leaves out a
+// Pad, too.
+func TestPadBesideShapes(t *testing.T) {
+	b := newNetBuilder(12)
+	b.m.Opsets[0].Version = 17
+	b.shape = []int64{3, 6, 6}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	node := func(op, out string, inputs ...string) *onnxio.Node {
+		return &onnxio.Node{Name: out, OpType: op, Inputs: inputs, Outputs: []string{out}}
+	}
+	join := node("Concat", "y", "conv", "grid")
+	join.Attributes = []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
+	b.m.Graph.Nodes = []*onnxio.Node{
+		node("Pad", "pad", "x", b.list("pads", 0, 0, 1, 1, 0, 0, 1, 1)),
+		node("Conv", "conv", "pad", b.random("w", 4, 3, 3, 3)),
+		node("Shape", "shape", "conv"), node("Expand", "grid", b.random("line", 1, 4, 1, 1), "shape"), join,
+	}
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: b.typeOf([]int64{8, 6, 6})}}
+	efcn := converted(t, b.m, convert.Options{Layout: record.Local})
+	r, err := verify.Verify(t.Context(), b.m, efcn, verify.Options{Samples: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Equal() {
+		t.Errorf("not equal: %v", r.Findings)
+	}
+}
