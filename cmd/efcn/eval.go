@@ -6,6 +6,7 @@ import (
 	"math"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"efcn/convert/verify"
 	"efcn/finetune"
@@ -13,13 +14,32 @@ import (
 	"efcn/onnxio"
 )
 
+type evalFlags struct {
+	data   string
+	batch  int // Default 250.
+	engine engineFlags
+	json   bool
+}
+
+func (f *evalFlags) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&f.data, "data", "", "labelled images to measure on")
+	flags.IntVar(&f.batch, "batch", 250, "images to run at once")
+	f.engine.addFlags(flags)
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
+func (f *evalFlags) validate() error {
+	if f.data == "" {
+		return usagef("--data is missing")
+	}
+	if f.batch < 1 {
+		return usagef("--batch %d; want a number from 1", f.batch)
+	}
+	return f.engine.validate()
+}
+
 func newEval(e *env) *cobra.Command {
-	var (
-		spec   string
-		batch  int
-		asJSON bool
-		engine engineFlags
-	)
+	var f evalFlags
 	cmd := &cobra.Command{
 		Use:   "eval MODEL --data SPEC",
 		Short: "Measure a model's loss and accuracy",
@@ -29,53 +49,48 @@ cross-entropy) and how often the right class is first, or among the first five.
 ` + dataHelp,
 		Args: args("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if spec == "" {
-				return usagef("--data is missing")
-			}
-			if batch < 1 {
-				return usagef("--batch %d; want a number from 1", batch)
-			}
-			if err := engine.validate(); err != nil {
+			if err := f.validate(); err != nil {
 				return err
 			}
-			m, err := e.readModel(args[0])
-			if err != nil {
-				return err
-			}
-			set, err := data.OpenTest(spec, nil)
-			if err != nil {
-				return err
-			}
-			open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
-				s, err := engine.open(ctx, m, false)
-				if err != nil {
-					return nil, err
-				}
-				e.logf("engine %s: %s", s.Name(), s)
-				return s, nil
-			}
-			metrics, err := finetune.EvaluateIn(cmd.Context(), open, m, set, batch)
-			if err != nil {
-				return inFile(args[0], err)
-			}
-			result := measure(metrics)
-			if asJSON {
-				return printJSON(e.out, struct {
-					Model  string `json:"model"`
-					Data   string `json:"data"`
-					Engine string `json:"engine"`
-					*measured
-				}{args[0], spec, engine.engine.value, result})
-			}
-			fmt.Fprintf(e.out, "%s: %s\n", args[0], result)
-			return nil
+			return f.run(cmd.Context(), e, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&spec, "data", "", "labelled images to measure on")
-	cmd.Flags().IntVar(&batch, "batch", 250, "images to run at once")
-	engine.addFlags(cmd.Flags())
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
+	m, err := e.readModel(path)
+	if err != nil {
+		return err
+	}
+	set, err := data.OpenTest(f.data, nil)
+	if err != nil {
+		return err
+	}
+	open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
+		s, err := f.engine.open(ctx, m, false)
+		if err != nil {
+			return nil, err
+		}
+		e.logf("engine %s: %s", s.Name(), s)
+		return s, nil
+	}
+	metrics, err := finetune.EvaluateIn(ctx, open, m, set, f.batch)
+	if err != nil {
+		return inFile(path, err)
+	}
+	result := measure(metrics)
+	if f.json {
+		return printJSON(e.out, struct {
+			Model  string `json:"model"`
+			Data   string `json:"data"`
+			Engine string `json:"engine"`
+			*measured
+		}{path, f.data, f.engine.engine.value, result})
+	}
+	fmt.Fprintf(e.out, "%s: %s\n", path, result)
+	return nil
 }
 
 // dataHelp describes what --data and --test take.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"efcn/convert"
 	"efcn/convert/record"
@@ -19,12 +20,21 @@ import (
 	"efcn/onnxio"
 )
 
+type inspectFlags struct {
+	shapes inputShapes // Default none.
+	batch  batchAxes   // Default none.
+	json   bool
+}
+
+func (f *inspectFlags) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.Var(&f.batch, "batch-axis",
+		"which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
+}
+
 func newInspect(e *env) *cobra.Command {
-	var (
-		asJSON bool
-		shapes inputShapes
-		batch  batchAxes
-	)
+	var f inspectFlags
 	cmd := &cobra.Command{
 		Use:   "inspect MODEL",
 		Short: "Show what a model is and what embedding its layers would cost",
@@ -34,31 +44,32 @@ non-zeros, density and bytes of the matrix. Of an eFCN it prints what was
 embedded and how.`,
 		Args: args("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			m, err := e.readModel(args[0])
-			if err != nil {
-				return err
-			}
-			for _, name := range slices.Sorted(maps.Keys(shapes)) {
-				if !slices.ContainsFunc(m.Graph.FeedInputs(), func(v *onnxio.ValueInfo) bool { return v.Name == name }) {
-					return usagef("--input-shape %s: %s has no input of that name", name, args[0])
-				}
-			}
-			s, err := summarise(cmd.Context(), args[0], m, convert.Options{InputShapes: shapes, BatchAxes: batch})
-			if err != nil {
-				return inFile(args[0], err)
-			}
-			if asJSON {
-				return printJSON(e.out, s)
-			}
-			s.print(e.out)
-			return nil
+			return f.run(cmd.Context(), e, args[0])
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
-	cmd.Flags().Var(&shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
-	cmd.Flags().Var(&batch, "batch-axis",
-		"which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
+	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+func (f *inspectFlags) run(ctx context.Context, e *env, path string) error {
+	m, err := e.readModel(path)
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f.shapes)) {
+		if !slices.ContainsFunc(m.Graph.FeedInputs(), func(v *onnxio.ValueInfo) bool { return v.Name == name }) {
+			return usagef("--input-shape %s: %s has no input of that name", name, path)
+		}
+	}
+	s, err := summarise(ctx, path, m, convert.Options{InputShapes: f.shapes, BatchAxes: f.batch})
+	if err != nil {
+		return inFile(path, err)
+	}
+	if f.json {
+		return printJSON(e.out, s)
+	}
+	s.print(e.out)
+	return nil
 }
 
 // summary is what inspect found; its JSON is what --json prints.
@@ -105,7 +116,8 @@ type count struct {
 	Count int    `json:"count"`
 }
 
-func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Options) (*summary, error) {
+// contents returns the part of the summary that is read off the file.
+func contents(path string, m *onnxio.Model) *summary {
 	s := &summary{
 		Model: path, Producer: strings.TrimSpace(m.ProducerName + " " + m.ProducerVersion),
 		IR: m.IRVersion, Nodes: len(m.Graph.Nodes),
@@ -146,6 +158,13 @@ func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Opti
 			s.Parameters += n
 		}
 	}
+	return s
+}
+
+// summarise adds what the layers of an eFCN are, or what embedding those of a CNN
+// would cost.
+func summarise(ctx context.Context, path string, m *onnxio.Model, o convert.Options) (*summary, error) {
+	s := contents(path, m)
 	_, err := engine.New[float32](m)
 	s.Unsupported = unsupportedNodes(err)
 	if s.Embedded, err = record.Read(m); err != nil {
