@@ -12,7 +12,7 @@ import (
 )
 
 // localChain is a layer in local form: the nodes that convert writes for it,
-// which are trained as one.
+// which are trained as one. The factors of a factored layer are other nodes.
 type localChain struct {
 	record *record.Layer
 	*engine.LocalForm
@@ -29,12 +29,12 @@ func localChains(links *onnxio.Links, rec *record.Record) (map[*onnxio.Node]*loc
 	var errs []error
 	for i := range rec.Layers {
 		l := &rec.Layers[i]
-		if l.Layout != record.Local || links.Uses(l.Weight) == 0 {
+		if !l.Layout.LocalForm() || links.Uses(l.Weight) == 0 {
 			continue
 		}
 		f, err := findForm(l, links)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("layer %q: the record has it local, but %w; convert the CNN again", l.Node, err))
+			errs = append(errs, fmt.Errorf("layer %q: the record has it %s, but %w; convert the CNN again", l.Node, l.Layout, err))
 			continue
 		}
 		c := &localChain{l, f}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -39,6 +40,12 @@ func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 		t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, deep: map[string]bool{},
 	}
 	var errs []error
+	for _, c := range t.chains {
+		if c.record.Layout == record.Factored {
+			return nil, fmt.Errorf("reinit: layer %q is factored: what new weights of U and V would be is not settled; "+
+				"take a model with dense or local layers", c.record.Node)
+		}
+	}
 	for _, n := range t.nodes {
 		if err := r.node(n); err != nil {
 			errs = append(errs, fmt.Errorf("reinit: %w", err))

@@ -15,7 +15,8 @@ import (
 const (
 	TrainAll = "all"
 	// TrainLocal trains the support of embedded layers and everything that is
-	// not embedded: the eLCN, whatever the layout.
+	// not embedded: the eLCN, whatever the layout. Of a factored layer that is what
+	// its local form stores; U and V stay as they are.
 	TrainLocal = "local"
 	// TrainOffLocal trains what lies outside the support of embedded layers,
 	// and nothing else.
@@ -59,6 +60,7 @@ type subset struct {
 	named   map[string]bool // initializers that a pattern names
 	weights map[string]*record.Layer
 	biases  map[string]*record.Layer
+	factors map[string]bool // U and V of factored layers
 	free    map[string]bool // values that fully-connected layers of the CNN compute
 	maps    map[string]*affine.Map
 	sparse  map[string]*sparseMatrix
@@ -73,7 +75,7 @@ func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map
 		what = TrainAll
 	}
 	s := &subset{
-		what: what, mode: what, weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{},
+		what: what, mode: what, weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{}, factors: map[string]bool{},
 		free: map[string]bool{}, maps: map[string]*affine.Map{}, sparse: sparse,
 	}
 	switch what {
@@ -102,6 +104,9 @@ func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map
 			continue
 		}
 		s.weights[l.Weight], s.maps[l.Weight] = l, m
+		if l.Layout == record.Factored {
+			s.factors[l.Left], s.factors[l.Right] = true, true
+		}
 		if l.Bias != "" {
 			s.biases[l.Bias] = l
 		}
@@ -114,7 +119,10 @@ func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map
 
 // allows returns an error unless a layer with support m can be trained in this mode.
 func (s *subset) allows(l *record.Layer, m *affine.Map) error {
-	local := l.Layout == record.Local || l.Layout == record.Sparse
+	if l.Layout == record.Factored && s.mode == TrainAll {
+		return nil
+	}
+	local := l.Layout.LocalForm() || l.Layout == record.Sparse
 	if m == nil {
 		if s.mode == TrainAll && !local || s.mode == TrainLocal && local {
 			return nil
@@ -153,7 +161,9 @@ func (s *subset) match(pattern string, nodes []*onnxio.Node, chains map[*onnxio.
 	s.named = map[string]bool{}
 	for _, c := range chains {
 		if form.MatchString(c.record.Node) {
-			s.named[c.record.Weight], s.named[c.record.Bias] = true, true
+			for _, name := range []string{c.record.Weight, c.record.Bias, c.record.Left, c.record.Right} {
+				s.named[name] = true
+			}
 		}
 	}
 	for _, n := range nodes {
@@ -178,6 +188,8 @@ func selectEntries[T float32 | float64](s *subset, p *parameter[T]) error {
 	case s.mode == "":
 		p.frozen = !s.named[name]
 	case s.mode == TrainAll:
+	case s.factors[name]:
+		p.frozen = true
 	case weight != nil && weight.Connected():
 		p.frozen = s.mode == TrainOffLocal
 	case weight != nil:
@@ -201,14 +213,14 @@ func (s *subset) mayTie(vector, source string) bool {
 // selectMatrix decides on the weights of an embedded layer.
 func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *record.Layer, m *affine.Map) error {
 	switch {
-	case l.Layout == record.Local && s.mode == TrainTied:
+	case l.Layout.LocalForm() && s.mode == TrainTied:
 		p.tie = func(g []T) { tieLocal(m, g) }
 		return nil
 	case l.Layout == record.Sparse && s.mode == TrainTied:
 		starts := s.sparse[l.Weight].Starts
 		p.tie = func(g []T) { tieSparse(m, starts, g) }
 		return nil
-	case l.Layout == record.Local || l.Layout == record.Sparse:
+	case l.Layout.LocalForm() || l.Layout == record.Sparse:
 		return nil
 	}
 	if len(p.values) != m.Rows()*m.Cols() {

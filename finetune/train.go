@@ -141,7 +141,11 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 	if what := o.Train; what == "" || what == TrainAll || what == TrainOffLocal {
 		var layers []string
 		var err error
-		if m, layers, err = restore.ToDense(ctx, m, o.MaxBytes); err != nil {
+		layouts := []record.Layout{record.Local, record.Sparse}
+		if what == TrainOffLocal { // a factored layer has all of its matrix
+			layouts = append(layouts, record.Factored)
+		}
+		if m, layers, err = restore.ToDense(ctx, m, o.MaxBytes, layouts...); err != nil {
 			var budget *restore.DenseError
 			if errors.As(err, &budget) {
 				return nil, fmt.Errorf("train %s needs dense layers: %w; allow more bytes, or train local", cmp.Or(what, TrainAll),

@@ -32,5 +32,6 @@
 //
 // A record is written as the lowest version that has what is in it: 1; 2 with
 // factors; 3 with the shape of a constant factor; 4 with the type that the CNN was
-// converted to, or the batch axes of its inputs.
+// converted to, or the batch axes of its inputs; 5 with a layer whose layout is
+// factored, and so with Rank, Left and Right.
 package record

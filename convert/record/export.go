@@ -88,17 +88,24 @@ func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32
 
 // ordered visits the rows in their order, with the columns that are stored
 // ascending. The rows of a layer in local form come in another order: its
-// weights are read into memory first.
+// weights are read into memory first, and a factored layer's factors are added after.
 func (a *Matrix) ordered(ctx context.Context, visit RowVisitor) error {
-	if a.sparse != nil || a.Layer.Layout != Local {
+	if a.sparse != nil || !a.Layer.Layout.LocalForm() {
 		return a.Each(ctx, visit)
+	}
+	if a.factors != nil {
+		f, err := a.factors.load()
+		if err != nil {
+			return fmt.Errorf("layer %q: %w", a.Layer.Node, err)
+		}
+		visit = f.added(visit)
 	}
 	type entry struct {
 		col int32
 		v   float32
 	}
 	rows := make([][]entry, a.Rows)
-	err := a.Each(ctx, func(r int, row []float32, stored []int32) error {
+	err := a.eachStored(ctx, func(r int, row []float32, stored []int32) error {
 		rows[r] = make([]entry, len(stored))
 		for i, c := range stored {
 			rows[r][i] = entry{c, row[c]}

@@ -20,8 +20,9 @@ type Matrix struct {
 	stored     *onnxio.Tensor // dense and local
 	seen       []int64        // of a local layer without geometry: its index table
 	sparse     *onnxio.SparseTensor
-	transposed bool    // stored is [Cols, Rows]
-	alpha      float32 // what the node multiplies what is stored with
+	factors    *factors // of a factored layer, else nil
+	transposed bool     // stored is [Cols, Rows]
+	alpha      float32  // what the node multiplies what is stored with
 }
 
 // Open returns the matrix of the layer of that name (the name of its node
@@ -76,6 +77,11 @@ func (l *Layer) Open(g *onnxio.Graph) (*Matrix, error) {
 	}
 	if err := a.find(g); err != nil {
 		return nil, err
+	}
+	if rec.Layout == Factored {
+		if a.factors, err = findFactors(&rec, g); err != nil {
+			return nil, err
+		}
 	}
 	if t := g.Initializer(rec.Bias); t != nil {
 		if a.bias, err = onnxio.Floats[float32](t); err != nil {
@@ -132,7 +138,7 @@ func (a *Matrix) find(g *onnxio.Graph) error {
 	if a.transposed {
 		slices.Reverse(want)
 	}
-	if a.Layer.Layout == Local {
+	if a.Layer.Layout.LocalForm() {
 		a.transposed = false
 		m := a.localMap()
 		if m == nil {
@@ -206,9 +212,23 @@ func (a *Matrix) checkSparse() error {
 // Where they are listed, the others are zero and have to be left so.
 type RowVisitor func(r int, row []float32, stored []int32) error
 
-// Each visits the rows of the matrix: in their order, but for the local layout,
-// where they come group by group and position by position.
+// Each visits the rows of the matrix: in their order, but for the layouts local and
+// factored, where they come group by group and position by position. An entry of a
+// factored layer is what is stored plus U·V there, in float64 and rounded once; U and V
+// are held.
 func (a *Matrix) Each(ctx context.Context, visit RowVisitor) error {
+	if a.factors != nil {
+		f, err := a.factors.load()
+		if err != nil {
+			return fmt.Errorf("layer %q: %w", a.Layer.Node, err)
+		}
+		visit = f.added(visit)
+	}
+	return a.eachStored(ctx, visit)
+}
+
+// eachStored is Each of what is stored as entries: all but the factors.
+func (a *Matrix) eachStored(ctx context.Context, visit RowVisitor) error {
 	var err error
 	if a.alpha != 1 {
 		visit = a.multiplied(visit)
@@ -216,7 +236,7 @@ func (a *Matrix) Each(ctx context.Context, visit RowVisitor) error {
 	switch {
 	case a.sparse != nil:
 		err = a.eachSparse(ctx, visit)
-	case a.Layer.Layout == Local:
+	case a.Layer.Layout.LocalForm():
 		err = a.eachLocal(ctx, visit)
 	case a.transposed:
 		err = a.eachTransposed(ctx, visit)
@@ -400,5 +420,9 @@ func (a *Matrix) StoredBytes() int64 {
 	if a.sparse != nil {
 		return a.sparse.Values.Data.Len() + a.sparse.Indices.Data.Len()
 	}
-	return a.stored.Data.Len()
+	n := a.stored.Data.Len()
+	if a.factors != nil {
+		n += a.factors.left.Data.Len() + a.factors.right.Data.Len()
+	}
+	return n
 }

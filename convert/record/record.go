@@ -3,6 +3,7 @@ package record
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -36,10 +37,10 @@ const Key = "efcn"
 
 // Version is the newest version of the record. Version 2 brought factors of
 // layers, version 3 the shape of a constant factor, version 4 what the CNN was taken
-// as: its type and the batch axes of its inputs; a record is written as the
-// lowest version that has what is in it. A reader refuses a newer version than it
-// knows.
-const Version = 4
+// as: its type and the batch axes of its inputs, version 5 factored layers; a record is
+// written as the lowest version that has what is in it. A reader refuses a newer version
+// than it knows.
+const Version = 5
 
 // Write makes the record part of an eFCN, as the lowest version that has what is in
 // it.
@@ -66,6 +67,9 @@ func (r *Record) version() int {
 	}
 	if r.As != "" || len(r.BatchAxes) > 0 {
 		v = 4
+	}
+	if slices.ContainsFunc(r.Layers, func(l Layer) bool { return l.Layout == Factored }) {
+		v = 5
 	}
 	return v
 }
@@ -108,10 +112,17 @@ type Layer struct {
 
 	Layout Layout `json:"layout"`
 	// Weight is the initializer that holds the matrix: [out, in] where it is
-	// dense or sparse, [group, position, out channel, slot] where it is local.
+	// dense or sparse, [group, position, out channel, slot] where it is local or
+	// factored.
 	Weight string `json:"weight"`
 	Bias   string `json:"bias,omitempty"`  // initializer: [out]
-	Index  string `json:"index,omitempty"` // local: which inputs a position sees, [position, slot]
+	Index  string `json:"index,omitempty"` // local, factored: which inputs a position sees, [position, slot]
+
+	// Of a factored layer: the matrix is what Weight holds plus U·V, also where both
+	// have an entry. Left is the initializer U [out, rank], Right is V [rank, in].
+	Rank  int64  `json:"rank,omitempty"`
+	Left  string `json:"left,omitempty"`
+	Right string `json:"right,omitempty"`
 
 	InputShape  []int64 `json:"input_shape"`
 	OutputShape []int64 `json:"output_shape"`

@@ -130,6 +130,11 @@ func (p *restorer) replace(a *record.Matrix, m *affine.Map) error {
 		if last, l.input, err = p.localNodes(product, a.Layer.Bias); err != nil {
 			return err
 		}
+		if a.Layer.Layout == record.Factored {
+			if last, err = p.factorNodes(&a.Layer, last, l.input); err != nil {
+				return err
+			}
+		}
 	}
 	p.layers[last] = l
 	return nil
@@ -165,6 +170,28 @@ func (p *restorer) localNodes(product *onnxio.Node, bias string) (last *onnxio.N
 	}
 	delete(p.gone, last)
 	return last, input, nil
+}
+
+// factorNodes finds the nodes of a factored layer that add U·(V·x) to its local form,
+// whose last node is given, and returns the Add.
+func (p *restorer) factorNodes(rec *record.Layer, local *onnxio.Node, input string) (*onnxio.Node, error) {
+	strange := local.Errorf("what follows is not U·(V·x) added to it, as in a factored layer")
+	isGemm := func(n *onnxio.Node, input, factor string) bool {
+		return n != nil && n.OpType == "Gemm" && len(n.Inputs) == 2 && n.Input(0) == input && n.Input(1) == factor
+	}
+	right, left, sum := p.links.SoleReader(rec.Right), p.links.SoleReader(rec.Left), p.links.SoleReader(local.Output(0))
+	if !isGemm(right, input, rec.Right) || !isGemm(left, right.Output(0), rec.Left) ||
+		p.links.SoleReader(right.Output(0)) != left || sum == nil || p.links.SoleReader(left.Output(0)) != sum ||
+		sum.OpType != "Add" {
+		return nil, strange
+	}
+	for _, n := range []*onnxio.Node{local, right, left} {
+		if p.links.IsOutput(n.Output(0)) {
+			return nil, strange
+		}
+		p.gone[n] = true
+	}
+	return sum, nil
 }
 
 // model returns the CNN.

@@ -25,11 +25,17 @@ func (e *DenseError) Error() string {
 		"more than the %d allowed", e.Layers, e.Bytes, e.Dense, e.Need, e.Allowed)
 }
 
-// ToDense returns an eFCN that has the layers of efcn which are local or sparse
-// in dense form, and their names; efcn itself if there are none. The entries are
-// the same, bit for bit. Their matrices are held in memory: more than maxBytes
-// for all weights (0 means DefaultMaxBytes) is a *DenseError, before any work.
-func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.Model, []string, error) {
+// ToDense returns an eFCN that has the layers of efcn of the given layouts in dense
+// form, of any layout if none is given, and their names; efcn itself if there are none.
+// The entries of local and sparse layers are the same, bit for bit; those of factored
+// layers are local + U·V, rounded once. Their matrices are held in memory: more than
+// maxBytes for all weights (0 means DefaultMaxBytes) is a *DenseError, before any work.
+func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64, layouts ...record.Layout) (
+	*onnxio.Model, []string, error,
+) {
+	if len(layouts) == 0 {
+		layouts = []record.Layout{record.Local, record.Sparse, record.Factored}
+	}
 	carried, err := record.Read(efcn)
 	if err != nil || carried == nil {
 		return efcn, nil, err
@@ -41,7 +47,7 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 	var all []*record.Matrix
 	for i := range carried.Layers {
 		rec := carried.Layers[i]
-		if rec.Layout != record.Local && rec.Layout != record.Sparse {
+		if !slices.Contains(layouts, rec.Layout) || rec.Layout == record.Dense {
 			continue
 		}
 		a, err := rec.Open(efcn.Graph)
@@ -52,13 +58,17 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64) (*onnxio.M
 		e.Layers = append(e.Layers, rec.Node)
 		e.Bytes += a.StoredBytes()
 		e.Dense += 4 * int64(a.Rows) * int64(a.Cols)
-		carried.Layers[i].Layout, carried.Layers[i].Index = record.Dense, ""
+		l := &carried.Layers[i]
+		l.Layout, l.Index, l.Rank, l.Left, l.Right = record.Dense, "", 0, "", ""
 	}
 	if len(all) == 0 {
 		return efcn, nil, nil
 	}
 	for _, t := range efcn.Graph.Initializers {
-		if t.Data != nil && !slices.ContainsFunc(all, func(a *record.Matrix) bool { return a.Layer.Weight == t.Name }) {
+		stores := func(a *record.Matrix) bool {
+			return slices.Contains([]string{a.Layer.Weight, a.Layer.Left, a.Layer.Right}, t.Name)
+		}
+		if t.Data != nil && !slices.ContainsFunc(all, stores) {
 			e.Need += t.Data.Len()
 		}
 	}

@@ -174,7 +174,7 @@ func (p *Point) travelled() *float64 {
 // inside is the norm of the gradient inside the support of a layer. In local form
 // that is all of it.
 func (p *Point) inside(l *record.LayerDeviation) *float64 {
-	if l.Layout == record.Local {
+	if l.Layout.LocalForm() {
 		return entry(p.GradientNorms, l.Weight)
 	}
 	return entry(p.GradientInside, l.Weight)
