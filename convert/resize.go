@@ -1,21 +1,21 @@
 package convert
 
 import (
-	"fmt"
 	"math"
 	"slices"
 
 	"efcn/convert/affine"
 	"efcn/onnxio"
+	"efcn/onnxio/shape"
 )
 
 func init() {
 	const becomes = "Gather on the vector (nearest) or a matrix (linear); cubic stays on tensors"
-	register("Resize", operator{becomes: becomes, plan: planResize, layer: interpolates, notNegative: picksNotNegative})
-	register("Upsample", operator{
-		becomes: becomes, plan: planUpsample, layer: interpolates,
-		notNegative: picksNotNegative,
-	})
+	for _, name := range []string{"Resize", "Upsample"} {
+		register(name, operator{
+			becomes: becomes, plan: planResize, layer: interpolates, notNegative: picksNotNegative,
+		})
+	}
 }
 
 // interpolates reports whether the result is more than a selection.
@@ -33,126 +33,47 @@ func picksNotNegative(pl *planner, n *onnxio.Node) bool {
 
 // sampling is how a Resize finds the input positions of an output position.
 type sampling struct {
-	mode    string // "nearest" or "linear"
-	coord   string // coordinate_transformation_mode
-	nearest string // nearest_mode, or beforeOpset11
-	scales  []float64
+	shape.Resize
+	scales []float64 // by axis of one sample
 }
 
-// beforeOpset11 stands for a nearest_mode where the operator has none: floor, or
-// ceil on an axis that becomes shorter. The page does not say so, the test data of
-// ONNX 1.5 (resize_downsample_nearest) and ONNX Runtime do.
-const beforeOpset11 = "before opset 11"
-
 // planResize plans a change of the spatial resolution, nearest or linear.
-// https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19.
+// https://onnx.ai/onnx/operators/onnx__Resize.html, versions 10 to 19, and
+// https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
 func planResize(pl *planner, n *onnxio.Node) ([]*piece, error) {
 	in, out, err := pl.linear(n)
 	if err != nil {
 		return nil, err
 	}
-	s := sampling{coord: "half_pixel", nearest: "round_prefer_floor"}
-	if s.mode, err = n.String("mode", "nearest"); err != nil {
-		return nil, err
+	r, err := pl.plan.info.Resize(n)
+	switch {
+	case err != nil:
+		return nil, orKeep(err)
+	case r.Antialias:
+		return nil, keep("antialias 1 has no vector form")
+	case r.ExcludeOutside:
+		return nil, keep("exclude_outside 1 has no vector form")
+	case r.AspectRatio != "stretch":
+		return nil, keep("keep_aspect_ratio_policy %s has no vector form", r.AspectRatio)
 	}
-	scales := 1
-	if !pl.plan.has("Resize", "coordinate_transformation_mode") {
-		s.coord, s.nearest = "asymmetric", beforeOpset11
-	} else {
-		scales = 2
-		if s.coord, err = n.String("coordinate_transformation_mode", s.coord); err != nil {
-			return nil, err
-		}
-		if s.nearest, err = n.String("nearest_mode", s.nearest); err != nil {
-			return nil, err
-		}
-		for name, plain := range map[string]int64{"antialias": 0, "exclude_outside": 0} {
-			if v, err := n.Int(name, plain); err != nil {
-				return nil, err
-			} else if v != plain {
-				return nil, keep("%s %d has no vector form", name, v)
-			}
-		}
-		if policy, err := n.String("keep_aspect_ratio_policy", "stretch"); err != nil {
-			return nil, err
-		} else if policy != "stretch" {
-			return nil, keep("keep_aspect_ratio_policy %s has no vector form", policy)
-		}
-	}
-	axes, err := n.Ints("axes")
-	if err != nil {
-		return nil, err
-	}
-	given, _, _, err := pl.floats(n, scales, "scales")
-	if err != nil {
-		return nil, err
-	}
-	if s.scales, err = resizeScales(given, axes, in.dims, out.dims); err != nil {
-		return nil, err
+	s := sampling{Resize: r}
+	if r.Scales == nil {
+		s.scales = quotients(in.dims, out.dims)
+	} else if s.scales = r.Scales[1:]; r.Scales[0] != 1 {
+		return nil, keep("it works along the batch axis")
 	}
 	return pl.resample(n, in, out, s)
 }
 
-// planUpsample plans the operator that Resize replaced.
-// https://onnx.ai/onnx/operators/onnx__Upsample.html, versions 7 and 9.
-func planUpsample(pl *planner, n *onnxio.Node) ([]*piece, error) {
-	in, out, err := pl.linear(n)
-	if err != nil {
-		return nil, err
-	}
-	s := sampling{coord: "asymmetric", nearest: beforeOpset11}
-	if s.mode, err = n.String("mode", "nearest"); err != nil {
-		return nil, err
-	}
-	given, err := n.Floats("scales")
-	if err != nil {
-		return nil, err
-	}
-	if given == nil {
-		if given, _, _, err = pl.floats(n, 1, "scales"); err != nil {
-			return nil, err
-		}
-	}
-	if s.scales, err = resizeScales(given, nil, in.dims, out.dims); err != nil {
-		return nil, err
-	}
-	return pl.resample(n, in, out, s)
-}
-
-// resizeScales returns the factor of every axis but the batch: the one given,
-// or the quotient of the sizes.
-func resizeScales(given []float32, axes []int64, in, out []int) ([]float64, error) {
+// quotients returns the factors that follow from sizes, by axis.
+func quotients(in, out []int) []float64 {
 	scales := make([]float64, len(in))
 	for i := range scales {
 		if scales[i] = 1; in[i] > 0 {
 			scales[i] = float64(out[i]) / float64(in[i])
 		}
 	}
-	if len(given) == 0 {
-		return scales, nil
-	}
-	if axes == nil {
-		for i := range len(in) + 1 {
-			axes = append(axes, int64(i))
-		}
-	}
-	if len(given) != len(axes) {
-		return nil, fmt.Errorf("scales: want %d values, got %d", len(axes), len(given))
-	}
-	for i, a := range axes {
-		inner, err := innerAxis(a, in)
-		if err != nil {
-			if given[i] == 1 {
-				continue
-			}
-			return nil, err
-		}
-		if !(given[i] > 0) {
-			return nil, fmt.Errorf("scales %v: want positive values", given)
-		}
-		scales[inner] = float64(given[i])
-	}
-	return scales, nil
+	return scales
 }
 
 // resample plans a Resize or Upsample, once its attributes are read.
@@ -161,7 +82,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) ([]*piece
 		return nil, keep("factors %v that leave the lengths as they are mean different things to different runtimes",
 			s.scales)
 	}
-	if s.mode == "nearest" {
+	if s.Mode == "nearest" {
 		sel := affine.Everything(in.dims)
 		for axis := range in.dims {
 			// With scale 1 an axis is what it was, in ONNX Runtime too, even where the
@@ -181,8 +102,8 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) ([]*piece
 		}
 		return pl.selectFrom(n, n.Output(0), sel, 0)
 	}
-	if s.mode != "linear" {
-		return nil, keep("mode %s has no vector form", s.mode)
+	if s.Mode != "linear" {
+		return nil, keep("mode %s has no vector form", s.Mode)
 	}
 	if len(in.dims) < 2 || in.dims[0] != out.dims[0] || s.scales[0] != 1 {
 		return nil, keep("it interpolates between channels")
@@ -257,13 +178,13 @@ func (s sampling) linearAxis(in, out int, scale float64) (affine.Axis, []float64
 func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64) (T, error) {
 	x, length, scale := T(p), T(in), T(factor)
 	whole := math.Abs(float64(in)*factor-float64(out)) < 1e-3
-	if (s.coord == "align_corners" || s.coord == "pytorch_half_pixel" && out <= 1) && !whole {
+	if (s.Coordinates == "align_corners" || s.Coordinates == "pytorch_half_pixel" && out <= 1) && !whole {
 		// The reference implementation takes in·scale for the output's length
 		// here, ONNX Runtime the whole number below it.
-		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.coord,
+		return 0, keep("%s by a factor of %g of %d pixels means different things to different runtimes", s.Coordinates,
 			factor, in)
 	}
-	switch s.coord {
+	switch s.Coordinates {
 	case "half_pixel":
 		return T((x+0.5)/scale) - 0.5, nil
 	case "half_pixel_symmetric":
@@ -285,7 +206,7 @@ func coordinate[T float32 | float64](s sampling, p, in, out int, factor float64)
 	case "tf_half_pixel_for_nn":
 		return (x + 0.5) / scale, nil
 	default:
-		return 0, keep("coordinate_transformation_mode %s has no vector form", s.coord)
+		return 0, keep("coordinate_transformation_mode %s has no vector form", s.Coordinates)
 	}
 }
 
@@ -305,15 +226,12 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 	var at [3]int
 	slack := 8 * 0x1p-24 * float64(max(in, out)) // of a few operations in float32
 	for i, x := range []float64{x - slack, x, x + slack} {
-		if at[i], err = s.round(x, scale); err != nil {
-			return 0, err
-		}
-		at[i] = min(max(at[i], 0), in-1)
+		at[i] = min(max(s.round(x, scale), 0), in-1)
 	}
 	// Equal in both precisions, x is exact, unless in·scale took part in it, which
 	// some round otherwise.
 	rounded := false
-	switch inexact := scale*float64(in) != float64(out); s.coord {
+	switch inexact := scale*float64(in) != float64(out); s.Coordinates {
 	case "align_corners":
 		rounded = inexact
 	case "half_pixel_symmetric":
@@ -327,23 +245,21 @@ func (s sampling) nearestTo(p, in, out int, scale float64) (int, error) {
 }
 
 // round returns the index of the nearest position.
-func (s sampling) round(x, scale float64) (int, error) {
-	mode := s.nearest
-	if mode == beforeOpset11 {
+func (s sampling) round(x, scale float64) int {
+	mode := s.Nearest
+	if mode == "" {
 		if mode = "floor"; scale < 1 {
 			mode = "ceil"
 		}
 	}
 	switch mode {
 	case "round_prefer_floor":
-		return int(math.Ceil(x - 0.5)), nil
+		return int(math.Ceil(x - 0.5))
 	case "round_prefer_ceil":
-		return int(math.Floor(x + 0.5)), nil
+		return int(math.Floor(x + 0.5))
 	case "floor":
-		return int(math.Floor(x)), nil
-	case "ceil":
-		return int(math.Ceil(x)), nil
-	default:
-		return 0, fmt.Errorf("nearest_mode %q: want round_prefer_floor, round_prefer_ceil, floor or ceil", mode)
+		return int(math.Floor(x))
+	default: // ceil
+		return int(math.Ceil(x))
 	}
 }

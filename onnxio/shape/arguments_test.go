@@ -18,6 +18,10 @@ func TestArguments(t *testing.T) {
 	pad := func(i *shape.Info, n *onnxio.Node) (any, error) { return i.Pad(n) }
 	slice := func(i *shape.Info, n *onnxio.Node) (any, error) { return i.Slice(n) }
 	axes := func(i *shape.Info, n *onnxio.Node) (any, error) { return i.ReduceAxes(n) }
+	resize := func(i *shape.Info, n *onnxio.Node) (any, error) {
+		r, err := i.Resize(n)
+		return fmt.Sprintf("%+v", r), err
+	}
 	for _, c := range []struct {
 		opCase
 		of   func(*shape.Info, *onnxio.Node) (any, error)
@@ -67,6 +71,47 @@ func TestArguments(t *testing.T) {
 		{opCase{op: "ReduceSum", opset: 13, in: []any{x, []int64{-2}}}, axes, "[1]"},
 		{opCase{op: "ReduceMean", in: []any{x}}, axes, "[]"},
 		{opCase{op: "ReduceMean", in: []any{x, "int64[1]"}}, axes, `axes "x1" is computed at run time`},
+		{
+			opCase{
+				op: "Upsample", opset: 7, in: []any{x}, attrs: attrs(
+					&onnxio.Attribute{Name: "scales", Type: onnxio.AttrFloats, Floats: []float32{1, 2, 1.5}}),
+			},
+			resize, "{Mode:nearest Coordinates:asymmetric Nearest: Antialias:false ExcludeOutside:false " +
+				"AspectRatio:stretch Scales:[1 2 1.5]}",
+		},
+		{
+			opCase{op: "Upsample", opset: 9, in: []any{x, []float32{1, 2, 1}}, attrs: attrs(str("mode", "linear"))},
+			resize, "{Mode:linear Coordinates:asymmetric Nearest: Antialias:false ExcludeOutside:false " +
+				"AspectRatio:stretch Scales:[1 2 1]}",
+		},
+		{opCase{op: "Upsample", opset: 9, in: []any{x, "float32[3]"}}, resize, `scales "x1" is computed at run time`},
+		{
+			opCase{op: "Resize", opset: 10, in: []any{x, []float32{1, 2, 0.5}}},
+			resize, "{Mode:nearest Coordinates:asymmetric Nearest: Antialias:false ExcludeOutside:false " +
+				"AspectRatio:stretch Scales:[1 2 0.5]}",
+		},
+		{
+			opCase{
+				op: "Resize", opset: 18, in: []any{x, nil, []float32{2, 3}},
+				attrs: attrs(ints("axes", -1, 1), onnxio.IntAttr("antialias", 1)),
+			},
+			resize, "{Mode:nearest Coordinates:half_pixel Nearest:round_prefer_floor Antialias:true " +
+				"ExcludeOutside:false AspectRatio:stretch Scales:[1 3 2]}",
+		},
+		{
+			opCase{
+				op: "Resize", opset: 18, in: []any{x, nil, nil, []int64{8}},
+				attrs: attrs(ints("axes", 2), str("keep_aspect_ratio_policy", "not_larger"), str("nearest_mode", "ceil"),
+					onnxio.IntAttr("exclude_outside", 1), str("coordinate_transformation_mode", "align_corners")),
+			},
+			resize, "{Mode:nearest Coordinates:align_corners Nearest:ceil Antialias:false ExcludeOutside:true " +
+				"AspectRatio:not_larger Scales:[]}",
+		},
+		{opCase{op: "Resize", in: []any{x, nil, "float32[3]"}}, resize, `scales "x2" is computed at run time`},
+		{
+			opCase{op: "Resize", in: []any{x, nil, []float32{1, 2, 2}}, attrs: attrs(str("nearest_mode", ""))},
+			resize, `nearest_mode "": want round_prefer_floor, round_prefer_ceil, floor or ceil`,
+		},
 	} {
 		m := c.model(t)
 		info, err := shape.Infer(m, shape.Options{Evaluate: constants.Evaluate})

@@ -7,7 +7,7 @@
 // nodes that could not be followed. What no rule of this package follows is
 // computed by [Options.Evaluate]. [ResolveWindow], [ConvWindow] and
 // [PoolWindow] resolve the geometry of convolutions and poolings (auto_pad,
-// ceil_mode, defaults) to explicit numbers; [Info.Pad], [Info.Slice] and
+// ceil_mode, defaults) to explicit numbers; [Info.Pad], [Info.Slice], [Info.Resize] and
 // [Info.ReduceAxes] read what other nodes take, as attributes or as inputs.
 //
 // A dimension is a number, a name, or unknown. Inside, every integer is a

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -13,41 +14,21 @@ func init() {
 	register("Upsample", op{rule: upsample})
 }
 
-// upsample infers Upsample-7, whose scales are an attribute, and Upsample-9,
-// whose scales are an input.
+// upsample infers Upsample-7, whose scales are an attribute, and Upsample-9, whose
+// scales are an input. It takes no scale below 1, by its page, and ONNX Runtime none
+// either.
 func upsample(c *call) ([]*value, error) {
-	x := c.in[0]
-	if c.opset < 9 {
-		list, err := c.Floats("scales")
-		if err != nil {
-			return nil, err
-		}
-		if list == nil {
-			return nil, errors.New("attribute scales is missing")
-		}
-		scales := make([]float64, len(list))
-		for i, v := range list {
-			scales[i] = float64(v)
-		}
-		return c.upsampled(x, scales, true)
-	}
-	scales, known, err := c.in[1].numbers()
+	scales, known, err := c.scaleList()
 	if err != nil {
 		return nil, err
 	}
-	return c.upsampled(x, scales, known)
-}
-
-// upsampled returns x with sizes floor(size·scale). Upsample takes no scale below
-// 1, by its page, and ONNX Runtime none either.
-func (c *call) upsampled(x *value, scales []float64, known bool) ([]*value, error) {
 	for axis, scale := range scales {
 		if scale > 0 && scale < 1 {
 			return nil, fmt.Errorf("scale %v of axis %d is below 1; Resize makes smaller, from opset 10 on",
 				float32(scale), axis)
 		}
 	}
-	return c.scaled(x, scales, known, nil)
+	return c.scaled(c.in[0], scales, known, nil)
 }
 
 // resize infers Resize-10, with scales, and Resize-11/13/18/19, with roi, and
@@ -55,7 +36,7 @@ func (c *call) upsampled(x *value, scales []float64, known bool) ([]*value, erro
 func resize(c *call) ([]*value, error) {
 	x := c.in[0]
 	if c.opset < 11 {
-		scales, known, err := c.in[1].numbers()
+		scales, known, err := c.scaleList()
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +80,7 @@ func resize(c *call) ([]*value, error) {
 		if mode == "tf_crop_and_resize" { // the size depends on the region as well
 			return []*value{c.unknownLike(x)}, nil
 		}
-		list, known, err := scales.numbers()
+		list, known, err := c.scaleList()
 		if err != nil {
 			return nil, err
 		}
@@ -107,6 +88,125 @@ func resize(c *call) ([]*value, error) {
 	default:
 		return c.resized(x, sizes, places)
 	}
+}
+
+// Resize is what a Resize or Upsample node does. Upsample, and Resize before opset 11,
+// have no attribute but the mode; what stands for the others follows from their pages,
+// the test data of ONNX 1.5 (resize_downsample_nearest) and ONNX Runtime.
+type Resize struct {
+	Mode        string // nearest, linear or cubic
+	Coordinates string // coordinate_transformation_mode; asymmetric before opset 11
+	// Nearest is the nearest_mode; "" before opset 11: floor, or ceil on an axis that
+	// becomes shorter.
+	Nearest                   string
+	Antialias, ExcludeOutside bool
+	AspectRatio               string    // keep_aspect_ratio_policy: stretch, not_larger or not_smaller
+	Scales                    []float64 // by axis of the input; nil where the node gives sizes
+}
+
+// Resize returns what a Resize or Upsample node of the graph does. It is a
+// [NotConstantError] if its scales are not known before the model runs, and an error if
+// the rank of the input is not.
+func (i *Info) Resize(n *onnxio.Node) (Resize, error) {
+	c, err := i.call(n)
+	if err != nil {
+		return Resize{}, err
+	}
+	r, err := c.resizeModes()
+	if err != nil {
+		return r, err
+	}
+	list, known, err := c.scaleList()
+	if err != nil {
+		return r, err
+	}
+	if !known {
+		return r, &NotConstantError{"scales", c.Input(c.scalesInput())}
+	}
+	if len(list) == 0 {
+		return r, nil
+	}
+	at, err := c.resizeAxes()
+	if err != nil {
+		return r, err
+	}
+	r.Scales, err = c.scalesByAxis(list, at)
+	return r, err
+}
+
+// resizeModes reads the attributes of a Resize or Upsample but its axes.
+func (c *call) resizeModes() (Resize, error) {
+	r := Resize{Coordinates: "asymmetric", AspectRatio: "stretch"}
+	var err error
+	if r.Mode, err = c.String("mode", "nearest"); err != nil || c.scalesInput() == 1 {
+		return r, err
+	}
+	if r.Coordinates, err = c.String("coordinate_transformation_mode", "half_pixel"); err != nil {
+		return r, err
+	}
+	if r.Nearest, err = c.String("nearest_mode", "round_prefer_floor"); err != nil {
+		return r, err
+	}
+	if !slices.Contains([]string{"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}, r.Nearest) {
+		return r, fmt.Errorf("nearest_mode %q: want round_prefer_floor, round_prefer_ceil, floor or ceil", r.Nearest)
+	}
+	if r.Antialias, err = c.bool("antialias", false); err != nil {
+		return r, err
+	}
+	if r.ExcludeOutside, err = c.bool("exclude_outside", false); err != nil {
+		return r, err
+	}
+	r.AspectRatio, err = c.String("keep_aspect_ratio_policy", "stretch")
+	return r, err
+}
+
+// scalesInput returns which input the scales of a Resize or Upsample are, where they
+// are one.
+func (c *call) scalesInput() int {
+	if c.OpType == "Upsample" || c.opset < 11 {
+		return 1
+	}
+	return 2
+}
+
+// scaleList returns the scales as the node lists them, none if it gives sizes, and
+// false if they are not known.
+func (c *call) scaleList() (scales []float64, known bool, err error) {
+	if c.OpType == "Upsample" && c.opset < 9 {
+		list, err := c.Floats("scales")
+		if err != nil {
+			return nil, false, err
+		}
+		if list == nil {
+			return nil, false, errors.New("attribute scales is missing")
+		}
+		for _, v := range list {
+			scales = append(scales, float64(v))
+		}
+		return scales, true, nil
+	}
+	if v := c.in[c.scalesInput()]; !empty(v) {
+		return v.numbers()
+	}
+	return nil, true, nil
+}
+
+// scalesByAxis returns the scale of every axis of the input, whose rank is known, from
+// those of the axes at, of all for nil. One that is not listed stays as it is.
+func (c *call) scalesByAxis(list []float64, at []int) ([]float64, error) {
+	rank := c.in[0].rank()
+	at = places(at, rank)
+	if len(list) != len(at) {
+		return nil, fmt.Errorf("scales %v: want %d values, got %d", list, len(at), len(list))
+	}
+	scales := slices.Repeat([]float64{1}, rank)
+	for i, k := range at {
+		if !(list[i] > 0) || math.IsInf(list[i], 0) {
+			return nil, fmt.Errorf("scale %v of axis %d is not above 0", list[i], k)
+		}
+		scales[k] = list[i]
+	}
+	return scales, nil
 }
 
 func empty(v *value) bool { return v == nil || v.ranked && v.rank() == 1 && v.dims[0].is(0) }
@@ -140,20 +240,18 @@ func places(of []int, rank int) []int {
 
 // scaled returns x with sizes floor(size·scale), computed in float32 as ONNX
 // Runtime does.
-func (c *call) scaled(x *value, scales []float64, known bool, at []int) ([]*value, error) {
+func (c *call) scaled(x *value, list []float64, known bool, at []int) ([]*value, error) {
 	if !x.ranked || !known {
 		return []*value{c.unknownLike(x)}, nil
 	}
-	at = places(at, x.rank())
-	if len(scales) != len(at) {
-		return nil, fmt.Errorf("scales %v: want %d values, got %d", scales, len(at), len(scales))
+	scales, err := c.scalesByAxis(list, at)
+	if err != nil {
+		return nil, err
 	}
 	dims := append([]num(nil), x.dims...)
-	for i, k := range at {
-		scale, d := scales[i], dims[k]
+	for k, scale := range scales {
+		d := dims[k]
 		switch {
-		case !(scale > 0) || math.IsInf(scale, 0):
-			return nil, fmt.Errorf("scale %v of axis %d is not above 0", scale, k)
 		case scale == 1:
 		case !d.known():
 			dims[k] = c.s.unknownDim()
