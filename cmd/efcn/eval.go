@@ -95,7 +95,8 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 
 // dataHelp describes what --data and --test take.
 const dataHelp = `SPEC names images: idx:IMAGES,LABELS (MNIST, Fashion-MNIST; gzipped or not),
-npz:FILE (arrays x and y), cifar10:DIR, cifar100:DIR (the binary version) or
+npz:FILE (arrays x and y), cifar10:DIR, cifar100:DIR (the binary version, or the
+Python one that torchvision downloads, which is read and not executed) or
 folder:DIR (a folder of PNG or JPEG for each class). Options follow a question
 mark, separated by &: normalize=MEAN/STD of pixels between 0 and 1 (with commas,
 one per channel), normalize=auto or normalize=none (default); limit=N;

@@ -5,7 +5,8 @@
 //
 //	idx:IMAGES,LABELS    two IDX files (MNIST, Fashion-MNIST), gzipped or not
 //	npz:FILE             a NumPy archive with the arrays x and y
-//	cifar10:DIR          the folder of the binary version of CIFAR-10
+//	cifar10:DIR          the folder of the binary or the Python version of CIFAR-10,
+//	                     or the folder that torchvision was told to keep it in
 //	cifar100:DIR         the same of CIFAR-100
 //	folder:DIR           a folder that has a folder of PNG or JPEG images for each class
 //
@@ -21,8 +22,9 @@
 //	shift-seed=S         the seed of these offsets (default 0)
 //	resize=HxW           each image resized to H rows of W pixels, see below
 //	split=train|test     of CIFAR: data_batch_1.bin to data_batch_5.bin or
-//	                     test_batch.bin; train.bin or test.bin. The default is train
-//	                     with [Open] and test with [OpenTest]
+//	                     test_batch.bin; train.bin or test.bin; the same names without
+//	                     .bin in the Python version. The default is train with [Open]
+//	                     and test with [OpenTest]
 //	labels=fine|coarse   of CIFAR-100: the 100 classes (default) or the 20 superclasses
 //
 // Integer pixels of 8 bits are divided by 255 first, those of 16 by 65,535, so
@@ -42,6 +44,10 @@
 // folders; samples are taken from each class in turn, in the order of the names of
 // their files, so that the first N have all classes alike. Names with a leading
 // dot are passed over; any other file that is no image is refused.
+//
+// The Python version of CIFAR is a Python pickle, which may hold any code. It is
+// read without Python by a reader that knows the few opcodes of such a file and
+// executes nothing; anything else in there is refused.
 //
 // A test set has to be normalised by the figures of the training set: its own
 // would shift it. [OpenTest] takes them from there for normalize=auto; for a
