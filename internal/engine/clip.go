@@ -16,24 +16,7 @@ func init() {
 
 func clip[T kernel.Float](n *node) (compute[T], error) {
 	if n.version < 11 {
-		if len(n.Inputs) > 1 {
-			n.refuse("version %d takes its bounds as attributes, not inputs", n.version)
-		}
-		lower, upper := T(n.float("min", 0)), T(n.float("max", 0))
-		if !n.has("min") {
-			lower = T(math.Inf(-1))
-		}
-		if !n.has("max") {
-			upper = T(math.Inf(1))
-		}
-		row := func(dst, src []T) { kernel.Clip(dst, src, lower, upper) }
-		n.follow = mapFollower(row)
-		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-			if !in[0].Type.IsFloat() {
-				return nil, fmt.Errorf("%s needs opset 12", in[0].Type)
-			}
-			return one(x.apply(in[0], row))
-		}, nil
+		return clipByAttributes[T](n), nil
 	}
 	n.follow = follower[T](func(_ *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
 		for _, bound := range in[1:] {
@@ -48,8 +31,8 @@ func clip[T kernel.Float](n *node) (compute[T], error) {
 		return func(_ int, part []T) { kernel.Clip(part, part, lo, hi) }
 	})
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-		v, lower, upper := in[0], in[1], in[2]
-		for _, bound := range []*Tensor[T]{lower, upper} {
+		v := in[0]
+		for _, bound := range in[1:] {
 			if bound != nil && (bound.Len() != 1 || bound.Type != v.Type) {
 				return nil, fmt.Errorf("a bound is %s of shape %v; want a %s scalar", bound.Type, bound.Shape, v.Type)
 			}
@@ -58,24 +41,51 @@ func clip[T kernel.Float](n *node) (compute[T], error) {
 			lo, hi := floatBounds(in)
 			return one(x.apply(v, func(dst, src []T) { kernel.Clip(dst, src, lo, hi) }))
 		}
-		y, err := x.like(v)
-		if err != nil {
-			return nil, err
-		}
-		var lo, hi int64
-		if lower != nil {
-			lo = lower.I[0]
-		}
-		if upper != nil {
-			hi = upper.I[0]
-		}
-		if isUnsigned(v.Type) {
-			clipRow(uint64(lo), uint64(hi), lower != nil, upper != nil)(unsigned(y.I), unsigned(v.I))
-		} else {
-			clipRow(lo, hi, lower != nil, upper != nil)(y.I, v.I)
-		}
-		return []*Tensor[T]{y}, nil
+		return one(x.clipIntegers(v, in[1], in[2]))
 	}, nil
+}
+
+// clipByAttributes is Clip before version 11.
+func clipByAttributes[T kernel.Float](n *node) compute[T] {
+	if len(n.Inputs) > 1 {
+		n.refuse("version %d takes its bounds as attributes, not inputs", n.version)
+	}
+	lower, upper := T(n.float("min", 0)), T(n.float("max", 0))
+	if !n.has("min") {
+		lower = T(math.Inf(-1))
+	}
+	if !n.has("max") {
+		upper = T(math.Inf(1))
+	}
+	row := func(dst, src []T) { kernel.Clip(dst, src, lower, upper) }
+	n.follow = mapFollower(row)
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		if !in[0].Type.IsFloat() {
+			return nil, fmt.Errorf("%s needs opset 12", in[0].Type)
+		}
+		return one(x.apply(in[0], row))
+	}
+}
+
+// clipIntegers clips v to bounds of which either may be nil.
+func (x *exec[T]) clipIntegers(v, lower, upper *Tensor[T]) (*Tensor[T], error) {
+	y, err := x.like(v)
+	if err != nil {
+		return nil, err
+	}
+	var lo, hi int64
+	if lower != nil {
+		lo = lower.I[0]
+	}
+	if upper != nil {
+		hi = upper.I[0]
+	}
+	if isUnsigned(v.Type) {
+		clipRow(uint64(lo), uint64(hi), lower != nil, upper != nil)(unsigned(y.I), unsigned(v.I))
+	} else {
+		clipRow(lo, hi, lower != nil, upper != nil)(y.I, v.I)
+	}
+	return y, nil
 }
 
 // floatBounds returns the bounds among the inputs, infinite where left out.

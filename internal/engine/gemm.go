@@ -21,20 +21,9 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 		if !a.Type.IsFloat() || b.Type != a.Type || c != nil && c.Type != a.Type {
 			return nil, fmt.Errorf("operands are %s and %s; want one floating-point type", a.Type, b.Type)
 		}
-		if len(a.Shape) != 2 || len(b.Shape) != 2 {
-			return nil, fmt.Errorf("operands of shape %v and %v; want matrices", a.Shape, b.Shape)
-		}
-		m, k := a.Shape[0], a.Shape[1]
-		if transA {
-			m, k = k, m
-		}
-		kb, cols := b.Shape[0], b.Shape[1]
-		if transB {
-			kb, cols = cols, kb
-		}
-		if k != kb {
-			return nil, fmt.Errorf("shapes %v and %v (transA %t, transB %t) do not multiply", a.Shape, b.Shape,
-				transA, transB)
+		m, cols, k, err := productSizes(a.Shape, b.Shape, transA, transB)
+		if err != nil {
+			return nil, err
 		}
 		y, err := x.fresh(a.Type, []int{m, cols})
 		if err != nil {
@@ -51,26 +40,47 @@ func gemm[T kernel.Float](n *node) (compute[T], error) {
 		if len(y.F) == 0 {
 			return []*Tensor[T]{y}, nil
 		}
-		if alpha == 0 {
-			// BLAS does not look at the product then; ONNX Runtime multiplies it, so
-			// that NaN and infinities show.
-			zero, err := x.fresh(a.Type, y.Shape)
-			if err != nil {
-				return nil, err
-			}
-			kernel.Gemm(transA, transB, m, cols, k, 1, a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), 0, zero.F,
+		multiply := func(alpha, scale T, y []T) {
+			kernel.Gemm(transA, transB, m, cols, k, alpha, a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), scale, y,
 				cols)
-			for i, v := range zero.F {
-				if v *= 0; scale == 0 { // y holds nothing yet
-					y.F[i] = v
-				} else {
-					y.F[i] = v + scale*y.F[i]
-				}
-			}
+		}
+		if alpha != 0 {
+			multiply(T(alpha), scale, y.F)
 			return []*Tensor[T]{y}, nil
 		}
-		kernel.Gemm(transA, transB, m, cols, k, T(alpha), a.F, max(1, a.Shape[1]), b.F, max(1, b.Shape[1]), scale,
-			y.F, cols)
+		// BLAS does not look at the product then; ONNX Runtime multiplies it, so
+		// that NaN and infinities show.
+		zero, err := x.fresh(a.Type, y.Shape)
+		if err != nil {
+			return nil, err
+		}
+		multiply(1, 0, zero.F)
+		for i, v := range zero.F {
+			if v *= 0; scale == 0 { // y holds nothing yet
+				y.F[i] = v
+			} else {
+				y.F[i] = v + scale*y.F[i]
+			}
+		}
 		return []*Tensor[T]{y}, nil
 	}, nil
+}
+
+// productSizes returns the sizes of A'·B': m×k by k×n.
+func productSizes(a, b []int, transA, transB bool) (m, n, k int, err error) {
+	if len(a) != 2 || len(b) != 2 {
+		return 0, 0, 0, fmt.Errorf("operands of shape %v and %v; want matrices", a, b)
+	}
+	m, k = a[0], a[1]
+	if transA {
+		m, k = k, m
+	}
+	kb, n := b[0], b[1]
+	if transB {
+		kb, n = n, kb
+	}
+	if k != kb {
+		return 0, 0, 0, fmt.Errorf("shapes %v and %v (transA %t, transB %t) do not multiply", a, b, transA, transB)
+	}
+	return m, n, k, nil
 }

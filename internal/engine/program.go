@@ -62,111 +62,127 @@ type exec[T kernel.Float] struct {
 // scope resolves names of an enclosing graph for a subgraph.
 type scope func(name string) bool
 
-// compile numbers the values of g and prepares its nodes. outer says which names
+// compiler makes the program of one graph.
+type compiler[T kernel.Float] struct {
+	*program[T]
+	factors map[string]*factor[T]
+	number  map[string]int // of the values, by name
+	outer   scope          // names that the enclosing graphs define; nil for the main graph
+	errs    []error        // what is wrong with nodes and outputs
+}
+
+// compile numbers the values of g and prepares its nodes. outer reports which names
 // the enclosing graphs define; nil for the main graph.
 func compile[T kernel.Float](g *onnxio.Graph, versions map[string]int64, outer scope) (*program[T], error) {
-	p := &program[T]{}
 	factors, err := newFactors[T](g)
 	if err != nil {
 		return nil, err
 	}
-	number := make(map[string]int)
-	define := func(name string) int {
-		number[name] = len(p.names)
-		p.names = append(p.names, name)
-		return number[name]
-	}
+	c := &compiler[T]{program: &program[T]{}, factors: factors, number: make(map[string]int), outer: outer}
 	for _, v := range g.Inputs {
-		p.inputs = append(p.inputs, v.Name)
-		define(v.Name)
+		c.inputs = append(c.inputs, v.Name)
+		c.define(v.Name)
 	}
-	if err := p.addConstants(g, factors, number, define); err != nil {
+	if err := c.addConstants(g); err != nil {
 		return nil, err
 	}
-	var errs []error
-	resolve := func(name string) (int, bool) {
-		if name == "" {
-			return -1, true
-		}
-		if i, ok := number[name]; ok {
-			return i, true
-		}
-		if outer != nil && outer(name) {
-			p.captured = append(p.captured, name)
-			return define(name), true
-		}
-		return -1, false
-	}
-	visible := func(name string) bool {
-		_, ok := number[name]
-		return ok || (outer != nil && outer(name))
-	}
 	for _, n := range g.Nodes {
-		if len(n.Outputs) == 1 && factors[n.Outputs[0]] != nil {
-			continue // a Constant that the products hold
+		if len(n.Outputs) != 1 || factors[n.Outputs[0]] == nil { // no Constant that the products hold
+			c.addStep(n, versions)
 		}
-		s, err := prepareWith[T](n, versions, visible, factors)
-		if err != nil {
-			errs = append(errs, err)
-			s = &step[T]{node: n}
-		}
-		for _, name := range s.reads() {
-			if factors[name] != nil {
-				name = ""
-			}
-			i, ok := resolve(name)
-			if !ok && err == nil {
-				errs = append(errs, n.Errorf("input %q: nothing before this node computes it", name))
-			}
-			s.in = append(s.in, i)
-		}
-		if s.op != nil {
-			for len(s.in) < s.op.slots() {
-				s.in = append(s.in, -1)
-			}
-		}
-		for _, name := range n.Outputs {
-			if name == "" {
-				s.out = append(s.out, -1)
-				continue
-			}
-			if _, ok := number[name]; ok {
-				errs = append(errs, n.Errorf("output %q is already the name of another value", name))
-			}
-			s.out = append(s.out, define(name))
-		}
-		p.steps = append(p.steps, s)
 	}
 	for _, o := range g.Outputs {
-		i, ok := resolve(o.Name)
+		i, ok := c.resolve(o.Name)
 		if !ok || i < 0 {
-			errs = append(errs, fmt.Errorf("graph output %q: no node computes it", o.Name))
+			c.errs = append(c.errs, fmt.Errorf("graph output %q: no node computes it", o.Name))
 		}
-		p.outputs = append(p.outputs, o.Name)
-		p.outs = append(p.outs, i)
+		c.outputs = append(c.outputs, o.Name)
+		c.outs = append(c.outs, i)
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if len(c.errs) > 0 {
+		return nil, errors.Join(c.errs...)
 	}
-	p.planRelease()
-	p.planTurns()
-	return p, nil
+	c.planRelease()
+	c.planTurns()
+	return c.program, nil
+}
+
+// define numbers a value.
+func (c *compiler[T]) define(name string) int {
+	c.number[name] = len(c.names)
+	c.names = append(c.names, name)
+	return c.number[name]
+}
+
+// resolve returns the number of a value that is read, -1 for none, and false if nothing
+// defines it. One of an enclosing graph is captured.
+func (c *compiler[T]) resolve(name string) (int, bool) {
+	if name == "" {
+		return -1, true
+	}
+	if i, ok := c.number[name]; ok {
+		return i, true
+	}
+	if c.outer != nil && c.outer(name) {
+		c.captured = append(c.captured, name)
+		return c.define(name), true
+	}
+	return -1, false
+}
+
+// visible reports whether a node may read the value of that name.
+func (c *compiler[T]) visible(name string) bool {
+	_, ok := c.number[name]
+	return ok || (c.outer != nil && c.outer(name))
+}
+
+// addStep prepares a node and numbers its outputs.
+func (c *compiler[T]) addStep(n *onnxio.Node, versions map[string]int64) {
+	s, err := prepareWith[T](n, versions, c.visible, c.factors)
+	if err != nil {
+		c.errs = append(c.errs, err)
+		s = &step[T]{node: n}
+	}
+	for _, name := range s.reads() {
+		if c.factors[name] != nil {
+			name = ""
+		}
+		i, ok := c.resolve(name)
+		if !ok && err == nil {
+			c.errs = append(c.errs, n.Errorf("input %q: nothing before this node computes it", name))
+		}
+		s.in = append(s.in, i)
+	}
+	if s.op != nil {
+		for len(s.in) < s.op.slots() {
+			s.in = append(s.in, -1)
+		}
+	}
+	for _, name := range n.Outputs {
+		if name == "" {
+			s.out = append(s.out, -1)
+			continue
+		}
+		if _, ok := c.number[name]; ok {
+			c.errs = append(c.errs, n.Errorf("output %q is already the name of another value", name))
+		}
+		s.out = append(s.out, c.define(name))
+	}
+	c.steps = append(c.steps, s)
 }
 
 // addConstants numbers the initializers that are no sparse factors. A name that is
 // also an input keeps its number there, and the initializer is its default.
-func (p *program[T]) addConstants(g *onnxio.Graph, factors map[string]*factor[T], number map[string]int,
-	define func(string) int,
-) error {
+func (c *compiler[T]) addConstants(g *onnxio.Graph) error {
 	kept := int64(0)
 	add := func(name string, bytes int64, load func() (*Tensor[T], error)) {
-		i, ok := number[name]
+		i, ok := c.number[name]
 		if !ok {
-			i = define(name)
+			i = c.define(name)
 		}
 		kept += bytes
-		p.constants = append(p.constants, &constant[T]{name: name, load: load, keep: kept <= keptBytes})
-		p.consts = append(p.consts, i)
+		c.constants = append(c.constants, &constant[T]{name: name, load: load, keep: kept <= keptBytes})
+		c.consts = append(c.consts, i)
 	}
 	for _, t := range g.Initializers {
 		n, err := onnxio.NumElements(t.Dims)
@@ -176,7 +192,7 @@ func (p *program[T]) addConstants(g *onnxio.Graph, factors map[string]*factor[T]
 		add(t.Name, 8*min(n, maxElements), func() (*Tensor[T], error) { return ViewONNX[T](t) })
 	}
 	for _, s := range g.SparseInitializers {
-		if factors[s.Values.Name] != nil {
+		if c.factors[s.Values.Name] != nil {
 			continue
 		}
 		n, err := onnxio.NumElements(s.Dims)

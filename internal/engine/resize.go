@@ -134,39 +134,13 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	if v.Len() == 0 {
 		return nil, fmt.Errorf("input of shape %v is empty", v.Shape)
 	}
-	outside := make([][]bool, len(plan)) // by axis: which results lie off the input
-	tables := make([][]int, len(plan))
-	for a, p := range plan {
-		tables[a], outside[a] = make([]int, p.size), make([]bool, p.size)
-		for i := range p.size {
-			if s.stays(v.Shape[a], p) {
-				tables[a][i] = i
-				continue
-			}
-			at := s.coordinate(i, v.Shape[a], p)
-			outside[a][i] = s.coordinates == "tf_crop_and_resize" && (at < 0 || at > float32(v.Shape[a]-1))
-			tables[a][i] = s.nearestTo(at, v.Shape[a], p.scale)
-			if outside[a][i] {
-				tables[a][i] = -1
-			}
-		}
-	}
-	if x.resampled != nil {
+	tables, outside := s.nearestElements(v.Shape, plan)
+	switch {
+	case x.resampled != nil:
 		return nil, x.resampled(s, v.Shape, plan, outside)
-	}
-	if s.mode == "nearest" {
-		y, err := x.alloc(v.Type, shape)
-		if err != nil {
-			return nil, err
-		}
-		if v.Type.IsFloat() {
-			takeGrid(y.F, v.F, v.Shape, tables, T(s.extrapolation))
-		} else {
-			takeGrid(y.I, v.I, v.Shape, tables, int64(s.extrapolation))
-		}
-		return y, nil
-	}
-	if !v.Type.IsFloat() {
+	case s.mode == "nearest":
+		return x.taken(v, shape, tables, s.extrapolation)
+	case !v.Type.IsFloat():
 		return nil, fmt.Errorf("%s needs mode nearest", v.Type)
 	}
 	y := v
@@ -183,18 +157,48 @@ func (x *exec[T]) resize(s sampling, v *Tensor[T], scales []float32, sizes []int
 	}
 	for a, table := range tables {
 		for i := range table {
-			table[i] = i
-			if outside[a][i] {
+			if table[i] = i; outside[a][i] {
 				table[i] = -1
 			}
 		}
 	}
-	masked, err := x.like(y)
+	return x.taken(y, shape, tables, s.extrapolation)
+}
+
+// nearestElements returns, by axis of the input, the element that every index of the
+// result is nearest to, -1 for one off the input, and which those are.
+func (s sampling) nearestElements(in []int, plan []resample) (tables [][]int, outside [][]bool) {
+	tables, outside = make([][]int, len(plan)), make([][]bool, len(plan))
+	for a, p := range plan {
+		tables[a], outside[a] = make([]int, p.size), make([]bool, p.size)
+		for i := range p.size {
+			if s.stays(in[a], p) {
+				tables[a][i] = i
+				continue
+			}
+			at := s.coordinate(i, in[a], p)
+			outside[a][i] = s.coordinates == "tf_crop_and_resize" && (at < 0 || at > float32(in[a]-1))
+			tables[a][i] = s.nearestTo(at, in[a], p.scale)
+			if outside[a][i] {
+				tables[a][i] = -1
+			}
+		}
+	}
+	return tables, outside
+}
+
+// taken returns the elements of v that tables lists by axis, with fill for -1.
+func (x *exec[T]) taken(v *Tensor[T], shape []int, tables [][]int, fill float64) (*Tensor[T], error) {
+	y, err := x.alloc(v.Type, shape)
 	if err != nil {
 		return nil, err
 	}
-	takeGrid(masked.F, y.F, y.Shape, tables, T(s.extrapolation))
-	return masked, nil
+	if v.Type.IsFloat() {
+		takeGrid(y.F, v.F, v.Shape, tables, T(fill))
+	} else {
+		takeGrid(y.I, v.I, v.Shape, tables, int64(fill))
+	}
+	return y, nil
 }
 
 // stays reports whether an axis of d elements is as it was. With scale 1 it is, in

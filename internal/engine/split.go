@@ -40,20 +40,14 @@ func split[T kernel.Float](n *node) (compute[T], error) {
 		if err != nil {
 			return nil, err
 		}
-		switch d := int64(v.Shape[a]); {
+		switch {
 		case in[1] != nil:
-			if sizes, err = intVector("split", in[1]); err != nil {
-				return nil, err
-			}
+			sizes, err = intVector("split", in[1])
 		case !given:
-			size := (d + parts - 1) / parts
-			sizes = nil
-			for left := d; int64(len(sizes)) < parts; left -= size {
-				sizes = append(sizes, max(0, min(size, left)))
-			}
-			if d%parts != 0 && !uneven {
-				return nil, fmt.Errorf("axis %d of %v does not divide into %d parts", a, v.Shape, parts)
-			}
+			sizes, err = equalParts(v.Shape, a, parts, uneven)
+		}
+		if err != nil {
+			return nil, err
 		}
 		dims, err := toDims(sizes)
 		if err != nil {
@@ -66,23 +60,44 @@ func split[T kernel.Float](n *node) (compute[T], error) {
 		if len(dims) != len(n.Outputs) || total != v.Shape[a] {
 			return nil, fmt.Errorf("sizes %v for %d outputs of axis %d of %v", sizes, len(n.Outputs), a, v.Shape)
 		}
-		outer, _, inner := around(v.Shape, a)
-		out, at := make([]*Tensor[T], len(dims)), 0
-		for i, d := range dims {
-			shape := slices.Clone(v.Shape)
-			shape[a] = d
-			if out[i], err = x.alloc(v.Type, shape); err != nil {
-				return nil, err
-			}
-			if out[i].Len() > 0 {
-				if v.Type.IsFloat() {
-					copyBlocks(out[i].F, 0, d*inner, v.F, at, v.Shape[a]*inner, outer, d*inner)
-				} else {
-					copyBlocks(out[i].I, 0, d*inner, v.I, at, v.Shape[a]*inner, outer, d*inner)
-				}
-			}
-			at += d * inner
-		}
-		return out, nil
+		return x.cut(v, a, dims)
 	}, nil
+}
+
+// equalParts returns the sizes of an axis cut into so many parts; uneven allows the
+// last ones to be smaller.
+func equalParts(shape []int, axis int, parts int64, uneven bool) ([]int64, error) {
+	d := int64(shape[axis])
+	if d%parts != 0 && !uneven {
+		return nil, fmt.Errorf("axis %d of %v does not divide into %d parts", axis, shape, parts)
+	}
+	var sizes []int64
+	size := (d + parts - 1) / parts
+	for left := d; int64(len(sizes)) < parts; left -= size {
+		sizes = append(sizes, max(0, min(size, left)))
+	}
+	return sizes, nil
+}
+
+// cut returns the parts of v, of those sizes along an axis.
+func (x *exec[T]) cut(v *Tensor[T], axis int, sizes []int) ([]*Tensor[T], error) {
+	outer, whole, inner := around(v.Shape, axis)
+	out, at := make([]*Tensor[T], len(sizes)), 0
+	for i, d := range sizes {
+		shape := slices.Clone(v.Shape)
+		shape[axis] = d
+		var err error
+		if out[i], err = x.alloc(v.Type, shape); err != nil {
+			return nil, err
+		}
+		if out[i].Len() > 0 {
+			if v.Type.IsFloat() {
+				copyBlocks(out[i].F, 0, d*inner, v.F, at, whole*inner, outer, d*inner)
+			} else {
+				copyBlocks(out[i].I, 0, d*inner, v.I, at, whole*inner, outer, d*inner)
+			}
+		}
+		at += d * inner
+	}
+	return out, nil
 }
