@@ -154,6 +154,17 @@ func (d *decoder) attribute(p *onnxpb.AttributeProto) *Attribute {
 	if a.RefName != "" {
 		typ = AttrUndefined // the value is the function's to supply; one in the file stays in the rest
 	}
+	d.attributeValue(p, a, typ)
+	if p.T != nil || p.G != nil || p.SparseTensor != nil || len(p.Tensors)+len(p.Graphs)+len(p.SparseTensors) > 0 {
+		d.bad(fmt.Errorf("attribute %q: a value of another type than %s", a.Name, typ))
+	}
+	p.Type = nil
+	a.rest = keep(p)
+	return a
+}
+
+// attributeValue moves the value of that type from p to a.
+func (d *decoder) attributeValue(p *onnxpb.AttributeProto, a *Attribute, typ AttributeType) {
 	switch typ {
 	case AttrFloat:
 		a.F, p.F = p.GetF(), nil
@@ -195,12 +206,6 @@ func (d *decoder) attribute(p *onnxpb.AttributeProto) *Attribute {
 		}
 		p.SparseTensors = nil
 	}
-	if p.T != nil || p.G != nil || p.SparseTensor != nil || len(p.Tensors)+len(p.Graphs)+len(p.SparseTensors) > 0 {
-		d.bad(fmt.Errorf("attribute %q: a value of another type than %s", a.Name, typ))
-	}
-	p.Type = nil
-	a.rest = keep(p)
-	return a
 }
 
 // deduceType returns the type of an attribute that does not say it, as files

@@ -43,7 +43,17 @@ func convTranspose(c *call) ([]*value, error) {
 	if err := biasFits(c, b, filters); err != nil {
 		return nil, err
 	}
-	dims := append([]num{batch, filters}, c.s.unknownDims(len(in))...)
+	out, err := c.transposedSizes(in, kernel)
+	if err != nil {
+		return nil, err
+	}
+	return []*value{shaped(elem, append([]num{batch, filters}, out...))}, nil
+}
+
+// transposedSizes returns the spatial sizes of the output, where they are known, from
+// those of the input and of the weights.
+func (c *call) transposedSizes(in, kernel []num) ([]num, error) {
+	out := c.s.unknownDims(len(in))
 	kernelShape, err := c.Ints("kernel_shape")
 	if err != nil {
 		return nil, err
@@ -57,7 +67,7 @@ func convTranspose(c *call) ([]*value, error) {
 		}
 	}
 	if kernelShape == nil {
-		return []*value{shaped(elem, dims)}, nil
+		return out, nil
 	}
 	// An axis of unknown size is resolved as if it were 1; its output stays
 	// unknown unless the node fixes it.
@@ -73,10 +83,10 @@ func convTranspose(c *call) ([]*value, error) {
 	}
 	for i, d := range in {
 		if d.known() || fixedOut {
-			dims[2+i] = fixed(window.Out[i])
+			out[i] = fixed(window.Out[i])
 		}
 	}
-	return []*value{shaped(elem, dims)}, nil
+	return out, nil
 }
 
 // ConvTransposeWindow returns the geometry of a ConvTranspose node from the

@@ -1,6 +1,9 @@
 package shape
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 func init() {
 	register("Reshape", op{rule: reshape, moves: first})
@@ -36,41 +39,9 @@ func reshape(c *call) ([]*value, error) {
 
 // reshapeDims resolves a target shape against the input x.
 func (c *call) reshapeDims(x *value, target []num, allowZero bool) ([]num, error) {
-	dims := make([]num, len(target))
-	infer, zero, open := -1, false, 0 // the -1; a 0 that is meant; places that could be anything
-	last := -1
-	for i, t := range target {
-		dims[i] = t
-		switch {
-		case t.is(0) && !allowZero:
-			if !x.ranked {
-				dims[i] = c.s.unknownDim()
-				open++
-				last = i
-				continue
-			}
-			if i >= x.rank() {
-				return nil, fmt.Errorf("shape %v copies dimension %d, which input %q of shape %v does not have",
-					formatDims(target), i, c.Input(0), x)
-			}
-			dims[i] = x.dims[i]
-		case t.is(0):
-			zero = true
-		case t.is(-1):
-			if infer >= 0 {
-				return nil, fmt.Errorf("shape %v has more than one -1", formatDims(target))
-			}
-			infer = i
-		case t.known() && t.coef < 0:
-			return nil, fmt.Errorf("shape %v has the negative size %v", formatDims(target), t)
-		case !t.isSize():
-			dims[i] = c.s.unknownDim()
-			open++
-			last = i
-		}
-	}
-	if infer >= 0 && zero {
-		return nil, fmt.Errorf("shape %v has both 0 and -1, which allowzero rules out", formatDims(target))
+	dims, infer, open, err := c.targetDims(x, target, allowZero)
+	if err != nil {
+		return nil, err
 	}
 	if !x.ranked {
 		if infer >= 0 {
@@ -80,20 +51,20 @@ func (c *call) reshapeDims(x *value, target []num, allowZero bool) ([]num, error
 	}
 	total, ok := product(x.dims)
 	switch {
-	case infer < 0 && open == 1:
+	case infer < 0 && len(open) == 1:
 		// Whatever it is, -1 or a number, it is what the others leave.
-		infer, open = last, 0
-	case infer < 0 && open == 0:
+		infer, open = open[0], nil
+	case infer < 0 && len(open) == 0:
 		return dims, sameTotal(c, x, dims, total, ok)
 	}
 	if infer < 0 {
 		return dims, nil
 	}
 	dims[infer] = c.s.unknownDim()
-	if open > 0 || !ok {
+	if len(open) > 0 || !ok {
 		return dims, nil
 	}
-	others, fits := product(append(append([]num(nil), dims[:infer]...), dims[infer+1:]...))
+	others, fits := product(slices.Concat(dims[:infer], dims[infer+1:]))
 	if !fits {
 		return dims, nil
 	}
@@ -106,6 +77,39 @@ func (c *call) reshapeDims(x *value, target []num, allowZero bool) ([]num, error
 			c.Input(0), x, total, formatDims(target))
 	}
 	return dims, nil
+}
+
+// targetDims returns the target of a Reshape with dimensions copied for 0, the place of
+// its -1, itself if there is none, and the places that could be anything.
+func (c *call) targetDims(x *value, target []num, allowZero bool) (dims []num, infer int, open []int, err error) {
+	dims = slices.Clone(target)
+	infer, zero := -1, false // zero: a 0 that is meant
+	for i, t := range target {
+		switch {
+		case t.is(0) && !allowZero && !x.ranked, !t.isSize() && !t.known():
+			dims[i] = c.s.unknownDim()
+			open = append(open, i)
+		case t.is(0) && !allowZero:
+			if i >= x.rank() {
+				return nil, 0, nil, fmt.Errorf("shape %v copies dimension %d, which input %q of shape %v does not have",
+					formatDims(target), i, c.Input(0), x)
+			}
+			dims[i] = x.dims[i]
+		case t.is(0):
+			zero = true
+		case t.is(-1):
+			if infer >= 0 {
+				return nil, 0, nil, fmt.Errorf("shape %v has more than one -1", formatDims(target))
+			}
+			infer = i
+		case t.known() && t.coef < 0:
+			return nil, 0, nil, fmt.Errorf("shape %v has the negative size %v", formatDims(target), t)
+		}
+	}
+	if infer >= 0 && zero {
+		return nil, 0, nil, fmt.Errorf("shape %v has both 0 and -1, which allowzero rules out", formatDims(target))
+	}
+	return dims, infer, open, nil
 }
 
 // sameTotal checks that a reshape keeps the number of elements.

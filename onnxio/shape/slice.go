@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/onnxio"
 )
@@ -105,45 +106,13 @@ func (i *Info) Slice(n *onnxio.Node) ([]SliceAxis, error) {
 // sliceArgs reads the arguments of either form, fills in defaults, and checks
 // their lengths.
 func (c *call) sliceArgs() (sliceArgs, error) {
-	var a sliceArgs
-	n := -1 // how many axes are cut; -1 while not known
+	read := c.sliceInputs
 	if c.opset < 10 {
-		starts, err1 := c.Ints("starts")
-		ends, err2 := c.Ints("ends")
-		list, err3 := c.Ints("axes")
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return a, err
-		}
-		if starts == nil || ends == nil {
-			return a, errors.New("attributes starts and ends are both needed")
-		}
-		a.starts, a.ends, a.axes, n = nums(starts), nums(ends), list, len(starts)
-	} else {
-		for i := 1; i < 5; i++ {
-			v := c.in[i]
-			if v == nil {
-				continue
-			}
-			if err := errors.Join(c.wantInteger(i), c.wantRank(i, 1)); err != nil {
-				return a, err
-			}
-			if size, ok := v.count(); ok && n < 0 && size <= maxContents {
-				n = int(size)
-			}
-		}
-		a.starts, a.ends = c.in[1].ints, c.in[2].ints
-		if v := c.in[3]; v != nil {
-			list, known := v.constants()
-			if !known {
-				return a, nil
-			}
-			a.axes = append([]int64{}, list...)
-		}
-		if v := c.in[4]; v != nil {
-			if a.steps = v.ints; a.steps == nil && n >= 0 {
-				a.steps = c.s.unknownDims(n)
-			}
-		}
+		read = c.sliceAttributes
+	}
+	a, n, err := read()
+	if err != nil || c.in[3] != nil && a.axes == nil {
+		return a, err
 	}
 	if n < 0 {
 		a.axes = nil
@@ -156,10 +125,7 @@ func (c *call) sliceArgs() (sliceArgs, error) {
 		}
 	}
 	if c.in[4] == nil {
-		a.steps = make([]num, n)
-		for i := range a.steps {
-			a.steps[i] = fixed(1)
-		}
+		a.steps = slices.Repeat([]num{fixed(1)}, n)
 	}
 	if len(a.axes) != n || a.starts != nil && len(a.starts) != n || a.ends != nil && len(a.ends) != n ||
 		len(a.steps) != n {
@@ -167,6 +133,53 @@ func (c *call) sliceArgs() (sliceArgs, error) {
 			len(a.starts), len(a.ends), len(a.axes), len(a.steps))
 	}
 	return a, nil
+}
+
+// sliceAttributes reads the arguments of a Slice before opset 10, and how many axes it
+// cuts.
+func (c *call) sliceAttributes() (a sliceArgs, n int, err error) {
+	starts, err1 := c.Ints("starts")
+	ends, err2 := c.Ints("ends")
+	list, err3 := c.Ints("axes")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return a, -1, err
+	}
+	if starts == nil || ends == nil {
+		return a, -1, errors.New("attributes starts and ends are both needed")
+	}
+	return sliceArgs{starts: nums(starts), ends: nums(ends), axes: list}, len(starts), nil
+}
+
+// sliceInputs reads the arguments of a Slice from opset 10 on, and how many axes it
+// cuts, -1 if that is not known.
+func (c *call) sliceInputs() (a sliceArgs, n int, err error) {
+	n = -1
+	for i := 1; i < 5; i++ {
+		v := c.in[i]
+		if v == nil {
+			continue
+		}
+		if err := errors.Join(c.wantInteger(i), c.wantRank(i, 1)); err != nil {
+			return a, n, err
+		}
+		if size, ok := v.count(); ok && n < 0 && size <= maxContents {
+			n = int(size)
+		}
+	}
+	a.starts, a.ends = c.in[1].ints, c.in[2].ints
+	if v := c.in[3]; v != nil {
+		list, known := v.constants()
+		if !known {
+			return a, n, nil
+		}
+		a.axes = append([]int64{}, list...)
+	}
+	if v := c.in[4]; v != nil {
+		if a.steps = v.ints; a.steps == nil && n >= 0 {
+			a.steps = c.s.unknownDims(n)
+		}
+	}
+	return a, n, nil
 }
 
 // sliceDim returns the size that start:end:step leaves of d.
