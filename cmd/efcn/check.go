@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"efcn"
 	"efcn/onnxio"
@@ -19,8 +20,16 @@ func (e *env) readUnchecked(path string) (*onnxio.Model, error) {
 	return m, inFile(path, err)
 }
 
+type checkFlags struct {
+	json bool
+}
+
+func (f *checkFlags) addFlags(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
 func newCheck(e *env) *cobra.Command {
-	var asJSON bool
+	var f checkFlags
 	cmd := &cobra.Command{
 		Use:   "check MODEL",
 		Short: "Report everything that is wrong with an ONNX model",
@@ -30,38 +39,40 @@ then followed through its nodes: attributes and shapes that an operator does not
 take, and declared shapes that are not the inferred ones, are faults too. A few
 findings differ from those of onnx.checker in full: docs/decisions/commands.md.`,
 		Args: args("MODEL"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			m, err := e.readUnchecked(args[0])
-			if err != nil {
-				return err
-			}
-			faults := efcn.Check(m)
-			if asJSON {
-				report := struct {
-					Model  string   `json:"model"`
-					Valid  bool     `json:"valid"`
-					Faults []string `json:"faults"`
-				}{args[0], len(faults) == 0, []string{}}
-				for _, f := range faults {
-					report.Faults = append(report.Faults, f.Error())
-				}
-				if err := printJSON(e.out, report); err != nil {
-					return err
-				}
-			} else {
-				for _, f := range faults {
-					fmt.Fprintln(e.out, oneLine(f))
-				}
-				if len(faults) == 0 {
-					fmt.Fprintf(e.out, "%s: valid: %d nodes\n", args[0], len(m.Graph.Nodes))
-				}
-			}
-			if len(faults) > 0 {
-				return errNo
-			}
-			return nil
-		},
+		RunE: func(_ *cobra.Command, args []string) error { return f.run(e, args[0]) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+func (f *checkFlags) run(e *env, path string) error {
+	m, err := e.readUnchecked(path)
+	if err != nil {
+		return err
+	}
+	faults := efcn.Check(m)
+	if f.json {
+		report := struct {
+			Model  string   `json:"model"`
+			Valid  bool     `json:"valid"`
+			Faults []string `json:"faults"`
+		}{path, len(faults) == 0, []string{}}
+		for _, fault := range faults {
+			report.Faults = append(report.Faults, fault.Error())
+		}
+		if err := printJSON(e.out, report); err != nil {
+			return err
+		}
+	} else {
+		for _, fault := range faults {
+			fmt.Fprintln(e.out, oneLine(fault))
+		}
+		if len(faults) == 0 {
+			fmt.Fprintf(e.out, "%s: valid: %d nodes\n", path, len(m.Graph.Nodes))
+		}
+	}
+	if len(faults) > 0 {
+		return errNo
+	}
+	return nil
 }

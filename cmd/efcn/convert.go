@@ -78,6 +78,19 @@ func (f *convertFlags) options() convert.Options {
 	}
 }
 
+func (f *convertFlags) validate() error {
+	if f.output == "" && !f.dryRun {
+		return usagef("-o OUT.onnx is missing (or --dry-run)")
+	}
+	if err := oneOnStdout(f.output, f.json); err != nil {
+		return err
+	}
+	if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
+		return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
+	}
+	return nil
+}
+
 func newConvert(e *env) *cobra.Command {
 	var f convertFlags
 	cmd := &cobra.Command{
@@ -124,14 +137,8 @@ negative b is relu(b) - relu(-b).`,
 			return args("MODEL")(cmd, given)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.output == "" && !f.dryRun {
-				return usagef("-o OUT.onnx is missing (or --dry-run)")
-			}
-			if err := oneOnStdout(f.output, f.json); err != nil {
+			if err := f.validate(); err != nil {
 				return err
-			}
-			if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
-				return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
 			}
 			return f.run(cmd.Context(), e, args[0])
 		},

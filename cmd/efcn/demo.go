@@ -11,13 +11,22 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"efcn/finetune"
 	"efcn/finetune/data"
 )
 
+type demoFlags struct {
+	output string // Default demo-out.
+}
+
+func (f *demoFlags) addFlags(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.output, "output", "o", "demo-out", "folder for the models that are made")
+}
+
 func newDemo(e *env) *cobra.Command {
-	var dir string
+	var f demoFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole path on a CNN and images that come with the program",
@@ -28,19 +37,19 @@ reads the testdata folder of the repository, so it runs inside a clone. The run 
 an earlier demo in the folder is replaced.`,
 		Args: args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return demo(cmd.Context(), e, dir)
+			return f.run(cmd.Context(), e)
 		},
 	}
-	cmd.Flags().StringVarP(&dir, "output", "o", "demo-out", "folder for the models that are made")
+	f.addFlags(cmd.Flags())
 	return cmd
 }
 
-func demo(ctx context.Context, e *env, dir string) error {
+func (f *demoFlags) run(ctx context.Context, e *env) error {
 	testdata, err := findTestdata()
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := os.MkdirAll(f.output, 0o777); err != nil {
 		return err
 	}
 	images := func(images, labels string) string {
@@ -49,9 +58,9 @@ func demo(ctx context.Context, e *env, dir string) error {
 	}
 	var (
 		cnn   = filepath.Join(testdata, "models", "lenet-torchscript", "model.onnx")
-		efcn  = filepath.Join(dir, "efcn.onnx")
-		tuned = filepath.Join(dir, "efcn-tuned.onnx")
-		run   = filepath.Join(dir, "run")
+		efcn  = filepath.Join(f.output, "efcn.onnx")
+		tuned = filepath.Join(f.output, "efcn-tuned.onnx")
+		run   = filepath.Join(f.output, "run")
 		train = images("train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz")
 		test  = images("test-images-2k-idx3-ubyte.gz", "test-labels-2k-idx1-ubyte.gz")
 	)
@@ -67,24 +76,31 @@ func demo(ctx context.Context, e *env, dir string) error {
 			"--checkpoint", run, "--checkpoints", "log:2",
 		},
 		{"measure", tuned, "--cnn", cnn},
-		{"report", run, "-o", filepath.Join(dir, "report.html")},
+		{"report", run, "-o", filepath.Join(f.output, "report.html")},
 	} {
 		if err := e.show(ctx, step); err != nil {
 			return err
 		}
 	}
+	return e.printAccuracies(ctx, test, []namedFile{
+		{"the CNN", cnn},
+		{"its eFCN", efcn},
+		{"the eFCN fine-tuned", tuned},
+	})
+}
 
+// namedFile is a model file and what demo calls it.
+type namedFile struct{ what, path string }
+
+// printAccuracies prints how often each model is right on a test set. The models are
+// read from the files, as anybody else would read them.
+func (e *env) printAccuracies(ctx context.Context, test string, models []namedFile) error {
 	set, err := data.Open(test)
 	if err != nil {
 		return err
 	}
 	var rows [][]string
-	for _, m := range []struct{ what, path string }{
-		{"the CNN", cnn},
-		{"its eFCN", efcn},
-		{"the eFCN fine-tuned", tuned},
-	} {
-		// From the files, as anybody else would read them.
+	for _, m := range models {
 		model, err := e.readModel(m.path)
 		if err != nil {
 			return err

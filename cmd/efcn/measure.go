@@ -1,22 +1,31 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"efcn/convert"
 	"efcn/convert/affine"
 	"efcn/convert/record"
 )
 
+type measureFlags struct {
+	cnn  string // Default none.
+	json bool
+}
+
+func (f *measureFlags) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&f.cnn, "cnn", "", "the CNN that the eFCN was made from")
+	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+}
+
 func newMeasure(e *env) *cobra.Command {
-	var (
-		cnn    string
-		asJSON bool
-	)
+	var f measureFlags
 	cmd := &cobra.Command{
 		Use:   "measure EFCN",
 		Short: "Report how far an eFCN has left the CNN subspace",
@@ -27,38 +36,41 @@ support. Both are 0 right after convert. With --cnn it prints the distance from
 the CNN that the eFCN was made from as well.`,
 		Args: args("EFCN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			efcn, err := e.readModel(args[0])
-			if err != nil {
-				return err
-			}
-			var origin map[string]*affine.Map
-			if cnn != "" {
-				m, err := e.readModel(cnn)
-				if err != nil {
-					return err
-				}
-				if origin, err = convert.Embedding(efcn, m); err != nil {
-					return inFile(args[0], err)
-				}
-			}
-			d, err := record.Measure(cmd.Context(), efcn, origin)
-			if err != nil {
-				return inFile(args[0], err)
-			}
-			if asJSON {
-				return printJSON(e.out, struct {
-					Model string `json:"model"`
-					CNN   string `json:"cnn,omitempty"`
-					*record.Deviation
-				}{args[0], cnn, d})
-			}
-			printDeviation(e.out, d)
-			return nil
+			return f.run(cmd.Context(), e, args[0])
 		},
 	}
-	cmd.Flags().StringVar(&cnn, "cnn", "", "the CNN that the eFCN was made from")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
+	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
+	efcn, err := e.readModel(path)
+	if err != nil {
+		return err
+	}
+	var origin map[string]*affine.Map
+	if f.cnn != "" {
+		cnn, err := e.readModel(f.cnn)
+		if err != nil {
+			return err
+		}
+		if origin, err = convert.Embedding(efcn, cnn); err != nil {
+			return inFile(path, err)
+		}
+	}
+	d, err := record.Measure(ctx, efcn, origin)
+	if err != nil {
+		return inFile(path, err)
+	}
+	if f.json {
+		return printJSON(e.out, struct {
+			Model string `json:"model"`
+			CNN   string `json:"cnn,omitempty"`
+			*record.Deviation
+		}{path, f.cnn, d})
+	}
+	printDeviation(e.out, d)
+	return nil
 }
 
 // printDeviation prints a line for every layer and one for all.

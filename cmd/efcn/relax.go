@@ -229,32 +229,12 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 		noticed[text] = true
 	}
 	if f.dryRun {
-		estimate, err := study.Estimate(ctx)
-		if err != nil {
-			return inFile(where, err)
-		}
-		if f.json {
-			return printJSON(e.out, estimate)
-		}
-		printPlan(e.out, where, estimate.Plan)
-		printEstimate(e.out, estimate)
-		return nil
+		return f.estimate(ctx, e, study, where)
 	}
-	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
-	bar := e.progress()
-	defer bar.clear()
-	study.Stepped = func(r relax.Run, samples, of int) { bar.at(r.Path(), samples, of) }
-	study.Ended = func(r *relax.Result) {
-		bar.clear()
-		if !f.json {
-			fmt.Fprintln(e.out, describe(r))
-		}
-	}
-	folder, err := study.Run(ctx, f.output)
+	folder, err := f.train(ctx, e, study)
 	if err != nil {
 		return inFile(where, err)
 	}
-	bar.clear()
 	for _, r := range folder.Unnoted {
 		fmt.Fprintf(e.err, "efcn relax: %s does not say with which settings it was made; it is taken to be of this study\n",
 			r.Path())
@@ -281,6 +261,36 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 	printSummary(e.out, summary, f.seeds)
 	fmt.Fprintf(e.out, "\nwrote %s\n", f.output)
 	return nil
+}
+
+// estimate prints what a study would take.
+func (f *relaxFlags) estimate(ctx context.Context, e *env, study *relax.Study, where string) error {
+	estimate, err := study.Estimate(ctx)
+	if err != nil {
+		return inFile(where, err)
+	}
+	if f.json {
+		return printJSON(e.out, estimate)
+	}
+	printPlan(e.out, where, estimate.Plan)
+	printEstimate(e.out, estimate)
+	return nil
+}
+
+// train makes the runs of a study that its folder lacks, with a progress bar and, but
+// for JSON, a line on each that ends.
+func (f *relaxFlags) train(ctx context.Context, e *env, study *relax.Study) (*relax.Folder, error) {
+	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+	bar := e.progress()
+	defer bar.clear()
+	study.Stepped = func(r relax.Run, samples, of int) { bar.at(r.Path(), samples, of) }
+	study.Ended = func(r *relax.Result) {
+		bar.clear()
+		if !f.json {
+			fmt.Fprintln(e.out, describe(r))
+		}
+	}
+	return study.Run(ctx, f.output)
 }
 
 // study reads what the flags name; where is the file that errors are about.

@@ -7,17 +7,38 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"efcn/finetune/report"
 	"efcn/internal/atomicfile"
 )
 
+type reportFlags struct {
+	output  string
+	noCheck bool
+	samples int // Default 16.
+}
+
+func (f *reportFlags) addFlags(flags *pflag.FlagSet) {
+	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	flags.BoolVar(&f.noCheck, "no-check", false, "do not verify the embeddings")
+	flags.IntVar(&f.samples, "samples", 16, "random inputs to verify an embedding on")
+}
+
+func (f *reportFlags) validate(flags *pflag.FlagSet) error {
+	switch {
+	case f.output == "":
+		return usagef("-o report.html is missing")
+	case f.samples < 1:
+		return usagef("--samples %d; want a number from 1", f.samples)
+	case f.noCheck && flags.Changed("samples"):
+		return usagef("--samples is for the check that --no-check leaves out")
+	}
+	return nil
+}
+
 func newReport(e *env) *cobra.Command {
-	var (
-		output  string
-		noCheck bool
-		samples int
-	)
+	var f reportFlags
 	cmd := &cobra.Command{
 		Use:   "report DIR -o report.html",
 		Short: "Put a study or a run of training on one page",
@@ -30,37 +51,34 @@ Every embedding of a study is verified, as efcn verify does, on the files of the
 folder; --no-check leaves that out.`,
 		Args: args("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case output == "":
-				return usagef("-o report.html is missing")
-			case samples < 1:
-				return usagef("--samples %d; want a number from 1", samples)
-			case noCheck && cmd.Flags().Changed("samples"):
-				return usagef("--samples is for the check that --no-check leaves out")
-			}
-			if output != "-" {
-				if err := atomicfile.Check(output); err != nil {
-					return err
-				}
-			}
-			page, err := e.report(cmd.Context(), args[0], report.Options{NoCheck: noCheck, Samples: samples})
-			if err != nil {
+			if err := f.validate(cmd.Flags()); err != nil {
 				return err
 			}
-			if err := e.writeOutput(output, func(w io.Writer) error { _, err := w.Write(page); return err }); err != nil {
-				return err
-			}
-			if output == "-" {
-				return nil
-			}
-			fmt.Fprintf(e.out, "wrote %s (%s)\n", output, formatBytes(int64(len(page))))
-			return nil
+			return f.run(cmd.Context(), e, args[0])
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write; - is stdout")
-	cmd.Flags().BoolVar(&noCheck, "no-check", false, "do not verify the embeddings")
-	cmd.Flags().IntVar(&samples, "samples", 16, "random inputs to verify an embedding on")
+	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+func (f *reportFlags) run(ctx context.Context, e *env, dir string) error {
+	if f.output != "-" {
+		if err := atomicfile.Check(f.output); err != nil {
+			return err
+		}
+	}
+	page, err := e.report(ctx, dir, report.Options{NoCheck: f.noCheck, Samples: f.samples})
+	if err != nil {
+		return err
+	}
+	if err := e.writeOutput(f.output, func(w io.Writer) error { _, err := w.Write(page); return err }); err != nil {
+		return err
+	}
+	if f.output == "-" {
+		return nil
+	}
+	fmt.Fprintf(e.out, "wrote %s (%s)\n", f.output, formatBytes(int64(len(page))))
+	return nil
 }
 
 // report returns the page about a folder: it is small, and one that fails half-way
