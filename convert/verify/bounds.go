@@ -56,7 +56,8 @@ const own = 1 + 0x1p-20
 //     order it is taken and with or without fused operations (n products, n+1
 //     sums; one more for the entries 1/n of averages, which are rounded). Entries
 //     that are zero add nothing and cost no rounding. So
-//     d_y = (1+γ)·|A|d_x + 2γ_{n+2}(|A||x| + |b|).
+//     d_y = (1+γ)·|A|d_x + 2γ_{n+2}(|A||x| + |b|). What a factored layer adds, U·V·x with
+//     U = 0, is exactly zero and costs none either; a trained U is no rounding.
 //   - Linear with a BatchNormalization multiplied in: see folded.
 //   - What only moves or selects elements: d moves with them. Maxima: the
 //     largest d among the candidates.

@@ -19,6 +19,9 @@
 // float64; its bias may be either of two neighbours where the sum in float64 is
 // too close to the middle between them to tell.
 //
+// A factored layer has the local form, of which all this is shown, and adds U·V·x. After
+// a conversion U is zero; V may be anything finite (factoredform.go).
+//
 // A layer that is a product of operators is multiplied out again from the factors
 // that the record names, and its entries may be either of two neighbours in the
 // same way (product.go). The levels of a maximum made of Relu are made again, and a

@@ -61,6 +61,9 @@ func mutationTable() string {
 			}
 		}
 	}
+	for _, c := range factoredMutations {
+		row("factored", c)
+	}
 	for _, c := range padMutations {
 		row(string(c.layout), c.mutation)
 	}

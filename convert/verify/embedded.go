@@ -89,16 +89,18 @@ type layerInput struct {
 // are, against the matrix that they have to be. m is nil where that is not known.
 func (s *structure) form(source, node *onnxio.Node, rec *record.Layer, m *matrix, in layerInput, row *Layer) {
 	s.expected[node] = true
-	local := s.efcn.localForm(node)
-	var names [3]string // of weight, bias and index
+	local := s.efcn.localPart(node)
+	found := storage{layout: record.Dense, weight: node.Input(1), bias: node.Input(2)}
 	switch {
 	case local != nil:
-		row.Layout = record.Local
-		names = [3]string{local.product.Input(0), "", local.gatherIndex()}
-		if local.add != nil {
-			names[1] = local.add.Input(1)
+		found = storage{
+			layout: record.Local, weight: local.product.Input(0), bias: local.biasName(), index: local.gatherIndex(),
 		}
 		s.local(local, m, in, row)
+		if f := s.efcn.factoredForm(node); f != nil {
+			found.factor(s.efcn, f)
+			s.factored(f, m, in, row)
+		}
 	case s.cnn.multipliesVectors(source, s.shapes[source.Input(0)]) && len(row.Folded) == 0 && len(rec.Factors) == 0:
 		row.Layout = record.Dense
 		s.kept(source, node)
@@ -108,22 +110,53 @@ func (s *structure) form(source, node *onnxio.Node, rec *record.Layer, m *matrix
 	case !isOp(node, "Gemm"):
 		s.fault("node", source, row.Output,
 			"the eFCN computes it with node %q (%s); "+
-				"want Gemm, or Reshape, Transpose, Gather, MatMul, Transpose, Flatten",
+				"want Gemm, or Reshape, Transpose, Gather, MatMul, Transpose, Flatten, or the Add of that and two Gemm",
 			node.Label(), node.QualifiedOp())
 		return
 	default:
-		row.Layout = record.Dense
 		if s.efcn.sparse[node.Input(1)] != nil {
-			row.Layout = record.Sparse
+			found.layout = record.Sparse
 		}
-		names = [3]string{node.Input(1), node.Input(2), ""}
 		s.gemm(node, m, row)
 		in.wire(node)
 	}
-	if rec.Layout != row.Layout || names != [3]string{rec.Weight, rec.Bias, rec.Index} {
-		s.fault("record", node, row.Output,
-			"the record says %s with weight %q, bias %q and index %q; it is %s with %q, %q and %q",
-			rec.Layout, rec.Weight, rec.Bias, rec.Index, row.Layout, names[0], names[1], names[2])
+	row.Layout = found.layout
+	if recorded := storageOf(rec); recorded != found {
+		s.fault("record", node, row.Output, "the record says %v; it is %v", recorded, found)
+	}
+}
+
+// storage is how a layer is stored: what a record has of it, and what is found.
+type storage struct {
+	layout              record.Layout
+	weight, bias, index string
+	left, right         string // the factors U and V
+	rank                int64
+}
+
+func storageOf(rec *record.Layer) storage {
+	return storage{rec.Layout, rec.Weight, rec.Bias, rec.Index, rec.Left, rec.Right, rec.Rank}
+}
+
+func (s storage) String() string {
+	text := fmt.Sprintf("%s with weight %q, bias %q and index %q", s.layout, s.weight, s.bias, s.index)
+	if s.left != "" || s.right != "" || s.rank != 0 {
+		text += fmt.Sprintf(", U %q and V %q of rank %d", s.left, s.right, s.rank)
+	}
+	return text
+}
+
+// factor makes it that of a factored layer.
+func (s *storage) factor(n *net, f *factoredNodes) {
+	s.layout = record.Factored
+	if f.left != nil {
+		s.left = f.left.Input(1)
+	}
+	if f.right != nil {
+		s.right = f.right.Input(1)
+	}
+	if v := n.constants[s.right]; v != nil && len(v.Dims) == 2 {
+		s.rank = v.Dims[0]
 	}
 }
 

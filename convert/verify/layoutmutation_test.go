@@ -579,8 +579,11 @@ func TestLayoutMutations(t *testing.T) {
 // between the layers are found whatever the layout of the layers.
 func TestMutationsOfAnyLayout(t *testing.T) {
 	ran := 0
-	for _, layout := range []record.Layout{record.Sparse, record.Local} {
-		base := converted(t, mutable(), convert.Options{Layout: layout})
+	for layout, base := range map[record.Layout]*onnxio.Model{
+		record.Sparse:   converted(t, mutable(), convert.Options{Layout: record.Sparse}),
+		record.Local:    converted(t, mutable(), convert.Options{Layout: record.Local}),
+		record.Factored: factoredBase(t),
+	} {
 		for _, c := range mutations {
 			if !c.anyLayout {
 				continue
@@ -595,7 +598,7 @@ func TestMutationsOfAnyLayout(t *testing.T) {
 			})
 		}
 	}
-	if ran != 2*19 {
-		t.Errorf("%d ran, have had %d", ran, 2*19)
+	if ran != 3*19 {
+		t.Errorf("%d ran, have had %d", ran, 3*19)
 	}
 }

@@ -60,16 +60,15 @@ func (n *net) maker(name, op string) *onnxio.Node {
 
 // embeds reports whether node ends an embedded layer of whatever layout.
 func (n *net) embeds(node *onnxio.Node) bool {
-	return isOp(node, "Gemm") || n.localForm(node) != nil
+	return isOp(node, "Gemm") || n.localPart(node) != nil
 }
 
 // biasOf returns the constant that an embedded layer which ends with node adds;
 // nil if it adds none.
 func (n *net) biasOf(node *onnxio.Node) []float32 {
 	i := 2
-	if f := n.localForm(node); f != nil {
-		i = 1
-		if f.add == nil {
+	if f := n.localPart(node); f != nil {
+		if i, node = 1, f.add; node == nil {
 			return nil
 		}
 	}
@@ -78,6 +77,14 @@ func (n *net) biasOf(node *onnxio.Node) []float32 {
 		return nil
 	}
 	return v
+}
+
+// biasName names the bias; "" if there is none.
+func (f *localNodes) biasName() string {
+	if f.add == nil {
+		return ""
+	}
+	return f.add.Input(1)
 }
 
 // gatherIndex names the index table; "" if there is no Gather.

@@ -38,8 +38,8 @@ func newStructure(cnn, efcn *net, rec *record.Record, shapes map[string][]int, r
 	}
 	efcn.ends = make(map[string]bool)
 	for i := range rec.Layers {
-		if node := s.endOf(rec.Layers[i].Output); isOp(node, "Flatten") && efcn.localForm(node) != nil {
-			efcn.ends[node.Output(0)] = true
+		if f := efcn.localPart(s.endOf(rec.Layers[i].Output)); f != nil && f.add == nil {
+			efcn.ends[f.flatten.Output(0)] = true
 		}
 	}
 	return s

@@ -44,6 +44,9 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 		if node == nil {
 			return nil, nil
 		}
+		if f := n.factoredForm(node); f != nil {
+			return finish(n.factoredRow(f, r))
+		}
 		if f := n.localForm(node); f != nil {
 			return finish(n.localRow(f, r))
 		}
