@@ -427,3 +427,54 @@ func floatsOf(t *testing.T, m *onnxio.Model, name string) []float32 {
 	edit(t, m, name, func(v []float32, _ []int64) { all = slices.Clone(v) })
 	return all
 }
+
+// TestFactoredWithoutMatrix: the factors are checked also where no matrix is known, here
+// of a CNN whose interpolation is cubic and an eFCN made when it was linear.
+func TestFactoredWithoutMatrix(t *testing.T) {
+	b := newNetBuilder(1)
+	b.m.Opsets[0].Version = 19
+	b.shape = []int64{2, 4, 5}
+	b.m.Graph.Inputs[0].Type = b.typeOf(b.shape)
+	b.m.Graph.Initializers = []*onnxio.Tensor{onnxio.NewTensor("scales", []int64{4}, []float32{1, 1, 2, 2})}
+	b.node("Resize", []string{"x", "", "scales"}, onnxio.StringAttr("mode", "linear"))
+	b.m.Graph.Outputs = []*onnxio.ValueInfo{{Name: b.at, Type: onnxio.TensorType{Elem: onnxio.Float32}}}
+	base := converted(t, b.m, convert.Options{Layout: record.Local})
+	if n := factored(t, base, 2); n != 1 {
+		t.Fatalf("%d layers are factored, want 1", n)
+	}
+	set(b.m.Graph.Nodes[0], onnxio.StringAttr("mode", "cubic"))
+	for _, c := range []struct {
+		name, says string
+		change     func(m *onnxio.Model)
+	}{
+		{"as it is", "", func(*onnxio.Model) {}},
+		{"U", "entry of output 79 of layer", func(m *onnxio.Model) {
+			edit(t, m, "resize0.U", func(u []float32, _ []int64) { u[2*79] = 1 })
+		}},
+		{"V", "entry of factor 1 and input 3 of layer", func(m *onnxio.Model) {
+			edit(t, m, "resize0.V", func(v []float32, _ []int64) { v[40+3] = float32(math.NaN()) })
+		}},
+		{"the shape of U", "want [160 r] and [r 40]", func(m *onnxio.Model) {
+			replace(t, m, onnxio.NewTensor("resize0.U", []int64{1, 2}, make([]float32, 2)))
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := base.Clone()
+			c.change(m)
+			r, err := verify.Verify(context.Background(), b.m, m, verify.Options{Samples: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := slices.ContainsFunc(r.Findings, func(f verify.Finding) bool {
+				return f.Check == verify.Structure && strings.Contains(f.Text, c.says)
+			})
+			want := verify.Failed
+			if c.says == "" {
+				want = verify.Skipped
+			}
+			if l := r.Layers[0]; l.Layout != record.Factored || l.Structure != want || found != (c.says != "") {
+				t.Errorf("%s, structure %s:\n%s", l.Layout, l.Structure, text(t, r))
+			}
+		})
+	}
+}
