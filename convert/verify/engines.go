@@ -162,36 +162,9 @@ func (v *verifier) engines(ctx context.Context) (err error) {
 	}
 	s := v.openAll(ctx, pairs)
 	defer func() { err = errors.Join(err, s.close()) }()
-	compared := make(map[string]bool) // engines
-	var all []*engineComparison
-	unbounded := v.unbounded()
-	for _, p := range pairs {
-		if err := errors.Join(s.failed[0][p.names[0]], s.failed[1][p.names[1]]); err != nil {
-			if p.asked || ctx.Err() != nil {
-				return first(err)
-			}
-			v.skipped(p.String(), first(err).Error())
-			continue
-		}
-		c := &engineComparison{EngineOutcome: EngineOutcome{
-			CNN: p.names[0], EFCN: p.names[1], Unbounded: unbounded, pair: p,
-			Versions: [2]string{s.open[0][p.names[0]].String(), s.open[1][p.names[1]].String()},
-		}}
-		for _, out := range v.cnn.graph.Outputs {
-			words := v.report.words()
-			words.first += " in " + p.names[0]
-			words.second += " in " + p.names[1]
-			c.outcomes = append(c.outcomes, newOutcome(out.Name, Float32, v.options, words))
-		}
-		all = append(all, c)
-		compared[p.names[0]], compared[p.names[1]] = true, true
-	}
-	for _, p := range pairs { // an engine that was asked for and ran nothing
-		for i, name := range p.names {
-			if err := s.failed[i][name]; err != nil && !compared[name] {
-				return err
-			}
-		}
+	all, err := v.comparisons(ctx, pairs, s)
+	if err != nil {
+		return err
 	}
 	runs := &engineRuns{verifier: v, sessions: s, bounder: &bounder{
 		arithmetic: arithmeticOf[float32](), net: v.cnn,
@@ -212,6 +185,43 @@ func (v *verifier) engines(ctx context.Context) (err error) {
 		v.concludeEngines(c)
 	}
 	return nil
+}
+
+// comparisons lists the pairs of engines in which both models are ready; others are
+// skipped. It is an error if one that was asked for is not, or an engine ran nothing.
+func (v *verifier) comparisons(ctx context.Context, pairs []enginePair, s *sessions) ([]*engineComparison, error) {
+	compared := make(map[string]bool) // engines
+	var all []*engineComparison
+	unbounded := v.unbounded()
+	for _, p := range pairs {
+		if err := errors.Join(s.failed[0][p.names[0]], s.failed[1][p.names[1]]); err != nil {
+			if p.asked || ctx.Err() != nil {
+				return nil, first(err)
+			}
+			v.skipped(p.String(), first(err).Error())
+			continue
+		}
+		c := &engineComparison{EngineOutcome: EngineOutcome{
+			CNN: p.names[0], EFCN: p.names[1], Unbounded: unbounded, pair: p,
+			Versions: [2]string{s.open[0][p.names[0]].String(), s.open[1][p.names[1]].String()},
+		}}
+		for _, out := range v.cnn.graph.Outputs {
+			words := v.report.words()
+			words.first += " in " + p.names[0]
+			words.second += " in " + p.names[1]
+			c.outcomes = append(c.outcomes, newOutcome(out.Name, Float32, v.options, words))
+		}
+		all = append(all, c)
+		compared[p.names[0]], compared[p.names[1]] = true, true
+	}
+	for _, p := range pairs {
+		for i, name := range p.names {
+			if err := s.failed[i][name]; err != nil && !compared[name] {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
 }
 
 // first is the first of errors that were joined.

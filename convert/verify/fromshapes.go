@@ -77,7 +77,6 @@ func inferBefore(m *onnxio.Model, inputs map[string][]int64) (*shape.Info, error
 
 func settleWith(m *onnxio.Model, inputs map[string][]int64, infer infers) (*onnxio.Model, fromShapes) {
 	f := fromShapes{values: make(map[string][]*onnxio.Tensor), gone: make(map[string]bool)}
-	undeclared := withoutDeclared(m)
 	var left []map[string]bool // by size: the values that are computed from data
 	var found []map[string]*onnxio.Tensor
 	free := freeInputs(m, inputs)
@@ -93,18 +92,9 @@ func settleWith(m *onnxio.Model, inputs map[string][]int64, infer infers) (*onnx
 		for name, dims := range free {
 			at[name] = append([]int64{size}, dims[1:]...)
 		}
-		// What the file declares of values is not believed, unless there are nodes of
-		// which nothing else is known.
-		info, err := infer(undeclared, at)
-		if err == nil && len(info.Unknown()) > 0 {
-			info, err = infer(m, at)
-		}
+		info, folded, err := foldedAt(m, at, infer)
 		if err != nil {
 			continue // it cannot be run with such a batch
-		}
-		folded, err := withKnown(m, info)
-		if err != nil {
-			continue
 		}
 		f.sizes, f.infos = append(f.sizes, size), append(f.infos, info)
 		constants := make(map[string]*onnxio.Tensor)
@@ -114,10 +104,32 @@ func settleWith(m *onnxio.Model, inputs map[string][]int64, infer infers) (*onnx
 		left, found = append(left, computed(folded.Graph, m.Graph.Outputs)), append(found, constants)
 	}
 	out := m.Clone()
-	if len(f.sizes) == 0 {
-		return out, f
+	if len(f.sizes) > 0 {
+		f.collect(m.Graph.Nodes, left, found)
+		f.fix(out.Graph)
 	}
-	for _, node := range m.Graph.Nodes {
+	return out, f
+}
+
+// foldedAt infers the types of all values for inputs of those shapes, and folds what
+// follows from them. What the file declares of values is not believed, unless there
+// are nodes of which nothing else is known.
+func foldedAt(m *onnxio.Model, inputs map[string][]int64, infer infers) (*shape.Info, *onnxio.Model, error) {
+	info, err := infer(withoutDeclared(m), inputs)
+	if err == nil && len(info.Unknown()) > 0 {
+		info, err = infer(m, inputs)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	folded, err := withKnown(m, info)
+	return info, folded, err
+}
+
+// collect notes the values of nodes that are computed from data at no size of the
+// batch, and the contents of those that were found at every size.
+func (f *fromShapes) collect(nodes []*onnxio.Node, left []map[string]bool, found []map[string]*onnxio.Tensor) {
+	for _, node := range nodes {
 		for _, name := range node.Outputs {
 			if name == "" || slices.ContainsFunc(left, func(computed map[string]bool) bool { return computed[name] }) {
 				continue
@@ -134,8 +146,6 @@ func settleWith(m *onnxio.Model, inputs map[string][]int64, infer infers) (*onnx
 			}
 		}
 	}
-	f.fix(out.Graph)
-	return out, f
 }
 
 // withoutDeclared returns m without what it declares of the values that it

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"context"
+	"maps"
 	"math"
 	"slices"
 
@@ -95,19 +96,47 @@ func pickOne(name string, candidates []string, taken map[string]bool) string {
 // batch runs both models on one batch and drops the candidates that do not agree.
 func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner[float64], f feed, all bool) error {
 	x := at[float64](f)
-	values := make(map[string]*engine.Tensor[float64])
-	for name, v := range x {
-		values[name] = v
-	}
+	own := maps.Clone(x)
 	bySize := make(map[int][]string)
 	_, err := e.Observe(ctx, x, func(name string, v *engine.Tensor[float64]) error {
-		values[name] = keep(v)
+		own[name] = keep(v)
 		bySize[v.Len()] = append(bySize[v.Len()], name)
 		return nil
 	})
 	if err != nil {
 		return named(m.cnn.model, err)
 	}
+	b := &batchMatcher{matcher: m, own: own, scales: make(map[string][]float64), bounds: m.matchBounds(own)}
+	outputs := make(map[string]string)
+	for a, other := range m.signature.outputs {
+		outputs[other] = a
+	}
+	taken := make(map[string]bool)
+	return second.run(ctx, pass[float64]{
+		feedsOf(m.signature, x),
+		func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
+			if all {
+				m.candidates[name] = slices.Clone(bySize[v.Len()])
+				if a := outputs[name]; a != "" {
+					m.candidates[name] = []string{a}
+				}
+			}
+			if err := b.dropUnlike(name, v); err != nil {
+				return nil, err
+			}
+			a := pickOne(name, m.candidates[name], taken)
+			if a == "" {
+				return v, nil
+			}
+			b.bounds.startAt(a)
+			return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: own[a].F, I: own[a].I}, nil
+		},
+	})
+}
+
+// matchBounds returns the bounds on rounding in double precision of the first model's
+// values.
+func (m *matcher) matchBounds(values map[string]*engine.Tensor[float64]) *bounds {
 	b := &bounds{
 		bounder: &bounder{
 			arithmetic: m.arithmetic(arithmeticOf[float64]()), net: m.cnn,
@@ -119,54 +148,50 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 	b.parameters = 0x1p-24
 	// Whether the second model has a value is known once it is matched.
 	b.hidden = func(name string) bool { return !b.reset[name] }
-	scales := make(map[string][]float64)
-	taken := make(map[string]bool)
-	outputs := make(map[string]string)
-	for a, other := range m.signature.outputs {
-		outputs[other] = a
+	return b
+}
+
+// startAt makes bounds start again at a value.
+func (b *bounds) startAt(name string) {
+	if !b.reset[name] {
+		b.reset[name] = true
+		clear(b.known)
 	}
-	return second.run(ctx, pass[float64]{
-		feedsOf(m.signature, x),
-		func(name string, v *engine.Tensor[float64]) (*engine.Tensor[float64], error) {
-			candidates := m.candidates[name]
-			if all {
-				candidates = slices.Clone(bySize[v.Len()])
-				if a := outputs[name]; a != "" {
-					candidates = []string{a}
-				}
-			}
-			var agree []string
-			for _, a := range candidates {
-				own := values[a]
-				if own == nil || own.Len() != v.Len() {
-					continue
-				}
-				if scales[a] == nil {
-					scales[a] = sampleScales(own)
-				}
-				same, err := agrees(own, v, scales[a], func() ([]float64, []int, error) {
-					d, err := b.of(a)
-					return d, b.nearSteps[a], err
-				})
-				if err != nil {
-					return nil, err
-				}
-				if same {
-					agree = append(agree, a)
-				}
-			}
-			m.candidates[name] = agree
-			a := pickOne(name, agree, taken)
-			if a == "" {
-				return v, nil
-			}
-			if !b.reset[a] {
-				b.reset[a] = true
-				clear(b.known) // what follows is bounded from here on
-			}
-			return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: values[a].F, I: values[a].I}, nil
-		},
-	})
+}
+
+// batchMatcher compares the values of a second model with those of the first on one
+// batch.
+type batchMatcher struct {
+	*matcher
+	own    map[string]*engine.Tensor[float64] // the first model's values
+	scales map[string][]float64               // theirs, by sample
+	bounds *bounds
+}
+
+// dropUnlike drops the candidates that do not agree with a value of the second model.
+func (b *batchMatcher) dropUnlike(name string, v *engine.Tensor[float64]) error {
+	var agree []string
+	for _, a := range b.candidates[name] {
+		own := b.own[a]
+		if own == nil || own.Len() != v.Len() {
+			continue
+		}
+		if b.scales[a] == nil {
+			b.scales[a] = sampleScales(own)
+		}
+		same, err := agrees(own, v, b.scales[a], func() ([]float64, []int, error) {
+			d, err := b.bounds.of(a)
+			return d, b.bounds.nearSteps[a], err
+		})
+		if err != nil {
+			return err
+		}
+		if same {
+			agree = append(agree, a)
+		}
+	}
+	b.candidates[name] = agree
+	return nil
 }
 
 // keep copies a value that is only valid during a call.

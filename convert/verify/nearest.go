@@ -81,7 +81,7 @@ func (r *resize) ratios(n *net, node *onnxio.Node, in, out []int) ([]*big.Rat, e
 			return nil, err
 		}
 	}
-	axes, policy := r.allAxes(len(in)), r.policy
+	axes := r.allAxes(len(in))
 	if len(given)+len(sizes) != len(axes) {
 		return nil, fmt.Errorf("%d scales and %d sizes for %d axes", len(given), len(sizes), len(axes))
 	}
@@ -89,7 +89,7 @@ func (r *resize) ratios(n *net, node *onnxio.Node, in, out []int) ([]*big.Rat, e
 	for axis := range scales {
 		scales[axis] = big.NewRat(1, 1)
 	}
-	var all *big.Rat
+	var scaled []int // axes
 	for i, number := range axes {
 		axis, err := axisOf(number, len(in))
 		if err != nil {
@@ -99,8 +99,8 @@ func (r *resize) ratios(n *net, node *onnxio.Node, in, out []int) ([]*big.Rat, e
 		switch {
 		case sizes == nil && scale.SetFloat64(float64(given[i])) == nil, in[axis] == 0:
 			return nil, fmt.Errorf("scales %v, sizes %v of shape %v", given, sizes, in)
-		case axis == 0 && policy != "stretch":
-			return nil, fmt.Errorf("keep_aspect_ratio_policy %s scales the batch", policy)
+		case axis == 0 && r.policy != "stretch":
+			return nil, fmt.Errorf("keep_aspect_ratio_policy %s scales the batch", r.policy)
 		case axis == 0 && sizes != nil: // a batch, of which one sample is looked at
 			continue
 		case sizes != nil:
@@ -109,31 +109,50 @@ func (r *resize) ratios(n *net, node *onnxio.Node, in, out []int) ([]*big.Rat, e
 		if scale.Sign() <= 0 {
 			return nil, fmt.Errorf("scale %v of axis %d", scale, axis)
 		}
-		if less := all != nil && scale.Cmp(all) < 0; all == nil || policy == "not_larger" && less ||
-			policy == "not_smaller" && !less {
-			all = scale
-		}
 		scales[axis] = scale
+		scaled = append(scaled, axis)
 	}
-	if sizes != nil && policy != "stretch" {
-		if policy != "not_larger" && policy != "not_smaller" {
-			return nil, fmt.Errorf("keep_aspect_ratio_policy %q is unknown", policy)
-		}
-		for _, number := range axes {
-			axis, _ := axisOf(number, len(in))
-			scales[axis] = all
+	if sizes != nil {
+		if err := r.keepAspect(scales, scaled); err != nil {
+			return nil, err
 		}
 	}
+	return scales, fitLengths(scales, in, out, sizes != nil)
+}
+
+// keepAspect gives the axes that are scaled one scale, the least or the greatest, as
+// the policy says.
+func (r *resize) keepAspect(scales []*big.Rat, axes []int) error {
+	if r.policy == "stretch" {
+		return nil
+	}
+	if r.policy != "not_larger" && r.policy != "not_smaller" {
+		return fmt.Errorf("keep_aspect_ratio_policy %q is unknown", r.policy)
+	}
+	var all *big.Rat
+	for _, axis := range axes {
+		if all == nil || (scales[axis].Cmp(all) < 0) == (r.policy == "not_larger") {
+			all = scales[axis]
+		}
+	}
+	for _, axis := range axes {
+		scales[axis] = all
+	}
+	return nil
+}
+
+// fitLengths returns an error if a length of the output does not follow from that of
+// the input. It is the floor of in·scale in float32, with a policy rounded, and of
+// sizes exact: less than one away, but for that rounding.
+func fitLengths(scales []*big.Rat, in, out []int, bySizes bool) error {
 	for axis, scale := range scales {
-		// A length is the floor of in·scale in float32, with a policy rounded, and
-		// of sizes exact: less than one away, but for that rounding.
 		length := new(big.Rat).Mul(scale, big.NewRat(int64(in[axis]), 1))
 		off, _ := new(big.Rat).Sub(length, big.NewRat(int64(out[axis]), 1)).Float64()
-		if (axis > 0 || sizes == nil) && (off >= 1 || off < -0.5-0x1p-23*float64(out[axis])) {
-			return nil, fmt.Errorf("scale %v of an axis of %d does not give %d", scale, in[axis], out[axis])
+		if (axis > 0 || !bySizes) && (off >= 1 || off < -0.5-0x1p-23*float64(out[axis])) {
+			return fmt.Errorf("scale %v of an axis of %d does not give %d", scale, in[axis], out[axis])
 		}
 	}
-	return scales, nil
+	return nil
 }
 
 // original is where output index p of an axis lies in the input.

@@ -72,24 +72,30 @@ func (n *net) affineRow(value string, r int, shapes map[string][]int, stop func(
 		case n.multipliesVectors(node, shapes[node.Input(0)]) && n.constants[node.Input(1)] != nil:
 			return finish(n.gemmRow(node, r))
 		default:
-			name := node.Input(n.dataOf(node))
-			m, err := n.matrixOf(node, shapes[name], shapes[value])
-			if errors.Is(err, errNoMatrix) || err != nil && !n.isLinear(node) {
-				return nil, nil
-			}
-			if err != nil {
-				return nil, err
-			}
-			row := &affineRow{input: name}
-			m.entries(r, func(c int, k, _ float64) {
-				row.columns, row.weights = append(row.columns, c), append(row.weights, k)
-			})
-			if m.hasBias {
-				row.bias, _ = m.bias(r)
-			}
-			return finish(row, nil)
+			return finish(n.matrixRow(node, r, value, shapes))
 		}
 	}
+}
+
+// matrixRow is row r of the matrix of a linear node, which computes value; nil for a
+// node that has none.
+func (n *net) matrixRow(node *onnxio.Node, r int, value string, shapes map[string][]int) (*affineRow, error) {
+	name := node.Input(n.dataOf(node))
+	m, err := n.matrixOf(node, shapes[name], shapes[value])
+	if errors.Is(err, errNoMatrix) || err != nil && !n.isLinear(node) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	row := &affineRow{input: name}
+	m.entries(r, func(c int, k, _ float64) {
+		row.columns, row.weights = append(row.columns, c), append(row.weights, k)
+	})
+	if m.hasBias {
+		row.bias, _ = m.bias(r)
+	}
+	return row, nil
 }
 
 // elementOf returns one element of a constant.

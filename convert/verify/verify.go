@@ -347,29 +347,8 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) error {
-	var err error
-	if err = v.options.settleBatch(v.cnn.model); err != nil {
-		return named(v.cnn.model, err)
-	}
-	if v.feeds, err = v.options.feeds(v.cnn); err != nil {
+	if err := v.draw(ctx); err != nil {
 		return err
-	}
-	for _, f := range v.feeds {
-		v.report.Samples += f.size
-	}
-	if v.report.Samples == 0 && len(v.options.given) > 0 {
-		return errors.New("the inputs hold no samples")
-	}
-	if v.shapes, err = v.observeShapes(ctx); err != nil {
-		return named(v.cnn.model, err)
-	}
-	if !v.options.skips(Float64) || !v.options.skips(Float32) {
-		if err := v.oneAtATime(ctx); err != nil {
-			return err
-		}
-		if _, err := v.tie(ctx); err != nil {
-			return named(v.cnn.model, err)
-		}
 	}
 	v.values = make(map[string]*Value)
 	if v.record == nil && len(v.feeds) > 0 && (!v.options.skips(Float64) || !v.options.skips(Float32)) {
@@ -377,27 +356,7 @@ func (v *verifier) run(ctx context.Context) error {
 			return err
 		}
 	}
-	switch {
-	case v.options.skips(Structure):
-		v.skipped(Structure, "left out as asked")
-	case v.record == nil:
-		v.skipped(Structure, v.pairing())
-	default:
-		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
-			return err
-		}
-	}
-	if v.options.skips(Float64) {
-		v.skipped(Float64, "left out as asked")
-	} else if err := v.stopped(ctx, Float64, v.float64(ctx)); err != nil {
-		return err
-	}
-	if v.options.skips(Float32) {
-		v.skipped(Float32, "left out as asked")
-	} else if err := v.stopped(ctx, Float32, compare[float32](ctx, v, v.cnn)); err != nil {
-		return err
-	}
-	if err := v.engines(ctx); err != nil {
+	if err := v.checks(ctx); err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(v.report.Checks, func(c Check) bool { return c.Status != Skipped }) {
@@ -416,6 +375,63 @@ func (v *verifier) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// draw fills in the samples that the models are compared on, and the shapes of the
+// CNN's values.
+func (v *verifier) draw(ctx context.Context) error {
+	var err error
+	if err = v.options.settleBatch(v.cnn.model); err != nil {
+		return named(v.cnn.model, err)
+	}
+	if v.feeds, err = v.options.feeds(v.cnn); err != nil {
+		return err
+	}
+	for _, f := range v.feeds {
+		v.report.Samples += f.size
+	}
+	if v.report.Samples == 0 && len(v.options.given) > 0 {
+		return errors.New("the inputs hold no samples")
+	}
+	if v.shapes, err = v.observeShapes(ctx); err != nil {
+		return named(v.cnn.model, err)
+	}
+	if v.options.skips(Float64) && v.options.skips(Float32) {
+		return nil
+	}
+	if err := v.oneAtATime(ctx); err != nil {
+		return err
+	}
+	if _, err := v.tie(ctx); err != nil {
+		return named(v.cnn.model, err)
+	}
+	return nil
+}
+
+// checks makes the checks that are not left out.
+func (v *verifier) checks(ctx context.Context) error {
+	const asked = "left out as asked"
+	switch {
+	case v.options.skips(Structure):
+		v.skipped(Structure, asked)
+	case v.record == nil:
+		v.skipped(Structure, v.pairing())
+	default:
+		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
+			return err
+		}
+	}
+	if v.options.skips(Float64) {
+		v.skipped(Float64, asked)
+	} else if err := v.stopped(ctx, Float64, v.float64(ctx)); err != nil {
+		return err
+	}
+	if v.options.skips(Float32) {
+		v.skipped(Float32, asked)
+	} else if err := v.stopped(ctx, Float32, compare[float32](ctx, v, v.cnn)); err != nil {
+		return err
+	}
+	return v.engines(ctx)
 }
 
 // oneAtATime cuts the batches into single samples if the CNN declares a free batch
