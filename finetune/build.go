@@ -83,22 +83,31 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if t.subset, err = newSubset(what, t.nodes, rec, t.chains, t.sparse); err != nil {
 		return nil, err
 	}
-	if rec != nil {
-		for i := range rec.Layers {
-			l := &rec.Layers[i]
-			if l.Layout != record.Dense || l.Connected() {
-				continue
-			}
-			m, err := l.Support()
-			if err != nil {
-				return nil, fmt.Errorf("layer %q: %w", l.Node, err)
-			}
-			if w := t.initializers[l.Weight]; m != nil && w != nil && slices.Equal(toInts(w.Dims), []int{m.Rows(), m.Cols()}) {
-				t.supports[l.Weight] = m
-			}
-		}
+	if err := t.addSupports(rec); err != nil {
+		return nil, err
 	}
 	return t, t.refuse()
+}
+
+// addSupports notes the supports of the dense layers of a record, which may be nil.
+func (t *trainee[T]) addSupports(rec *record.Record) error {
+	if rec == nil {
+		return nil
+	}
+	for i := range rec.Layers {
+		l := &rec.Layers[i]
+		if l.Layout != record.Dense || l.Connected() {
+			continue
+		}
+		m, err := l.Support()
+		if err != nil {
+			return fmt.Errorf("layer %q: %w", l.Node, err)
+		}
+		if w := t.initializers[l.Weight]; m != nil && w != nil && slices.Equal(toInts(w.Dims), []int{m.Rows(), m.Cols()}) {
+			t.supports[l.Weight] = m
+		}
+	}
+	return nil
 }
 
 // refuse names every node whose operator cannot be trained.

@@ -149,25 +149,10 @@ func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
 	if err != nil {
 		return nil, err
 	}
-	var at metricsAt
 	p := &Path{Mode: o.mode()}
-	switch p.Mode {
-	case Average:
-		if at, err = averages(ctx, a, b, train, test, o.Batch); err != nil {
-			return nil, err
-		}
-	case String:
-		s, err := pair.findString(ctx, train, o)
-		if err != nil {
-			return nil, err
-		}
-		p.Distance, p.Length = pair.distance(), s.length()
-		at = evaluated(s.at, train, test, o.Batch)
-	default:
-		curved := p.Mode == Curvilinear
-		p.Distance, p.Length = pair.distance(), pair.length(curved, o.points())
-		between := func(t float64) (*onnxio.Model, error) { return pair.between(t, curved), nil }
-		at = evaluated(between, train, test, o.Batch)
+	at, err := p.prepare(ctx, pair, train, test, o)
+	if err != nil {
+		return nil, err
 	}
 	for i := range o.points() {
 		o.progress("measuring", i, o.points())
@@ -184,6 +169,27 @@ func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
 		p.TestBarrier = &height
 	}
 	return p, nil
+}
+
+// prepare fills in the distance and the length of the path in its mode, and returns what
+// measures its places.
+func (p *Path) prepare(ctx context.Context, pair *pair, train, test *data.Set, o Options) (metricsAt, error) {
+	switch p.Mode {
+	case Average:
+		return averages(ctx, pair.a, pair.b, train, test, o.Batch)
+	case String:
+		s, err := pair.findString(ctx, train, o)
+		if err != nil {
+			return nil, err
+		}
+		p.Distance, p.Length = pair.distance(), s.length()
+		return evaluated(s.at, train, test, o.Batch), nil
+	default:
+		curved := p.Mode == Curvilinear
+		p.Distance, p.Length = pair.distance(), pair.length(curved, o.points())
+		between := func(t float64) (*onnxio.Model, error) { return pair.between(t, curved), nil }
+		return evaluated(between, train, test, o.Batch), nil
+	}
 }
 
 // metricsAt measures a place of a path; without test data test is nil.

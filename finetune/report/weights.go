@@ -119,15 +119,9 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 	for o := range units {
 		rows = append(rows, o*m.Taps.Out+middle)
 	}
-	drawn := make([][][]float32, len(models)) // by model and unit
-	for i, model := range models {
-		t := model.Graph.Initializer(l.Weight)
-		if t == nil || t.Type != onnxio.Float32 || !slices.Equal(t.Dims, []int64{int64(m.Rows()), int64(m.Cols())}) {
-			return nil, fmt.Errorf("weights %q are not a dense matrix in every model", l.Weight)
-		}
-		if drawn[i], err = readRows(t, m.Cols(), rows); err != nil {
-			return nil, err
-		}
+	drawn, err := readUnits(models, l.Weight, m.Rows(), m.Cols(), rows)
+	if err != nil {
+		return nil, err
 	}
 	g := &gallery{
 		Caption: fmt.Sprintf("%s (%s): %s > %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)),
@@ -157,6 +151,23 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 		g.Rows = append(g.Rows, row)
 	}
 	return g, nil
+}
+
+// readUnits returns those rows of the weights of that name, by model and row. They are a
+// float32 matrix of that shape in every model.
+func readUnits(models []*onnxio.Model, name string, height, width int, rows []int) ([][][]float32, error) {
+	units := make([][][]float32, len(models))
+	for i, model := range models {
+		t := model.Graph.Initializer(name)
+		if t == nil || t.Type != onnxio.Float32 || !slices.Equal(t.Dims, []int64{int64(height), int64(width)}) {
+			return nil, fmt.Errorf("weights %q are not a dense matrix in every model", name)
+		}
+		var err error
+		if units[i], err = readRows(t, width, rows); err != nil {
+			return nil, err
+		}
+	}
+	return units, nil
 }
 
 // drawTiles returns a PNG of each list of weights, over the positions of an input of
