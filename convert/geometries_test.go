@@ -245,7 +245,7 @@ func (e *expected) compare(got *engine.Tensor[float64], cols int) error {
 	return nil
 }
 
-// rounds says whether got is want rounded to float32: want itself where that is
+// rounds reports whether got is want rounded to float32: want itself where that is
 // a float32, as it is for weights that are whole numbers. The last term leaves
 // room for want's own roundings in float64, of which none takes more than five.
 func rounds(got, want float64) bool {

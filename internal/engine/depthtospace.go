@@ -8,9 +8,9 @@ import (
 
 // DepthToSpace and SpaceToDepth
 // (https://onnx.ai/onnx/operators/onnx__DepthToSpace.html) move blocks between the
-// channels and the spatial axes. Modes DCR and CRD say whether the position in
-// the block or the channel moves slower; DepthToSpace has them since version 11,
-// SpaceToDepth since 28.
+// channels and the spatial axes. In mode DCR the position in the block
+// moves slower than the channel, in CRD faster; DepthToSpace has the modes since
+// version 11, SpaceToDepth since 28.
 func init() {
 	register(operator{name: "DepthToSpace", inputs: "v"}, depthToSpace[float32], depthToSpace[float64])
 	register(operator{name: "SpaceToDepth", inputs: "v"}, spaceToDepth[float32], spaceToDepth[float64])

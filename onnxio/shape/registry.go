@@ -136,9 +136,8 @@ func axes(list []int64, rank int) ([]int, error) {
 }
 
 // listArg returns a list of integers that old versions of an operator take as
-// the attribute name and those from opset since on as input i. given says
-// whether it is there at all; list is nil with known false if its content is
-// not known.
+// the attribute name and those from opset since on as input i. given is false if
+// it is not there at all; list is nil with known false if its content is not known.
 func (c *call) listArg(name string, i int, since int64) (list []int64, given, known bool, err error) {
 	if c.opset < since {
 		list, err = c.Ints(name)
