@@ -4,6 +4,9 @@ package affine
 // entries are given in float64, unrounded where the CNN's parameters are not
 // themselves the entries (1/n of averages, scales of a normalisation). A factor
 // holds no more than its geometry and shares the CNN's parameters.
+//
+// Only this package implements it: [Map.Factor], [Selection.Factor] and [Diagonal] make
+// one. What is not exported is how [Product] reads its rows.
 type Factor interface {
 	rows() int
 	cols() int
@@ -18,9 +21,9 @@ type Factor interface {
 	// dot returns the product of row r with x, summed up in ascending order of
 	// columns, without the bias.
 	dot(r int, x []float64, acc *accumulator) float64
-	// offset is the bias of row r, and biased reports whether any row has one.
-	offset(r int) float64
+	// Biased reports whether any row has a bias; offset is that of row r.
 	Biased() bool
+	offset(r int) float64
 	// class numbers rows: those of one number, below classes(), have the same
 	// columns.
 	class(r int) int
