@@ -23,9 +23,10 @@
 //
 // # Layouts
 //
-// A matrix has one of the forms of [record.Layout]: dense, sparse, or local, which
-// stores the support only. [record.Auto] leaves the choice to [Options.For] and the
-// budget. [Options.Fold] multiplies neighbouring linear operators into one matrix, and
-// [Options.MaxPool] makes matrices and Relu of maxima; docs/products.md has the
-// mathematics of both.
+// A matrix has one of the forms of [record.Layout]: dense, sparse, local, which stores
+// the support only, or factored: local, with U·V of a low rank added ([Options.Rank]),
+// U = 0 at first, which reaches all of the matrix in training. [record.Auto] leaves the
+// choice between dense and local to [Options.For] and the budget. [Options.Fold]
+// multiplies neighbouring linear operators into one matrix, and [Options.MaxPool] makes
+// matrices and Relu of maxima; docs/products.md has the mathematics of both.
 package convert

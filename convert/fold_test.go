@@ -232,7 +232,7 @@ func TestFoldedChains(t *testing.T) {
 		}
 		bound := run(t, absolute(t, cnn), most)[cnn.Graph.Outputs[0].Name]
 		for _, fold := range []convert.Fold{convert.FoldAuto, convert.FoldAll} {
-			for _, layout := range []record.Layout{record.Dense, record.Sparse, record.Local} {
+			for _, layout := range layouts {
 				o := convert.Options{Fold: fold, Layout: layout, NoFoldBN: i%4 == 0}
 				plan, err := convert.NewPlan(cnn, o)
 				if err != nil {

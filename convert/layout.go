@@ -80,6 +80,8 @@ func (l *Layer) bytesIn(layout record.Layout) int64 {
 		return l.SparseBytes()
 	case layout == record.Local:
 		return l.LocalBytes()
+	case layout == record.Factored:
+		return l.FactoredBytes()
 	default:
 		return l.DenseBytes()
 	}

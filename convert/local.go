@@ -2,15 +2,23 @@ package convert
 
 import (
 	"efcn/convert/affine"
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
-// local puts a linear layer into the eFCN in local form, with the batch as the
-// last axis while it works so that a gathered element is a run of memory:
+// local puts a linear layer into the eFCN in local form.
+func (b *builder) local(n *onnxio.Node, l *Layer) {
+	rec := b.localForm(n, l, func() string { return b.newVec(l.Output) })
+	b.record.Layers = append(b.record.Layers, rec)
+}
+
+// localForm puts the nodes of the local form into the eFCN and returns what the record
+// says of the layer. output names what the last of them computes. The batch is the
+// last axis while they work so that a gathered element is a run of memory:
 // reshape [N, G, block] → transpose [G, block, N] → a zero behind each block →
 // gather [G, P, slots, N] → product with the weights [G, P, out, N] → transpose
 // [N, G, out, P] → flatten → bias.
-func (b *builder) local(n *onnxio.Node, l *Layer) {
+func (b *builder) localForm(n *onnxio.Node, l *Layer, output func() string) record.Layer {
 	form := l.weights.Local()
 	f := form.Shape()
 	rec := l.Layer
@@ -56,11 +64,11 @@ func (b *builder) local(n *onnxio.Node, l *Layer) {
 	if l.weights.HasBias() {
 		rec.Bias = b.tensor(l.bias())
 		y = add("Flatten", value("linear", batch, onnxio.Fixed(l.Rows)), []string{y}, onnxio.IntAttr("axis", 1))
-		add("Add", b.newVec(l.Output), []string{y, rec.Bias})
+		add("Add", output(), []string{y, rec.Bias})
 	} else {
-		add("Flatten", b.newVec(l.Output), []string{y}, onnxio.IntAttr("axis", 1))
+		add("Flatten", output(), []string{y}, onnxio.IntAttr("axis", 1))
 	}
-	b.record.Layers = append(b.record.Layers, rec)
+	return rec
 }
 
 // zeroBehind appends a zero along axis 1 of a tensor of three axes.

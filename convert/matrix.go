@@ -20,6 +20,8 @@ func (matrix) build(b *builder, p *piece) {
 		b.sparse(p.node, p.layer)
 	case record.Local:
 		b.local(p.node, p.layer)
+	case record.Factored:
+		b.factored(p.node, p.layer)
 	default:
 		b.dense(p.node, p.layer)
 	}
@@ -34,10 +36,13 @@ func (matrix) weigh(s *sizes, p *piece) {
 		s.loaded += l.DenseBytes() - l.SparseBytes()
 	case record.Local:
 		s.local(l)
+	case record.Factored:
+		s.local(l)
+		s.matrices += l.factorBytes()
 	default:
 		s.matrices += l.DenseBytes()
 	}
-	if bias || l.Layout != record.Local && s.plan.needsBias() {
+	if bias || !l.Layout.LocalForm() && s.plan.needsBias() {
 		s.other += 4 * l.Rows
 	}
 	s.kernels += 4 * l.CNNParameters
@@ -52,11 +57,15 @@ func (p *Plan) checkLayouts() error {
 			continue
 		}
 		layout := pc.layer.Layout
-		if !slices.Contains([]record.Layout{record.Dense, record.Sparse, record.Local}, layout) {
+		if !slices.Contains([]record.Layout{record.Dense, record.Sparse, record.Local, record.Factored}, layout) {
 			return pc.node.Errorf("layout %q: want one of %q", layout, record.Layouts())
 		}
 		if layout == record.Sparse && !p.has("Constant", "sparse_value") {
 			return pc.node.Errorf("opset %d has no sparse constants; layout local is smaller still", p.model.Opset(""))
+		}
+		if layout == record.Factored && p.needsBias() {
+			return pc.node.Errorf("opset %d: layout factored needs a Gemm of two inputs, which is there from opset 11 on; "+
+				"convert the model with onnx.version_converter", p.model.Opset(""))
 		}
 	}
 	return nil

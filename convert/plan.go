@@ -28,6 +28,12 @@ type Options struct {
 	// Layers gives single layers, by the name of their node, a layout of their
 	// own. Default none.
 	Layers map[string]record.Layout
+	// Rank is the rank of the factored layers that Ranks does not settle. Default
+	// DefaultRank. No layer has more than it has inputs, or outputs.
+	Rank int
+	// Ranks gives layers, by the name of their node, a rank of their own; Layers has to
+	// say that they are factored. Default none.
+	Ranks map[string]int
 	// As is the floating-point type to embed in. Default the model's own, which has to
 	// be float32: if no layer is, that is an [OtherTypeError].
 	As record.As
@@ -80,7 +86,7 @@ func (o Options) Validate() error {
 			return fmt.Errorf("layout %q: want one of %q", l, record.Layouts())
 		}
 	}
-	return nil
+	return o.checkRanks()
 }
 
 func (o Options) folds() bool { return o.Fold != "" && o.Fold != FoldOff }
@@ -146,6 +152,7 @@ type Layer struct {
 	MACs          int64 `json:"macs"`           // multiply-adds of the source operator on one input
 
 	weights affine.Weights // nil where the weights of the CNN are used as they are
+	rank    int64          // that it has, or would have, in factored form
 }
 
 // Density is the share of the matrix that is support.
@@ -231,6 +238,9 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 	}
 	p := pl.plan
 	p.settle(pieces)
+	if err := p.setRanks(o); err != nil {
+		return nil, err
+	}
 	p.chooseLayouts(o.For)
 	if err := p.checkLayouts(); err != nil {
 		return nil, err

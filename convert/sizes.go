@@ -149,9 +149,12 @@ func (s *sizes) local(l *Layer) {
 func (l *Layer) chunk() int64 {
 	unit := 4 * l.Cols // a row
 	switch l.Layout {
-	case record.Local:
+	case record.Local, record.Factored:
 		s := l.weights.Local().Shape()
 		unit = s.Bytes() / max(int64(s.Groups)*int64(s.Positions), 1)
+		if l.Layout == record.Factored {
+			unit = max(unit, 4*l.Cols) // a row of V
+		}
 	case record.Sparse:
 		unit = 12 * l.NonZeros / max(l.Rows, 1)
 	}
@@ -167,5 +170,7 @@ func (l *Layer) MarshalJSON() ([]byte, error) {
 		DenseBytes  int64   `json:"dense_bytes"`
 		SparseBytes int64   `json:"sparse_bytes"`
 		LocalBytes  int64   `json:"local_bytes"`
-	}{(*fields)(l), l.Density(), l.DenseBytes(), l.SparseBytes(), l.LocalBytes()})
+		// With the rank that the options give it, whatever its layout.
+		FactoredBytes int64 `json:"factored_bytes"`
+	}{(*fields)(l), l.Density(), l.DenseBytes(), l.SparseBytes(), l.LocalBytes(), l.FactoredBytes()})
 }

@@ -17,7 +17,8 @@ import (
 
 type convertFlags struct {
 	output   string
-	layout   oneOf // Default auto.
+	layout   oneOf     // Default auto.
+	rank     layerRank // Default 32.
 	layers   layerLayouts
 	only     string
 	fold     oneOf // Default off.
@@ -45,7 +46,8 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.purpose, "for",
 		"what auto is to suit: training is dense within --max-bytes and local beyond, inference the smaller of the two, "+
 			"verifier dense; without it dense up to 256 MiB or 32 times local")
-	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT; may be given again")
+	flags.Var(&f.rank, "rank", "rank of factored layers: of U and V in local(x) + U(V x); default 32")
+	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT or NODE=factored:RANK; may be given again")
 	flags.StringVar(&f.only, "only", "",
 		"embed only the layers of this name; * and ? stand for any characters and for one")
 	f.fold = newFold()
@@ -73,8 +75,8 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 func (f *convertFlags) options() convert.Options {
 	return convert.Options{
 		Layout: record.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: record.As(f.as.value),
-		Layers: f.layers, Only: f.only, Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value),
-		NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
+		Layers: f.layers.layouts, Rank: int(f.rank), Ranks: f.layers.ranks, Only: f.only,
+		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
 	}
 }
 
@@ -115,6 +117,12 @@ those that --layout keep, --layer and --only name; nothing is then written.
 What is embedded is float32. A CNN of float64, float16 or bfloat16 is refused unless
 --as float32 makes all of it float32, its inputs and outputs too. The weights are then
 rounded once, and verify compares the eFCN with the CNN converted in the same way.
+
+--layout factored stores the local form and two factors U and V of rank --rank, and
+computes local(x) + U(V x). U is zero at first, so that the function is the CNN's; V has
+orthonormal rows, which follow from the layer's name. Trained with --train all such a
+layer reaches all of its matrix, with rank x (inputs + outputs) weights more than local.
+It needs opset 11.
 
 --fold multiplies a linear operator into the one behind it, if nothing else reads
 what is between them. With --fold or --fold=auto a chain of them is cut into
@@ -306,13 +314,22 @@ func printLayers(w io.Writer, p *convert.Plan) {
 			l.Node, op, formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l.Layer),
 			formatCount(l.CNNParameters), formatCount(l.Rows) + " x " + formatCount(l.Cols),
 			formatCount(l.NonZeros), fmt.Sprintf("%.2f %%", 100*l.Density()),
-			formatBytes(l.DenseBytes()), formatBytes(l.SparseBytes()), formatBytes(l.LocalBytes()), string(l.Layout),
+			formatBytes(l.DenseBytes()), formatBytes(l.SparseBytes()), formatBytes(l.LocalBytes()),
+			formatBytes(l.FactoredBytes()), formatLayout(l.Layer),
 		})
 	}
 	printTable(w, []string{
 		"node", "op", "input > output", "geometry",
-		">CNN", ">matrix", ">non-zeros", ">density", ">dense", ">sparse", ">local", "layout",
+		">CNN", ">matrix", ">non-zeros", ">density", ">dense", ">sparse", ">local", ">factored", "layout",
 	}, rows)
+}
+
+// formatLayout is the layout of a layer, and the rank of a factored one.
+func formatLayout(l record.Layer) string {
+	if l.Layout == record.Factored {
+		return fmt.Sprintf("%s %d", l.Layout, l.Rank)
+	}
+	return string(l.Layout)
 }
 
 // operatorOf returns the operator that a layer is called by: of a product, the

@@ -151,8 +151,12 @@ func newMaxPool() oneOf {
 	return f
 }
 
-// layerLayouts is a flag, given once a layer, for the layout of that.
-type layerLayouts map[string]record.Layout
+// layerLayouts is a flag, given once a layer, that says which layout it gets, and of a
+// factored one which rank: NODE=LAYOUT, NODE=factored:16.
+type layerLayouts struct {
+	layouts map[string]record.Layout
+	ranks   map[string]int
+}
 
 func (f *layerLayouts) Set(s string) error {
 	at := strings.LastIndex(s, "=") // a layout holds no equals sign, a name may
@@ -160,18 +164,45 @@ func (f *layerLayouts) Set(s string) error {
 		return fmt.Errorf("want NODE=LAYOUT")
 	}
 	name, layout := s[:at], newLayout()
-	if err := layout.Set(s[at+1:]); err != nil {
-		return fmt.Errorf("layout %q: %w", s[at+1:], err)
+	text, rank, ranked := strings.Cut(s[at+1:], ":")
+	if err := layout.Set(text); err != nil {
+		return fmt.Errorf("layout %q: %w", text, err)
 	}
-	if _, ok := (*f)[name]; ok {
+	if _, ok := f.layouts[name]; ok {
 		return fmt.Errorf("layer %q is given twice", name)
 	}
-	if *f == nil {
-		*f = make(layerLayouts)
+	if f.layouts == nil {
+		f.layouts, f.ranks = make(map[string]record.Layout), make(map[string]int)
 	}
-	(*f)[name] = record.Layout(layout.value)
+	f.layouts[name] = record.Layout(layout.value)
+	if !ranked {
+		return nil
+	}
+	if f.layouts[name] != record.Factored {
+		return fmt.Errorf("layer %q: %s has no rank; want factored:R", name, text)
+	}
+	var r layerRank
+	if err := r.Set(rank); err != nil {
+		return fmt.Errorf("rank %q: %w", rank, err)
+	}
+	f.ranks[name] = int(r)
 	return nil
 }
 
 func (f *layerLayouts) String() string { return "" }
 func (f *layerLayouts) Type() string   { return "NODE=LAYOUT" }
+
+// layerRank is a flag for the rank of factored layers; 0 where it is not given.
+type layerRank int
+
+func (r *layerRank) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return fmt.Errorf("want a number from 1")
+	}
+	*r = layerRank(n)
+	return nil
+}
+
+func (r *layerRank) String() string { return "" }
+func (r *layerRank) Type() string   { return "R" }

@@ -257,7 +257,7 @@ func printRecord(w io.Writer, r *record.Record) {
 	for _, l := range r.Layers {
 		rows = append(rows, []string{
 			l.Node, operatorOf(l), formatShape(l.InputShape) + " > " + formatShape(l.OutputShape), geometry(l),
-			string(l.Layout), l.Weight, strings.Join(l.Folded, ", "),
+			formatLayout(l), l.Weight, strings.Join(l.Folded, ", "),
 		})
 	}
 	printTable(w, []string{"node", "op", "input > output", "geometry", "layout", "weight", "folded"}, rows)

@@ -14,7 +14,7 @@ const (
 )
 
 // Layouts lists the layouts in the order of their documentation.
-func Layouts() []Layout { return []Layout{Auto, Dense, Sparse, Local, Keep} }
+func Layouts() []Layout { return []Layout{Auto, Dense, Sparse, Local, Factored, Keep} }
 
 // LocalForm reports whether the weights of a layer have the local form, alone or with
 // factors beside them.

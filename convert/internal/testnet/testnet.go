@@ -87,7 +87,7 @@ func Floats(name string, rng *rand.Rand, dims ...int64) *onnxio.Tensor {
 }
 
 // Layouts are the forms that a layer can have in an eFCN.
-var Layouts = []record.Layout{record.Dense, record.Sparse, record.Local}
+var Layouts = []record.Layout{record.Dense, record.Sparse, record.Local, record.Factored}
 
 // Bits are the bits of the floats of a constant.
 func Bits(t *testing.T, m *onnxio.Model, name string) []uint32 {
