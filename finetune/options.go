@@ -33,12 +33,14 @@ type Options struct {
 	// trained normalises by its running statistics.
 	Train string
 	// MaxBytes bounds the weights where layers are made dense first: TrainAll and
-	// TrainOffLocal do that to the local and sparse layers of an eFCN. 0 means
-	// record.DefaultMaxBytes; layers that would not fit are refused.
+	// TrainOffLocal do that to the local and sparse layers of an eFCN, TrainOffLocal to
+	// factored layers too. 0 means record.DefaultMaxBytes; layers that would not fit are
+	// refused.
 	MaxBytes int64
 	// Reinit starts from new weights, those of the function Reinit with Seed, in
 	// place of those of the model. It goes with TrainAll, with layers by name, and
-	// with TrainLocal where the layers are in local or sparse form.
+	// with TrainLocal where the layers are in local or sparse form. Factored layers are
+	// refused.
 	Reinit bool
 	// Augment changes the samples at random in every epoch. What is black there
 	// follows from the Mean and Std of the set: 0 where it has none.

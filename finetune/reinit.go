@@ -40,8 +40,8 @@ func Reinit(m *onnxio.Model, seed uint64) (*onnxio.Model, error) {
 		t: t, stream: rand.NewPCG(seed, 1), fresh: map[string]*draw{}, deep: map[string]bool{},
 	}
 	var errs []error
-	for _, c := range t.chains {
-		if c.record.Layout == record.Factored {
+	for _, n := range t.nodes {
+		if c := t.chains[n]; c != nil && c.record.Layout == record.Factored {
 			return nil, fmt.Errorf("reinit: layer %q is factored: what new weights of U and V would be is not settled; "+
 				"take a model with dense or local layers", c.record.Node)
 		}

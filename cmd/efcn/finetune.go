@@ -120,6 +120,8 @@ all and off-local need a layer of an eFCN in dense form: one that is local or
 sparse is made dense first, within --max-bytes of weights. With local, tied and
 NAME it is trained as it is: of a sparse matrix the stored entries, which stay
 stored where they become 0. So are sparse matrices of a model that is no eFCN.
+A factored layer trains as it is: all of it with all; with local and tied U and V
+stay as they are. off-local makes it dense; --reinit does not take it.
 
 --reinit starts from new weights: those of Conv, ConvTranspose, Gemm and MatMul and
 their biases uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as
