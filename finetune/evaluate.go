@@ -164,7 +164,9 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 			indices[i] = at + i
 			e.labels[i] = e.set.Labels[at+i]
 		}
-		e.feed.batch(indices, e.x)
+		if err := e.feed.batch(indices, e.x); err != nil {
+			return err
+		}
 		shape := []int64{int64(rows)}
 		for _, d := range sampleShape(e.input) {
 			shape = append(shape, int64(d))

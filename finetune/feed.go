@@ -21,7 +21,7 @@ type feeder struct {
 
 // augment makes take hand out augmented samples.
 func (f *feeder) augment(a data.Augment) (err error) {
-	if a != (data.Augment{}) {
+	if a != (data.Augment{}) || f.set.Augment != (data.Augment{}) || f.set.Streamed() {
 		f.augmenter, err = data.NewAugmenter(f.set, a)
 	}
 	return err
@@ -29,13 +29,26 @@ func (f *feeder) augment(a data.Augment) (err error) {
 
 // take copies samples into dst as an epoch of training has them: augmented, if
 // they are to be, by what follows from the seed, the epoch and the sample.
-func (f *feeder) take(indices []int, seed uint64, epoch int, dst []float32) {
+func (f *feeder) take(indices []int, seed uint64, epoch int, dst []float32) error {
 	if f.augmenter == nil {
-		f.batch(indices, dst)
-		return
+		return f.batch(indices, dst)
 	}
 	size := f.set.Size()
-	kernel.Parallel(len(indices), 1+elementGrain/max(1, size), func(lo, hi int) {
+	grain := 1 + elementGrain/max(1, size)
+	if f.set.Streamed() {
+		grain = 1 // a file to read
+	}
+	return f.each(len(indices), grain, func(i int, y []float32) error {
+		return f.augmenter.Sample(indices[i], seed, epoch, y)
+	}, dst)
+}
+
+// each has sample make n samples, grain or more in a goroutine, and puts them into dst
+// in the model's axes.
+func (f *feeder) each(n, grain int, sample func(i int, y []float32) error, dst []float32) error {
+	size := f.set.Size()
+	errs := make([]error, n)
+	kernel.Parallel(n, grain, func(lo, hi int) {
 		var scratch []float32
 		if f.from != nil {
 			scratch = make([]float32, size)
@@ -43,13 +56,20 @@ func (f *feeder) take(indices []int, seed uint64, epoch int, dst []float32) {
 		for i := lo; i < hi; i++ {
 			y := dst[i*size : (i+1)*size]
 			if f.from == nil {
-				f.augmenter.Sample(indices[i], seed, epoch, y)
+				errs[i] = sample(i, y)
 				continue
 			}
-			f.augmenter.Sample(indices[i], seed, epoch, scratch)
-			f.permute(y, scratch)
+			if errs[i] = sample(i, scratch); errs[i] == nil {
+				f.permute(y, scratch)
+			}
 		}
 	})
+	for _, err := range errs { // of those that failed, the first
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // permute copies a sample into the model's axes.
@@ -88,15 +108,20 @@ func squeeze(shape []int) []int {
 }
 
 // batch copies samples into dst in the model's axes.
-func (f *feeder) batch(indices []int, dst []float32) {
+func (f *feeder) batch(indices []int, dst []float32) error {
 	if f.from == nil {
-		f.set.Batch(indices, dst)
-		return
+		return f.set.Batch(indices, dst)
 	}
 	size := len(f.from)
+	if f.set.Streamed() {
+		return f.each(len(indices), 1, func(i int, y []float32) error {
+			return f.set.Batch(indices[i:i+1], y)
+		}, dst)
+	}
 	for i, index := range indices {
 		f.permute(dst[i*size:(i+1)*size], f.set.X[index*size:(index+1)*size])
 	}
+	return nil
 }
 
 // sampleShape returns the shape of the model's input without the batch axis.

@@ -73,7 +73,9 @@ func (o *Objective) Gradient(samples []int) (loss float64, gradient [][]float32,
 	for i, index := range samples {
 		n.labels[i] = o.feed.set.Labels[index]
 	}
-	o.feed.batch(samples, n.x)
+	if err := o.feed.batch(samples, n.x); err != nil {
+		return 0, nil, err
+	}
 	if err := n.run(); err != nil {
 		return 0, nil, err
 	}

@@ -229,7 +229,9 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 		if len(s.order)-at < s.options.Batch {
 			n = s.rest
 		}
-		s.load(n, s.order[at:at+n.batch])
+		if err := s.load(n, s.order[at:at+n.batch]); err != nil {
+			return e, fmt.Errorf("training data: epoch %d: %w", s.at.Epoch, err)
+		}
 		s.at.Steps++
 		if s.options.Checkpoint != "" && at+n.batch == len(s.order) {
 			n.measured = s.trainee.newGradientNorms()
@@ -282,19 +284,21 @@ func (s *session[T]) stepsAnEpoch() int {
 }
 
 // load copies samples into a network's input.
-func (s *session[T]) load(n *network[T], batch []int) {
+func (s *session[T]) load(n *network[T], batch []int) error {
 	for i, index := range batch {
 		n.labels[i] = s.feed.set.Labels[index]
 	}
 	if x, ok := any(n.x).([]float32); ok {
-		s.feed.take(batch, s.options.Seed, s.at.Epoch, x)
-		return
+		return s.feed.take(batch, s.options.Seed, s.at.Epoch, x)
 	}
 	if len(s.narrowed) < len(n.x) {
 		s.narrowed = make([]float32, len(n.x))
 	}
-	s.feed.take(batch, s.options.Seed, s.at.Epoch, s.narrowed)
+	if err := s.feed.take(batch, s.options.Seed, s.at.Epoch, s.narrowed); err != nil {
+		return err
+	}
 	for i := range n.x {
 		n.x[i] = T(s.narrowed[i])
 	}
+	return nil
 }

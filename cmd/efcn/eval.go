@@ -16,6 +16,7 @@ import (
 
 type evalFlags struct {
 	data   string
+	skip   skipBad
 	batch  int // Default 250.
 	engine engineFlags
 	json   bool
@@ -23,6 +24,7 @@ type evalFlags struct {
 
 func (f *evalFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.data, "data", "", "labelled images to measure on")
+	f.skip.addFlags(flags)
 	flags.IntVar(&f.batch, "batch", 250, "images to run at once")
 	f.engine.addFlags(flags)
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
@@ -64,10 +66,11 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	set, err := data.OpenTest(f.data, nil)
+	set, err := data.OpenTest(f.skip.in(f.data), nil)
 	if err != nil {
 		return err
 	}
+	e.noteSkipped("eval", set)
 	open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
 		s, err := f.engine.open(ctx, m, false)
 		if err != nil {
@@ -99,9 +102,12 @@ npz:FILE (arrays x and y), cifar10:DIR, cifar100:DIR (the binary version, or the
 Python one that torchvision downloads, which is read and not executed) or
 folder:DIR (a folder of PNG or JPEG for each class). Options follow a question
 mark, separated by &: normalize=MEAN/STD of pixels between 0 and 1 (with commas,
-one per channel), normalize=auto or normalize=none (default); limit=N;
-shift=N (each image moved once by a random offset of up to N pixels either way,
-from shift-seed=S and its index); resize=HxW; layout=nchw (default) or nhwc; of
+one per channel), normalize=imagenet, normalize=auto or normalize=none (default);
+limit=N; shift=N (each image moved once by a random offset of up to N pixels
+either way, from shift-seed=S and its index); resize=HxW, or resize=N for the
+shorter side; crop=centre:N; for training crop=random:N (another part of each
+image in every epoch, resized) and flip (half of them mirrored); layout=nchw
+(default) or nhwc; of a folder channels=3 (grey images in colour) and skip-bad; of
 CIFAR split=train (default of --data in training) or test (default elsewhere),
 of CIFAR-100 labels=fine (default) or coarse. A test set has to be normalised
 with the figures of the training set. More: go doc efcn/finetune/data`

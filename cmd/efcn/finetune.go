@@ -114,7 +114,7 @@ is Neyshabur's (arXiv 2007.13657), the other optimisers are PyTorch's.
 
 --augment flip mirrors half of the images, --augment crop:4 pads each by 4 black
 pixels and cuts out the old size anywhere, anew in every epoch; what is drawn
-follows from --seed, the epoch and the image.
+follows from --seed, the epoch and the image. So do crop=random and flip of SPEC.
 
 all and off-local need a layer of an eFCN in dense form: one that is local or
 sparse is made dense first, within --max-bytes of weights. With local, tied and
@@ -186,10 +186,12 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 			return err
 		}
 	}
-	train, test, err := data.OpenBoth(f.dataSpec(), f.test)
+	train, test, err := data.OpenBoth(f.dataSpec(), f.testSpec())
 	if err != nil {
 		return err
 	}
+	e.noteSkipped("finetune", train)
+	e.noteSkipped("finetune", test)
 	if train.Mean != nil {
 		e.logf("%s: normalised with mean %.4v, standard deviation %.4v", f.data, train.Mean, train.Std)
 	}

@@ -20,13 +20,14 @@ import (
 )
 
 type interpolateFlags struct {
-	data   string
-	test   string
-	mode   oneOf // Default linear.
-	points int   // Default 21.
-	output string
-	plot   string
-	json   bool
+	skipBad skipBad
+	data    string
+	test    string
+	mode    oneOf // Default linear.
+	points  int   // Default 21.
+	output  string
+	plot    string
+	json    bool
 
 	// Of mode string.
 	images    int     // Default 5.
@@ -47,6 +48,7 @@ func (f *interpolateFlags) addFlags(flags *pflag.FlagSet) {
 	}
 	s := landscape.DefaultString()
 	flags.StringVar(&f.data, "data", "", "labelled images to measure on, and to find a string with: the training set")
+	f.skipBad.addFlags(flags)
 	flags.StringVar(&f.test, "test", "", "labelled images to measure on as well")
 	flags.Var(&f.mode, "mode", "kind of path")
 	flags.IntVar(&f.points, "points", 21, "places of the path to measure, both ends among them")
@@ -139,10 +141,12 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 			}
 		}
 	}
-	train, test, err := data.OpenBoth(f.data, f.test)
+	train, test, err := data.OpenBoth(f.skipBad.in(f.data), f.skipBad.in(f.test))
 	if err != nil {
 		return err
 	}
+	e.noteSkipped("interpolate", train)
+	e.noteSkipped("interpolate", test)
 	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
 	bar := e.progress()
 	defer bar.clear()

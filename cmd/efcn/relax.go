@@ -300,7 +300,7 @@ func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string,
 		return nil, "", err
 	}
 	s = &relax.Study{Options: o, About: map[string]string{
-		"program": "efcn " + version(), "data": f.dataSpec(), "test": f.test, "matrix products": fmt.Sprint(kernel.BLAS()),
+		"program": "efcn " + version(), "data": f.dataSpec(), "test": f.testSpec(), "matrix products": fmt.Sprint(kernel.BLAS()),
 	}}
 	if len(f.cnnAt) > 0 {
 		s.Given = map[int]*onnxio.Model{}
@@ -318,7 +318,10 @@ func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string,
 			return nil, "", err
 		}
 	}
-	s.Data, s.Test, err = data.OpenBoth(f.dataSpec(), f.test)
+	if s.Data, s.Test, err = data.OpenBoth(f.dataSpec(), f.testSpec()); err == nil {
+		e.noteSkipped("relax", s.Data)
+		e.noteSkipped("relax", s.Test)
+	}
 	return s, where, err
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -18,6 +17,7 @@ type trainFlags struct {
 	test    string
 	limit   int    // Default 0: all.
 	augment string // Default none.
+	skipBad skipBad
 	epochs  int
 	batch   int     // Default 250.
 	rate    float64 // Default 0.1.
@@ -42,6 +42,7 @@ func (f *trainFlags) addFlags(flags *pflag.FlagSet, epochs int) {
 	flags.IntVar(&f.limit, "limit", 0, "train on the first so many images (0: all), as limit=N in --data")
 	flags.StringVar(&f.augment, "augment", "",
 		"change the images at random in every epoch: flip, crop:PIXELS or both with a comma")
+	f.skipBad.addFlags(flags)
 	flags.IntVar(&f.epochs, "epochs", epochs, "passes over the training images")
 	flags.IntVar(&f.batch, "batch", defaults.Batch, "images a step")
 	flags.Float64Var(&f.rate, "lr", defaults.Rate, "learning rate")
@@ -104,14 +105,14 @@ func newOptimizer() oneOf {
 	return f
 }
 
-// dataSpec is --data with --limit among its options.
+// dataSpec is --data with --limit and --skip-bad among its options.
 func (f *trainFlags) dataSpec() string {
-	switch {
-	case f.limit == 0:
-		return f.data
-	case strings.Contains(f.data, "?"):
-		return fmt.Sprintf("%s&limit=%d", f.data, f.limit)
-	default:
-		return fmt.Sprintf("%s?limit=%d", f.data, f.limit)
+	spec := f.skipBad.in(f.data)
+	if f.limit == 0 {
+		return spec
 	}
+	return withOption(spec, fmt.Sprintf("limit=%d", f.limit))
 }
+
+// testSpec is --test with --skip-bad among its options.
+func (f *trainFlags) testSpec() string { return f.skipBad.in(f.test) }

@@ -13,6 +13,8 @@
 // and options after a question mark, separated by &:
 //
 //	normalize=MEAN/STD   (pixel-MEAN)/STD; with commas one value per channel
+//	normalize=imagenet   the same with the figures of torchvision's models of ImageNet:
+//	                     0.485,0.456,0.406/0.229,0.224,0.225
 //	normalize=auto       the mean and standard deviation of this set, per channel
 //	normalize=none       the pixels as they are (default)
 //	layout=nchw|nhwc     where the channel axis is in x of an archive, and is put
@@ -21,6 +23,15 @@
 //	shift=N              each image moved once by a fixed random offset, see below
 //	shift-seed=S         the seed of these offsets (default 0)
 //	resize=HxW           each image resized to H rows of W pixels, see below
+//	resize=N             each image resized so that its shorter side has N pixels
+//	crop=centre:N        the N×N pixels in the middle of each image; also HxW for N
+//	crop=random:N        another part of each image in every epoch, of random size,
+//	                     shape and place, resized to N×N pixels; also HxW for N
+//	flip                 half of the images mirrored in every epoch, drawn anew
+//	channels=3           of a folder: grey images get three channels, too, and CMYK
+//	                     becomes red, green and blue
+//	skip-bad             of a folder: images that cannot be read are left out of the
+//	                     set and listed in [Set.Skipped]; all are read for that
 //	split=train|test     of CIFAR: data_batch_1.bin to data_batch_5.bin or
 //	                     test_batch.bin; train.bin or test.bin; the same names without
 //	                     .bin in the Python version. The default is train with [Open]
@@ -31,16 +42,25 @@
 // MEAN and STD are those of pixels between 0 and 1; floating-point pixels are
 // taken as they are.
 //
-// Images are shifted first, then resized, then normalised; normalize=auto
-// measures what it is applied to. shift=N moves sample i of the set, counted from
+// Images are shifted first, then resized, then cropped, then normalised;
+// normalize=auto measures what it is applied to. shift=N moves sample i of the set, counted from
 // 0 and whatever the limit, down and right by two integers between -N and N: the
 // first two that Go's rand.New(rand.NewPCG(S, i)) gives as IntN(2N+1)-N, down
 // first. What moves in is 0. resize=HxW makes pixels of means where an axis shrinks
 // by a whole factor; otherwise it is bilinear, and when shrinking antialiased, as
 // Pillow's BILINEAR is.
 //
+// crop=centre is torchvision's CenterCrop, but that an image smaller than the window
+// is refused. crop=random is its RandomResizedCrop at the default scale and ratio: the
+// distribution is the same, the random numbers are not. What is drawn follows from the
+// seed of the training, the epoch and the sample. Where nothing is drawn, because a
+// model is measured on its training images, it takes the greatest part in the middle
+// that has the ratio. A set with crop=random is streamed ([Set.Streamed]): of a folder,
+// images are decoded whenever they are taken and need not be of one size. Neither
+// crop=random nor flip is for a test set.
+//
 // The images of a folder are grey or in colour, all of them, and of one size
-// unless they are resized. Classes count from 0 in the order of the names of their
+// unless they are resized or cropped, or channels=3. Classes count from 0 in the order of the names of their
 // folders; samples are taken from each class in turn, in the order of the names of
 // their files, so that the first N have all classes alike. Names with a leading
 // dot are passed over; any other file that is no image is refused.

@@ -18,57 +18,44 @@ import (
 // all memory.
 const maxPixels = 1 << 26
 
-// openFolder reads a folder that has a folder of images for each class, in
+// openFolder opens a folder that has a folder of images for each class, in
 // ascending order of their names as bytes. The samples are the first image of
-// each class, then the second of each that has one, and so on. Images are
-// transformed as they are read, so that resizing may bring them to one size.
+// each class, then the second of each that has one, and so on.
 func openFolder(dir string, o options) (*Set, error) {
-	files, longest, err := imageFiles(dir)
+	files, longest, err := classFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{ChannelsLast: o.nhwc, Classes: len(files)}
-	var first string
-	var want frame
+	var all imageFiles
+	s := &Set{Classes: len(files)}
 	for k := range longest {
 		for class := range files {
-			if k >= len(files[class]) || (o.limit > 0 && s.N() == o.limit) {
-				continue
+			if k < len(files[class]) {
+				all = append(all, files[class][k])
+				s.Labels = append(s.Labels, class)
 			}
-			path := files[class][k]
-			f, pixels, err := readImage(path, o.nhwc)
-			if err != nil {
-				return nil, err
-			}
-			to, err := o.after(f)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", path, err)
-			}
-			if first == "" {
-				first, want, s.Shape = path, to, to.shape()
-			}
-			if to.channels != want.channels {
-				return nil, fmt.Errorf("%s has %s, %s has %s; want one kind", first, colours(want.channels), path,
-					colours(to.channels))
-			}
-			if to != want {
-				return nil, fmt.Errorf("%s has %d×%d pixels, %s has %d×%d; give resize=HxW", first, want.height, want.width, path,
-					to.height, to.width)
-			}
-			if !o.none() {
-				transformed := make([]float32, to.size())
-				o.apply(transformed, pixels, f, to, s.N())
-				pixels = transformed
-			}
-			s.X = append(s.X, pixels...)
-			s.Labels = append(s.Labels, class)
 		}
 	}
-	return s, nil
+	return s, s.open(all, o)
 }
 
-// imageFiles returns the files of each class, and how many the largest has.
-func imageFiles(dir string) (files [][]string, longest int, err error) {
+// imageFiles are images in a file each.
+type imageFiles []string
+
+func (f imageFiles) content(index int) ([]byte, error) { return os.ReadFile(f[index]) }
+
+func (f imageFiles) name(index int) string { return f[index] }
+
+func (f imageFiles) size(index int) int64 {
+	info, err := os.Stat(f[index])
+	if err != nil {
+		return -1 // which reading it will name
+	}
+	return info.Size()
+}
+
+// classFiles returns the files of each class, and how many the largest has.
+func classFiles(dir string) (files [][]string, longest int, err error) {
 	classes, err := entries(dir)
 	if err != nil {
 		return nil, 0, err
@@ -122,21 +109,10 @@ func colours(channels int) string {
 	return "colours"
 }
 
-// readImage reads a PNG or JPEG file: one channel if it is grey, else red, green
-// and blue, between 0 and 1. How a camera was held (EXIF) is not regarded.
-func readImage(path string, nhwc bool) (frame, []float32, error) {
-	content, err := os.ReadFile(path)
-	if err != nil {
-		return frame{}, nil, err
-	}
-	f, pixels, err := decodeImage(content, nhwc)
-	if err != nil {
-		return f, nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, pixels, nil
-}
-
-func decodeImage(content []byte, nhwc bool) (frame, []float32, error) {
+// decodeImage decodes a PNG or JPEG file: one channel if it is grey, else red, green
+// and blue, between 0 and 1; three in any case where colour asks for it. How a camera
+// was held (EXIF) is not regarded.
+func decodeImage(content []byte, nhwc, colour bool) (frame, []float32, error) {
 	in := bytes.NewReader(content)
 	decode, config := png.Decode, png.DecodeConfig
 	switch {
@@ -163,11 +139,11 @@ func decodeImage(content []byte, nhwc bool) (frame, []float32, error) {
 	if err != nil {
 		return frame{}, nil, broken(err)
 	}
-	return pixelsOf(img, nhwc)
+	return pixelsOf(img, nhwc, colour)
 }
 
 // pixelsOf returns the samples of an image as shares of the greatest.
-func pixelsOf(img image.Image, nhwc bool) (frame, []float32, error) {
+func pixelsOf(img image.Image, nhwc, colour bool) (frame, []float32, error) {
 	b := img.Bounds()
 	f := frame{channels: 3, height: b.Dy(), width: b.Dx(), last: nhwc}
 	depth := 8
@@ -179,8 +155,15 @@ func pixelsOf(img image.Image, nhwc bool) (frame, []float32, error) {
 	case *image.RGBA64, *image.NRGBA64:
 		depth = 16
 	case *image.RGBA, *image.NRGBA, *image.Paletted, *image.YCbCr:
+	case *image.CMYK:
+		if !colour {
+			return f, nil, errors.New("neither grey nor RGB but CMYK; convert it, or give channels=3")
+		}
 	default:
-		return f, nil, errors.New("neither grey nor RGB (CMYK, perhaps); convert it")
+		return f, nil, errors.New("neither grey nor RGB; convert it")
+	}
+	if colour {
+		f.channels = 3
 	}
 	if o, ok := img.(interface{ Opaque() bool }); ok && !o.Opaque() {
 		return f, nil, errors.New("has transparent pixels; put it on a background first")

@@ -2,6 +2,7 @@ package data
 
 import (
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,7 +78,7 @@ func FuzzImage(f *testing.F) {
 		"IHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00\x3a\x7e\x9b\x55"))
 	f.Add([]byte{0xff, 0xd8, 0xff, 0xc0, 0, 11, 8, 0, 1, 0, 1, 1, 1, 0x11, 0})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		g, pixels, err := decodeImage(content, false)
+		g, pixels, err := decodeImage(content, false, false)
 		if err == nil && (len(pixels) != g.size() ||
 			slices.ContainsFunc(pixels, func(v float32) bool { return v < 0 || v > 1 })) {
 			t.Fatalf("%d pixels for %v", len(pixels), g)
@@ -87,6 +88,8 @@ func FuzzImage(f *testing.F) {
 
 func FuzzOptions(f *testing.F) {
 	f.Add("normalize=0.5,1/2&limit=3&shift=2&shift-seed=9&resize=3x2&layout=nhwc&split=test&labels=coarse")
+	f.Add("normalize=imagenet&resize=9&crop=centre:4x3")
+	f.Add("crop=random:3x7&flip&shift=1")
 	f.Fuzz(func(t *testing.T, query string) {
 		o, err := parseOptions("cifar100", query, false)
 		if err != nil {
@@ -98,14 +101,14 @@ func FuzzOptions(f *testing.F) {
 		}
 		from := frame{3, 4, 5, o.nhwc}
 		to, err := o.after(from)
-		if err != nil || to.size() > 1<<16 {
+		if err != nil || to.size() > 1<<16 || o.resized(from).size() > 1<<16 {
 			return
 		}
 		src, dst := make([]float32, from.size()), make([]float32, to.size())
 		for i := range src {
 			src[i] = float32(i%7) / 6
 		}
-		o.apply(dst, src, from, to, 1)
+		o.apply(dst, src, from, 1, rand.New(rand.NewPCG(1, 2)))
 		// Weights sum to 1, so nothing leaves the range but by rounding.
 		if slices.ContainsFunc(dst, func(v float32) bool { return !(v >= 0 && v <= 1+1e-6) }) && o.height > 0 {
 			t.Fatalf("%q: %v", query, dst)

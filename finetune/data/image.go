@@ -70,9 +70,24 @@ type transform struct {
 	shift         int // 0 for none
 	seed          uint64
 	height, width int // 0 for as they are
+	short         int // length that the shorter side gets; 0 for as it is
+	crop          crop
 }
 
-func (t transform) none() bool { return t.shift == 0 && t.height == 0 }
+func (t transform) none() bool { return t == transform{seed: t.seed} }
+
+// resized returns the frame of an image in f once it is resized.
+func (t transform) resized(f frame) frame {
+	switch {
+	case t.height > 0:
+		f.height, f.width = t.height, t.width
+	case t.short > 0 && f.height <= f.width:
+		f.height, f.width = t.short, t.short*f.width/f.height
+	case t.short > 0:
+		f.height, f.width = t.short*f.height/f.width, t.short
+	}
+	return f
+}
 
 // after returns the frame of what apply makes of images in f, or why it can't.
 func (t transform) after(f frame) (frame, error) {
@@ -82,28 +97,58 @@ func (t transform) after(f frame) (frame, error) {
 		}
 		return f, errors.New("images without pixels")
 	}
-	if t.height > 0 {
-		f.height, f.width = t.height, t.width
+	f = t.resized(f)
+	if f.height > maxPixels/f.width {
+		return f, fmt.Errorf("resize: %d×%d pixels; want %d at most", f.height, f.width, maxPixels)
+	}
+	c := t.crop
+	if !c.random && (c.height > f.height || c.width > f.width) {
+		return f, fmt.Errorf("crop: %d×%d pixels of an image of %d×%d; resize it before", c.height, c.width, f.height, f.width)
+	}
+	if c.height > 0 {
+		f.height, f.width = c.height, c.width
 	}
 	return f, nil
 }
 
-// apply transforms the image of that index, in from, and puts it into dst, in
-// to, which is what after returned. dst and src do not overlap.
-func (t transform) apply(dst, src []float32, from, to frame, index int) {
+// apply transforms the image of that index, in from, and puts it into dst, in the
+// frame that after returned. A random crop is drawn from rng; nil stands for its
+// middle. dst and src do not overlap.
+func (t transform) apply(dst, src []float32, from frame, index int, rng *rand.Rand) {
+	resizes := t.height > 0 || t.short > 0
 	if t.shift > 0 {
-		rng := rand.New(rand.NewPCG(t.seed, uint64(index)))
-		dy := rng.IntN(2*t.shift+1) - t.shift
-		dx := rng.IntN(2*t.shift+1) - t.shift
+		draw := rand.New(rand.NewPCG(t.seed, uint64(index)))
+		dy := draw.IntN(2*t.shift+1) - t.shift
+		dx := draw.IntN(2*t.shift+1) - t.shift
 		moved := dst
-		if t.height > 0 {
+		if resizes || t.crop.height > 0 {
 			moved = make([]float32, from.size())
 		}
 		from.move(moved, src, dy, dx, false, make([]float32, from.channels))
 		src = moved
 	}
-	if t.height > 0 {
-		resample(dst, src, from, to)
+	if resizes {
+		to, resized := t.resized(from), dst
+		if t.crop.height > 0 {
+			resized = make([]float32, to.size())
+		}
+		resample(resized, src, from, to)
+		src, from = resized, to
+	}
+	switch c := t.crop; {
+	case c.height == 0:
+		if t.none() {
+			copy(dst, src)
+		}
+	case c.random:
+		w, part, to := c.draw(from, rng), from, from
+		part.height, part.width = w.height, w.width
+		to.height, to.width = c.height, c.width
+		window := make([]float32, part.size())
+		from.cut(window, src, w)
+		resample(dst, window, part, to)
+	default:
+		from.cut(dst, src, c.centre(from))
 	}
 }
 
@@ -114,7 +159,7 @@ func (s *Set) transform(t transform) error {
 	}
 	from, err := s.frame()
 	if err != nil {
-		return fmt.Errorf("shift and resize: %w", err)
+		return fmt.Errorf("shift, resize and crop: %w", err)
 	}
 	to, err := t.after(from)
 	if err != nil {
@@ -122,7 +167,7 @@ func (s *Set) transform(t transform) error {
 	}
 	out := make([]float32, s.N()*to.size())
 	for i := range s.N() {
-		t.apply(out[i*to.size():(i+1)*to.size()], s.X[i*from.size():(i+1)*from.size()], from, to, i)
+		t.apply(out[i*to.size():(i+1)*to.size()], s.X[i*from.size():(i+1)*from.size()], from, i, nil)
 	}
 	s.X, s.Shape = out, to.shape()
 	return nil

@@ -6,13 +6,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 )
 
-// Set is a list of labelled samples in memory.
+// Set is a list of labelled samples, in memory or made when they are taken.
 type Set struct {
-	// X holds the samples one after another, N × Shape, row-major.
+	// X holds the samples one after another, N × Shape, row-major. It is nil where
+	// the set is streamed: see Streamed.
 	X []float32
 	// Shape is the shape of one sample: C×H×W or H×W×C for images.
 	Shape []int
@@ -27,7 +29,20 @@ type Set struct {
 	// Mean and Std are what X was normalised with, a value per channel; nil if
 	// it was not.
 	Mean, Std []float64
+
+	// Augment is what the specification asks for in every epoch: flip.
+	Augment Augment
+	// Skipped names the images that could not be read, where the specification has
+	// skip-bad; they are not among the samples.
+	Skipped []*ImageError
+
+	stored stored // of a streamed set
+	how    transform
 }
+
+// Streamed reports whether samples are read, and made as the specification says,
+// whenever they are taken, so that memory holds a batch of them at a time.
+func (s *Set) Streamed() bool { return s.stored != nil }
 
 // N returns the number of samples.
 func (s *Set) N() int { return len(s.Labels) }
@@ -51,12 +66,31 @@ func (s *Set) Counts() []int {
 }
 
 // Batch copies the samples of the given indices, one after another, into dst,
-// which holds at least len(indices)·Size() elements.
-func (s *Set) Batch(indices []int, dst []float32) {
+// which holds at least len(indices)·Size() elements. Only a streamed set fails. What
+// the specification has drawn at random is in its middle: see [Augmenter].
+func (s *Set) Batch(indices []int, dst []float32) error {
 	size := s.Size()
+	if s.stored != nil {
+		return inParallel(len(indices), func(i int) error {
+			return s.take(indices[i], nil, dst[i*size:(i+1)*size])
+		})
+	}
 	for i, index := range indices {
 		copy(dst[i*size:(i+1)*size], s.X[index*size:(index+1)*size])
 	}
+	return nil
+}
+
+// Head returns the set of the first n samples, or all of them where there are fewer.
+// It shares the memory of s.
+func (s *Set) Head(n int) *Set {
+	part := *s
+	n = min(n, s.N())
+	part.Labels = s.Labels[:n]
+	if s.stored == nil {
+		part.X = s.X[:n*s.Size()]
+	}
+	return &part
 }
 
 // validate finishes a set that was read: it counts the classes and refuses
@@ -69,7 +103,7 @@ func (s *Set) validate() error {
 	if size == 0 {
 		return fmt.Errorf("samples of shape %v are empty", s.Shape)
 	}
-	if len(s.X) != len(s.Labels)*size {
+	if s.stored == nil && len(s.X) != len(s.Labels)*size {
 		return fmt.Errorf("%d elements for %d samples of shape %v", len(s.X), len(s.Labels), s.Shape)
 	}
 	for i, y := range s.Labels {
@@ -101,7 +135,7 @@ func (s *Set) channels() (count, stride int) {
 // normalize subtracts the mean of each channel and divides by its standard
 // deviation. mean and std hold one value, or one per channel.
 func (s *Set) normalize(mean, std []float64) error {
-	count, stride := s.channels()
+	count, _ := s.channels()
 	for _, list := range [][]float64{mean, std} {
 		if len(list) != 1 && len(list) != count {
 			return fmt.Errorf("normalize: %d values for %d channels; want 1 or %d", len(list), count, count)
@@ -111,11 +145,21 @@ func (s *Set) normalize(mean, std []float64) error {
 	for c := range count {
 		s.Mean[c], s.Std[c] = mean[c%len(mean)], std[c%len(std)]
 	}
-	for i, x := range s.X {
-		c := i / stride % count
-		s.X[i] = (x - float32(s.Mean[c])) / float32(s.Std[c])
-	}
+	s.normalizeSamples(s.X)
 	return nil
+}
+
+// normalizeSamples normalises samples, one after another, by Mean and Std if the set
+// has them.
+func (s *Set) normalizeSamples(samples []float32) {
+	if s.Mean == nil {
+		return
+	}
+	count, stride := s.channels()
+	for i, x := range samples {
+		c := i / stride % count
+		samples[i] = (x - float32(s.Mean[c])) / float32(s.Std[c])
+	}
 }
 
 // moments returns the mean and the standard deviation of each channel over
@@ -123,13 +167,22 @@ func (s *Set) normalize(mean, std []float64) error {
 func (s *Set) moments() (mean, std []float64, err error) {
 	count, stride := s.channels()
 	mean, std = make([]float64, count), make([]float64, count)
-	n := float64(len(s.X) / count)
-	for i, x := range s.X {
-		mean[i/stride%count] += float64(x) / n
+	n := float64(s.N() * s.Size() / count)
+	err = s.each(func(samples []float32) {
+		for i, x := range samples {
+			mean[i/stride%count] += float64(x) / n
+		}
+	})
+	if err == nil {
+		err = s.each(func(samples []float32) {
+			for i, x := range samples {
+				c := i / stride % count
+				std[c] += (float64(x) - mean[c]) * (float64(x) - mean[c]) / n
+			}
+		})
 	}
-	for i, x := range s.X {
-		c := i / stride % count
-		std[c] += (float64(x) - mean[c]) * (float64(x) - mean[c]) / n
+	if err != nil {
+		return nil, nil, err
 	}
 	for c := range std {
 		if std[c] = math.Sqrt(std[c]); std[c] == 0 {
@@ -140,17 +193,31 @@ func (s *Set) moments() (mean, std []float64, err error) {
 }
 
 // Hash returns the SHA-256 of the samples, their shape and their labels, in
-// hexadecimal digits.
+// hexadecimal digits. Of a streamed set it is that of how the samples are made and of
+// what they are made from: of images in files, the names and sizes of these.
 func (s *Set) Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%v %v\n", s.Shape, s.Labels)
+	if s.Augment != (Augment{}) {
+		fmt.Fprintf(h, "%+v\n", s.Augment)
+	}
+	if s.stored != nil {
+		fmt.Fprintf(h, "%+v %v %v %v\n", s.how, s.Mean, s.Std, s.ChannelsLast)
+		s.stored.identify(h)
+		return hex.EncodeToString(h.Sum(nil))
+	}
+	writeFloats(h, s.X)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// writeFloats writes floats to a hash, which takes everything.
+func writeFloats(h io.Writer, floats []float32) {
 	var buf []byte
-	for block := range slices.Chunk(s.X, 1<<13) {
+	for block := range slices.Chunk(floats, 1<<13) {
 		buf = buf[:0]
 		for _, x := range block {
 			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(x))
 		}
-		h.Write(buf) // a hash takes everything
+		_, _ = h.Write(buf)
 	}
-	return hex.EncodeToString(h.Sum(nil))
 }

@@ -18,6 +18,9 @@ type options struct {
 	coarse    bool // labels
 	auto      bool
 	mean, std []float64 // nil unless given
+	flip      bool
+	colour    bool // channels=3
+	skipBad   bool
 }
 
 // Open reads the data that spec names to train on; see the package comment for
@@ -36,7 +39,8 @@ func OpenBoth(train, test string) (trainSet, testSet *Set, err error) {
 	if trainSet, err = Open(train); err != nil || test == "" {
 		return trainSet, nil, err
 	}
-	if test == train && !strings.HasPrefix(test, "cifar") { // of which the test files are others
+	drawn := trainSet.Augment != (Augment{}) || trainSet.how.crop.random // which is not for testing
+	if test == train && !drawn && !strings.HasPrefix(test, "cifar") {    // of which the test files are others
 		return trainSet, trainSet, nil
 	}
 	testSet, err = OpenTest(test, trainSet)
@@ -80,17 +84,28 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = s.validate()
-	if err == nil {
-		err = s.transform(o.transform)
-	}
-	if err == nil {
-		err = s.normalizeAs(o, train)
-	}
-	if err != nil {
+	if err := s.prepare(o, train); err != nil {
 		return nil, fmt.Errorf("data %q: %w", spec, err)
 	}
 	return s, nil
+}
+
+// prepare does with the samples of a set that was read what its options say.
+func (s *Set) prepare(o options, train *Set) error {
+	if err := s.validate(); err != nil {
+		return err
+	}
+	s.Augment.Flip = o.flip
+	var err error
+	if o.crop.random {
+		err = s.keep(o.transform)
+	} else {
+		err = s.transform(o.transform)
+	}
+	if err != nil {
+		return err
+	}
+	return s.normalizeAs(o, train)
 }
 
 // normalizeAs normalises the set as its options say.
@@ -116,8 +131,10 @@ func (s *Set) normalizeAs(o options, train *Set) error {
 // optionsOf names the options of each kind of data, in the order of their
 // documentation.
 func optionsOf(kind string) []string {
-	all := []string{"normalize", "layout", "limit", "shift", "shift-seed", "resize"}
+	all := []string{"normalize", "layout", "limit", "shift", "shift-seed", "resize", "crop", "flip"}
 	switch kind {
+	case "folder":
+		all = append(all, "channels", "skip-bad")
 	case "cifar10":
 		all = append(all, "split")
 	case "cifar100":
@@ -126,14 +143,14 @@ func optionsOf(kind string) []string {
 	return all
 }
 
-func parseOptions(kind, query string, test bool) (options, error) {
-	o := options{test: test}
+func parseOptions(kind, query string, forTest bool) (options, error) {
+	o := options{test: forTest}
 	if query == "" {
 		return o, nil
 	}
 	seen := make(map[string]bool)
 	for option := range strings.SplitSeq(query, "&") {
-		key, value, _ := strings.Cut(option, "=")
+		key, value, given := strings.Cut(option, "=")
 		if seen[key] {
 			return o, fmt.Errorf("option %q is given twice", key)
 		}
@@ -142,18 +159,22 @@ func parseOptions(kind, query string, test bool) (options, error) {
 			last := len(known) - 1
 			return o, fmt.Errorf("option %q is not known; %s and %s are", key, strings.Join(known[:last], ", "), known[last])
 		}
-		if err := o.set(key, value); err != nil {
+		if err := o.set(key, value, given); err != nil {
 			return o, err
 		}
 	}
 	if seen["shift-seed"] && o.shift == 0 {
 		return o, errors.New("shift-seed: nothing is shifted without shift=N")
 	}
+	if forTest && (o.crop.random || o.flip) {
+		return o, errors.New("crop=random and flip change images at random, which is for training; " +
+			"a test set takes crop=centre:PIXELS")
+	}
 	return o, nil
 }
 
-// set reads the value of one option.
-func (o *options) set(key, value string) error {
+// set reads the value of one option; given reports whether it has an equals sign.
+func (o *options) set(key, value string, given bool) error {
 	number := func(min int) (int, error) {
 		n, err := strconv.Atoi(value)
 		if err != nil || n < min {
@@ -186,15 +207,37 @@ func (o *options) set(key, value string) error {
 			err = fmt.Errorf("shift-seed=%s: want a number from 0", value)
 		}
 	case "resize":
-		height, width, _ := strings.Cut(value, "x")
-		h, badH := strconv.ParseUint(height, 10, 16)
-		w, badW := strconv.ParseUint(width, 10, 16)
-		if badH != nil || badW != nil || h == 0 || w == 0 {
-			err = fmt.Errorf("resize=%s: want HEIGHTxWIDTH in pixels, such as 32x32", value)
+		var ok bool
+		if o.height, o.width, ok = parseSize(value); !ok {
+			err = fmt.Errorf("resize=%s: want HEIGHTxWIDTH in pixels, such as 32x32, or the length of the shorter side", value)
+		} else if !strings.Contains(value, "x") {
+			o.short, o.height, o.width = o.height, 0, 0
 		}
-		o.height, o.width = int(h), int(w)
+	case "crop":
+		err = o.crop.parse(value)
+	case "flip", "skip-bad":
+		if given {
+			err = fmt.Errorf("%s=%s: want %s alone", key, value, key)
+		}
+		o.flip, o.skipBad = o.flip || key == "flip", o.skipBad || key == "skip-bad"
+	case "channels":
+		if value != "3" {
+			err = fmt.Errorf("channels=%s: want 3, which makes all images those of three channels", value)
+		}
+		o.colour = true
 	}
 	return err
+}
+
+// parseSize reads HEIGHTxWIDTH, or one number that stands for both.
+func parseSize(value string) (height, width int, ok bool) {
+	first, second, both := strings.Cut(value, "x")
+	if !both {
+		second = first
+	}
+	h, badH := strconv.ParseUint(first, 10, 16)
+	w, badW := strconv.ParseUint(second, 10, 16)
+	return int(h), int(w), badH == nil && badW == nil && h > 0 && w > 0
 }
 
 func (o *options) parseNormalize(value string) error {
@@ -204,10 +247,13 @@ func (o *options) parseNormalize(value string) error {
 	case "auto":
 		o.auto = true
 		return nil
+	case "imagenet":
+		o.mean, o.std = slices.Clone(imagenetMean), slices.Clone(imagenetStd)
+		return nil
 	}
 	mean, std, ok := strings.Cut(value, "/")
 	if !ok {
-		return fmt.Errorf("normalize=%s: want MEAN/STD, auto or none", value)
+		return fmt.Errorf("normalize=%s: want MEAN/STD, imagenet, auto or none", value)
 	}
 	var err error
 	if o.mean, err = parseFloats(mean); err != nil {
@@ -223,6 +269,13 @@ func (o *options) parseNormalize(value string) error {
 	}
 	return nil
 }
+
+// The figures that torchvision's models of ImageNet are trained with, for red, green
+// and blue.
+var (
+	imagenetMean = []float64{0.485, 0.456, 0.406}
+	imagenetStd  = []float64{0.229, 0.224, 0.225}
+)
 
 func parseFloats(list string) ([]float64, error) {
 	var values []float64

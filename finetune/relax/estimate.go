@@ -103,7 +103,7 @@ func (s *Study) time(ctx context.Context, c *Cost) (size int64, err error) {
 			return 0, err
 		}
 	}
-	part := head(s.Test, 4*o.Batch)
+	part := s.Test.Head(4 * o.Batch)
 	begin := time.Now()
 	if _, err := s.evaluate(ctx, m, part); err != nil {
 		return 0, err
@@ -123,17 +123,9 @@ func (s *Study) time(ctx context.Context, c *Cost) (size int64, err error) {
 func timeStep(ctx context.Context, m *onnxio.Model, set *data.Set, o finetune.Options, steps int) (float64, error) {
 	o.Epochs, o.Rate = 2, 1e-9 // of which the first warms up, and nothing diverges
 	var seconds float64
-	_, err := finetune.Train(ctx, m, head(set, steps*o.Batch), nil, o, func(e finetune.Epoch) error {
+	_, err := finetune.Train(ctx, m, set.Head(steps*o.Batch), nil, o, func(e finetune.Epoch) error {
 		seconds = e.Seconds / float64(e.Steps/e.Epoch)
 		return nil
 	})
 	return seconds, err
-}
-
-// head returns the first samples of a set.
-func head(set *data.Set, n int) *data.Set {
-	part := *set
-	n = min(n, set.N())
-	part.X, part.Labels = set.X[:n*set.Size()], set.Labels[:n]
-	return &part
 }
