@@ -20,10 +20,10 @@ func (f *skipBad) addFlags(flags *pflag.FlagSet) {
 // in adds the option to a specification of images in files of their own: of the others,
 // nothing can be left out.
 func (f *skipBad) in(spec string) string {
-	if !bool(*f) || !strings.HasPrefix(spec, "folder:") {
-		return spec
+	if bool(*f) && (strings.HasPrefix(spec, "folder:") || strings.HasPrefix(spec, "parquet:")) {
+		return withOption(spec, "skip-bad")
 	}
-	return withOption(spec, "skip-bad")
+	return spec
 }
 
 // withOption adds an option to a specification of images.

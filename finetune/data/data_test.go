@@ -157,8 +157,8 @@ func TestOpen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	t.Chdir(folder(t))
 	for _, c := range []struct{ spec, want string }{
-		{"images,labels", "no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR"},
-		{"mnist:dir", `kind "mnist" is not known; idx, npz, cifar10, cifar100 and folder are`},
+		{"images,labels", "no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR, folder:DIR or parquet:FILE-OR-DIR"},
+		{"mnist:dir", `kind "mnist" is not known; idx, npz, cifar10, cifar100, folder and parquet are`},
 		{"npz:", `nothing is named after "npz:"`},
 		{"idx:images", "want two files"},
 		{"idx:images,labels,labels", "want two files"},

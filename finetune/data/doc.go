@@ -9,6 +9,7 @@
 //	                     or the folder that torchvision was told to keep it in
 //	cifar100:DIR         the same of CIFAR-100
 //	folder:DIR           a folder that has a folder of PNG or JPEG images for each class
+//	parquet:FILE-OR-DIR  Parquet files as Hugging Face stores images
 //
 // and options after a question mark, separated by &:
 //
@@ -28,14 +29,19 @@
 //	crop=random:N        another part of each image in every epoch, of random size,
 //	                     shape and place, resized to N×N pixels; also HxW for N
 //	flip                 half of the images mirrored in every epoch, drawn anew
-//	channels=3           of a folder: grey images get three channels, too, and CMYK
+//	channels=3           of folders and Parquet files: grey images get three channels, too, and CMYK
 //	                     becomes red, green and blue
-//	skip-bad             of a folder: images that cannot be read are left out of the
+//	skip-bad             of the same: images that cannot be read are left out of the
 //	                     set and listed in [Set.Skipped]; all are read for that
 //	split=train|test     of CIFAR: data_batch_1.bin to data_batch_5.bin or
 //	                     test_batch.bin; train.bin or test.bin; the same names without
-//	                     .bin in the Python version. The default is train with [Open]
-//	                     and test with [OpenTest]
+//	                     .bin in the Python version. Of a folder of Parquet files:
+//	                     those whose names begin with train; with test, or else
+//	                     validation. The default is train with [Open] and test with
+//	                     [OpenTest]
+//	image=NAME           of Parquet files: the column of images, structs with bytes
+//	label=NAME           and the one of classes, integers. The default is the column
+//	                     called image or label, or the only one that can be
 //	labels=fine|coarse   of CIFAR-100: the 100 classes (default) or the 20 superclasses
 //
 // Integer pixels of 8 bits are divided by 255 first, those of 16 by 65,535, so
@@ -64,6 +70,10 @@
 // folders; samples are taken from each class in turn, in the order of the names of
 // their files, so that the first N have all classes alike. Names with a leading
 // dot are passed over; any other file that is no image is refused.
+//
+// An image of a Parquet file is one of PNG or JPEG in the field bytes; one that is only
+// named by its path is refused. Classes are as many as the metadata of Hugging Face
+// name.
 //
 // The Python version of CIFAR is a Python pickle, which may hold any code. It is
 // read without Python by a reader that knows the few opcodes of such a file and

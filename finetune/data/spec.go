@@ -21,6 +21,8 @@ type options struct {
 	flip      bool
 	colour    bool // channels=3
 	skipBad   bool
+	image     string // columns of Parquet files; "" for the only ones
+	label     string
 }
 
 // Open reads the data that spec names to train on; see the package comment for
@@ -40,7 +42,8 @@ func OpenBoth(train, test string) (trainSet, testSet *Set, err error) {
 		return trainSet, nil, err
 	}
 	drawn := trainSet.Augment != (Augment{}) || trainSet.how.crop.random // which is not for testing
-	if test == train && !drawn && !strings.HasPrefix(test, "cifar") {    // of which the test files are others
+	kind, _, _ := strings.Cut(test, ":")
+	if test == train && !drawn && !slices.Contains(optionsOf(kind), "split") { // where the test files are others
 		return trainSet, trainSet, nil
 	}
 	testSet, err = OpenTest(test, trainSet)
@@ -51,7 +54,8 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 	source, query, _ := strings.Cut(spec, "?")
 	kind, rest, ok := strings.Cut(source, ":")
 	if !ok {
-		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR or folder:DIR",
+		return nil, fmt.Errorf("data %q: no kind; want idx:IMAGES,LABELS, npz:FILE, cifar10:DIR, cifar100:DIR, "+
+			"folder:DIR or parquet:FILE-OR-DIR",
 			spec)
 	}
 	if rest == "" {
@@ -75,11 +79,15 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 		s, err = newCIFAR10().open(rest, o)
 	case "cifar100":
 		s, err = newCIFAR100(o.coarse).open(rest, o)
+	case "parquet":
+		s, err = openParquet(rest, o)
+		o.transform = transform{} // done
 	case "folder":
 		s, err = openFolder(rest, o)
 		o.transform = transform{} // done
 	default:
-		return nil, fmt.Errorf("data %q: kind %q is not known; idx, npz, cifar10, cifar100 and folder are", spec, kind)
+		return nil, fmt.Errorf("data %q: kind %q is not known; idx, npz, cifar10, cifar100, folder and parquet are", spec,
+			kind)
 	}
 	if err != nil {
 		return nil, err
@@ -135,6 +143,8 @@ func optionsOf(kind string) []string {
 	switch kind {
 	case "folder":
 		all = append(all, "channels", "skip-bad")
+	case "parquet":
+		all = append(all, "channels", "skip-bad", "split", "image", "label")
 	case "cifar10":
 		all = append(all, "split")
 	case "cifar100":
@@ -220,6 +230,10 @@ func (o *options) set(key, value string, given bool) error {
 			err = fmt.Errorf("%s=%s: want %s alone", key, value, key)
 		}
 		o.flip, o.skipBad = o.flip || key == "flip", o.skipBad || key == "skip-bad"
+	case "image":
+		o.image = value
+	case "label":
+		o.label = value
 	case "channels":
 		if value != "3" {
 			err = fmt.Errorf("channels=%s: want 3, which makes all images those of three channels", value)
