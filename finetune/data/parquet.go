@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -94,6 +95,9 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 	if err != nil {
 		return nil, 0, err
 	}
+	if err := checkFooter(file, info.Size()); err != nil {
+		return nil, 0, fmt.Errorf("not a Parquet file, or broken: %w", err)
+	}
 	f, err := parquet.OpenFile(file, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, 0, fmt.Errorf("not a Parquet file, or broken: %w", err)
@@ -118,6 +122,19 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 		})
 	}
 	return labels, classNames(f, label.Path[0]), nil
+}
+
+// checkFooter holds that the footer, whose length the file states, lies in the file: the
+// library takes memory for it first.
+func checkFooter(file io.ReaderAt, size int64) error {
+	var tail [8]byte
+	if _, err := file.ReadAt(tail[:], max(0, size-int64(len(tail)))); err != nil {
+		return fmt.Errorf("%d bytes, too few for a footer", size)
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:4])); n > size-int64(len(tail)) {
+		return fmt.Errorf("a footer of %d bytes, in a file of %d", n, size)
+	}
+	return nil
 }
 
 // soundParquet makes an error of a panic of the library, which trusts what a broken

@@ -133,6 +133,9 @@ func TestParquetRefuses(t *testing.T) {
 	}
 	saveBytes(t, "short.parquet", content[:len(content)/2])
 	saveBytes(t, "text.parquet", []byte("text"))
+	huge := bytes.Clone(content)
+	copy(huge[len(huge)-8:], "\xff\xff\xff\xff")
+	saveBytes(t, "huge.parquet", huge)
 	elsewhere := "elsewhere.png"
 	writeParquet(t, "path.parquet", []parquetRow{good, {&parquetImage{Path: &elsewhere}, good.Label}})
 	writeParquet(t, "null.parquet", []parquetRow{good, {nil, good.Label}})
@@ -154,7 +157,8 @@ func TestParquetRefuses(t *testing.T) {
 		{"parquet:missing", "missing: no such file"},
 		{"parquet:.", ".: holds no train*.parquet; name a file"},
 		{"parquet:short.parquet", "short.parquet: not a Parquet file, or broken: "},
-		{"parquet:text.parquet", "text.parquet: not a Parquet file, or broken: "},
+		{"parquet:text.parquet", "text.parquet: not a Parquet file, or broken: 4 bytes, too few for a footer"},
+		{"parquet:huge.parquet", "huge.parquet: not a Parquet file, or broken: a footer of 4294967295 bytes, in a file of"},
 		{"parquet:path.parquet", "path.parquet: row 1: the image has no bytes"},
 		{"parquet:null.parquet", "null.parquet: row 1: the image has no bytes"},
 		{"parquet:nolabel.parquet", "nolabel.parquet: column label: row 1 has no label"},
