@@ -97,6 +97,8 @@ type evaluator struct {
 	x       []float32 // a batch of samples
 	labels  []int
 	indices []int
+
+	following []int // indices
 }
 
 // newEvaluator makes one that works in memory, which is its only while it runs,
@@ -133,7 +135,7 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 	}
 	e := &evaluator{
 		set: set, feed: feed, session: session, input: input, output: m.Graph.Outputs[0].Name,
-		labels: make([]int, batch), indices: make([]int, batch),
+		labels: make([]int, batch), indices: make([]int, batch), following: make([]int, batch),
 	}
 	memory = slices.Clone(memory)
 	slices.SortFunc(memory, func(a, b []float32) int { return cmp.Compare(len(a), len(b)) })
@@ -164,7 +166,11 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 			indices[i] = at + i
 			e.labels[i] = e.set.Labels[at+i]
 		}
-		if err := e.feed.batch(indices, e.x); err != nil {
+		following := e.following[:min(batch, e.set.N()-at-count)]
+		for i := range following {
+			following[i] = at + count + i
+		}
+		if err := e.feed.fetch(indices, following, e.feed.batch, e.x); err != nil {
 			return err
 		}
 		shape := []int64{int64(rows)}

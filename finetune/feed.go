@@ -17,6 +17,8 @@ type feeder struct {
 	from []int32
 	// augmented samples take the place of those of the set; nil for none.
 	augmenter *data.Augmenter
+	upcoming  *upcoming // nil for none
+	spare     []float32 // for it
 }
 
 // augment makes take hand out augmented samples.

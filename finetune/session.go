@@ -229,7 +229,8 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 		if len(s.order)-at < s.options.Batch {
 			n = s.rest
 		}
-		if err := s.load(n, s.order[at:at+n.batch]); err != nil {
+		next := s.order[at+n.batch:]
+		if err := s.load(n, s.order[at:at+n.batch], next[:min(len(next), s.options.Batch)]); err != nil {
 			return e, fmt.Errorf("training data: epoch %d: %w", s.at.Epoch, err)
 		}
 		s.at.Steps++
@@ -283,18 +284,21 @@ func (s *session[T]) stepsAnEpoch() int {
 	return (len(s.order) + s.options.Batch - 1) / s.options.Batch
 }
 
-// load copies samples into a network's input.
-func (s *session[T]) load(n *network[T], batch []int) error {
+// load copies samples into a network's input. following are those of the next step of
+// the epoch.
+func (s *session[T]) load(n *network[T], batch, following []int) error {
 	for i, index := range batch {
 		n.labels[i] = s.feed.set.Labels[index]
 	}
+	epoch := s.at.Epoch
+	take := func(indices []int, dst []float32) error { return s.feed.take(indices, s.options.Seed, epoch, dst) }
 	if x, ok := any(n.x).([]float32); ok {
-		return s.feed.take(batch, s.options.Seed, s.at.Epoch, x)
+		return s.feed.fetch(batch, following, take, x)
 	}
 	if len(s.narrowed) < len(n.x) {
 		s.narrowed = make([]float32, len(n.x))
 	}
-	if err := s.feed.take(batch, s.options.Seed, s.at.Epoch, s.narrowed); err != nil {
+	if err := s.feed.fetch(batch, following, take, s.narrowed); err != nil {
 		return err
 	}
 	for i := range n.x {

@@ -52,6 +52,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		return nil, err
 	}
 	defer func() {
+		_ = s.feed.wait() // of a batch that no step takes
 		if s.tester != nil {
 			err = errors.Join(err, s.tester.session.Close())
 		}

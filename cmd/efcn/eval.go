@@ -99,19 +99,21 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 // dataHelp describes what --data and --test take.
 const dataHelp = `SPEC names images: idx:IMAGES,LABELS (MNIST, Fashion-MNIST; gzipped or not),
 npz:FILE (arrays x and y), cifar10:DIR, cifar100:DIR (the binary version, or the
-Python one that torchvision downloads, which is read and not executed),
-folder:DIR (a folder of PNG or JPEG for each class) or parquet:FILE-OR-DIR (as
-Hugging Face stores images; image=COLUMN and label=COLUMN where there are more
-than one). Options follow a question mark, separated by &: normalize=MEAN/STD of
-pixels between 0 and 1 (with commas, one per channel), normalize=imagenet,
-normalize=auto or normalize=none (default); limit=N; shift=N (each image moved once by a random offset of up to N pixels
-either way, from shift-seed=S and its index); resize=HxW, or resize=N for the
-shorter side; crop=centre:N; for training crop=random:N (another part of each
-image in every epoch, resized) and flip (half of them mirrored); layout=nchw
-(default) or nhwc; of folders and Parquet channels=3 (grey images in colour) and
-skip-bad; of CIFAR and Parquet split=train (default of --data in training) or test
-(default elsewhere), of CIFAR-100 labels=fine (default) or coarse. A test set has to be normalised
-with the figures of the training set. More: go doc efcn/finetune/data`
+Python one that torchvision downloads, which is read and not executed), folder:DIR
+(a folder of PNG or JPEG for each class) or parquet:FILE-OR-DIR (as Hugging Face
+stores images; image=COLUMN and label=COLUMN where there are more than one).
+Options follow a question mark, separated by &: normalize=MEAN/STD of pixels
+between 0 and 1 (with commas, one per channel), normalize=imagenet, normalize=auto
+or normalize=none (default); limit=N; shift=N (each image moved once by a random
+offset of up to N pixels either way, from shift-seed=S and its index); resize=HxW,
+or resize=N for the shorter side; crop=centre:N; for training crop=random:N
+(another part of each image in every epoch, resized) and flip (half of them
+mirrored); layout=nchw (default) or nhwc; of folders and Parquet channels=3 (grey
+images in colour), skip-bad, and memory=BYTES (more pixels than that are streamed:
+4GB); of CIFAR and Parquet split=train (default of --data in training) or test
+(default elsewhere), of CIFAR-100 labels=fine (default) or coarse. A test set has
+to be normalised with the figures of the training set. More: go doc
+efcn/finetune/data`
 
 // measured is what was measured of a model, as it is printed.
 type measured struct {

@@ -39,6 +39,8 @@
 //	                     those whose names begin with train; with test, or else
 //	                     validation. The default is train with [Open] and test with
 //	                     [OpenTest]
+//	memory=BYTES         of the same: a set of more, 4 bytes a pixel and channel, is
+//	                     streamed (500MB, 8GB; default 4294967296)
 //	image=NAME           of Parquet files: the column of images, structs with bytes
 //	label=NAME           and the one of classes, integers. The default is the column
 //	                     called image or label, or the only one that can be
@@ -61,9 +63,15 @@
 // distribution is the same, the random numbers are not. What is drawn follows from the
 // seed of the training, the epoch and the sample. Where nothing is drawn, because a
 // model is measured on its training images, it takes the greatest part in the middle
-// that has the ratio. A set with crop=random is streamed ([Set.Streamed]): of a folder,
-// images are decoded whenever they are taken and need not be of one size. Neither
-// crop=random nor flip is for a test set.
+// that has the ratio. Neither crop=random nor flip is for a test set.
+//
+// A set with crop=random, and a folder or Parquet files with more pixels than memory
+// allows, are streamed ([Set.Streamed]): images are read, decoded and transformed
+// whenever they are taken, on all threads, and training makes the next batch while a
+// step goes on. What comes out is the same to the bit. Memory holds two batches and an
+// image a thread. With crop=random images need not be of one size. A streamed set is
+// opened without a look at any but the first image, unless normalize=auto or skip-bad
+// want one; a damaged one ends the training when it is taken.
 //
 // The images of a folder are grey or in colour, all of them, and of one size
 // unless they are resized or cropped, or channels=3. Classes count from 0 in the order of the names of their

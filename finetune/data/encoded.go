@@ -55,7 +55,7 @@ func (e *encoded) identify(w io.Writer) {
 }
 
 // open makes a set of images, one for each of its labels: in memory, or streamed
-// where every epoch has them in another way.
+// where that would not hold them or every epoch has them in another way.
 func (s *Set) open(all images, o options) error {
 	e := &encoded{images: all, which: make([]int, len(s.Labels)), nhwc: o.nhwc, colour: o.colour}
 	for i := range e.which {
@@ -74,9 +74,13 @@ func (s *Set) open(all images, o options) error {
 	if len(s.Labels) == 0 {
 		return nil
 	}
-	if o.crop.random {
-		return s.stream(e)
+	if err := s.stream(e); err != nil {
+		return err
 	}
+	if need := int64(s.Size()) * int64(s.N()) * 4; o.crop.random || need > o.memory {
+		return nil
+	}
+	s.stored = nil
 	return s.load(e)
 }
 

@@ -21,6 +21,7 @@ type options struct {
 	flip      bool
 	colour    bool // channels=3
 	skipBad   bool
+	memory    int64 // bytes that samples may take in memory
 	image     string // columns of Parquet files; "" for the only ones
 	label     string
 }
@@ -142,9 +143,9 @@ func optionsOf(kind string) []string {
 	all := []string{"normalize", "layout", "limit", "shift", "shift-seed", "resize", "crop", "flip"}
 	switch kind {
 	case "folder":
-		all = append(all, "channels", "skip-bad")
+		all = append(all, "channels", "skip-bad", "memory")
 	case "parquet":
-		all = append(all, "channels", "skip-bad", "split", "image", "label")
+		all = append(all, "channels", "skip-bad", "memory", "split", "image", "label")
 	case "cifar10":
 		all = append(all, "split")
 	case "cifar100":
@@ -154,7 +155,7 @@ func optionsOf(kind string) []string {
 }
 
 func parseOptions(kind, query string, forTest bool) (options, error) {
-	o := options{test: forTest}
+	o := options{test: forTest, memory: defaultMemory}
 	if query == "" {
 		return o, nil
 	}
@@ -230,6 +231,10 @@ func (o *options) set(key, value string, given bool) error {
 			err = fmt.Errorf("%s=%s: want %s alone", key, value, key)
 		}
 		o.flip, o.skipBad = o.flip || key == "flip", o.skipBad || key == "skip-bad"
+	case "memory":
+		if o.memory, err = parseBytes(value); err != nil {
+			err = fmt.Errorf("memory=%s: want bytes, such as 500MB or 8GB", value)
+		}
 	case "image":
 		o.image = value
 	case "label":
@@ -241,6 +246,25 @@ func (o *options) set(key, value string, given bool) error {
 		o.colour = true
 	}
 	return err
+}
+
+// defaultMemory is how much the samples of a set may take in memory unless the
+// specification says otherwise. A larger set is streamed.
+const defaultMemory = 4 << 30
+
+// parseBytes reads a number of bytes, with kB, MB, GB or TB for powers of 1,000.
+func parseBytes(value string) (int64, error) {
+	unit := int64(1)
+	for i, suffix := range []string{"kB", "MB", "GB", "TB"} {
+		if number, ok := strings.CutSuffix(value, suffix); ok {
+			value, unit = number, int64(math.Pow10(3*(i+1)))
+		}
+	}
+	n, err := strconv.ParseUint(value, 10, 63)
+	if err == nil && int64(n) > math.MaxInt64/unit {
+		err = strconv.ErrRange
+	}
+	return int64(n) * unit, err
 }
 
 // parseSize reads HEIGHTxWIDTH, or one number that stands for both.
