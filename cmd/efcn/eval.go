@@ -109,7 +109,7 @@ offset of up to N pixels either way, from shift-seed=S and its index); resize=Hx
 or resize=N for the shorter side; crop=centre:N; for training crop=random:N
 (another part of each image in every epoch, resized) and flip (half of them
 mirrored); layout=nchw (default) or nhwc; of folders and Parquet channels=3 (grey
-images in colour), skip-bad, and memory=BYTES (more pixels than that are streamed:
+images in colour) and skip-bad; memory=BYTES (a set of more pixels is streamed:
 4GB); of CIFAR and Parquet split=train (default of --data in training) or test
 (default elsewhere), of CIFAR-100 labels=fine (default) or coarse. A test set has
 to be normalised with the figures of the training set. More: go doc

@@ -31,6 +31,8 @@ type cifar struct {
 	classes     int
 	python      string // folder of the Python version
 	key         string // of the labels there
+
+	streamed *records // nil where samples are read into memory
 }
 
 func newCIFAR10() cifar {
@@ -79,6 +81,10 @@ func (c cifar) open(dir string, o options) (*Set, error) {
 		files = c.test
 	}
 	dir, pickled := c.find(dir, files)
+	if c.exceeds(dir, files, pickled, o) {
+		c.streamed = &records{frame: frame{3, cifarSide, cifarSide, false}, last: o.nhwc}
+		s.stored = c.streamed
+	}
 	for _, name := range files {
 		if o.limit > 0 && s.N() >= o.limit {
 			break
@@ -97,6 +103,20 @@ func (c cifar) open(dir string, o options) (*Set, error) {
 	return s, nil
 }
 
+// exceeds reports whether the samples are more than memory may hold.
+func (c cifar) exceeds(dir string, files []string, pickled bool, o options) bool {
+	var size int64
+	for _, name := range files {
+		if pickled {
+			name = strings.TrimSuffix(name, ".bin")
+		}
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			size += info.Size()
+		}
+	}
+	return o.exceeds(int(size/cifarImage), cifarImage)
+}
+
 // read appends the records of a file to s, until that holds limit samples if
 // limit is not 0.
 func (c cifar) read(path string, s *Set, f frame, limit int) error {
@@ -107,11 +127,12 @@ func (c cifar) read(path string, s *Set, f frame, limit int) error {
 	defer file.Close()
 	in := bufio.NewReaderSize(file, 1<<16)
 	record := make([]byte, c.labels+cifarImage)
+	before := s.N()
 	for offset := int64(0); limit == 0 || s.N() < limit; offset += int64(len(record)) {
 		n, err := io.ReadFull(in, record)
 		switch {
 		case errors.Is(err, io.EOF):
-			return nil
+			return c.addRecords(path, int64(c.labels), int64(len(record)), s.N()-before)
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return fmt.Errorf("%s: ends at offset %d, inside the %s record that begins at %d and takes %d bytes", path,
 				offset+int64(n), c.name, offset, len(record))
@@ -123,15 +144,26 @@ func (c cifar) read(path string, s *Set, f frame, limit int) error {
 			return fmt.Errorf("%s: offset %d: label %d; the classes are 0 to %d", path, offset+int64(c.label), label,
 				c.classes-1)
 		}
-		s.appendCIFAR(f, label, record[c.labels:])
+		c.append(s, f, label, record[c.labels:])
 	}
-	return nil
+	return c.addRecords(path, int64(c.labels), int64(len(record)), s.N()-before)
 }
 
-// appendCIFAR adds a sample of three planes.
-func (s *Set) appendCIFAR(f frame, label int, image []byte) {
-	channel, _, column := f.strides()
+// addRecords notes where the images of a file lie, if they are streamed.
+func (c cifar) addRecords(path string, offset, stride int64, count int) error {
+	if c.streamed == nil {
+		return nil
+	}
+	return c.streamed.add(path, offset, stride, count)
+}
+
+// append adds a sample of three planes to s.
+func (c cifar) append(s *Set, f frame, label int, image []byte) {
 	s.Labels = append(s.Labels, label)
+	if c.streamed != nil {
+		return
+	}
+	channel, _, column := f.strides()
 	at := len(s.X)
 	s.X = append(s.X, make([]float32, cifarImage)...)
 	for i, v := range image {
@@ -165,13 +197,18 @@ func (c cifar) readPickle(path string, s *Set, f frame, limit int) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	before := s.N()
 	for i, label := range labels {
 		if limit > 0 && s.N() >= limit {
 			break
 		}
-		s.appendCIFAR(f, label, images.bytes[i*cifarImage:(i+1)*cifarImage])
+		c.append(s, f, label, images.bytes[i*cifarImage:(i+1)*cifarImage])
 	}
-	return nil
+	if c.streamed != nil && images.offset < 0 {
+		return fmt.Errorf("%s: more than memory allows, and pickled so that its images cannot be read in place; allow more "+
+			"memory", path)
+	}
+	return c.addRecords(path, int64(images.offset), cifarImage, s.N()-before)
 }
 
 // batch returns the images of a batch of the Python version, one after another, and

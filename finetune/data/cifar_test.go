@@ -99,7 +99,7 @@ func TestCIFARRefuses(t *testing.T) {
 		{"cifar10:.?split=both", "split=both: want train or test"},
 		{
 			"cifar10:.?labels=fine",
-			`option "labels" is not known; normalize, layout, limit, shift, shift-seed, resize, crop, flip and split are`,
+			`option "labels" is not known; normalize, layout, limit, shift, shift-seed, resize, crop, flip, memory and split are`,
 		},
 	} {
 		if _, err := data.Open(c.spec); err == nil || !strings.Contains(err.Error(), c.want) {

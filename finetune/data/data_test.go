@@ -190,7 +190,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"npz:good.npz?limit=0", "limit=0: want a number from 1"},
 		{"npz:good.npz?limit=1&limit=2", `option "limit" is given twice`},
 		{"npz:good.npz?layout=chw", "layout=chw: want nchw or nhwc"},
-		{"npz:good.npz?size=32x32", `option "size" is not known; normalize, layout, limit, shift, shift-seed, resize, crop and flip are`},
+		{"npz:good.npz?size=32x32", `option "size" is not known; normalize, layout, limit, shift, shift-seed, resize, crop, flip and memory are`},
 		{"npz:good.npz?split=test", `option "split" is not known`},
 		{"npz:good.npz?resize=32y", "resize=32y: want HEIGHTxWIDTH"},
 		{"npz:good.npz?resize=0x4", "resize=0x4: want HEIGHTxWIDTH"},

@@ -39,8 +39,8 @@
 //	                     those whose names begin with train; with test, or else
 //	                     validation. The default is train with [Open] and test with
 //	                     [OpenTest]
-//	memory=BYTES         of the same: a set of more, 4 bytes a pixel and channel, is
-//	                     streamed (500MB, 8GB; default 4294967296)
+//	memory=BYTES         a set of more, 4 bytes a pixel and channel, is streamed (500MB,
+//	                     8GB; default 4294967296): of every kind but npz
 //	image=NAME           of Parquet files: the column of images, structs with bytes
 //	label=NAME           and the one of classes, integers. The default is the column
 //	                     called image or label, or the only one that can be
@@ -65,12 +65,14 @@
 // model is measured on its training images, it takes the greatest part in the middle
 // that has the ratio. Neither crop=random nor flip is for a test set.
 //
-// A set with crop=random, and a folder or Parquet files with more pixels than memory
-// allows, are streamed ([Set.Streamed]): images are read, decoded and transformed
+// A set with crop=random, and one with more pixels than memory allows, are
+// streamed ([Set.Streamed]): images are read, decoded and transformed
 // whenever they are taken, on all threads, and training makes the next batch while a
 // step goes on. What comes out is the same to the bit. Memory holds two batches and an
-// image a thread. With crop=random images need not be of one size. A streamed set is
-// opened without a look at any but the first image, unless normalize=auto or skip-bad
+// image a thread. With crop=random images of files need not be of one size. IDX and
+// CIFAR files are read where the pixels lie in them, so they may not be compressed; with
+// crop=random they are held in memory unless they are more than that. A streamed folder
+// is opened without a look at any but the first image, unless normalize=auto or skip-bad
 // want one; a damaged one ends the training when it is taken.
 //
 // The images of a folder are grey or in colour, all of them, and of one size

@@ -68,7 +68,7 @@ func FuzzCIFAR(f *testing.F) {
 			c = newCIFAR100(false)
 			c.test = []string{"test_batch.bin"}
 		}
-		s, err := c.open(filepath.Dir(path), options{test: true})
+		s, err := c.open(filepath.Dir(path), options{test: true, memory: defaultMemory})
 		checkSet(t, path, s, err)
 	})
 }

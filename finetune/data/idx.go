@@ -17,6 +17,9 @@ import (
 // (yann.lecun.com/exdb/mnist, "the IDX file format"): two zero bytes, the
 // element type, the rank, the dimensions as big-endian uint32, the elements.
 func openIDX(images, labels string, o options) (*Set, error) {
+	if s, err := streamIDX(images, labels, o); s != nil || err != nil {
+		return s, err
+	}
 	pixels, shape, err := readIDX(images, 3, o.limit)
 	if err != nil {
 		return nil, err
@@ -49,15 +52,9 @@ func readIDX(path string, rank, limit int) (data []byte, shape []int, err error)
 		return nil, nil, err
 	}
 	defer f.Close()
-	buffered := bufio.NewReader(f)
-	var r io.Reader = buffered
-	if magic, _ := buffered.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
-		z, err := gzip.NewReader(buffered)
-		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", path, err)
-		}
-		defer z.Close()
-		r = z
+	r, _, err := uncompressed(f)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 
 	header, err := readIDXHeader(r, rank)
@@ -117,6 +114,16 @@ func readIDXHeader(r io.Reader, rank int) ([]byte, error) {
 		return nil, fmt.Errorf("ends at offset %d, inside the IDX header%s", n, because(err))
 	}
 	return header, nil
+}
+
+// uncompressed returns the content of a file that may be gzipped.
+func uncompressed(f io.Reader) (r io.Reader, compressed bool, err error) {
+	buffered := bufio.NewReader(f)
+	if magic, _ := buffered.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
+		z, err := gzip.NewReader(buffered)
+		return z, true, err
+	}
+	return buffered, false, nil
 }
 
 // because says why reading stopped, where that is not just the end of the file.

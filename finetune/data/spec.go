@@ -21,7 +21,7 @@ type options struct {
 	flip      bool
 	colour    bool // channels=3
 	skipBad   bool
-	memory    int64 // bytes that samples may take in memory
+	memory    int64  // bytes that samples may take in memory
 	image     string // columns of Parquet files; "" for the only ones
 	label     string
 }
@@ -106,8 +106,8 @@ func (s *Set) prepare(o options, train *Set) error {
 	}
 	s.Augment.Flip = o.flip
 	var err error
-	if o.crop.random {
-		err = s.keep(o.transform)
+	if o.crop.random || s.stored != nil && !o.transform.none() {
+		err = s.remake(o.transform)
 	} else {
 		err = s.transform(o.transform)
 	}
@@ -140,12 +140,12 @@ func (s *Set) normalizeAs(o options, train *Set) error {
 // optionsOf names the options of each kind of data, in the order of their
 // documentation.
 func optionsOf(kind string) []string {
-	all := []string{"normalize", "layout", "limit", "shift", "shift-seed", "resize", "crop", "flip"}
+	all := []string{"normalize", "layout", "limit", "shift", "shift-seed", "resize", "crop", "flip", "memory"}
 	switch kind {
 	case "folder":
-		all = append(all, "channels", "skip-bad", "memory")
+		all = append(all, "channels", "skip-bad")
 	case "parquet":
-		all = append(all, "channels", "skip-bad", "memory", "split", "image", "label")
+		all = append(all, "channels", "skip-bad", "split", "image", "label")
 	case "cifar10":
 		all = append(all, "split")
 	case "cifar100":

@@ -111,17 +111,20 @@ func (kept) name(index int) string { return fmt.Sprintf("sample %d", index) }
 
 func (k kept) identify(w io.Writer) { writeFloats(w, k.pixels) }
 
-// keep makes a streamed set of one in memory, whose samples t makes anew each time.
-func (s *Set) keep(t transform) error {
+// remake has the samples of a set made anew by t each time; one that was read into
+// memory becomes a streamed set.
+func (s *Set) remake(t transform) error {
 	f, err := s.frame()
 	if err != nil {
-		return fmt.Errorf("crop: %w", err)
+		return fmt.Errorf("shift, resize and crop: %w", err)
 	}
 	to, err := t.after(f)
 	if err != nil {
 		return err
 	}
-	s.stored, s.how = kept{f, s.X}, t
-	s.X, s.Shape = nil, to.shape()
+	if s.stored == nil {
+		s.stored, s.X = kept{f, s.X}, nil
+	}
+	s.how, s.Shape = t, to.shape()
 	return nil
 }

@@ -1,9 +1,12 @@
 package data
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"efcn/internal/kernel"
@@ -49,5 +52,83 @@ func TestStreamBound(t *testing.T) {
 	}
 	if !slices.Equal(x, y) || want.Streamed() {
 		t.Error("the samples are not those in memory")
+	}
+}
+
+// TestRecordsStreamed: samples that are read where they lie in their files are those
+// that are read into memory, whatever is made of them.
+func TestRecordsStreamed(t *testing.T) {
+	cifar := filepath.Join(testdata, "cifar")
+	t.Chdir(t.TempDir())
+	pixels := []byte{0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 3}
+	for i := range 5 * 12 {
+		pixels = append(pixels, byte(41*i))
+	}
+	saveBytes(t, "images", pixels)
+	saveBytes(t, "labels", []byte{0, 0, 8, 1, 0, 0, 0, 5, 3, 0, 2, 1, 0})
+	for b := range 5 {
+		var file []byte
+		for i := range 2 {
+			file = append(file, byte(b+i))
+			for k := range cifarImage {
+				file = append(file, byte(k*k+7*b+i))
+			}
+		}
+		saveBytes(t, fmt.Sprintf("data_batch_%d.bin", b+1), file)
+	}
+	count := 0
+	for _, source := range []string{
+		"idx:images,labels?", "cifar10:.?", "cifar10:" + cifar + "?", "cifar100:" + cifar + "?labels=coarse&",
+		"cifar10:" + cifar + "/protocol-5?split=test&", "cifar10:" + cifar + "/protocol-4?split=test&",
+	} {
+		for _, query := range []string{
+			"normalize=none", "normalize=auto", "layout=nhwc&normalize=auto", "limit=1", "shift=1&shift-seed=3", "resize=5x2&limit=2",
+			"crop=centre:2&normalize=0.5/0.25", "shift=1&resize=3&crop=centre:3x2&layout=nhwc",
+		} {
+			want, err := Open(source + query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := Open(source + query + "&memory=7")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want.Streamed() || !got.Streamed() || !slices.Equal(got.Labels, want.Labels) || got.Classes != want.Classes ||
+				!slices.Equal(got.Shape, want.Shape) || got.ChannelsLast != want.ChannelsLast || !slices.Equal(got.Mean, want.Mean) {
+				t.Errorf("%s%s: %+v, want %+v", source, query, got, want)
+			}
+			if !slices.Equal(samplesOf(t, got, 1, 1), samplesOf(t, want, 1, 1)) {
+				t.Errorf("%s%s: the samples are not those in memory", source, query)
+			}
+			count++
+		}
+	}
+	if count != 48 {
+		t.Errorf("%d cases", count)
+	}
+	for spec, why := range map[string]string{
+		"cifar10:" + cifar + "/protocol-2?split=test&memory=7": "pickled so that its images cannot be read in place",
+		"idx:gzipped,labels?memory=7":                          "gzipped: more than memory=7 holds, and it is compressed; unpack it",
+		"idx:images,labels?memory=x":                           "memory=x: want bytes, such as 500MB or 8GB",
+		"idx:images,labels?memory=99999999999999TB":            "memory=99999999999999TB: want bytes",
+		"idx:cut,labels?memory=7":                              "cut: ends at offset 75; its header promises 76 bytes",
+		"idx:images,images?memory=7":                           "images: offset 3: IDX data of rank 3; want 1",
+	} {
+		saveBytes(t, "cut", pixels[:len(pixels)-1])
+		var b bytes.Buffer
+		z := gzip.NewWriter(&b)
+		if _, err := z.Write(pixels); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		saveBytes(t, "gzipped", b.Bytes())
+		if _, err := Open(spec); err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", spec, err, why)
+		}
+	}
+	if _, err := OpenTest("idx:gzipped,labels", nil); err != nil {
+		t.Error(err)
 	}
 }
