@@ -40,7 +40,7 @@
 //	                     validation. The default is train with [Open] and test with
 //	                     [OpenTest]
 //	memory=BYTES         a set of more, 4 bytes a pixel and channel, is streamed (500MB,
-//	                     8GB; default 4294967296): of every kind but npz
+//	                     8GB; default 4294967296)
 //	image=NAME           of Parquet files: the column of images, structs with bytes
 //	label=NAME           and the one of classes, integers. The default is the column
 //	                     called image or label, or the only one that can be
@@ -69,8 +69,9 @@
 // streamed ([Set.Streamed]): images are read, decoded and transformed
 // whenever they are taken, on all threads, and training makes the next batch while a
 // step goes on. What comes out is the same to the bit. Memory holds two batches and an
-// image a thread. With crop=random images of files need not be of one size. IDX and
-// CIFAR files are read where the pixels lie in them, so they may not be compressed; with
+// image a thread. With crop=random images of files need not be of one size. IDX, CIFAR
+// and NumPy files are read where the pixels lie in them, so they may not be compressed
+// (numpy.savez, not savez_compressed; float32 or uint8); with
 // crop=random they are held in memory unless they are more than that. A streamed folder
 // is opened without a look at any but the first image, unless normalize=auto or skip-bad
 // want one; a damaged one ends the training when it is taken.

@@ -10,9 +10,20 @@ import (
 // openNPZ reads the arrays x [N, ...], floats or bytes, and y [N] or [N, 1],
 // integers, of a NumPy archive. Bytes are divided by 255.
 func openNPZ(path string, o options) (*Set, error) {
-	all, err := arrays.ReadNPZ(path)
+	place, err := placeNPZ(path, o)
 	if err != nil {
 		return nil, err
+	}
+	var only []string
+	if place != nil {
+		only = []string{"y"}
+	}
+	all, err := arrays.ReadNPZ(path, only...)
+	if err != nil {
+		return nil, err
+	}
+	if place != nil {
+		all = append(all, &onnxio.Tensor{Name: "x", Type: place.Type, Dims: place.Dims}) // which stays where it is
 	}
 	named := make(map[string]*onnxio.Tensor, len(all))
 	for _, a := range all {
@@ -46,6 +57,14 @@ func openNPZ(path string, o options) (*Set, error) {
 	for i := range s.Labels {
 		s.Labels[i] = int(labels[i])
 	}
+	if place != nil {
+		rec := &records{frame: frame{1, 1, s.Size(), false}, last: o.nhwc, floats: x.Type == onnxio.Float32}
+		if f, err := s.frame(); err == nil {
+			rec.frame = f
+		}
+		s.stored = rec
+		return s, rec.add(path, place.Offset, int64(s.Size())*x.Type.Size(), n)
+	}
 	if x.Type.IsFloat() {
 		s.X, err = onnxio.Floats[float32](x)
 	} else {
@@ -56,6 +75,27 @@ func openNPZ(path string, o options) (*Set, error) {
 	}
 	s.X = s.X[:n*s.Size()]
 	return s, nil
+}
+
+// placeNPZ returns where the array x lies if it is more than memory may hold, and nil if
+// not, also where something is wrong, which reading it will name.
+func placeNPZ(path string, o options) (*arrays.Place, error) {
+	place, err := arrays.FindNPZ(path, "x")
+	if err != nil || place == nil || len(place.Dims) < 2 {
+		return nil, nil
+	}
+	size, err := onnxio.NumElements(place.Dims[1:])
+	if err != nil || !o.exceeds(int(place.Dims[0]), int(size)) {
+		return nil, nil
+	}
+	why := place.Why
+	if why == "" && place.Type != onnxio.Float32 && place.Type != onnxio.Uint8 {
+		why = fmt.Sprintf("its elements are %v, neither float32 nor uint8", place.Type)
+	}
+	if why != "" {
+		return nil, o.inPlace(path, why)
+	}
+	return place, nil
 }
 
 // pixels returns bytes divided by 255.

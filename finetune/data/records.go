@@ -111,7 +111,7 @@ func (o options) inPlace(path, why string) error {
 	if o.memory == defaultMemory {
 		return nil
 	}
-	return fmt.Errorf("%s: more than memory=%d holds, and %s; unpack it, or allow more memory", path, o.memory, why)
+	return fmt.Errorf("%s: more than memory=%d holds, and %s; write it anew, or allow more memory", path, o.memory, why)
 }
 
 // streamIDX opens plain IDX images that are more than memory may hold; otherwise the

@@ -112,12 +112,19 @@ func (s *Set) validate() error {
 		}
 		s.Classes = max(s.Classes, y+1)
 	}
-	for i, x := range s.X {
-		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
-			return fmt.Errorf("sample %d holds %v at element %d; want finite values", i/size, x, i%size)
-		}
+	if rec, ok := s.stored.(*records); s.stored != nil && !(ok && rec.floats) {
+		return nil // pixels of images are finite
 	}
-	return nil
+	at, wrong := 0, error(nil)
+	err := s.each(func(samples []float32) {
+		for i, x := range samples {
+			if wrong == nil && (math.IsNaN(float64(x)) || math.IsInf(float64(x), 0)) {
+				wrong = fmt.Errorf("sample %d holds %v at element %d; want finite values", (at+i)/size, x, i%size)
+			}
+		}
+		at += len(samples)
+	})
+	return errors.Join(err, wrong)
 }
 
 // channels returns how many channels a sample has and how many elements lie

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"efcn/internal/arrays"
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 // TestStreamBound: however many samples are taken, no more of them are in the making
@@ -76,9 +79,22 @@ func TestRecordsStreamed(t *testing.T) {
 		}
 		saveBytes(t, fmt.Sprintf("data_batch_%d.bin", b+1), file)
 	}
+	npz := func(name string, x *onnxio.Tensor) {
+		var b bytes.Buffer
+		y := onnxio.NewTensor("y", []int64{x.Dims[0]}, make([]int64, x.Dims[0]))
+		if err := arrays.WriteNPZ(&b, []*onnxio.Tensor{y, x}); err != nil {
+			t.Fatal(err)
+		}
+		saveBytes(t, name, b.Bytes())
+	}
+	floats := make([]float32, 3*2*5*4)
+	for i := range floats {
+		floats[i] = float32(i*i%19) - 0.3
+	}
+	npz("floats.npz", onnxio.NewTensor("x", []int64{3, 2, 5, 4}, floats))
 	count := 0
 	for _, source := range []string{
-		"idx:images,labels?", "cifar10:.?", "cifar10:" + cifar + "?", "cifar100:" + cifar + "?labels=coarse&",
+		"idx:images,labels?", "npz:floats.npz?", "cifar10:.?", "cifar10:" + cifar + "?", "cifar100:" + cifar + "?labels=coarse&",
 		"cifar10:" + cifar + "/protocol-5?split=test&", "cifar10:" + cifar + "/protocol-4?split=test&",
 	} {
 		for _, query := range []string{
@@ -103,12 +119,14 @@ func TestRecordsStreamed(t *testing.T) {
 			count++
 		}
 	}
-	if count != 48 {
+	if count != 56 {
 		t.Errorf("%d cases", count)
 	}
 	for spec, why := range map[string]string{
 		"cifar10:" + cifar + "/protocol-2?split=test&memory=7": "pickled so that its images cannot be read in place",
-		"idx:gzipped,labels?memory=7":                          "gzipped: more than memory=7 holds, and it is compressed; unpack it",
+		"idx:gzipped,labels?memory=7":                          "gzipped: more than memory=7 holds, and it is compressed; write it anew",
+		"npz:doubles.npz?memory=7":                             "doubles.npz: more than memory=7 holds, and its elements are float64, neither float32 nor",
+		"npz:nan.npz?memory=7":                                 "sample 1 holds NaN at element 1; want finite values",
 		"idx:images,labels?memory=x":                           "memory=x: want bytes, such as 500MB or 8GB",
 		"idx:images,labels?memory=99999999999999TB":            "memory=99999999999999TB: want bytes",
 		"idx:cut,labels?memory=7":                              "cut: ends at offset 75; its header promises 76 bytes",
@@ -124,6 +142,8 @@ func TestRecordsStreamed(t *testing.T) {
 			t.Fatal(err)
 		}
 		saveBytes(t, "gzipped", b.Bytes())
+		npz("doubles.npz", onnxio.NewTensor("x", []int64{2, 3}, make([]float64, 6)))
+		npz("nan.npz", onnxio.NewTensor("x", []int64{2, 3}, []float32{1, 2, 3, 4, float32(math.NaN()), 6}))
 		if _, err := Open(spec); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v, want %q", spec, err, why)
 		}

@@ -37,32 +37,11 @@ const maxNPYHeader = 1 << 16
 // readNPY reads one array. Column-major and big-endian ones come out row-major
 // and little-endian.
 func readNPY(r io.Reader, name string) (*onnxio.Tensor, error) {
-	header, err := readNPYHeader(r)
+	h, err := readNPYHeader(r)
 	if err != nil {
 		return nil, err
 	}
-	descr := npyDescr.FindStringSubmatch(header)
-	fortran := npyFortran.FindStringSubmatch(header)
-	shape := npyShape.FindStringSubmatch(header)
-	if descr == nil || fortran == nil || shape == nil {
-		return nil, fmt.Errorf(
-			"npy header %q is not that of a plain array; structured arrays and objects are not read",
-			strings.TrimSpace(header),
-		)
-	}
-	order, code := byte('|'), descr[1]
-	if code != "" && strings.IndexByte("<>|", code[0]) >= 0 {
-		order, code = code[0], code[1:]
-	}
-	typ, ok := npyTypes[code]
-	size := int(typ.Size())
-	if !ok || order == '|' && size > 1 {
-		return nil, fmt.Errorf("element type %q is not read; bool, float16 to float64 and integers are", descr[1])
-	}
-	dims, err := parseShape(shape[1])
-	if err != nil {
-		return nil, err
-	}
+	typ, dims, size := h.typ, h.dims, int(h.typ.Size())
 	n, err := onnxio.NumElements(append(slices.Clone(dims), typ.Size()))
 	if err != nil {
 		return nil, fmt.Errorf("shape %v: %w", dims, err)
@@ -76,10 +55,10 @@ func readNPY(r io.Reader, name string) (*onnxio.Tensor, error) {
 		return nil, err
 	}
 	data := read.Bytes()
-	if order == '>' {
+	if h.bigEndian {
 		swapBytes(data, size)
 	}
-	if fortran[1] == "True" {
+	if h.fortran {
 		data = rowMajor(data, dims, size)
 	}
 	if typ == onnxio.Bool {
@@ -90,7 +69,41 @@ func readNPY(r io.Reader, name string) (*onnxio.Tensor, error) {
 	return fromBytes(name, typ, dims, data), nil
 }
 
-func readNPYHeader(r io.Reader) (string, error) {
+// npyHeader is what the header of a .npy file says.
+type npyHeader struct {
+	typ                onnxio.DataType
+	dims               []int64
+	bigEndian, fortran bool
+}
+
+func readNPYHeader(r io.Reader) (npyHeader, error) {
+	header, err := readNPYText(r)
+	if err != nil {
+		return npyHeader{}, err
+	}
+	descr := npyDescr.FindStringSubmatch(header)
+	fortran := npyFortran.FindStringSubmatch(header)
+	shape := npyShape.FindStringSubmatch(header)
+	if descr == nil || fortran == nil || shape == nil {
+		return npyHeader{}, fmt.Errorf(
+			"npy header %q is not that of a plain array; structured arrays and objects are not read",
+			strings.TrimSpace(header),
+		)
+	}
+	order, code := byte('|'), descr[1]
+	if code != "" && strings.IndexByte("<>|", code[0]) >= 0 {
+		order, code = code[0], code[1:]
+	}
+	typ, ok := npyTypes[code]
+	size := int(typ.Size())
+	if !ok || order == '|' && size > 1 {
+		return npyHeader{}, fmt.Errorf("element type %q is not read; bool, float16 to float64 and integers are", descr[1])
+	}
+	dims, err := parseShape(shape[1])
+	return npyHeader{typ, dims, order == '>', fortran[1] == "True"}, err
+}
+
+func readNPYText(r io.Reader) (string, error) {
 	var start [8]byte
 	if _, err := io.ReadFull(r, start[:]); err != nil || string(start[:6]) != npyMagic {
 		return "", errors.New("not in the .npy format")

@@ -6,13 +6,36 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"efcn/onnxio"
 )
 
-// ReadNPZ reads every array of a .npz file, in the file's order.
-func ReadNPZ(path string) ([]*onnxio.Tensor, error) {
+// ReadNPZ reads every array of a .npz file, in the file's order, or those of the given
+// names only.
+func ReadNPZ(path string, only ...string) ([]*onnxio.Tensor, error) {
+	z, err := openNPZ(path)
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	all := make([]*onnxio.Tensor, 0, len(z.File))
+	for _, f := range z.File {
+		name := strings.TrimSuffix(f.Name, ".npy")
+		if len(only) > 0 && !slices.Contains(only, name) {
+			continue
+		}
+		a, err := readEntry(f, name)
+		if err != nil {
+			return nil, fmt.Errorf("%s: array %q: %w", path, name, err)
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+func openNPZ(path string) (*zip.ReadCloser, error) {
 	z, err := zip.OpenReader(path)
 	if err != nil {
 		var pathErr *os.PathError
@@ -21,17 +44,71 @@ func ReadNPZ(path string) ([]*onnxio.Tensor, error) {
 		}
 		return nil, fmt.Errorf("%s: not a .npz file: %w", path, err)
 	}
-	defer z.Close()
-	all := make([]*onnxio.Tensor, 0, len(z.File))
-	for _, f := range z.File {
-		name := strings.TrimSuffix(f.Name, ".npy")
-		a, err := readEntry(f, name)
-		if err != nil {
-			return nil, fmt.Errorf("%s: array %q: %w", path, name, err)
-		}
-		all = append(all, a)
+	return z, nil
+}
+
+// Place is where an array of a .npz file lies in it.
+type Place struct {
+	Type onnxio.DataType
+	Dims []int64
+	// Offset is that of the first element in the file, if they lie there one after
+	// another, row-major and little-endian; else Why says why not.
+	Offset int64
+	Why    string
+}
+
+// FindNPZ returns where an array of a .npz file lies, without reading its elements; nil
+// where there is none of that name. Checksums are not compared.
+func FindNPZ(path, name string) (*Place, error) {
+	z, err := openNPZ(path)
+	if err != nil {
+		return nil, err
 	}
-	return all, nil
+	defer z.Close()
+	i := slices.IndexFunc(z.File, func(f *zip.File) bool { return strings.TrimSuffix(f.Name, ".npy") == name })
+	if i < 0 {
+		return nil, nil
+	}
+	f := z.File[i]
+	at, err := f.DataOffset()
+	if err != nil {
+		return nil, fmt.Errorf("%s: array %q: %w", path, name, err)
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fmt.Errorf("%s: array %q: %w", path, name, err)
+	}
+	defer r.Close()
+	in := &counter{r: r}
+	h, err := readNPYHeader(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: array %q: %w", path, name, err)
+	}
+	p := &Place{Type: h.typ, Dims: h.dims, Offset: at + in.n}
+	n, err := onnxio.NumElements(append(slices.Clone(h.dims), h.typ.Size()))
+	switch {
+	case err != nil || uint64(in.n+n) != f.UncompressedSize64:
+		p.Why = "it is not as long as its header promises"
+	case f.Method != zip.Store:
+		p.Why = "it is compressed"
+	case h.fortran:
+		p.Why = "its elements lie column by column"
+	case h.bigEndian:
+		p.Why = "its elements are big-endian"
+	}
+	return p, nil
+}
+
+// counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
 }
 
 func readEntry(f *zip.File, name string) (*onnxio.Tensor, error) {
