@@ -1,6 +1,7 @@
 package data_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -86,8 +87,9 @@ func TestAugmenter(t *testing.T) {
 			const draws = 3600
 			got, again := make([]float32, 12), make([]float32, 12)
 			for epoch := range draws {
-				g.Sample(0, 7, epoch, got)
-				g.Sample(0, 7, epoch, again)
+				if err := errors.Join(g.Sample(0, 7, epoch, got), g.Sample(0, 7, epoch, again)); err != nil {
+					t.Fatal(err)
+				}
 				if !slices.Equal(got, again) {
 					t.Fatal("a sample does not repeat")
 				}

@@ -238,7 +238,9 @@ func TestOpenTest(t *testing.T) {
 func TestBatch(t *testing.T) {
 	s := &data.Set{X: []float32{0, 1, 2, 3, 4, 5}, Shape: []int{2}, Labels: []int{0, 0, 0}}
 	got := make([]float32, 4)
-	s.Batch([]int{2, 0}, got)
+	if err := s.Batch([]int{2, 0}, got); err != nil {
+		t.Fatal(err)
+	}
 	if want := []float32{4, 5, 0, 1}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

@@ -106,7 +106,7 @@ func (s *Set) prepare(o options, train *Set) error {
 	}
 	s.Augment.Flip = o.flip
 	var err error
-	if o.crop.random || s.stored != nil && !o.transform.none() {
+	if o.crop.random || s.stored != nil && !o.none() {
 		err = s.remake(o.transform)
 	} else {
 		err = s.transform(o.transform)
