@@ -165,7 +165,10 @@ func TestParquetRefuses(t *testing.T) {
 		{"parquet:unlabelled.parquet", "sample 0 has the label -1"},
 		{"parquet:broken.parquet", "broken.parquet: row 1: starts with 74 65 78 74; a PNG file"},
 		{"parquet:other.parquet", "other.parquet: holds no columns of images"},
-		{"parquet:two.parquet", "two.parquet: has the columns of integers fine_label, coarse_label; want label=NAME of one of them"},
+		{
+			"parquet:two.parquet",
+			"two.parquet: has the columns of integers fine_label, coarse_label; want label=NAME of one of them",
+		},
 		{"parquet:good.parquet?image=img", "has the columns of images (structs with bytes) image; want image=NAME"},
 	} {
 		if _, err := Open(c.spec); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -16,7 +16,8 @@ func pixel(batch, image, i int) float32 { return float32((i+31*image+7*batch)%25
 func TestCIFARPickles(t *testing.T) {
 	root := filepath.Join("testdata", "cifar")
 	moved := t.TempDir() // with the folder that torchvision makes in its root
-	if err := os.CopyFS(filepath.Join(moved, "cifar-10-batches-py"), os.DirFS(filepath.Join(root, "cifar-10-batches-py"))); err != nil {
+	const folder = "cifar-10-batches-py"
+	if err := os.CopyFS(filepath.Join(moved, folder), os.DirFS(filepath.Join(root, folder))); err != nil {
 		t.Fatal(err)
 	}
 	train := []int{0, 9, 1, 8, 2, 7, 3, 6, 4, 5}
@@ -90,22 +91,26 @@ func TestPickleRefuses(t *testing.T) {
 		"huge bytes":   {"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\xff.", "promises 18446744073709551615 bytes more and has 1"},
 		"long integer": {"\x80\x02\x8a\xff.", "an integer of 255 bytes"},
 		"opcodes":      {"\x80\x02" + strings.Repeat("N", maxPickleSteps), "more than 4194304 opcodes"},
-		"encoded":      {"\x80\x02c_codecs\nencode\nq\x00(" + strings.Repeat("h\x00X\x28\x00\x00\x00"+strings.Repeat("a", 40)+"q\x01X\x06\x00\x00\x00latin1q\x02\x86R", 1) + strings.Repeat("h\x00h\x01h\x02\x86R", 40) + ".", "encoded more often than once"},
-		"memo":         {"\x80\x02h\x07.", "nothing was remembered as 7"},
-		"protocol 9":   {"\x80\x09.", "pickle protocol 9; 2 to 5 are read"},
-		"no dict":      {"\x80\x02K\x01.", "the pickle holds no dict"},
-		"empty":        {"", "promises 1 bytes more and has 0"},
-		"underflow":    {"\x80\x02\x87.", "not put together"},
-		"mark":         {"\x80\x02(q\x00.", "not put together"},
-		"own self":     {"\x80\x02]q\x00h\x00a.", "the pickle holds no dict"},
-		"short":        {string(good[:3000]), "promises 6144 bytes more"},
-		"key":          {"\x80\x02}K\x01K\x02s.", "a key that is no short string"},
-		"other keys":   {"\x80\x02}.", "want the array data and the list labels of CIFAR-10"},
-		"floats":       {swap("U\x02u1", "U\x02f4"), `an array of type "f4"; want u1`},
-		"shape":        {swap("K\x02M\x00\x0c\x86", "K\x03M\x00\x0c\x86"), "data has shape [3 3072] and 6144 bytes for 2 labels"},
-		"wide shape":   {swap("K\x02M\x00\x0c\x86", "J\xff\xff\xff\x7fM\x00\x0c\x86"), "data has shape [2147483647 3072]"},
-		"label":        {swap("K\x05K\x04e", "K\x05K\x0ae"), "labels: label 10 of image 1; the classes are 0 to 9"},
-		"label text":   {swap("K\x05K\x04e", "K\x05U\x00e"), "of image 1; the classes are 0 to 9"},
+		"encoded": {
+			"\x80\x02c_codecs\nencode\nq\x00(h\x00X\x28\x00\x00\x00" + strings.Repeat("a", 40) +
+				"q\x01X\x06\x00\x00\x00latin1q\x02\x86R" + strings.Repeat("h\x00h\x01h\x02\x86R", 40) + ".",
+			"encoded more often than once",
+		},
+		"memo":       {"\x80\x02h\x07.", "nothing was remembered as 7"},
+		"protocol 9": {"\x80\x09.", "pickle protocol 9; 2 to 5 are read"},
+		"no dict":    {"\x80\x02K\x01.", "the pickle holds no dict"},
+		"empty":      {"", "promises 1 bytes more and has 0"},
+		"underflow":  {"\x80\x02\x87.", "not put together"},
+		"mark":       {"\x80\x02(q\x00.", "not put together"},
+		"own self":   {"\x80\x02]q\x00h\x00a.", "the pickle holds no dict"},
+		"short":      {string(good[:3000]), "promises 6144 bytes more"},
+		"key":        {"\x80\x02}K\x01K\x02s.", "a key that is no short string"},
+		"other keys": {"\x80\x02}.", "want the array data and the list labels of CIFAR-10"},
+		"floats":     {swap("U\x02u1", "U\x02f4"), `an array of type "f4"; want u1`},
+		"shape":      {swap("K\x02M\x00\x0c\x86", "K\x03M\x00\x0c\x86"), "data has shape [3 3072] and 6144 bytes for 2 labels"},
+		"wide shape": {swap("K\x02M\x00\x0c\x86", "J\xff\xff\xff\x7fM\x00\x0c\x86"), "data has shape [2147483647 3072]"},
+		"label":      {swap("K\x05K\x04e", "K\x05K\x0ae"), "labels: label 10 of image 1; the classes are 0 to 9"},
+		"label text": {swap("K\x05K\x04e", "K\x05U\x00e"), "of image 1; the classes are 0 to 9"},
 	} {
 		path := filepath.Join(t.TempDir(), "test_batch")
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
