@@ -34,7 +34,8 @@ func localChains(links *onnxio.Links, rec *record.Record) (map[*onnxio.Node]*loc
 		}
 		f, err := findForm(l, links)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("layer %q: the record has it %s, but %w; convert the CNN again", l.Node, l.Layout, err))
+			errs = append(errs, fmt.Errorf("layer %q: the record has it %s, but %w; convert the CNN again",
+				l.Node, l.Layout, err))
 			continue
 		}
 		c := &localChain{l, f}

@@ -75,8 +75,9 @@ func newSubset(what string, nodes []*onnxio.Node, rec *record.Record, chains map
 		what = TrainAll
 	}
 	s := &subset{
-		what: what, mode: what, weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{}, factors: map[string]bool{},
-		free: map[string]bool{}, maps: map[string]*affine.Map{}, sparse: sparse,
+		what: what, mode: what, sparse: sparse,
+		weights: map[string]*record.Layer{}, biases: map[string]*record.Layer{}, factors: map[string]bool{},
+		free: map[string]bool{}, maps: map[string]*affine.Map{},
 	}
 	switch what {
 	case TrainAll, TrainLocal, TrainOffLocal, TrainTied:

@@ -37,7 +37,9 @@ var comparisons = map[string]comparison{
 		[]string{"elcn"},
 	},
 	"cnn":    {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
-	"resnet": {func() (*onnxio.Model, error) { return residual(), nil }, []string{"resnet", "resnet, channels last"}, "", nil},
+	"resnet": {
+		func() (*onnxio.Model, error) { return residual(), nil }, []string{"resnet", "resnet, channels last"}, "", nil,
+	},
 }
 
 // sketcher makes a model with random weights, node after node; at is the name

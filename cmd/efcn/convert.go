@@ -76,7 +76,8 @@ func (f *convertFlags) options() convert.Options {
 	return convert.Options{
 		Layout: record.Layout(f.layout.value), For: convert.Purpose(f.purpose.value), As: record.As(f.as.value),
 		Layers: f.layers.layouts, Rank: int(f.rank), Ranks: f.layers.ranks, Only: f.only,
-		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN, MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
+		Fold: convert.Fold(f.fold.value), MaxPool: convert.MaxPool(f.maxPool.value), NoFoldBN: f.noFoldBN,
+		MaxBytes: int64(f.maxBytes), InputShapes: f.shapes, BatchAxes: f.batch, Strict: f.strict,
 	}
 }
 
