@@ -130,7 +130,9 @@ func TestFeeder(t *testing.T) {
 				t.Fatal(err)
 			}
 			got := make([]float32, 48)
-			f.batch([]int{1, 0}, got)
+			if err := f.batch([]int{1, 0}, got); err != nil {
+				t.Fatal(err)
+			}
 			for i, v := range got {
 				if want := x[(1-i/24)*24+c.at(i%24)]; v != want {
 					t.Fatalf("element %d is %g, want %g", i, v, want)
@@ -158,16 +160,23 @@ func TestFeederAugments(t *testing.T) {
 			t.Fatal(err)
 		}
 		got[i] = make([]float32, 48)
-		f.take([]int{2, 0}, 5, 1, got[i])
+		if err := f.take([]int{2, 0}, 5, 1, got[i]); err != nil {
+			t.Fatal(err)
+		}
 		if got[i][0] != 49 || got[i][24] != 1 {
 			t.Errorf("plain samples begin with %v and %v", got[i][0], got[i][24])
 		}
 		if err := f.augment(data.Augment{Flip: true, Crop: 1}); err != nil {
 			t.Fatal(err)
 		}
-		f.take([]int{2, 0}, 5, 1, got[i])
+		if err := f.take([]int{2, 0}, 5, 1, got[i]); err != nil {
+			t.Fatal(err)
+		}
 		other := make([]float32, 48)
-		if f.take([]int{2, 0}, 5, 2, other); slices.Equal(other, got[i]) {
+		if err := f.take([]int{2, 0}, 5, 2, other); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Equal(other, got[i]) {
 			t.Error("two epochs have the same images")
 		}
 	}

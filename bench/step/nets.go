@@ -36,7 +36,7 @@ var comparisons = map[string]comparison{
 		finetune.TrainLocal,
 		[]string{"elcn"},
 	},
-	"cnn":    {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
+	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
 	"resnet": {
 		func() (*onnxio.Model, error) { return residual(), nil }, []string{"resnet", "resnet, channels last"}, "", nil,
 	},

@@ -14,7 +14,8 @@ import (
 type skipBad bool
 
 func (f *skipBad) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVar((*bool)(f), "skip-bad", false, "leave out images that cannot be read, and count them; as skip-bad in SPEC")
+	flags.BoolVar((*bool)(f), "skip-bad", false,
+		"leave out images that cannot be read, and count them; as skip-bad in SPEC")
 }
 
 // in adds the option to a specification of images in files of their own: of the others,

@@ -300,7 +300,8 @@ func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string,
 		return nil, "", err
 	}
 	s = &relax.Study{Options: o, About: map[string]string{
-		"program": "efcn " + version(), "data": f.dataSpec(), "test": f.testSpec(), "matrix products": fmt.Sprint(kernel.BLAS()),
+		"program": "efcn " + version(), "data": f.dataSpec(), "test": f.testSpec(),
+		"matrix products": fmt.Sprint(kernel.BLAS()),
 	}}
 	if len(f.cnnAt) > 0 {
 		s.Given = map[int]*onnxio.Model{}

@@ -103,7 +103,8 @@ func (t transform) after(f frame) (frame, error) {
 	}
 	c := t.crop
 	if !c.random && (c.height > f.height || c.width > f.width) {
-		return f, fmt.Errorf("crop: %d×%d pixels of an image of %d×%d; resize it before", c.height, c.width, f.height, f.width)
+		return f, fmt.Errorf("crop: %d×%d pixels of an image of %d×%d; resize it before",
+			c.height, c.width, f.height, f.width)
 	}
 	if c.height > 0 {
 		f.height, f.width = c.height, c.width
