@@ -9,7 +9,7 @@ import (
 )
 
 // Model returns the eFCN that the plan describes. Its matrices are generated
-// when the model is written or read, again at each time; nothing of their size
+// when the model is written or read, anew each time; nothing of their size
 // is held in memory. The CNN's own tensors are shared with it. A plan over its budget
 // is refused, as CheckBudget does.
 func (p *Plan) Model() (*onnxio.Model, error) {

@@ -13,7 +13,7 @@ import (
 //
 //   - of Conv, ConvTranspose, AveragePool, GlobalAveragePool, ReduceMean and ReduceSum;
 //   - of Resize and Upsample, linear or cubic;
-//   - of Gemm, MatMul and Einsum of which an operand is a constant;
+//   - of Gemm, MatMul and Einsum with a constant operand;
 //   - of the same in another form, whatever it is stored in: QLinearConv, ConvInteger,
 //     QLinearMatMul, MatMulInteger, and those of com.microsoft that a runtime's
 //     optimizer makes of them.
@@ -29,9 +29,9 @@ type Coverage struct {
 	NotEmbedded []Kept `json:"not_embedded"`
 }
 
-// otherForms are the linear layers in the forms that quantization and the optimizers of
-// runtimes give them, by their qualified names, and whether each node is one, or only
-// those of which a factor is a constant.
+// otherForms are linear layers as quantization and the optimizers of runtimes write them,
+// by qualified name. The function reports whether a node counts: always, or only with a
+// constant factor.
 var otherForms = map[string]func(pl *planner, n *onnxio.Node) bool{
 	"QLinearConv": anyNode, "ConvInteger": anyNode, "QLinearMatMul": ofConstant, "MatMulInteger": ofConstant,
 	"com.microsoft.FusedConv": anyNode, "com.microsoft.NhwcConv": anyNode, "com.microsoft.NhwcFusedConv": anyNode,

@@ -25,15 +25,22 @@ func init() {
 	}
 }
 
-// clipsAtZero reports whether a Clip has a constant of zero or more for its min.
+// clipsAtZero reports whether the bounds of a Clip are constants of zero or more. Its
+// max counts too: where that is less than its min, every element is the max.
 func clipsAtZero(pl *planner, n *onnxio.Node) bool {
-	lowest, err := n.Float("min", -1)
-	if t := pl.consts[n.Input(1)]; t != nil {
-		if v, e := onnxio.Floats[float32](t); e == nil && len(v) == 1 {
-			lowest = v[0]
+	bound := func(attribute string, input int, absent float32) bool {
+		value, err := n.Float(attribute, absent)
+		if name := n.Input(input); name != "" && err == nil {
+			value = -1 // unless it is known
+			if t := pl.consts[name]; t != nil {
+				if v, err := onnxio.Floats[float32](t); err == nil && len(v) == 1 {
+					value = v[0]
+				}
+			}
 		}
+		return err == nil && value >= 0
 	}
-	return err == nil && lowest >= 0
+	return bound("min", 1, -1) && bound("max", 2, 0)
 }
 
 // planUnary plans an operator that treats every element of its first input

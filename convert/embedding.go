@@ -8,9 +8,9 @@ import (
 	"efcn/onnxio"
 )
 
-// Embedding returns the maps that the layers of an eFCN have in the CNN that it was
-// made from, by the name of the layer: what
-// [record.Measure] compares with.
+// Embedding returns the maps of the CNN that an eFCN was made from, by the name of the
+// layer, for [record.Measure]. Layers that are products, and those fully connected in
+// the CNN without a BatchNormalization folded in, are left out.
 func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 	rec, err := record.Read(efcn)
 	if err != nil {
@@ -24,7 +24,8 @@ func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 		InputShapes: make(map[string][]int64),
 	}
 	for _, l := range rec.Layers {
-		o.NoFoldBN = o.NoFoldBN && len(l.Folded) == 0
+		// What a product folds says nothing of the others.
+		o.NoFoldBN = o.NoFoldBN && (len(l.Factors) > 0 || len(l.Folded) == 0)
 	}
 	for _, v := range efcn.Graph.FeedInputs() {
 		dims := make([]int64, len(v.Type.Shape))

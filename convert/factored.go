@@ -92,7 +92,7 @@ func (p *Plan) setRanks(o Options) error {
 			}
 		}
 	}
-	return p.checkRanks(o)
+	return p.checkUnusedRanks(o)
 }
 
 // setRank gives a layer its rank: the one given to it by its name, or else to an
@@ -120,8 +120,8 @@ func (o Options) setRank(l *Layer) error {
 	return nil
 }
 
-// checkRanks reports a rank that was given to a layer which is not factored.
-func (p *Plan) checkRanks(o Options) error {
+// checkUnusedRanks reports a rank that was given to a layer which is not factored.
+func (p *Plan) checkUnusedRanks(o Options) error {
 	for _, name := range slices.Sorted(maps.Keys(o.Ranks)) {
 		i := slices.IndexFunc(p.Layers, func(l *Layer) bool {
 			return l.Node == name || slices.ContainsFunc(l.Factors, func(f record.Factor) bool { return f.Node == name })

@@ -305,9 +305,8 @@ func (pl *planner) product(block []*piece) (*Folding, *piece, error) {
 	}, nil
 }
 
-// layoutOfProduct returns the layout that the options ask for a layer that units
-// are multiplied into: that of the only one that was given one of its own, or else
-// that of all layers.
+// layoutOfProduct returns the layout of a product: that of the factor that was given
+// one of its own, or else that of all layers.
 func (pl *planner) layoutOfProduct(block []*piece) (record.Layout, error) {
 	var given record.Layout
 	var by string
@@ -334,8 +333,8 @@ func (pl *planner) layoutOfProduct(block []*piece) (record.Layout, error) {
 	return pl.opts.Layout, nil
 }
 
-// given returns which of the names of a layer is given a layout of its own, and
-// which.
+// given returns the first of the names of a layer that Options.Layers has, with its
+// layout; both are "" if it has none.
 func (o Options) given(names ...string) (string, record.Layout) {
 	for _, name := range names {
 		if l, ok := o.Layers[name]; ok {

@@ -487,11 +487,13 @@ func TestFoldLocal(t *testing.T) {
 		{"full", []*onnxio.Node{node("Conv", "x w", "a"), pool}, []int64{4, 4, 3, 3}, 4 * 16, []int64{1, 25, 4, 64}},
 		{"depthwise", []*onnxio.Node{node("Conv", "x w", "a", onnxio.IntAttr("group", 4)), pool}, []int64{4, 1, 3, 3}, 16, []int64{4, 25, 1, 16}},
 		{"two groups, then four", []*onnxio.Node{node("Conv", "x w", "a", onnxio.IntAttr("group", 2)), pool}, []int64{4, 2, 3, 3}, 32, []int64{2, 25, 2, 32}},
+		{"depthwise, one channel four times", []*onnxio.Node{node("Conv", "x w", "a", onnxio.IntAttr("group", 4)), node("Gather", "a four", "y", onnxio.IntAttr("axis", 1))}, []int64{4, 1, 3, 3}, 9, []int64{1, 36, 4, 9}},
 		{"rows that see different inputs", []*onnxio.Node{node("Conv", "x w", "a"), node("Transpose", "a", "y", onnxio.IntsAttr("perm", 0, 2, 3, 1))}, []int64{4, 4, 3, 3}, 36, []int64{1, 144, 1, 36}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cnn := small(17, []int64{4, 8, 8}, []*onnxio.Tensor{floats("w", rng, test.w...)}, test.nodes...)
+			four := onnxio.NewTensor("four", []int64{4}, []int64{0, 0, 0, 0})
+			cnn := small(17, []int64{4, 8, 8}, []*onnxio.Tensor{floats("w", rng, test.w...), four}, test.nodes...)
 			o := convert.Options{Fold: convert.FoldAll, Layout: record.Local}
 			plan, err := convert.NewPlan(cnn, o)
 			if err != nil {

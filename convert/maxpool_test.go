@@ -155,6 +155,7 @@ func TestMaxima(t *testing.T) {
 		{"after a Relu", []*onnxio.Node{node("Relu", "x", "r"), pool("r", "y", 2)}, "", "Flatten Relu Gemm Relu Gemm Relu Gemm Reshape", "48 24 12"},
 		{"without one", []*onnxio.Node{pool("x", "y", 2)}, "", "Flatten Gemm Relu Gemm Relu Gemm Reshape", "72 36 12"},
 		{"after a Clip and a selection", []*onnxio.Node{node("Clip", "x zero", "a"), node("Transpose", "a", "r", ints("perm", 0, 1, 3, 2)), pool("r", "y", 2)}, "", "Flatten Clip Gather Gemm Relu Gemm Relu Gemm Reshape", "48 24 12"},
+		{"after a Clip whose max is less than its min", []*onnxio.Node{node("Clip", "x zero minus", "r"), pool("r", "y", 2)}, "", "Flatten Clip Gemm Relu Gemm Relu Gemm Reshape", "72 36 12"},
 		{"after a Clip that may be negative", []*onnxio.Node{node("Clip", "x", "r"), pool("r", "y", 2)}, "", "Flatten Clip Gemm Relu Gemm Relu Gemm Reshape", "72 36 12"},
 		{"two, the first of positives", []*onnxio.Node{node("Relu", "x", "r"), pool("r", "a", 2), node("MaxPool", "a", "y", ints("kernel_shape", 2, 1))}, "", "Flatten Relu Gemm Relu Gemm Relu Gemm Gemm Relu Gemm Reshape", "48 24 12 12 6"},
 		{"two, folded", []*onnxio.Node{node("Relu", "x", "r"), pool("r", "a", 2), node("MaxPool", "a", "y", ints("kernel_shape", 2, 1))}, convert.FoldAll, "Flatten Relu Gemm Relu Gemm Relu Gemm Relu Gemm Reshape", ""},
@@ -175,7 +176,7 @@ func TestMaxima(t *testing.T) {
 				v[i] = float32(rng.IntN(9) - 4)
 				w = onnxio.NewTensor("w", w.Dims, v)
 			}
-			inits := []*onnxio.Tensor{w, list("axes", -1), list("channels", 1), onnxio.NewTensor("zero", nil, []float32{0})}
+			inits := []*onnxio.Tensor{w, list("axes", -1), list("channels", 1), onnxio.NewTensor("zero", nil, []float32{0}), onnxio.NewTensor("minus", nil, []float32{-1})}
 			cnn := small(22, in, inits, test.nodes...)
 			o := convert.Options{MaxPool: convert.MaxPoolRelu, Fold: test.fold}
 			plan, err := convert.NewPlan(cnn, o)

@@ -3,6 +3,7 @@ package convert
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"efcn/convert/affine"
@@ -17,7 +18,8 @@ type Options struct {
 	// NoFoldBN keeps a BatchNormalization that follows a Conv or Gemm as Mul and
 	// Add instead of multiplying it into the matrix. Default false.
 	NoFoldBN bool
-	// MaxBytes bounds the weights of the eFCN. Default (0) DefaultMaxBytes.
+	// MaxBytes bounds the weights of the eFCN. Default (0)
+	// [record.DefaultMaxBytes], 2 GiB.
 	MaxBytes int64
 	// Layout is the form of every layer that Layers and Only do not settle.
 	// Default Auto.
@@ -250,7 +252,10 @@ func NewPlan(m *onnxio.Model, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p.settleFolded()
-	return p, p.checkLayers(o)
+	if err := p.checkLayers(o); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // convertible reports a model that is none to convert.
@@ -297,7 +302,7 @@ func prepare(m *onnxio.Model, o Options) (*planner, error) {
 	}
 	pl := newPlanner(m, info, o)
 	p := pl.plan
-	p.Absorbed, p.batchAxes, p.inputs = absorbed, o.BatchAxes, declared
+	p.Absorbed, p.batchAxes, p.inputs = absorbed, maps.Clone(o.BatchAxes), declared
 	for _, t := range from {
 		p.From = append(p.From, t.String())
 	}

@@ -27,7 +27,7 @@ func keep(format string, args ...any) error {
 	return &keepError{why: fmt.Sprintf(format, args...)}
 }
 
-// planner is what the operators are asked with while a plan is made.
+// planner is the state of one NewPlan, which operators read and add to.
 type planner struct {
 	plan *Plan
 	opts Options
@@ -35,7 +35,7 @@ type planner struct {
 	links  *onnxio.Links
 	names  *onnxio.Names
 	consts map[string]*onnxio.Tensor
-	known  map[*onnxio.Node]bool // nodes of which all outputs are constants
+	known  map[*onnxio.Node]bool // nodes whose outputs are all constants
 }
 
 func newPlanner(m *onnxio.Model, info *shape.Info, o Options) *planner {

@@ -102,7 +102,7 @@ func explicitWindow(pl *planner, n *onnxio.Node) []*onnxio.Attribute {
 	}
 	attrs := []*onnxio.Attribute{onnxio.IntsAttr("pads", slices.Concat(w.PadBegin, ends)...)}
 	for _, a := range n.Attributes {
-		if a.Name != "pads" && a.Name != "ceil_mode" {
+		if a.Name != "pads" && a.Name != "ceil_mode" && a.Name != "auto_pad" {
 			attrs = append(attrs, a)
 		}
 	}

@@ -46,7 +46,7 @@ func operatorOf(n *onnxio.Node) (operator, bool) {
 // of its first input, or takes maxima of them.
 func sameSign(pl *planner, n *onnxio.Node) bool { return pl.notNegative(n.Input(0)) }
 
-// anyNode is operator.layer of an operator of which each node is a linear layer.
+// anyNode is operator.layer where every node is a linear layer.
 func anyNode(*planner, *onnxio.Node) bool { return true }
 
 // onReals is operator.layer of an operator that takes integers as well: sums of those,

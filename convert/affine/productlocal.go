@@ -120,6 +120,9 @@ func (f *productLocal) eachPosition(visit func(p int, seen []int32, ok bool) boo
 		for p := lo; p < hi; p++ {
 			last, ok := -1, true
 			for o := range f.Groups * f.OutPerGroup {
+				if o%f.OutPerGroup == 0 {
+					last = -1 // the same columns are others from the start of another block
+				}
 				r := o*f.Positions + p
 				if c := f.m.class(r); c == last {
 					continue

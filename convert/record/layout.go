@@ -3,7 +3,7 @@ package record
 // Layout is a form that a linear layer can have in an eFCN.
 type Layout string
 
-// The layouts. Auto is dense or local, by Options.For and the budget.
+// The layouts. Auto is dense or local, by convert.Options.For and the budget.
 const (
 	Auto     Layout = "auto"
 	Dense    Layout = "dense"    // Gemm with a matrix

@@ -17,8 +17,8 @@ type Matrix struct {
 	Layer Layer
 	geometry
 	bias       []float32
-	stored     *onnxio.Tensor // dense and local
-	seen       []int64        // of a local layer without geometry: its index table
+	stored     *onnxio.Tensor // dense, local and factored
+	seen       []int64        // of a local or factored layer without geometry: its index table
 	sparse     *onnxio.SparseTensor
 	factors    *factors // of a factored layer, else nil
 	transposed bool     // stored is [Cols, Rows]

@@ -89,8 +89,8 @@ func ratio(part, whole float64) float64 {
 }
 
 // Measure returns the deviation of every layer in the record of an eFCN, and of
-// them all, in any layout. Both figures are exactly zero right after embedding. A slot
-// of the local layout that lies in padding is no entry of the matrix and is not counted.
+// them all, in any layout. Distance, OffLocal and Bias are
+// exactly zero right after embedding. A slot of the local layout that lies in padding is no entry of the matrix and is not counted.
 //
 // The matrix of a factored layer is what x is multiplied by, W = L + U·V, which is not
 // formed: what it takes is rank times the entries of the support. Its ‖W_off‖ has an
@@ -384,7 +384,8 @@ func checkOrigin(origin map[string]*affine.Map, all []*Matrix) error {
 			return fmt.Errorf("the CNN has no layer %q", a.Layer.Node)
 		}
 		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols ||
-			m.Taps.Coefs != a.support.Taps.Coefs || m.NonZeros() != a.support.NonZeros() {
+			m.KernelRows() != a.support.KernelRows() || m.Taps.Coefs != a.support.Taps.Coefs ||
+			m.NonZeros() != a.support.NonZeros() || !slices.Equal(m.Shared, a.support.Shared) {
 			return fmt.Errorf("layer %q of the CNN has another geometry", a.Layer.Node)
 		}
 	}

@@ -27,8 +27,8 @@ type Factor struct {
 	Levels int `json:"levels,omitempty"`
 }
 
-// DefaultMaxBytes is the largest output that Options allows unless told
-// otherwise.
+// DefaultMaxBytes is how many bytes of weights an eFCN may have where an option gives
+// no other bound.
 const DefaultMaxBytes = 2 << 30
 
 // Key is the key in an ONNX model's metadata_props under which an eFCN
@@ -82,7 +82,7 @@ type Record struct {
 	// As is the type that the CNN was converted to, if it was: what it says of the
 	// eFCN is about the CNN in that type.
 	As As `json:"as,omitempty"`
-	// BatchAxes are those of the inputs of which Options.BatchAxes gave one.
+	// BatchAxes is convert.Options.BatchAxes: by input, which axis is the batch.
 	BatchAxes map[string]int `json:"batch_axes,omitempty"`
 	Layers    []Layer        `json:"layers"`
 }

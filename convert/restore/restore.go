@@ -64,11 +64,22 @@ func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
 		layers: make(map[*onnxio.Node]*restored), gone: make(map[*onnxio.Node]bool),
 		shaped: make(map[string]*onnxio.Tensor),
 	}
-	feeds := efcn.Graph.FeedInputs()
-	if len(feeds) == 0 || len(feeds[0].Type.Shape) == 0 {
-		return nil, fmt.Errorf("the graph has no input with a batch axis")
+	rec, err := record.Read(efcn)
+	if err != nil {
+		return nil, err
 	}
-	p.batch = feeds[0].Type.Shape[0]
+	var axes map[string]int
+	if rec != nil {
+		axes = rec.BatchAxes
+	}
+	batch, err := shape.FindBatch(efcn.Graph, axes, func(name string) onnxio.TensorType {
+		t, _ := info.Type(name)
+		return t
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.batch = batch.Size
 	for _, t := range efcn.Graph.Initializers {
 		p.consts[t.Name] = t
 	}

@@ -29,7 +29,7 @@ func (e *DenseError) Error() string {
 // form, of any layout if none is given, and their names; efcn itself if there are none.
 // The entries of local and sparse layers are the same, bit for bit; those of factored
 // layers are local + U·V, rounded once. Their matrices are held in memory: more than
-// maxBytes for all weights (0 means DefaultMaxBytes) is a *DenseError, before any work.
+// maxBytes for all weights (0 means [record.DefaultMaxBytes]) is a *DenseError, before any work.
 func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64, layouts ...record.Layout) (
 	*onnxio.Model, []string, error,
 ) {
