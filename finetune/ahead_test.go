@@ -138,6 +138,29 @@ func TestStreamedDamage(t *testing.T) {
 	}
 }
 
+// TestEvaluateWaits: what is being made for the batch after one that fails has ended when
+// the evaluation ends.
+func TestEvaluateWaits(t *testing.T) {
+	set := openFolder(t, folderSet(t, 12), "resize=4x4&memory=0")
+	e, err := newEvaluator(t.Context(), embedded, toyModel(), set, 5, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := e.session.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := e.each(ctx, func(int, []float32, []int) {}); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if e.feed.upcoming != nil {
+		t.Error("a batch is still being made")
+	}
+}
+
 // TestFetch: a batch that was made ahead is the one that is asked for, whatever it was
 // made for.
 func TestFetch(t *testing.T) {

@@ -154,6 +154,7 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 // each calls visit with the logits of each batch, as many rows as there are
 // labels.
 func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []float32, labels []int)) error {
+	defer func() { _ = e.feed.wait() }() // what an error leaves to be made ahead
 	batch := len(e.labels)
 	for at := 0; at < e.set.N(); at += batch {
 		count := min(batch, e.set.N()-at)
