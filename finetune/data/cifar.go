@@ -73,9 +73,9 @@ func (c cifar) find(dir string, files []string) (folder string, pickled bool) {
 }
 
 // open reads the training or the test files of a folder, one after another.
-func (c cifar) open(dir string, o options) (*Set, error) {
+func (c cifar) open(dir string, o options) (s *Set, err error) {
 	f := frame{3, cifarSide, cifarSide, o.nhwc}
-	s := &Set{Shape: f.shape(), ChannelsLast: o.nhwc}
+	s = &Set{Shape: f.shape(), ChannelsLast: o.nhwc}
 	files := c.train
 	if o.test {
 		files = c.test
@@ -84,12 +84,16 @@ func (c cifar) open(dir string, o options) (*Set, error) {
 	if c.exceeds(dir, files, pickled, o) {
 		c.streamed = &records{frame: frame{3, cifarSide, cifarSide, false}, last: o.nhwc}
 		s.stored = c.streamed
+		defer func() {
+			if err != nil {
+				c.streamed.close()
+			}
+		}()
 	}
 	for _, name := range files {
 		if o.limit > 0 && s.N() >= o.limit {
 			break
 		}
-		var err error
 		if path := filepath.Join(dir, name); pickled {
 			err = c.readPickle(strings.TrimSuffix(path, ".bin"), s, f, o.limit)
 		} else {
@@ -228,8 +232,11 @@ func (c cifar) batch(batch *pickleDict) (images pickleBytes, labels []int, err e
 	labels = make([]int, n)
 	for i, item := range list.items {
 		label, ok := item.(int64)
-		if !ok || label < 0 || label >= int64(c.classes) {
-			return images, nil, fmt.Errorf("%s: label %v of image %d; the classes are 0 to %d", c.key, item, i, c.classes-1)
+		if !ok { // not printed: of tuples that hold each other there may be no end
+			return images, nil, fmt.Errorf("%s: the label of image %d is no integer", c.key, i)
+		}
+		if label < 0 || label >= int64(c.classes) {
+			return images, nil, fmt.Errorf("%s: label %d of image %d; the classes are 0 to %d", c.key, label, i, c.classes-1)
 		}
 		labels[i] = int(label)
 	}

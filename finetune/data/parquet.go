@@ -2,7 +2,6 @@ package data
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,13 +19,18 @@ import (
 // "Image Dataset"): a column of structs with the bytes of a PNG or JPEG file, and one
 // of integers, the classes. path is a Parquet file, or a folder of files whose names
 // begin with that of their split.
-func openParquet(path string, o options) (*Set, error) {
+func openParquet(path string, o options) (s *Set, err error) {
 	files, err := parquetFiles(path, o.test)
 	if err != nil {
 		return nil, err
 	}
-	s := &Set{}
+	s = &Set{}
 	all := &parquetImages{}
+	defer func() {
+		if err != nil || !s.Streamed() {
+			all.close()
+		}
+	}()
 	for _, file := range files {
 		labels, classes, err := all.add(file, o)
 		if err != nil {
@@ -70,7 +74,16 @@ func parquetFiles(path string, test bool) ([]string, error) {
 }
 
 // parquetImages are the images of Parquet files, one after another.
-type parquetImages struct{ groups []parquetGroup }
+type parquetImages struct {
+	files  []*os.File // open: images are read when they are taken
+	groups []parquetGroup
+}
+
+func (p *parquetImages) close() {
+	for _, file := range p.files {
+		_ = file.Close() // it was only read
+	}
+}
 
 // parquetGroup is a row group of a file.
 type parquetGroup struct {
@@ -90,7 +103,7 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 	if err != nil {
 		return nil, 0, reason(err)
 	}
-	// It stays open: images are read when they are taken.
+	p.files = append(p.files, file)
 	info, err := file.Stat()
 	if err != nil {
 		return nil, 0, err
@@ -113,7 +126,12 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 	for _, group := range f.RowGroups() {
 		chunks := group.ColumnChunks()
 		before := len(labels)
-		if labels, err = appendLabels(labels, chunks[label.ColumnIndex]); err != nil {
+		// A few bytes may state any number of equal labels. Images take a byte each at least.
+		rows := group.NumRows()
+		if rows < 0 || rows > info.Size()-int64(before) {
+			return nil, 0, fmt.Errorf("%d rows after %d, in a file of %d bytes", rows, before, info.Size())
+		}
+		if labels, err = appendLabels(labels, chunks[label.ColumnIndex], before+int(rows)); err != nil {
 			return nil, 0, fmt.Errorf("column %s: %w", label.Path[0], err)
 		}
 		p.groups = append(p.groups, parquetGroup{
@@ -122,19 +140,6 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 		})
 	}
 	return labels, classNames(f, label.Path[0]), nil
-}
-
-// checkFooter holds that the footer, whose length the file states, lies in the file: the
-// library takes memory for it first.
-func checkFooter(file io.ReaderAt, size int64) error {
-	var tail [8]byte
-	if _, err := file.ReadAt(tail[:], max(0, size-int64(len(tail)))); err != nil {
-		return fmt.Errorf("%d bytes, too few for a footer", size)
-	}
-	if n := int64(binary.LittleEndian.Uint32(tail[:4])); n > size-int64(len(tail)) {
-		return fmt.Errorf("a footer of %d bytes, in a file of %d", n, size)
-	}
-	return nil
 }
 
 // soundParquet makes an error of a panic of the library, which trusts what a broken
@@ -189,8 +194,8 @@ func choose(option, wanted string, columns []string, what string) (string, error
 	return "", fmt.Errorf("has the %s %s; want %s=NAME of one of them", what, strings.Join(columns, ", "), option)
 }
 
-// appendLabels reads a column of integers.
-func appendLabels(labels []int, chunk parquet.ColumnChunk) ([]int, error) {
+// appendLabels reads a column of integers, until there are so many labels.
+func appendLabels(labels []int, chunk parquet.ColumnChunk, rows int) ([]int, error) {
 	pages := chunk.Pages()
 	defer pages.Close()
 	values := make([]parquet.Value, 1024)
@@ -204,6 +209,9 @@ func appendLabels(labels []int, chunk parquet.ColumnChunk) ([]int, error) {
 		}
 		for in := page.Values(); ; {
 			n, err := in.ReadValues(values)
+			if n > rows-len(labels) {
+				return nil, fmt.Errorf("more labels than the %d of its rows", rows)
+			}
 			for _, v := range values[:n] {
 				switch {
 				case v.IsNull():
@@ -259,7 +267,7 @@ func (p *parquetImages) size(index int) int64 {
 
 func (p *parquetImages) content(index int) (content []byte, err error) {
 	defer func() {
-		if err != nil {
+		if bad := new(ImageError); err != nil && !errors.As(err, &bad) {
 			err = fmt.Errorf("%s: %w", p.name(index), err)
 		}
 	}()
@@ -280,7 +288,8 @@ func (p *parquetImages) content(index int) (content []byte, err error) {
 		return nil, fmt.Errorf("no value (%w)", err)
 	}
 	if value[0].IsNull() {
-		return nil, errors.New("the image has no bytes; one that is only named by its path is not read")
+		return nil, &ImageError{p.name(index), errors.New("the image has no bytes; one that is only named by its path " +
+			"is not read")}
 	}
 	return bytes.Clone(value[0].ByteArray()), nil
 }

@@ -3,6 +3,7 @@ package data
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"image/png"
 	"os"
 	"path/filepath"
@@ -181,6 +182,46 @@ func TestParquetRefuses(t *testing.T) {
 	s, err := Open("parquet:broken.parquet?skip-bad")
 	if err != nil || s.N() != 1 || len(s.Skipped) != 1 || s.Skipped[0].Image != "broken.parquet: row 1" {
 		t.Errorf("%+v, %v", s, err)
+	}
+	for _, name := range []string{"path", "null"} { // rows without bytes
+		s, err := Open("parquet:" + name + ".parquet?skip-bad")
+		if err != nil || s.N() != 1 || len(s.Skipped) != 1 || s.Skipped[0].Image != name+".parquet: row 1" {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+	}
+}
+
+// TestParquetRows: a few bytes can state any number of labels, which are not read.
+func TestParquetRows(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[parquetRow](&b, parquet.Compression(&parquet.Zstd))
+	label := int64(1)
+	if _, err := w.Write(slices.Repeat([]parquetRow{{nil, &label}}, 1<<16)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	saveBytes(t, "many.parquet", b.Bytes())
+	want := fmt.Sprintf("many.parquet: 65536 rows after 0, in a file of %d bytes", b.Len())
+	if _, err := Open("parquet:many.parquet"); err == nil || err.Error() != want {
+		t.Errorf("%v, want %q", err, want)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, label64, err := parquetColumns(f.Schema(), options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	labels := f.RowGroups()[0].ColumnChunks()[label64.ColumnIndex]
+	if _, err := appendLabels(nil, labels, 1<<16-1); err == nil || err.Error() != "more labels than the 65535 of its rows" {
+		t.Error(err)
+	}
+	if all, err := appendLabels(nil, labels, 1<<16); err != nil || len(all) != 1<<16 {
+		t.Error(len(all), err)
 	}
 }
 

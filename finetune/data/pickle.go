@@ -474,7 +474,7 @@ func (a *pickleArray) set(shape, dtype, content any) error {
 	dims, isTuple := shape.([]any)
 	_, isDtype := dtype.(*pickleDtype)
 	b, isBytes := content.(pickleBytes)
-	if !isTuple || !isDtype || !isBytes {
+	if !isTuple || !isDtype || !isBytes || len(dims) > 2 { // one tuple may be the shape of many
 		return errPickleShape
 	}
 	a.shape, a.pixels = nil, b

@@ -110,7 +110,11 @@ func TestPickleRefuses(t *testing.T) {
 		"shape":      {swap("K\x02M\x00\x0c\x86", "K\x03M\x00\x0c\x86"), "data has shape [3 3072] and 6144 bytes for 2 labels"},
 		"wide shape": {swap("K\x02M\x00\x0c\x86", "J\xff\xff\xff\x7fM\x00\x0c\x86"), "data has shape [2147483647 3072]"},
 		"label":      {swap("K\x05K\x04e", "K\x05K\x0ae"), "labels: label 10 of image 1; the classes are 0 to 9"},
-		"label text": {swap("K\x05K\x04e", "K\x05U\x00e"), "of image 1; the classes are 0 to 9"},
+		"label text": {swap("K\x05K\x04e", "K\x05U\x00e"), "labels: the label of image 1 is no integer"},
+		"label tuples": { // each holds the one before twice: 2⁶⁴ values
+			swap("K\x05K\x04e", "K\x05N"+strings.Repeat("q\xc8h\xc8\x86", 64)+"e"), "labels: the label of image 1 is no integer",
+		},
+		"long shape": {swap("K\x02M\x00\x0c\x86", "K\x02M\x00\x0cK\x01\x87"), "not put together"},
 	} {
 		path := filepath.Join(t.TempDir(), "test_batch")
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {

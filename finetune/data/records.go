@@ -2,6 +2,7 @@ package data
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -34,7 +35,7 @@ func (r *records) add(path string, offset, stride int64, count int) error {
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return err
+		return errors.Join(err, file.Close())
 	}
 	first := 0
 	if n := len(r.files); n > 0 {
@@ -42,6 +43,13 @@ func (r *records) add(path string, offset, stride int64, count int) error {
 	}
 	r.files = append(r.files, recordFile{file, info.Size(), offset, stride, first, count})
 	return nil
+}
+
+// close closes the files of a set that is not to be.
+func (r *records) close() {
+	for _, f := range r.files {
+		_ = f.file.Close() // it was only read
+	}
 }
 
 // find returns the file of a sample and where it begins there.
