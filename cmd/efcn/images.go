@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -18,13 +19,14 @@ func (f *skipBad) addFlags(flags *pflag.FlagSet) {
 		"leave out images that cannot be read, and count them; as skip-bad in SPEC")
 }
 
-// in adds the option to a specification of images in files of their own: of the others,
-// nothing can be left out.
+// in adds the option to a specification that does not have it. Of a kind that cannot have
+// it, opening refuses it.
 func (f *skipBad) in(spec string) string {
-	if bool(*f) && (strings.HasPrefix(spec, "folder:") || strings.HasPrefix(spec, "parquet:")) {
-		return withOption(spec, "skip-bad")
+	_, options, _ := strings.Cut(spec, "?")
+	if !bool(*f) || spec == "" || slices.Contains(strings.Split(options, "&"), "skip-bad") {
+		return spec
 	}
-	return spec
+	return withOption(spec, "skip-bad")
 }
 
 // withOption adds an option to a specification of images.

@@ -39,8 +39,8 @@
 //	                     those whose names begin with train; with test, or else
 //	                     validation. The default is train with [Open] and test with
 //	                     [OpenTest]
-//	memory=BYTES         a set of more, 4 bytes a pixel and channel, is streamed (500MB,
-//	                     8GB; default 4294967296)
+//	memory=BYTES         a set of more, 4 bytes a pixel and channel, before or after it
+//	                     is resized, is streamed (500MB, 8GB; default 4294967296)
 //	image=NAME           of Parquet files: the column of images, structs with bytes
 //	label=NAME           and the one of classes, integers. The default is the column
 //	                     called image or label, or the only one that can be
@@ -70,11 +70,13 @@
 // whenever they are taken, on all threads, and training makes the next batch while a
 // step goes on. What comes out is the same to the bit. Memory holds two batches and an
 // image a thread. With crop=random images of files need not be of one size. IDX, CIFAR
-// and NumPy files are read where the pixels lie in them, so they may not be compressed
-// (numpy.savez, not savez_compressed; float32 or uint8); with
-// crop=random they are held in memory unless they are more than that. A streamed folder
-// is opened without a look at any but the first image, unless normalize=auto or skip-bad
-// want one; a damaged one ends the training when it is taken.
+// and NumPy files are read where the pixels lie in them (numpy.savez, not
+// savez_compressed; float32 or uint8). Compressed ones are read whole, and refused where
+// memory= is given and is too little. With crop=random, or where resizing makes more of
+// them than memory allows, they are held in memory as they were read, unless they are
+// more than that. A streamed folder is opened without a look at any but the first image,
+// unless normalize=auto or skip-bad want one; a damaged one ends the training when it is
+// taken.
 //
 // The images of a folder are grey or in colour, all of them, and of one size
 // unless they are resized or cropped, or channels=3. Classes count from 0 in the order of the names of their

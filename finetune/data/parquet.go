@@ -20,7 +20,7 @@ import (
 // of integers, the classes. path is a Parquet file, or a folder of files whose names
 // begin with that of their split.
 func openParquet(path string, o options) (s *Set, err error) {
-	files, err := parquetFiles(path, o.test)
+	files, err := parquetFiles(path, o)
 	if err != nil {
 		return nil, err
 	}
@@ -43,16 +43,19 @@ func openParquet(path string, o options) (s *Set, err error) {
 }
 
 // parquetFiles lists the files of a split in a folder, or the one that path is.
-func parquetFiles(path string, test bool) ([]string, error) {
+func parquetFiles(path string, o options) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if !info.IsDir() {
+		if o.given["split"] {
+			return nil, fmt.Errorf("split: %s is one file; want a folder", path)
+		}
 		return []string{path}, nil
 	}
 	splits := []string{"train"}
-	if test {
+	if o.test {
 		splits = []string{"test", "validation"}
 	}
 	list, err := entries(path)

@@ -160,6 +160,7 @@ func TestParquetRefuses(t *testing.T) {
 		{"parquet:short.parquet", "short.parquet: not a Parquet file, or broken: "},
 		{"parquet:text.parquet", "text.parquet: not a Parquet file, or broken: 4 bytes, too few for a footer"},
 		{"parquet:huge.parquet", "huge.parquet: not a Parquet file, or broken: a footer of 4294967295 bytes, in a file of"},
+		{"parquet:good.parquet?split=train", "split: good.parquet is one file; want a folder"},
 		{"parquet:path.parquet", "path.parquet: row 1: the image has no bytes"},
 		{"parquet:null.parquet", "null.parquet: row 1: the image has no bytes"},
 		{"parquet:nolabel.parquet", "nolabel.parquet: column label: row 1 has no label"},
@@ -240,6 +241,7 @@ func FuzzParquet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		path := fuzzFile(t, "set.parquet", content)
 		all := &parquetImages{}
+		defer all.close()
 		labels, _, err := all.add(path, options{})
 		if err != nil {
 			return

@@ -116,7 +116,7 @@ func (o options) exceeds(samples, size int) bool {
 // inPlace refuses samples that are more than memory was allowed for, and that cannot be
 // read where they lie. Those of a specification that does not say are read whole.
 func (o options) inPlace(path, why string) error {
-	if o.memory == defaultMemory {
+	if !o.given["memory"] {
 		return nil
 	}
 	return fmt.Errorf("%s: more than memory=%d holds, and %s; write it anew, or allow more memory", path, o.memory, why)

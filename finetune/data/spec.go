@@ -24,6 +24,7 @@ type options struct {
 	memory    int64  // bytes that samples may take in memory
 	image     string // columns of Parquet files; "" for the only ones
 	label     string
+	given     map[string]bool // the options that the specification names
 }
 
 // Open reads the data that spec names to train on; see the package comment for
@@ -37,7 +38,7 @@ func OpenTest(spec string, train *Set) (*Set, error) { return open(spec, train, 
 
 // OpenBoth reads the training set that train names, as Open does, and the test set
 // that test names, as OpenTest does: nil where test is "". Where both are the same
-// they are in memory once.
+// they are in memory once, unless the kind has a split or something is drawn at random.
 func OpenBoth(train, test string) (trainSet, testSet *Set, err error) {
 	if trainSet, err = Open(train); err != nil || test == "" {
 		return trainSet, nil, err
@@ -106,7 +107,7 @@ func (s *Set) prepare(o options, train *Set) error {
 	}
 	s.Augment.Flip = o.flip
 	var err error
-	if o.crop.random || s.stored != nil && !o.none() {
+	if o.crop.random || !o.none() && (s.stored != nil || s.outgrows(o)) {
 		err = s.remake(o.transform)
 	} else {
 		err = s.transform(o.transform)
@@ -115,6 +116,17 @@ func (s *Set) prepare(o options, train *Set) error {
 		return err
 	}
 	return s.normalizeAs(o, train)
+}
+
+// outgrows reports whether transforming the samples makes more of them than memory may
+// hold.
+func (s *Set) outgrows(o options) bool {
+	from, err := s.frame()
+	if err != nil {
+		return false // which transforming them will name
+	}
+	to, err := o.after(from)
+	return err == nil && o.exceeds(s.N(), to.size())
 }
 
 // normalizeAs normalises the set as its options say.
@@ -155,17 +167,16 @@ func optionsOf(kind string) []string {
 }
 
 func parseOptions(kind, query string, forTest bool) (options, error) {
-	o := options{test: forTest, memory: defaultMemory}
+	o := options{test: forTest, memory: defaultMemory, given: make(map[string]bool)}
 	if query == "" {
 		return o, nil
 	}
-	seen := make(map[string]bool)
 	for option := range strings.SplitSeq(query, "&") {
 		key, value, given := strings.Cut(option, "=")
-		if seen[key] {
+		if o.given[key] {
 			return o, fmt.Errorf("option %q is given twice", key)
 		}
-		seen[key] = true
+		o.given[key] = true
 		if known := optionsOf(kind); !slices.Contains(known, key) {
 			last := len(known) - 1
 			return o, fmt.Errorf("option %q is not known; %s and %s are", key, strings.Join(known[:last], ", "), known[last])
@@ -174,7 +185,7 @@ func parseOptions(kind, query string, forTest bool) (options, error) {
 			return o, err
 		}
 	}
-	if seen["shift-seed"] && o.shift == 0 {
+	if o.given["shift-seed"] && o.shift == 0 {
 		return o, errors.New("shift-seed: nothing is shifted without shift=N")
 	}
 	if forTest && (o.crop.random || o.flip) {

@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"fmt"
 	"math"
@@ -150,5 +151,63 @@ func TestRecordsStreamed(t *testing.T) {
 	}
 	if _, err := OpenTest("idx:gzipped,labels", nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMemoryGiven: what memory says holds for samples once they are resized as well, and
+// also where it says what is the default.
+func TestMemoryGiven(t *testing.T) {
+	t.Chdir(t.TempDir())
+	pixels := []byte{0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 4, 0, 0, 0, 3}
+	for i := range 5 * 12 {
+		pixels = append(pixels, byte(41*i))
+	}
+	saveBytes(t, "images", pixels)
+	saveBytes(t, "labels", []byte{0, 0, 8, 1, 0, 0, 0, 5, 3, 0, 2, 1, 0})
+	for query, streamed := range map[string]bool{
+		"memory=240":                                false, // 5 × 12 floats
+		"memory=240&resize=2x2":                     false,
+		"memory=240&resize=9x8":                     true,
+		"memory=1440&resize=9x8":                    false,
+		"memory=1439&resize=9x8":                    true,
+		"memory=1439&resize=9x8&limit=4":            false,
+		"memory=240&resize=9x8&normalize=auto":      true,
+		"memory=240&resize=9x8&shift=1&crop=centre": true,
+	} {
+		query = strings.Replace(query, "crop=centre", "crop=centre:8x8", 1)
+		got, err := Open("idx:images,labels?" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(query, "&")
+		want, err := Open("idx:images,labels?" + cmp.Or(rest, "normalize=none"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Streamed() != streamed || want.Streamed() {
+			t.Errorf("%s: streamed: %v", query, got.Streamed())
+		}
+		if !slices.Equal(samplesOf(t, got, 1, 1), samplesOf(t, want, 1, 1)) {
+			t.Errorf("%s: the samples are not those in memory", query)
+		}
+	}
+
+	// A header of 100,000 images of 200×200 pixels: 16 GB of floats.
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write([]byte{0, 0, 8, 3, 0, 1, 0x86, 0xa0, 0, 0, 0, 200, 0, 0, 0, 200}); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	saveBytes(t, "many", b.Bytes())
+	for query, want := range map[string]string{
+		"":                   "many: ends at offset 16; its header promises 4000000016 bytes",
+		"?memory=4294967296": "many: more than memory=4294967296 holds, and it is compressed",
+	} {
+		if _, err := Open("idx:many,labels" + query); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", query, err, want)
+		}
 	}
 }
