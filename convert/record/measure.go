@@ -89,8 +89,9 @@ func ratio(part, whole float64) float64 {
 }
 
 // Measure returns the deviation of every layer in the record of an eFCN, and of
-// them all, in any layout. Distance, OffLocal and Bias are
-// exactly zero right after embedding. A slot of the local layout that lies in padding is no entry of the matrix and is not counted.
+// them all, in any layout. Distance, OffLocal and Bias are exactly zero right after
+// embedding. A slot of the local layout that lies in padding is no entry of the matrix
+// and is not counted.
 //
 // The matrix of a factored layer is what x is multiplied by, W = L + U·V, which is not
 // formed: what it takes is rank times the entries of the support. Its ‖W_off‖ has an

@@ -148,6 +148,30 @@ func TestProjectBranches(t *testing.T) {
 	}
 }
 
+// TestProjectOtherInputs projects an eFCN whose first input has no batch: neither that
+// input nor what reads it says which axis the batch is.
+func TestProjectOtherInputs(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 2))
+	cnn := testnet.Small(17, []int64{3, 8, 8}, []*onnxio.Tensor{testnet.Floats("w", rng, 4, 3, 3, 3)},
+		testnet.Node("Conv", "x w", "c"), testnet.Node("Mul", "c t", "m"), testnet.Node("Relu", "m", "y"))
+	temperature := &onnxio.ValueInfo{Name: "t", Type: onnxio.TensorType{
+		Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{onnxio.Fixed(1)},
+	}}
+	cnn.Graph.Inputs = append([]*onnxio.ValueInfo{temperature}, cnn.Graph.Inputs...)
+	for _, layout := range testnet.Layouts {
+		t.Run(string(layout), func(t *testing.T) {
+			efcn := testnet.Embedded(t, cnn, convert.Options{Layout: layout})
+			got, _ := testnet.Project(t, efcn)
+			if a, b := strings.Join(testnet.Ops(got), " "), strings.Join(testnet.Ops(cnn), " "); a != b {
+				t.Errorf("operators %s, want %s", a, b)
+			}
+			if _, _, err := restore.ToDense(context.Background(), efcn, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestProjectWithoutGeometry projects a layer whose record does not say its
 // geometry: it stays what it is, in every layout.
 func TestProjectWithoutGeometry(t *testing.T) {

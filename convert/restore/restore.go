@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -64,26 +65,35 @@ func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
 		layers: make(map[*onnxio.Node]*restored), gone: make(map[*onnxio.Node]bool),
 		shaped: make(map[string]*onnxio.Tensor),
 	}
-	rec, err := record.Read(efcn)
-	if err != nil {
+	var err error
+	if p.batch, err = batchOf(efcn, info); err != nil {
 		return nil, err
 	}
-	var axes map[string]int
-	if rec != nil {
-		axes = rec.BatchAxes
-	}
-	batch, err := shape.FindBatch(efcn.Graph, axes, func(name string) onnxio.TensorType {
-		t, _ := info.Type(name)
-		return t
-	})
-	if err != nil {
-		return nil, err
-	}
-	p.batch = batch.Size
 	for _, t := range efcn.Graph.Initializers {
 		p.consts[t.Name] = t
 	}
 	return p, nil
+}
+
+// batchOf returns the first axis of what the layers of an eFCN compute. An input of it
+// need not have one: a temperature, say.
+func batchOf(efcn *onnxio.Model, info *shape.Info) (onnxio.Dim, error) {
+	rec, err := record.Read(efcn)
+	if err != nil {
+		return onnxio.Dim{}, err
+	}
+	if rec != nil {
+		for _, l := range rec.Layers {
+			if t, ok := info.Type(l.Output); ok && t.HasShape && len(t.Shape) > 0 {
+				return t.Shape[0], nil
+			}
+		}
+	}
+	feeds := efcn.Graph.FeedInputs()
+	if len(feeds) == 0 || len(feeds[0].Type.Shape) == 0 {
+		return onnxio.Dim{}, errors.New("the graph has no input with a batch axis")
+	}
+	return feeds[0].Type.Shape[0], nil
 }
 
 // dims returns the shape of a value of the eFCN without its batch axis, if it
