@@ -5,9 +5,7 @@ import (
 	"fmt"
 
 	"efcn/convert/record"
-	"efcn/internal/constants"
 	"efcn/onnxio"
-	"efcn/onnxio/shape"
 )
 
 // Project returns the CNN that is nearest to an eFCN, and how far away it is.
@@ -41,11 +39,7 @@ func Project(ctx context.Context, efcn *onnxio.Model) (*onnxio.Model, *record.De
 	if err != nil {
 		return nil, nil, err
 	}
-	info, err := shape.Infer(efcn, shape.Options{Evaluate: constants.Evaluate})
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := newRestorer(efcn, info)
+	p, err := newRestorer(efcn)
 	if err != nil {
 		return nil, nil, err
 	}

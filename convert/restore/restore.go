@@ -56,7 +56,11 @@ type restored struct {
 	m     *affine.Map // the projection
 }
 
-func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
+func newRestorer(efcn *onnxio.Model) (*restorer, error) {
+	info, err := shape.Infer(efcn, shape.Options{Evaluate: constants.Evaluate})
+	if err != nil {
+		return nil, err
+	}
 	p := &restorer{
 		efcn: efcn, info: info, out: efcn.Clone(),
 		consts: make(map[string]*onnxio.Tensor), views: make(map[string]view),
@@ -65,7 +69,6 @@ func newRestorer(efcn *onnxio.Model, info *shape.Info) (*restorer, error) {
 		layers: make(map[*onnxio.Node]*restored), gone: make(map[*onnxio.Node]bool),
 		shaped: make(map[string]*onnxio.Tensor),
 	}
-	var err error
 	if p.batch, err = batchOf(efcn, info); err != nil {
 		return nil, err
 	}

@@ -6,9 +6,7 @@ import (
 	"slices"
 
 	"efcn/convert/record"
-	"efcn/internal/constants"
 	"efcn/onnxio"
-	"efcn/onnxio/shape"
 )
 
 // DenseError says that the layers of an eFCN need more bytes in dense form than
@@ -76,11 +74,7 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64, layouts ..
 		return nil, nil, e
 	}
 
-	info, err := shape.Infer(efcn, shape.Options{Evaluate: constants.Evaluate})
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := newRestorer(efcn, info)
+	p, err := newRestorer(efcn)
 	if err != nil {
 		return nil, nil, err
 	}

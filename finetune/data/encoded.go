@@ -88,7 +88,6 @@ func (s *Set) open(all images, o options) error {
 func (s *Set) skipBad(e *encoded) error {
 	bad := make([]*ImageError, len(s.Labels))
 	err := inParallel(len(s.Labels), func(i int) error {
-		defer decoding.enter()()
 		_, _, err := e.read(i)
 		if errors.As(err, &bad[i]) {
 			return nil

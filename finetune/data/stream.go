@@ -5,7 +5,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
-	"sync/atomic"
 
 	"efcn/internal/kernel"
 )
@@ -24,7 +23,6 @@ type stored interface {
 // take makes a sample, in dst, from what is stored: transformed as the set's options
 // say, a random crop by what rng gives, and normalised.
 func (s *Set) take(index int, rng *rand.Rand, dst []float32) error {
-	defer decoding.enter()()
 	from, pixels, err := s.stored.read(index)
 	if err != nil {
 		return err
@@ -39,20 +37,6 @@ func (s *Set) take(index int, rng *rand.Rand, dst []float32) error {
 	s.how.apply(dst[:to.size()], pixels, from, index, rng)
 	s.normalizeSamples(dst[:to.size()])
 	return nil
-}
-
-// decoding counts the samples that are being made at the moment, over all sets.
-var decoding gauge
-
-// gauge is a count and the most that it has been.
-type gauge struct{ now, most atomic.Int64 }
-
-// enter counts one in, and returns what counts it out.
-func (g *gauge) enter() (leave func()) {
-	now := g.now.Add(1)
-	for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
-	}
-	return func() { g.now.Add(-1) }
 }
 
 // streamBlock is how many samples are made at a time where a pass over the set is

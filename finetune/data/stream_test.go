@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"efcn/internal/arrays"
@@ -35,7 +36,8 @@ func TestStreamBound(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoding.most.Store(0)
+	decoding := &gauge{stored: s.stored}
+	s.stored = decoding
 	indices := make([]int, s.N())
 	for i := range indices {
 		indices[i] = len(indices) - 1 - i
@@ -210,4 +212,19 @@ func TestMemoryGiven(t *testing.T) {
 			t.Errorf("%s: %v, want %q", query, err, want)
 		}
 	}
+}
+
+// gauge counts how many samples of a set are being read at the moment, and the most
+// that were.
+type gauge struct {
+	stored
+	now, most atomic.Int64
+}
+
+func (g *gauge) read(index int) (frame, []float32, error) {
+	now := g.now.Add(1)
+	defer g.now.Add(-1)
+	for most := g.most.Load(); now > most && !g.most.CompareAndSwap(most, now); most = g.most.Load() {
+	}
+	return g.stored.read(index)
 }
