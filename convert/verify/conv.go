@@ -57,6 +57,19 @@ func convMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
 	if err != nil {
 		return nil, err
 	}
+	groupIn, groupOut := channels/int(group), filters/int(group)
+	return n.windowMatrix(node, w.axes, kernel, channels, filters, groupIn, groupOut, func(o, c int) int {
+		return o*groupIn + c%groupIn
+	})
+}
+
+// windowMatrix returns the matrix of a convolution or of its transpose, of so many
+// channels to filters, groupIn to groupOut in each group. filter returns which part of
+// the kernel the filter o has for the channel c.
+func (n *net) windowMatrix(
+	node *onnxio.Node, axes []axis, kernel []float32, channels, filters, groupIn, groupOut int,
+	filter func(o, c int) int,
+) (*matrix, error) {
 	bias, _, hasBias, err := n.floats(node, 2)
 	if err != nil {
 		return nil, err
@@ -64,8 +77,7 @@ func convMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
 	if hasBias && len(bias) != filters {
 		return nil, fmt.Errorf("B: want %d values, got %d", filters, len(bias))
 	}
-	s := newSupport(w.axes)
-	groupIn, groupOut := channels/int(group), filters/int(group)
+	s := newSupport(axes)
 	return &matrix{
 		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias,
 		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
@@ -73,7 +85,7 @@ func convMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
 			o := r / s.out
 			s.move(r % s.out)
 			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
-				taps := kernel[(o*groupIn+c%groupIn)*s.kernel:][:s.kernel]
+				taps := kernel[filter(o, c)*s.kernel:][:s.kernel]
 				for _, h := range s.hits {
 					entry(c*s.in+h.in, float64(taps[h.tap]), 0)
 				}

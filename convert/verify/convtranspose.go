@@ -67,29 +67,10 @@ func convTransposeMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error
 		return nil, err
 	}
 	filters := groupOut * int(group)
-	bias, _, hasBias, err := n.floats(node, 2)
-	if err != nil {
-		return nil, err
-	}
-	if hasBias && len(bias) != filters {
-		return nil, fmt.Errorf("B: want %d values, got %d", filters, len(bias))
-	}
-	s := newSupport(w.axes)
 	groupIn := channels / int(group)
-	return &matrix{
-		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias,
-		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
-		entries: func(r int, entry func(int, float64, float64)) {
-			o := r / s.out
-			s.move(r % s.out)
-			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
-				taps := kernel[(c*groupOut+o%groupOut)*s.kernel:][:s.kernel]
-				for _, h := range s.hits {
-					entry(c*s.in+h.in, float64(taps[h.tap]), 0)
-				}
-			}
-		},
-	}, nil
+	return n.windowMatrix(node, w.axes, kernel, channels, filters, groupIn, groupOut, func(o, c int) int {
+		return c*groupOut + o%groupOut
+	})
 }
 
 // transposedAxesOf reads the attributes of a ConvTranspose, as axesOf does. Its output is as long as its
