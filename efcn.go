@@ -225,7 +225,7 @@ func Train(ctx context.Context, path, output string, images Images, o finetune.O
 	if err := atomicfile.Check(output); err != nil {
 		return nil, err
 	}
-	train, test, err := data.OpenBoth(images.Train, images.Test)
+	train, test, err := data.OpenBoth(ctx, images.Train, images.Test)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +247,7 @@ func Evaluate(ctx context.Context, path, spec string) (finetune.Metrics, error) 
 	if err != nil {
 		return finetune.Metrics{}, err
 	}
-	set, err := data.OpenTest(spec, nil)
+	set, err := data.OpenTest(ctx, spec, nil)
 	if err != nil {
 		return finetune.Metrics{}, err
 	}

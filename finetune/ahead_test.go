@@ -42,7 +42,7 @@ func folderSet(t *testing.T, n int) string {
 
 func openFolder(t *testing.T, dir, query string) *data.Set {
 	t.Helper()
-	s, err := data.Open("folder:" + dir + "?normalize=auto&" + query)
+	s, err := data.Open(t.Context(), "folder:"+dir+"?normalize=auto&"+query)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,7 +117,7 @@ func TestStreamedDamage(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, err := data.Open("folder:" + dir + "?crop=random:4")
+	set, err := data.Open(t.Context(), "folder:"+dir+"?crop=random:4")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,7 @@
 // Call [Train] with a model and the samples, which package data opens:
 //
 //	model, err := onnxio.Read("efcn.onnx")
-//	train, err := data.Open("idx:IMAGES,LABELS?normalize=auto")
+//	train, err := data.Open(ctx, "idx:IMAGES,LABELS?normalize=auto")
 //	trained, err := finetune.Train(ctx, model, train, nil, finetune.Options{Epochs: 5}, nil)
 //	_, err = onnxio.Write("trained.onnx", trained, onnxio.WriteOptions{})
 //

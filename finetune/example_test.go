@@ -20,8 +20,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	folder := "../testdata/fashion-mnist/"
-	train, err := data.Open("idx:" + folder + "test-images-2k-idx3-ubyte.gz," +
-		folder + "test-labels-2k-idx1-ubyte.gz?normalize=auto&limit=500")
+	train, err := data.Open(context.Background(), "idx:"+folder+"test-images-2k-idx3-ubyte.gz,"+
+		folder+"test-labels-2k-idx1-ubyte.gz?normalize=auto&limit=500")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func openSet(t *testing.T, split, query string) *data.Set {
 	size := map[string]string{"train": "10k", "test": "2k"}[split]
 	files := fmt.Sprintf("idx:%s%s-images-%s-idx3-ubyte.gz,%[1]s%[2]s-labels-%[3]s-idx1-ubyte.gz", fashionMNIST, split,
 		size)
-	set, err := data.Open(files + query)
+	set, err := data.Open(t.Context(), files+query)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"efcn/convert"
 	"efcn/convert/verify"
 	"efcn/finetune"
+	"efcn/finetune/data"
 	"efcn/finetune/landscape"
 	"efcn/finetune/report"
 	"efcn/internal/ort"
@@ -51,6 +52,7 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *finetune.LayoutError) string {
 		return fmt.Sprintf("%v (efcn convert --layout %s)", e, e.Want)
 	}),
+	when(func(e *data.ImageError) string { return e.Error() + " (--skip-bad leaves out what cannot be read)" }),
 	when(func(e *landscape.ArchitectureError) string { return e.Error() + " (efcn convert embeds a CNN)" }),
 	when(func(e *report.FolderError) string {
 		return e.Error() + ": that of efcn relax, or of efcn finetune --checkpoint"

@@ -95,7 +95,7 @@ type namedFile struct{ what, path string }
 // printAccuracies prints how often each model is right on a test set. The models are
 // read from the files, as anybody else would read them.
 func (e *env) printAccuracies(ctx context.Context, test string, models []namedFile) error {
-	set, err := data.Open(test)
+	set, err := data.Open(ctx, test)
 	if err != nil {
 		return err
 	}

@@ -66,11 +66,11 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	set, err := data.OpenTest(f.skip.in(f.data), nil)
+	set, err := data.OpenTest(ctx, f.skip.in(f.data), nil)
 	if err != nil {
 		return err
 	}
-	e.noteSkipped("eval", set)
+	e.noteSkipped("eval", f.data, set)
 	open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
 		s, err := f.engine.open(ctx, m, false)
 		if err != nil {

@@ -186,12 +186,12 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 			return err
 		}
 	}
-	train, test, err := data.OpenBoth(f.dataSpec(), f.testSpec())
+	train, test, err := data.OpenBoth(ctx, f.dataSpec(), f.testSpec())
 	if err != nil {
 		return err
 	}
-	e.noteSkipped("finetune", train)
-	e.noteSkipped("finetune", test)
+	e.noteSkipped("finetune", f.data, train)
+	e.noteSkipped("finetune", f.test, test)
 	if train.Mean != nil {
 		e.logf("%s: normalised with mean %.4v, standard deviation %.4v", f.data, train.Mean, train.Std)
 	}

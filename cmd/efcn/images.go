@@ -38,10 +38,11 @@ func withOption(spec, option string) string {
 	return spec + separator + option
 }
 
-// noteSkipped says how many images of a set were left out.
-func (e *env) noteSkipped(command string, set *data.Set) {
+// noteSkipped prints how many images of a set were left out; spec is what the user calls
+// the set.
+func (e *env) noteSkipped(command, spec string, set *data.Set) {
 	if set != nil && len(set.Skipped) > 0 {
-		fmt.Fprintf(e.err, "efcn %s: %d of %d images left out, which cannot be read; the first: %v\n", command,
+		fmt.Fprintf(e.err, "efcn %s: %s: %d of %d images left out, which cannot be read; the first: %v\n", command, spec,
 			len(set.Skipped), len(set.Skipped)+set.N(), set.Skipped[0])
 	}
 }

@@ -141,12 +141,12 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 			}
 		}
 	}
-	train, test, err := data.OpenBoth(f.skipBad.in(f.data), f.skipBad.in(f.test))
+	train, test, err := data.OpenBoth(ctx, f.skipBad.in(f.data), f.skipBad.in(f.test))
 	if err != nil {
 		return err
 	}
-	e.noteSkipped("interpolate", train)
-	e.noteSkipped("interpolate", test)
+	e.noteSkipped("interpolate", f.data, train)
+	e.noteSkipped("interpolate", f.test, test)
 	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
 	bar := e.progress()
 	defer bar.clear()

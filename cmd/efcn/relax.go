@@ -215,7 +215,7 @@ func (g *givenCNNs) String() string { return "" }
 func (g *givenCNNs) Type() string   { return "EPOCH=FILE|DIR" }
 
 func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
-	study, where, err := f.study(e, args)
+	study, where, err := f.study(ctx, e, args)
 	if err != nil {
 		return err
 	}
@@ -294,7 +294,7 @@ func (f *relaxFlags) train(ctx context.Context, e *env, study *relax.Study) (*re
 }
 
 // study reads what the flags name; where is the file that errors are about.
-func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string, err error) {
+func (f *relaxFlags) study(ctx context.Context, e *env, args []string) (s *relax.Study, where string, err error) {
 	o, err := f.options()
 	if err != nil {
 		return nil, "", err
@@ -319,9 +319,9 @@ func (f *relaxFlags) study(e *env, args []string) (s *relax.Study, where string,
 			return nil, "", err
 		}
 	}
-	if s.Data, s.Test, err = data.OpenBoth(f.dataSpec(), f.testSpec()); err == nil {
-		e.noteSkipped("relax", s.Data)
-		e.noteSkipped("relax", s.Test)
+	if s.Data, s.Test, err = data.OpenBoth(ctx, f.dataSpec(), f.testSpec()); err == nil {
+		e.noteSkipped("relax", f.data, s.Data)
+		e.noteSkipped("relax", f.test, s.Test)
 	}
 	return s, where, err
 }

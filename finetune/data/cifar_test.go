@@ -36,11 +36,11 @@ func cifarFolder(t *testing.T) {
 
 func TestCIFAR(t *testing.T) {
 	cifarFolder(t)
-	open := func(test bool) func(string) (*data.Set, error) {
+	open := func(test bool, spec string) (*data.Set, error) {
 		if test {
-			return func(spec string) (*data.Set, error) { return data.OpenTest(spec, nil) }
+			return data.OpenTest(t.Context(), spec, nil)
 		}
-		return data.Open
+		return data.Open(t.Context(), spec)
 	}
 	for _, c := range []struct {
 		spec    string
@@ -57,7 +57,7 @@ func TestCIFAR(t *testing.T) {
 		{"cifar100:.?labels=coarse", false, []int{19, 4}, 20, []float32{1, 0.2, 0}},
 		{"cifar100:.?labels=fine", true, []int{42}, 100, []float32{0, 0, 0.4}},
 	} {
-		s, err := open(c.test)(c.spec)
+		s, err := open(c.test, c.spec)
 		if err != nil {
 			t.Errorf("%s: %v", c.spec, err)
 			continue
@@ -102,11 +102,11 @@ func TestCIFARRefuses(t *testing.T) {
 			`option "labels" is not known; normalize, layout, limit, shift, shift-seed, resize, crop, flip, memory and split are`,
 		},
 	} {
-		if _, err := data.Open(c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := data.Open(t.Context(), c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.spec, err, c.want)
 		}
 	}
-	if s, err := data.Open("cifar10:.?limit=2"); err != nil || s.N() != 2 {
+	if s, err := data.Open(t.Context(), "cifar10:.?limit=2"); err != nil || s.N() != 2 {
 		t.Errorf("what lies behind the limit is read: %v", err)
 	}
 }

@@ -78,7 +78,7 @@ func TestCropsOfTorchvision(t *testing.T) {
 			resize, tolerance = fmt.Sprintf("&resize=%d", c.Short), 1e-5
 		}
 		spec := fmt.Sprintf("folder:%s?normalize=imagenet%s&crop=centre:%dx%d", dir, resize, c.Crop[0], c.Crop[1])
-		s, err := Open(spec)
+		s, err := Open(t.Context(), spec)
 		if err != nil {
 			t.Errorf("%s: %v", spec, err)
 			continue
@@ -145,7 +145,7 @@ func TestRandomCrop(t *testing.T) {
 		name := []string{"1.png", "2.jpg"}[i%2]
 		save(t, filepath.Join("set", string(rune('a'+i/2)), name), colourful(size[0], size[1], i))
 	}
-	s, err := Open("folder:set?crop=random:8x6&flip&normalize=imagenet")
+	s, err := Open(t.Context(), "folder:set?crop=random:8x6&flip&normalize=imagenet")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +173,7 @@ func TestRandomCrop(t *testing.T) {
 	}
 
 	// What is in memory is cropped in the same way.
-	kept, err := Open("cifar10:" + filepath.Join(testdata, "cifar") + "?split=test&crop=random:16&normalize=auto")
+	kept, err := Open(t.Context(), "cifar10:"+filepath.Join(testdata, "cifar")+"?split=test&crop=random:16&normalize=auto")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,11 +207,11 @@ func TestSkipBad(t *testing.T) {
 	bad := filepath.FromSlash("set/a/1.png")
 	for _, spec := range []string{"folder:set", "folder:set?normalize=auto"} {
 		var broken *ImageError
-		if _, err := Open(spec); !errors.As(err, &broken) || broken.Image != bad {
+		if _, err := Open(t.Context(), spec); !errors.As(err, &broken) || broken.Image != bad {
 			t.Errorf("%s: %v", spec, err)
 		}
 	}
-	want, err := Open("folder:set?skip-bad")
+	want, err := Open(t.Context(), "folder:set?skip-bad")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,12 +220,12 @@ func TestSkipBad(t *testing.T) {
 		want.X[0] != 0 || want.X[want.Size()] != float32(2)/255 {
 		t.Errorf("%+v", want)
 	}
-	s, err := Open("folder:set?skip-bad&limit=1&crop=random:4")
+	s, err := Open(t.Context(), "folder:set?skip-bad&limit=1&crop=random:4")
 	if err != nil || s.N() != 1 || len(s.Skipped) != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	// Without it a streamed set is opened, and the image is named when it is taken.
-	s, err = Open("folder:set?crop=random:4")
+	s, err = Open(t.Context(), "folder:set?crop=random:4")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +245,7 @@ func TestChannels(t *testing.T) {
 	rgb.Set(0, 0, color.NRGBA{255, 51, 0, 255})
 	rgb.Set(1, 0, color.NRGBA{0, 102, 153, 255})
 	save(t, "set/b/1.png", rgb)
-	s, err := Open("folder:set?channels=3")
+	s, err := Open(t.Context(), "folder:set?channels=3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -269,15 +269,15 @@ func TestCropRefuses(t *testing.T) {
 		{"npz:x?skip-bad", `option "skip-bad" is not known; normalize, layout,`},
 		{"folder:set?normalize=imagnet", "want MEAN/STD, imagenet, auto or none"},
 	} {
-		if _, err := Open(c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(t.Context(), c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.spec, err, c.want)
 		}
 	}
 	for _, spec := range []string{"folder:set?flip", "folder:set?crop=random:3"} {
-		if _, err := OpenTest(spec, nil); err == nil || !strings.Contains(err.Error(), "a test set takes crop=centre") {
+		if _, err := OpenTest(t.Context(), spec, nil); err == nil || !strings.Contains(err.Error(), "a test set takes crop=centre") {
 			t.Errorf("%s: %v", spec, err)
 		}
-		if _, _, err := OpenBoth(spec, spec); err == nil || !strings.Contains(err.Error(), "a test set takes crop=centre") {
+		if _, _, err := OpenBoth(t.Context(), spec, spec); err == nil || !strings.Contains(err.Error(), "a test set takes crop=centre") {
 			t.Errorf("%s twice: %v", spec, err)
 		}
 	}

@@ -137,7 +137,7 @@ func TestOpen(t *testing.T) {
 		{"npz:bytes.npz", []float32{0.2, 1}, []int{1, 1, 1}, []int{0, 1}, nil},
 		{"npz:bytes.npz?normalize=auto", []float32{-1, 1}, []int{1, 1, 1}, []int{0, 1}, []float64{0.6}},
 	} {
-		s, err := data.Open(c.spec)
+		s, err := data.Open(t.Context(), c.spec)
 		if err != nil {
 			t.Errorf("%s: %v", c.spec, err)
 			continue
@@ -202,7 +202,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"npz:good.npz?shift=1&shift-seed=x", "shift-seed=x: want a number from 0"},
 		{"npz:vectors.npz?resize=2x2", "samples of shape [6] are no images of three axes"},
 	} {
-		_, err := data.Open(c.spec)
+		_, err := data.Open(t.Context(), c.spec)
 		if err == nil {
 			t.Errorf("%s: accepted, want %q", c.spec, c.want)
 		} else if !strings.Contains(err.Error(), c.want) {
@@ -213,11 +213,11 @@ func TestOpenRefuses(t *testing.T) {
 
 func TestOpenTest(t *testing.T) {
 	t.Chdir(folder(t))
-	train, err := data.Open("npz:bytes.npz?normalize=auto") // mean 0.6, deviation 0.4
+	train, err := data.Open(t.Context(), "npz:bytes.npz?normalize=auto") // mean 0.6, deviation 0.4
 	if err != nil {
 		t.Fatal(err)
 	}
-	test, err := data.OpenTest("idx:images,labels?normalize=auto&limit=2", train)
+	test, err := data.OpenTest(t.Context(), "idx:images,labels?normalize=auto&limit=2", train)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,11 +225,11 @@ func TestOpenTest(t *testing.T) {
 		func(a, b float32) bool { return math.Abs(float64(a-b)) < 1e-6 }) {
 		t.Errorf("got %v, want %v", test.X, want)
 	}
-	plain, err := data.Open("npz:bytes.npz")
+	plain, err := data.Open(t.Context(), "npz:bytes.npz")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := data.OpenTest("idx:images,labels?normalize=auto", plain); err == nil ||
+	if _, err := data.OpenTest(t.Context(), "idx:images,labels?normalize=auto", plain); err == nil ||
 		!strings.Contains(err.Error(), "training set, which was not normalised") {
 		t.Error(err)
 	}
@@ -249,7 +249,7 @@ func TestBatch(t *testing.T) {
 // TestFashionMNIST opens the images that the repository comes with.
 func TestFashionMNIST(t *testing.T) {
 	t.Chdir("../../testdata/fashion-mnist")
-	s, err := data.Open("idx:test-images-2k-idx3-ubyte.gz,test-labels-2k-idx1-ubyte.gz?normalize=0.2860/0.3530")
+	s, err := data.Open(t.Context(), "idx:test-images-2k-idx3-ubyte.gz,test-labels-2k-idx1-ubyte.gz?normalize=0.2860/0.3530")
 	if err != nil {
 		t.Fatal(err)
 	}

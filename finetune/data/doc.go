@@ -86,7 +86,9 @@
 //
 // An image of a Parquet file is one of PNG or JPEG in the field bytes; one that is only
 // named by its path is refused. Classes are as many as the metadata of Hugging Face
-// name.
+// name. A file that is written without a page index (pyarrow's default) is streamed slowly:
+// each image costs reading the pages before it in its row group. pyarrow's
+// write_page_index=True, or row groups of few images, help.
 //
 // The Python version of CIFAR is a Python pickle, which may hold any code. It is
 // read without Python by a reader that knows the few opcodes of such a file and

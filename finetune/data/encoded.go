@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,8 @@ type images interface {
 	content(index int) ([]byte, error)
 	// name names it in errors.
 	name(index int) string
-	// size is the number of its bytes.
-	size(index int) int64
+	// identity tells it from others, wherever the set lies: by names and sizes.
+	identity(index int) string
 }
 
 // ImageError says why an image could not be read.
@@ -50,20 +51,20 @@ func (e *encoded) read(index int) (frame, []float32, error) {
 func (e *encoded) identify(w io.Writer) {
 	fmt.Fprintf(w, "%v\n", e.colour)
 	for _, i := range e.which {
-		fmt.Fprintf(w, "%q %d\n", e.images.name(i), e.images.size(i))
+		fmt.Fprintf(w, "%q\n", e.images.identity(i))
 	}
 }
 
 // open makes a set of images, one for each of its labels: in memory, or streamed
 // where that would not hold them or every epoch has them in another way.
-func (s *Set) open(all images, o options) error {
+func (s *Set) open(ctx context.Context, all images, o options) error {
 	e := &encoded{images: all, which: make([]int, len(s.Labels)), nhwc: o.nhwc, colour: o.colour}
 	for i := range e.which {
 		e.which[i] = i
 	}
 	s.ChannelsLast, s.how = o.nhwc, o.transform
 	if o.skipBad {
-		if err := s.skipBad(e); err != nil {
+		if err := s.skipBad(ctx, e); err != nil {
 			return err
 		}
 	}
@@ -80,14 +81,16 @@ func (s *Set) open(all images, o options) error {
 	if need := int64(s.Size()) * int64(s.N()) * 4; o.crop.random || need > o.memory {
 		return nil
 	}
-	s.stored = nil
-	return s.load(e)
+	return s.load(ctx)
 }
 
 // skipBad takes the images that cannot be read out of a set: all are, once.
-func (s *Set) skipBad(e *encoded) error {
+func (s *Set) skipBad(ctx context.Context, e *encoded) error {
 	bad := make([]*ImageError, len(s.Labels))
 	err := inParallel(len(s.Labels), func(i int) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		_, _, err := e.read(i)
 		if errors.As(err, &bad[i]) {
 			return nil
@@ -125,33 +128,14 @@ func (s *Set) stream(e *encoded) error {
 	return nil
 }
 
-// load reads all images. They are transformed as they are read, so that resizing may
-// bring them to one size.
-func (s *Set) load(e *encoded) error {
-	var want frame
-	for i := range s.Labels {
-		f, pixels, err := e.read(i)
-		if err != nil {
-			return err
-		}
-		to, err := s.how.after(f)
-		if err != nil {
-			return fmt.Errorf("%s: %w", e.name(i), err)
-		}
-		if i == 0 {
-			want, s.Shape = to, to.shape()
-		}
-		if to != want {
-			return differs(e.name(0), want, e.name(i), to)
-		}
-		if !s.how.none() {
-			transformed := make([]float32, to.size())
-			s.how.apply(transformed, pixels, f, i, nil)
-			pixels = transformed
-		}
-		s.X = append(s.X, pixels...)
+// load reads a streamed set into memory.
+func (s *Set) load(ctx context.Context) error {
+	x := make([]float32, 0, s.N()*s.Size())
+	err := s.each(ctx, func(samples []float32) { x = append(x, samples...) })
+	if err != nil {
+		return err
 	}
-	s.how = transform{} // done
+	s.X, s.stored, s.how = x, nil, transform{}
 	return nil
 }
 

@@ -87,7 +87,7 @@ func TestFolder(t *testing.T) {
 		{"folder:rgb?resize=1x1", []float32{0.5, 0.3, 0.3}, []int{3, 1, 1}, []int{0}, 1},
 		{"folder:sizes?resize=1x2", []float32{50 / 255., 150 / 255., 0.2, 0.4}, []int{1, 1, 2}, []int{0, 1}, 2},
 	} {
-		s, err := data.Open(c.spec)
+		s, err := data.Open(t.Context(), c.spec)
 		if err != nil {
 			t.Errorf("%s: %v", c.spec, err)
 			continue
@@ -98,7 +98,7 @@ func TestFolder(t *testing.T) {
 			t.Errorf("%s: got %+v", c.spec, s)
 		}
 	}
-	s, err := data.Open("folder:grey")
+	s, err := data.Open(t.Context(), "folder:grey")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestFolderRefuses(t *testing.T) {
 		{"folder:sizes?shift=1", "sizes/a/1.png: shift=1: would move images of 1×2 pixels out of sight"},
 		{"folder:nested", "nested/a/b: is a directory"},
 	} {
-		if _, err := data.Open(c.spec); err == nil ||
+		if _, err := data.Open(t.Context(), c.spec); err == nil ||
 			!strings.Contains(strings.ReplaceAll(err.Error(), "read ", ""), filepath.FromSlash(c.want)) {
 			t.Errorf("%s: %v, want %q", c.spec, err, c.want)
 		}

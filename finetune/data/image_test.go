@@ -52,7 +52,7 @@ func TestResize(t *testing.T) {
 		{"5x1", []float32{45. / 7, 61. / 7, 73. / 7, 35. / 7, 62. / 7}},
 		{"1x1", []float32{276. / 35}},
 	} {
-		s, err := data.Open("npz:squares.npz?resize=" + c.size)
+		s, err := data.Open(t.Context(), "npz:squares.npz?resize="+c.size)
 		if err != nil {
 			t.Errorf("%s: %v", c.size, err)
 			continue
@@ -72,7 +72,7 @@ func TestResize(t *testing.T) {
 func TestShift(t *testing.T) {
 	t.Chdir(t.TempDir())
 	squares(t, 4)
-	plain, err := data.Open("npz:squares.npz")
+	plain, err := data.Open(t.Context(), "npz:squares.npz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestShift(t *testing.T) {
 		{"shift=2&shift-seed=7", [][2]int{{-1, -1}, {1, 2}, {1, 2}, {2, 2}}},
 		{"shift=2&shift-seed=7&limit=2", [][2]int{{-1, -1}, {1, 2}}},
 	} {
-		s, err := data.Open("npz:squares.npz?" + c.options)
+		s, err := data.Open(t.Context(), "npz:squares.npz?"+c.options)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,14 +116,14 @@ func TestTransformOrder(t *testing.T) {
 	write(t, ".", "chw.npz", npzBytes(t, onnxio.NewTensor("x", []int64{1, 1, 4, 4}, x), y))
 	write(t, ".", "hwc.npz", npzBytes(t, onnxio.NewTensor("x", []int64{1, 4, 4, 1}, x), y))
 	for _, file := range []string{"chw.npz?", "hwc.npz?layout=nhwc&"} {
-		s, err := data.Open("npz:" + file + "shift=1&resize=2x2&normalize=1/2")
+		s, err := data.Open(t.Context(), "npz:"+file+"shift=1&resize=2x2&normalize=1/2")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := []float32{-0.5, 0.5, -0.5, -0.5}; !slices.Equal(s.X, want) {
 			t.Errorf("%s: got %v, want %v", file, s.X, want)
 		}
-		auto, err := data.Open("npz:" + file + "shift=1&resize=2x2&normalize=auto")
+		auto, err := data.Open(t.Context(), "npz:"+file+"shift=1&resize=2x2&normalize=auto")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package data
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 // "Image Dataset"): a column of structs with the bytes of a PNG or JPEG file, and one
 // of integers, the classes. path is a Parquet file, or a folder of files whose names
 // begin with that of their split.
-func openParquet(path string, o options) (s *Set, err error) {
+func openParquet(ctx context.Context, path string, o options) (s *Set, err error) {
 	files, err := parquetFiles(path, o)
 	if err != nil {
 		return nil, err
@@ -39,7 +40,7 @@ func openParquet(path string, o options) (s *Set, err error) {
 		s.Labels = append(s.Labels, labels...)
 		s.Classes = max(s.Classes, classes)
 	}
-	return s, s.open(all, o)
+	return s, s.open(ctx, all, o)
 }
 
 // parquetFiles lists the files of a split in a folder, or the one that path is.
@@ -263,9 +264,9 @@ func (p *parquetImages) name(index int) string {
 	return fmt.Sprintf("%s: row %d", g.file, g.row+row)
 }
 
-func (p *parquetImages) size(index int) int64 {
-	g, _ := p.group(index)
-	return g.bytes
+func (p *parquetImages) identity(index int) string {
+	g, row := p.group(index)
+	return fmt.Sprintf("%s %d %d", filepath.Base(g.file), g.bytes, g.row+row)
 }
 
 func (p *parquetImages) content(index int) (content []byte, err error) {

@@ -82,7 +82,7 @@ func TestParquet(t *testing.T) {
 		{"parquet:valid", true, []int{0}, 1, 40},
 		{"parquet:set/train-00001-of-00002.parquet", true, train[7:], 4, 7},
 	} {
-		s, err := open(c.spec, nil, c.test)
+		s, err := open(t.Context(), c.spec, nil, c.test)
 		if err != nil {
 			t.Errorf("%s: %v", c.spec, err)
 			continue
@@ -101,7 +101,7 @@ func TestParquet(t *testing.T) {
 	}
 
 	// Images are read when they are taken, in any order.
-	s, err := Open("parquet:set?crop=random:4x5")
+	s, err := Open(t.Context(), "parquet:set?crop=random:4x5")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestParquet(t *testing.T) {
 	for i, row := range slices.Concat(pictures(t, 0, 7), pictures(t, 7, 4)) {
 		saveBytes(t, filepath.Join(folder, "a", string(rune('a'+i))+".png"), row.Image.Bytes)
 	}
-	want, err := Open("folder:folder?crop=random:4x5")
+	want, err := Open(t.Context(), "folder:folder?crop=random:4x5")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,19 +173,19 @@ func TestParquetRefuses(t *testing.T) {
 		},
 		{"parquet:good.parquet?image=img", "has the columns of images (structs with bytes) image; want image=NAME"},
 	} {
-		if _, err := Open(c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(t.Context(), c.spec); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.spec, err, c.want)
 		}
 	}
-	if s, err := Open("parquet:two.parquet?label=coarse_label"); err != nil || s.Labels[0] != 2 {
+	if s, err := Open(t.Context(), "parquet:two.parquet?label=coarse_label"); err != nil || s.Labels[0] != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	s, err := Open("parquet:broken.parquet?skip-bad")
+	s, err := Open(t.Context(), "parquet:broken.parquet?skip-bad")
 	if err != nil || s.N() != 1 || len(s.Skipped) != 1 || s.Skipped[0].Image != "broken.parquet: row 1" {
 		t.Errorf("%+v, %v", s, err)
 	}
 	for _, name := range []string{"path", "null"} { // rows without bytes
-		s, err := Open("parquet:" + name + ".parquet?skip-bad")
+		s, err := Open(t.Context(), "parquet:"+name+".parquet?skip-bad")
 		if err != nil || s.N() != 1 || len(s.Skipped) != 1 || s.Skipped[0].Image != name+".parquet: row 1" {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
@@ -206,7 +206,7 @@ func TestParquetRows(t *testing.T) {
 	}
 	saveBytes(t, "many.parquet", b.Bytes())
 	want := fmt.Sprintf("many.parquet: 65536 rows after 0, in a file of %d bytes", b.Len())
-	if _, err := Open("parquet:many.parquet"); err == nil || err.Error() != want {
+	if _, err := Open(t.Context(), "parquet:many.parquet"); err == nil || err.Error() != want {
 		t.Errorf("%v, want %q", err, want)
 	}
 	f, err := parquet.OpenFile(bytes.NewReader(b.Bytes()), int64(b.Len()))

@@ -40,7 +40,7 @@ func TestCIFARPickles(t *testing.T) {
 		{"cifar10:" + root + "/protocol-4?split=test", []int{5, 4}, 5, 10},
 		{"cifar10:" + root + "/protocol-5?split=test", []int{5, 4}, 5, 10},
 	} {
-		s, err := Open(c.spec)
+		s, err := Open(t.Context(), c.spec)
 		if err != nil {
 			t.Errorf("%s: %v", c.spec, err)
 			continue
@@ -120,7 +120,7 @@ func TestPickleRefuses(t *testing.T) {
 		if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := OpenTest("cifar10:"+filepath.Dir(path), nil)
+		_, err := OpenTest(t.Context(), "cifar10:"+filepath.Dir(path), nil)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path+": ") ||
 			strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want %q", name, err, c.want)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"path/filepath"
 )
 
 // records are the samples of a streamed set of one shape that lie in files at equal
@@ -101,7 +102,7 @@ func (r *records) read(index int) (frame, []float32, error) {
 func (r *records) identify(w io.Writer) {
 	fmt.Fprintf(w, "%+v %v %v\n", r.frame, r.last, r.floats)
 	for _, f := range r.files {
-		fmt.Fprintf(w, "%q %d %d %d %d\n", f.file.Name(), f.bytes, f.offset, f.stride, f.count)
+		fmt.Fprintf(w, "%q %d %d %d %d\n", filepath.Base(f.file.Name()), f.bytes, f.offset, f.stride, f.count)
 	}
 }
 

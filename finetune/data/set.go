@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -95,7 +96,7 @@ func (s *Set) Head(n int) *Set {
 
 // validate finishes a set that was read: it counts the classes and refuses
 // what no training could use.
-func (s *Set) validate() error {
+func (s *Set) validate(ctx context.Context) error {
 	if len(s.Labels) == 0 {
 		return errors.New("no samples")
 	}
@@ -116,7 +117,7 @@ func (s *Set) validate() error {
 		return nil // pixels of images are finite
 	}
 	at, wrong := 0, error(nil)
-	err := s.each(func(samples []float32) {
+	err := s.each(ctx, func(samples []float32) {
 		for i, x := range samples {
 			if wrong == nil && (math.IsNaN(float64(x)) || math.IsInf(float64(x), 0)) {
 				wrong = fmt.Errorf("sample %d holds %v at element %d; want finite values", (at+i)/size, x, i%size)
@@ -171,17 +172,17 @@ func (s *Set) normalizeSamples(samples []float32) {
 
 // moments returns the mean and the standard deviation of each channel over
 // all samples and positions.
-func (s *Set) moments() (mean, std []float64, err error) {
+func (s *Set) moments(ctx context.Context) (mean, std []float64, err error) {
 	count, stride := s.channels()
 	mean, std = make([]float64, count), make([]float64, count)
 	n := float64(s.N() * s.Size() / count)
-	err = s.each(func(samples []float32) {
+	err = s.each(ctx, func(samples []float32) {
 		for i, x := range samples {
 			mean[i/stride%count] += float64(x) / n
 		}
 	})
 	if err == nil {
-		err = s.each(func(samples []float32) {
+		err = s.each(ctx, func(samples []float32) {
 			for i, x := range samples {
 				c := i / stride % count
 				std[c] += (float64(x) - mean[c]) * (float64(x) - mean[c]) / n
@@ -201,7 +202,7 @@ func (s *Set) moments() (mean, std []float64, err error) {
 
 // Hash returns the SHA-256 of the samples, their shape and their labels, in
 // hexadecimal digits. Of a streamed set it is that of how the samples are made and of
-// what they are made from: of images in files, the names and sizes of these.
+// what they are made from: of files, the names (not where they lie) and sizes.
 func (s *Set) Hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%v %v\n", s.Shape, s.Labels)

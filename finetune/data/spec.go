@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -28,19 +29,22 @@ type options struct {
 }
 
 // Open reads the data that spec names to train on; see the package comment for
-// its form. Errors name the file, and the offset where one is too short.
-func Open(spec string) (*Set, error) { return open(spec, nil, false) }
+// its form. Errors name the file, and the offset where one is too short. Cancelling
+// ctx ends it where many images are read.
+func Open(ctx context.Context, spec string) (*Set, error) { return open(ctx, spec, nil, false) }
 
 // OpenTest reads the data that spec names to test on: split=test is then the
 // default. normalize=auto takes the mean and standard deviation that train was
 // normalised with or, if train is nil, those of the set itself.
-func OpenTest(spec string, train *Set) (*Set, error) { return open(spec, train, true) }
+func OpenTest(ctx context.Context, spec string, train *Set) (*Set, error) {
+	return open(ctx, spec, train, true)
+}
 
 // OpenBoth reads the training set that train names, as Open does, and the test set
 // that test names, as OpenTest does: nil where test is "". Where both are the same
 // they are in memory once, unless the kind has a split or something is drawn at random.
-func OpenBoth(train, test string) (trainSet, testSet *Set, err error) {
-	if trainSet, err = Open(train); err != nil || test == "" {
+func OpenBoth(ctx context.Context, train, test string) (trainSet, testSet *Set, err error) {
+	if trainSet, err = Open(ctx, train); err != nil || test == "" {
 		return trainSet, nil, err
 	}
 	drawn := trainSet.Augment != (Augment{}) || trainSet.how.crop.random // which is not for testing
@@ -48,11 +52,11 @@ func OpenBoth(train, test string) (trainSet, testSet *Set, err error) {
 	if test == train && !drawn && !slices.Contains(optionsOf(kind), "split") { // where the test files are others
 		return trainSet, trainSet, nil
 	}
-	testSet, err = OpenTest(test, trainSet)
+	testSet, err = OpenTest(ctx, test, trainSet)
 	return trainSet, testSet, err
 }
 
-func open(spec string, train *Set, test bool) (*Set, error) {
+func open(ctx context.Context, spec string, train *Set, test bool) (*Set, error) {
 	source, query, _ := strings.Cut(spec, "?")
 	kind, rest, ok := strings.Cut(source, ":")
 	if !ok {
@@ -82,10 +86,10 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 	case "cifar100":
 		s, err = newCIFAR100(o.coarse).open(rest, o)
 	case "parquet":
-		s, err = openParquet(rest, o)
+		s, err = openParquet(ctx, rest, o)
 		o.transform = transform{} // done
 	case "folder":
-		s, err = openFolder(rest, o)
+		s, err = openFolder(ctx, rest, o)
 		o.transform = transform{} // done
 	default:
 		return nil, fmt.Errorf("data %q: kind %q is not known; idx, npz, cifar10, cifar100, folder and parquet are", spec,
@@ -94,15 +98,15 @@ func open(spec string, train *Set, test bool) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.prepare(o, train); err != nil {
+	if err := s.prepare(ctx, o, train); err != nil {
 		return nil, fmt.Errorf("data %q: %w", spec, err)
 	}
 	return s, nil
 }
 
 // prepare does with the samples of a set that was read what its options say.
-func (s *Set) prepare(o options, train *Set) error {
-	if err := s.validate(); err != nil {
+func (s *Set) prepare(ctx context.Context, o options, train *Set) error {
+	if err := s.validate(ctx); err != nil {
 		return err
 	}
 	s.Augment.Flip = o.flip
@@ -115,7 +119,7 @@ func (s *Set) prepare(o options, train *Set) error {
 	if err != nil {
 		return err
 	}
-	return s.normalizeAs(o, train)
+	return s.normalizeAs(ctx, o, train)
 }
 
 // outgrows reports whether transforming the samples makes more of them than memory may
@@ -130,12 +134,12 @@ func (s *Set) outgrows(o options) bool {
 }
 
 // normalizeAs normalises the set as its options say.
-func (s *Set) normalizeAs(o options, train *Set) error {
+func (s *Set) normalizeAs(ctx context.Context, o options, train *Set) error {
 	mean, std := o.mean, o.std
 	switch {
 	case o.auto && train == nil:
 		var err error
-		if mean, std, err = s.moments(); err != nil {
+		if mean, std, err = s.moments(ctx); err != nil {
 			return err
 		}
 	case o.auto && train.Mean == nil:

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -43,8 +44,9 @@ func (s *Set) take(index int, rng *rand.Rand, dst []float32) error {
 // made in order.
 const streamBlock = 64
 
-// each calls visit with all samples in order, so many at a time.
-func (s *Set) each(visit func(samples []float32)) error {
+// each calls visit with all samples in order, so many at a time, until ctx is
+// cancelled.
+func (s *Set) each(ctx context.Context, visit func(samples []float32)) error {
 	if s.stored == nil {
 		visit(s.X)
 		return nil
@@ -56,6 +58,9 @@ func (s *Set) each(visit func(samples []float32)) error {
 	size := s.Size()
 	samples := make([]float32, min(streamBlock, s.N())*size)
 	for block := range slices.Chunk(indices, streamBlock) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := s.Batch(block, samples); err != nil {
 			return err
 		}

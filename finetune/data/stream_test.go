@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
+	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,14 +28,14 @@ func TestStreamBound(t *testing.T) {
 		save(t, filepath.Join("set", fmt.Sprint(i%3), fmt.Sprintf("%03d.png", i)), colourful(12, 10, i))
 	}
 	const bound = 1 << 16 // of 300 × 360 floats, 432,000 bytes
-	s, err := Open(fmt.Sprintf("folder:set?memory=%d&normalize=auto", bound))
+	s, err := Open(t.Context(), fmt.Sprintf("folder:set?memory=%d&normalize=auto", bound))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if all := 4 * s.N() * s.Size(); all <= bound || !s.Streamed() || s.X != nil {
 		t.Fatalf("%d bytes, streamed: %v", all, s.Streamed())
 	}
-	want, err := Open("folder:set?normalize=auto")
+	want, err := Open(t.Context(), "folder:set?normalize=auto")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +61,47 @@ func TestStreamBound(t *testing.T) {
 	}
 	if !slices.Equal(x, y) || want.Streamed() {
 		t.Error("the samples are not those in memory")
+	}
+}
+
+// TestOpenCancelled: where all images are read to open a set, cancelling ends that.
+func TestOpenCancelled(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for i := range 3 {
+		save(t, fmt.Sprintf("set/a/%d.png", i), colourful(4, 5, i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, options := range []string{"", "?skip-bad", "?memory=1&normalize=auto"} {
+		if _, err := Open(ctx, "folder:set"+options); !errors.Is(err, context.Canceled) {
+			t.Errorf("%q: %v", options, err)
+		}
+	}
+}
+
+// TestHashOfStreamed: a streamed set is known by what it is made from, wherever that
+// lies.
+func TestHashOfStreamed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	hashes := map[string]string{}
+	for _, dir := range []string{"here", "there/again", "other"} {
+		save(t, dir+"/a/0.png", colourful(4, 5, 0))
+		save(t, dir+"/b/1.png", colourful(4, 5, 1))
+	}
+	longer, err := os.ReadFile("other/b/1.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	saveBytes(t, "other/b/1.png", append(longer, 0))
+	for _, dir := range []string{"here", "there/again", "other"} {
+		s, err := Open(t.Context(), "folder:"+dir+"?memory=1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes[dir] = s.Hash()
+	}
+	if hashes["here"] != hashes["there/again"] || hashes["here"] == hashes["other"] {
+		t.Errorf("%v", hashes)
 	}
 }
 
@@ -104,11 +148,11 @@ func TestRecordsStreamed(t *testing.T) {
 			"normalize=none", "normalize=auto", "layout=nhwc&normalize=auto", "limit=1", "shift=1&shift-seed=3", "resize=5x2&limit=2",
 			"crop=centre:2&normalize=0.5/0.25", "shift=1&resize=3&crop=centre:3x2&layout=nhwc",
 		} {
-			want, err := Open(source + query)
+			want, err := Open(t.Context(), source+query)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := Open(source + query + "&memory=7")
+			got, err := Open(t.Context(), source+query+"&memory=7")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,11 +191,11 @@ func TestRecordsStreamed(t *testing.T) {
 		saveBytes(t, "gzipped", b.Bytes())
 		npz("doubles.npz", onnxio.NewTensor("x", []int64{2, 3}, make([]float64, 6)))
 		npz("nan.npz", onnxio.NewTensor("x", []int64{2, 3}, []float32{1, 2, 3, 4, float32(math.NaN()), 6}))
-		if _, err := Open(spec); err == nil || !strings.Contains(err.Error(), why) {
+		if _, err := Open(t.Context(), spec); err == nil || !strings.Contains(err.Error(), why) {
 			t.Errorf("%s: %v, want %q", spec, err, why)
 		}
 	}
-	if _, err := OpenTest("idx:gzipped,labels", nil); err != nil {
+	if _, err := OpenTest(t.Context(), "idx:gzipped,labels", nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -177,12 +221,12 @@ func TestMemoryGiven(t *testing.T) {
 		"memory=240&resize=9x8&shift=1&crop=centre": true,
 	} {
 		query = strings.Replace(query, "crop=centre", "crop=centre:8x8", 1)
-		got, err := Open("idx:images,labels?" + query)
+		got, err := Open(t.Context(), "idx:images,labels?"+query)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, rest, _ := strings.Cut(query, "&")
-		want, err := Open("idx:images,labels?" + cmp.Or(rest, "normalize=none"))
+		want, err := Open(t.Context(), "idx:images,labels?"+cmp.Or(rest, "normalize=none"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +252,7 @@ func TestMemoryGiven(t *testing.T) {
 		"":                   "many: ends at offset 16; its header promises 4000000016 bytes",
 		"?memory=4294967296": "many: more than memory=4294967296 holds, and it is compressed",
 	} {
-		if _, err := Open("idx:many,labels" + query); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := Open(t.Context(), "idx:many,labels"+query); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", query, err, want)
 		}
 	}

@@ -25,8 +25,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	images := "../../testdata/fashion-mnist/"
-	train, err := data.Open("idx:" + images + "test-images-2k-idx3-ubyte.gz," +
-		images + "test-labels-2k-idx1-ubyte.gz?limit=100&normalize=auto")
+	train, err := data.Open(context.Background(), "idx:"+images+"test-images-2k-idx3-ubyte.gz,"+
+		images+"test-labels-2k-idx1-ubyte.gz?limit=100&normalize=auto")
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -26,7 +26,7 @@ const testdata = "../../testdata/"
 
 func images(t *testing.T, split string, n int) *data.Set {
 	t.Helper()
-	s, err := data.Open(fmt.Sprintf("idx:%[1]sfashion-mnist/%[2]s-images-%[3]s-idx3-ubyte.gz,"+
+	s, err := data.Open(t.Context(), fmt.Sprintf("idx:%[1]sfashion-mnist/%[2]s-images-%[3]s-idx3-ubyte.gz,"+
 		"%[1]sfashion-mnist/%[2]s-labels-%[3]s-idx1-ubyte.gz?normalize=0.286/0.353&limit=%[4]d",
 		testdata, split, map[string]string{"train": "10k", "test": "2k"}[split], n))
 	if err != nil {
