@@ -21,12 +21,32 @@ func checkFooter(file io.ReaderAt, size int64) error {
 	if magic := tail[4:]; string(magic) != "PAR1" {
 		return fmt.Errorf("ends with % x; want 50 41 52 31", magic)
 	}
-	start := size - int64(len(tail)) - n
-	footer := make([]byte, n)
-	if _, err := file.ReadAt(footer, start); err != nil {
+	if err := checkThrift(file, size-int64(len(tail))-n, n); err != nil {
+		return fmt.Errorf("footer: %w", err)
+	}
+	return nil
+}
+
+// checkPageIndex is checkFooter for the index of the pages of a column, which is n bytes
+// at the offset start.
+func checkPageIndex(file io.ReaderAt, size, start, n int64) error {
+	if start < 0 || n < 0 || start > size-n {
+		return fmt.Errorf("page index: %d bytes at offset %d, in a file of %d", n, start, size)
+	}
+	if err := checkThrift(file, start, n); err != nil {
+		return fmt.Errorf("page index: %w", err)
+	}
+	return nil
+}
+
+// checkThrift refuses a structure of n bytes at the offset start that promises more than
+// it has.
+func checkThrift(file io.ReaderAt, start, n int64) error {
+	content := make([]byte, n)
+	if _, err := file.ReadAt(content, start); err != nil {
 		return fmt.Errorf("offset %d: %w", start, reason(err))
 	}
-	t := thrift{left: footer}
+	t := thrift{left: content}
 	if err := t.structure(maxThriftDepth); err != nil {
 		return fmt.Errorf("offset %d: %w", start+n-int64(len(t.left)), err)
 	}
@@ -56,12 +76,12 @@ const (
 // maxThriftDepth bounds how deep values are nested. Those of Parquet are five deep.
 const maxThriftDepth = 64
 
-var errFooterEnds = errors.New("the footer ends inside a value")
+var errThriftEnds = errors.New("ends inside a value")
 
 // skip passes over n bytes.
 func (t *thrift) skip(n uint64) error {
 	if n > uint64(len(t.left)) {
-		return fmt.Errorf("the footer promises %d bytes more and has %d", n, len(t.left))
+		return fmt.Errorf("promises %d bytes more and has %d", n, len(t.left))
 	}
 	t.left = t.left[n:]
 	return nil
@@ -69,7 +89,7 @@ func (t *thrift) skip(n uint64) error {
 
 func (t *thrift) byte() (byte, error) {
 	if len(t.left) == 0 {
-		return 0, errFooterEnds
+		return 0, errThriftEnds
 	}
 	b := t.left[0]
 	t.left = t.left[1:]
@@ -79,7 +99,7 @@ func (t *thrift) byte() (byte, error) {
 func (t *thrift) number() (uint64, error) {
 	v, n := binary.Uvarint(t.left)
 	if n <= 0 {
-		return 0, errFooterEnds
+		return 0, errThriftEnds
 	}
 	t.left = t.left[n:]
 	return v, nil
@@ -167,7 +187,7 @@ func (t *thrift) pairs(depth int) error {
 // items passes over n items, each a value of every kind. A value takes a byte at least.
 func (t *thrift) items(n uint64, depth int, kinds ...byte) error {
 	if n > uint64(len(t.left)) {
-		return fmt.Errorf("the footer promises %d items more and has %d bytes", n, len(t.left))
+		return fmt.Errorf("promises %d items more and has %d bytes", n, len(t.left))
 	}
 	for range n {
 		for _, kind := range kinds {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
 )
 
 // openParquet opens images as Hugging Face stores them (huggingface.co/docs/hub,
@@ -127,8 +128,12 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 	if n := len(p.groups); n > 0 {
 		first = p.groups[n-1].first + p.groups[n-1].rows
 	}
-	for _, group := range f.RowGroups() {
+	for i, group := range f.RowGroups() {
 		chunks := group.ColumnChunks()
+		at := &f.Metadata().RowGroups[i].Columns[image.ColumnIndex]
+		if err := indexPages(file, info.Size(), chunks[image.ColumnIndex], at, group.NumRows()); err != nil {
+			return nil, 0, err
+		}
 		before := len(labels)
 		// A few bytes may state any number of equal labels. Images take a byte each at least.
 		rows := group.NumRows()
@@ -144,6 +149,35 @@ func (p *parquetImages) add(path string, o options) (labels []int, classes int, 
 		})
 	}
 	return labels, classNames(f, label.Path[0]), nil
+}
+
+// indexPages reads where the pages of a column are, if the file has that, so that an
+// image is found without reading the pages before it.
+func indexPages(
+	file io.ReaderAt, size int64, chunk parquet.ColumnChunk, at *format.ColumnChunk, rows int64,
+) error {
+	if at.OffsetIndexOffset == 0 {
+		return nil
+	}
+	if err := checkPageIndex(file, size, at.OffsetIndexOffset, int64(at.OffsetIndexLength)); err != nil {
+		return err
+	}
+	pages, err := chunk.OffsetIndex()
+	if err != nil {
+		return fmt.Errorf("page index: %w", err)
+	}
+	end, row := int64(0), int64(-1) // of the page before
+	for i := range pages.NumPages() {
+		start, bytes := pages.Offset(i), pages.CompressedPageSize(i)
+		if start < end || bytes < 0 || start > size-bytes || pages.FirstRowIndex(i) <= row {
+			return fmt.Errorf("page index: page %d does not come after the one before, inside the file", i)
+		}
+		end, row = start+bytes, pages.FirstRowIndex(i)
+	}
+	if n := pages.NumPages(); n > 0 && (pages.FirstRowIndex(0) != 0 || row >= rows) {
+		return fmt.Errorf("page index: its pages do not hold rows 0 to %d", rows-1)
+	}
+	return nil
 }
 
 // soundParquet makes an error of a panic of the library, which trusts what a broken

@@ -29,8 +29,10 @@ func writeParquet[T any](t *testing.T, path string, rows []T, options ...parquet
 	t.Helper()
 	var b bytes.Buffer
 	w := parquet.NewGenericWriter[T](&b, append(options, parquet.MaxRowsPerRowGroup(3))...)
-	if _, err := w.Write(rows); err != nil {
-		t.Fatal(err)
+	for i := range rows { // one by one, so that a page may end behind each
+		if _, err := w.Write(rows[i : i+1]); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
@@ -223,6 +225,52 @@ func TestParquetRows(t *testing.T) {
 	}
 	if all, err := appendLabels(nil, labels, 1<<16); err != nil || len(all) != 1<<16 {
 		t.Error(len(all), err)
+	}
+}
+
+// TestParquetPageIndex: an index of the pages that can't be is refused, and one that lies
+// about its length asks for no memory.
+func TestParquetPageIndex(t *testing.T) {
+	t.Chdir(t.TempDir())
+	writeParquet(t, "set.parquet", pictures(t, 0, 3), parquet.PageBufferSize(1))
+	content, err := os.ReadFile("set.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parquet.OpenFile(bytes.NewReader(content), int64(len(content)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, _, err := parquetColumns(f.Schema(), options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := f.Metadata().RowGroups[0].Columns[image.ColumnIndex]
+	if at.OffsetIndexLength < 3*5 {
+		t.Fatalf("an index of %d bytes; want pages of an image each", at.OffsetIndexLength)
+	}
+	// A list of structs: offset, size and first row, in zigzag encoding.
+	page := func(offset, size, row byte) string {
+		return string([]byte{0x16, 2 * offset, 0x15, 2 * size, 0x16, 2 * row, 0})
+	}
+	// What the library does not know fills the place of the index.
+	fill := func(index string) string {
+		room := int(at.OffsetIndexLength) - len(index) - 3
+		return index + "\xf8" + string(rune(room)) + strings.Repeat("x", room) + "\x00"
+	}
+	for _, c := range []struct{ index, want string }{
+		{"\x19\xfc\xff\xff\xff\xff\x07", "page index: offset"},
+		{"\x19\x2c" + page(4, 60, 0) + page(60, 4, 1), "page 1 does not come after the one before"},
+		{"\x19\x2c" + page(4, 8, 1) + page(20, 8, 1), "page 1 does not come after the one before"},
+		{"\x19\x1c" + page(4, 8, 1), "its pages do not hold rows 0 to 2"},
+		{"\x19\x2c" + page(4, 8, 0) + page(20, 8, 3), "its pages do not hold rows 0 to 2"},
+	} {
+		broken := bytes.Clone(content)
+		copy(broken[at.OffsetIndexOffset:][:at.OffsetIndexLength], fill(c.index))
+		saveBytes(t, "broken.parquet", broken)
+		if _, err := Open(t.Context(), "parquet:broken.parquet"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("% x: %v, want %q", c.index, err, c.want)
+		}
 	}
 }
 
