@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -19,27 +21,55 @@ import (
 // TestKill kills the real command at random moments and resumes each time; what
 // it ends with is what a run that nothing happened to ends with, byte for byte.
 // It kills while data are read, steps taken and files written: 15 times, or as
-// often as EFCN_KILLS says.
+// often as EFCN_KILLS says, and a third as often where images are streamed.
 func TestKill(t *testing.T) {
 	kills := 15
 	if n, err := strconv.Atoi(os.Getenv("EFCN_KILLS")); err == nil {
 		kills = n
 	}
-	dir := t.TempDir()
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	images := filepath.Join(root, "testdata", "fashion-mnist")
+	adam := []string{"--epochs", "6", "--batch", "10", "--lr", "0.01", "--optimizer", "adam"}
+	t.Run("in memory", func(t *testing.T) {
+		killAndResume(t, kills, append(adam, "--augment", "flip,crop:2", "--data",
+			fmt.Sprintf("idx:%s,%s?limit=120", filepath.Join(images, "test-images-2k-idx3-ubyte.gz"),
+				filepath.Join(images, "test-labels-2k-idx1-ubyte.gz"))))
+	})
+	t.Run("streamed", func(t *testing.T) {
+		folder := t.TempDir()
+		for i := range 120 {
+			grey := image.NewGray(image.Rect(0, 0, 40, 36))
+			for k := range grey.Pix {
+				grey.Pix[k] = uint8(k*(7*i+3) + i)
+			}
+			var b bytes.Buffer
+			if err := png.Encode(&b, grey); err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(folder, strconv.Itoa(i%10), fmt.Sprintf("%d.png", i))
+			if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, b.Bytes(), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		killAndResume(t, kills/3, append(adam, "--data", "folder:"+folder+"?memory=1&crop=random:28&flip"))
+	})
+}
+
+// killAndResume trains with options, while it kills the command so many times.
+func killAndResume(t *testing.T, kills int, options []string) {
+	dir := t.TempDir()
 	run := func(output string, more ...string) *exec.Cmd {
 		args := append([]string{
-			"finetune", filepath.Join(root, "testdata", "models", "lenet-torchscript", "model.onnx"),
-			"-o", filepath.Join(dir, output),
-			"--data", fmt.Sprintf("idx:%s,%s?limit=120", filepath.Join(images, "test-images-2k-idx3-ubyte.gz"),
-				filepath.Join(images, "test-labels-2k-idx1-ubyte.gz")),
-			"--epochs", "6", "--batch", "10", "--lr", "0.01", "--optimizer", "adam", "--augment", "flip,crop:2", "--threads", "1",
-		}, more...)
-		return exec.Command("efcn", args...)
+			"finetune", filepath.FromSlash("../../testdata/models/lenet-torchscript/model.onnx"),
+			"-o", filepath.Join(dir, output), "--threads", "1",
+		}, options...)
+		return exec.Command("efcn", append(args, more...)...)
 	}
 	begin := time.Now()
 	if out, err := run("whole.onnx").CombinedOutput(); err != nil {
