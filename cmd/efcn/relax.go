@@ -37,6 +37,7 @@ type relaxFlags struct {
 	cnnAt       givenCNNs // Default none.
 	noFoldBN    bool
 	maxBytes    byteSize // Default 2 GiB.
+	shard       string   // Default: what a launcher says, otherwise all runs.
 	dryRun      bool
 	json        bool
 }
@@ -57,6 +58,8 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 		"a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
+	flags.StringVar(&f.shard, "shard", "",
+		"do the share I of N of the runs, as I/N; other processes do the others in the same folder")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan, the memory and an estimate of the time, and write nothing")
 	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
@@ -87,6 +90,11 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 	}
 	if !given && len(f.relaxEpochs) == 0 {
 		return usagef("--relax-epochs is empty")
+	}
+	if f.shard != "" {
+		if _, err := parseShard(f.shard); err != nil {
+			return usagef("--shard %s: %v", f.shard, err)
+		}
 	}
 	o, err := f.options()
 	if err == nil {
@@ -147,6 +155,11 @@ three times, --with local, off-local and tied once. --dry-run takes as much.
 The command can be stopped at any moment and be given again: runs that are
 finished are not repeated, the one that is not goes on and ends with the same
 bits. Another setting is refused; --seeds and --with may grow.
+
+Several processes, on one machine or on several with a common file system, can do
+a study together: each gets the same command and DIR, and its share of the runs by
+--shard I/N, or, without the flag, by what a Slurm job array, srun or mpirun tells
+it. Any of them can be stopped and started again; report shows what is finished.
 
 ` + dataHelp,
 		Args: cobra.ArbitraryArgs,
@@ -231,6 +244,9 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 	if f.dryRun {
 		return f.estimate(ctx, e, study, where)
 	}
+	if err := f.share(e, study); err != nil {
+		return err
+	}
 	folder, err := f.train(ctx, e, study)
 	if err != nil {
 		return inFile(where, err)
@@ -239,15 +255,11 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 		fmt.Fprintf(e.err, "efcn relax: %s does not say with which settings it was made; it is taken to be of this study\n",
 			r.Path())
 	}
-	page, err := e.report(ctx, f.output, report.Options{})
-	if err != nil {
-		return err
-	}
-	if err := writeFile(filepath.Join(f.output, "report.html"), page); err != nil {
-		return err
-	}
-	if err := report.WritePlots(f.output); err != nil {
-		return err
+	// Of several processes the last to end, which misses nothing, writes the page.
+	if len(folder.Missing) == 0 {
+		if err := f.writeReport(ctx, e); err != nil {
+			return err
+		}
 	}
 	summary := relax.Summarise(folder.Results)
 	if f.json {
@@ -259,7 +271,37 @@ func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
 		}{f.output, folder.Settings, folder.Results, summary})
 	}
 	printSummary(e.out, summary, f.seeds)
+	if n := len(folder.Missing); n > 0 {
+		fmt.Fprintf(e.out, "\n%d runs of other processes are not finished, and not in this table; "+
+			"efcn report %s shows what is\n", n, f.output)
+	}
 	fmt.Fprintf(e.out, "\nwrote %s\n", f.output)
+	return nil
+}
+
+// writeReport writes the study's page and plots.
+func (f *relaxFlags) writeReport(ctx context.Context, e *env) error {
+	page, err := e.report(ctx, f.output, report.Options{})
+	if err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(f.output, "report.html"), page); err != nil {
+		return err
+	}
+	return report.WritePlots(f.output)
+}
+
+// share gives the study the share of the runs that the flag or a launcher says.
+func (f *relaxFlags) share(e *env, study *relax.Study) (err error) {
+	if f.shard != "" {
+		study.Shard, err = parseShard(f.shard)
+		return err
+	}
+	var launcher string
+	if study.Shard, launcher = launchedShard(); study.Shard != nil {
+		fmt.Fprintf(e.err, "efcn relax: this is process %d of %d of %s: it does that share of the runs (--shard 1/1: all)\n",
+			study.Shard.Index+1, study.Shard.Count, launcher)
+	}
 	return nil
 }
 

@@ -154,6 +154,9 @@ func (r Run) Path() string {
 	return path
 }
 
+// cnn is the run of the CNN that is embedded.
+func (r Run) cnn() Run { return Run{CNN, r.Seed, -1} }
+
 // relaxEpoch is Relax, nil where nothing was embedded.
 func (r Run) relaxEpoch() *int {
 	if r.Relax < 0 {

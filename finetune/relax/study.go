@@ -39,6 +39,8 @@ type Study struct {
 	// Data is trained on, Test is measured on.
 	Data, Test *data.Set
 	Options    Options
+	// Shard is the share of the runs that Run does; nil for all.
+	Shard *Shard
 	// About is kept in settings.json for those who read it.
 	About map[string]string
 
@@ -56,6 +58,11 @@ type Study struct {
 func (s *Study) prepare() (*convert.Plan, error) {
 	if err := s.Options.Validate(); err != nil {
 		return nil, err
+	}
+	if s.Shard != nil {
+		if err := s.Shard.validate(); err != nil {
+			return nil, err
+		}
 	}
 	if (s.CNN == nil) == (s.Given == nil) {
 		return nil, errors.New("want a CNN that is trained, or some that are given by epoch")
@@ -166,8 +173,8 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 
 // Run does what of the study is not done yet in its folder dir, which is made
 // if it is missing, and returns the results of all. A folder with another study,
-// with other files, or that another process is at work in, is refused. Seeds and
-// With may grow.
+// with other files, or that another process is at work in, is refused, but that of a
+// Shard with other shards. Seeds and With may grow.
 func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error) {
 	own := *s
 	s = &own // whose defaults are filled in
@@ -180,6 +187,9 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
+	}
+	if s.Shard != nil {
+		return s.runShard(ctx, dir, settings)
 	}
 	release, err := folderlock.Lock(dir)
 	switch {
@@ -204,15 +214,19 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", r.Path(), err)
 		}
-		if s.Ended != nil {
-			s.Ended(result)
-		}
+		s.ended(result)
 	}
 	// Those of the last call may have ended between a result and its tables.
 	if err := writeTables(dir); err != nil {
 		return nil, err
 	}
 	return Read(dir)
+}
+
+func (s *Study) ended(r *Result) {
+	if s.Ended != nil {
+		s.Ended(r)
+	}
 }
 
 // measureGiven copies the CNNs that were given into the study's folder, and
@@ -250,13 +264,22 @@ func (s *Study) measureGiven(ctx context.Context, dir string, settings *Settings
 	return nil
 }
 
-// do does one run, or what is left of it.
-func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (*Result, error) {
+// do does one run, or what is left of it. The error is a *folderlock.InUseError where
+// another process does it.
+func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (result *Result, err error) {
 	path := filepath.Join(dir, filepath.FromSlash(r.Path()))
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	release, err := claim(path)
+	switch {
+	case err == nil:
+		defer func() { err = errors.Join(err, release()) }()
+		// Another process may have ended it since it was looked for.
+		if result, err := readResult(dir, settings, r); err != nil || result != nil {
+			return result, err
+		}
+	case !errors.Is(err, errors.ErrUnsupported) || s.Shard != nil:
 		return nil, err
 	}
-	result := &Result{Run: r.Path(), Kind: r.Kind, Seed: &r.Seed, RelaxEpoch: r.relaxEpoch(), Settings: settings.ofRun()}
+	result = &Result{Run: r.Path(), Kind: r.Kind, Seed: &r.Seed, RelaxEpoch: r.relaxEpoch(), Settings: settings.ofRun()}
 	start, err := s.start(dir, r)
 	if errors.Is(err, errNoCNN) {
 		result.Failed = err.Error()
@@ -348,7 +371,7 @@ func (s *Study) start(dir string, r Run) (*onnxio.Model, error) {
 	if s.Given != nil {
 		return s.embed(s.Given[r.Relax], r.Kind)
 	}
-	cnn, err := onnxio.Read(filepath.Join(dir, filepath.FromSlash(Run{CNN, r.Seed, -1}.Path()), snapshotName(r.Relax)))
+	cnn, err := onnxio.Read(filepath.Join(dir, filepath.FromSlash(r.cnn().Path()), snapshotName(r.Relax)))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoCNN
 	}

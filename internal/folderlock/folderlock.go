@@ -24,7 +24,12 @@ func (e *InUseError) Error() string {
 // another caller holds the lock, and errors.ErrUnsupported where the file system, or
 // this build, has no locks.
 func Lock(dir string) (release func() error, err error) {
-	release, held, err := lock(filepath.Join(dir, Name))
+	return LockFile(dir, Name)
+}
+
+// LockFile is Lock by a file of another name in dir: of each name there is one lock.
+func LockFile(dir, name string) (release func() error, err error) {
+	release, held, err := lock(filepath.Join(dir, name))
 	if held {
 		return nil, &InUseError{dir}
 	}

@@ -1,0 +1,108 @@
+package relax_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"efcn/finetune/relax"
+	"efcn/internal/folderlock"
+)
+
+// Shards that work at once, are stopped and start again, end with the files of one
+// process, and no step is taken twice.
+func TestShards(t *testing.T) {
+	whole := t.TempDir()
+	steps := 0
+	s := toyStudy(relax.ELCN)
+	s.Stepped = func(relax.Run, int, int) { steps++ }
+	run(t, s, whole)
+
+	dir := filepath.Join(t.TempDir(), "study")
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	taken, stops := 0, 0
+	const count = 3
+	for index := range count {
+		all.Go(func() {
+			for {
+				ctx, cancel := context.WithCancel(t.Context())
+				s := toyStudy(relax.ELCN)
+				s.Shard = &relax.Shard{Index: index, Count: count}
+				n := 0
+				s.Stepped = func(relax.Run, int, int) {
+					mu.Lock()
+					defer mu.Unlock()
+					taken++
+					if n++; n == 7 {
+						stops++
+						cancel()
+					}
+				}
+				_, err := s.Run(ctx, dir)
+				cancel()
+				if err == nil {
+					return
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	if taken != steps || stops < count {
+		t.Errorf("%d steps, want %d; %d stops", taken, steps, stops)
+	}
+	same(t, "in shards", contents(t, dir), contents(t, whole))
+}
+
+// One shard alone does its runs and what they begin with; the rest is missing.
+func TestShardAlone(t *testing.T) {
+	dir, s := t.TempDir(), toyStudy()
+	s.Shard = &relax.Shard{Index: 2, Count: 4}
+	f := run(t, s, dir)
+	// The runs of a seed are cnn, fcn, efcn-0, efcn-1, efcn-3: those at 2 and 6 are
+	// efcn-0 of the first seed and fcn of the second.
+	if len(f.Missing) != 7 || len(f.Results) != 1+3+1+1 {
+		t.Errorf("%d results, missing %v", len(f.Results), f.Missing)
+	}
+	for _, r := range f.Results {
+		if r.Run != "seed-7/cnn" && r.Run != "seed-7/efcn-0" && r.Run != "seed-8/fcn" {
+			t.Errorf("%s", r.Run)
+		}
+	}
+	whole := t.TempDir()
+	run(t, toyStudy(), dir)
+	run(t, toyStudy(), whole)
+	same(t, "the rest", contents(t, dir), contents(t, whole))
+}
+
+func TestShardRefuses(t *testing.T) {
+	for _, c := range []relax.Shard{{0, 0}, {-1, 2}, {2, 2}} {
+		s := toyStudy()
+		s.Shard = &c
+		if _, err := s.Run(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "there is none") {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	// A process that does all runs does not join shards: the run that it finds taken ends it.
+	dir, s := t.TempDir(), toyStudy()
+	s.Shard = &relax.Shard{Index: 0, Count: 2}
+	var held *folderlock.InUseError
+	s.Stepped = func(r relax.Run, _, _ int) {
+		if held == nil {
+			if _, err := toyStudy().Run(t.Context(), dir); !errors.As(err, &held) {
+				t.Errorf("%s is done twice: %v", r.Path(), err)
+			}
+		}
+	}
+	run(t, s, dir)
+	if want := filepath.Join(dir, "seed-7", "cnn"); held == nil || held.Dir != want {
+		t.Errorf("%v, want %s in use", held, want)
+	}
+}
