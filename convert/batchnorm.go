@@ -44,15 +44,15 @@ type diagonal struct {
 func (f diagonal) build(b *builder, p *piece) {
 	n, size := p.node, []int64{int64(f.size)}
 	x := b.vec(p.reads[0])
-	mul := b.tensor(onnxio.NewTensor(n.Label()+".scale", size, perChannel(f.scale, f.size)))
-	add := b.tensor(onnxio.NewTensor(n.Label()+".shift", size, perChannel(f.shift, f.size)))
-	scaled := b.names.Free(p.writes[0] + "/scaled")
-	b.declare(scaled, b.vectorType(p.writes[0]))
-	b.node(&onnxio.Node{
-		Name: b.names.Free(n.Label() + "/mul"), OpType: "Mul", Inputs: []string{x, mul},
+	mul := b.Tensor(onnxio.NewTensor(n.Label()+".scale", size, perChannel(f.scale, f.size)))
+	add := b.Tensor(onnxio.NewTensor(n.Label()+".shift", size, perChannel(f.shift, f.size)))
+	scaled := b.Names.Free(p.writes[0] + "/scaled")
+	b.Declare(scaled, b.vectorType(p.writes[0]))
+	b.Node(&onnxio.Node{
+		Name: b.Names.Free(n.Label() + "/mul"), OpType: "Mul", Inputs: []string{x, mul},
 		Outputs: []string{scaled},
 	})
-	b.node(&onnxio.Node{
+	b.Node(&onnxio.Node{
 		Name: b.nodeName(n), OpType: "Add", Inputs: []string{scaled, add},
 		Outputs: []string{b.newVec(p.writes[0])},
 	})

@@ -1,9 +1,9 @@
 package convert
 
 import (
-	"crypto/sha256"
 	"slices"
 
+	"efcn/convert/layout"
 	"efcn/convert/record"
 	"efcn/onnxio"
 )
@@ -38,15 +38,13 @@ type forms struct{ vec, nd string }
 
 // builder puts an eFCN together, node by node.
 type builder struct {
+	*layout.Builder
 	plan   *Plan
 	out    *onnxio.Model
-	graph  *onnxio.Graph
 	values map[string]*forms // by name in the CNN
-	names  *onnxio.Names
 	consts map[string]*onnxio.Tensor
 	used   map[string]bool // constants of the CNN that the eFCN has too
 	record record.Record
-	tables map[[sha256.Size]byte]string // index tables by their key
 }
 
 func newBuilder(p *Plan) *builder {
@@ -55,26 +53,27 @@ func newBuilder(p *Plan) *builder {
 	// caller could replace it: a matrix made from a kernel cannot be.
 	out.IRVersion = max(out.IRVersion, 4)
 	b := &builder{
-		plan: p, out: out, graph: out.Graph,
+		Builder: &layout.Builder{
+			Graph: out.Graph, Names: p.model.Graph.Names(), Batch: p.batch, Opset: p.model.Opset(""),
+		},
+		plan: p, out: out,
 		values: make(map[string]*forms),
-		names:  p.model.Graph.Names(),
 		consts: make(map[string]*onnxio.Tensor),
 		used:   make(map[string]bool),
 		record: record.Record{Layers: []record.Layer{}},
-		tables: make(map[[sha256.Size]byte]string),
 	}
 	g := p.model.Graph
 	for _, t := range g.Initializers {
 		b.consts[t.Name] = t
 	}
 	for name := range p.added {
-		b.names.Take(name)
+		b.Names.Take(name)
 	}
 	for name, t := range p.known {
 		b.consts[name] = t
 	}
-	b.graph.Nodes, b.graph.Initializers, b.graph.ValueInfos = nil, nil, nil
-	b.graph.Inputs = nil
+	b.Graph.Nodes, b.Graph.Initializers, b.Graph.ValueInfos = nil, nil, nil
+	b.Graph.Inputs = nil
 	for _, v := range g.FeedInputs() {
 		b.values[v.Name] = &forms{nd: v.Name}
 		if t, _ := p.info.Type(v.Name); len(t.Shape) == 2 {
@@ -87,7 +86,7 @@ func newBuilder(p *Plan) *builder {
 			declared.Type.Shape = slices.Clone(declared.Type.Shape)
 			declared.Type.Shape[0] = own.Shape[0]
 		}
-		b.graph.Inputs = append(b.graph.Inputs, &declared)
+		b.Graph.Inputs = append(b.Graph.Inputs, &declared)
 	}
 	return b
 }
@@ -117,30 +116,13 @@ func (b *builder) length(name string) int64 {
 	return n
 }
 
-// node appends a node to the eFCN.
-func (b *builder) node(n *onnxio.Node) { b.graph.Nodes = append(b.graph.Nodes, n) }
-
-// tensor appends an initializer to the eFCN and returns its name.
-func (b *builder) tensor(t *onnxio.Tensor) string {
-	t.Name = b.names.Free(t.Name)
-	b.graph.Initializers = append(b.graph.Initializers, t)
-	return t.Name
-}
-
 // constant makes a constant of the CNN part of the eFCN, under its own name.
 func (b *builder) constant(name string) string {
 	if t := b.consts[name]; t != nil && !b.used[name] {
 		b.used[name] = true
-		b.graph.Initializers = append(b.graph.Initializers, t)
+		b.Graph.Initializers = append(b.Graph.Initializers, t)
 	}
 	return name
-}
-
-// declare notes the type of a value that the eFCN computes.
-func (b *builder) declare(name string, t onnxio.TensorType) {
-	if t.Elem != onnxio.Undefined && !b.plan.links.IsOutput(name) {
-		b.graph.ValueInfos = append(b.graph.ValueInfos, &onnxio.ValueInfo{Name: name, Type: t})
-	}
 }
 
 // vectorType is the type of the vector form of a value of the CNN.
@@ -156,13 +138,13 @@ func (b *builder) vectorType(name string) onnxio.TensorType {
 func (b *builder) vec(name string) string {
 	f := b.values[name]
 	if f.vec == "" {
-		f.vec = b.names.Free(name + "/vec")
-		b.node(&onnxio.Node{
-			Name: b.names.Free(name + "/flatten"), OpType: "Flatten",
+		f.vec = b.Names.Free(name + "/vec")
+		b.Node(&onnxio.Node{
+			Name: b.Names.Free(name + "/flatten"), OpType: "Flatten",
 			Inputs: []string{f.nd}, Outputs: []string{f.vec},
 			Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
 		})
-		b.declare(f.vec, b.vectorType(name))
+		b.Declare(f.vec, b.vectorType(name))
 	}
 	return f.vec
 }
@@ -177,26 +159,12 @@ func (b *builder) nd(name string) string {
 	if f.nd == "" {
 		f.nd = name
 		if f.vec == name {
-			f.nd = b.names.Free(name + "/nd")
+			f.nd = b.Names.Free(name + "/nd")
 		}
-		b.reshape(f.vec, f.nd, b.shapeOf(name).Shape)
-		b.declare(f.nd, b.shapeOf(name))
+		b.Reshape(f.vec, f.nd, b.shapeOf(name).Shape)
+		b.Declare(f.nd, b.shapeOf(name))
 	}
 	return f.nd
-}
-
-// reshape appends a Reshape to a shape whose first axis is the batch. The
-// batch is copied (0), so that a symbolic or empty one stays what it is.
-func (b *builder) reshape(from, to string, s onnxio.Shape) {
-	dims := make([]int64, len(s))
-	for i := 1; i < len(s); i++ {
-		dims[i] = s[i].Value
-	}
-	shape := b.tensor(onnxio.NewTensor(to+"/shape", []int64{int64(len(dims))}, dims))
-	b.node(&onnxio.Node{
-		Name: b.names.Free(to + "/reshape"), OpType: "Reshape",
-		Inputs: []string{from, shape}, Outputs: []string{to},
-	})
 }
 
 // newVec names the vector form of a value that the next node computes. A value
@@ -206,10 +174,10 @@ func (b *builder) newVec(name string) string {
 	if len(b.shapeOf(name).Shape) == 2 {
 		f.nd = name
 	} else if b.plan.links.IsOutput(name) {
-		f.vec = b.names.Free(name + "/vec")
+		f.vec = b.Names.Free(name + "/vec")
 	}
 	b.values[name] = f
-	b.declare(f.vec, b.vectorType(name))
+	b.Declare(f.vec, b.vectorType(name))
 	return f.vec
 }
 
@@ -235,7 +203,7 @@ func (b *builder) nodeName(n *onnxio.Node) string {
 	if n.Name != "" {
 		return n.Name
 	}
-	return b.names.Free(n.Label() + "/fc")
+	return b.Names.Free(n.Label() + "/fc")
 }
 
 // finish gives the graph its outputs and the model its record.
@@ -246,7 +214,7 @@ func (b *builder) finish() error {
 		if t := b.shapeOf(v.Name); !v.Type.HasShape || contradict(v.Type.Shape, t.Shape) {
 			declared := *v
 			declared.Type = t
-			b.graph.Outputs[i] = &declared
+			b.Graph.Outputs[i] = &declared
 		}
 		f := b.values[v.Name]
 		switch {
@@ -255,14 +223,14 @@ func (b *builder) finish() error {
 		case f.nd == "":
 			b.nd(v.Name)
 		case f.nd != v.Name:
-			b.node(&onnxio.Node{
-				Name: b.names.Free(v.Name + "/identity"), OpType: "Identity",
+			b.Node(&onnxio.Node{
+				Name: b.Names.Free(v.Name + "/identity"), OpType: "Identity",
 				Inputs: []string{f.nd}, Outputs: []string{v.Name},
 			})
 		}
 	}
-	b.graph.Prune() // of the nodes that computed shapes in the CNN, above all
-	links := b.graph.Links()
+	b.Graph.Prune() // of the nodes that computed shapes in the CNN, above all
+	links := b.Graph.Links()
 	b.record.Layers = slices.DeleteFunc(b.record.Layers, func(l record.Layer) bool { return links.Uses(l.Weight) == 0 })
 	if len(b.plan.From) > 0 {
 		b.record.As = record.AsFloat32

@@ -77,16 +77,16 @@ func (f joined) build(b *builder, p *piece) {
 	output := p.writes[0]
 	concat := on(p.node, inputs, nil)
 	concat.Attributes = []*onnxio.Attribute{onnxio.IntAttr("axis", 1)}
-	b.node(concat)
+	b.Node(concat)
 	if f.from == nil {
 		concat.Outputs = []string{b.newVec(output)}
 		return
 	}
-	concat.Outputs = []string{b.names.Free(output + "/joined")}
-	b.declare(concat.Outputs[0], b.vectorType(output))
-	index := b.tensor(onnxio.NewTensor(output+".index", []int64{int64(len(f.from))}, f.from))
-	b.node(&onnxio.Node{
-		Name: b.names.Free(output + "/gather"), OpType: "Gather",
+	concat.Outputs = []string{b.Names.Free(output + "/joined")}
+	b.Declare(concat.Outputs[0], b.vectorType(output))
+	index := b.Tensor(onnxio.NewTensor(output+".index", []int64{int64(len(f.from))}, f.from))
+	b.Node(&onnxio.Node{
+		Name: b.Names.Free(output + "/gather"), OpType: "Gather",
 		Inputs: []string{concat.Outputs[0], index}, Outputs: []string{b.newVec(output)},
 		Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
 	})

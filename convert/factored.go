@@ -18,38 +18,12 @@ const DefaultRank = 32
 // zero, so that the layer computes what the local form does; V has orthonormal rows,
 // which follow from the layer's name.
 func (b *builder) factored(n *onnxio.Node, l *Layer) {
-	local := b.names.Free(l.Output + "/local")
-	batch, rank := b.plan.batch, onnxio.Fixed(l.Rank)
-	declare := func(name string, length onnxio.Dim) string {
-		b.declare(name, onnxio.TensorType{Elem: onnxio.Float32, HasShape: true, Shape: onnxio.Shape{batch, length}})
-		return name
-	}
-	rec := b.localForm(n, l, func() string { return declare(local, onnxio.Fixed(l.Rows)) })
-	rec.Left = b.tensor(&onnxio.Tensor{
-		Name: l.Node + ".U", Type: onnxio.Float32, Dims: []int64{l.Rows, l.Rank},
-		Data: onnxio.Generate(4*l.Rows*l.Rank, func(w io.Writer) error { return writeZeros(w, 4*l.Rows*l.Rank) }),
+	f := b.inLocalForm(n, l)
+	f.Left = onnxio.Generate(4*l.Rows*l.Rank, func(w io.Writer) error { return writeZeros(w, 4*l.Rows*l.Rank) })
+	f.Right = onnxio.Generate(4*l.Rank*l.Cols, func(w io.Writer) error {
+		return affine.WriteOrthonormal(w, l.Node, int(l.Rank), int(l.Cols))
 	})
-	rec.Right = b.tensor(&onnxio.Tensor{
-		Name: l.Node + ".V", Type: onnxio.Float32, Dims: []int64{l.Rank, l.Cols},
-		Data: onnxio.Generate(4*l.Rank*l.Cols, func(w io.Writer) error {
-			return affine.WriteOrthonormal(w, l.Node, int(l.Rank), int(l.Cols))
-		}),
-	})
-	product := func(what, x, factor string, length onnxio.Dim) string {
-		y := declare(b.names.Free(l.Output+"/"+what), length)
-		b.node(&onnxio.Node{
-			Name: b.names.Free(y + "/Gemm"), OpType: "Gemm", Inputs: []string{x, factor}, Outputs: []string{y},
-			Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},
-		})
-		return y
-	}
-	v := product("v", b.vec(n.Input(0)), rec.Right, rank)
-	uv := product("uv", v, rec.Left, onnxio.Fixed(l.Rows))
-	b.node(&onnxio.Node{
-		Name: b.names.Free(l.Output + "/Add"), OpType: "Add", Inputs: []string{local, uv},
-		Outputs: []string{b.newVec(l.Output)},
-	})
-	b.record.Layers = append(b.record.Layers, rec)
+	b.record.Layers = append(b.record.Layers, b.Factored(f))
 }
 
 func writeZeros(w io.Writer, n int64) error {

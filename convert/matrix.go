@@ -73,7 +73,7 @@ func (p *Plan) checkLayouts() error {
 
 // dense puts a linear layer into the eFCN with a dense matrix.
 func (b *builder) dense(n *onnxio.Node, l *Layer) {
-	b.gemm(n, l, b.tensor(&onnxio.Tensor{
+	b.gemm(n, l, b.Tensor(&onnxio.Tensor{
 		Name: l.Node + ".weight", Type: onnxio.Float32,
 		Dims: []int64{l.Rows, l.Cols},
 		Data: onnxio.Generate(l.DenseBytes(), l.weights.WriteDense),
@@ -85,8 +85,8 @@ func (b *builder) dense(n *onnxio.Node, l *Layer) {
 // node, which ONNX types as a dense tensor: a sparse initializer is typed as a
 // sparse tensor, which the checker lets no Gemm take.
 func (b *builder) sparse(n *onnxio.Node, l *Layer) {
-	name := b.names.Free(l.Node + ".weight")
-	b.node(onnxio.SparseConstant(b.names.Free(name+"/constant"), name, &onnxio.SparseTensor{
+	name := b.Names.Free(l.Node + ".weight")
+	b.Node(onnxio.SparseConstant(b.Names.Free(name+"/constant"), name, &onnxio.SparseTensor{
 		Dims: []int64{l.Rows, l.Cols},
 		Values: &onnxio.Tensor{
 			Name: name, Type: onnxio.Float32, Dims: []int64{l.NonZeros},
@@ -108,10 +108,10 @@ func (b *builder) gemm(n *onnxio.Node, l *Layer, weight string) {
 	rec.Weight = weight
 	inputs := []string{x, rec.Weight}
 	if l.weights.HasBias() || b.plan.needsBias() {
-		rec.Bias = b.tensor(l.bias())
+		rec.Bias = b.Tensor(l.bias())
 		inputs = append(inputs, rec.Bias)
 	}
-	b.node(&onnxio.Node{
+	b.Node(&onnxio.Node{
 		Name: b.nodeName(n), OpType: "Gemm",
 		Inputs: inputs, Outputs: []string{b.newVec(l.Output)},
 		Attributes: []*onnxio.Attribute{onnxio.IntAttr("transB", 1)},

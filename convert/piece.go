@@ -97,11 +97,11 @@ func (f kept) build(b *builder, p *piece) {
 		if len(t.Shape) == 2 {
 			b.values[name].vec = name
 		}
-		b.declare(name, t)
+		b.Declare(name, t)
 	}
 	own := on(p.node, inputs, slices.Clone(p.node.Outputs))
 	own.Attributes = f.attributes
-	b.node(own)
+	b.Node(own)
 }
 
 func (f kept) weigh(s *sizes, p *piece) {
@@ -132,14 +132,14 @@ func (f vectors) build(b *builder, p *piece) {
 		switch t := f.laidOut[i]; {
 		case t != nil:
 			fresh := *t
-			inputs[i] = b.tensor(&fresh)
+			inputs[i] = b.Tensor(&fresh)
 		case b.values[name] != nil:
 			inputs[i] = b.vec(name)
 		default:
 			inputs[i] = b.constant(name)
 		}
 	}
-	b.node(on(p.node, inputs, []string{b.newVec(p.writes[0])}))
+	b.Node(on(p.node, inputs, []string{b.newVec(p.writes[0])}))
 }
 
 func (f vectors) weigh(s *sizes, p *piece) {

@@ -64,12 +64,12 @@ func (f selection) build(b *builder, p *piece) {
 		}
 	}
 	output := p.writes[0]
-	index := b.tensor(onnxio.NewTensor(output+".index", []int64{int64(len(from))}, from))
+	index := b.Tensor(onnxio.NewTensor(output+".index", []int64{int64(len(from))}, from))
 	name := b.nodeName(p.node)
 	if output != p.node.Output(0) {
-		name = b.names.Free(output + "/gather")
+		name = b.Names.Free(output + "/gather")
 	}
-	b.node(&onnxio.Node{
+	b.Node(&onnxio.Node{
 		Name: name, OpType: "Gather",
 		Inputs: []string{x, index}, Outputs: []string{b.newVec(output)},
 		Attributes: []*onnxio.Attribute{onnxio.IntAttr("axis", 1)},
@@ -98,26 +98,9 @@ func isRange(index []int64) bool {
 // appendElement puts one more element behind the vector x of the CNN's value
 // name, for every image of the batch.
 func (b *builder) appendElement(x, name string, fill float32) string {
-	longer := b.names.Free(name + "/padded")
+	longer := b.Names.Free(name + "/padded")
 	t := b.vectorType(name)
 	t.Shape[1].Value++
-	b.declare(longer, t)
-	return b.pad(x, longer, []int64{0, 0, 0, 1}, fill)
-}
-
-// pad appends a Pad with a constant, and returns its output.
-func (b *builder) pad(x, output string, pads []int64, fill float32) string {
-	node := &onnxio.Node{
-		Name: b.names.Free(output + "/pad"), OpType: "Pad", Inputs: []string{x},
-		Outputs: []string{output},
-	}
-	if b.plan.has("Pad", "pads") { // inputs in newer versions
-		node.Attributes = []*onnxio.Attribute{onnxio.IntsAttr("pads", pads...), onnxio.FloatAttr("value", fill)}
-	} else {
-		node.Inputs = append(node.Inputs,
-			b.tensor(onnxio.NewTensor(output+"/pads", []int64{int64(len(pads))}, pads)),
-			b.tensor(onnxio.NewTensor(output+"/value", nil, []float32{fill})))
-	}
-	b.node(node)
-	return output
+	b.Declare(longer, t)
+	return b.Pad(x, longer, []int64{0, 0, 0, 1}, fill)
 }
