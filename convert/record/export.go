@@ -32,7 +32,7 @@ func (a *Matrix) entries(ctx context.Context, mask bool, visit func(r int, cols 
 	}
 	var cols []int32
 	var v []float32
-	return a.ordered(ctx, func(r int, row []float32, stored []int32) error {
+	return a.EachOrdered(ctx, func(r int, row []float32, stored []int32) error {
 		cols, v = cols[:0], v[:0]
 		add := func(c int32) {
 			if row[c] != 0 {
@@ -86,10 +86,10 @@ func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32
 	return nil
 }
 
-// ordered visits the rows in their order, with the columns that are stored
+// EachOrdered is Each with the rows in their order and the columns that are stored
 // ascending. The rows of a layer in local form come in another order: its
 // weights are read into memory first, and a factored layer's factors are added after.
-func (a *Matrix) ordered(ctx context.Context, visit RowVisitor) error {
+func (a *Matrix) EachOrdered(ctx context.Context, visit RowVisitor) error {
 	if a.sparse != nil || !a.Layer.Layout.LocalForm() {
 		return a.Each(ctx, visit)
 	}
@@ -105,7 +105,7 @@ func (a *Matrix) ordered(ctx context.Context, visit RowVisitor) error {
 		v   float32
 	}
 	rows := make([][]entry, a.Rows)
-	err := a.eachStored(ctx, func(r int, row []float32, stored []int32) error {
+	err := a.EachStored(ctx, func(r int, row []float32, stored []int32) error {
 		rows[r] = make([]entry, len(stored))
 		for i, c := range stored {
 			rows[r][i] = entry{c, row[c]}
@@ -211,7 +211,7 @@ func (a *Matrix) Dense(ctx context.Context, mask bool) *onnxio.Tensor {
 	}
 	t.Data = onnxio.Generate(4*size, func(w io.Writer) error {
 		b := make([]byte, 4*a.Cols)
-		return a.ordered(ctx, func(_ int, row []float32, _ []int32) error {
+		return a.EachOrdered(ctx, func(_ int, row []float32, _ []int32) error {
 			for i, v := range row {
 				binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
 			}

@@ -50,6 +50,19 @@ func (f *factors) load() (*loaded, error) {
 	return &loaded{f, u, v}, err
 }
 
+// Factors returns U [Rows, rank] and V [rank, Cols] of a factored layer, row-major, and
+// its rank; 0 and no factors of another layer.
+func (a *Matrix) Factors() (u, v []float32, rank int, err error) {
+	if a.factors == nil {
+		return nil, nil, 0, nil
+	}
+	f, err := a.factors.load()
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("layer %q: %w", a.Layer.Node, err)
+	}
+	return f.u, f.v, f.rank, nil
+}
+
 // ofRow is row r of U.
 func (f *loaded) ofRow(r int) []float32 { return f.u[r*f.rank : (r+1)*f.rank] }
 

@@ -224,11 +224,11 @@ func (a *Matrix) Each(ctx context.Context, visit RowVisitor) error {
 		}
 		visit = f.added(visit)
 	}
-	return a.eachStored(ctx, visit)
+	return a.EachStored(ctx, visit)
 }
 
-// eachStored is Each of what is stored as entries: all but the factors.
-func (a *Matrix) eachStored(ctx context.Context, visit RowVisitor) error {
+// EachStored is Each of what is stored as entries: all but the factors.
+func (a *Matrix) EachStored(ctx context.Context, visit RowVisitor) error {
 	var err error
 	if a.alpha != 1 {
 		visit = a.multiplied(visit)

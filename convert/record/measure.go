@@ -200,7 +200,7 @@ func (a *Matrix) ties(ctx context.Context) (*ties, error) {
 		factored = newProductSums(f)
 	}
 	var taps []affine.Tap
-	err := a.eachStored(ctx, func(r int, row []float32, stored []int32) error {
+	err := a.EachStored(ctx, func(r int, row []float32, stored []int32) error {
 		taps = m.Taps.At(r%m.Taps.Out, taps)
 		first, channels := m.Channels(r)
 		var in, off float64

@@ -56,8 +56,6 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64, layouts ..
 		e.Layers = append(e.Layers, rec.Node)
 		e.Bytes += a.StoredBytes()
 		e.Dense += 4 * int64(a.Rows) * int64(a.Cols)
-		l := &carried.Layers[i]
-		l.Layout, l.Index, l.Rank, l.Left, l.Right = record.Dense, "", 0, "", ""
 	}
 	if len(all) == 0 {
 		return efcn, nil, nil
@@ -73,44 +71,38 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64, layouts ..
 	if e.Need += e.Dense; e.Need > maxBytes {
 		return nil, nil, e
 	}
-
-	p, err := newRestorer(efcn)
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, a := range all {
-		err := p.replace(a, nil)
-		if err == nil {
-			err = p.matrixOf(ctx, a)
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("layer %q: %w", a.Layer.Node, err)
-		}
-	}
-	if err := p.asDense(carried); err != nil {
-		return nil, nil, err
-	}
-	return p.out, e.Layers, carried.Write(p.out)
+	dense, err := Dense(ctx, efcn, all)
+	return dense, e.Layers, err
 }
 
-// matrixOf puts the matrix of a layer in the place of its weights.
-func (p *restorer) matrixOf(ctx context.Context, a *record.Matrix) error {
-	w := make([]float32, a.Rows*a.Cols)
-	err := a.Each(ctx, func(r int, row []float32, stored []int32) error {
-		to := w[r*a.Cols : (r+1)*a.Cols]
-		if stored == nil {
-			copy(to, row)
-		}
-		for _, c := range stored {
-			to[c] = row[c]
-		}
-		return nil
-	})
-	if err != nil {
-		return err
+// Dense returns an eFCN that has the given layers of efcn, which are not dense, in dense
+// form; efcn itself if there are none. Their matrices are generated whenever they are
+// written or read, under ctx: held is then what [record.Matrix.EachOrdered] holds of one.
+func Dense(ctx context.Context, efcn *onnxio.Model, layers []*record.Matrix) (*onnxio.Model, error) {
+	if len(layers) == 0 {
+		return efcn, nil
 	}
-	p.tensor(onnxio.NewTensor(a.Layer.Weight, []int64{int64(a.Rows), int64(a.Cols)}, w))
-	return nil
+	carried, err := record.Read(efcn)
+	if err != nil {
+		return nil, err
+	}
+	p, err := newRestorer(efcn)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range layers {
+		if err := p.replace(a, nil); err != nil {
+			return nil, fmt.Errorf("layer %q: %w", a.Layer.Node, err)
+		}
+		p.tensor(a.Dense(ctx, false))
+		i := slices.IndexFunc(carried.Layers, func(l record.Layer) bool { return l.Weight == a.Layer.Weight })
+		l := &carried.Layers[i]
+		l.Layout, l.Index, l.Rank, l.Left, l.Right = record.Dense, "", 0, "", ""
+	}
+	if err := p.asDense(carried); err != nil {
+		return nil, err
+	}
+	return p.out, carried.Write(p.out)
 }
 
 // asDense writes the nodes of the eFCN with a Gemm in the place of the nodes of
