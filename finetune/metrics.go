@@ -53,6 +53,9 @@ type EpochMetrics struct {
 	// Travelled is how far each trained initializer is from where the run began:
 	// the norm of the difference.
 	Travelled map[string]float64 `json:"travelled,omitempty"`
+	// MatrixTravelled is how far the matrix L + U·V of each factored layer is from
+	// where the run began, by the name of L, where it began in the CNN subspace.
+	MatrixTravelled map[string]float64 `json:"matrix_travelled,omitempty"`
 	// Deviation says how far an eFCN is from the CNN subspace.
 	Deviation *record.Deviation `json:"deviation,omitempty"`
 }
@@ -83,9 +86,15 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 		if err != nil {
 			return err
 		}
-		if line.Deviation, err = record.Measure(ctx, trained, nil); err != nil {
+		if s.origin == nil {
+			if s.origin, err = originOf(ctx, m); err != nil {
+				return fmt.Errorf("deviation: %w", err)
+			}
+		}
+		if line.Deviation, err = record.Measure(ctx, trained, s.origin.maps); err != nil {
 			return fmt.Errorf("deviation: %w", err)
 		}
+		line.MatrixTravelled = s.origin.travelled(line.Deviation)
 	}
 	text, err := json.Marshal(line)
 	if err == nil {
@@ -136,6 +145,7 @@ func (m *EpochMetrics) event() []byte {
 		{"gradient inside", m.GradientInside},
 		{"gradient outside", m.GradientOutside},
 		{"travelled", m.Travelled},
+		{"matrix travelled", m.MatrixTravelled},
 	} {
 		for _, name := range slices.Sorted(maps.Keys(of.each)) {
 			values = append(values, tfevents.Scalar{Tag: of.tag + "/" + name, Value: of.each[name]})

@@ -29,6 +29,7 @@ type session[T kernel.Float] struct {
 	saved    savePoint
 	narrowed []float32
 	tester   *evaluator // of the arrays under training; nil where it cannot be of them, or not yet
+	origin   *origin    // nil until it is asked for
 }
 
 func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*session[T], error) {
