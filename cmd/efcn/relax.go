@@ -32,6 +32,8 @@ type relaxFlags struct {
 	relaxEpochs []int     // Default 0, 1, 2, 5, 10, 20, 50.
 	cnnEpochs   int       // Default 0: as many as the others.
 	seeds       int       // Default 3.
+	layout      oneOf     // Default dense.
+	rank        layerRank // Default 32.
 	with        []string  // Default none.
 	reinit      bool      // Default false.
 	cnnAt       givenCNNs // Default none.
@@ -52,7 +54,11 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.cnnEpochs, "cnn-epochs", 0,
 		"epochs of the CNN (default: --epochs, or the last of --relax-epochs where that is later)")
 	flags.IntVar(&f.seeds, "seeds", defaults.Seeds, "repeat all with so many seeds, from --seed on")
-	flags.StringSliceVar(&f.with, "with", nil, "more runs at every relax time: elcn, local, off-local, tied")
+	f.layout = oneOf{value: string(record.Dense), allowed: []string{string(record.Dense), string(record.Factored)}}
+	flags.Var(&f.layout, "layout", "form in which all weights of the eFCN are trained")
+	flags.Var(&f.rank, "rank", "rank of --layout factored: of U and V in local(x) + U(V x); default 32")
+	flags.StringSliceVar(&f.with, "with", nil,
+		"more runs at every relax time: elcn, local, off-local, tied, factored-R of any rank R, several with commas")
 	flags.BoolVar(&f.reinit, "reinit", false, "give the CNN new weights for every seed, as PyTorch initialises")
 	flags.Var(&f.cnnAt, "cnn-at",
 		"a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
@@ -111,7 +117,7 @@ func (f *relaxFlags) options() (relax.Options, error) {
 	train, err := f.trainFlags.options()
 	o := relax.Options{
 		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN,
-		MaxBytes: int64(f.maxBytes),
+		MaxBytes: int64(f.maxBytes), Layout: record.Layout(f.layout.value), Rank: int(f.rank),
 	}
 	if len(f.cnnAt) == 0 {
 		o.RelaxEpochs = f.relaxEpochs
@@ -135,11 +141,17 @@ initialised as PyTorch does. --epochs is the length of every run: an eFCN gets
 as many after the embedding as the CNN has in all. --cnn-epochs trains the CNN
 longer, for a comparison with the epochs before and after together.
 
+--layout factored trains every matrix as its local form and a product of rank --rank
+beside it, local(x) + U(V x), with U zero at first (efcn convert --layout factored):
+for nets whose dense matrices are too large. The runs are called factored-R by the
+rank; there is no fully-connected network beside them, which is dense.
+
 --with adds runs at every relax time:
   elcn        the locally connected network: the support alone, in local form
   local       the same in dense form
   off-local   the weights outside the support alone
   tied        the CNN subspace, in dense form
+  factored-R  all weights in factored form of rank R; may be given with several ranks
 
 The CNN begins with the weights of the file or, with --reinit, with new ones for
 every seed. With --cnn-at it is not trained: the files are embedded as they are.
@@ -149,7 +161,7 @@ results.csv, summary.csv, epochs.csv and layers.csv, of which "go doc
 efcn/finetune/relax" describes each column, the curves in plots as SVG and PNG, and
 report.html, which shows it all and the proof that every embedding equals its CNN.
 One run is in memory at a time. With plain SGD that takes about 1.4 times the
-weights of the eFCN, and the images; a momentum takes the weights twice more, adam
+weights of the eFCN in its layout, and the images; a momentum takes the weights twice more, adam
 three times, --with local, off-local and tied once. --dry-run takes as much.
 
 The command can be stopped at any moment and be given again: runs that are
@@ -430,12 +442,12 @@ func printEstimate(w io.Writer, e *relax.Estimate) {
 	for _, c := range e.Costs {
 		runs += c.Runs
 		rows = append(rows, []string{
-			string(c.Kind), strconv.Itoa(c.Runs), strconv.Itoa(c.Epochs), formatSeconds(c.Step),
+			string(c.Kind), formatBytes(c.WeightBytes), strconv.Itoa(c.Runs), strconv.Itoa(c.Epochs), formatSeconds(c.Step),
 			formatSeconds(c.Epoch), formatSeconds(c.Seconds),
 		})
 	}
 	fmt.Fprint(w, "\nat the speed of a few steps measured now:\n\n")
-	printTable(w, []string{"kind", ">runs", ">epochs", ">a step", ">an epoch, measured", ">all"}, rows)
+	printTable(w, []string{"kind", ">weights", ">runs", ">epochs", ">a step", ">an epoch, measured", ">all"}, rows)
 	fmt.Fprintf(w, "\n%d runs: about %s\n", runs, formatSeconds(e.Seconds))
 	fmt.Fprintf(w, "memory: %s, the most that this process had so far\n", formatBytes(e.PeakBytes))
 	fmt.Fprintf(w, "folder: about %s, and %s for the checkpoint of the run that is going on\n", formatBytes(e.DiskBytes),

@@ -11,20 +11,21 @@
 //
 // For every seed a CNN is trained for Options.CNNEpochs epochs and kept at the
 // relax times. At each of them it is embedded: converted to its eFCN, every
-// matrix dense. The eFCN is trained on for as many epochs as the CNN was
-// (Options.Train.Epochs), with the same settings; the epochs before the
-// embedding are not counted in, so that all relax times get the same number
-// after it. The order of the samples follows from the seed and the number of
-// the epoch within the run, so that epoch 1 of every run of a seed sees the
-// samples in the same order.
+// matrix dense unless Options.Layout says factored. (A dense matrix of a net the size
+// of ResNet-18 may take hundreds of gigabytes; its local form with a product of thin
+// matrices beside it does not.) The eFCN is trained on for as many epochs as the CNN was
+// (Options.Train.Epochs), with the same settings; the epochs before the embedding are
+// not counted in, so that all relax times get the same number after it. The order of the
+// samples follows from the seed and the number of the epoch within the run, so that
+// epoch 1 of every run of a seed sees the samples in the same order.
 //
-// Beside them the standard fully-connected network of the same architecture is
-// trained for the same number of epochs: the eFCN with all of its weights newly
-// initialised, as PyTorch initialises Linear by default. Options.With adds more
-// runs at every relax time, of which each trains a part of the eFCN. Seeds
-// differ in the order of the samples, in the initialisation of the fully-connected
-// network and, with Options.Reinit, in that of the CNN. Instead of a CNN that is
-// trained, CNNs can be given, one for each relax time.
+// Beside them, unless the layout is factored, the standard fully-connected network of
+// the same architecture is trained for the same number of epochs: the eFCN with all of
+// its weights newly initialised, as PyTorch initialises Linear by default. Options.With
+// adds more runs at every relax time, of which each trains a part of the eFCN, or all of
+// it in factored form of some rank. Seeds differ in the order of the samples, in the
+// initialisation of the fully-connected network and, with Options.Reinit, in that of the
+// CNN. Instead of a CNN that is trained, CNNs can be given, one for each relax time.
 //
 // # Memory
 //
@@ -46,6 +47,7 @@
 //	seed-S/cnn/             the run of the CNN
 //	seed-S/fcn/             the run of the fully-connected network
 //	seed-S/efcn-T/          the run of the eFCN relaxed at epoch T
+//	seed-S/factored-R-T/    the same in factored form of rank R
 //	seed-S/KIND-T/          a run that Options.With added: elcn-T, local-T, off-local-T, tied-T
 //	cnn/                    the CNNs, where they were given
 //
@@ -79,9 +81,10 @@
 //
 //	run                     folder of the run
 //	file                    the model that final_test_loss and final_test_top1 are of
-//	kind                    cnn, fcn, efcn, elcn, local, off-local, tied; snapshot: the CNN at a relax time
+//	kind                    cnn, fcn, efcn, factored-R, elcn, local, off-local, tied; snapshot: the CNN at a relax time
 //	seed                    empty where the CNNs were given and the row is of one of them
 //	relax_epoch             epochs that the CNN had been trained for; empty for cnn and fcn
+//	weight_bytes            of all weights that the run began with; empty in a snapshot
 //	epochs                  epochs of this run
 //	start_test_loss, start_test_top1
 //	                        before its first epoch: of the CNN that was embedded, or of new weights
@@ -120,7 +123,7 @@
 //	gradient_local, gradient_off_local
 //	                        norms of the loss's gradient inside and outside the support of the
 //	                        embedded matrices, trained or not, at the last step of the epoch and
-//	                        before clipping
+//	                        before clipping; of factored ones that of the local weights is inside
 //	seconds
 //
 // layers.csv:

@@ -14,7 +14,7 @@ import (
 
 // Estimate says what a study will take.
 type Estimate struct {
-	Plan  *convert.Plan `json:"plan"` // of the embedding, every matrix dense
+	Plan  *convert.Plan `json:"plan"` // of the embedding that trains all weights
 	Costs []*Cost       `json:"runs"`
 	// Seconds are those of all runs.
 	Seconds float64 `json:"seconds"`
@@ -29,11 +29,13 @@ type Estimate struct {
 
 // Cost is that of the runs of one kind.
 type Cost struct {
-	Kind   Kind    `json:"kind"`
-	Runs   int     `json:"runs"`
-	Epochs int     `json:"epochs"` // of each
-	Step   float64 `json:"seconds_per_step"`
-	Epoch  float64 `json:"seconds_per_epoch"` // with its measurements
+	Kind   Kind `json:"kind"`
+	Runs   int  `json:"runs"`
+	Epochs int  `json:"epochs"` // of each
+	// WeightBytes is the size of all weights of its model.
+	WeightBytes int64   `json:"weight_bytes"`
+	Step        float64 `json:"seconds_per_step"`
+	Epoch       float64 `json:"seconds_per_epoch"` // with its measurements
 	// Seconds are those of all runs of the kind.
 	Seconds float64 `json:"seconds"`
 }
@@ -61,8 +63,7 @@ func (s *Study) Estimate(ctx context.Context) (*Estimate, error) {
 		costs[r.Kind].Runs++
 	}
 	for _, c := range e.Costs {
-		size, err := s.time(ctx, c)
-		if err != nil {
+		if err := s.time(ctx, c); err != nil {
 			return nil, err
 		}
 		c.Seconds = float64(c.Runs*c.Epochs) * c.Epoch
@@ -71,52 +72,47 @@ func (s *Study) Estimate(ctx context.Context) (*Estimate, error) {
 		if c.Kind == CNN {
 			files += int64(len(s.Options.RelaxEpochs))
 		}
-		e.DiskBytes += int64(c.Runs) * files * size
-		e.RunBytes = max(e.RunBytes, int64(1+s.Options.Train.Optimizer.States())*size)
+		e.DiskBytes += int64(c.Runs) * files * c.WeightBytes
+		e.RunBytes = max(e.RunBytes, int64(1+s.Options.Train.Optimizer.States())*c.WeightBytes)
 	}
 	e.PeakBytes = finetune.PeakBytes()
 	return e, nil
 }
 
-// time measures what an epoch of a kind of run takes, and returns the size of
-// its model.
-func (s *Study) time(ctx context.Context, c *Cost) (size int64, err error) {
+// time measures what an epoch of a kind of run takes.
+func (s *Study) time(ctx context.Context, c *Cost) (err error) {
 	m := s.CNN
 	if c.Kind != CNN {
 		if m, err = s.embed(s.origin(), c.Kind); err != nil {
-			return 0, err
+			return err
 		}
 	}
-	for _, t := range m.Graph.Initializers {
-		if t.Data != nil {
-			size += t.Data.Len()
-		}
-	}
+	c.WeightBytes = weightBytes(m)
 	o := s.options("", Run{Kind: c.Kind})
 	o.Checkpoint, o.Resume, o.Stepped = "", false, nil
 	if c.Step, err = timeStep(ctx, m, s.Data, o, 1); err != nil {
-		return 0, err
+		return err
 	}
 	// Short steps are measured over about half a second of them.
 	if n := int(0.5 / c.Step); n > 1 {
 		if c.Step, err = timeStep(ctx, m, s.Data, o, min(n, 50)); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	part := s.Test.Head(4 * o.Batch)
 	begin := time.Now()
 	if _, err := s.evaluate(ctx, m, part); err != nil {
-		return 0, err
+		return err
 	}
 	testing := time.Since(begin).Seconds() * float64(s.Test.N()) / float64(part.N())
 	begin = time.Now()
 	if c.Kind != CNN {
 		if _, err := record.Measure(ctx, m, nil); err != nil {
-			return 0, err
+			return err
 		}
 	}
 	c.Epoch = c.Step*math.Ceil(float64(s.Data.N())/float64(o.Batch)) + testing + time.Since(begin).Seconds()
-	return size, nil
+	return nil
 }
 
 // timeStep returns the seconds of a step, the mean over so many.

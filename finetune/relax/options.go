@@ -1,59 +1,16 @@
 package relax
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 
+	"efcn/convert"
 	"efcn/convert/record"
 	"efcn/finetune"
 )
-
-// Kind says what a run trains.
-type Kind string
-
-// The kinds of runs, and of rows of results.csv.
-const (
-	CNN  Kind = "cnn"  // the CNN that is embedded
-	FCN  Kind = "fcn"  // the eFCN's architecture, newly initialised
-	EFCN Kind = "efcn" // all weights of the embedded CNN
-
-	// Runs that Options.With adds.
-
-	ELCN     Kind = "elcn"      // the embedded CNN in local form: its support alone
-	Local    Kind = "local"     // the eFCN's support alone, in dense form; what ELCN computes, at the cost of EFCN
-	OffLocal Kind = "off-local" // the eFCN's weights outside the support alone
-	Tied     Kind = "tied"      // the eFCN along the CNN subspace: what the CNN computes, at the cost of EFCN
-
-	// Snapshot is no run: the CNN at a relax time.
-	Snapshot Kind = "snapshot"
-)
-
-// Extras lists what Options.With may hold.
-func Extras() []Kind { return []Kind{ELCN, Local, OffLocal, Tied} }
-
-// layout is the form that the layers of a run have.
-func (k Kind) layout() record.Layout {
-	if k == ELCN {
-		return record.Local
-	}
-	return record.Dense
-}
-
-// train is what of an embedded CNN the run trains.
-func (k Kind) train() string {
-	switch k {
-	case ELCN, Local:
-		return finetune.TrainLocal
-	case OffLocal:
-		return finetune.TrainOffLocal
-	case Tied:
-		return finetune.TrainTied
-	default:
-		return finetune.TrainAll
-	}
-}
 
 // Options says what a study compares.
 type Options struct {
@@ -70,6 +27,13 @@ type Options struct {
 	CNNEpochs int
 	// Seeds is the number of seeds; 0 means 3.
 	Seeds int
+	// Layout is the form in which all weights of the embedded CNN are trained:
+	// record.Dense, which "" means as well, or record.Factored. Then there is no FCN,
+	// whose matrices are dense.
+	Layout record.Layout
+	// Rank is that of the factored layers; 0 means convert.DefaultRank. It goes with
+	// the layout factored.
+	Rank int
 	// With adds runs at every relax time.
 	With []Kind
 	// Reinit gives the CNN new weights, other ones for every seed.
@@ -97,6 +61,14 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
+// relaxed is the kind of run that trains all weights of the embedded CNN.
+func (o Options) relaxed() Kind {
+	if o.Layout == record.Factored {
+		return Factored(cmp.Or(o.Rank, convert.DefaultRank))
+	}
+	return EFCN
+}
+
 // Validate reports fields that are out of range.
 func (o Options) Validate() error {
 	var errs []error
@@ -122,11 +94,19 @@ func (o Options) Validate() error {
 	if o.Seeds < 0 {
 		say("seeds: %d is negative", o.Seeds)
 	}
+	switch {
+	case o.Layout != "" && o.Layout != record.Dense && o.Layout != record.Factored:
+		say("layout %q: want %q or %q", o.Layout, record.Dense, record.Factored)
+	case o.Rank < 0:
+		say("rank %d: want a number from 1", o.Rank)
+	case o.Rank > 0 && o.Layout != record.Factored:
+		say("rank %d: only the layout %q has one", o.Rank, record.Factored)
+	}
 	for i, k := range o.With {
-		if !slices.Contains(Extras(), k) {
-			say("with %q: want some of %q", k, Extras())
+		if !k.extra() {
+			say("with %q: want some of %q, %q with a rank R from 1", k, extras, "factored-R")
 		}
-		if slices.Contains(o.With[:i], k) {
+		if slices.Contains(o.With[:i], k) || k == o.relaxed() {
 			say("with %q is given twice", k)
 		}
 	}
@@ -174,10 +154,11 @@ func (s *Settings) Runs() []Run {
 		if s.Given == nil {
 			all = append(all, Run{CNN, seed, -1})
 		}
-		all = append(all, Run{FCN, seed, -1})
+		if s.hasFCN() {
+			all = append(all, Run{FCN, seed, -1})
+		}
 		for _, t := range s.RelaxEpochs {
-			all = append(all, Run{EFCN, seed, t})
-			for _, k := range s.With {
+			for _, k := range s.Embedded() {
 				all = append(all, Run{k, seed, t})
 			}
 		}

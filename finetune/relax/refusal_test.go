@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/finetune/relax"
 	"efcn/onnxio"
 )
@@ -42,6 +43,15 @@ func TestStudyRefuses(t *testing.T) {
 			"trained for 2 epochs; want those of the last relax time",
 		},
 		{"kind", func(s *relax.Study) { s.Options.With = []relax.Kind{"fcn"} }, `with "fcn": want some of`},
+		{"rank of a kind", func(s *relax.Study) { s.Options.With = []relax.Kind{"factored-0"} }, "with a rank R from 1"},
+		{"layout", func(s *relax.Study) { s.Options.Layout = record.Local }, `layout "local": want "dense" or "factored"`},
+		{"rank", func(s *relax.Study) { s.Options.Rank = 3 }, `rank 3: only the layout "factored" has one`},
+		{"relaxed twice", func(s *relax.Study) {
+			s.Options.Layout, s.Options.With = record.Factored, []relax.Kind{"factored-32"}
+		}, `with "factored-32" is given twice`},
+		{"budget of a kind", func(s *relax.Study) {
+			s.Options.MaxBytes, s.Options.With = 6000, []relax.Kind{"factored-30"}
+		}, "factored-30: the eFCN needs"},
 		{"twice", func(s *relax.Study) { s.Options.With = []relax.Kind{"tied", "tied"} }, `with "tied" is given twice`},
 		{"folder of a run", func(s *relax.Study) { s.Options.Train.Checkpoint = "x" }, "the study's business"},
 		{"optimiser", func(s *relax.Study) { s.Options.Train.Optimizer.Lambda = 1 }, "beta-lasso"},
@@ -172,6 +182,7 @@ func TestStudyRefusesAnother(t *testing.T) {
 		{func(s *relax.Study) { s.Options.NoFoldBN = true }, "no_fold_bn false, this one has true"},
 		{func(s *relax.Study) { s.Options.Seeds = 1 }, "a study of 2 seeds, this one has 1"},
 		{func(s *relax.Study) { s.Options.With = nil }, "a study with tied, this one is without"},
+		{func(s *relax.Study) { s.Options.Layout = record.Factored }, "a study of efcn, this one of factored-32"},
 	} {
 		s := toyStudy(relax.Tied)
 		c.change(s)

@@ -28,6 +28,10 @@ type Result struct {
 	Seed       *uint64 `json:"seed,omitempty"`
 	RelaxEpoch *int    `json:"relax_epoch,omitempty"`
 
+	// WeightBytes is the size of all weights of the model that the run began with;
+	// 0 where it is not known.
+	WeightBytes int64 `json:"weight_bytes,omitempty"`
+
 	Epochs int   `json:"epochs"` // of this run, that were finished
 	Start  State `json:"start"`
 	Final  State `json:"final"`
@@ -204,6 +208,9 @@ func state(m finetune.EpochMetrics, start *record.Deviation) State {
 // travelled is how far the matrix of a layer is from where its run began. What is
 // not trained stays there. It is nil where it was not measured.
 func travelled(m *finetune.EpochMetrics, l *record.LayerDeviation) *float64 {
+	if l.Layout == record.Factored {
+		return entry(m.MatrixTravelled, l.Weight)
+	}
 	if m.Travelled == nil {
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 // not, and what was finished is not done again.
 func TestStudyResumes(t *testing.T) {
 	small := func() *relax.Study {
-		s := toyStudy(relax.ELCN)
+		s := toyStudy(relax.ELCN, relax.Factored(2))
 		s.Options.Seeds, s.Options.RelaxEpochs = 1, []int{0, 2}
 		return s
 	}
@@ -26,8 +26,8 @@ func TestStudyResumes(t *testing.T) {
 	s.Stepped = func(relax.Run, int, int) { steps++ }
 	run(t, s, whole)
 	want := contents(t, whole)
-	if steps != 6*3*2 {
-		t.Fatalf("%d steps; want those of 6 runs of 2 epochs of 3", steps)
+	if steps != 8*3*2 {
+		t.Fatalf("%d steps; want those of 8 runs of 2 epochs of 3", steps)
 	}
 	for _, every := range []int{2, 7} {
 		dir := filepath.Join(t.TempDir(), "study")

@@ -2,6 +2,7 @@ package relax
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -42,9 +43,10 @@ type Settings struct {
 	RelaxEpochs []int  `json:"relax_epochs"`
 	Epochs      int    `json:"epochs"`
 	CNNEpochs   int    `json:"cnn_epochs,omitempty"`
-	Seed        uint64 `json:"seed"`  // the first
-	Seeds       int    `json:"seeds"` // may grow
-	With        []Kind `json:"with"`  // may grow
+	Seed        uint64 `json:"seed"`              // the first
+	Seeds       int    `json:"seeds"`             // may grow
+	Relaxed     Kind   `json:"relaxed,omitempty"` // what is trained at every relax time; "" is EFCN
+	With        []Kind `json:"with"`              // may grow
 	Reinit      bool   `json:"reinit"`
 	NoFoldBN    bool   `json:"no_fold_bn"`
 	Threads     int    `json:"threads"` // results repeat at one number of threads only
@@ -69,6 +71,9 @@ func (s *Study) settings() (*Settings, error) {
 		Clip: o.Train.Clip, Augment: o.Train.Augment,
 		Data: s.Data.Hash(), Test: s.Test.Hash(),
 	}
+	if r := o.relaxed(); r != EFCN {
+		t.Relaxed = r
+	}
 	if s.Given == nil {
 		var err error
 		t.CNN, err = hash(s.CNN)
@@ -83,6 +88,16 @@ func (s *Study) settings() (*Settings, error) {
 	}
 	return t, nil
 }
+
+// Embedded lists the kinds of runs of a relax time: the one that trains all weights
+// first, then those that With adds.
+func (s *Settings) Embedded() []Kind {
+	return append([]Kind{cmp.Or(s.Relaxed, EFCN)}, s.With...)
+}
+
+// hasFCN reports whether the study has the fully-connected network: a factored one
+// has not.
+func (s *Settings) hasFCN() bool { return s.Embedded()[0] == EFCN }
 
 func hash(m *onnxio.Model) (string, error) {
 	h := sha256.New()
@@ -121,6 +136,9 @@ func (s *Settings) continues(old *Settings) error {
 	if s.Seeds < old.Seeds {
 		return fmt.Errorf("it is a study of %d seeds, this one has %d", old.Seeds, s.Seeds)
 	}
+	if was, is := old.Embedded()[0], s.Embedded()[0]; was != is {
+		return fmt.Errorf("it is a study of %s, this one of %s", was, is)
+	}
 	for _, k := range old.With {
 		if !slices.Contains(s.With, k) {
 			return fmt.Errorf("it is a study with %s, this one is without", k)
@@ -135,7 +153,7 @@ func (s *Settings) continues(old *Settings) error {
 // own seed: without those that may grow or say where things were from.
 func (s *Settings) ofRun() *Settings {
 	own := *s
-	own.Version, own.About, own.Seed, own.Seeds, own.With = settingsVersion, nil, 0, 0, nil
+	own.Version, own.About, own.Seed, own.Seeds, own.Relaxed, own.With = settingsVersion, nil, 0, 0, "", nil
 	return &own
 }
 

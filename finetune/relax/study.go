@@ -53,8 +53,8 @@ type Study struct {
 }
 
 // prepare validates a study, fills in its defaults, and refuses what would fail
-// after hours of training. It returns the plan of the conversion, every matrix
-// dense.
+// after hours of training. It returns the plan of the conversion to what trains all
+// weights.
 func (s *Study) prepare() (*convert.Plan, error) {
 	if err := s.Options.Validate(); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (s *Study) prepare() (*convert.Plan, error) {
 		}
 	}
 	s.Options = s.Options.WithDefaults()
-	plan, err := s.plan(s.origin(), record.Dense)
+	plan, err := s.plan(s.origin(), s.Options.relaxed())
 	if err != nil {
 		return nil, err
 	}
@@ -97,10 +97,12 @@ func (s *Study) prepare() (*convert.Plan, error) {
 			return nil, err
 		}
 	}
-	if _, err := s.start("", Run{Kind: FCN, Seed: s.Options.Train.Seed}); err != nil {
-		return nil, fmt.Errorf("%s: %w", FCN, err)
+	if s.Options.relaxed() == EFCN {
+		if _, err := s.start("", Run{Kind: FCN, Seed: s.Options.Train.Seed}); err != nil {
+			return nil, fmt.Errorf("%s: %w", FCN, err)
+		}
 	}
-	for _, k := range append([]Kind{EFCN}, s.Options.With...) {
+	for _, k := range append([]Kind{s.Options.relaxed()}, s.Options.With...) {
 		o := s.Options.Train
 		o.Train = k.train()
 		m, err := s.embed(s.origin(), k)
@@ -125,7 +127,7 @@ func (s *Study) origin() *onnxio.Model {
 // sameArchitecture refuses CNNs of which not all have the layers of the first.
 func (s *Study) sameArchitecture() error {
 	shape := func(epoch int) (text string, err error) {
-		plan, err := s.plan(s.Given[epoch], record.Dense)
+		plan, err := s.plan(s.Given[epoch], EFCN)
 		if err != nil {
 			return "", fmt.Errorf("the CNN of epoch %d: %w", epoch, err)
 		}
@@ -154,14 +156,16 @@ func (s *Study) sameArchitecture() error {
 	return nil
 }
 
-func (s *Study) plan(cnn *onnxio.Model, layout record.Layout) (*convert.Plan, error) {
-	return convert.NewPlan(cnn,
-		convert.Options{Layout: layout, NoFoldBN: s.Options.NoFoldBN, MaxBytes: s.Options.MaxBytes})
+// plan is that of the conversion to the form that a run of that kind trains.
+func (s *Study) plan(cnn *onnxio.Model, k Kind) (*convert.Plan, error) {
+	return convert.NewPlan(cnn, convert.Options{
+		Layout: k.layout(), Rank: k.Rank(), NoFoldBN: s.Options.NoFoldBN, MaxBytes: s.Options.MaxBytes,
+	})
 }
 
 // embed returns the eFCN of a CNN in the form that a run of that kind trains.
 func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
-	plan, err := s.plan(cnn, k.layout())
+	plan, err := s.plan(cnn, k)
 	if err != nil {
 		return nil, err
 	}
@@ -291,6 +295,7 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 	if err := writeModel(ctx, filepath.Join(path, startName), start); err != nil {
 		return nil, err
 	}
+	result.WeightBytes = weightBytes(start)
 	if r.Kind == CNN && s.Options.RelaxEpochs[0] == 0 {
 		if err := writeModel(ctx, filepath.Join(path, snapshotName(0)), start); err != nil {
 			return nil, err
@@ -330,6 +335,16 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 		return nil, err
 	}
 	return result, os.RemoveAll(filepath.Join(path, checkpointName))
+}
+
+func weightBytes(m *onnxio.Model) int64 {
+	var size int64
+	for _, t := range m.Graph.Initializers {
+		if t.Data != nil {
+			size += t.Data.Len()
+		}
+	}
+	return size
 }
 
 // checkpointName is the file of package finetune that a finished run needs no

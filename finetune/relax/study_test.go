@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
+	"efcn/convert/record"
 	"efcn/convert/restore"
 	"efcn/finetune"
 	"efcn/finetune/relax"
@@ -21,10 +23,10 @@ import (
 // The tables say what the files are, and there is everything that the package
 // documentation promises.
 func TestStudy(t *testing.T) {
-	s, dir := toyStudy(relax.Extras()...), t.TempDir()
+	s, dir := toyStudy(relax.ELCN, relax.Local, relax.OffLocal, relax.Tied, relax.Factored(2)), t.TempDir()
 	f := run(t, s, dir)
-	// A seed has a CNN, three snapshots, an FCN, and five runs at three times.
-	if len(f.Results) != 2*(1+3+1+15) || len(f.Missing) != 0 {
+	// A seed has a CNN, three snapshots, an FCN, and six runs at three times.
+	if len(f.Results) != 2*(1+3+1+18) || len(f.Missing) != 0 {
 		t.Fatalf("%d results, %d missing", len(f.Results), len(f.Missing))
 	}
 	documentation, err := os.ReadFile("doc.go")
@@ -112,7 +114,7 @@ func TestStudy(t *testing.T) {
 			t.Errorf("%s: %d rows, want %d", name, n, want)
 		}
 	}
-	if len(points) != 2*17 {
+	if len(points) != 2*20 {
 		t.Errorf("epochs of %d runs", len(points))
 	}
 }
@@ -131,7 +133,7 @@ func checkKind(t *testing.T, dir string, row map[string]string) {
 		if float(t, d) < 0.5 {
 			t.Errorf("%s: d %s of a network whose weights are all new", row["run"], d)
 		}
-	case "efcn", "off-local":
+	case "efcn", "off-local", "factored-2":
 		if float(t, s) == 0 {
 			t.Errorf("%s: nothing moved outside the support", row["run"])
 		}
@@ -145,6 +147,13 @@ func checkKind(t *testing.T, dir string, row map[string]string) {
 		}
 	}
 	// 2×4×4 outputs see 9 of 36 inputs each; the linear layer is no embedded one.
+	var stored int64
+	for _, w := range read(t, dir, row["run"], "start.onnx").Graph.Initializers {
+		stored += w.Data.Len()
+	}
+	if row["weight_bytes"] != strconv.FormatInt(stored, 10) {
+		t.Errorf("%s: %s bytes of weights, want %d", row["run"], row["weight_bytes"], stored)
+	}
 	if row["entries"] != "1152" || row["support"] != "288" {
 		t.Errorf("%s: %s entries, %s of them support", row["run"], row["entries"], row["support"])
 	}
@@ -159,6 +168,53 @@ func checkKind(t *testing.T, dir string, row map[string]string) {
 	}
 	if !bytes.Equal(encoded(t, projected), encoded(t, end)) {
 		t.Errorf("%s: the nearest CNN is not the one that was embedded", row["run"])
+	}
+}
+
+// A factored study trains all weights in factored form, of several ranks, beside no
+// dense network.
+func TestFactoredStudy(t *testing.T) {
+	dir := t.TempDir()
+	s := toyStudy(relax.ELCN, relax.Factored(1))
+	s.Options.Layout, s.Options.Rank, s.Options.Seeds, s.Options.RelaxEpochs = record.Factored, 3, 1, []int{0, 2}
+	f := run(t, s, dir)
+	var runs []string
+	for _, r := range f.Results {
+		runs = append(runs, strings.TrimPrefix(r.Run, "seed-7/"))
+	}
+	want := strings.Fields("cnn cnn cnn factored-3-0 elcn-0 factored-1-0 factored-3-2 elcn-2 factored-1-2")
+	if !slices.Equal(runs, want) {
+		t.Errorf("runs %v", runs)
+	}
+	ranks := 0
+	for _, r := range f.Results {
+		if r.Kind.Rank() == 0 {
+			continue
+		}
+		for _, file := range []string{"start.onnx", "model.onnx"} {
+			rec, err := record.Read(read(t, dir, r.Run, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := rec.Layers[0]
+			if ranks++; l.Layout != record.Factored || l.Rank != int64(r.Kind.Rank()) {
+				t.Errorf("%s/%s: layout %s, rank %d", r.Run, file, l.Layout, l.Rank)
+			}
+		}
+	}
+	if ranks != 4*2 {
+		t.Errorf("%d ranks were looked at", ranks)
+	}
+}
+
+func TestKindRank(t *testing.T) {
+	for kind, want := range map[relax.Kind]int{
+		"factored-1": 1, "factored-32": 32, "factored-0": 0, "factored--1": 0, "factored-01": 0, "factored-": 0,
+		"factored-x": 0, "factored": 0, "16": 0, relax.EFCN: 0,
+	} {
+		if got := kind.Rank(); got != want {
+			t.Errorf("%s: rank %d, want %d", kind, got, want)
+		}
 	}
 }
 

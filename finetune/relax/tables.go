@@ -32,6 +32,14 @@ func whole[T int | int64 | uint64](v *T) string {
 	return fmt.Sprint(*v)
 }
 
+// known is a number that is 0 where it is not known.
+func known(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return whole(&n)
+}
+
 func top1(m *finetune.Metrics) *float64 {
 	if m == nil {
 		return nil
@@ -74,6 +82,7 @@ var resultColumns = []column[*Result]{
 	{"kind", func(r *Result) string { return string(r.Kind) }},
 	{"seed", func(r *Result) string { return whole(r.Seed) }},
 	{"relax_epoch", func(r *Result) string { return whole(r.RelaxEpoch) }},
+	{"weight_bytes", func(r *Result) string { return known(r.WeightBytes) }},
 	{"epochs", func(r *Result) string { return whole(&r.Epochs) }},
 	{"start_test_loss", func(r *Result) string { return number(loss(r.Start.Test)) }},
 	{"start_test_top1", func(r *Result) string { return number(top1(r.Start.Test)) }},
@@ -181,7 +190,8 @@ func (p *Point) inside(l *record.LayerDeviation) *float64 {
 }
 
 // outside is the norm of the gradient outside the support of a layer, nil in
-// local form, which has no such weights.
+// local form, which has no such weights, and of a factored one, which has U and V in
+// their place.
 func (p *Point) outside(l *record.LayerDeviation) *float64 {
 	return entry(p.GradientOutside, l.Weight)
 }

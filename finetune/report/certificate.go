@@ -168,13 +168,21 @@ func planOf(rec *record.Record) (*section, error) {
 		}
 		entries, support = entries+rows*cols, support+nonZeros
 		t.add(l.Node, l.Op, shape(l.InputShape)+" > "+shape(l.OutputShape), geometry(&l), number(rows)+" × "+number(cols),
-			number(nonZeros), share(nonZeros, rows*cols), string(l.Layout))
+			number(nonZeros), share(nonZeros, rows*cols), layout(&l))
 	}
 	return &section{
 		ID: "plan", Title: "Plan of the embedding", Tables: []*table{t},
 		Text: []string{fmt.Sprintf("%s weights in the matrices, of which %s (%s) are local.", number(entries),
 			number(support), share(support, entries))},
 	}, nil
+}
+
+// layout is the layout of a layer, and the rank of a factored one.
+func layout(l *record.Layer) string {
+	if l.Layout == record.Factored {
+		return fmt.Sprintf("%s %d", l.Layout, l.Rank)
+	}
+	return string(l.Layout)
 }
 
 func share(part, of int64) string {

@@ -128,7 +128,7 @@ func (s *study) lead() []string {
 			cnn = sum
 		case sum.Kind == relax.FCN:
 			fcn = sum
-		case sum.Kind == relax.EFCN && (best == nil || sum.FinalTop1.Mean > best.FinalTop1.Mean):
+		case sum.Kind == t.Embedded()[0] && (best == nil || sum.FinalTop1.Mean > best.FinalTop1.Mean):
 			best = sum
 		}
 	}
@@ -140,7 +140,8 @@ func (s *study) lead() []string {
 	say("The CNN", cnn)
 	say("The standard fully-connected network", fcn)
 	if best != nil {
-		say(fmt.Sprintf("Of the relax times, epoch %d ends highest: the eFCN relaxed there", *best.RelaxEpoch), best)
+		say(fmt.Sprintf("Of the relax times, epoch %d ends highest: the %s relaxed there", *best.RelaxEpoch,
+			name(best.Kind, nil)), best)
 		if t.Seeds > 1 {
 			lead = append(lead, fmt.Sprintf("Figures are means over %d seeds ± the standard deviation of one run.", t.Seeds))
 		}
@@ -165,7 +166,7 @@ func (s *study) groups(k relax.Kind) []*relax.Summary {
 // trained are the summaries of the runs, kind by kind.
 func (s *study) trained() []*relax.Summary {
 	var all []*relax.Summary
-	for _, k := range append([]relax.Kind{relax.CNN, relax.FCN, relax.EFCN}, relax.Extras()...) {
+	for _, k := range append([]relax.Kind{relax.CNN, relax.FCN}, s.folder.Settings.Embedded()...) {
 		all = append(all, s.groups(k)...)
 	}
 	return all
@@ -197,7 +198,7 @@ func (s *study) againstRelaxTime(title, y string, factor float64,
 ) *chart.Chart {
 	ticks, at := s.ticks()
 	c := &chart.Chart{Title: title, X: "relax time (epochs of the CNN before it is embedded)", Y: y, Ticks: ticks}
-	for _, k := range append([]relax.Kind{relax.EFCN}, relax.Extras()...) {
+	for _, k := range s.folder.Settings.Embedded() {
 		l := chart.Line{Name: name(k, nil)}
 		for _, sum := range s.groups(k) {
 			if m := of(sum); m != nil {
@@ -322,7 +323,7 @@ func (s *study) deviation() *section {
 		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; " +
 			"s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
 	}}
-	kinds := append([]relax.Kind{relax.EFCN}, relax.Extras()...)
+	kinds := s.folder.Settings.Embedded()
 	part.draw(s.curve("deviation d over training", "d", 1, kinds, func(p *relax.Point) *float64 {
 		if p.Deviation == nil {
 			return nil
@@ -371,7 +372,7 @@ func (s *study) layerTable() *table {
 
 func (s *study) curves() *section {
 	part := &section{ID: "training", Title: "Training"}
-	kinds := append([]relax.Kind{relax.CNN, relax.FCN, relax.EFCN}, relax.Extras()...)
+	kinds := append([]relax.Kind{relax.CNN, relax.FCN}, s.folder.Settings.Embedded()...)
 	for _, q := range []struct {
 		title, y string
 		factor   float64
@@ -407,7 +408,7 @@ func afterStart(p *relax.Point, v *float64) *float64 {
 
 func (s *study) gradients() *section {
 	part := &section{ID: "gradients", Title: "Gradients and distance travelled"}
-	kinds := append([]relax.Kind{relax.EFCN}, relax.Extras()...)
+	kinds := s.folder.Settings.Embedded()
 	dense := "Over the embedded layers that are dense, at the last step of each epoch."
 	part.draw(s.curve("norm of the gradient inside the support", "‖∇‖", 1, kinds,
 		func(p *relax.Point) *float64 { return norm(p.GradientInside) }), dense)
@@ -438,6 +439,7 @@ func (s *study) settings() *section {
 	for _, e := range t.RelaxEpochs {
 		times = append(times, strconv.Itoa(e))
 	}
+	list.add("trained at every relax time", string(t.Embedded()[0]))
 	list.add("relax epochs", strings.Join(times, ", "))
 	list.add("epochs", fmt.Sprintf("%d, of the CNN %d", t.Epochs, t.CNNEpochs))
 	list.add("seeds", fmt.Sprintf("%d, from %d", t.Seeds, t.Seed))
@@ -471,7 +473,7 @@ func (s *study) planSection() (*section, error) {
 // record is that of an eFCN of the study.
 func (s *study) record() (*record.Record, error) {
 	for _, r := range s.folder.Results {
-		if r.Kind == relax.EFCN {
+		if r.Kind == s.folder.Settings.Embedded()[0] {
 			m, err := s.model(r.Run + "/start.onnx")
 			if err != nil {
 				return nil, err
@@ -488,8 +490,8 @@ func name(k relax.Kind, relaxed *int) string {
 		relax.CNN: "CNN", relax.FCN: "FCN", relax.EFCN: "eFCN", relax.ELCN: "eLCN", relax.Local: "eFCN, local weights only",
 		relax.OffLocal: "eFCN, off-local weights only", relax.Tied: "eFCN, tied", relax.Snapshot: "CNN at the relax time",
 	}[k]
-	if text == "" {
-		text = string(k)
+	if rank := k.Rank(); rank > 0 {
+		text = fmt.Sprintf("eFCN, factored %d", rank)
 	}
 	if relaxed != nil {
 		text += fmt.Sprintf(" from %d", *relaxed)

@@ -25,7 +25,7 @@ const (
 // them.
 func (s *study) weights() (*section, error) {
 	var best *relax.Summary
-	for _, sum := range s.groups(relax.EFCN) {
+	for _, sum := range s.groups(s.folder.Settings.Embedded()[0]) {
 		if sum.FinalTop1 != nil && (best == nil || sum.FinalTop1.Mean > best.FinalTop1.Mean) {
 			best = sum
 		}
@@ -39,7 +39,7 @@ func (s *study) weights() (*section, error) {
 			continue
 		}
 		switch {
-		case r.Kind == relax.EFCN && *r.RelaxEpoch == *best.RelaxEpoch:
+		case r.Kind == best.Kind && *r.RelaxEpoch == *best.RelaxEpoch:
 			efcn = []column{
 				{fmt.Sprintf("eFCN from %d, embedded", *r.RelaxEpoch), r.Run + "/start.onnx"},
 				{"after training", r.Run + "/model.onnx"},

@@ -21,7 +21,7 @@ import check_models
 import fashion_mnist
 
 COLUMNS = {
-    "results.csv": "run file kind seed relax_epoch epochs start_test_loss start_test_top1"
+    "results.csv": "run file kind seed relax_epoch weight_bytes epochs start_test_loss start_test_top1"
     " final_train_loss final_train_top1 final_test_loss final_test_top1 best_test_top1 best_epoch"
     " distance off_local travelled entries support nonzero nonzero_local projected_test_loss"
     " projected_test_top1 seconds failed",

@@ -1,0 +1,77 @@
+package relax
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"efcn/convert/record"
+	"efcn/finetune"
+)
+
+// Kind says what a run trains.
+type Kind string
+
+// The kinds of runs, and of rows of results.csv.
+const (
+	CNN  Kind = "cnn"  // the CNN that is embedded
+	FCN  Kind = "fcn"  // the eFCN's architecture, newly initialised
+	EFCN Kind = "efcn" // all weights of the embedded CNN
+
+	// Runs that Options.With adds, besides those of [Factored].
+
+	ELCN     Kind = "elcn"      // the embedded CNN in local form: its support alone
+	Local    Kind = "local"     // the eFCN's support alone, in dense form; what ELCN computes, at the cost of EFCN
+	OffLocal Kind = "off-local" // the eFCN's weights outside the support alone
+	Tied     Kind = "tied"      // the eFCN along the CNN subspace: what the CNN computes, at the cost of EFCN
+
+	// Snapshot is no run: the CNN at a relax time.
+	Snapshot Kind = "snapshot"
+)
+
+const factored = "factored-"
+
+// Factored is the kind of a run of the embedded CNN with every matrix as its local
+// form and a product of that rank beside it: "factored-16".
+func Factored(rank int) Kind { return Kind(factored + strconv.Itoa(rank)) }
+
+// Rank is that of a kind of Factored, 0 of the others.
+func (k Kind) Rank() int {
+	text, _ := strings.CutPrefix(string(k), factored)
+	rank, err := strconv.Atoi(text)
+	if err != nil || rank < 1 || k != Factored(rank) {
+		return 0
+	}
+	return rank
+}
+
+// extras are what Options.With may hold, besides the kinds of Factored.
+var extras = []Kind{ELCN, Local, OffLocal, Tied}
+
+func (k Kind) extra() bool { return slices.Contains(extras, k) || k.Rank() > 0 }
+
+// layout is the form that the layers of a run have.
+func (k Kind) layout() record.Layout {
+	switch {
+	case k == ELCN:
+		return record.Local
+	case k.Rank() > 0:
+		return record.Factored
+	default:
+		return record.Dense
+	}
+}
+
+// train is what of an embedded CNN the run trains.
+func (k Kind) train() string {
+	switch k {
+	case ELCN, Local:
+		return finetune.TrainLocal
+	case OffLocal:
+		return finetune.TrainOffLocal
+	case Tied:
+		return finetune.TrainTied
+	default:
+		return finetune.TrainAll
+	}
+}
