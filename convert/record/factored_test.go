@@ -62,7 +62,7 @@ func TestFactored(t *testing.T) {
 	ran := 0
 	for _, op := range []string{"Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "MatMul"} {
 		for i := range 15 {
-			cnn, shape, channels, bias := randomLayer(rng, op)
+			cnn, shape, channels, bias := testnet.RandomLayer(rng, op)
 			plain := cnn
 			if bias {
 				plain = cnn.Clone()
@@ -72,7 +72,7 @@ func TestFactored(t *testing.T) {
 			if _, err := convert.NewPlan(cnn, o); err != nil {
 				continue // pads that leave a transposed convolution nothing
 			}
-			rows, cols, a := matrixOf(t, plain, shape)
+			rows, cols, a := testnet.MatrixOf(t, plain, shape)
 			if rows == 0 || !slices.ContainsFunc(a, func(v float64) bool { return v != 0 }) {
 				continue
 			}

@@ -12,35 +12,8 @@ import (
 	"efcn/convert"
 	"efcn/convert/internal/testnet"
 	"efcn/convert/record"
-	"efcn/internal/engine"
 	"efcn/onnxio"
 )
-
-// matrixOf returns the matrix of the one-node CNN m, without its bias, by
-// running it on unit vectors: column j is what it makes of the j-th.
-func matrixOf(t *testing.T, m *onnxio.Model, dims []int64) (rows, cols int, a []float64) {
-	t.Helper()
-	cols = 1
-	for _, d := range dims {
-		cols *= int(d)
-	}
-	x := &engine.Tensor[float64]{Type: onnxio.Float32, Shape: []int{cols}, F: make([]float64, cols*cols)}
-	for _, d := range dims {
-		x.Shape = append(x.Shape, int(d))
-	}
-	for j := range cols {
-		x.F[j*cols+j] = 1
-	}
-	y := testnet.Run(t, m, x)["y"]
-	rows = len(y.F) / cols
-	a = make([]float64, rows*cols)
-	for j := range cols {
-		for r := range rows {
-			a[r*cols+j] = y.F[j*rows+r]
-		}
-	}
-	return rows, cols, a
-}
 
 // tied returns the entries that are tied in the matrix a of a CNN whose weights
 // are all different: those of one output channel that are equal, and not zero.
@@ -115,65 +88,6 @@ func put(t *testing.T, efcn *onnxio.Model, w []float32, cols int) *onnxio.Model 
 	return m
 }
 
-// randomLayer is a CNN of one node with a geometry that may be anything.
-func randomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, channels int, bias bool) {
-	group, in, out := 1+rng.Int64N(2), 1+rng.Int64N(2), 1+rng.Int64N(2)
-	if op == "MatMul" { // its ties are between all outputs, as if they were of one channel
-		shape = []int64{group, 1 + rng.Int64N(3), 1 + rng.Int64N(3)}
-		lead := [][]int64{nil, {1}, {group}}[rng.IntN(3)]
-		if rng.IntN(2) == 0 {
-			return testnet.Small(13, shape, []*onnxio.Tensor{testnet.Floats("w", rng, append(lead, out, shape[1])...)}, testnet.Node(op, "w x", "y")), shape, 1, false
-		}
-		return testnet.Small(13, shape, []*onnxio.Tensor{testnet.Floats("w", rng, append(lead, shape[2], out)...)}, testnet.Node(op, "x w", "y")), shape, 1, false
-	}
-	var kernel, strides, dilations, begins, ends []int64
-	axes := 1 + rng.IntN(3)
-	if axes == 3 {
-		group, in = 1, 1
-	}
-	shape = []int64{group * in}
-	for range axes {
-		k, d := 1+rng.Int64N(3), 1+rng.Int64N(2)
-		if op == "AveragePool" {
-			d = 1
-		}
-		shape, kernel = append(shape, (k-1)*d+1+rng.Int64N(3)), append(kernel, k)
-		strides, dilations = append(strides, 1+rng.Int64N(2)), append(dilations, d)
-		begins, ends = append(begins, rng.Int64N(k)), append(ends, rng.Int64N(k))
-	}
-	attrs := []*onnxio.Attribute{onnxio.IntsAttr("strides", strides...), onnxio.IntsAttr("pads", slices.Concat(begins, ends)...)}
-	inputs, wDims := "x w", slices.Concat([]int64{group * out, in}, kernel)
-	switch op {
-	case "AveragePool":
-		attrs = append(attrs, onnxio.IntsAttr("kernel_shape", kernel...), onnxio.IntAttr("count_include_pad", rng.Int64N(2)), onnxio.IntAttr("ceil_mode", rng.Int64N(2)))
-		return testnet.Small(17, shape, nil, testnet.Node(op, "x", "y", attrs...)), shape, int(group * in), false
-	case "GlobalAveragePool":
-		return testnet.Small(17, shape, nil, testnet.Node(op, "x", "y")), shape, int(group * in), false
-	case "ReduceMean", "ReduceSum":
-		reduced := []int64{2 + rng.Int64N(int64(axes))}
-		if last := int64(axes + 1); reduced[0] < last && rng.IntN(2) == 0 {
-			reduced = append(reduced, last)
-		}
-		if rng.IntN(2) == 0 {
-			return testnet.Small(11, shape, nil, testnet.Node(op, "x", "y", onnxio.IntsAttr("axes", reduced...), onnxio.IntAttr("keepdims", rng.Int64N(2)))), shape, int(group * in), false
-		}
-		return testnet.Small(18, shape, []*onnxio.Tensor{testnet.List("a", reduced...)}, testnet.Node(op, "x a", "y")), shape, int(group * in), false
-	case "ConvTranspose":
-		wDims = slices.Concat([]int64{group * in, out}, kernel)
-		if rng.IntN(2) == 0 && strides[0] > 1 {
-			extra := make([]int64, axes)
-			extra[0] = 1
-			attrs = append(attrs, onnxio.IntsAttr("output_padding", extra...))
-		}
-	}
-	attrs = append(attrs, onnxio.IntsAttr("dilations", dilations...), onnxio.IntAttr("group", group))
-	inits := []*onnxio.Tensor{testnet.Floats("w", rng, wDims...)}
-	if bias = rng.IntN(2) == 0; bias {
-		inputs, inits = "x w b", append(inits, testnet.Floats("b", rng, group*out))
-	}
-	return testnet.Small(17, shape, inits, testnet.Node(op, inputs, "y", attrs...)), shape, int(group * out), bias
-}
-
 // TestSubspace moves the weights of random layers at random and compares the
 // deviation and the projection with the dense matrix, of which the ties are
 // found by running the CNN on unit vectors. Projecting once more changes
@@ -184,7 +98,7 @@ func TestSubspace(t *testing.T) {
 	ran := 0
 	for _, op := range []string{"Conv", "ConvTranspose", "AveragePool", "GlobalAveragePool", "ReduceMean", "ReduceSum", "MatMul"} {
 		for i := range 15 {
-			cnn, shape, channels, bias := randomLayer(rng, op)
+			cnn, shape, channels, bias := testnet.RandomLayer(rng, op)
 			plain := cnn
 			if bias {
 				plain = cnn.Clone()
@@ -193,7 +107,7 @@ func TestSubspace(t *testing.T) {
 			if _, err := convert.NewPlan(cnn, convert.Options{}); err != nil {
 				continue // pads that leave a transposed convolution nothing
 			}
-			rows, cols, a := matrixOf(t, plain, shape)
+			rows, cols, a := testnet.MatrixOf(t, plain, shape)
 			if rows == 0 {
 				continue
 			}
@@ -270,7 +184,7 @@ func TestSubspace(t *testing.T) {
 						function = once.Clone()
 						function.Graph.Nodes[0].Inputs = function.Graph.Nodes[0].Inputs[:2]
 					}
-					_, _, p := matrixOf(t, function, shape)
+					_, _, p := testnet.MatrixOf(t, function, shape)
 					for i := range p {
 						near(t, fmt.Sprintf("entry %d of the projection", i), p[i], float64(float32(nearest[i])), rounding)
 					}
@@ -319,10 +233,10 @@ func TestExportedMatrix(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 15))
 	ctx := context.Background()
 	for i := range 20 {
-		cnn, shape, _, _ := randomLayer(rng, "Conv")
+		cnn, shape, _, _ := testnet.RandomLayer(rng, "Conv")
 		plain := cnn.Clone()
 		plain.Graph.Nodes[0].Inputs = plain.Graph.Nodes[0].Inputs[:2]
-		rows, cols, want := matrixOf(t, plain, shape)
+		rows, cols, want := testnet.MatrixOf(t, plain, shape)
 		for _, layout := range testnet.Layouts {
 			a, err := record.Open(testnet.Embedded(t, cnn, convert.Options{Layout: layout}), "conv")
 			if err != nil {
