@@ -28,9 +28,7 @@ func (d *decoder) model(p *onnxpb.ModelProto) *Model {
 		Metadata:        props(p.MetadataProps),
 	}
 	m.Graph = d.graph(p.Graph)
-	for _, f := range p.Functions {
-		m.Functions = append(m.Functions, d.function(f))
-	}
+	m.Functions = decodeAll(p.Functions, d.function)
 	p.OpsetImport = nil
 	p.MetadataProps = nil
 	p.Graph, p.Functions = nil, nil
@@ -38,41 +36,35 @@ func (d *decoder) model(p *onnxpb.ModelProto) *Model {
 	return m
 }
 
-func opsets(list []*onnxpb.OperatorSetIdProto) []Opset {
-	var out []Opset
-	for _, o := range list {
-		out = append(out, Opset{o.GetDomain(), o.GetVersion()})
+// decodeAll decodes every message of a list. What is nil stays nil.
+func decodeAll[P, T any](list []P, decode func(P) T) []T {
+	var out []T
+	for _, p := range list {
+		out = append(out, decode(p))
 	}
 	return out
 }
 
+func opsets(list []*onnxpb.OperatorSetIdProto) []Opset {
+	return decodeAll(list, func(o *onnxpb.OperatorSetIdProto) Opset { return Opset{o.GetDomain(), o.GetVersion()} })
+}
+
 func props(list []*onnxpb.StringStringEntryProto) []Prop {
-	var out []Prop
-	for _, e := range list {
-		out = append(out, Prop{e.GetKey(), e.GetValue()})
-	}
-	return out
+	return decodeAll(list, func(e *onnxpb.StringStringEntryProto) Prop { return Prop{e.GetKey(), e.GetValue()} })
 }
 
 func (d *decoder) graph(p *onnxpb.GraphProto) *Graph {
 	g := &Graph{
 		Name:       take(&p.Name),
 		Doc:        take(&p.DocString),
-		Nodes:      make([]*Node, 0, len(p.Node)),
-		Inputs:     d.values(p.Input),
-		Outputs:    d.values(p.Output),
-		ValueInfos: d.values(p.ValueInfo),
+		Inputs:     decodeAll(p.Input, d.value),
+		Outputs:    decodeAll(p.Output, d.value),
+		ValueInfos: decodeAll(p.ValueInfo, d.value),
 		Metadata:   props(p.MetadataProps),
 	}
-	for _, n := range p.Node {
-		g.Nodes = append(g.Nodes, d.node(n))
-	}
-	for _, t := range p.Initializer {
-		g.Initializers = append(g.Initializers, d.tensor(t))
-	}
-	for _, s := range p.SparseInitializer {
-		g.SparseInitializers = append(g.SparseInitializers, d.sparse(s))
-	}
+	g.Nodes = decodeAll(p.Node, d.node)
+	g.Initializers = decodeAll(p.Initializer, d.tensor)
+	g.SparseInitializers = decodeAll(p.SparseInitializer, d.sparse)
 	p.Node, p.Input, p.Output, p.ValueInfo = nil, nil, nil, nil
 	p.MetadataProps, p.Initializer, p.SparseInitializer = nil, nil, nil
 	g.rest = keep(p)
@@ -104,15 +96,11 @@ func (d *decoder) function(p *onnxpb.FunctionProto) *Function {
 		Outputs:    p.Output,
 		Attributes: p.Attribute,
 		Opsets:     opsets(p.OpsetImport),
-		ValueInfos: d.values(p.ValueInfo),
+		ValueInfos: decodeAll(p.ValueInfo, d.value),
 		Metadata:   props(p.MetadataProps),
 	}
-	for _, a := range p.AttributeProto {
-		f.Defaults = append(f.Defaults, d.attribute(a))
-	}
-	for _, n := range p.Node {
-		f.Nodes = append(f.Nodes, d.node(n))
-	}
+	f.Defaults = decodeAll(p.AttributeProto, d.attribute)
+	f.Nodes = decodeAll(p.Node, d.node)
 	p.Input, p.Output, p.Attribute, p.AttributeProto, p.Node = nil, nil, nil, nil, nil
 	p.OpsetImport, p.ValueInfo, p.MetadataProps = nil, nil, nil
 	f.rest = keep(p)
@@ -130,9 +118,7 @@ func (d *decoder) node(p *onnxpb.NodeProto) *Node {
 		Doc:      take(&p.DocString),
 		Metadata: props(p.MetadataProps),
 	}
-	for _, a := range p.Attribute {
-		n.Attributes = append(n.Attributes, d.attribute(a))
-	}
+	n.Attributes = decodeAll(p.Attribute, d.attribute)
 	p.Input, p.Output, p.Attribute, p.MetadataProps = nil, nil, nil, nil
 	n.rest = keep(p)
 	return n
@@ -191,20 +177,11 @@ func (d *decoder) attributeValue(p *onnxpb.AttributeProto, a *Attribute, typ Att
 	case AttrStrings:
 		a.Strings, p.Strings = p.Strings, nil
 	case AttrTensors:
-		for _, t := range p.Tensors {
-			a.Tensors = append(a.Tensors, d.tensor(t))
-		}
-		p.Tensors = nil
+		a.Tensors, p.Tensors = decodeAll(p.Tensors, d.tensor), nil
 	case AttrGraphs:
-		for _, g := range p.Graphs {
-			a.Graphs = append(a.Graphs, d.graph(g))
-		}
-		p.Graphs = nil
+		a.Graphs, p.Graphs = decodeAll(p.Graphs, d.graph), nil
 	case AttrSparseTensors:
-		for _, s := range p.SparseTensors {
-			a.Sparses = append(a.Sparses, d.sparse(s))
-		}
-		p.SparseTensors = nil
+		a.Sparses, p.SparseTensors = decodeAll(p.SparseTensors, d.sparse), nil
 	}
 }
 
@@ -245,22 +222,18 @@ func deduceType(p *onnxpb.AttributeProto) AttributeType {
 	}
 }
 
-func (d *decoder) values(list []*onnxpb.ValueInfoProto) []*ValueInfo {
-	var out []*ValueInfo
-	for _, p := range list {
-		v := &ValueInfo{
-			Name:     take(&p.Name),
-			Type:     tensorType(p.Type),
-			Doc:      take(&p.DocString),
-			Metadata: props(p.MetadataProps),
-		}
-		// The type stays in the rest as it was: it can hold more than a
-		// TensorType, and is written back if the TensorType is unchanged.
-		p.MetadataProps = nil
-		v.rest = keep(p)
-		out = append(out, v)
+func (d *decoder) value(p *onnxpb.ValueInfoProto) *ValueInfo {
+	v := &ValueInfo{
+		Name:     take(&p.Name),
+		Type:     tensorType(p.Type),
+		Doc:      take(&p.DocString),
+		Metadata: props(p.MetadataProps),
 	}
-	return out
+	// The type stays in the rest as it was: it can hold more than a
+	// TensorType, and is written back if the TensorType is unchanged.
+	p.MetadataProps = nil
+	v.rest = keep(p)
+	return v
 }
 
 // tensorType decodes the type of a dense tensor, the zero TensorType for any

@@ -132,14 +132,7 @@ func binary(c *call) ([]*value, error) {
 
 // variadic infers Sum, Min, Max and Mean.
 func variadic(c *call) ([]*value, error) {
-	all := make([]int, len(c.in))
-	for i := range all {
-		all[i] = i
-		if c.in[i] == nil {
-			return nil, fmt.Errorf("input %d is left out; every one must be there", i)
-		}
-	}
-	elem, err := c.sameElem(all...)
+	elem, all, err := c.elemOfAll()
 	if err != nil {
 		return nil, err
 	}

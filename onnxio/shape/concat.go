@@ -9,14 +9,7 @@ func init() { register("Concat", op{rule: concat, moves: every}) }
 
 // concat infers Concat-4/11/13.
 func concat(c *call) ([]*value, error) {
-	all := make([]int, len(c.in))
-	for i := range all {
-		all[i] = i
-		if c.in[i] == nil {
-			return nil, fmt.Errorf("input %d is left out; every one must be there", i)
-		}
-	}
-	elem, err := c.sameElem(all...)
+	elem, _, err := c.elemOfAll()
 	if err != nil {
 		return nil, err
 	}
@@ -36,8 +29,8 @@ func concat(c *call) ([]*value, error) {
 			continue
 		}
 		if first < 0 {
-			if at, err = axis(a, v.rank()); err != nil {
-				return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(i), v, err)
+			if at, err = c.axisOf(i, a); err != nil {
+				return nil, err
 			}
 			first, dims = i, append([]num(nil), v.dims...)
 			continue

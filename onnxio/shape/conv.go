@@ -2,6 +2,8 @@ package shape
 
 import (
 	"fmt"
+
+	"efcn/onnxio"
 )
 
 func init() { register("Conv", op{rule: conv, real: true, weighted: true}) }
@@ -9,53 +11,80 @@ func init() { register("Conv", op{rule: conv, real: true, weighted: true}) }
 // conv infers Conv-1/11/22: x [N, C, spatial...], weights [O, C/group,
 // kernel...], bias [O].
 func conv(c *call) ([]*value, error) {
-	elem, err := c.sameElem(0, 1, 2)
-	if err != nil {
-		return nil, err
+	v, err := c.convolution()
+	if err != nil || !v.ranked {
+		return []*value{unshaped(v.elem)}, err
 	}
-	x, w, b := c.in[0], c.in[1], c.in[2]
-	rank, err := c.convRank()
-	if err != nil {
-		return nil, err
-	}
-	if rank == 0 {
-		return []*value{unshaped(elem)}, nil
-	}
-	group, err := c.group()
-	if err != nil {
-		return nil, err
-	}
-	batch, channels, in := c.imageDims(x, rank)
-	filters, perGroup, kernel := c.imageDims(w, rank)
-	if channels.known() && perGroup.known() {
-		if total, ok := mulInt(perGroup.coef, group); !ok || total != channels.coef {
+	filters, perGroup := v.outer, v.inner
+	if v.channels.known() && perGroup.known() {
+		if total, ok := mulInt(perGroup.coef, v.group); !ok || total != v.channels.coef {
 			return nil, fmt.Errorf("input %q has %v channels; weights %q of shape %v with group %d want %d",
-				c.Input(0), channels, c.Input(1), w, group, total)
+				c.Input(0), v.channels, c.Input(1), c.in[1], v.group, total)
 		}
 	}
-	if filters.known() && filters.coef%group != 0 {
-		return nil, fmt.Errorf("%v output channels do not divide into %d groups", filters, group)
+	if filters.known() && filters.coef%v.group != 0 {
+		return nil, fmt.Errorf("%v output channels do not divide into %d groups", filters, v.group)
 	}
-	if err := biasFits(c, b, filters); err != nil {
+	if err := c.biasFits(filters); err != nil {
 		return nil, err
 	}
 	spec, err := windowSpec(c.Node, nil)
 	if err != nil {
 		return nil, err
 	}
-	if sizes, ok := numbers(kernel); ok {
-		if spec.Kernel == nil {
-			spec.Kernel = sizes
-		}
-		if err := sameKernel(spec.Kernel, sizes); err != nil {
-			return nil, err
-		}
+	if spec.Kernel, err = v.kernelShape(spec.Kernel); err != nil {
+		return nil, err
 	}
-	out, err := c.windowDims(spec, in)
+	out, err := c.windowDims(spec, v.in)
 	if err != nil {
 		return nil, err
 	}
-	return []*value{shaped(elem, append([]num{batch, filters}, out...))}, nil
+	return v.result(filters, out), nil
+}
+
+// convolution is what Conv and ConvTranspose are given.
+type convolution struct {
+	elem         onnxio.DataType
+	ranked       bool // the shape of x or w is known; if not, that is all there is
+	group        int64
+	batch        num
+	channels     num
+	in           []num // spatial dimensions of x
+	outer, inner num   // the first two dimensions of w
+	kernel       []num
+}
+
+// convolution reads the inputs and the groups of a node.
+func (c *call) convolution() (v convolution, err error) {
+	if v.elem, err = c.sameElem(0, 1, 2); err != nil {
+		return v, err
+	}
+	rank, err := c.convRank()
+	if err != nil || rank == 0 {
+		return v, err
+	}
+	v.ranked = true
+	v.batch, v.channels, v.in = c.imageDims(c.in[0], rank)
+	v.outer, v.inner, v.kernel = c.imageDims(c.in[1], rank)
+	v.group, err = c.group()
+	return v, err
+}
+
+// kernelShape returns an attribute kernel_shape, or the spatial dimensions of the weights
+// where it is nil; they have to agree.
+func (v *convolution) kernelShape(attribute []int64) ([]int64, error) {
+	sizes, ok := numbers(v.kernel)
+	switch {
+	case !ok:
+		return attribute, nil
+	case attribute == nil:
+		attribute = sizes
+	}
+	return attribute, sameKernel(attribute, sizes)
+}
+
+func (v *convolution) result(filters num, spatial []num) []*value {
+	return []*value{shaped(v.elem, append([]num{v.batch, filters}, spatial...))}
 }
 
 // convRank returns the rank that input and weights of a convolution share, 0
@@ -97,8 +126,9 @@ func (c *call) group() (int64, error) {
 	return group, err
 }
 
-// biasFits checks a bias [filters].
-func biasFits(c *call, b *value, filters num) error {
+// biasFits checks a bias [filters], which is input 2.
+func (c *call) biasFits(filters num) error {
+	b := c.in[2]
 	if b == nil || !b.ranked {
 		return nil
 	}

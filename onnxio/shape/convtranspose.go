@@ -11,63 +11,43 @@ func init() { register("ConvTranspose", op{rule: convTranspose, real: true, weig
 // convTranspose infers ConvTranspose-1/11/22: x [N, C, spatial...], weights [C,
 // O/group, kernel...], bias [O].
 func convTranspose(c *call) ([]*value, error) {
-	elem, err := c.sameElem(0, 1, 2)
-	if err != nil {
-		return nil, err
+	v, err := c.convolution()
+	if err != nil || !v.ranked {
+		return []*value{unshaped(v.elem)}, err
 	}
-	x, w, b := c.in[0], c.in[1], c.in[2]
-	rank, err := c.convRank()
-	if err != nil {
-		return nil, err
-	}
-	if rank == 0 {
-		return []*value{unshaped(elem)}, nil
-	}
-	group, err := c.group()
-	if err != nil {
-		return nil, err
-	}
-	batch, channels, in := c.imageDims(x, rank)
-	wChannels, perGroup, kernel := c.imageDims(w, rank)
-	if channels.known() && wChannels.known() && channels.coef != wChannels.coef {
+	channels, perGroup := v.channels, v.inner
+	if channels.known() && v.outer.known() && channels.coef != v.outer.coef {
 		return nil, fmt.Errorf("input %q has %v channels; weights %q of shape %v want %v", c.Input(0), channels,
-			c.Input(1), w, wChannels)
+			c.Input(1), c.in[1], v.outer)
 	}
-	if channels.known() && channels.coef%group != 0 {
-		return nil, fmt.Errorf("%v input channels do not divide into %d groups", channels, group)
+	if channels.known() && channels.coef%v.group != 0 {
+		return nil, fmt.Errorf("%v input channels do not divide into %d groups", channels, v.group)
 	}
-	filters, ok := mul(perGroup, fixed(group))
+	filters, ok := mul(perGroup, fixed(v.group))
 	if !ok {
-		return nil, fmt.Errorf("%v output channels in each of %d groups: %w", perGroup, group, onnxio.ErrTooLarge)
+		return nil, fmt.Errorf("%v output channels in each of %d groups: %w", perGroup, v.group, onnxio.ErrTooLarge)
 	}
-	if err := biasFits(c, b, filters); err != nil {
+	if err := c.biasFits(filters); err != nil {
 		return nil, err
 	}
-	out, err := c.transposedSizes(in, kernel)
+	out, err := c.transposedSizes(v)
 	if err != nil {
 		return nil, err
 	}
-	return []*value{shaped(elem, append([]num{batch, filters}, out...))}, nil
+	return v.result(filters, out), nil
 }
 
 // transposedSizes returns the spatial sizes of the output, where they are known, from
 // those of the input and of the weights.
-func (c *call) transposedSizes(in, kernel []num) ([]num, error) {
+func (c *call) transposedSizes(v convolution) ([]num, error) {
+	in := v.in
 	out := c.s.unknownDims(len(in))
 	kernelShape, err := c.Ints("kernel_shape")
-	if err != nil {
-		return nil, err
+	if err == nil {
+		kernelShape, err = v.kernelShape(kernelShape)
 	}
-	if sizes, ok := numbers(kernel); ok {
-		if kernelShape == nil {
-			kernelShape = sizes
-		}
-		if err := sameKernel(kernelShape, sizes); err != nil {
-			return nil, err
-		}
-	}
-	if kernelShape == nil {
-		return out, nil
+	if err != nil || kernelShape == nil {
+		return out, err
 	}
 	// An axis of unknown size is resolved as if it were 1; its output stays
 	// unknown unless the node fixes it.

@@ -22,19 +22,16 @@ func scatterMoves(c *call, i int) bool {
 // the indices.
 func gather(c *call) ([]*value, error) {
 	x, indices := c.in[0], c.in[1]
-	if err := c.wantInteger(1); err != nil {
-		return nil, err
-	}
-	a, err := c.Int("axis", 0)
+	a, err := c.indexing("axis")
 	if err != nil {
 		return nil, err
 	}
 	if !x.ranked {
 		return []*value{unshaped(x.elem)}, nil
 	}
-	at, err := axis(a, x.rank())
+	at, err := c.axisOf(0, a)
 	if err != nil {
-		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		return nil, err
 	}
 	if size := x.dims[at]; size.known() {
 		for _, n := range indices.ints {
@@ -62,50 +59,53 @@ func gather(c *call) ([]*value, error) {
 func (c *call) gatherContents(y *value, indices []num) error {
 	x := c.in[0]
 	if x.ints != nil {
-		y.ints = make([]num, len(indices))
-		for i, n := range indices {
-			switch {
-			case !n.known():
-				y.ints[i] = c.s.unknownInt()
-			case n.coef < 0:
-				y.ints[i] = x.ints[len(x.ints)+int(n.coef)]
-			default:
-				y.ints[i] = x.ints[n.coef]
-			}
-		}
+		y.ints = picked(x.ints, indices, c.s.unknownInt)
 		return nil
 	}
 	list, err := x.followedReals()
 	if err != nil || list == nil {
 		return err
 	}
-	reals := make([]real, len(indices))
+	y.reals = picked(list, indices, func() real { return real{} }) // {} is open
+	return nil
+}
+
+// picked returns the elements at the indices, of which those below 0 count from the
+// end, and what unknown returns where an index is not known.
+func picked[E any](list []E, indices []num, unknown func() E) []E {
+	out := make([]E, len(indices))
 	for i, n := range indices {
 		switch {
-		case !n.known(): // reals[i] is open
+		case !n.known():
+			out[i] = unknown()
 		case n.coef < 0:
-			reals[i] = list[len(list)+int(n.coef)]
+			out[i] = list[len(list)+int(n.coef)]
 		default:
-			reals[i] = list[n.coef]
+			out[i] = list[n.coef]
 		}
 	}
-	y.reals = reals
-	return nil
+	return out
+}
+
+// indexing returns the number in an attribute of Gather and its kin, 0 by default, and
+// an error if the indices are known to be no integers.
+func (c *call) indexing(attribute string) (int64, error) {
+	if err := c.wantInteger(1); err != nil {
+		return 0, err
+	}
+	return c.Int(attribute, 0)
 }
 
 // gatherElements infers GatherElements-11/13: the shape of the indices.
 func gatherElements(c *call) ([]*value, error) {
 	x, indices := c.in[0], c.in[1]
-	if err := c.wantInteger(1); err != nil {
-		return nil, err
-	}
-	a, err := c.Int("axis", 0)
+	a, err := c.indexing("axis")
 	if err != nil {
 		return nil, err
 	}
 	if x.ranked {
-		if _, err := axis(a, x.rank()); err != nil {
-			return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		if _, err := c.axisOf(0, a); err != nil {
+			return nil, err
 		}
 		if err := c.wantRank(1, x.rank()); err != nil {
 			return nil, err
@@ -118,10 +118,7 @@ func gatherElements(c *call) ([]*value, error) {
 // after the batch axes.
 func gatherND(c *call) ([]*value, error) {
 	x, indices := c.in[0], c.in[1]
-	if err := c.wantInteger(1); err != nil {
-		return nil, err
-	}
-	batch, err := c.Int("batch_dims", 0)
+	batch, err := c.indexing("batch_dims")
 	if err != nil {
 		return nil, err
 	}

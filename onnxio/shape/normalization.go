@@ -111,9 +111,9 @@ func layerNormalization(c *call) ([]*value, error) {
 	if !x.ranked {
 		return []*value{unshaped(x.elem), unshaped(elem), unshaped(elem)}, nil
 	}
-	at, err := axis(a, x.rank())
+	at, err := c.axisOf(0, a)
 	if err != nil {
-		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		return nil, err
 	}
 	for i := 1; i < len(c.in); i++ {
 		if v := c.in[i]; v != nil && v.ranked && !broadcastsTo(v.dims, x.dims) {

@@ -92,6 +92,19 @@ func (c *call) sameElem(inputs ...int) (onnxio.DataType, error) {
 	return elem, nil
 }
 
+// elemOfAll returns the element type that all inputs share, and their numbers. None may
+// be left out.
+func (c *call) elemOfAll() (elem onnxio.DataType, all []int, err error) {
+	for i, v := range c.in {
+		if v == nil {
+			return elem, nil, fmt.Errorf("input %d is left out; every one must be there", i)
+		}
+		all = append(all, i)
+	}
+	elem, err = c.sameElem(all...)
+	return elem, all, err
+}
+
 // bool returns an integer attribute that holds 0 or 1.
 func (c *call) bool(name string, def bool) (bool, error) {
 	d := int64(0)
@@ -115,6 +128,15 @@ func axis(a int64, rank int) (int, error) {
 		a += r
 	}
 	return int(a), nil
+}
+
+// axisOf resolves an axis of input i, whose rank is known.
+func (c *call) axisOf(i int, a int64) (int, error) {
+	at, err := axis(a, c.in[i].rank())
+	if err != nil {
+		err = fmt.Errorf("input %q of shape %v: %w", c.Input(i), c.in[i], err)
+	}
+	return at, err
 }
 
 // axes resolves a list of axes and refuses one that comes twice.

@@ -46,9 +46,9 @@ func topK(c *call) ([]*value, error) {
 	if !x.ranked {
 		return []*value{unshaped(x.elem), unshaped(onnxio.Int64)}, nil
 	}
-	at, err := axis(a, x.rank())
+	at, err := c.axisOf(0, a)
 	if err != nil {
-		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		return nil, err
 	}
 	if d := x.dims[at]; d.known() && k.known() && k.coef > d.coef {
 		return nil, fmt.Errorf("k is %v, more than axis %d of input %q of shape %v has", k, at, c.Input(0), x)
@@ -129,9 +129,9 @@ func compress(c *call) ([]*value, error) {
 	if err != nil || !x.ranked {
 		return []*value{unshaped(x.elem)}, err
 	}
-	at, err := axis(a, x.rank())
+	at, err := c.axisOf(0, a)
 	if err != nil {
-		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		return nil, err
 	}
 	dims := append([]num(nil), x.dims...)
 	dims[at] = c.kept(dims[at])

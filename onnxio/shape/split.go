@@ -31,9 +31,9 @@ func split(c *call) ([]*value, error) {
 		}
 		return out, nil
 	}
-	at, err := axis(a, x.rank())
+	at, err := c.axisOf(0, a)
 	if err != nil {
-		return nil, fmt.Errorf("input %q of shape %v: %w", c.Input(0), x, err)
+		return nil, err
 	}
 	if sizes == nil {
 		if sizes, err = c.equalParts(x.dims[at], n); err != nil {
