@@ -25,11 +25,7 @@ func constantOfShape[T kernel.Float](n *node) (compute[T], error) {
 		}
 	}
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-		dims, err := intVector("shape", in[0])
-		if err != nil {
-			return nil, err
-		}
-		shape, err := toDims(dims)
+		shape, err := dimsVector("shape", in[0])
 		if err != nil {
 			return nil, err
 		}

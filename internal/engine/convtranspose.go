@@ -82,14 +82,7 @@ func convTranspose[T kernel.Float](n *node) (compute[T], error) {
 func (w window) resolveTransposed(in, taps []int, extra, want []int64) (kernel.Window, error) {
 	rank := len(in)
 	g := kernel.Window{Kernel: taps, Out: in, In: make([]int, rank)}
-	var err error
-	if g.Stride, err = listOr("strides", w.strides, rank, 1); err != nil {
-		return g, err
-	}
-	if g.Dilation, err = listOr("dilations", w.dilations, rank, 1); err != nil {
-		return g, err
-	}
-	pads, err := listOr("pads", w.pads, 2*rank, 0)
+	pads, err := w.lists(&g, rank)
 	if err != nil {
 		return g, err
 	}
@@ -104,7 +97,6 @@ func (w window) resolveTransposed(in, taps []int, extra, want []int64) (kernel.W
 	if err != nil {
 		return g, err
 	}
-	g.PadBegin, g.PadEnd = pads[:rank:rank], pads[rank:]
 	for a, d := range in {
 		if taps[a] < 1 || taps[a] > 1 && g.Dilation[a] > math.MaxInt32/taps[a] {
 			return g, fmt.Errorf("kernel of shape %v with dilations %v is empty or too large", taps, g.Dilation)

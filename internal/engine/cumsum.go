@@ -26,15 +26,10 @@ func cumulate[T kernel.Float](neutral int64, f func(a, b T) T, g func(a, b int64
 			if in[1].Len() != 1 {
 				return nil, errors.New("axis: want one number")
 			}
-			a, err := axisIndex(in[1].I[0], len(v.Shape))
+			y, outer, n, inner, err := x.alongAxis(v, in[1].I[0])
 			if err != nil {
 				return nil, err
 			}
-			y, err := x.like(v)
-			if err != nil {
-				return nil, err
-			}
-			outer, n, inner := around(v.Shape, a)
 			if v.Type.IsFloat() {
 				onLines(y.F, v.F, outer, n, n, inner, running(T(neutral), f, exclusive, reverse))
 			} else {

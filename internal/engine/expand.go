@@ -13,11 +13,7 @@ func init() {
 func expand[T kernel.Float](*node) (compute[T], error) {
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
-		list, err := intVector("shape", in[1])
-		if err != nil {
-			return nil, err
-		}
-		want, err := toDims(list)
+		want, err := dimsVector("shape", in[1])
 		if err != nil {
 			return nil, err
 		}
@@ -25,17 +21,7 @@ func expand[T kernel.Float](*node) (compute[T], error) {
 		if err != nil {
 			return nil, err
 		}
-		y, err := x.alloc(v.Type, shape)
-		if err != nil {
-			return nil, err
-		}
-		w := broadcastWalk(v.Shape, shape)
-		if v.Type.IsFloat() {
-			copyWalk(y.F, v.F, w)
-		} else {
-			copyWalk(y.I, v.I, w)
-		}
-		return []*Tensor[T]{y}, nil
+		return one(x.rearranged(v, shape, broadcastWalk(v.Shape, shape)))
 	}, nil
 }
 

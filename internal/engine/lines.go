@@ -32,6 +32,18 @@ func onLines[E, R any](dst []R, src []E, outer, n, m, inner int, f func(dst []R,
 	})
 }
 
+// alongAxis allocates a result of the type and shape of v, and splits that at an axis as
+// around does.
+func (x *exec[T]) alongAxis(v *Tensor[T], axis int64) (y *Tensor[T], outer, n, inner int, err error) {
+	a, err := axisIndex(axis, len(v.Shape))
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
+	outer, n, inner = around(v.Shape, a)
+	y, err = x.like(v)
+	return y, outer, n, inner, err
+}
+
 // around splits a shape at an axis: the product before it, its size, the product
 // after it.
 func around(shape []int, axis int) (outer, n, inner int) {

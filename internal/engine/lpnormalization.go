@@ -21,15 +21,10 @@ func lpNormalization[T kernel.Float](n *node) (compute[T], error) {
 	}
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
-		a, err := axisIndex(axis, len(v.Shape))
+		y, outer, n, inner, err := x.alongAxis(v, axis)
 		if err != nil {
 			return nil, err
 		}
-		y, err := x.like(v)
-		if err != nil {
-			return nil, err
-		}
-		outer, n, inner := around(v.Shape, a)
 		onLines(y.F, v.F, outer, n, n, inner, func(dst, src []T) {
 			norm := lpNorm(src, float64(p))
 			for i, e := range src {

@@ -32,8 +32,19 @@ func quantizationAxis(n *node) int64 {
 	return axis
 }
 
-// perAxis returns the index into scale and zero point for each element of a shape,
-// as (element / inner) % size.
+// quantized allocates the result of v, and returns with it the index into scale and zero
+// point for each element, as (element / inner) % size.
+func (x *exec[T]) quantized(
+	t onnxio.DataType, v *Tensor[T], axis int64, scale, zero *Tensor[T],
+) (y *Tensor[T], size, inner int, err error) {
+	if size, inner, err = perAxis(v.Shape, axis, scale, zero); err != nil {
+		return nil, 0, 0, err
+	}
+	y, err = x.alloc(t, v.Shape)
+	return y, size, inner, err
+}
+
+// perAxis returns size and inner for the elements of a shape.
 func perAxis[T kernel.Float](shape []int, axis int64, scale, zero *Tensor[T]) (size, inner int, err error) {
 	if zero != nil && zero.Len() != scale.Len() {
 		return 0, 0, fmt.Errorf("scale %v and zero point %v differ in shape", scale.Shape, zero.Shape)
@@ -74,11 +85,7 @@ func quantizeLinear[T kernel.Float](n *node) (compute[T], error) {
 		if !t.IsInteger() || t.Size() > 2 {
 			return nil, fmt.Errorf("quantizing to %s is not supported; 8- and 16-bit integers are", t)
 		}
-		size, inner, err := perAxis(v.Shape, axis, scale, zero)
-		if err != nil {
-			return nil, err
-		}
-		y, err := x.alloc(t, v.Shape)
+		y, size, inner, err := x.quantized(t, v, axis, scale, zero)
 		if err != nil {
 			return nil, err
 		}
@@ -117,11 +124,7 @@ func dequantizeLinear[T kernel.Float](n *node) (compute[T], error) {
 		if !t.IsFloat() {
 			return nil, fmt.Errorf("dequantizing to %s is not supported; floating point is", t)
 		}
-		size, inner, err := perAxis(v.Shape, axis, scale, zero)
-		if err != nil {
-			return nil, err
-		}
-		y, err := x.alloc(t, v.Shape)
+		y, size, inner, err := x.quantized(t, v, axis, scale, zero)
 		if err != nil {
 			return nil, err
 		}

@@ -273,17 +273,10 @@ func maxInts(t onnxio.DataType) func([]int64) int64 {
 	if t.IsInteger() && !isUnsigned(t) {
 		least = math.MinInt64 >> (64 - 8*t.Size())
 	}
-	return func(v []int64) int64 {
-		m := least
-		for _, e := range v {
-			if t == onnxio.Uint64 {
-				m = int64(max(uint64(m), uint64(e)))
-			} else {
-				m = max(m, e)
-			}
-		}
-		return m
+	if t == onnxio.Uint64 {
+		return folded(least, func(a, b int64) int64 { return int64(max(uint64(a), uint64(b))) })
 	}
+	return folded(least, func(a, b int64) int64 { return max(a, b) })
 }
 
 func minInts(t onnxio.DataType) func([]int64) int64 {
@@ -294,14 +287,18 @@ func minInts(t onnxio.DataType) func([]int64) int64 {
 	case t.IsInteger():
 		greatest = math.MaxInt64 >> (64 - 8*t.Size())
 	}
+	if t == onnxio.Uint64 {
+		return folded(greatest, func(a, b int64) int64 { return int64(min(uint64(a), uint64(b))) })
+	}
+	return folded(greatest, func(a, b int64) int64 { return min(a, b) })
+}
+
+// folded combines all elements with what there is before the first.
+func folded(start int64, f func(a, b int64) int64) func([]int64) int64 {
 	return func(v []int64) int64 {
-		m := greatest
+		m := start
 		for _, e := range v {
-			if t == onnxio.Uint64 {
-				m = int64(min(uint64(m), uint64(e)))
-			} else {
-				m = min(m, e)
-			}
+			m = f(m, e)
 		}
 		return m
 	}

@@ -86,17 +86,8 @@ func (x *exec[T]) slice(v *Tensor[T], starts, ends, axes, steps []int64) (*Tenso
 			w.base += start * w.strides[a]
 		}
 	}
-	y, err := x.alloc(v.Type, shape)
-	if err != nil {
-		return nil, err
-	}
 	w.shape = shape
-	if v.Type.IsFloat() {
-		copyWalk(y.F, v.F, w)
-	} else {
-		copyWalk(y.I, v.I, w)
-	}
-	return y, nil
+	return x.rearranged(v, shape, w)
 }
 
 // sliceRange clamps a range to an axis of d elements and counts its elements. A

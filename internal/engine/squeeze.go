@@ -13,30 +13,43 @@ func init() {
 	register(operator{name: "Squeeze", inputs: "vi"}, squeeze[float32], squeeze[float64])
 }
 
-func squeeze[T kernel.Float](n *node) (compute[T], error) {
+func squeeze[T kernel.Float](n *node) (compute[T], error) { return reshapedBy[T](n, squeezed) }
+
+func squeezed(shape []int, axes []int64, given bool) ([]int, error) {
+	drop, err := axisSet(axes, len(shape))
+	if err != nil {
+		return nil, err
+	}
+	out := []int{}
+	for i, d := range shape {
+		switch {
+		case !given && d == 1:
+		case drop[i] && d == 1:
+		case drop[i]:
+			return nil, fmt.Errorf("axis %d of %v is not 1", i, shape)
+		default:
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}
+
+// reshapedBy builds Squeeze or Unsqueeze: the same elements under the shape that follows
+// from the axes. given reports whether the node has any.
+func reshapedBy[T kernel.Float](
+	n *node, shapeOf func(shape []int, axes []int64, given bool) ([]int, error),
+) (compute[T], error) {
 	axesOf := axesSource[T](n, 13)
 	return func(_ *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-		v := in[0]
 		axes, given, err := axesOf(in[1])
 		if err != nil {
 			return nil, err
 		}
-		drop, err := axisSet(axes, len(v.Shape))
+		shape, err := shapeOf(in[0].Shape, axes, given)
 		if err != nil {
 			return nil, err
 		}
-		shape := []int{}
-		for i, d := range v.Shape {
-			switch {
-			case !given && d == 1:
-			case drop[i] && d == 1:
-			case drop[i]:
-				return nil, fmt.Errorf("axis %d of %v is not 1", i, v.Shape)
-			default:
-				shape = append(shape, d)
-			}
-		}
-		return []*Tensor[T]{v.reshaped(shape)}, nil
+		return []*Tensor[T]{in[0].reshaped(shape)}, nil
 	}, nil
 }
 

@@ -171,6 +171,15 @@ func toDims(values []int64) ([]int, error) {
 	return dims, nil
 }
 
+// dimsVector returns the dimensions that a one-dimensional integer tensor holds.
+func dimsVector[T kernel.Float](what string, t *Tensor[T]) ([]int, error) {
+	list, err := intVector(what, t)
+	if err != nil {
+		return nil, err
+	}
+	return toDims(list)
+}
+
 // stridesOf returns row-major strides in elements.
 func stridesOf(shape []int) []int {
 	s := make([]int, len(shape))

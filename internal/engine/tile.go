@@ -15,11 +15,7 @@ func init() {
 func tile[T kernel.Float](*node) (compute[T], error) {
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
-		list, err := intVector("repeats", in[1])
-		if err != nil {
-			return nil, err
-		}
-		repeats, err := toDims(list)
+		repeats, err := dimsVector("repeats", in[1])
 		if err != nil {
 			return nil, err
 		}
@@ -34,15 +30,6 @@ func tile[T kernel.Float](*node) (compute[T], error) {
 			w.shape = append(w.shape, repeats[a], v.Shape[a])
 			w.strides = append(w.strides, 0, s)
 		}
-		y, err := x.alloc(v.Type, shape)
-		if err != nil || y.Len() == 0 {
-			return one(y, err)
-		}
-		if v.Type.IsFloat() {
-			copyWalk(y.F, v.F, w)
-		} else {
-			copyWalk(y.I, v.I, w)
-		}
-		return []*Tensor[T]{y}, nil
+		return one(x.rearranged(v, shape, w))
 	}, nil
 }

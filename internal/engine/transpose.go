@@ -43,14 +43,5 @@ func (x *exec[T]) transpose(v *Tensor[T], order []int) (*Tensor[T], error) {
 	for i, a := range order {
 		w.shape[i], w.strides[i] = v.Shape[a], strides[a]
 	}
-	y, err := x.alloc(v.Type, w.shape)
-	if err != nil {
-		return nil, err
-	}
-	if v.Type.IsFloat() {
-		copyWalk(y.F, v.F, w)
-	} else {
-		copyWalk(y.I, v.I, w)
-	}
-	return y, nil
+	return x.rearranged(v, w.shape, w)
 }

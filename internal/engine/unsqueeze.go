@@ -13,31 +13,24 @@ func init() {
 	register(operator{name: "Unsqueeze", inputs: "vi"}, unsqueeze[float32], unsqueeze[float64])
 }
 
-func unsqueeze[T kernel.Float](n *node) (compute[T], error) {
-	axesOf := axesSource[T](n, 13)
-	return func(_ *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
-		v := in[0]
-		axes, given, err := axesOf(in[1])
-		if err != nil {
-			return nil, err
+func unsqueeze[T kernel.Float](n *node) (compute[T], error) { return reshapedBy[T](n, unsqueezed) }
+
+func unsqueezed(shape []int, axes []int64, given bool) ([]int, error) {
+	if !given {
+		return nil, errors.New("axes are missing")
+	}
+	insert, err := axisSet(axes, len(shape)+len(axes))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int, 0, len(insert))
+	for _, inserted := range insert {
+		if inserted {
+			out = append(out, 1)
+			continue
 		}
-		if !given {
-			return nil, errors.New("axes are missing")
-		}
-		insert, err := axisSet(axes, len(v.Shape)+len(axes))
-		if err != nil {
-			return nil, err
-		}
-		shape := make([]int, 0, len(insert))
-		rest := v.Shape
-		for _, inserted := range insert {
-			if inserted {
-				shape = append(shape, 1)
-				continue
-			}
-			shape = append(shape, rest[0])
-			rest = rest[1:]
-		}
-		return []*Tensor[T]{v.reshaped(shape)}, nil
-	}, nil
+		out = append(out, shape[0])
+		shape = shape[1:]
+	}
+	return out, nil
 }

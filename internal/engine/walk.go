@@ -32,6 +32,20 @@ func (w walk) merged() walk {
 	return m
 }
 
+// rearranged returns a tensor whose elements are those of v that the walk visits.
+func (x *exec[T]) rearranged(v *Tensor[T], shape []int, w walk) (*Tensor[T], error) {
+	y, err := x.alloc(v.Type, shape)
+	if err != nil {
+		return nil, err
+	}
+	if v.Type.IsFloat() {
+		copyWalk(y.F, v.F, w)
+	} else {
+		copyWalk(y.I, v.I, w)
+	}
+	return y, nil
+}
+
 // copyWalk fills dst, which has the walk's shape, from src. It runs in parallel.
 func copyWalk[E any](dst, src []E, w walk) {
 	w.each(func(out, n, at, step int) {

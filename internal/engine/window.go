@@ -77,6 +77,21 @@ func listOr(name string, list []int64, rank, def int) ([]int, error) {
 	return out, nil
 }
 
+// lists puts strides, dilations and pads for so many spatial axes into g, and returns the
+// pads as the attribute has them.
+func (w window) lists(g *kernel.Window, rank int) (pads []int, err error) {
+	if g.Stride, err = listOr("strides", w.strides, rank, 1); err != nil {
+		return nil, err
+	}
+	if g.Dilation, err = listOr("dilations", w.dilations, rank, 1); err != nil {
+		return nil, err
+	}
+	if pads, err = listOr("pads", w.pads, 2*rank, 0); err == nil {
+		g.PadBegin, g.PadEnd = pads[:rank:rank], pads[rank:]
+	}
+	return pads, err
+}
+
 // resolve works out the geometry on spatial axes of the given sizes, as the ONNX
 // pages of Conv and AveragePool have it.
 func (w window) resolve(in, kernelShape []int) (kernel.Window, error) {
@@ -88,18 +103,11 @@ func (w window) resolve(in, kernelShape []int) (kernel.Window, error) {
 	if len(kernelShape) != rank {
 		return g, fmt.Errorf("kernel_shape %v is not for %d spatial axes", kernelShape, rank)
 	}
-	var err error
-	if g.Stride, err = listOr("strides", w.strides, rank, 1); err != nil {
-		return g, err
-	}
-	if g.Dilation, err = listOr("dilations", w.dilations, rank, 1); err != nil {
-		return g, err
-	}
-	pads, err := listOr("pads", w.pads, 2*rank, 0)
+	pads, err := w.lists(&g, rank)
 	if err != nil {
 		return g, err
 	}
-	g.PadBegin, g.PadEnd, g.Out = pads[:rank:rank], pads[rank:], make([]int, rank)
+	g.Out = make([]int, rank)
 	for a, d := range in {
 		if kernelShape[a] < 1 {
 			return g, fmt.Errorf("kernel of shape %v is empty", kernelShape)
