@@ -107,17 +107,30 @@ func (v *volume) shifted() bool {
 // gatherShifted writes what the positions from p0 on read at a tap: one copy,
 // and then zeros where a line's end would have read from the next line.
 func gatherShifted[T Float](v *volume, plane, line []T, p0, t1, t2 int) {
-	width := v.out[2]
-	top, bottom := v.reach(1, t1)
-	lo, hi := v.reach(2, t2)
-	from := min(max(top*width-p0, 0), len(line))
-	to := max(from, min(bottom*width-p0, len(line)))
+	from, to, shift := v.shift(len(line), p0, t1, t2)
 	clear(line[:from])
 	clear(line[to:])
-	shift := p0 + v.source(1, 0, t1)*width + v.source(2, 0, t2)
 	if first, last := max(from, -shift), min(to, len(plane)-shift); first < last {
 		copy(line[first:last], plane[first+shift:])
 	}
+	clearEnds(v, line, p0, from, to, t2)
+}
+
+// shift returns what of a line of n positions, from p0 on, a tap reads in the lines of a
+// plane: position i in [from, to) reads element i + shift.
+func (v *volume) shift(n, p0, t1, t2 int) (from, to, shift int) {
+	width := v.out[2]
+	top, bottom := v.reach(1, t1)
+	from = min(max(top*width-p0, 0), n)
+	to = max(from, min(bottom*width-p0, n))
+	return from, to, p0 + v.source(1, 0, t1)*width + v.source(2, 0, t2)
+}
+
+// clearEnds sets to zero what of [from, to) a tap would read from the next line or the
+// one before.
+func clearEnds[T Float](v *volume, line []T, p0, from, to, t2 int) {
+	width := v.out[2]
+	lo, hi := v.reach(2, t2)
 	if lo == 0 && hi == width {
 		return
 	}
@@ -207,18 +220,8 @@ func scatter[T Float](v *volume, channels int, col, x []T, p0, p1 int) {
 // scatterShifted is the transpose of gatherShifted: elements that would be added to
 // the next line become zero, and then all is one sum.
 func scatterShifted[T Float](v *volume, line, plane []T, p0, t1, t2 int) {
-	width := v.out[2]
-	top, bottom := v.reach(1, t1)
-	lo, hi := v.reach(2, t2)
-	from := min(max(top*width-p0, 0), len(line))
-	to := max(from, min(bottom*width-p0, len(line)))
-	if lo > 0 || hi < width {
-		for start := from - (p0+from)%width; start < to; start += width {
-			clear(line[max(start, from):max(min(start+lo, to), from)])
-			clear(line[min(max(start+hi, from), to):min(start+width, to)])
-		}
-	}
-	shift := p0 + v.source(1, 0, t1)*width + v.source(2, 0, t2)
+	from, to, shift := v.shift(len(line), p0, t1, t2)
+	clearEnds(v, line, p0, from, to, t2)
 	if first, last := max(from, -shift), min(to, len(plane)-shift); first < last {
 		add(plane[first+shift:last+shift], line[first:last])
 	}

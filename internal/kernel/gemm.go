@@ -53,11 +53,7 @@ func multiply[T Float](
 	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
 ) {
 	checkGemm(transA, transB, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc)
+	if withoutTerms(m, n, k, alpha, beta, c, ldc) {
 		return
 	}
 	threads, rows, cols := 1, m, n
@@ -116,6 +112,19 @@ func piece[T Float](
 			any(b).([]float64), ldb, float64(beta), c, ldc,
 		)
 	}
+}
+
+// withoutTerms does all of Gemm where c is empty or the product is zero, and reports
+// whether that is so.
+func withoutTerms[T Float](m, n, k int, alpha, beta T, c []T, ldc int) bool {
+	if m == 0 || n == 0 {
+		return true
+	}
+	if k != 0 && alpha != 0 {
+		return false
+	}
+	scaleRows(m, n, beta, c, ldc)
+	return true
 }
 
 // scaleRows is Gemm where the product is zero.

@@ -19,25 +19,26 @@ func (g gonumBLAS) sgemm(
 	_ int, transA, transB bool, m, n, k int,
 	alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int,
 ) {
-	for r := 0; r < m; r += 64 {
-		pa := shiftRows(transA, a, r, lda)
-		for s := 0; s < n; s += 192 {
-			g.Sgemm(
-				op(transA), op(transB), min(64, m-r), min(192, n-s), k, alpha, pa, lda,
-				shiftRows(!transB, b, s, ldb), ldb, beta, c[r*ldc+s:], ldc,
-			)
-		}
-	}
+	gonumGemm(g.Sgemm, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 }
 
 func (g gonumBLAS) dgemm(
 	_ int, transA, transB bool, m, n, k int,
 	alpha float64, a []float64, lda int, b []float64, ldb int, beta float64, c []float64, ldc int,
 ) {
+	gonumGemm(g.Dgemm, transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// gonumGemm multiplies tile by tile.
+func gonumGemm[T Float](
+	gemm func(transA, transB blas.Transpose, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int),
+	transA, transB bool, m, n, k int,
+	alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int,
+) {
 	for r := 0; r < m; r += 64 {
 		pa := shiftRows(transA, a, r, lda)
 		for s := 0; s < n; s += 192 {
-			g.Dgemm(
+			gemm(
 				op(transA), op(transB), min(64, m-r), min(192, n-s), k, alpha, pa, lda,
 				shiftRows(!transB, b, s, ldb), ldb, beta, c[r*ldc+s:], ldc,
 			)

@@ -238,14 +238,15 @@ func newCall(transA, transB bool, m, n, k, lda, ldb, ldc int) *call {
 	return p
 }
 
-// multiply calls the library, and then forgets the matrices. Fortran is
-// column-major, in which our row-major c is its transpose: cᵀ = op(b)ᵀ·op(a)ᵀ,
-// so the operands change places.
-func (p *call) multiply(l *openblas, function uintptr, threads int, alpha, a, b, beta, c unsafe.Pointer) {
+// callGemm calls the library, and then forgets the matrices. alpha and beta point into p.
+// Fortran is column-major, in which our row-major c is its transpose: cᵀ =
+// op(b)ᵀ·op(a)ᵀ, so the operands change places.
+func callGemm[T Float](p *call, l *openblas, function uintptr, threads int, alpha *T, a, b []T, beta *T, c []T) {
 	p.arguments = [...]unsafe.Pointer{
 		unsafe.Pointer(&p.transB), unsafe.Pointer(&p.transA),
 		unsafe.Pointer(&p.n), unsafe.Pointer(&p.m), unsafe.Pointer(&p.k),
-		alpha, b, unsafe.Pointer(&p.ldb), a, unsafe.Pointer(&p.lda), beta, c, unsafe.Pointer(&p.ldc),
+		unsafe.Pointer(alpha), unsafe.Pointer(&b[0]), unsafe.Pointer(&p.ldb), unsafe.Pointer(&a[0]),
+		unsafe.Pointer(&p.lda), unsafe.Pointer(beta), unsafe.Pointer(&c[0]), unsafe.Pointer(&p.ldc),
 	}
 	p.lengths = [...]uintptr{1, 1}
 	l.enter(threads)
@@ -262,10 +263,7 @@ func (l *openblas) sgemm(
 ) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha32, p.beta32 = alpha, beta
-	p.multiply(
-		l, l.single, threads, unsafe.Pointer(&p.alpha32), unsafe.Pointer(&a[0]),
-		unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta32), unsafe.Pointer(&c[0]),
-	)
+	callGemm(p, l, l.single, threads, &p.alpha32, a, b, &p.beta32, c)
 }
 
 func (l *openblas) dgemm(
@@ -274,8 +272,5 @@ func (l *openblas) dgemm(
 ) {
 	p := newCall(transA, transB, m, n, k, lda, ldb, ldc)
 	p.alpha64, p.beta64 = alpha, beta
-	p.multiply(
-		l, l.double, threads, unsafe.Pointer(&p.alpha64), unsafe.Pointer(&a[0]),
-		unsafe.Pointer(&b[0]), unsafe.Pointer(&p.beta64), unsafe.Pointer(&c[0]),
-	)
+	callGemm(p, l, l.double, threads, &p.alpha64, a, b, &p.beta64, c)
 }

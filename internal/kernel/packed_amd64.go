@@ -35,7 +35,7 @@ type routines[T Float] struct {
 	// all threads: 8 MiB, a part of a third-level cache.
 	sharedLimit int
 
-	tile       func(rows, k int, a, b, c *T, ldc int, alpha, beta T)
+	tile       tileFunc[T]
 	transpose4 func(k int, src *T, ld int, dst *T, step int)
 	dot        func(k int, x, y, sum *T)
 	dot4       func(k int, x *T, ldx int, y, sums *T)
@@ -44,34 +44,30 @@ type routines[T Float] struct {
 	calls sync.Pool // of *gemmCall[T]
 }
 
+type tileFunc[T Float] func(rows, k int, a, b, c *T, ldc int, alpha, beta T)
+
 var (
 	packedAVX512 = &packedBLAS{
-		name: "efcn (AVX-512)",
-		single: &routines[float32]{
-			rows: 12, rowUnit: 4, cols: 32,
-			depth: 384, down: 240, across: 256, sharedLimit: 2 << 20,
-			tile: sgemm12x32, transpose4: stranspose4, dot: sdot, dot4: sdot4, axpy4: saxpy4,
-		},
-		double: &routines[float64]{
-			rows: 12, rowUnit: 4, cols: 16,
-			depth: 256, down: 180, across: 192, sharedLimit: 1 << 20,
-			tile: dgemm12x16, transpose4: dtranspose4, dot: ddot, dot4: ddot4, axpy4: daxpy4,
-		},
+		"efcn (AVX-512)", singleRoutines(12, 4, 32, sgemm12x32), doubleRoutines(12, 4, 16, dgemm12x16),
 	}
 	packedAVX2 = &packedBLAS{
-		name: "efcn (AVX2)",
-		single: &routines[float32]{
-			rows: 6, rowUnit: 6, cols: 16,
-			depth: 384, down: 240, across: 256, sharedLimit: 2 << 20,
-			tile: sgemm6x16, transpose4: stranspose4, dot: sdot, dot4: sdot4, axpy4: saxpy4,
-		},
-		double: &routines[float64]{
-			rows: 6, rowUnit: 6, cols: 8,
-			depth: 256, down: 180, across: 192, sharedLimit: 1 << 20,
-			tile: dgemm6x8, transpose4: dtranspose4, dot: ddot, dot4: ddot4, axpy4: daxpy4,
-		},
+		"efcn (AVX2)", singleRoutines(6, 6, 16, sgemm6x16), doubleRoutines(6, 6, 8, dgemm6x8),
 	}
 )
+
+func singleRoutines(rows, unit, cols int, tile tileFunc[float32]) *routines[float32] {
+	return &routines[float32]{
+		rows: rows, rowUnit: unit, cols: cols, depth: 384, down: 240, across: 256, sharedLimit: 2 << 20,
+		tile: tile, transpose4: stranspose4, dot: sdot, dot4: sdot4, axpy4: saxpy4,
+	}
+}
+
+func doubleRoutines(rows, unit, cols int, tile tileFunc[float64]) *routines[float64] {
+	return &routines[float64]{
+		rows: rows, rowUnit: unit, cols: cols, depth: 256, down: 180, across: 192, sharedLimit: 1 << 20,
+		tile: tile, transpose4: dtranspose4, dot: ddot, dot4: ddot4, axpy4: daxpy4,
+	}
+}
 
 // packed returns the packed BLAS for this processor, or false if it has none.
 func packed() (backend, bool) {

@@ -105,11 +105,7 @@ func nonZero[T Float](v T) int {
 // factor in b is NaN or infinite.
 func GemmSparse[T Float](transA bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
 	checkGemm(transA, false, m, n, k, len(a), lda, len(b), ldb, len(c), ldc)
-	if m == 0 || n == 0 {
-		return
-	}
-	if k == 0 || alpha == 0 {
-		scaleRows(m, n, beta, c, ldc)
+	if withoutTerms(m, n, k, alpha, beta, c, ldc) {
 		return
 	}
 	// So many rows at a time that their terms take a few MiB at most.
