@@ -53,27 +53,16 @@ func (c *conv[T]) backward(p pass[T]) {
 }
 
 func emitConv[T kernel.Float](n *node[T]) error {
-	x, err := n.activation(0)
+	x, w, group, err := n.convolution()
 	if err != nil {
 		return err
-	}
-	w, err := n.constant(1)
-	if err != nil {
-		return err
-	}
-	group, err := n.Int("group", 1)
-	if err != nil {
-		return n.Wrap(err)
-	}
-	if w == nil || len(w.Dims) != len(x.shape)+1 {
-		return n.Errorf("the weights do not fit an input of shape %v a sample", x.shape)
 	}
 	window, err := shape.ConvWindow(n.Node, n.withBatch(x), w.Dims)
 	if err != nil {
 		return n.Wrap(err)
 	}
 	c := &conv[T]{kernel.Conv[T]{
-		Groups: int(group), InChannels: x.shape[0], OutChannels: int(w.Dims[0]),
+		Groups: group, InChannels: x.shape[0], OutChannels: int(w.Dims[0]),
 		Window: toWindow(window),
 	}, n.b.a.net.batch}
 	if err := c.Validate(); err != nil {
@@ -83,15 +72,40 @@ func emitConv[T kernel.Float](n *node[T]) error {
 		return n.Errorf("weights %q have shape %v, the input %d channels in %d groups", w.Name, w.Dims, c.InChannels,
 			c.Groups)
 	}
+	return n.emitConvolution(c, x, c.OutChannels, c.Out)
+}
+
+// convolution returns the input, the kernel and the number of groups of a Conv or
+// ConvTranspose.
+func (n *node[T]) convolution() (x value, w *onnxio.Tensor, group int, err error) {
+	if x, err = n.activation(0); err != nil {
+		return x, nil, 0, err
+	}
+	if w, err = n.constant(1); err != nil {
+		return x, nil, 0, err
+	}
+	groups, err := n.Int("group", 1)
+	if err != nil {
+		return x, nil, 0, n.Wrap(err)
+	}
+	if w == nil || len(w.Dims) != len(x.shape)+1 {
+		return x, nil, 0, n.Errorf("the weights do not fit an input of shape %v a sample", x.shape)
+	}
+	return x, w, int(groups), nil
+}
+
+// emitConvolution adds a layer with a kernel and, if there is one, a bias, whose output
+// is channels × spatial.
+func (n *node[T]) emitConvolution(l layer[T], x value, channels int, spatial []int) error {
 	weights, err := n.parameter(1)
 	if err != nil {
 		return err
 	}
-	bias, err := n.parameter(2, c.OutChannels)
+	bias, err := n.parameter(2, channels)
 	if err != nil {
 		return err
 	}
-	return n.emit(c, append([]int{c.OutChannels}, c.Out...), []value{x}, weights, bias)
+	return n.emit(l, append([]int{channels}, spatial...), []value{x}, weights, bias)
 }
 
 // withBatch returns the full shape of a value.

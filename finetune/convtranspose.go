@@ -49,19 +49,11 @@ func (c *convTranspose[T]) backward(p pass[T]) {
 }
 
 func emitConvTranspose[T kernel.Float](n *node[T]) error {
-	x, err := n.activation(0)
+	x, w, group, err := n.convolution()
 	if err != nil {
 		return err
 	}
-	w, err := n.constant(1)
-	if err != nil {
-		return err
-	}
-	group, err := n.Int("group", 1)
-	if err != nil {
-		return n.Wrap(err)
-	}
-	if w == nil || len(w.Dims) != len(x.shape)+1 || int(w.Dims[0]) != x.shape[0] {
+	if int(w.Dims[0]) != x.shape[0] {
 		return n.Errorf("the weights do not fit an input of shape %v a sample", x.shape)
 	}
 	window, err := shape.ConvTransposeWindow(n.Node, n.withBatch(x), w.Dims)
@@ -71,19 +63,11 @@ func emitConvTranspose[T kernel.Float](n *node[T]) error {
 	g := toWindow(window)
 	g.In, g.Out = g.Out, g.In
 	c := &convTranspose[T]{kernel.Conv[T]{
-		Groups: int(group), InChannels: int(w.Dims[1] * group), OutChannels: x.shape[0],
+		Groups: group, InChannels: int(w.Dims[1]) * group, OutChannels: x.shape[0],
 		Window: g,
 	}, n.b.a.net.batch}
 	if err := c.Validate(); err != nil {
 		return n.Wrap(err)
 	}
-	weights, err := n.parameter(1)
-	if err != nil {
-		return err
-	}
-	bias, err := n.parameter(2, c.InChannels)
-	if err != nil {
-		return err
-	}
-	return n.emit(c, append([]int{c.InChannels}, c.In...), []value{x}, weights, bias)
+	return n.emitConvolution(c, x, c.InChannels, c.In)
 }
