@@ -33,14 +33,8 @@ func openNPZ(path string, o options) (*Set, error) {
 	if x == nil || y == nil {
 		return nil, fmt.Errorf("%s: holds %v; want the arrays x and y", path, names(all))
 	}
-	if len(x.Dims) < 2 || (!x.Type.IsFloat() && x.Type != onnxio.Uint8) {
-		return nil, fmt.Errorf("%s: x is %v; want floats or uint8 of shape [N, ...]", path, arrays.Describe(x))
-	}
-	if !y.Type.IsInteger() || len(y.Dims) == 0 || len(y.Dims) > 2 || (len(y.Dims) == 2 && y.Dims[1] != 1) {
-		return nil, fmt.Errorf("%s: y is %v; want integers of shape [N]", path, arrays.Describe(y))
-	}
-	if x.Dims[0] != y.Dims[0] {
-		return nil, fmt.Errorf("%s: x has %d samples, y %d; want as many", path, x.Dims[0], y.Dims[0])
+	if err := checkNPZ(x, y); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	labels, err := onnxio.Ints(y)
 	if err != nil {
@@ -75,6 +69,20 @@ func openNPZ(path string, o options) (*Set, error) {
 	}
 	s.X = s.X[:n*s.Size()]
 	return s, nil
+}
+
+// checkNPZ checks that two arrays are samples and their labels.
+func checkNPZ(x, y *onnxio.Tensor) error {
+	if len(x.Dims) < 2 || (!x.Type.IsFloat() && x.Type != onnxio.Uint8) {
+		return fmt.Errorf("x is %v; want floats or uint8 of shape [N, ...]", arrays.Describe(x))
+	}
+	if !y.Type.IsInteger() || len(y.Dims) == 0 || len(y.Dims) > 2 || (len(y.Dims) == 2 && y.Dims[1] != 1) {
+		return fmt.Errorf("y is %v; want integers of shape [N]", arrays.Describe(y))
+	}
+	if x.Dims[0] != y.Dims[0] {
+		return fmt.Errorf("x has %d samples, y %d; want as many", x.Dims[0], y.Dims[0])
+	}
+	return nil
 }
 
 // placeNPZ returns where the array x lies if it is more than memory may hold, and nil if

@@ -199,6 +199,17 @@ func parseOptions(kind, query string, forTest bool) (options, error) {
 	return o, nil
 }
 
+func (o *options) parseResize(value string) error {
+	var ok bool
+	if o.height, o.width, ok = parseSize(value); !ok {
+		return fmt.Errorf("resize=%s: want HEIGHTxWIDTH in pixels, such as 32x32, or the length of the shorter side", value)
+	}
+	if !strings.Contains(value, "x") {
+		o.short, o.height, o.width = o.height, 0, 0
+	}
+	return nil
+}
+
 // set reads the value of one option; given reports whether it has an equals sign.
 func (o *options) set(key, value string, given bool) error {
 	number := func(min int) (int, error) {
@@ -233,12 +244,7 @@ func (o *options) set(key, value string, given bool) error {
 			err = fmt.Errorf("shift-seed=%s: want a number from 0", value)
 		}
 	case "resize":
-		var ok bool
-		if o.height, o.width, ok = parseSize(value); !ok {
-			err = fmt.Errorf("resize=%s: want HEIGHTxWIDTH in pixels, such as 32x32, or the length of the shorter side", value)
-		} else if !strings.Contains(value, "x") {
-			o.short, o.height, o.width = o.height, 0, 0
-		}
+		err = o.parseResize(value)
 	case "crop":
 		err = o.crop.parse(value)
 	case "flip", "skip-bad":
