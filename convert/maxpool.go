@@ -360,14 +360,7 @@ func (t *maxTree) combination() *affine.Map {
 			rows = identity(in)
 		}
 		along, w := axisOf(rows, in)
-		axes[i] = along
-		var next []float64
-		for _, outer := range weights {
-			for _, inner := range w {
-				next = append(next, outer*inner)
-			}
-		}
-		weights = next
+		axes[i], weights = along, products(weights, w)
 		t.units[i] = len(rows)
 	}
 	t.shapes = append(t.shapes, slices.Clone(t.units))

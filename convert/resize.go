@@ -115,14 +115,7 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) ([]*piece
 		if err != nil {
 			return nil, err
 		}
-		axes[i] = along
-		var next []float64
-		for _, outer := range weights {
-			for _, inner := range w {
-				next = append(next, outer*inner)
-			}
-		}
-		weights = next
+		axes[i], weights = along, products(weights, w)
 	}
 	m := &affine.Map{Groups: in.dims[0], InChannels: in.dims[0], OutChannels: in.dims[0], Taps: affine.NewTaps(axes)}
 	for range in.dims[0] {
@@ -132,6 +125,17 @@ func (pl *planner) resample(n *onnxio.Node, in, out value, s sampling) ([]*piece
 		}
 	}
 	return pl.embed(n, m, vectorRecord(in, out), 0, false)
+}
+
+// products returns the products of a's with b's elements, b's varying first.
+func products(a, b []float64) []float64 {
+	var all []float64
+	for _, outer := range a {
+		for _, inner := range b {
+			all = append(all, outer*inner)
+		}
+	}
+	return all
 }
 
 // linearAxis returns the taps of linear interpolation along an axis, and their

@@ -38,6 +38,24 @@ func ReadFolded(t *testing.T, name string) *onnxio.Model {
 // Written converts m and returns the eFCN as it is read back from its file.
 func Written(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 	t.Helper()
+	efcn := embedded(t, m, o)
+	if err := efcn.Check(); err != nil {
+		t.Fatalf("the eFCN is not valid: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "efcn.onnx")
+	if _, err := onnxio.Write(path, efcn, onnxio.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	read, err := onnxio.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// embedded converts m, and checks what the plan says of the size.
+func embedded(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
+	t.Helper()
 	plan, err := convert.NewPlan(m, o)
 	if err != nil {
 		t.Fatal(err)
@@ -46,17 +64,7 @@ func Written(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := efcn.Check(); err != nil {
-		t.Fatalf("the eFCN is not valid: %v", err)
-	}
 	CheckSize(t, plan, efcn)
-	path := filepath.Join(t.TempDir(), "efcn.onnx")
-	if _, err := onnxio.Write(path, efcn, onnxio.WriteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if efcn, err = onnxio.Read(path); err != nil {
-		t.Fatal(err)
-	}
 	return efcn
 }
 
@@ -91,16 +99,7 @@ func SizeDiffers(plan *convert.Plan, efcn *onnxio.Model) error {
 // Embedded is what Written does, in memory.
 func Embedded(t *testing.T, m *onnxio.Model, o convert.Options) *onnxio.Model {
 	t.Helper()
-	plan, err := convert.NewPlan(m, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	efcn, err := plan.Model()
-	if err != nil {
-		t.Fatal(err)
-	}
-	CheckSize(t, plan, efcn)
-	return Reread(t, efcn)
+	return Reread(t, embedded(t, m, o))
 }
 
 // Reread returns m as it is read back from its bytes.
