@@ -4,12 +4,12 @@ import (
 	"slices"
 
 	"efcn/convert/affine"
-	"efcn/convert/record"
+	"efcn/convert/internal/elementwise"
 	"efcn/onnxio"
 )
 
 func init() {
-	one, several := record.Elementwise()
+	one, several := elementwise.Operators()
 	for _, name := range one {
 		o := operator{becomes: "itself, on vectors", plan: planUnary}
 		switch name {

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"efcn/convert/affine"
-	"efcn/convert/record"
+	"efcn/convert/internal/elementwise"
 	"efcn/onnxio"
 )
 
@@ -13,7 +13,7 @@ import (
 // Concat of vectors on their channels; any other needs the shapes it had.
 func (p *restorer) node(n *onnxio.Node) {
 	if onnxio.CanonicalDomain(n.Domain) == "" && len(n.Outputs) == 1 {
-		if record.IsElementwise(n.OpType) && p.elementwise(n) || n.OpType == "Concat" && p.concat(n) {
+		if elementwise.Has(n.OpType) && p.elementwise(n) || n.OpType == "Concat" && p.concat(n) {
 			return
 		}
 	}

@@ -1,8 +1,8 @@
-package record
+// Package elementwise lists the operators that do the same to every element, so that
+// they work on a tensor as they do on its vector.
+package elementwise
 
-import (
-	"slices"
-)
+import "slices"
 
 // unary are the operators that treat every element of their first input alike; other
 // inputs, such as the bounds of Clip, are constants or scalars. joins are those of
@@ -17,10 +17,9 @@ var (
 	joins = []string{"Add", "Sub", "Mul", "Div", "Pow", "Sum", "Mean", "Max", "Min", "PRelu"}
 )
 
-// Elementwise returns the operators that do the same to every element, so that they
-// work on a tensor as they do on its vector: those of one input besides constants,
-// and those that join several.
-func Elementwise() (one, several []string) { return slices.Clone(unary), slices.Clone(joins) }
+// Operators returns the operators of one input besides constants, and those that join
+// several.
+func Operators() (one, several []string) { return slices.Clone(unary), slices.Clone(joins) }
 
-// IsElementwise reports whether an operator of ai.onnx is one of [Elementwise].
-func IsElementwise(op string) bool { return slices.Contains(unary, op) || slices.Contains(joins, op) }
+// Has reports whether an operator of ai.onnx is one of them.
+func Has(op string) bool { return slices.Contains(unary, op) || slices.Contains(joins, op) }
