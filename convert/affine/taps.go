@@ -67,6 +67,20 @@ func (t *Taps) At(p int, buf []Tap) []Tap {
 	return taps
 }
 
+// Equal reports whether every output position has the same taps in t and u.
+func (t *Taps) Equal(u *Taps) bool {
+	if t.In != u.In || t.Out != u.Out || t.Coefs != u.Coefs {
+		return false
+	}
+	var a, b []Tap
+	for p := range t.Out {
+		if a, b = t.At(p, a), u.At(p, b); !slices.Equal(a, b) {
+			return false
+		}
+	}
+	return true
+}
+
 // Count returns the number of taps of all output positions.
 func (t *Taps) Count() int64 {
 	n := int64(1)

@@ -385,8 +385,8 @@ func checkOrigin(origin map[string]*affine.Map, all []*Matrix) error {
 			return fmt.Errorf("the CNN has no layer %q", a.Layer.Node)
 		}
 		if m.Groups != a.support.Groups || m.Rows() != a.Rows || m.Cols() != a.Cols ||
-			m.KernelRows() != a.support.KernelRows() || m.Taps.Coefs != a.support.Taps.Coefs ||
-			m.NonZeros() != a.support.NonZeros() || !slices.Equal(m.Shared, a.support.Shared) {
+			m.KernelRows() != a.support.KernelRows() || !m.Taps.Equal(a.support.Taps) ||
+			!slices.Equal(m.Shared, a.support.Shared) {
 			return fmt.Errorf("layer %q of the CNN has another geometry", a.Layer.Node)
 		}
 	}

@@ -99,6 +99,15 @@ func TestMeasureRefuses(t *testing.T) {
 	if _, err := testnet.MeasuredFrom(context.Background(), efcn, testnet.ReadFolded(t, "lenet-torchscript")); err == nil {
 		t.Error("another CNN is taken for the one that the eFCN came from")
 	}
+	// The same sizes, kernel and number of taps, but other taps.
+	padded := func(pads ...int64) *onnxio.Model {
+		w := testnet.Floats("w", rand.New(rand.NewPCG(1, 1)), 1, 1, 3)
+		return testnet.Small(17, []int64{1, 6}, []*onnxio.Tensor{w}, testnet.Node("Conv", "x w", "y", onnxio.IntsAttr("pads", pads...)))
+	}
+	left := testnet.Written(t, padded(2, 0), convert.Options{})
+	if _, err := testnet.MeasuredFrom(context.Background(), left, padded(0, 2)); err == nil || !strings.Contains(err.Error(), "another geometry") {
+		t.Errorf("error %v, want one about the geometry", err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if _, err := record.Measure(ctx, efcn, nil); !errors.Is(err, context.Canceled) {
