@@ -172,6 +172,13 @@ func (s LocalShape) writePositions(w io.Writer, newPut func() func(b []byte, p i
 	})
 }
 
+// The kinds of table that a key is of; each key begins with one.
+const (
+	wholeTable   = iota // the only position sees everything
+	axesTable           // the taps along each axis
+	productTable        // what every position of a product sees
+)
+
 // TableKey: the table follows from the geometry along each axis, which is far
 // smaller. An axis of length 1 says nothing, nor do any if the only position there
 // is sees everything.
@@ -183,10 +190,10 @@ func (f localForm) TableKey() ([sha256.Size]byte, bool) {
 		}
 	}
 	if f.Positions == 1 && f.taps == f.Taps.In {
-		put(f.Slots)
+		put(wholeTable, f.Slots)
 		return [sha256.Size]byte(h.Sum(nil)), true
 	}
-	put(f.InChannels/f.LocalShape.Groups, f.taps)
+	put(axesTable, f.InChannels/f.LocalShape.Groups, f.taps)
 	for _, a := range f.Taps.axes {
 		if a.In == 1 && len(a.Taps) == 1 && len(a.Taps[0]) == 1 {
 			continue

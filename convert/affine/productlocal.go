@@ -160,7 +160,7 @@ func (f *productLocal) TableKey() (key [sha256.Size]byte, ok bool) {
 		return key, false
 	}
 	h := sha256.New()
-	_ = binary.Write(h, binary.LittleEndian, int64(f.Positions)) // a hash takes everything
+	_ = binary.Write(h, binary.LittleEndian, []int64{productTable, int64(f.Positions)}) // a hash takes everything
 	_ = binary.Write(h, binary.LittleEndian, f.seen)
 	return [sha256.Size]byte(h.Sum(nil)), true
 }
