@@ -60,19 +60,24 @@ func ToDense(ctx context.Context, efcn *onnxio.Model, maxBytes int64, layouts ..
 	if len(all) == 0 {
 		return efcn, nil, nil
 	}
-	for _, t := range efcn.Graph.Initializers {
-		stores := func(a *record.Matrix) bool {
-			return slices.Contains([]string{a.Layer.Weight, a.Layer.Left, a.Layer.Right}, t.Name)
-		}
-		if t.Data != nil && !slices.ContainsFunc(all, stores) {
-			e.Need += t.Data.Len()
-		}
-	}
-	if e.Need += e.Dense; e.Need > maxBytes {
+	if e.Need = e.Dense + bytesBeside(efcn.Graph, all); e.Need > maxBytes {
 		return nil, nil, e
 	}
 	dense, err := Dense(ctx, efcn, all)
 	return dense, e.Layers, err
+}
+
+// bytesBeside returns what the initializers take that are no part of these layers.
+func bytesBeside(g *onnxio.Graph, layers []*record.Matrix) (n int64) {
+	for _, t := range g.Initializers {
+		stores := func(a *record.Matrix) bool {
+			return slices.Contains([]string{a.Layer.Weight, a.Layer.Left, a.Layer.Right}, t.Name)
+		}
+		if t.Data != nil && !slices.ContainsFunc(layers, stores) {
+			n += t.Data.Len()
+		}
+	}
+	return n
 }
 
 // Dense returns an eFCN that has the given layers of efcn, which are not dense, in dense

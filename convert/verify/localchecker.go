@@ -125,9 +125,15 @@ func (c *localChecker) compareRow(weights []byte, index []int32, first, row, g, 
 		}
 	})
 	c.compared += int64(c.slots)
-	if hits == c.slots {
-		return
+	if hits < c.slots {
+		c.compareRest(at, where, index, first, row)
 	}
+}
+
+// compareRest compares the weights of an output that its support does not have.
+func (c *localChecker) compareRest(
+	at func(slot int) uint32, where func(slot int) string, index []int32, first, row int,
+) {
 	for slot, q := range index {
 		got := at(slot)
 		switch {

@@ -81,6 +81,19 @@ func maxPlanes[T Float](v *volume, n int, x, y []T) {
 	})
 }
 
+// lineTap says which outputs [lo, hi) of a line a tap along it has an input for, and
+// where in the input's line that of lo is.
+type lineTap struct{ lo, hi, source int }
+
+func (v *volume) lineTaps() []lineTap {
+	taps := make([]lineTap, v.kernel[2])
+	for t := range taps {
+		lo, hi := v.reach(2, t)
+		taps[t] = lineTap{lo, hi, v.source(2, lo, t)}
+	}
+	return taps
+}
+
 // argmaxPlanes is MaxPool with argmax over two axes, in the way of maxPlanes.
 func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 	in, out, width := v.inSize(), v.outSize(), v.in[2]
@@ -90,12 +103,7 @@ func argmaxPlanes[T Float](v *volume, n int, x, y []T, argmax []int32) {
 	for i := range positions {
 		positions[i] = int32(i)
 	}
-	type tap struct{ lo, hi, source int }
-	taps := make([]tap, v.kernel[2])
-	for t := range taps {
-		lo, hi := v.reach(2, t)
-		taps[t] = tap{lo, hi, v.source(2, lo, t)}
-	}
+	taps := v.lineTaps()
 	Parallel(n, 1+1<<12/max(1, out*v.taps()), func(lo, hi int) {
 		values := borrow[T](width + v.out[2])
 		defer giveBack(values)
