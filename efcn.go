@@ -181,7 +181,12 @@ func Measure(ctx context.Context, path, cnnPath string) (*record.Deviation, erro
 		if err != nil {
 			return nil, err
 		}
-		if origin, err = convert.Embedding(efcn, cnn); err != nil {
+		origin, err = convert.Embedding(efcn, cnn)
+		var of *convert.CNNError
+		if errors.As(err, &of) {
+			return nil, inFile(cnnPath, of.Err)
+		}
+		if err != nil {
 			return nil, inFile(path, err)
 		}
 	}

@@ -1,16 +1,21 @@
 package convert
 
 import (
-	"fmt"
-
 	"efcn/convert/affine"
 	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
+// CNNError is what is wrong with the CNN that [Embedding] is given.
+type CNNError struct{ Err error }
+
+func (e *CNNError) Error() string { return "the CNN: " + e.Err.Error() }
+func (e *CNNError) Unwrap() error { return e.Err }
+
 // Embedding returns the maps of the CNN that an eFCN was made from, by the name of the
 // layer, for [record.Measure]. Layers that are products, and those fully connected in
-// the CNN without a BatchNormalization folded in, are left out.
+// the CNN without a BatchNormalization folded in, are left out. A CNN that cannot be
+// converted is a *CNNError.
 func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 	rec, err := record.Read(efcn)
 	if err != nil {
@@ -36,7 +41,7 @@ func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 	}
 	plan, err := NewPlan(cnn, o)
 	if err != nil {
-		return nil, fmt.Errorf("the CNN: %w", err)
+		return nil, &CNNError{err}
 	}
 	maps := make(map[string]*affine.Map)
 	for _, l := range plan.Layers {
