@@ -247,11 +247,14 @@ func (g *gradients[T]) run(values [][]T) {
 	p := pass[T]{in: values[:n], out: values[n], dout: values[n+1], din: g.din}
 	g.layer.backward(p)
 	for _, i := range g.fused {
-		l := g.layer.(fusible[T])
+		l, param, keep := g.layer.(fusible[T]), g.in[i].param, g.net.keep
 		if g.net.measured != nil {
-			g.net.measured.fused(g.in[i].param, l, p, i)
+			g.net.measured.fused(param, l, p, i)
 		}
-		l.update(p, i, g.net.rate, g.net.keep)
+		if param.basis {
+			keep = 1
+		}
+		l.update(p, i, g.net.rate, keep)
 	}
 }
 

@@ -30,6 +30,11 @@ type trainee[T kernel.Float] struct {
 	sparse map[string]*sparseMatrix // weights of which initializers holds the values
 	subset *subset
 	chains map[*onnxio.Node]*localChain // nodes that are one layer
+	// factors are the factored layers whose nodes, of the local form and behind it, are
+	// trained as one.
+	factors map[*onnxio.Node]*factors
+	// factored are the factored layers of the record.
+	factored []*record.Layer
 	// supports are those of dense embedded layers, by weight, where they have one.
 	supports map[string]*affine.Map
 
@@ -80,22 +85,27 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 	if t.chains, err = localChains(t.links, rec); err != nil {
 		return nil, err
 	}
+	t.factors = findFactors(t.chains, t.links)
 	if t.subset, err = newSubset(what, t.nodes, rec, t.chains, t.sparse); err != nil {
 		return nil, err
 	}
-	if err := t.addSupports(rec); err != nil {
+	if err := t.addLayers(rec); err != nil {
 		return nil, err
 	}
 	return t, t.refuse()
 }
 
-// addSupports notes the supports of the dense layers of a record, which may be nil.
-func (t *trainee[T]) addSupports(rec *record.Record) error {
+// addLayers notes the factored layers of a record, which may be nil, and the supports of
+// its dense layers.
+func (t *trainee[T]) addLayers(rec *record.Record) error {
 	if rec == nil {
 		return nil
 	}
 	for i := range rec.Layers {
 		l := &rec.Layers[i]
+		if l.Layout == record.Factored {
+			t.factored = append(t.factored, l)
+		}
 		if l.Layout != record.Dense || l.Connected() {
 			continue
 		}
@@ -181,6 +191,7 @@ func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 		return nil, fmt.Errorf("weights %q have no elements, so there is nothing to train", init.Name)
 	}
 	p := &parameter[T]{name: init.Name, values: values}
+	p.basis = slices.ContainsFunc(t.factored, func(l *record.Layer) bool { return l.Right == init.Name })
 	if err := selectEntries(t.subset, p); err != nil {
 		return nil, err
 	}
@@ -237,18 +248,10 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	b.values = map[string]value{t.input.Name: {node: b.a.input(product(sample)), shape: sample}}
 	for _, n := range t.nodes {
 		if !slices.ContainsFunc(n.Inputs, func(name string) bool { _, ok := b.values[name]; return ok }) &&
-			t.chains[n] == nil || operatorOf(n).shape {
+			t.chains[n] == nil && t.factors[n] == nil || operatorOf(n).shape {
 			continue
 		}
-		if c := t.chains[n]; c != nil {
-			if n == c.Nodes[0] {
-				if err := emitLocal(b, c); err != nil {
-					return nil, err
-				}
-			}
-			continue
-		}
-		if err := emitterOf[T](operatorOf(n))(&node[T]{n, t.model.Opset(""), b}); err != nil {
+		if err := b.emit(n); err != nil {
 			return nil, err
 		}
 	}
@@ -271,4 +274,18 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 		return nil, errors.New("the model has no weights to train")
 	}
 	return b.a.finish(logits.node)
+}
+
+// emit emits what a node computes, if it is the one among the nodes of its layer that
+// stands for the layer.
+func (b *builder[T]) emit(n *onnxio.Node) error {
+	switch f, c := b.t.factors[n], b.t.chains[n]; {
+	case f != nil && n == f.sum:
+		return emitFactored(b, f)
+	case f == nil && c != nil && n == c.Nodes[0]:
+		return emitLocal(b, c)
+	case f != nil || c != nil:
+		return nil
+	}
+	return emitterOf[T](operatorOf(n))(&node[T]{n, b.t.model.Opset(""), b})
 }

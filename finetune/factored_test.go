@@ -1,12 +1,18 @@
 package finetune
 
 import (
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"gonum.org/v1/gonum/mat"
+
 	"efcn/convert"
 	"efcn/convert/record"
+	"efcn/convert/restore"
+	"efcn/finetune/data"
 	"efcn/onnxio"
 )
 
@@ -122,5 +128,189 @@ func TestFactoredGradients(t *testing.T) {
 	fill(n, 4)
 	if checked, want := checkGradients(t, n), 116; checked != want {
 		t.Errorf("checked %d derivatives, want %d", checked, want)
+	}
+}
+
+// denseGradients are the gradients of the dense form of an eFCN, by weight, summed over
+// batches of 30 samples in the order in which an epoch takes them.
+func denseGradients(t *testing.T, efcn *onnxio.Model, set *data.Set, seed uint64, batches int) map[string][]float64 {
+	t.Helper()
+	dense, _, err := restore.ToDense(t.Context(), efcn, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := NewObjective(dense, set, 30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := make([]int, set.N())
+	for i := range order {
+		order[i] = i
+	}
+	rand.New(rand.NewPCG(seed, 1)).Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	sums := map[string][]float64{}
+	for b := range batches {
+		_, gradient, err := o.Gradient(order[30*b : 30*b+30])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, name := range o.Names() {
+			if sums[name] == nil {
+				sums[name] = make([]float64, len(gradient[i]))
+			}
+			for k, g := range gradient[i] {
+				sums[name][k] += float64(g)
+			}
+		}
+	}
+	return sums
+}
+
+// double is a matrix of an initializer, in float64.
+func double(t *testing.T, m *onnxio.Model, name string) *mat.Dense {
+	t.Helper()
+	init := m.Graph.Initializer(name)
+	v, err := onnxio.Floats[float64](init)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mat.NewDense(int(init.Dims[0]), int(init.Dims[1]), v)
+}
+
+// splitSum puts an Identity between U·(V·x) of a layer and the sum.
+func splitSum(t *testing.T, g *onnxio.Graph, l record.Layer) *onnxio.Graph {
+	t.Helper()
+	links := g.Links()
+	up := links.SoleReader(l.Left)
+	i := slices.Index(g.Nodes, links.SoleReader(up.Output(0)))
+	sum := *g.Nodes[i]
+	sum.Inputs = slices.Clone(sum.Inputs)
+	sum.Inputs[slices.Index(sum.Inputs, up.Output(0))] = "between"
+	edited := *g
+	edited.Nodes = slices.Concat(g.Nodes[:i], []*onnxio.Node{apply("Identity", up.Output(0), "between"), &sum},
+		g.Nodes[i+1:])
+	return &edited
+}
+
+// TestFactoredNodeByNode: nodes that are not those of convert train to the same.
+func TestFactoredNodeByNode(t *testing.T) {
+	compared := 0
+	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
+		fresh := embedWith(t, cnn, convert.Options{Layout: record.Factored, Rank: 3})
+		for optimiser, o := range optimisers() {
+			o.Epochs, o.Batch, o.Rate = 3, 20, 0.02
+			edited := fresh.Clone()
+			for _, l := range factoredLayers(t, fresh) {
+				edited.Graph = splitSum(t, edited.Graph, l)
+			}
+			a, err := Train(t.Context(), fresh, toySet(50, 3), nil, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := Train(t.Context(), edited, toySet(50, 3), nil, o, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, l := range factoredLayers(t, fresh) {
+				for _, w := range []string{l.Weight, l.Left, l.Right} {
+					was, want, got := floatsOf(t, fresh, w), floatsOf(t, b, w), floatsOf(t, a, w)
+					moved := 0
+					for i, v := range got {
+						if d := math.Abs(float64(v - want[i])); !(d < 1e-4) {
+							t.Fatalf("%s, %s: %s[%d] is %g, node by node %g", name, optimiser, w, i, v, want[i])
+						}
+						if v != was[i] {
+							moved++
+						}
+					}
+					// Beta-lasso keeps U at 0 where a step is too small; then V has no gradient,
+					// and hardly one where clipping keeps U small.
+					still := o.Optimizer.Method == BetaLasso && w != l.Weight || optimiser == "clip" && w == l.Right
+					if moved < len(got)/4 && !still {
+						t.Errorf("%s, %s: %d of %d entries of %s moved", name, optimiser, moved, len(got), w)
+					}
+					compared++
+				}
+			}
+		}
+	}
+	if compared != 8*3*3 {
+		t.Errorf("compared %d factors, want 72", compared)
+	}
+}
+
+// TestFactoredStepIsProjection: while U is 0, a step of SGD moves the matrix by the dense
+// step in the support and by what of the dense step lies in the span of V.
+func TestFactoredStepIsProjection(t *testing.T) {
+	const rate = 0.1
+	checked := 0
+	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
+		fresh, set := embedWith(t, cnn, convert.Options{Layout: record.Factored, Rank: 4}), toySet(30, 3)
+		gradients := denseGradients(t, fresh, set, 0, 1)
+		trained, err := Train(t.Context(), fresh, set, nil, Options{Epochs: 1, Batch: 30, Rate: rate}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, _, err := restore.ToDense(t.Context(), fresh, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, _, err := restore.ToDense(t.Context(), trained, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range factoredLayers(t, fresh) {
+			w, v := double(t, before, l.Weight), double(t, fresh, l.Right)
+			rows, cols := w.Dims()
+			step := mat.NewDense(rows, cols, gradients[l.Weight])
+			var onV, want mat.Dense
+			onV.Mul(step, v.T())
+			want.Mul(&onV, v)
+			for i, coef := range coefficients(l) {
+				if coef >= 0 {
+					want.RawMatrix().Data[i] += step.RawMatrix().Data[i]
+				}
+			}
+			var moved mat.Dense
+			moved.Sub(w, double(t, after, l.Weight))
+			want.Scale(rate, &want)
+			norm := mat.Norm(&want, 2)
+			want.Sub(&want, &moved)
+			rounding := 0x1p-23 * mat.Norm(w, 2) // of the matrices before and after
+			if d := mat.Norm(&want, 2); !(d < rounding) || norm < 1000*rounding {
+				t.Errorf("%s, %s: the step differs by %g from the projection, of norm %g", name, l.Node, d, norm)
+			}
+			checked++
+		}
+	}
+	if checked != 3 {
+		t.Errorf("checked %d layers, want 3", checked)
+	}
+}
+
+// TestBasisKeepsItsNorm: V has no gradient while U is 0, and weight decay and beta-lasso
+// leave it alone.
+func TestBasisKeepsItsNorm(t *testing.T) {
+	checked := 0
+	fresh := embedWith(t, groupedModel(), convert.Options{Layout: record.Factored, Rank: 3})
+	for name, o := range optimisers() {
+		o.Epochs, o.Batch, o.Rate = 1, 30, 0.1
+		trained, err := Train(t.Context(), fresh, toySet(30, 3), nil, o, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range factoredLayers(t, fresh) {
+			if !equalBits(bits(t, fresh, l.Right), bits(t, trained, l.Right)) {
+				t.Errorf("%s: %s moved", name, l.Right)
+			}
+			// Beta-lasso keeps at 0 what a step does not bring far enough.
+			if equalBits(bits(t, fresh, l.Left), bits(t, trained, l.Left)) != (o.Optimizer.Method == BetaLasso) {
+				t.Errorf("%s: %s moved, or did not", name, l.Left)
+			}
+			checked++
+		}
+	}
+	if checked != 8*2 {
+		t.Errorf("checked %d layers, want 16", checked)
 	}
 }

@@ -124,16 +124,23 @@ const partSize = 1 << 20
 
 func (l *linear[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
 	// A row of the weights belongs to a column of one factor.
-	left, right, rows, cols := p.in[0], p.dout, l.in, l.out
 	if l.transposed {
-		left, right, rows, cols = p.dout, p.in[0], l.out, l.in
+		productParts(l.rows, l.out, l.in, l.alpha, p.dout, p.in[0], visit)
+		return
 	}
+	productParts(l.rows, l.in, l.out, l.alpha, p.in[0], p.dout, visit)
+}
+
+// productParts makes alpha·leftᵀ·right, rows×cols, and calls visit with its parts in
+// order: at is the index of the first element of a part, which holds whole rows. left
+// and right have n rows.
+func productParts[T kernel.Float](n, rows, cols int, alpha T, left, right []T, visit func(at int, part []T)) {
 	step := min(rows, 1+partSize/max(1, cols))
 	part := make([]T, step*cols)
 	for r := 0; r < rows; r += step {
-		n := min(step, rows-r)
-		kernel.Gemm(true, false, n, cols, l.rows, l.alpha, left[r:], rows, right, cols, 0, part[:n*cols], cols)
-		visit(r*cols, part[:n*cols])
+		m := min(step, rows-r)
+		kernel.Gemm(true, false, m, cols, n, alpha, left[r:], rows, right, cols, 0, part[:m*cols], cols)
+		visit(r*cols, part[:m*cols])
 	}
 }
 

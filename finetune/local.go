@@ -158,39 +158,48 @@ func (l *local[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
 
 // emitLocal emits the layer in place of its nodes.
 func emitLocal[T kernel.Float](b *builder[T], c *localChain) error {
+	l, x, weights, err := localOf(b, c)
+	if err != nil {
+		return err
+	}
+	last := &node[T]{c.Nodes[len(c.Nodes)-1], b.t.model.Opset(""), b}
+	return last.emit(l, []int{l.out}, []value{x}, weights...)
+}
+
+// localOf returns the layer of a local form, what it reads, its weights and, if it has
+// one, its bias.
+func localOf[T kernel.Float](b *builder[T], c *localChain) (*local[T], value, []*parameter[T], error) {
 	first, last := &node[T]{c.Nodes[0], b.t.model.Opset(""), b}, &node[T]{c.Nodes[len(c.Nodes)-1], b.t.model.Opset(""), b}
 	product := &node[T]{c.Weight, b.t.model.Opset(""), b}
 	x, err := first.activation(0)
 	if err != nil {
-		return err
+		return nil, x, nil, err
 	}
 	k, err := b.t.localKernel(c.record)
 	if err != nil {
-		return product.Wrap(err)
+		return nil, x, nil, product.Wrap(err)
 	}
 	if x.size() != k.Groups*k.Block {
-		return first.Errorf("the input has %d elements a sample; the record says %d", x.size(), k.Groups*k.Block)
+		return nil, x, nil, first.Errorf("the input has %d elements a sample; the record says %d", x.size(),
+			k.Groups*k.Block)
 	}
 	kl, err := kernel.NewLocalLayer[T](k, b.a.net.batch)
 	if err != nil {
-		return product.Wrap(err)
+		return nil, x, nil, product.Wrap(err)
 	}
 	weights, err := product.parameter(0, k.Groups, k.Positions, k.Out, k.Slots)
 	if err != nil {
-		return err
+		return nil, x, nil, err
 	}
 	if err := checkPadding(k, weights.values); err != nil {
-		return product.Wrap(err)
+		return nil, x, nil, product.Wrap(err)
 	}
 	l := &local[T]{kl, b.a.net.batch, k.Groups * k.Out * k.Positions}
 	if !c.Biased {
-		return last.emit(l, []int{l.out}, []value{x}, weights)
+		return l, x, []*parameter[T]{weights}, nil
 	}
 	bias, err := last.parameter(1, l.out)
-	if err != nil {
-		return err
-	}
-	return last.emit(l, []int{l.out}, []value{x}, weights, bias)
+	return l, x, []*parameter[T]{weights, bias}, err
 }
 
 // inPadding reports whether weight i of a layer reads a zero.

@@ -10,6 +10,7 @@ type parameter[T kernel.Float] struct {
 	state  [][]T // of the optimiser, list by list as long as values; made at the first step
 
 	frozen bool        // nothing of it is trained
+	basis  bool        // V of a factored layer: weight decay and beta-lasso leave it alone
 	mask   *mask       // what of it is trained; nil for everything
 	tie    func(g []T) // averages a gradient over entries that move together; nil if none do
 }
@@ -24,12 +25,16 @@ type statistic[T kernel.Float] struct {
 // follow moves the parameter along factor times its gradient.
 func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
 	p.grow(u.States())
+	own := *u
+	if p.basis {
+		own.WeightDecay, own.Lambda = 0, 0
+	}
 	move := func(lo, hi int) {
 		var state [2][]T
 		for i, s := range p.state {
 			state[i] = s[lo:hi]
 		}
-		u.apply(factor, p.values[lo:hi], gradient[lo:hi], state[:])
+		own.apply(factor, p.values[lo:hi], gradient[lo:hi], state[:])
 	}
 	if p.mask != nil {
 		p.mask.each(true, move)

@@ -10,6 +10,7 @@
 //	         authors' layout, in which padding is part of the input
 //	elcn     its eLCN, in local form: the weights of the support, untied
 //	sparse   the same in sparse form, beside the local form and PyTorch
+//	factored the local form and factors of rank 32, all trained, beside the local form
 //	resnet   a small residual net with batch normalisation
 //	strided  dense layers 3072 → 3072 → 1536 → 768 → 10 with ReLU between them
 //

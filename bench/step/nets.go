@@ -36,7 +36,8 @@ var comparisons = map[string]comparison{
 		finetune.TrainLocal,
 		[]string{"elcn"},
 	},
-	"cnn": {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
+	"factored": {func() (*onnxio.Model, error) { return embedded(record.Factored) }, nil, "", []string{"elcn"}},
+	"cnn":      {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
 	"resnet": {
 		func() (*onnxio.Model, error) { return residual(), nil }, []string{"resnet", "resnet, channels last"}, "", nil,
 	},
@@ -190,8 +191,8 @@ func (s *sketcher) add(value string) {
 	n.Inputs = append(n.Inputs, value)
 }
 
-// embedded is skinny in FC space: its dense eFCN, or its eLCN in local or sparse
-// form.
+// embedded is skinny in FC space: its dense eFCN, its eLCN in local or sparse form, or
+// the local form and factors of rank 32.
 func embedded(layout record.Layout) (*onnxio.Model, error) {
 	p, err := convert.NewPlan(skinny(), convert.Options{Layout: layout})
 	if err != nil {
