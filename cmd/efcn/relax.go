@@ -310,11 +310,11 @@ func (f *relaxFlags) share(e *env, study *relax.Study) (err error) {
 		return err
 	}
 	var launcher string
-	if study.Shard, launcher = launchedShard(); study.Shard != nil {
+	if study.Shard, launcher, err = launchedShard(); study.Shard != nil {
 		fmt.Fprintf(e.err, "efcn relax: this is process %d of %d of %s: it does that share of the runs (--shard 1/1: all)\n",
 			study.Shard.Index+1, study.Shard.Count, launcher)
 	}
-	return nil
+	return err
 }
 
 // estimate prints what a study would take.

@@ -34,8 +34,8 @@ var launchers = []struct{ name, index, least, step, count string }{
 }
 
 // launchedShard returns the share of this process where a launcher started several, and
-// says which launcher that was; nil where none did.
-func launchedShard() (shard *relax.Shard, launcher string) {
+// which launcher that was; nil where none did. It refuses numbers that leave a share out.
+func launchedShard() (shard *relax.Shard, launcher string, err error) {
 	number := func(variable string, otherwise int) int {
 		n, err := strconv.Atoi(os.Getenv(variable))
 		if err != nil {
@@ -46,9 +46,14 @@ func launchedShard() (shard *relax.Shard, launcher string) {
 	for _, l := range launchers {
 		index, count := number(l.index, -1), number(l.count, 0)
 		index = (index - number(l.least, 0)) / max(1, number(l.step, 1))
-		if count > 1 && index >= 0 && index < count {
-			return &relax.Shard{Index: index, Count: count}, l.name
+		if count <= 1 || index < 0 {
+			continue
 		}
+		if index >= count {
+			return nil, l.name, fmt.Errorf("%s=%s is not one of %d at equal distances: say which share it is by --shard I/%d",
+				l.index, os.Getenv(l.index), count, count)
+		}
+		return &relax.Shard{Index: index, Count: count}, l.name, nil
 	}
-	return nil, ""
+	return nil, "", nil
 }
