@@ -21,11 +21,7 @@ func init() {
 // within their bounds of the largest.
 func argumentBound(largest bool) func(*bounds, *onnxio.Node, [][]float64) ([]float64, []int, error) {
 	return func(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, []int, error) {
-		axis, err := b.net.axis(node)
-		if err != nil {
-			return nil, nil, err
-		}
-		x, err := b.value(node.Input(0))
+		x, axis, err := b.ranked(node)
 		if err != nil {
 			return nil, nil, err
 		}

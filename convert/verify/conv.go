@@ -10,7 +10,7 @@ import (
 // https://onnx.ai/onnx/operators/onnx__Conv.html
 func init() {
 	register(operator{
-		name: "Conv", bias: 2, weighted: true, matrix: convMatrix, window: convWindow, absorbs: absorbsZeros,
+		name: "Conv", bias: 2, weighted: true, matrix: convMatrix, window: kernelWindow(axesOf), absorbs: absorbsZeros,
 		channelOf: convChannelOf,
 		defaults:  always(spelling{"group": "1", "auto_pad": `"NOTSET"`}),
 		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
@@ -19,14 +19,18 @@ func init() {
 	})
 }
 
-// convWindow reads the windows of a Conv, whose kernel is a constant.
-func convWindow(n *net, node *onnxio.Node, spatial []int) (*window, error) {
-	w := n.constants[node.Input(1)]
-	if w == nil || len(w.Dims) != len(spatial)+2 {
-		return nil, fmt.Errorf("W: want a constant of %d axes", len(spatial)+2)
+// kernelWindow reads the windows of an operator whose kernel is a constant, W.
+func kernelWindow(
+	axesOf func(node *onnxio.Node, in []int, kernel []int64) ([]axis, error),
+) func(*net, *onnxio.Node, []int) (*window, error) {
+	return func(n *net, node *onnxio.Node, spatial []int) (*window, error) {
+		w := n.constants[node.Input(1)]
+		if w == nil || len(w.Dims) != len(spatial)+2 {
+			return nil, fmt.Errorf("W: want a constant of %d axes", len(spatial)+2)
+		}
+		axes, err := axesOf(node, spatial, w.Dims[2:])
+		return &window{axes: axes}, err
 	}
-	axes, err := axesOf(node, spatial, w.Dims[2:])
-	return &window{axes: axes}, err
 }
 
 func convChannelOf(_ *onnxio.Node, dims []int64) (channels int, of func(i int) int, err error) {
@@ -38,14 +42,7 @@ func convChannelOf(_ *onnxio.Node, dims []int64) (channels int, of func(i int) i
 // where a tap t leads from p to q and c is in the group g of o; else +0.
 // https://onnx.ai/onnx/operators/onnx__Conv.html
 func convMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
-	kernel, dims, ok, err := n.floats(node, 1)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || len(dims) != len(in) {
-		return nil, fmt.Errorf("W: want %d axes, got %v", len(in), dims)
-	}
-	group, err := node.Int("group", 1)
+	kernel, dims, group, err := n.groupedKernel(node, len(in))
 	if err != nil {
 		return nil, err
 	}
@@ -53,14 +50,28 @@ func convMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
 	if group < 1 || dims[1]*group != int64(channels) || int64(filters)%group != 0 {
 		return nil, fmt.Errorf("group %d: W %v does not fit %d input channels", group, dims, channels)
 	}
-	w, err := convWindow(n, node, in[2:])
+	axes, err := axesOf(node, in[2:], dims[2:])
 	if err != nil {
 		return nil, err
 	}
 	groupIn, groupOut := channels/int(group), filters/int(group)
-	return n.windowMatrix(node, w.axes, kernel, channels, filters, groupIn, groupOut, func(o, c int) int {
+	return n.windowMatrix(node, axes, kernel, channels, filters, groupIn, groupOut, func(o, c int) int {
 		return o*groupIn + c%groupIn
 	})
+}
+
+// groupedKernel returns the kernel of a convolution or of its transpose, which has so many
+// axes, and the number of groups.
+func (n *net) groupedKernel(node *onnxio.Node, axes int) (kernel []float32, dims []int64, group int64, err error) {
+	kernel, dims, ok, err := n.floats(node, 1)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if !ok || len(dims) != axes {
+		return nil, nil, 0, fmt.Errorf("W: want %d axes, got %v", axes, dims)
+	}
+	group, err = node.Int("group", 1)
+	return kernel, dims, group, err
 }
 
 // windowMatrix returns the matrix of a convolution or of its transpose, of so many

@@ -10,23 +10,13 @@ import (
 // https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
 func init() {
 	register(operator{
-		name: "ConvTranspose", weighted: true, matrix: convTransposeMatrix, window: convTransposeWindow,
+		name: "ConvTranspose", weighted: true, matrix: convTransposeMatrix, window: kernelWindow(transposedAxesOf),
 		channelOf: convTransposeChannelOf,
 		defaults:  always(spelling{"group": "1", "auto_pad": `"NOTSET"`}),
 		terms: func(_ *onnxio.Node, in []*engine.Tensor[float64], _ *engine.Tensor[float64]) (int, error) {
 			return in[1].Shape[0] * product(in[1].Shape[2:]), nil
 		},
 	})
-}
-
-// convTransposeWindow reads the windows of a ConvTranspose, whose kernel is a constant.
-func convTransposeWindow(n *net, node *onnxio.Node, spatial []int) (*window, error) {
-	w := n.constants[node.Input(1)]
-	if w == nil || len(w.Dims) != len(spatial)+2 {
-		return nil, fmt.Errorf("W: want a constant of %d axes", len(spatial)+2)
-	}
-	axes, err := transposedAxesOf(node, spatial, w.Dims[2:])
-	return &window{axes: axes}, err
 }
 
 // convTransposeChannelOf: W is [C, M/group, kernel], and input channel c is in group
@@ -47,14 +37,7 @@ func convTransposeChannelOf(node *onnxio.Node, dims []int64) (channels int, of f
 // W[c, o−g·M/G, t] where a tap t leads from q to p and c is in the group g of o.
 // https://onnx.ai/onnx/operators/onnx__ConvTranspose.html
 func convTransposeMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error) {
-	kernel, dims, ok, err := n.floats(node, 1)
-	if err != nil {
-		return nil, err
-	}
-	if !ok || len(dims) != len(in) {
-		return nil, fmt.Errorf("W: want %d axes, got %v", len(in), dims)
-	}
-	group, err := node.Int("group", 1)
+	kernel, dims, group, err := n.groupedKernel(node, len(in))
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +45,13 @@ func convTransposeMatrix(n *net, node *onnxio.Node, in, _ []int) (*matrix, error
 	if group < 1 || dims[0] != int64(channels) || int64(channels)%group != 0 {
 		return nil, fmt.Errorf("group %d: W %v does not fit %d input channels", group, dims, channels)
 	}
-	w, err := convTransposeWindow(n, node, in[2:])
+	axes, err := transposedAxesOf(node, in[2:], dims[2:])
 	if err != nil {
 		return nil, err
 	}
 	filters := groupOut * int(group)
 	groupIn := channels / int(group)
-	return n.windowMatrix(node, w.axes, kernel, channels, filters, groupIn, groupOut, func(o, c int) int {
+	return n.windowMatrix(node, axes, kernel, channels, filters, groupIn, groupOut, func(o, c int) int {
 		return c*groupOut + o%groupOut
 	})
 }

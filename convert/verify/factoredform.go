@@ -107,74 +107,69 @@ func (s *structure) factor(node *onnxio.Node, row *Layer) *onnxio.Tensor {
 // zeroFactor checks that all of U is +0. −0 would add nothing either, but no conversion
 // writes it: as elsewhere, what is stored has to be the same bits.
 func (s *structure) zeroFactor(node *onnxio.Node, u *onnxio.Tensor, m *matrix, row *Layer) {
-	wrong := s.eachFactor(node, u, row, func(v float32) bool { return math.Float32bits(v) == 0 })
 	s.compared += u.Dims[0] * u.Dims[1]
-	if wrong.count == 0 {
-		return
-	}
-	r, k := wrong.at(u)
-	output := fmt.Sprint(r)
-	if m != nil {
-		output = fmt.Sprint(unravel(r, m.outShape))
-	}
-	s.fault("entry", node, row.Output,
-		"entry of output %s of layer %q and factor %d (row %d, column %d of U %q): want %s, got %s; "+
-			"%d of %d entries are wrong",
-		output, row.Node, k, r, k, u.Name, hex(0), hexOf(wrong.value), wrong.count, u.Dims[0]*u.Dims[1])
+	s.eachFactor(node, u, row, entriesOfFactor{
+		factor: "U", want: hex(0), wrong: "wrong",
+		right: func(v float32) bool { return math.Float32bits(v) == 0 },
+		place: func(r, k int) string {
+			output := fmt.Sprint(r)
+			if m != nil {
+				output = fmt.Sprint(unravel(r, m.outShape))
+			}
+			return fmt.Sprintf("output %s of layer %q and factor %d", output, row.Node, k)
+		},
+	})
 }
 
 // finiteFactor checks that all of V is finite: zero times something else is no zero.
 func (s *structure) finiteFactor(node *onnxio.Node, v *onnxio.Tensor, m *matrix, row *Layer) {
-	wrong := s.eachFactor(node, v, row, func(v float32) bool { return v-v == 0 })
-	if wrong.count == 0 {
-		return
-	}
-	k, c := wrong.at(v)
-	input := fmt.Sprint(c)
-	if m != nil {
-		input = fmt.Sprint(unravel(c, m.inShape))
-	}
-	s.fault("entry", node, row.Output,
-		"entry of factor %d and input %s of layer %q (row %d, column %d of V %q): want a finite number, got %s; "+
-			"%d of %d entries are not finite",
-		k, input, row.Node, k, c, v.Name, hexOf(wrong.value), wrong.count, v.Dims[0]*v.Dims[1])
+	s.eachFactor(node, v, row, entriesOfFactor{
+		factor: "V", want: "a finite number", wrong: "not finite",
+		right: func(v float32) bool { return v-v == 0 },
+		place: func(k, c int) string {
+			input := fmt.Sprint(c)
+			if m != nil {
+				input = fmt.Sprint(unravel(c, m.inShape))
+			}
+			return fmt.Sprintf("factor %d and input %s of layer %q", k, input, row.Node)
+		},
+	})
 }
 
-// wrongEntries are the elements of a factor that are not what they may be.
-type wrongEntries struct {
-	count int64
-	first int64 // index of the first
-	value float32
-}
-
-// at returns row and column of the first.
-func (w wrongEntries) at(t *onnxio.Tensor) (row, col int) {
-	return int(w.first / t.Dims[1]), int(w.first % t.Dims[1])
+// entriesOfFactor says which entries of a factor are right, and how to report others.
+type entriesOfFactor struct {
+	factor, want, wrong string
+	right               func(v float32) bool
+	place               func(row, col int) string
 }
 
 // eachFactor looks at every element of a factor as it is read.
-func (s *structure) eachFactor(
-	node *onnxio.Node, t *onnxio.Tensor, row *Layer, right func(v float32) bool,
-) wrongEntries {
-	var wrong wrongEntries
-	read := int64(0)
+func (s *structure) eachFactor(node *onnxio.Node, t *onnxio.Tensor, row *Layer, e entriesOfFactor) {
+	var read, wrong, first int64
+	var value float32 // of the first that is wrong
 	for block, err := range onnxio.FloatBlocks[float32](t, 1<<14) {
 		if err != nil {
 			s.fault("node", node, row.Output, "its factor %q cannot be read: %v", t.Name, err)
-			return wrong
+			break
 		}
 		for _, v := range block {
-			if !right(v) {
-				if wrong.count == 0 {
-					wrong.first, wrong.value = read, v
+			if !e.right(v) {
+				if wrong == 0 {
+					first, value = read, v
 				}
-				wrong.count++
+				wrong++
 			}
 			read++
 		}
 	}
-	row.Wrong += wrong.count
-	return wrong
+	if wrong == 0 {
+		return
+	}
+	row.Wrong += wrong
+	r, c := int(first/t.Dims[1]), int(first%t.Dims[1])
+	s.fault("entry", node, row.Output,
+		"entry of %s (row %d, column %d of %s %q): want %s, got %s; %d of %d entries are %s",
+		e.place(r, c), r, c, e.factor, t.Name, e.want, hexOf(value), wrong, t.Dims[0]*t.Dims[1], e.wrong)
 }
 
 // factoredRow is row r of a factored layer, L + U·V; nil where one of its nodes is not

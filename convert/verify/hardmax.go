@@ -9,11 +9,7 @@ func init() {
 
 // hardmaxBound bounds Hardmax: 1 for every element that may be the largest.
 func hardmaxBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, []int, error) {
-	axis, err := b.net.axis(node)
-	if err != nil {
-		return nil, nil, err
-	}
-	x, err := b.value(node.Input(0))
+	x, axis, err := b.ranked(node)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -94,11 +94,11 @@ func maximum(shape []int, windows [][][]int, negative bool) ([]*matrix, error) {
 					next[p] = append(next[p], l.passed(list[0]))
 				}
 			}
-			along(axis, l.units)
+			along(axis, l.units.list)
 			if err := finish(); err != nil {
 				return nil, err
 			}
-			along(axis, l.values)
+			along(axis, l.values.list)
 			lists = next
 		}
 		rows := make([][]weighted, len(lists))
@@ -119,51 +119,49 @@ func maximum(shape []int, windows [][][]int, negative bool) ([]*matrix, error) {
 // what comes out of it.
 type level struct {
 	negative bool
-	unit     map[[3]int]int // difference of two values, a value, or its opposite
-	units    [][]weighted
-	value    map[[2]int]int // maximum of two values, or one passed on
-	values   [][]weighted
+	units    sums[[3]int] // by the difference of two values, a value, or its opposite
+	values   sums[[2]int] // by the two values of a maximum, or one passed on
 }
 
 func newLevel(negative bool) *level {
-	return &level{negative: negative, unit: make(map[[3]int]int), value: make(map[[2]int]int)}
+	return &level{
+		negative: negative,
+		units:    sums[[3]int]{at: make(map[[3]int]int)}, values: sums[[2]int]{at: make(map[[2]int]int)},
+	}
 }
 
-func (l *level) unitOf(key [3]int, sum ...weighted) int {
-	u, ok := l.unit[key]
-	if !ok {
-		u = len(l.units)
-		slices.SortFunc(sum, func(a, b weighted) int { return a.index - b.index })
-		l.unit[key], l.units = u, append(l.units, sum)
-	}
-	return u
+// sums are the distinct sums of a level, in the order in which they were first needed.
+type sums[K comparable] struct {
+	at   map[K]int
+	list [][]weighted
 }
 
-func (l *level) valueOf(key [2]int, sum ...weighted) int {
-	v, ok := l.value[key]
+// of returns the index of the sum with that key.
+func (s *sums[K]) of(key K, sum ...weighted) int {
+	at, ok := s.at[key]
 	if !ok {
-		v = len(l.values)
+		at = len(s.list)
 		slices.SortFunc(sum, func(a, b weighted) int { return a.index - b.index })
-		l.value[key], l.values = v, append(l.values, sum)
+		s.at[key], s.list = at, append(s.list, sum)
 	}
-	return v
+	return at
 }
 
 // through returns the units that carry value b.
 func (l *level) through(b int) []weighted {
-	sum := []weighted{{l.unitOf([3]int{1, b}, weighted{b, 1}), 1}}
+	sum := []weighted{{l.units.of([3]int{1, b}, weighted{b, 1}), 1}}
 	if l.negative {
-		sum = append(sum, weighted{l.unitOf([3]int{2, b}, weighted{b, -1}), -1})
+		sum = append(sum, weighted{l.units.of([3]int{2, b}, weighted{b, -1}), -1})
 	}
 	return sum
 }
 
 func (l *level) larger(a, b int) int {
-	d := l.unitOf([3]int{0, a, b}, weighted{a, 1}, weighted{b, -1})
-	return l.valueOf([2]int{a, b}, append(l.through(b), weighted{d, 1})...)
+	d := l.units.of([3]int{0, a, b}, weighted{a, 1}, weighted{b, -1})
+	return l.values.of([2]int{a, b}, append(l.through(b), weighted{d, 1})...)
 }
 
-func (l *level) passed(a int) int { return l.valueOf([2]int{a, -1}, l.through(a)...) }
+func (l *level) passed(a int) int { return l.values.of([2]int{a, -1}, l.through(a)...) }
 
 // alongAxis is the map that computes row r of one axis as a sum over that axis, and
 // leaves the others as they are.

@@ -3,6 +3,9 @@ package verify
 import (
 	"math"
 	"slices"
+
+	"efcn/internal/engine"
+	"efcn/onnxio"
 )
 
 // lines are those of a value along an axis: element i of line l is at at(l, i).
@@ -22,6 +25,15 @@ func linesOf(shape []int, axis int64) lines {
 // line.
 func (l lines) at(line, i, length int) int {
 	return (line/l.inner*length+i)*l.inner + line%l.inner
+}
+
+// ranked returns what ArgMax, ArgMin and Hardmax rank, and along which axis.
+func (b *bounds) ranked(node *onnxio.Node) (x *engine.Tensor[float64], axis int64, err error) {
+	if axis, err = b.net.axis(node); err != nil {
+		return nil, 0, err
+	}
+	x, err = b.value(node.Input(0))
+	return x, axis, err
 }
 
 // ranking is one line of a value in the order of its elements, the largest first: of
