@@ -10,7 +10,19 @@ import (
 )
 
 // structure is the first check: node by node, does the eFCN hold what the CNN
-// says and nothing else?
+// says and nothing else? The geometry is worked out from the side of the column (does a
+// tap lead from this output to this input?); the converter works from the side of the row.
+//
+// A layer with a BatchNormalization multiplied in holds float32(float64(K)·scale), scale =
+// gamma/√(var+epsilon) in float64; its bias may be either of two neighbours where the sum
+// in float64 is too close to the middle between them to tell (batchnorm.go). A layer that
+// is a product of operators is multiplied out again from the factors that the record names
+// (product.go). The levels of a maximum made of Relu are made again, and a proof on sets of
+// inputs shows that they compute it (maximum.go). A factored layer has the local form and
+// adds U·V·x with U = 0 (factoredform.go). What an operator selects is worked out from its
+// page (indexmap.go), a nearest Resize in exact fractions (nearest.go); an interpolation's
+// weights may be one rounding off (resizeMatrix). What follows from declared shapes alone is
+// computed by each model's own nodes at several sizes of the batch (fromshapes.go).
 type structure struct {
 	cnn, efcn *net
 	record    *record.Record

@@ -123,9 +123,18 @@ func (o *Options) skips(check string) bool { return slices.Contains(o.Skip, chec
 func (o *Options) tolerance() bool { return o.RTol != 0 || o.ATol != 0 }
 
 // Verify checks that two models compute the same function: a CNN and the eFCN
-// made from it or, if the second model carries no record of a conversion, any
-// two models whose inputs and outputs have the same names or fit in their order. See the package
-// documentation for what each check proves. Neither model is modified.
+// made from it or, if the second model carries no record of a conversion, any two
+// models: the CNN after an optimiser, another export of it, an edited copy. Their inputs
+// and outputs are matched by name, and where names differ by order, if types and shapes
+// fit. Neither model is modified.
+//
+// Of two such models the structure is skipped. Parameters may have been multiplied
+// together and rounded once to float32 on the way, so every operator with constants is
+// allowed one such rounding in each model. Values in between are matched by what they
+// are, not by what they are called: two of one size that agree in double precision on all
+// samples, within that bound, are one value, and what follows it is bounded from there on.
+// The outputs decide; where they differ, [Report.Parting] names the last values that
+// agree, the first that do not, and the nodes between.
 //
 // That the models differ is in the report and not an error. An error says that
 // they could not be compared: a node that the engine cannot run, inputs or
