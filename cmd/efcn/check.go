@@ -25,7 +25,7 @@ type checkFlags struct {
 }
 
 func (f *checkFlags) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addJSONFlag(flags, &f.json)
 }
 
 func newCheck(e *env) *cobra.Command {

@@ -16,7 +16,7 @@ import (
 )
 
 type convertFlags struct {
-	output   string
+	outputFlags
 	layout   oneOf     // Default auto.
 	rank     layerRank // Default 32.
 	layers   layerLayouts
@@ -25,7 +25,6 @@ type convertFlags struct {
 	maxPool  oneOf // Default keep.
 	noFoldBN bool
 	maxBytes byteSize    // Default 2 GiB.
-	external oneOf       // Default auto.
 	shapes   inputShapes // Default none.
 	batch    batchAxes   // Default none.
 	purpose  oneOf       // Default none.
@@ -33,16 +32,14 @@ type convertFlags struct {
 	noSync   bool
 	strict   bool
 	dryRun   bool
-	json     bool
 }
 
 func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	f.maxBytes = record.DefaultMaxBytes
-	f.external = newExternalData()
 	f.layout = newLayout()
-	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	f.outputFlags.addFlags(flags)
 	flags.Var(&f.layout, "layout", "form of the layers; auto is dense or local, see --for")
-	f.purpose = newPurpose()
+	f.purpose = choice("", convert.Purposes()...)
 	flags.Var(&f.purpose, "for",
 		"what auto is to suit: training is dense within --max-bytes and local beyond, inference the smaller of the two, "+
 			"verifier dense; without it dense up to 256 MiB or 32 times local")
@@ -50,26 +47,23 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.layers, "layer", "layout of one layer, as NODE=LAYOUT or NODE=factored:RANK; may be given again")
 	flags.StringVar(&f.only, "only", "",
 		"embed only the layers of this name; * and ? stand for any characters and for one")
-	f.fold = newFold()
+	f.fold = choice(convert.FoldOff, convert.Folds()...)
 	flags.Var(&f.fold, "fold",
 		"multiply neighbouring linear operators: auto where that makes fewer operations, all wherever there is a matrix")
 	flags.Lookup("fold").NoOptDefVal = string(convert.FoldAuto)
-	f.maxPool = newMaxPool()
+	f.maxPool = choice(convert.MaxPoolKeep, convert.MaxPools()...)
 	flags.Var(&f.maxPool, "maxpool", "keep maxima on tensors, or make matrices and Relu of them")
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false,
 		"keep a BatchNormalization as Mul and Add, after a Conv or Gemm and with --fold")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
-	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
-	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
-	flags.Var(&f.batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
-	f.as = oneOf{allowed: []string{string(record.AsFloat32)}}
+	addShapeFlags(flags, &f.shapes, &f.batch)
+	f.as = choice("", record.AsFloat32)
 	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
 	flags.BoolVar(&f.strict, "strict", false,
 		"write nothing if a linear layer is not embedded that was not asked to be kept, "+
 			"or the model declares a shape wrongly")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan and write nothing")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
 
 func (f *convertFlags) options() convert.Options {
@@ -85,13 +79,7 @@ func (f *convertFlags) validate() error {
 	if f.output == "" && !f.dryRun {
 		return usagef("-o OUT.onnx is missing (or --dry-run)")
 	}
-	if err := oneOnStdout(f.output, f.json); err != nil {
-		return err
-	}
-	if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
-		return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
-	}
-	return nil
+	return f.outputFlags.validate()
 }
 
 func newConvert(e *env) *cobra.Command {
@@ -145,12 +133,7 @@ negative b is relu(b) - relu(-b).`,
 			}
 			return args("MODEL")(cmd, given)
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.validate(); err != nil {
-				return err
-			}
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

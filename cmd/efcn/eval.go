@@ -27,7 +27,7 @@ func (f *evalFlags) addFlags(flags *pflag.FlagSet) {
 	f.skip.addFlags(flags)
 	flags.IntVar(&f.batch, "batch", 250, "images to run at once")
 	f.engine.addFlags(flags)
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addJSONFlag(flags, &f.json)
 }
 
 func (f *evalFlags) validate() error {
@@ -50,12 +50,7 @@ cross-entropy) and how often the right class is first, or among the first five.
 
 ` + dataHelp,
 		Args: args("MODEL"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.validate(); err != nil {
-				return err
-			}
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

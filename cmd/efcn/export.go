@@ -54,18 +54,20 @@ of the output's extension: .npz is what scipy.sparse.load_npz reads (compressed
 rows, the non-zeros), .mtx is Matrix Market (coordinates, the non-zeros), .npy is
 a dense NumPy array. --mask writes the support instead.`,
 		Args: args("EFCN"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.layer == "" {
-				return usagef("--layer NAME is missing")
-			}
-			if f.output == "" {
-				return usagef("-o FILE is missing")
-			}
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
+}
+
+func (f *exportFlags) validate() error {
+	switch {
+	case f.layer == "":
+		return usagef("--layer NAME is missing")
+	case f.output == "":
+		return usagef("-o FILE is missing")
+	}
+	return nil
 }
 
 func (f *exportFlags) run(ctx context.Context, e *env, path string) error {

@@ -32,7 +32,7 @@ type finetuneFlags struct {
 
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
-	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	addOutputFlag(flags, &f.output)
 	flags.StringVar(&f.what, "train", finetune.TrainAll,
 		"what is trained: all, local, off-local, tied or the name of a node with * and ?")
 	f.maxBytes = record.DefaultMaxBytes
@@ -45,7 +45,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.snapshots, "checkpoints", "",
 		"keep the model in that folder too: log:N times in geometric progression, or every:N steps")
 	flags.BoolVar(&f.resume, "resume", false, "go on with the run in the folder of --checkpoint")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addJSONFlag(flags, &f.json)
 }
 
 func (f *finetuneFlags) validate() error {
@@ -66,14 +66,7 @@ func (f *finetuneFlags) validate() error {
 	case f.snapshots != "" && f.checkpoint == "":
 		return usagef("--checkpoints needs --checkpoint DIR, the folder for them")
 	}
-	o, err := f.options()
-	if err == nil {
-		err = o.Validate()
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	return nil
+	return validOptions(f.options())
 }
 
 // options are those of the flags.
@@ -143,12 +136,7 @@ A folder that another process trains in is refused.
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
 the training set.`,
 		Args: args("MODEL"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.validate(); err != nil {
-				return err
-			}
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

@@ -7,10 +7,24 @@ import (
 	"strconv"
 	"strings"
 
-	"efcn/convert"
+	"github.com/spf13/pflag"
+
 	"efcn/convert/record"
 	"efcn/onnxio/shape"
 )
+
+func addJSONFlag(flags *pflag.FlagSet, asJSON *bool) {
+	flags.BoolVar(asJSON, "json", false, "print one JSON document")
+}
+
+func addOutputFlag(flags *pflag.FlagSet, path *string) {
+	flags.StringVarP(path, "output", "o", "", "file to write; - is stdout")
+}
+
+func addShapeFlags(flags *pflag.FlagSet, shapes *inputShapes, batch *batchAxes) {
+	flags.Var(shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
+	flags.Var(batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
+}
 
 // byteSize is a flag for a number of bytes: 2GiB, 500MB, 1048576.
 type byteSize int64
@@ -117,39 +131,16 @@ func (f *oneOf) Set(s string) error {
 func (f *oneOf) String() string { return f.value }
 func (f *oneOf) Type() string   { return strings.Join(f.allowed, "|") }
 
-// newLayout is the flag for a layout.
-func newLayout() oneOf {
-	f := oneOf{value: string(record.Auto)}
-	for _, l := range record.Layouts() {
-		f.allowed = append(f.allowed, string(l))
-	}
-	return f
-}
-
-// newPurpose is the flag for what a conversion is for; none is the default.
-func newPurpose() oneOf {
-	f := oneOf{}
-	for _, p := range convert.Purposes() {
-		f.allowed = append(f.allowed, string(p))
-	}
-	return f
-}
-
-func newFold() oneOf {
-	f := oneOf{value: string(convert.FoldOff)}
-	for _, v := range convert.Folds() {
+// choice is a flag for one of the values of a type; "" where value is, for none.
+func choice[S ~string](value S, allowed ...S) oneOf {
+	f := oneOf{value: string(value)}
+	for _, v := range allowed {
 		f.allowed = append(f.allowed, string(v))
 	}
 	return f
 }
 
-func newMaxPool() oneOf {
-	f := oneOf{value: string(convert.MaxPoolKeep)}
-	for _, v := range convert.MaxPools() {
-		f.allowed = append(f.allowed, string(v))
-	}
-	return f
-}
+func newLayout() oneOf { return choice(record.Auto, record.Layouts()...) }
 
 // layerLayouts is a flag, given once a layer, that says which layout it gets, and of a
 // factored one which rank: NODE=LAYOUT, NODE=factored:16.

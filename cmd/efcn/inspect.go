@@ -27,10 +27,8 @@ type inspectFlags struct {
 }
 
 func (f *inspectFlags) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
-	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
-	flags.Var(&f.batch, "batch-axis",
-		"which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
+	addJSONFlag(flags, &f.json)
+	addShapeFlags(flags, &f.shapes, &f.batch)
 }
 
 func newInspect(e *env) *cobra.Command {
@@ -43,9 +41,7 @@ the embedding would cost: the geometry, the parameters of the CNN, and the
 non-zeros, density and bytes of the matrix. Of an eFCN it prints what was
 embedded and how.`,
 		Args: args("MODEL"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, nil, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

@@ -42,10 +42,7 @@ type interpolateFlags struct {
 var ofString = []string{"images", "stiffness", "epochs", "lr", "seed"}
 
 func (f *interpolateFlags) addFlags(flags *pflag.FlagSet) {
-	f.mode = oneOf{value: string(landscape.Linear)}
-	for _, m := range landscape.Modes() {
-		f.mode.allowed = append(f.mode.allowed, string(m))
-	}
+	f.mode = choice(landscape.Linear, landscape.Modes()...)
 	s := landscape.DefaultString()
 	flags.StringVar(&f.data, "data", "", "labelled images to measure on, and to find a string with: the training set")
 	f.skipBad.addFlags(flags)
@@ -60,7 +57,7 @@ func (f *interpolateFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.batch, "batch", s.Batch, "images at once, or a step of a string")
 	flags.Float64Var(&f.rate, "lr", s.Rate, "string: learning rate")
 	flags.Uint64Var(&f.seed, "seed", 0, "string: seed of the order of the images")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addJSONFlag(flags, &f.json)
 }
 
 func newInterpolate(e *env) *cobra.Command {
@@ -126,11 +123,7 @@ func (f *interpolateFlags) options() landscape.Options {
 }
 
 func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string, o landscape.Options) error {
-	a, err := e.readModel(pathA)
-	if err != nil {
-		return err
-	}
-	b, err := e.readModel(pathB)
+	a, b, err := e.readTwo(pathA, pathB)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ type measureFlags struct {
 
 func (f *measureFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.cnn, "cnn", "", "the CNN that the eFCN was made from")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addJSONFlag(flags, &f.json)
 }
 
 func newMeasure(e *env) *cobra.Command {
@@ -35,9 +35,7 @@ place of tied weights, and the off-local share s, the part of |W| outside the
 support. Both are 0 right after convert. With --cnn it prints the distance from
 the CNN that the eFCN was made from as well.`,
 		Args: args("EFCN"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, nil, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

@@ -21,6 +21,15 @@ func (e *env) readModel(path string) (*onnxio.Model, error) {
 	return m, inFile(path, err)
 }
 
+// readTwo reads two models.
+func (e *env) readTwo(pathA, pathB string) (a, b *onnxio.Model, err error) {
+	if a, err = e.readModel(pathA); err != nil {
+		return nil, nil, err
+	}
+	b, err = e.readModel(pathB)
+	return a, b, err
+}
+
 // keepFiles refuses an output that would replace what it is made from.
 func keepFiles(output string, m *onnxio.Model, inPlace bool) error {
 	if err := efcn.CheckOutput(output, m, inPlace); err != nil {

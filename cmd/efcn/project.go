@@ -5,24 +5,19 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"efcn/convert/record"
 	"efcn/convert/restore"
 	"efcn/onnxio"
 )
 
-type projectFlags struct {
-	output   string
-	external oneOf // Default auto.
-	json     bool
-}
+type projectFlags struct{ outputFlags }
 
-func (f *projectFlags) addFlags(flags *pflag.FlagSet) {
-	f.external = newExternalData()
-	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
-	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+func (f *projectFlags) validate() error {
+	if f.output == "" {
+		return usagef("-o CNN.onnx is missing")
+	}
+	return f.outputFlags.validate()
 }
 
 func newProject(e *env) *cobra.Command {
@@ -36,18 +31,7 @@ the CNN and prints how far the eFCN is from it. Of an eFCN that was not trained
 this is the CNN that it was made from; a BatchNormalization that convert
 multiplied into a layer stays there.`,
 		Args: args("EFCN"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if f.output == "" {
-				return usagef("-o CNN.onnx is missing")
-			}
-			if err := oneOnStdout(f.output, f.json); err != nil {
-				return err
-			}
-			if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
-				return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
-			}
-			return f.run(cmd.Context(), e, args[0])
-		},
+		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

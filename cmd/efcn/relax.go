@@ -67,7 +67,7 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.shard, "shard", "",
 		"do the share I of N of the runs, as I/N; other processes do the others in the same folder")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan, the memory and an estimate of the time, and write nothing")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addJSONFlag(flags, &f.json)
 }
 
 func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
@@ -102,14 +102,7 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 			return usagef("--shard %s: %v", f.shard, err)
 		}
 	}
-	o, err := f.options()
-	if err == nil {
-		err = o.Validate()
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	return nil
+	return validOptions(f.options())
 }
 
 // options are those of the flags.

@@ -20,7 +20,7 @@ type reportFlags struct {
 }
 
 func (f *reportFlags) addFlags(flags *pflag.FlagSet) {
-	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
+	addOutputFlag(flags, &f.output)
 	flags.BoolVar(&f.noCheck, "no-check", false, "do not verify the embeddings")
 	flags.IntVar(&f.samples, "samples", 16, "random inputs to verify an embedding on")
 }

@@ -167,6 +167,31 @@ func args(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// onFile runs a command that takes one file, after a check of its flags.
+func onFile(
+	e *env, validate func() error, run func(ctx context.Context, e *env, path string) error,
+) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if validate != nil {
+			if err := validate(); err != nil {
+				return err
+			}
+		}
+		return run(cmd.Context(), e, args[0])
+	}
+}
+
+// validOptions checks what flags were made into.
+func validOptions[O interface{ Validate() error }](o O, err error) error {
+	if err == nil {
+		err = o.Validate()
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
 // oneLine is the message of err as errors are printed: on one line, with advice on
 // what to type, and with the file in front where the operating system names it.
 func oneLine(err error) string {

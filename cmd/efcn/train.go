@@ -36,7 +36,7 @@ type trainFlags struct {
 
 func (f *trainFlags) addFlags(flags *pflag.FlagSet, epochs int) {
 	defaults := finetune.Options{}.WithDefaults()
-	f.optimizer = newOptimizer()
+	f.optimizer = choice(finetune.SGD, finetune.Methods()...)
 	flags.StringVar(&f.data, "data", "", "labelled images to train on")
 	flags.StringVar(&f.test, "test", "", "labelled images to measure on, before and after every epoch")
 	flags.IntVar(&f.limit, "limit", 0, "train on the first so many images (0: all), as limit=N in --data")
@@ -95,14 +95,6 @@ func (f *trainFlags) options() (finetune.Options, error) {
 		o.Augment, err = data.ParseAugment(f.augment)
 	}
 	return o, err
-}
-
-func newOptimizer() oneOf {
-	f := oneOf{value: string(finetune.SGD)}
-	for _, m := range finetune.Methods() {
-		f.allowed = append(f.allowed, string(m))
-	}
-	return f
 }
 
 // dataSpec is --data with --limit and --skip-bad among its options.

@@ -49,9 +49,8 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 		"write the samples that show a fault to this .npz file, for run --inputs and verify --inputs")
 	f.maxMemory = verify.DefaultMaxMemory
 	flags.Var(&f.maxMemory, "max-memory", "run fewer samples at once, or skip a check, rather than take more than this")
-	flags.Var(&f.shapes, "input-shape", "shape of an input, as NAME=1x3x32x32; ? leaves a dimension open")
-	flags.Var(&f.batch, "batch-axis", "which axis of an input is the batch, as NAME=1, or NAME=none; default the first")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
+	addShapeFlags(flags, &f.shapes, &f.batch)
+	addJSONFlag(flags, &f.json)
 }
 
 func newVerify(e *env) *cobra.Command {
@@ -119,11 +118,7 @@ func (f *verifyFlags) options() verify.Options {
 }
 
 func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string) error {
-	cnn, err := e.readModel(cnnPath)
-	if err != nil {
-		return err
-	}
-	other, err := e.readModel(efcnPath)
+	cnn, other, err := e.readTwo(cnnPath, efcnPath)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,28 @@ import (
 	"efcn/onnxio"
 )
 
-func newExternalData() oneOf {
-	return oneOf{
-		value:   string(onnxio.ExternalAuto),
-		allowed: []string{string(onnxio.ExternalAuto), string(onnxio.ExternalAlways), string(onnxio.ExternalNever)},
+// outputFlags are those of a command that writes a model, or prints JSON.
+type outputFlags struct {
+	output   string
+	external oneOf // Default auto.
+	json     bool
+}
+
+func (f *outputFlags) addFlags(flags *pflag.FlagSet) {
+	addOutputFlag(flags, &f.output)
+	f.external = choice(onnxio.ExternalAuto, onnxio.ExternalAuto, onnxio.ExternalAlways, onnxio.ExternalNever)
+	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
+	addJSONFlag(flags, &f.json)
+}
+
+func (f *outputFlags) validate() error {
+	if err := oneOnStdout(f.output, f.json); err != nil {
+		return err
 	}
+	if f.output == "-" && f.external.value == string(onnxio.ExternalAlways) {
+		return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
+	}
+	return nil
 }
 
 // results returns where the text of a command goes whose output goes to path:
