@@ -146,6 +146,11 @@ rank; there is no fully-connected network beside them, which is dense.
   tied        the CNN subspace, in dense form
   factored-R  all weights in factored form of rank R; may be given with several ranks
 
+A BatchNormalization trains as such in the CNN. When that is embedded it is a scale and
+a shift by its running statistics, multiplied into the matrix before it: d, s and the
+nearest CNN are then of kernel x scale. With --no-fold-bn it is a Mul and an Add behind
+the matrix, of a scale and a shift for every output, which train too.
+
 The CNN begins with the weights of the file or, with --reinit, with new ones for
 every seed. With --cnn-at it is not trained: the files are embedded as they are.
 

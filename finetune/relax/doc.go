@@ -27,6 +27,18 @@
 // initialisation of the fully-connected network and, with Options.Reinit, in that of the
 // CNN. Instead of a CNN that is trained, CNNs can be given, one for each relax time.
 //
+// # BatchNormalization
+//
+// The CNN trains with its BatchNormalizations, by the statistics of each batch. At the
+// embedding they become what they compute at inference: a scale and a shift of every
+// channel by the running statistics. Behind a Conv or Gemm these are multiplied into the
+// matrix and the bias; the eFCN has no normalisation any more, as the nets of the paper
+// have none from the start, and d, s and the nearest CNN are those of kernel·scale. With
+// Options.NoFoldBN, and where there is no matrix in front, they stay beside it as Mul and
+// Add of one scale and shift for every output. These train too, each by itself; d and s
+// are of the kernel as the CNN has it, and the nearest CNN keeps the Mul and Add that
+// training came to. No eFCN normalises by the statistics of a batch.
+//
 // # Memory
 //
 // One run is in memory at a time: its weights once, the samples, and the
