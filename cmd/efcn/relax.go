@@ -156,7 +156,7 @@ every seed. With --cnn-at it is not trained: the files are embedded as they are.
 
 DIR gets all models, metrics.jsonl for every run, settings.json, the tables
 results.csv, summary.csv, epochs.csv and layers.csv, of which "go doc
-efcn/finetune/relax" describes each column, the curves in plots as SVG and PNG, and
+efcn/finetune/relax.Study.Run" describes each column, the curves in plots as SVG and PNG, and
 report.html, which shows it all and the proof that every embedding equals its CNN.
 One run is in memory at a time. With plain SGD that takes about 1.4 times the
 weights of the eFCN in its layout, and the images; a momentum takes the weights twice more, adam

@@ -42,6 +42,12 @@ type Cost struct {
 
 // Estimate measures a few steps of every kind of run, writing nothing, and
 // says what the study will take at that speed.
+//
+// One run is in memory at a time: its weights once, the samples, and the
+// activations of a batch. With plain SGD over all weights that was 1.4 times the
+// weights of the paper's eFCN (bench/step/README.md). A momentum takes them twice
+// more, Adam three times, Local, OffLocal and Tied once: the gradient, and what
+// the optimiser keeps. The estimate holds the weights as a run does.
 func (s *Study) Estimate(ctx context.Context) (*Estimate, error) {
 	own := *s
 	s = &own // whose defaults are filled in

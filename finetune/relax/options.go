@@ -38,8 +38,18 @@ type Options struct {
 	With []Kind
 	// Reinit gives the CNN new weights, other ones for every seed.
 	Reinit bool
-	// NoFoldBN and MaxBytes are those of the conversion.
+	// NoFoldBN is that of the conversion. The CNN trains with its BatchNormalizations, by
+	// the statistics of each batch. At the embedding they become what they compute at
+	// inference: a scale and a shift of every channel by the running statistics. Behind a
+	// Conv or Gemm these are multiplied into the matrix and the bias; the eFCN has no
+	// normalisation any more, as the nets of the paper have none from the start, and d, s
+	// and the nearest CNN are those of kernel·scale. With NoFoldBN, and where there is no
+	// matrix in front, they stay beside it as Mul and Add of one scale and shift for every
+	// output. These train too, each by itself; d and s are of the kernel as the CNN has it,
+	// and the nearest CNN keeps the Mul and Add that training came to. No eFCN normalises
+	// by the statistics of a batch.
 	NoFoldBN bool
+	// MaxBytes is that of the conversion.
 	MaxBytes int64
 }
 

@@ -179,6 +179,104 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 // if it is missing, and returns the results of all. A folder with another study,
 // with other files, or that another process is at work in, is refused, but that of a
 // Shard with other shards. Seeds and With may grow.
+//
+// # The folder
+//
+//	settings.json           what the study is: Settings
+//	results.csv             a row for every run, and for every CNN that was embedded
+//	summary.csv             mean and standard deviation of those over the seeds
+//	epochs.csv              a row for every run and epoch, from 0, which is the start
+//	layers.csv              the same for every embedded layer
+//	report.html             all of it on a page (written by the command: package report)
+//	plots/                  its curves, each as SVG and as PNG (written by the command: package report)
+//	seed-S/cnn/             the run of the CNN
+//	seed-S/fcn/             the run of the fully-connected network
+//	seed-S/efcn-T/          the run of the eFCN relaxed at epoch T
+//	seed-S/factored-R-T/    the same in factored form of rank R
+//	seed-S/KIND-T/          a run that Options.With added: elcn-T, local-T, off-local-T, tied-T
+//	cnn/                    the CNNs, where they were given
+//
+// The folder of a run holds
+//
+//	start.onnx              the model that it begins with
+//	model.onnx              the model that it ended with
+//	projected.onnx          the CNN nearest to that; of an eFCN
+//	epoch-T.onnx            the model after T epochs; of a CNN, at the relax times
+//	metrics.jsonl           a line of finetune.EpochMetrics for every epoch
+//	events.out.tfevents.efcn
+//	                        the same for TensorBoard
+//	run.json                what came of it: Result; written last, so a run that has it is finished
+//	run.checkpoint          the state of a run that is not finished
+//
+// A run that is finished is never done again; one that is not goes on at its
+// checkpoint and ends with the bits that it would have ended with. What is
+// written is written whole or not at all. A run whose loss stops being finite is
+// finished, with Result.Failed saying where, and has no model.onnx; the others
+// go on.
+//
+// # The tables
+//
+// They are comma-separated with a header. A field is empty where there is nothing
+// to say. Accuracies and shares are between 0 and 1, losses are mean
+// cross-entropies in nats, norms are Euclidean. What is called best is chosen
+// by the accuracy on the test set, and therefore no estimate of how well a model
+// generalises; final is not chosen.
+//
+// results.csv:
+//
+//	run                     folder of the run
+//	file                    the model that final_test_loss and final_test_top1 are of
+//	kind                    cnn, fcn, efcn, factored-R, elcn, local, off-local, tied; snapshot: the CNN at a relax time
+//	seed                    empty where the CNNs were given and the row is of one of them
+//	relax_epoch             epochs that the CNN had been trained for; empty for cnn and fcn
+//	weight_bytes            of all weights that the run began with; empty in a snapshot
+//	epochs                  epochs of this run
+//	start_test_loss, start_test_top1
+//	                        before its first epoch: of the CNN that was embedded, or of new weights
+//	final_train_loss, final_train_top1
+//	                        of its last epoch, measured as it went on
+//	final_test_loss, final_test_top1
+//	                        after its last epoch
+//	best_test_top1, best_epoch
+//	                        the greatest after any epoch from 1, and the first that has it
+//	distance                d = ‖W − P(W)‖/‖W‖, the deviation from the CNN subspace: record.Deviation
+//	off_local               s = ‖W_off‖/‖W‖, the share outside the support
+//	travelled               ‖W − W₀‖/‖W₀‖ over the embedded matrices, W₀ being what the run began with
+//	entries, support        of the embedded matrices: their size, and how much of it is support
+//	nonzero, nonzero_local  entries that are not zero, and those of them in the support
+//	projected_test_loss, projected_test_top1
+//	                        of projected.onnx
+//	seconds                 of training, without measurements
+//	failed                  why the run has no result
+//
+// summary.csv:
+//
+//	kind, relax_epoch       as above
+//	runs                    how many seeds ended with a result
+//	X_mean, X_sd            mean and standard deviation (of a sample: n − 1) over them, X being
+//	                        start_test_top1, final_test_top1, best_test_top1, final_train_loss,
+//	                        distance, off_local, travelled, projected_test_top1; sd is empty for one run
+//
+// epochs.csv:
+//
+//	run, kind, seed, relax_epoch
+//	epoch                   of the run; 0 is the start
+//	time                    relax_epoch + epoch: epochs since the CNN began
+//	rate                    the learning rate of the last step
+//	train_loss, train_top1, test_loss, test_top1, test_top5
+//	distance, off_local, travelled, nonzero, nonzero_local
+//	gradient_local, gradient_off_local
+//	                        norms of the loss's gradient inside and outside the support of the
+//	                        embedded matrices, trained or not, at the last step of the epoch and
+//	                        before clipping; of factored ones that of the local weights is inside
+//	seconds
+//
+// layers.csv:
+//
+//	run, kind, seed, relax_epoch, epoch, time
+//	layer, op               name and operator in the CNN
+//	norm, distance, off_local, bias_distance, travelled, nonzero, nonzero_local
+//	gradient_local, gradient_off_local
 func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error) {
 	own := *s
 	s = &own // whose defaults are filled in
