@@ -54,7 +54,7 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.cnnEpochs, "cnn-epochs", 0,
 		"epochs of the CNN (default: --epochs, or the last of --relax-epochs where that is later)")
 	flags.IntVar(&f.seeds, "seeds", defaults.Seeds, "repeat all with so many seeds, from --seed on")
-	f.layout = oneOf{value: string(record.Dense), allowed: []string{string(record.Dense), string(record.Factored)}}
+	f.layout = choice(record.Dense, record.Dense, record.Factored)
 	flags.Var(&f.layout, "layout", "form in which all weights of the eFCN are trained")
 	flags.Var(&f.rank, "rank", "rank of --layout factored: of U and V in local(x) + U(V x); default 32")
 	flags.StringSliceVar(&f.with, "with", nil,
