@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -52,7 +53,12 @@ func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
 		if err != nil {
 			return err
 		}
-		if origin, err = convert.Embedding(efcn, cnn); err != nil {
+		origin, err = convert.Embedding(efcn, cnn)
+		var of *convert.CNNError
+		if errors.As(err, &of) {
+			return inFile(f.cnn, of.Err)
+		}
+		if err != nil {
 			return inFile(path, err)
 		}
 	}
