@@ -13,11 +13,10 @@ import (
 	"fmt"
 	"log"
 	"maps"
-	"os"
-	"runtime/pprof"
 	"slices"
 	"time"
 
+	"efcn/bench/internal/profile"
 	"efcn/internal/arrays"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -29,16 +28,16 @@ func main() {
 	model := flag.String("model", "", "ONNX model")
 	inputs := flag.String("inputs", "", ".npz with an array for each input")
 	runs := flag.Int("runs", 20, "runs to take part in the profile")
-	profile := flag.String("profile", "", "file to write a CPU profile to")
+	profileTo := flag.String("profile", "", "file to write a CPU profile to")
 	threads := flag.Int("threads", 0, "threads (default: all cores)")
 	flag.Parse()
 	kernel.SetThreads(*threads)
-	if err := run(*model, *inputs, *profile, *runs); err != nil {
+	if err := run(*model, *inputs, *profileTo, *runs); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(model, inputs, profile string, runs int) error {
+func run(model, inputs, profileTo string, runs int) error {
 	ctx := context.Background()
 	m, err := onnxio.Read(model)
 	if err != nil {
@@ -61,15 +60,9 @@ func run(model, inputs, profile string, runs int) error {
 	if _, err := eng.Run(ctx, feeds); err != nil {
 		return err
 	}
-	if profile != "" {
-		f, err := os.Create(profile)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
+	stop, err := profile.Start(profileTo)
+	if err != nil {
+		return err
 	}
 	start := time.Now()
 	for range runs {
@@ -79,7 +72,7 @@ func run(model, inputs, profile string, runs int) error {
 	}
 	fmt.Printf("%.3f ms a run (%s, %d threads)\n", float64(time.Since(start))/1e6/float64(runs), kernel.BLAS(),
 		kernel.Threads())
-	pprof.StopCPUProfile()
+	stop()
 	return steps(ctx, m, eng, feeds, runs)
 }
 

@@ -35,11 +35,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
 
+	"efcn/bench/internal/profile"
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/kernel"
@@ -58,7 +58,7 @@ func main() {
 	rounds := flag.Int("rounds", 15, "turns of each side")
 	steps := flag.Int("steps", 4, "steps in a turn")
 	threads := flag.Int("threads", 2, "threads of each side")
-	profile := flag.String("profile", "", "file to write a CPU profile of efcn to")
+	profileTo := flag.String("profile", "", "file to write a CPU profile of efcn to")
 	answer := flag.Bool("answer", false, "take turns as the PyTorch side does: when told on stdin")
 	flag.Parse()
 	kernel.SetThreads(*threads)
@@ -75,7 +75,7 @@ func main() {
 		}
 		return
 	}
-	if err := b.run(ctx, *python, *script, *profile); err != nil {
+	if err := b.run(ctx, *python, *script, *profileTo); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -87,7 +87,7 @@ type bench struct {
 	ours                   []float64 // seconds of a step, turn by turn
 }
 
-func (b *bench) run(ctx context.Context, python, script, profile string) error {
+func (b *bench) run(ctx context.Context, python, script, profileTo string) error {
 	m, err := b.model()
 	if err != nil {
 		return err
@@ -122,17 +122,11 @@ func (b *bench) run(ctx context.Context, python, script, profile string) error {
 		fmt.Printf("%-20s %s\n", p.name, p.version)
 		b.others = append(b.others, p)
 	}
-	if profile != "" {
-		f, err := os.Create(profile)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
+	stop, err := profile.Start(profileTo)
+	if err != nil {
+		return err
 	}
+	defer stop()
 	// The first turn of all warms up and is not counted.
 	o := finetune.Options{Epochs: b.rounds + 1, Batch: batch, Rate: 0.01, Train: b.train}
 	if _, err := finetune.Train(ctx, m, samples(batch*b.steps), nil, o, b.turn); err != nil {
