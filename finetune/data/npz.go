@@ -59,12 +59,7 @@ func openNPZ(path string, o options) (*Set, error) {
 		s.stored = rec
 		return s, rec.add(path, place.Offset, int64(s.Size())*x.Type.Size(), n)
 	}
-	if x.Type.IsFloat() {
-		s.X, err = onnxio.Floats[float32](x)
-	} else {
-		s.X, err = pixels(x)
-	}
-	if err != nil {
+	if s.X, err = pixels(x); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	s.X = s.X[:n*s.Size()]
@@ -106,8 +101,11 @@ func placeNPZ(path string, o options) (*arrays.Place, error) {
 	return place, nil
 }
 
-// pixels returns bytes divided by 255.
+// pixels returns floats as they are, and bytes divided by 255.
 func pixels(x *onnxio.Tensor) ([]float32, error) {
+	if x.Type.IsFloat() {
+		return onnxio.Floats[float32](x)
+	}
 	ints, err := onnxio.Ints(x)
 	if err != nil {
 		return nil, err

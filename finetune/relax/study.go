@@ -403,16 +403,7 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 		return nil, err
 	}
 
-	model, err := finetune.Train(ctx, start, s.Data, s.Test, s.options(path, r), func(e finetune.Epoch) error {
-		if r.Kind != CNN || !slices.Contains(s.Options.RelaxEpochs, e.Epoch) {
-			return nil
-		}
-		m, err := e.Model()
-		if err != nil {
-			return err
-		}
-		return writeModel(ctx, filepath.Join(path, snapshotName(e.Epoch)), m)
-	})
+	model, err := finetune.Train(ctx, start, s.Data, s.Test, s.options(path, r), s.snapshots(ctx, path, r))
 	if err != nil && !errors.Is(err, finetune.ErrNotFinite) {
 		return nil, err
 	}
@@ -433,6 +424,20 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 		return nil, err
 	}
 	return result, os.RemoveAll(filepath.Join(path, checkpointName))
+}
+
+// snapshots keeps the model of a CNN's run at the relax times.
+func (s *Study) snapshots(ctx context.Context, path string, r Run) func(finetune.Epoch) error {
+	return func(e finetune.Epoch) error {
+		if r.Kind != CNN || !slices.Contains(s.Options.RelaxEpochs, e.Epoch) {
+			return nil
+		}
+		m, err := e.Model()
+		if err != nil {
+			return err
+		}
+		return writeModel(ctx, filepath.Join(path, snapshotName(e.Epoch)), m)
+	}
 }
 
 func weightBytes(m *onnxio.Model) int64 {

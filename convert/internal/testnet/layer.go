@@ -40,13 +40,8 @@ func MatrixOf(t *testing.T, m *onnxio.Model, dims []int64) (rows, cols int, a []
 func RandomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, channels int, bias bool) {
 	group, in, out := 1+rng.Int64N(2), 1+rng.Int64N(2), 1+rng.Int64N(2)
 	if op == "MatMul" { // its ties are between all outputs, as if they were of one channel
-		shape = []int64{group, 1 + rng.Int64N(3), 1 + rng.Int64N(3)}
-		lead := [][]int64{nil, {1}, {group}}[rng.IntN(3)]
-		dims, inputs := append(lead, shape[2], out), "x w"
-		if rng.IntN(2) == 0 {
-			dims, inputs = append(lead, out, shape[1]), "w x"
-		}
-		return Small(13, shape, []*onnxio.Tensor{Floats("w", rng, dims...)}, Node(op, inputs, "y")), shape, 1, false
+		m, shape = randomMatMul(rng, group, out)
+		return m, shape, 1, false
 	}
 	var kernel, strides, dilations, begins, ends []int64
 	axes := 1 + rng.IntN(3)
@@ -98,4 +93,14 @@ func RandomLayer(rng *rand.Rand, op string) (m *onnxio.Model, shape []int64, cha
 		inputs, inits = "x w b", append(inits, Floats("b", rng, group*out))
 	}
 	return Small(17, shape, inits, Node(op, inputs, "y", attrs...)), shape, int(group * out), bias
+}
+
+func randomMatMul(rng *rand.Rand, group, out int64) (m *onnxio.Model, shape []int64) {
+	shape = []int64{group, 1 + rng.Int64N(3), 1 + rng.Int64N(3)}
+	lead := [][]int64{nil, {1}, {group}}[rng.IntN(3)]
+	dims, inputs := append(lead, shape[2], out), "x w"
+	if rng.IntN(2) == 0 {
+		dims, inputs = append(lead, out, shape[1]), "w x"
+	}
+	return Small(13, shape, []*onnxio.Tensor{Floats("w", rng, dims...)}, Node("MatMul", inputs, "y")), shape
 }
