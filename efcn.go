@@ -29,6 +29,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/affine"
+	"efcn/convert/compress"
 	"efcn/convert/record"
 	"efcn/convert/restore"
 	"efcn/convert/verify"
@@ -209,6 +210,24 @@ func Project(ctx context.Context, path, output string) (*record.Deviation, error
 		return nil, inFile(path, err)
 	}
 	return d, Save(ctx, output, cnn)
+}
+
+// Compress writes the eFCN at path to output, which may be the same file, in the layouts
+// of the options, and returns what became of every layer. A result over the budget is
+// returned with a [*compress.BudgetError], and nothing is written.
+func Compress(ctx context.Context, path, output string, o compress.Options) (*compress.Report, error) {
+	efcn, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckOutput(output, efcn, true); err != nil {
+		return nil, err
+	}
+	compressed, report, err := compress.Compress(ctx, efcn, o)
+	if err != nil {
+		return report, inFile(path, err)
+	}
+	return report, Save(ctx, output, compressed)
 }
 
 // Images names labelled images, in the form that [efcn/finetune/data] describes.
