@@ -5,11 +5,12 @@ import (
 	"efcn/internal/kernel"
 )
 
-// mask is the support of a dense matrix [out, in], or what lies outside it: the
-// entries that are trained. It takes no memory of the matrix's size.
+// mask is the support of a matrix [out, in], or what lies outside it: the entries that
+// are trained. Of a dense matrix it takes no memory of the matrix's size.
 type mask struct {
 	support *affine.Map
 	outside bool
+	stored  *pattern // of a sparse matrix, whose entries alone are counted; else nil
 }
 
 // each calls visit for all stretches of the entries in the mask or, if in is
@@ -22,15 +23,19 @@ func (k *mask) each(in bool, visit func(lo, hi int)) {
 
 // rows is each for the rows from lo to hi.
 func (k *mask) rows(lo, hi int, in bool, visit func(lo, hi int)) {
+	w := rowWalk{inside: in != k.outside, visit: visit}
+	if k.stored != nil {
+		k.stored.walk(lo, hi, &w)
+		return
+	}
 	m, cols := k.support, k.support.Cols()
-	inside := in != k.outside
 	channels := m.InChannels / m.Groups
 	var taps []affine.Tap
 	for r := lo; r < hi; r++ {
 		o, p := r/m.Taps.Out, r%m.Taps.Out
 		taps = m.Taps.At(p, taps)
 		first := o / (m.OutChannels / m.Groups) * channels
-		done := r * cols // what lies before this was visited or passed over
+		w.done = r * cols
 		for c := first; c < first+channels; c++ {
 			base := r*cols + c*m.Taps.In
 			for i := 0; i < len(taps); {
@@ -38,18 +43,52 @@ func (k *mask) rows(lo, hi int, in bool, visit func(lo, hi int)) {
 				for j < len(taps) && taps[j].In == taps[j-1].In+1 {
 					j++
 				}
-				from, to := base+int(taps[i].In), base+int(taps[j-1].In)+1
-				if inside {
-					visit(from, to)
-				} else if done < from {
-					visit(done, from)
-				}
-				done, i = to, j
+				w.stretch(base+int(taps[i].In), base+int(taps[j-1].In)+1)
+				i = j
 			}
 		}
-		if end := (r + 1) * cols; !inside && done < end {
-			visit(done, end)
+		w.end((r + 1) * cols)
+	}
+}
+
+// walk goes through the stored entries of the rows from lo to hi.
+func (p *pattern) walk(lo, hi int, w *rowWalk) {
+	for r := lo; r < hi; r++ {
+		w.done = p.rows[r]
+		in := p.entries[p.first[r]:p.first[r+1]]
+		for i := 0; i < len(in); {
+			j := i + 1
+			for j < len(in) && in[j] == in[j-1]+1 {
+				j++
+			}
+			w.stretch(in[i], in[j-1]+1)
+			i = j
 		}
+		w.end(p.rows[r+1])
+	}
+}
+
+// rowWalk visits stretches of a row that are in the support, or those between them.
+type rowWalk struct {
+	inside bool
+	visit  func(lo, hi int)
+	done   int // what lies before this was visited or passed over
+}
+
+// stretch is the next one in the support.
+func (w *rowWalk) stretch(lo, hi int) {
+	if w.inside {
+		w.visit(lo, hi)
+	} else if w.done < lo {
+		w.visit(w.done, lo)
+	}
+	w.done = hi
+}
+
+// end is that of the row.
+func (w *rowWalk) end(end int) {
+	if !w.inside && w.done < end {
+		w.visit(w.done, end)
 	}
 }
 

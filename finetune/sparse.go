@@ -3,7 +3,6 @@ package finetune
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"efcn/convert/affine"
 	"efcn/convert/record"
@@ -17,7 +16,16 @@ import (
 type sparseMatrix struct {
 	kernel.CSR // Columns only until the trainee is made
 	plan       *kernel.CSRPlan
-	most       [2]int // entries of a column, and of a row, at most
+	most       [2]int   // entries of a column, and of a row, at most
+	inside     *pattern // nil where all entries are in the support, or there is none
+}
+
+// pattern says which stored entries of a sparse matrix are in the support, where others
+// are stored too.
+type pattern struct {
+	rows    []int // where each row begins among the stored entries, and the end
+	first   []int // the same in entries
+	entries []int // in the support, ascending
 }
 
 // sparseMatrices finds the sparse constants of a graph that can be trained, and
@@ -29,7 +37,7 @@ func sparseMatrices(g *onnxio.Graph, initializers map[string]*onnxio.Tensor) (ma
 		if err != nil {
 			return nil, fmt.Errorf("weights %q: %w", name, err)
 		}
-		found[name] = &sparseMatrix{s.CSR, plan, mostEntries(s.CSR)}
+		found[name] = &sparseMatrix{CSR: s.CSR, plan: plan, most: mostEntries(s.CSR)}
 		values := *s.Values
 		values.Name = name
 		initializers[name] = &values
@@ -60,7 +68,8 @@ func mostEntries(c kernel.CSR) (most [2]int) {
 }
 
 // checkSparse makes sure that the sparse layers of a record store what it says:
-// the entries of the support, where it has a geometry.
+// all entries of the support, where it has a geometry. Others may be stored beside them:
+// those that compress left.
 func (t *trainee[T]) checkSparse(rec *record.Record) error {
 	if rec == nil {
 		return nil
@@ -91,34 +100,46 @@ func (t *trainee[T]) checkPattern(l *record.Layer) error {
 		return fmt.Errorf("its weights %q are a %d×%d matrix, the geometry in the record is of %d×%d", l.Weight, s.Rows,
 			s.Cols, m.Rows(), m.Cols())
 	}
+	p := &pattern{rows: s.Starts, first: make([]int, 1, s.Rows+1)}
 	channels := m.InChannels / m.Groups
 	var taps []affine.Tap
-	var columns []int32
 	for r := range s.Rows {
 		taps = m.Taps.At(r%m.Taps.Out, taps)
-		first := r / m.Taps.Out / (m.OutChannels / m.Groups) * channels
-		columns = columns[:0]
+		first, _ := m.Channels(r)
+		at, end := s.Starts[r], s.Starts[r+1]
 		for c := first; c < first+channels; c++ {
 			for _, tap := range taps {
-				columns = append(columns, int32(c*m.Taps.In)+tap.In)
+				column := int32(c*m.Taps.In) + tap.In
+				for at < end && s.Columns[at] < column {
+					at++
+				}
+				if at == end || s.Columns[at] != column {
+					return fmt.Errorf("the entries of row %d are not those of the geometry", r)
+				}
+				p.entries = append(p.entries, at)
 			}
 		}
-		if !slices.Equal(columns, s.Columns[s.Starts[r]:s.Starts[r+1]]) {
-			return fmt.Errorf("the entries of row %d are not those of the geometry", r)
-		}
+		p.first = append(p.first, len(p.entries))
+	}
+	if len(p.entries) < len(s.Columns) {
+		s.inside = p
 	}
 	return nil
 }
 
 // tieSparse puts in place of the stored entries that share a coefficient their
 // mean.
-func tieSparse[T kernel.Float](m *affine.Map, starts []int, g []T) {
+func tieSparse[T kernel.Float](m *affine.Map, s *sparseMatrix, g []T) {
+	rows, entry := s.Starts, func(i int) int { return i }
+	if s.inside != nil {
+		rows, entry = s.inside.first, func(i int) int { return s.inside.entries[i] }
+	}
 	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
 		channels := m.InChannels / m.Groups
 		for p := range m.Taps.Out {
-			row := starts[o*m.Taps.Out+p]
-			taps := (starts[o*m.Taps.Out+p+1] - row) / max(1, channels)
-			mean(p, func(c, j int) int { return row + c*taps + j })
+			row := rows[o*m.Taps.Out+p]
+			taps := (rows[o*m.Taps.Out+p+1] - row) / max(1, channels)
+			mean(p, func(c, j int) int { return entry(row + c*taps + j) })
 		}
 	}, g)
 }

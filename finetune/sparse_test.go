@@ -2,12 +2,14 @@ package finetune
 
 import (
 	"bytes"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 
+	"efcn/convert/compress"
 	"efcn/convert/record"
 	"efcn/convert/restore"
 	"efcn/onnxio"
@@ -103,6 +105,79 @@ func TestSparseTrainsAsOthers(t *testing.T) {
 	}
 	if layers != 8*2*5 || compared != 8*2*2*(300+300+6*5*4+300+6*3*5*4) {
 		t.Errorf("compared %d entries of %d layers", compared, layers)
+	}
+}
+
+// A sparse layer with entries outside the support as well, as compress makes it of a
+// relaxed one: they stay as they are, and the support trains as that of the dense layer
+// with the same matrix does.
+func TestSparseOutsideSupport(t *testing.T) {
+	compared, outside := 0, 0
+	for name, cnn := range map[string]*onnxio.Model{"toy": toyModel(), "groups": groupedModel()} {
+		relaxed, err := Train(t.Context(), embedAs(t, cnn, record.Dense), toySet(50, 3), nil, Options{Epochs: 2, Batch: 20, Rate: 0.05}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		as := func(m *onnxio.Model, target compress.Target) *onnxio.Model {
+			m, _, err := compress.Compress(t.Context(), m, compress.Options{Target: target})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return m
+		}
+		sparse := as(relaxed, compress.Target{Layout: record.Sparse, Keep: 0.3})
+		dense := as(sparse, compress.Target{Layout: record.Dense})
+		for optimiser, o := range optimisers() {
+			for _, mode := range []string{TrainLocal, TrainTied} {
+				o.Train, o.Epochs, o.Batch, o.Rate = mode, 3, 20, 0.01
+				got, errSparse := Train(t.Context(), sparse, toySet(50, 4), nil, o, nil)
+				want, errDense := Train(t.Context(), dense, toySet(50, 4), nil, o, nil)
+				if err := errors.Join(errSparse, errDense); err != nil {
+					t.Fatal(err)
+				}
+				rec, err := record.Read(got)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, l := range rec.Layers {
+					if l.Layout != record.Sparse {
+						continue
+					}
+					support, err := l.Support()
+					if err != nil {
+						t.Fatal(err)
+					}
+					before, after, other := entriesOf(t, sparse, l), entriesOf(t, got, l), entriesOf(t, want, l)
+					inside, moved := map[[2]int]bool{}, 0
+					for r := range support.Rows() {
+						support.Kernel = make([]float32, support.KernelRows()*support.InChannels/support.Groups*support.Taps.Coefs)
+						support.Row(r, func(col int, _ float32) { inside[[2]int{r, col}] = true })
+					}
+					for at, v := range before {
+						if !inside[at] {
+							outside++
+							if after[at] != v {
+								t.Fatalf("%s, %s %s: %s: entry %v outside the support moved from %v to %v", name, optimiser, mode, l.Node, at, v, after[at])
+							}
+							continue
+						}
+						compared++
+						if d := math.Abs(float64(after[at] - other[at])); !(d < 1e-5) {
+							t.Fatalf("%s, %s %s: %s: entry %v is %g, dense %g", name, optimiser, mode, l.Node, at, after[at], other[at])
+						}
+						if after[at] != v {
+							moved++
+						}
+					}
+					if moved < len(inside)/2 {
+						t.Errorf("%s, %s %s: %s: %d of %d entries of the support have moved", name, optimiser, mode, l.Node, moved, len(inside))
+					}
+				}
+			}
+		}
+	}
+	if compared < 4000 || outside < 4000 {
+		t.Errorf("%d entries in the support and %d outside", compared, outside)
 	}
 }
 

@@ -16,7 +16,8 @@ const (
 	TrainAll = "all"
 	// TrainLocal trains the support of embedded layers and everything that is
 	// not embedded: the eLCN, whatever the layout. Of a factored layer that is what
-	// its local form stores; U and V stay as they are.
+	// its local form stores; U and V stay as they are, and so do the entries that a
+	// sparse layer has outside the support.
 	TrainLocal = "local"
 	// TrainOffLocal trains what lies outside the support of embedded layers,
 	// and nothing else.
@@ -217,11 +218,16 @@ func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *record.Lay
 	case l.Layout.LocalForm() && s.mode == TrainTied:
 		p.tie = func(g []T) { tieLocal(m, g) }
 		return nil
-	case l.Layout == record.Sparse && s.mode == TrainTied:
-		starts := s.sparse[l.Weight].Starts
-		p.tie = func(g []T) { tieSparse(m, starts, g) }
+	case l.Layout.LocalForm():
 		return nil
-	case l.Layout.LocalForm() || l.Layout == record.Sparse:
+	case l.Layout == record.Sparse:
+		matrix := s.sparse[l.Weight]
+		if matrix.inside != nil {
+			p.mask = &mask{support: m, stored: matrix.inside}
+		}
+		if s.mode == TrainTied {
+			p.tie = func(g []T) { tieSparse(m, matrix, g) }
+		}
 		return nil
 	}
 	if len(p.values) != m.Rows()*m.Cols() {
