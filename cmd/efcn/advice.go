@@ -7,6 +7,7 @@ import (
 
 	"efcn"
 	"efcn/convert"
+	"efcn/convert/compress"
 	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/data"
@@ -40,6 +41,12 @@ var advice = []func(error) (text string, ok bool){
 			layout = fmt.Sprintf("--layout local (about %d bytes) or ", e.Local)
 		}
 		return fmt.Sprintf("%v; %s--max-bytes %d would fit", e, layout, e.Need)
+	}),
+	when(func(e *compress.BudgetError) string {
+		return fmt.Sprintf("%v; --max-bytes %d would fit, or a smaller --rank or --keep", e, e.Need)
+	}),
+	when(func(e *compress.EnergyError) string {
+		return fmt.Sprintf("%v (--layer %s=factored:%d, or =dense)", e, e.Layer, e.Rank)
 	}),
 	when(func(e *verify.IntegerInputError) string {
 		return e.Error() + "; give it with --inputs, and --samples 0"
