@@ -18,7 +18,7 @@ import (
 )
 
 type compressFlags struct {
-	output   string
+	outputFlags
 	layout   oneOf        // No default.
 	rank     layerRank    // Default none.
 	energy   float64      // Default none.
@@ -28,16 +28,13 @@ type compressFlags struct {
 	skip     skipBad
 	seed     uint64   // Default 0.
 	maxBytes byteSize // Default 2 GiB.
-	external oneOf    // Default auto.
 	dryRun   bool
-	json     bool
 }
 
 func (f *compressFlags) addFlags(flags *pflag.FlagSet) {
 	f.maxBytes = record.DefaultMaxBytes
-	f.external = newExternalData()
+	f.outputFlags.addFlags(flags)
 	f.layout = newTargetLayout()
-	flags.StringVarP(&f.output, "output", "o", "", "file to write; - is stdout")
 	flags.Var(&f.layout, "layout", "form that the layers get")
 	flags.Var(&f.rank, "rank", "factored: rank of what stays outside the support")
 	flags.Float64Var(&f.energy, "energy", 0, "factored: the smallest rank that has this share of the energy, such as 0.99")
@@ -49,9 +46,7 @@ func (f *compressFlags) addFlags(flags *pflag.FlagSet) {
 	f.skip.addFlags(flags)
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the search for singular vectors")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
-	flags.Var(&f.external, "external-data", "weights in a file of their own beside the model")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would become of the layers and write nothing")
-	flags.BoolVar(&f.json, "json", false, "print one JSON document")
 }
 
 func (f *compressFlags) options() compress.Options {
@@ -88,10 +83,8 @@ func (f *compressFlags) validate(given func(flag string) bool) error {
 		return usagef("--keep %v; want a number above 0, at most 1", f.keep)
 	case bool(f.skip) && f.data == "":
 		return usagef("--skip-bad is for --data")
-	case f.output == "-" && f.external.value == string(onnxio.ExternalAlways):
-		return usagef("--external-data always: beside stdout there is no place for a file of weights; want -o FILE")
 	}
-	return oneOnStdout(f.output, f.json)
+	return f.outputFlags.validate()
 }
 
 func newCompress(e *env) *cobra.Command {
@@ -265,11 +258,7 @@ func printCompressed(w io.Writer, r *compress.Report) {
 
 // newTargetLayout is the flag for the layout of compressed layers; none is the default.
 func newTargetLayout() oneOf {
-	f := oneOf{}
-	for _, l := range []record.Layout{record.Factored, record.Sparse, record.Local, record.Dense, record.Keep} {
-		f.allowed = append(f.allowed, string(l))
-	}
-	return f
+	return choice("", record.Factored, record.Sparse, record.Local, record.Dense, record.Keep)
 }
 
 // layerTargets is a flag, given once a layer, that says what becomes of it.
