@@ -173,12 +173,7 @@ it. Any of them can be stopped and started again; report shows what is finished.
 
 ` + dataHelp,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.validate(cmd.Flags(), args); err != nil {
-				return err
-			}
-			return f.run(cmd.Context(), e, args)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, e, args) },
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
@@ -237,7 +232,11 @@ func (g *givenCNNs) add(epoch int, file string) error {
 func (g *givenCNNs) String() string { return "" }
 func (g *givenCNNs) Type() string   { return "EPOCH=FILE|DIR" }
 
-func (f *relaxFlags) run(ctx context.Context, e *env, args []string) error {
+func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
+	if err := f.validate(cmd.Flags(), args); err != nil {
+		return err
+	}
+	ctx := cmd.Context()
 	study, where, err := f.study(ctx, e, args)
 	if err != nil {
 		return err
