@@ -246,6 +246,10 @@ func (g *gradients[T]) run(values [][]T) {
 	n := len(g.in)
 	p := pass[T]{in: values[:n], out: values[n], dout: values[n+1], din: g.din}
 	g.layer.backward(p)
+	if g.net.probe != nil {
+		g.net.probe(g, p)
+		return
+	}
 	for _, i := range g.fused {
 		l, param, keep := g.layer.(fusible[T]), g.in[i].param, g.net.keep
 		if g.net.measured != nil {

@@ -43,6 +43,11 @@ type progress struct {
 	Hits    int     `json:"hits"`
 	Seconds float64 `json:"seconds"`
 	Norms   *Norms  `json:"norms,omitempty"` // of the gradients of its last step, once that is taken
+	// Subspace is the epoch before which V of factored layers was chosen; 0 for none.
+	Subspace int `json:"subspace,omitempty"`
+	// Cut is what that cut from the matrices of the layers, by their nodes; nil at the
+	// first step.
+	Cut map[string]float64 `json:"cut,omitempty"`
 }
 
 // identity is what a run has to have in common with the one that it resumes.
@@ -112,8 +117,14 @@ func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
 		Reinit    bool `json:",omitempty"`
 		Augment   data.Augment
 		Seed      uint64
-		Epochs    int `json:",omitempty"`
-	}{o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Reinit, o.Augment, o.Seed, epochs})
+		Epochs    int  `json:",omitempty"`
+		Init      Init `json:",omitempty"`
+		Batches   int  `json:"InitBatches,omitempty"`
+		Refresh   int  `json:",omitempty"`
+	}{
+		o.Batch, o.Rate, o.Schedule, o.Optimizer, o.Clip, o.Train, o.Reinit, o.Augment, o.Seed, epochs, o.Init,
+		o.initBatches(), o.Refresh,
+	})
 	id.Options = string(text)
 	return id, err
 }

@@ -46,6 +46,18 @@ func TestResume(t *testing.T) {
 			embedAs(t, groupedModel(), record.Sparse),
 			Options{Train: TrainLocal, Optimizer: Optimizer{Momentum: 0.9}},
 		},
+		"factored": {
+			embedAs(t, groupedModel(), record.Factored),
+			Options{Init: InitGradient, InitBatches: 2},
+		},
+		"factored, momentum": {
+			embedAs(t, toyModel(), record.Factored),
+			Options{Init: InitOrthonormal, Optimizer: Optimizer{Momentum: 0.9, WeightDecay: 0.01}},
+		},
+		"refresh": {
+			embedAs(t, toyModel(), record.Factored),
+			Options{Refresh: 1, InitBatches: 1, Optimizer: Optimizer{Method: Adam}},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := c.o

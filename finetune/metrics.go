@@ -56,6 +56,9 @@ type EpochMetrics struct {
 	// MatrixTravelled is how far the matrix L + U·V of each factored layer is from
 	// where the run began, by the name of L, where it began in the CNN subspace.
 	MatrixTravelled map[string]float64 `json:"matrix_travelled,omitempty"`
+	// SubspaceCut is the norm of what the refresh before the epoch cut from the matrices of
+	// factored layers, by their nodes.
+	SubspaceCut map[string]float64 `json:"subspace_cut,omitempty"`
 	// Deviation says how far an eFCN is from the CNN subspace.
 	Deviation *record.Deviation `json:"deviation,omitempty"`
 }
@@ -72,6 +75,7 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 	if n := s.at.Norms; n != nil {
 		line.GradientNorms, line.GradientInside, line.GradientOutside = n.Trained, n.Inside, n.Outside
 	}
+	line.SubspaceCut = s.at.Cut
 	var err error
 	if line.Travelled, err = s.trainee.distances(); err != nil {
 		return fmt.Errorf("distance travelled: %w", err)
@@ -146,6 +150,7 @@ func (m *EpochMetrics) event() []byte {
 		{"gradient outside", m.GradientOutside},
 		{"travelled", m.Travelled},
 		{"matrix travelled", m.MatrixTravelled},
+		{"subspace cut", m.SubspaceCut},
 	} {
 		for _, name := range slices.Sorted(maps.Keys(of.each)) {
 			values = append(values, tfevents.Scalar{Tag: of.tag + "/" + name, Value: of.each[name]})

@@ -34,6 +34,10 @@ type network[T kernel.Float] struct {
 	// nothing is.
 	measured *gradientNorms[T]
 
+	// probe, unless nil, is called after the backward step of each layer, in the place of
+	// the updates that layers do themselves.
+	probe func(g *gradients[T], p pass[T])
+
 	// suspect receives, unless nil, what is first found in a forward pass that is
 	// not finite.
 	suspect *string

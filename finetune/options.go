@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,6 +43,17 @@ type Options struct {
 	// with TrainLocal where the layers are in local or sparse form. Factored layers are
 	// refused.
 	Reinit bool
+	// Init chooses V of the factored layers anew before the first step, of those whose
+	// factors are trained. Their U has to be 0. "" means that V is as the model has it.
+	Init Init
+	// InitBatches is the number of batches, the first of the epoch, that InitGradient and
+	// Refresh sum the gradient over; 0 means 10, or all of an epoch if those are fewer.
+	InitBatches int
+	// Refresh restarts the subspace of the factored layers after every so many epochs: the
+	// leading half of U·V stays, what is cut of it lives on in the local weights as far
+	// as it lies in the support, and the freed rows of V become the leading directions of
+	// the gradient outside the support as it is then. 0 means never.
+	Refresh int
 	// Augment changes the samples at random in every epoch. What is black there
 	// follows from the Mean and Std of the set: 0 where it has none.
 	Augment data.Augment
@@ -121,6 +133,15 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("reinit: new weights are not in the CNN subspace, which training %s starts from; "+
 			"train all or local, or give the CNN new weights and convert it", o.Train))
 	}
+	if o.Init != "" && !slices.Contains(Inits(), o.Init) {
+		errs = append(errs, fmt.Errorf("init %q: want one of %q", o.Init, Inits()))
+	}
+	if o.InitBatches < 0 {
+		errs = append(errs, fmt.Errorf("init batches: %d is negative", o.InitBatches))
+	}
+	if o.Refresh < 0 {
+		errs = append(errs, fmt.Errorf("refresh: %d is negative", o.Refresh))
+	}
 	if o.SaveEvery.Steps < 0 || o.SaveEvery.Time < 0 {
 		errs = append(errs, fmt.Errorf("save every: %+v is negative", o.SaveEvery))
 	}
@@ -149,8 +170,19 @@ func (o Options) WithDefaults() Options {
 	if o.SaveEvery == (Interval{}) {
 		o.SaveEvery.Time = time.Minute
 	}
+	if o.InitBatches == 0 {
+		o.InitBatches = 10
+	}
 	o.Optimizer = o.Optimizer.withDefaults()
 	return o
+}
+
+// initBatches is InitBatches, 0 where it has no effect.
+func (o Options) initBatches() int {
+	if o.Init != InitGradient && o.Refresh == 0 {
+		return 0
+	}
+	return o.InitBatches
 }
 
 // fuses reports whether layers can update their weights themselves, as the

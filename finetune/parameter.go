@@ -8,6 +8,7 @@ type parameter[T kernel.Float] struct {
 	name   string
 	values []T
 	state  [][]T // of the optimiser, list by list as long as values; made at the first step
+	since  int   // the step after which state began
 
 	frozen bool        // nothing of it is trained
 	basis  bool        // V of a factored layer: weight decay and beta-lasso leave it alone
@@ -26,6 +27,7 @@ type statistic[T kernel.Float] struct {
 func (p *parameter[T]) follow(u *update[T], factor T, gradient []T) {
 	p.grow(u.States())
 	own := *u
+	own.step -= p.since
 	if p.basis {
 		own.WeightDecay, own.Lambda = 0, 0
 	}

@@ -132,6 +132,13 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 			return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, "+
 				"or another folder", o.Checkpoint, o.Epochs)
 		}
+		if s.at.Subspace > 0 {
+			all, err := s.trainee.subspaces(false)
+			if err != nil {
+				return err
+			}
+			s.beginStates(all)
+		}
 	}
 	s.saved = savePoint{s.at.Steps, time.Now()}
 	if err := clearTemporary(o.Checkpoint); err != nil {
@@ -139,9 +146,6 @@ func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
 	}
 	if err := trimMetrics(o.Checkpoint, s.at.Epoch); err != nil {
 		return err
-	}
-	if s.at.Steps == 0 && o.Snapshots != (Snapshots{}) {
-		return s.snapshot()
 	}
 	return nil
 }
@@ -213,12 +217,15 @@ func checkLabels(set *data.Set, classes int, o Options) error {
 // epoch takes every sample once that is left of the epoch, in an order that
 // follows from the seed and the number of the epoch alone.
 func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
-	for i := range s.order {
-		s.order[i] = i
+	s.shuffle()
+	if err := s.chooseSubspaces(ctx); err != nil {
+		return Epoch{}, err
 	}
-	rng := rand.New(rand.NewPCG(s.options.Seed, uint64(s.at.Epoch)))
-	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
-
+	if s.at.Steps == 0 && s.options.Snapshots != (Snapshots{}) {
+		if err := s.snapshot(); err != nil {
+			return Epoch{}, err
+		}
+	}
 	begin, before := time.Now(), s.at.Seconds
 	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
 	for s.at.Samples < len(s.order) {
@@ -271,6 +278,15 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	count := float64(len(s.order))
 	e.Train = Metrics{N: len(s.order), Loss: s.at.Loss / count, Top1: float64(s.at.Hits) / count}
 	return e, nil
+}
+
+// shuffle puts the samples in the order of the epoch.
+func (s *session[T]) shuffle() {
+	for i := range s.order {
+		s.order[i] = i
+	}
+	rng := rand.New(rand.NewPCG(s.options.Seed, uint64(s.at.Epoch)))
+	rng.Shuffle(len(s.order), func(i, j int) { s.order[i], s.order[j] = s.order[j], s.order[i] })
 }
 
 // update is what step s.at.Steps, counted from 1, does.

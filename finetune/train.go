@@ -123,7 +123,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 			}
 			return nil, err
 		}
-		s.at = progress{Epoch: s.at.Epoch + 1, Steps: s.at.Steps}
+		s.at = progress{Epoch: s.at.Epoch + 1, Steps: s.at.Steps, Subspace: s.at.Subspace}
 		if err := s.save(); err != nil {
 			return nil, err
 		}
@@ -158,6 +158,11 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 	s, err := newSession(t, train, o)
 	if err != nil {
 		return nil, nil, err
+	}
+	if o.Init != "" || o.Refresh > 0 {
+		if _, err := t.subspaces(o.Init != ""); err != nil {
+			return nil, nil, err
+		}
 	}
 	if test != nil {
 		if _, err := newFeeder(test, t.sampleShape()); err != nil {

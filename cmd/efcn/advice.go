@@ -60,6 +60,12 @@ var advice = []func(error) (text string, ok bool){
 		return fmt.Sprintf("%v (efcn convert --layout %s)", e, e.Want)
 	}),
 	when(func(e *data.ImageError) string { return e.Error() + " (--skip-bad leaves out what cannot be read)" }),
+	when(func(e *finetune.SubspaceError) string {
+		if e.Learned {
+			return e.Error() + " (efcn project, efcn convert --layout factored)"
+		}
+		return e.Error() + " (efcn convert --layout factored)"
+	}),
 	when(func(e *landscape.ArchitectureError) string { return e.Error() + " (efcn convert embeds a CNN)" }),
 	when(func(e *report.FolderError) string {
 		return e.Error() + ": that of efcn relax, or of efcn finetune --checkpoint"

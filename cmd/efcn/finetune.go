@@ -22,6 +22,9 @@ type finetuneFlags struct {
 	reinit bool   // Default false.
 	json   bool
 
+	init        oneOf // Default: V is as the model has it.
+	initBatches int   // Default 10.
+
 	maxBytes byteSize // Default 2 GiB.
 
 	checkpoint string // Default none.
@@ -38,6 +41,10 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.maxBytes = record.DefaultMaxBytes
 	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more")
 	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
+	f.init = choice("", finetune.Inits()...)
+	flags.Var(&f.init, "init", "choose V of factored layers before the first step")
+	flags.IntVar(&f.initBatches, "init-batches", finetune.Options{}.WithDefaults().InitBatches,
+		"batches that --init gradient sums the gradient over")
 	flags.StringVar(&f.checkpoint, "checkpoint", "",
 		"folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
 	flags.StringVar(&f.saveEvery, "checkpoint-every", "1m",
@@ -59,6 +66,10 @@ func (f *finetuneFlags) validate() error {
 		return oneOnStdout(f.output, f.json)
 	case f.what == "":
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
+	case f.initBatches < 1:
+		return usagef("--init-batches %d; want a number from 1", f.initBatches)
+	case f.initBatches != finetune.Options{}.WithDefaults().InitBatches && f.init.value != string(finetune.InitGradient):
+		return usagef("--init-batches is for --init gradient")
 	case f.resume && f.checkpoint == "":
 		return usagef("--resume needs --checkpoint DIR, the folder of the run")
 	case f.saveEvery != "1m" && f.checkpoint == "":
@@ -74,6 +85,7 @@ func (f *finetuneFlags) options() (finetune.Options, error) {
 	o, err := f.trainFlags.options()
 	o.Train, o.Checkpoint, o.Resume = f.what, f.checkpoint, f.resume
 	o.Reinit, o.MaxBytes = f.reinit, int64(f.maxBytes)
+	o.Init, o.InitBatches = finetune.Init(f.init.value), f.initBatches
 	if err == nil {
 		if o.SaveEvery, err = finetune.ParseInterval(f.saveEvery); err != nil {
 			err = fmt.Errorf("--checkpoint-every %w", err)
@@ -115,6 +127,13 @@ NAME it is trained as it is: of a sparse matrix the stored entries, which stay
 stored where they become 0. So are sparse matrices of a model that is no eFCN.
 A factored layer trains as it is: all of it with all; with local and tied U and V
 stay as they are. off-local makes it dense; --reinit does not take it.
+
+--init chooses V of the factored layers anew before the first step, where U is still 0,
+so that the function stays what it is: "gradient" takes the leading right singular
+vectors of the gradient outside the support, summed over the first --init-batches
+batches, "orthonormal" draws orthonormal rows. Both follow from --seed. Without it V is
+as the model has it, drawn by efcn convert. U moves in the span of V at first, so that
+a step is the dense step's projection on that; weight decay is of U alone.
 
 --reinit starts from new weights: those of Conv, ConvTranspose, Gemm and MatMul and
 their biases uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -20,8 +21,8 @@ import (
 
 // TestKill kills the real command at random moments and resumes each time; what
 // it ends with is what a run that nothing happened to ends with, byte for byte.
-// It kills while data are read, steps taken and files written: 15 times, or as
-// often as EFCN_KILLS says, and a third as often where images are streamed.
+// It kills while data are read, V is chosen, steps taken and files written: 15 times, or
+// as often as EFCN_KILLS says, and a third as often where images are streamed.
 func TestKill(t *testing.T) {
 	kills := 15
 	if n, err := strconv.Atoi(os.Getenv("EFCN_KILLS")); err == nil {
@@ -32,11 +33,23 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	images := filepath.Join(root, "testdata", "fashion-mnist")
-	adam := []string{"--epochs", "6", "--batch", "10", "--lr", "0.01", "--optimizer", "adam"}
+	models := filepath.Join(root, "testdata", "models")
+	lenet := filepath.Join(models, "lenet-torchscript", "model.onnx")
+	steps := []string{"--epochs", "6", "--batch", "10", "--lr", "0.01"}
+	adam := append(steps, "--optimizer", "adam")
+	inMemory := []string{"--augment", "flip,crop:2", "--data", fmt.Sprintf("idx:%s,%s?limit=120",
+		filepath.Join(images, "test-images-2k-idx3-ubyte.gz"), filepath.Join(images, "test-labels-2k-idx1-ubyte.gz"))}
 	t.Run("in memory", func(t *testing.T) {
-		killAndResume(t, kills, append(adam, "--augment", "flip,crop:2", "--data",
-			fmt.Sprintf("idx:%s,%s?limit=120", filepath.Join(images, "test-images-2k-idx3-ubyte.gz"),
-				filepath.Join(images, "test-labels-2k-idx1-ubyte.gz"))))
+		killAndResume(t, kills, lenet, slices.Concat(adam, inMemory))
+	})
+	t.Run("factored", func(t *testing.T) {
+		efcn := filepath.Join(t.TempDir(), "efcn.onnx")
+		out, err := exec.Command("efcn", "convert", filepath.Join(models, "plain-torchscript", "model.onnx"), "-o", efcn,
+			"--layout", "factored", "--rank", "8").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		killAndResume(t, kills, efcn, slices.Concat(steps, inMemory, []string{"--momentum", "0.5", "--init", "gradient"}))
 	})
 	t.Run("streamed", func(t *testing.T) {
 		folder := t.TempDir()
@@ -57,17 +70,16 @@ func TestKill(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		killAndResume(t, kills/3, append(adam, "--data", "folder:"+folder+"?memory=1&crop=random:28&flip"))
+		killAndResume(t, kills/3, lenet, append(adam, "--data", "folder:"+folder+"?memory=1&crop=random:28&flip"))
 	})
 }
 
-// killAndResume trains with options, while it kills the command so many times.
-func killAndResume(t *testing.T, kills int, options []string) {
+// killAndResume trains a model with options, while it kills the command so many times.
+func killAndResume(t *testing.T, kills int, model string, options []string) {
 	dir := t.TempDir()
 	run := func(output string, more ...string) *exec.Cmd {
 		args := append([]string{
-			"finetune", filepath.FromSlash("../../testdata/models/lenet-torchscript/model.onnx"),
-			"-o", filepath.Join(dir, output), "--threads", "1",
+			"finetune", model, "-o", filepath.Join(dir, output), "--threads", "1",
 		}, options...)
 		return exec.Command("efcn", append(args, more...)...)
 	}
@@ -83,6 +95,7 @@ func killAndResume(t *testing.T, kills int, options []string) {
 
 	rng := rand.New(rand.NewPCG(1, uint64(begin.UnixNano())))
 	finished, killed, resumed := 0, 0, 0
+	window := whole
 	for killed < kills || finished == 0 {
 		state := fmt.Sprintf("run%d", finished)
 		output := state + ".onnx"
@@ -95,7 +108,7 @@ func killAndResume(t *testing.T, kills int, options []string) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		timer := time.NewTimer(time.Duration(rng.Int64N(int64(whole))))
+		timer := time.NewTimer(time.Duration(rng.Int64N(int64(window))))
 		done := make(chan error, 1)
 		go func() { done <- cmd.Wait() }()
 		stop := timer.C
@@ -123,6 +136,9 @@ func killAndResume(t *testing.T, kills int, options []string) {
 			}
 		case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signaled():
 			killed++
+			if _, err := os.Stat(filepath.Join(dir, state, "run.checkpoint")); err != nil {
+				window += whole / 4 // the machine may be slower now
+			}
 		default:
 			t.Fatalf("after %d kills: %v\n%s", killed, err, said.String())
 		}
