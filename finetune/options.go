@@ -188,3 +188,14 @@ func (o Options) initBatches() int {
 // fuses reports whether layers can update their weights themselves, as the
 // gradients come up: not where all gradients are wanted first.
 func (o Options) fuses() bool { return o.Optimizer.fuses() && o.Clip == 0 }
+
+// WeightCopies is how many numbers a run holds for every weight: the weight, its
+// gradient unless the layer updates the weight as it comes up, and what the optimiser
+// keeps. Of what Train leaves as it is there are fewer.
+func (o Options) WeightCopies() int {
+	n := 1 + o.Optimizer.States()
+	if !o.fuses() || o.Train == TrainOffLocal || o.Train == TrainTied {
+		n++
+	}
+	return n
+}

@@ -12,6 +12,7 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/finetune/landscape"
+	"efcn/finetune/relax"
 	"efcn/finetune/report"
 	"efcn/internal/ort"
 )
@@ -47,6 +48,13 @@ var advice = []func(error) (text string, ok bool){
 	}),
 	when(func(e *compress.EnergyError) string {
 		return fmt.Sprintf("%v (--layer %s=factored:%d, or =dense)", e, e.Layer, e.Rank)
+	}),
+	when(func(e *relax.MemoryError) string {
+		text := e.Error() + "; a smaller --batch, plain sgd or --layout factored with a smaller --rank takes less"
+		if !e.Machine {
+			text += fmt.Sprintf(", --max-memory %d allows it", e.Need)
+		}
+		return text
 	}),
 	when(func(e *verify.IntegerInputError) string {
 		return e.Error() + "; give it with --inputs, and --samples 0"

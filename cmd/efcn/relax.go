@@ -39,6 +39,7 @@ type relaxFlags struct {
 	cnnAt       givenCNNs // Default none.
 	noFoldBN    bool
 	maxBytes    byteSize // Default 2 GiB.
+	maxMemory   byteSize // Default: what the machine has left.
 	shard       string   // Default: what a launcher says, otherwise all runs.
 	dryRun      bool
 	json        bool
@@ -64,6 +65,7 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 		"a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
+	flags.Var(&f.maxMemory, "max-memory", "refuse runs that would take more memory (0: than the machine has left)")
 	flags.StringVar(&f.shard, "shard", "",
 		"do the share I of N of the runs, as I/N; other processes do the others in the same folder")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan, the memory and an estimate of the time, and write nothing")
@@ -110,7 +112,8 @@ func (f *relaxFlags) options() (relax.Options, error) {
 	train, err := f.trainFlags.options()
 	o := relax.Options{
 		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN,
-		MaxBytes: int64(f.maxBytes), Layout: record.Layout(f.layout.value), Rank: int(f.rank),
+		MaxBytes: int64(f.maxBytes), MaxMemory: int64(f.maxMemory), Layout: record.Layout(f.layout.value),
+		Rank: int(f.rank),
 	}
 	if len(f.cnnAt) == 0 {
 		o.RelaxEpochs = f.relaxEpochs
@@ -160,7 +163,8 @@ efcn/finetune/relax.Study.Run" describes each column, the curves in plots as SVG
 report.html, which shows it all and the proof that every embedding equals its CNN.
 One run is in memory at a time. With plain SGD that takes about 1.4 times the
 weights of the eFCN in its layout, and the images; a momentum takes the weights twice more, adam
-three times, --with local, off-local and tied once. --dry-run takes as much.
+three times, --with local, off-local and tied once. --dry-run takes as much. A study
+whose weights and batch alone take more than --max-memory is refused before it begins.
 
 The command can be stopped at any moment and be given again: runs that are
 finished are not repeated, the one that is not goes on and ends with the same

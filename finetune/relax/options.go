@@ -51,6 +51,9 @@ type Options struct {
 	NoFoldBN bool
 	// MaxBytes is that of the conversion.
 	MaxBytes int64
+	// MaxMemory bounds what a run may take, in bytes, as far as that is known before it
+	// starts: see [MemoryError]. 0 means what the machine has left.
+	MaxMemory int64
 }
 
 // WithDefaults returns o with the default in place of every zero.
@@ -122,6 +125,9 @@ func (o Options) Validate() error {
 	}
 	if o.MaxBytes < 0 {
 		say("max bytes: %d is negative", o.MaxBytes)
+	}
+	if o.MaxMemory < 0 {
+		say("max memory: %d is negative", o.MaxMemory)
 	}
 	return errors.Join(errs...)
 }

@@ -97,12 +97,22 @@ func (s *Study) prepare() (*convert.Plan, error) {
 			return nil, err
 		}
 	}
+	kinds := append([]Kind{s.Options.relaxed()}, s.Options.With...)
+	for _, k := range kinds {
+		plan, err := s.plan(s.origin(), k)
+		if err == nil {
+			err = s.checkMemory(k, plan)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	if s.Options.relaxed() == EFCN {
 		if _, err := s.start("", Run{Kind: FCN, Seed: s.Options.Train.Seed}); err != nil {
 			return nil, fmt.Errorf("%s: %w", FCN, err)
 		}
 	}
-	for _, k := range append([]Kind{s.Options.relaxed()}, s.Options.With...) {
+	for _, k := range kinds {
 		o := s.Options.Train
 		o.Train = k.train()
 		m, err := s.embed(s.origin(), k)
