@@ -189,6 +189,9 @@ func (t *trainee[T]) finite() error {
 	return nil
 }
 
+// namedClasses is how many of the classes without samples are named.
+const namedClasses = 20
+
 // checkLabels refuses labels that a model of so many classes does not know, and
 // says which classes it knows have no samples.
 func checkLabels(set *data.Set, classes int, o Options) error {
@@ -208,8 +211,11 @@ func checkLabels(set *data.Set, classes int, o Options) error {
 			empty = append(empty, class)
 		}
 	}
-	if len(empty) > 0 {
-		o.notice("training data: no sample of %d of the model's %d classes: %v", len(empty), classes, empty)
+	switch n := len(empty); {
+	case n > namedClasses:
+		o.notice("training data: no sample of %d of the model's %d classes: %v and more", n, classes, empty[:namedClasses])
+	case n > 0:
+		o.notice("training data: no sample of %d of the model's %d classes: %v", n, classes, empty)
 	}
 	return nil
 }

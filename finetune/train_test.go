@@ -510,6 +510,10 @@ func TestTrainNotices(t *testing.T) {
 			few.Labels[i] = 1
 		}
 	}
+	wide := toyModel() // of 25 classes, of which the data know 4
+	wide.Graph.Outputs[0].Type.Shape[1] = onnxio.Fixed(25)
+	wide.Graph.Initializers[6] = onnxio.NewTensor("w", []int64{48, 25}, make([]float32, 48*25))
+	wide.Graph.Initializers[7] = onnxio.NewTensor("wb", []int64{25}, make([]float32, 25))
 	beyond := toySet(30, 1)
 	beyond.Labels[7], beyond.Classes = 4, 5
 	cnn := toyModel()
@@ -524,6 +528,13 @@ func TestTrainNotices(t *testing.T) {
 	}{
 		{"nothing odd", cnn, toySet(30, 1), Options{}, "", ""},
 		{"an empty class", cnn, few, Options{}, "training data: no sample of 1 of the model's 4 classes: [2]", ""},
+		{
+			"many empty classes", wide, toySet(30, 1),
+			Options{},
+			"training data: no sample of 21 of the model's 25 classes: " +
+				"[4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23] and more",
+			"",
+		},
 		{
 			"a label beyond", cnn, beyond,
 			Options{},
