@@ -331,8 +331,9 @@ func testFails(t *testing.T, m installation, ranks int) {
 		{"unguarded", "panic: it panicked"},
 		{"stuck", name + "it failed"},
 		{"agree", "the first: the second file is missing"},
+		{"late", "context deadline exceeded"},
 	} {
-		if ranks == 1 && (c.role == "stuck" || c.role == "agree") {
+		if ranks == 1 && slices.Contains([]string{"stuck", "agree", "late"}, c.role) {
 			continue
 		}
 		t.Run(c.role, func(t *testing.T) { m.start(t, ranks, c.role).fail(t, c.text) })
@@ -341,7 +342,8 @@ func testFails(t *testing.T, m installation, ranks int) {
 	t.Run("exit", func(t *testing.T) { m.start(t, ranks, "exit").end(t) })
 }
 
-// testKilled: a rank that is killed at any moment ends the others.
+// testKilled: a rank that is killed at any moment ends the others, and so does the
+// launcher.
 func testKilled(t *testing.T, m installation, ranks int) {
 	rng := rand.New(rand.NewPCG(7, uint64(ranks)))
 	for range 5 {
@@ -357,4 +359,10 @@ func testKilled(t *testing.T, m installation, ranks int) {
 			t.Errorf("the job ended %v after the rank", took)
 		}
 	}
+	j := m.start(t, ranks, "endless")
+	j.await(t)
+	if err := j.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	j.end(t)
 }

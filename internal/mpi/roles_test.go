@@ -34,6 +34,14 @@ func play(role string) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	if role == "late" { // one rank waits in MPI_Init for the others
+		if os.Getenv("PMI_RANK")+os.Getenv("OMPI_COMM_WORLD_RANK") != "0" {
+			time.Sleep(time.Hour)
+		}
+		late, stop := context.WithTimeout(ctx, 300*time.Millisecond)
+		defer stop()
+		ctx = late
+	}
 	w, err := Init(ctx, Options{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

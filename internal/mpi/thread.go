@@ -59,11 +59,9 @@ func (t *thread) run(start func() error, result chan<- error) {
 		case !waiting:
 			pause.Reset(idleTime)
 			alarm = pause.C
-		case time.Since(busy) < spinTime:
+		case time.Since(busy) < spinTime || t.burst():
 			alarm = now
 		default:
-			for begin := time.Now(); time.Since(begin) < burstTime && !t.progress(); {
-			}
 			pause.Reset(pauseTime)
 			alarm = pause.C
 		}
@@ -77,6 +75,16 @@ func (t *thread) run(start func() error, result chan<- error) {
 			}
 		}
 	}
+}
+
+// burst asks for burstTime, or until something ends, and reports whether it did.
+func (t *thread) burst() bool {
+	for begin := time.Now(); time.Since(begin) < burstTime; {
+		if t.progress() {
+			return true
+		}
+	}
+	return false
 }
 
 // now is an alarm that has gone off.
