@@ -265,17 +265,14 @@ func newTargetLayout() oneOf {
 type layerTargets map[string]compress.Target
 
 func (f *layerTargets) Set(s string) error {
-	at := strings.LastIndex(s, "=") // a target holds no equals sign, a name may
-	if at < 1 {
-		return fmt.Errorf("want NODE=LAYOUT")
+	name, text, err := splitNamed(s, "NODE=LAYOUT", "layer", *f)
+	if err != nil {
+		return err
 	}
-	name, layout := s[:at], newTargetLayout()
-	text, amount, given := strings.Cut(s[at+1:], ":")
+	layout := newTargetLayout()
+	text, amount, given := strings.Cut(text, ":")
 	if err := layout.Set(text); err != nil {
 		return fmt.Errorf("layout %q: %w", text, err)
-	}
-	if _, ok := (*f)[name]; ok {
-		return fmt.Errorf("layer %q is given twice", name)
 	}
 	t := compress.Target{Layout: record.Layout(layout.value)}
 	v, err := strconv.ParseFloat(amount, 64)

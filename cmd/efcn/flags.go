@@ -50,22 +50,31 @@ func (b *byteSize) Set(s string) error {
 func (b *byteSize) String() string { return formatBytes(int64(*b)) }
 func (b *byteSize) Type() string   { return "BYTES" }
 
+// splitNamed splits NAME=VALUE. The name may itself hold an equals sign, the value cannot.
+// A name that is among those given before is refused; what says what it is one of.
+func splitNamed[V any](s, want, what string, given map[string]V) (name, value string, err error) {
+	at := strings.LastIndex(s, "=")
+	if at < 1 {
+		return "", "", fmt.Errorf("want %s", want)
+	}
+	name = s[:at]
+	if _, ok := given[name]; ok {
+		return "", "", fmt.Errorf("%s %q is given twice", what, name)
+	}
+	return name, s[at+1:], nil
+}
+
 // inputShapes is a flag, given once an input, that fixes an input's shape:
 // NAME=1x3x32x32, with ? for a dimension that stays open.
 type inputShapes map[string][]int64
 
 func (f *inputShapes) Set(s string) error {
-	// The name may itself hold an equals sign, the dimensions cannot.
-	at := strings.LastIndex(s, "=")
-	if at < 1 {
-		return fmt.Errorf("want NAME=1x3x32x32")
-	}
-	name := s[:at]
-	if _, ok := (*f)[name]; ok {
-		return fmt.Errorf("input %q is given twice", name)
+	name, text, err := splitNamed(s, "NAME=1x3x32x32", "input", *f)
+	if err != nil {
+		return err
 	}
 	var dims []int64
-	for field := range strings.SplitSeq(s[at+1:], "x") {
+	for field := range strings.SplitSeq(text, "x") {
 		d, err := strconv.ParseInt(field, 10, 64)
 		switch {
 		case field == "?":
@@ -90,16 +99,12 @@ func (f *inputShapes) Type() string   { return "NAME=DIMS" }
 type batchAxes map[string]int
 
 func (f *batchAxes) Set(s string) error {
-	at := strings.LastIndex(s, "=")
-	if at < 1 {
-		return fmt.Errorf("want NAME=AXIS or NAME=none")
+	name, text, err := splitNamed(s, "NAME=AXIS or NAME=none", "input", *f)
+	if err != nil {
+		return err
 	}
-	name, axis := s[:at], shape.NoBatch
-	if _, ok := (*f)[name]; ok {
-		return fmt.Errorf("input %q is given twice", name)
-	}
-	if text := s[at+1:]; text != "none" {
-		var err error
+	axis := shape.NoBatch
+	if text != "none" {
 		if axis, err = strconv.Atoi(text); err != nil || axis < 0 {
 			return fmt.Errorf("axis %q; want a number from 0, or none", text)
 		}
@@ -150,17 +155,14 @@ type layerLayouts struct {
 }
 
 func (f *layerLayouts) Set(s string) error {
-	at := strings.LastIndex(s, "=") // a layout holds no equals sign, a name may
-	if at < 1 {
-		return fmt.Errorf("want NODE=LAYOUT")
+	name, text, err := splitNamed(s, "NODE=LAYOUT", "layer", f.layouts)
+	if err != nil {
+		return err
 	}
-	name, layout := s[:at], newLayout()
-	text, rank, ranked := strings.Cut(s[at+1:], ":")
+	layout := newLayout()
+	text, rank, ranked := strings.Cut(text, ":")
 	if err := layout.Set(text); err != nil {
 		return fmt.Errorf("layout %q: %w", text, err)
-	}
-	if _, ok := f.layouts[name]; ok {
-		return fmt.Errorf("layer %q is given twice", name)
 	}
 	if f.layouts == nil {
 		f.layouts, f.ranks = make(map[string]record.Layout), make(map[string]int)
