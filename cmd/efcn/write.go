@@ -72,7 +72,7 @@ func noStdout(cmd *cobra.Command) error {
 		switch f.Name {
 		case "output":
 			switch cmd.Name() {
-			case "compress", "convert", "finetune", "interpolate", "project", "report", "run":
+			case "compress", "convert", "finetune", "interpolate", "measure", "project", "report", "run":
 				return
 			}
 			err = usagef("-o -: this output cannot go to stdout; want a name")

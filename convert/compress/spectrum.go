@@ -60,7 +60,11 @@ func Spectra(ctx context.Context, efcn *onnxio.Model, n int) ([]Spectrum, error)
 		if s.Values, err = singularValues(ctx, a, n, s.OffLocal); err != nil {
 			return nil, err
 		}
-		s.Energy = s.energy()
+		for _, n := range Shares() {
+			if n <= len(s.Values) {
+				s.Energy = append(s.Energy, s.Share(n))
+			}
+		}
 	}
 	return spectra, nil
 }
@@ -85,18 +89,11 @@ func singularValues(ctx context.Context, a *record.Matrix, n int, norm float64) 
 	return svd.S, nil
 }
 
-// energy is the share of the square of the first Shares values.
-func (s *Spectrum) energy() []float64 {
-	shares := []float64{}
-	for _, n := range Shares() {
-		if n > len(s.Values) {
-			break
-		}
-		share := 0.0
-		if s.OffLocal > 0 {
-			share = min(1, sumOfSquares(s.Values[:n])/(s.OffLocal*s.OffLocal))
-		}
-		shares = append(shares, share)
+// Share is the share of ‖W_off‖² that the first n values have; 0 where nothing is outside
+// the support.
+func (s *Spectrum) Share(n int) float64 {
+	if s.OffLocal == 0 {
+		return 0
 	}
-	return shares
+	return min(1, sumOfSquares(s.Values[:n])/(s.OffLocal*s.OffLocal))
 }
