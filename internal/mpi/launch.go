@@ -38,8 +38,12 @@ func launched(getenv func(string) string) job {
 func Launched() bool { return isLaunched(os.Getenv) }
 
 func isLaunched(getenv func(string) string) bool {
-	job := launched(getenv)
-	return job.size > 1 || job.size == 0 && getenv("PMIX_RANK") != ""
+	return launched(getenv).size != 1 && isStarted(getenv)
+}
+
+// isStarted reports whether a launcher started this process, be it the only one.
+func isStarted(getenv func(string) string) bool {
+	return launched(getenv).size > 0 || getenv("PMIX_RANK") != ""
 }
 
 // settings are the environment variables that are set before the library is loaded,

@@ -51,6 +51,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 )
 
 // Options says how MPI is found.
@@ -81,6 +82,7 @@ func Init(ctx context.Context, options Options) (*World, error) {
 	if !initialised.CompareAndSwap(false, true) {
 		return nil, errors.New("MPI is started once in a process, and was")
 	}
+	parent := os.Getppid()
 	t := newThread()
 	w := &World{thread: t}
 	result := make(chan error, 1)
@@ -98,8 +100,25 @@ func Init(ctx context.Context, options Options) (*World, error) {
 	if err := w.Barrier(ctx); err != nil {
 		return nil, err
 	}
+	if isStarted(os.Getenv) {
+		go w.watch(parent)
+	}
 	return w, w.call(ctx, func() error { return w.signals.settle() })
 }
+
+// watch ends the process when the launcher, which started it as process parent, is
+// gone: a rank that waits for no other one would not notice.
+func (w *World) watch(parent int) {
+	for os.Getppid() == parent {
+		time.Sleep(watchTime)
+	}
+	if closed.Load() == nil {
+		w.Abort(1, errors.New("the launcher has ended"))
+	}
+}
+
+// watchTime is how often ranks look for the launcher.
+const watchTime = time.Second
 
 // start runs on the thread that makes all calls.
 func (w *World) start(options Options, getenv func(string) string) error {
