@@ -108,7 +108,7 @@ images in colour) and skip-bad; memory=BYTES (a set of more pixels is streamed:
 4GB); of CIFAR and Parquet split=train (default of --data in training) or test
 (default elsewhere), of CIFAR-100 labels=fine (default) or coarse. A test set has
 to be normalised with the figures of the training set. More: go doc
-efcn/finetune/data`
+efcn/finetune/data.Open`
 
 // measured is what was measured of a model, as it is printed.
 type measured struct {
