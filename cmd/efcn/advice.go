@@ -14,6 +14,7 @@ import (
 	"efcn/finetune/landscape"
 	"efcn/finetune/relax"
 	"efcn/finetune/report"
+	"efcn/internal/mpi"
 	"efcn/internal/ort"
 )
 
@@ -64,6 +65,13 @@ var advice = []func(error) (text string, ok bool){
 	}),
 	when(func(e *ort.NotFoundError) string { return e.Error() + " with --ort-lib FILE" }),
 	when(func(e *ort.LibraryError) string { return fmt.Sprintf("--ort-lib %s: %v", e.File, e.Err) }),
+	when(func(e *mpi.SizeError) string {
+		return e.Error() + "; start efcn with the mpirun of that MPI, or srun --mpi=pmix (pmi2 for MPICH), " +
+			"or name the launcher's library with EFCN_MPI=FILE"
+	}),
+	when(func(e *mpi.BindingError) string {
+		return e.Error() + "; mpirun --bind-to none leaves it all of them, mpirun --map-by slot:PE=2 two"
+	}),
 	when(func(e *finetune.LayoutError) string {
 		return fmt.Sprintf("%v (efcn convert --layout %s)", e, e.Want)
 	}),
