@@ -78,7 +78,7 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *data.ImageError) string { return e.Error() + " (--skip-bad leaves out what cannot be read)" }),
 	when(func(e *finetune.SubspaceError) string {
 		if e.Learned {
-			return e.Error() + " (efcn project, efcn convert --layout factored)"
+			return e.Error() + " (--refresh N; or efcn project, efcn convert --layout factored)"
 		}
 		return e.Error() + " (efcn convert --layout factored)"
 	}),

@@ -24,6 +24,7 @@ type finetuneFlags struct {
 
 	init        oneOf // Default: V is as the model has it.
 	initBatches int   // Default 10.
+	refresh     int   // Default 0: never.
 
 	maxBytes byteSize // Default 2 GiB.
 
@@ -44,7 +45,8 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.init = choice("", finetune.Inits()...)
 	flags.Var(&f.init, "init", "choose V of factored layers before the first step")
 	flags.IntVar(&f.initBatches, "init-batches", finetune.Options{}.WithDefaults().InitBatches,
-		"batches that --init gradient sums the gradient over")
+		"batches that --init gradient and --refresh sum the gradient over")
+	flags.IntVar(&f.refresh, "refresh", 0, "restart the subspace of factored layers every so many epochs (0: never)")
 	flags.StringVar(&f.checkpoint, "checkpoint", "",
 		"folder for the state of the run, saved after every epoch and at Ctrl-C, and its metrics")
 	flags.StringVar(&f.saveEvery, "checkpoint-every", "1m",
@@ -68,8 +70,11 @@ func (f *finetuneFlags) validate() error {
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
 	case f.initBatches < 1:
 		return usagef("--init-batches %d; want a number from 1", f.initBatches)
-	case f.initBatches != finetune.Options{}.WithDefaults().InitBatches && f.init.value != string(finetune.InitGradient):
-		return usagef("--init-batches is for --init gradient")
+	case f.initBatches != finetune.Options{}.WithDefaults().InitBatches && f.refresh == 0 &&
+		f.init.value != string(finetune.InitGradient):
+		return usagef("--init-batches is for --init gradient and --refresh")
+	case f.refresh < 0:
+		return usagef("--refresh %d; want a number of epochs, or 0 for never", f.refresh)
 	case f.resume && f.checkpoint == "":
 		return usagef("--resume needs --checkpoint DIR, the folder of the run")
 	case f.saveEvery != "1m" && f.checkpoint == "":
@@ -85,7 +90,7 @@ func (f *finetuneFlags) options() (finetune.Options, error) {
 	o, err := f.trainFlags.options()
 	o.Train, o.Checkpoint, o.Resume = f.what, f.checkpoint, f.resume
 	o.Reinit, o.MaxBytes = f.reinit, int64(f.maxBytes)
-	o.Init, o.InitBatches = finetune.Init(f.init.value), f.initBatches
+	o.Init, o.InitBatches, o.Refresh = finetune.Init(f.init.value), f.initBatches, f.refresh
 	if err == nil {
 		if o.SaveEvery, err = finetune.ParseInterval(f.saveEvery); err != nil {
 			err = fmt.Errorf("--checkpoint-every %w", err)
@@ -134,6 +139,11 @@ vectors of the gradient outside the support, summed over the first --init-batche
 batches, "orthonormal" draws orthonormal rows. Both follow from --seed. Without it V is
 as the model has it, drawn by efcn convert. U moves in the span of V at first, so that
 a step is the dense step's projection on that; weight decay is of U alone.
+
+--refresh N restarts the subspace every N epochs. Of U*V the leading half of its
+singular values stays in the factors. The rest goes into the local weights where it
+lies in the support and is cut elsewhere; metrics.jsonl has the norm of the cut. The
+freed rows of V become the leading directions of the gradient as it is then.
 
 --reinit starts from new weights: those of Conv, ConvTranspose, Gemm and MatMul and
 their biases uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as

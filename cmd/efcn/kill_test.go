@@ -49,7 +49,9 @@ func TestKill(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		killAndResume(t, kills, efcn, slices.Concat(steps, inMemory, []string{"--momentum", "0.5", "--init", "gradient"}))
+		killAndResume(t, kills, efcn, slices.Concat(steps, inMemory, []string{
+			"--momentum", "0.5", "--init", "gradient", "--refresh", "2",
+		}))
 	})
 	t.Run("streamed", func(t *testing.T) {
 		folder := t.TempDir()
