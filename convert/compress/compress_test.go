@@ -128,7 +128,7 @@ func (r *relaxed) cutToLargest(n int) (w []float64, share float64) {
 	return w, kept / all
 }
 
-// compress compresses the eFCN, checks it, and reads it back from its bytes.
+// compressed compresses an eFCN, checks it, and reads it back from its bytes.
 func compressed(t *testing.T, efcn *onnxio.Model, target compress.Target) (*onnxio.Model, *compress.Report) {
 	t.Helper()
 	out, report, err := compress.Compress(t.Context(), efcn, compress.Options{Target: target})
@@ -226,6 +226,7 @@ func TestCompress(t *testing.T) {
 						t.Errorf("the way back changes %+v", report.Layers[0])
 					}
 					sameMatrix(t, factored, back)
+					sameCut(t, factored, back)
 					sparse, report := compressed(t, from, compress.Target{Layout: record.Sparse, Keep: 0.3})
 					if from != whole { // whose entries are rounded, and ties with them
 						r.check(t, sparse, report, largest, shareLargest)
@@ -261,19 +262,76 @@ func count(all []bool) (n int) {
 // sameMatrix compares the matrices of the first layer of two eFCNs bit for bit.
 func sameMatrix(t *testing.T, a, b *onnxio.Model) {
 	t.Helper()
-	of := func(m *onnxio.Model) []float32 {
-		all, err := record.OpenAll(m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		w, err := onnxio.Floats[float32](all[0].Dense(t.Context(), false))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return w
-	}
-	if !slices.Equal(of(a), of(b)) {
+	if !slices.Equal(matrixOf(t, a), matrixOf(t, b)) {
 		t.Error("the matrices differ")
+	}
+}
+
+// matrixOf is the matrix of the first layer as it is read.
+func matrixOf(t *testing.T, m *onnxio.Model) []float32 {
+	t.Helper()
+	all, err := record.OpenAll(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := onnxio.Floats[float32](all[0].Dense(t.Context(), false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+// sameCut compares what is cut, and measured, of a factored layer, which has a part of U·V
+// in the support, with the same of its dense form.
+func sameCut(t *testing.T, factored, dense *onnxio.Model) {
+	t.Helper()
+	var matrices [2][]float32
+	var values [2][]float64
+	for i, m := range []*onnxio.Model{factored, dense} {
+		spectra, err := compress.Spectra(t.Context(), m, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		values[i] = spectra[0].Values
+		cut, _ := compressed(t, m, compress.Target{Layout: record.Factored, Rank: 1})
+		matrices[i] = matrixOf(t, cut)
+	}
+	for i, v := range values[0] {
+		if math.Abs(v-values[1][i]) > 1e-6*values[1][0] {
+			t.Errorf("singular value %d of the factored layer is %v, of its dense form %v", i, v, values[1][i])
+		}
+	}
+	if v := values[1]; len(v) > 1 && v[1] > 0.9*v[0] {
+		return // the vectors of values that are close are not settled by the matrix
+	}
+	for i, v := range matrices[0] {
+		if math.Abs(float64(v-matrices[1][i])) > 1e-4*values[1][0] {
+			t.Fatalf("entry %d of the cut is %v, of the dense form %v", i, v, matrices[1][i])
+		}
+	}
+}
+
+// TestTies: of entries of one magnitude, either sign, the first stay, and no more than
+// were asked for.
+func TestTies(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 6))
+	cnn := testnet.Small(17, []int64{1, 6, 6}, []*onnxio.Tensor{testnet.Floats("w", rng, 1, 1, 3, 3)}, testnet.Node("Conv", "x w", "y"))
+	r := relax(t, rng, cnn, []int64{1, 6, 6}, false)
+	values := make([]float32, len(r.w))
+	for i := range values {
+		values[i] = []float32{0, 0.25, -0.25, 0.25, -0.5, 0}[rng.IntN(6)]
+		r.w[i] = float64(values[i])
+	}
+	for i, old := range r.efcn.Graph.Initializers {
+		if old.Name == "conv.weight" {
+			r.efcn.Graph.Initializers[i] = onnxio.NewTensor(old.Name, old.Dims, values)
+		}
+	}
+	outside := float64(len(r.w) - count(r.inside))
+	for _, n := range []int{1, 40, 150, 300} { // within the largest, within those at 0.25, and all that are not zero
+		sparse, report := compressed(t, r.efcn, compress.Target{Layout: record.Sparse, Keep: float64(n) / outside})
+		largest, share := r.cutToLargest(n)
+		r.check(t, sparse, report, largest, share)
 	}
 }
 

@@ -34,11 +34,12 @@ func (l *layer) largest(ctx context.Context, n int64) (*selection, error) {
 	if err := l.magnitudes(ctx, func(bits uint32) { upper[bits>>halfBits]++ }); err != nil {
 		return nil, err
 	}
-	s := &selection{bound: math.MaxUint32}
+	s := &selection{}
 	bin := bins - 1
 	for ; bin > 0 && s.count+upper[bin] < n; bin-- {
 		s.count += upper[bin]
 	}
+	s.bound = uint32(bin+1)<<halfBits - 1 // what has more in its upper half stays
 	var above, all float64
 	square := func(bits uint32) float64 {
 		v := float64(math.Float32frombits(bits))
