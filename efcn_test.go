@@ -11,6 +11,7 @@ import (
 
 	"efcn"
 	"efcn/convert"
+	"efcn/convert/compress"
 	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/finetune"
@@ -84,6 +85,16 @@ func TestFiles(t *testing.T) {
 	if m, err := efcn.Open(cnn); err != nil ||
 		!slices.ContainsFunc(m.Graph.Nodes, func(n *onnxio.Node) bool { return n.OpType == "Conv" }) {
 		t.Errorf("the nearest CNN has no Conv (%v)", err)
+	}
+	cut, err := efcn.Compress(t.Context(), tuned, tuned, compress.Options{
+		Target: compress.Target{Layout: record.Factored, Rank: 4},
+	})
+	if err != nil || cut.After >= cut.Before || cut.Layers[0].Layout != record.Factored {
+		t.Errorf("compressed %+v (%v)", cut, err)
+	}
+	if after, err := efcn.Measure(t.Context(), tuned, ""); err != nil || after.Layers[0].Layout != record.Factored ||
+		!(after.Distance > 0 && after.Distance < d.Distance) {
+		t.Errorf("deviation %+v, before it was compressed %+v (%v)", after, d, err)
 	}
 }
 
