@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/convert/record"
+	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/finetune/relax"
 	"efcn/finetune/report"
@@ -34,6 +35,8 @@ type relaxFlags struct {
 	seeds       int       // Default 3.
 	layout      oneOf     // Default dense.
 	rank        layerRank // Default 32.
+	init        oneOf     // Default: V is that of the conversion.
+	initBatches int       // Default 10.
 	with        []string  // Default none.
 	reinit      bool      // Default false.
 	cnnAt       givenCNNs // Default none.
@@ -58,8 +61,13 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	f.layout = choice(record.Dense, record.Dense, record.Factored)
 	flags.Var(&f.layout, "layout", "form in which all weights of the eFCN are trained")
 	flags.Var(&f.rank, "rank", "rank of --layout factored: of U and V in local(x) + U(V x); default 32")
+	f.init = choice("", finetune.Inits()...)
+	flags.Var(&f.init, "init", "choose V of --layout factored before the first step of a run")
+	flags.IntVar(&f.initBatches, "init-batches", defaults.Train.InitBatches,
+		"batches that gradient sums the gradient over")
 	flags.StringSliceVar(&f.with, "with", nil,
-		"more runs at every relax time: elcn, local, off-local, tied, factored-R of any rank R, several with commas")
+		"more runs at every relax time: elcn, local, off-local, tied, factored-R of any rank R, factored-R:gradient, "+
+			"factored-R:orthonormal, several with commas")
 	flags.BoolVar(&f.reinit, "reinit", false, "give the CNN new weights for every seed, as PyTorch initialises")
 	flags.Var(&f.cnnAt, "cnn-at",
 		"a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
@@ -88,6 +96,8 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 		return usagef("--test is missing")
 	case f.output == "" && !f.dryRun:
 		return usagef("-o DIR is missing (or --dry-run)")
+	case f.initBatches < 1:
+		return usagef("--init-batches %d; want a number from 1", f.initBatches)
 	case f.seeds < 1:
 		return usagef("--seeds %d; want a number from 1", f.seeds)
 	}
@@ -110,6 +120,7 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 // options are those of the flags.
 func (f *relaxFlags) options() (relax.Options, error) {
 	train, err := f.trainFlags.options()
+	train.Init, train.InitBatches = finetune.Init(f.init.value), f.initBatches
 	o := relax.Options{
 		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN,
 		MaxBytes: int64(f.maxBytes), MaxMemory: int64(f.maxMemory), Layout: record.Layout(f.layout.value),
@@ -140,14 +151,17 @@ longer, for a comparison with the epochs before and after together.
 --layout factored trains every matrix as its local form and a product of rank --rank
 beside it, local(x) + U(V x), with U zero at first (efcn convert --layout factored):
 for nets whose dense matrices are too large. The runs are called factored-R by the
-rank; there is no fully-connected network beside them, which is dense.
+rank; there is no fully-connected network beside them, which is dense. V is drawn as by
+efcn convert or, with --init, as by efcn finetune --init; the runs are then called
+factored-R:gradient or factored-R:orthonormal, their folders factored-R-gradient-T.
 
 --with adds runs at every relax time:
   elcn        the locally connected network: the support alone, in local form
   local       the same in dense form
   off-local   the weights outside the support alone
   tied        the CNN subspace, in dense form
-  factored-R  all weights in factored form of rank R; may be given with several ranks
+  factored-R  all weights in factored form of rank R, also as factored-R:gradient and
+              factored-R:orthonormal; may be given with several ranks and each V
 
 A BatchNormalization trains as such in the CNN. When that is embedded it is a scale and
 a shift by its running statistics, multiplied into the matrix before it: d, s and the

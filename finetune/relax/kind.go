@@ -32,17 +32,33 @@ const (
 const factored = "factored-"
 
 // Factored is the kind of a run of the embedded CNN with every matrix as its local
-// form and a product of that rank beside it: "factored-16".
-func Factored(rank int) Kind { return Kind(factored + strconv.Itoa(rank)) }
+// form and a product U·V of that rank beside it: "factored-16". V is that of the
+// conversion or, with init, another one: "factored-16:gradient".
+func Factored(rank int, init finetune.Init) Kind {
+	text := factored + strconv.Itoa(rank)
+	if init != "" {
+		text += ":" + string(init)
+	}
+	return Kind(text)
+}
 
 // Rank is that of a kind of Factored, 0 of the others.
 func (k Kind) Rank() int {
 	text, _ := strings.CutPrefix(string(k), factored)
-	rank, err := strconv.Atoi(text)
-	if err != nil || rank < 1 || k != Factored(rank) {
+	number, _, _ := strings.Cut(text, ":")
+	rank, err := strconv.Atoi(number)
+	if init := k.Init(); err != nil || rank < 1 || k != Factored(rank, init) ||
+		init != "" && !slices.Contains(finetune.Inits(), init) {
 		return 0
 	}
 	return rank
+}
+
+// Init says what chooses V of a kind of Factored; "" of the conversion's V, and of the
+// other kinds.
+func (k Kind) Init() finetune.Init {
+	_, init, _ := strings.Cut(string(k), ":")
+	return finetune.Init(init)
 }
 
 // extras are what Options.With may hold, besides the kinds of Factored.

@@ -56,7 +56,9 @@ type Settings struct {
 	Schedule  finetune.Schedule  `json:"lr_schedule"`
 	Optimizer finetune.Optimizer `json:"optimizer"`
 	Clip      float64            `json:"clip"`
-	Augment   data.Augment       `json:"augment"`
+	// InitBatches is 0 for the default of finetune.Options.
+	InitBatches int          `json:"init_batches,omitempty"`
+	Augment     data.Augment `json:"augment"`
 }
 
 // settings returns those of a study.
@@ -73,6 +75,9 @@ func (s *Study) settings() (*Settings, error) {
 	}
 	if r := o.relaxed(); r != EFCN {
 		t.Relaxed = r
+	}
+	if n := o.Train.InitBatches; n != (finetune.Options{}).WithDefaults().InitBatches {
+		t.InitBatches = n
 	}
 	if s.Given == nil {
 		var err error

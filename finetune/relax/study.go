@@ -91,7 +91,9 @@ func (s *Study) prepare() (*convert.Plan, error) {
 	if s.CNN != nil {
 		m, err := s.start("", Run{Kind: CNN, Seed: s.Options.Train.Seed})
 		if err == nil {
-			err = finetune.Check(m, s.Data, s.Test, s.Options.Train)
+			o := s.Options.Train
+			o.Init = ""
+			err = finetune.Check(m, s.Data, s.Test, o)
 		}
 		if err != nil {
 			return nil, err
@@ -114,7 +116,7 @@ func (s *Study) prepare() (*convert.Plan, error) {
 	}
 	for _, k := range kinds {
 		o := s.Options.Train
-		o.Train = k.train()
+		o.Train, o.Init = k.train(), k.Init()
 		m, err := s.embed(s.origin(), k)
 		if err == nil {
 			err = finetune.Check(m, s.Data, s.Test, o)
@@ -467,7 +469,7 @@ const checkpointName = "run.checkpoint"
 // options are those of package finetune for a run.
 func (s *Study) options(path string, r Run) finetune.Options {
 	o := s.Options.Train
-	o.Seed, o.Train, o.Checkpoint, o.Resume = r.Seed, r.Kind.train(), path, true
+	o.Seed, o.Train, o.Init, o.Checkpoint, o.Resume = r.Seed, r.Kind.train(), r.Kind.Init(), path, true
 	if r.Kind == CNN {
 		o.Epochs = s.Options.CNNEpochs
 	}

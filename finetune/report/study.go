@@ -492,6 +492,9 @@ func name(k relax.Kind, relaxed *int) string {
 	}[k]
 	if rank := k.Rank(); rank > 0 {
 		text = fmt.Sprintf("eFCN, factored %d", rank)
+		if init := k.Init(); init != "" {
+			text += fmt.Sprintf(" (%s)", init)
+		}
 	}
 	if relaxed != nil {
 		text += fmt.Sprintf(" from %d", *relaxed)
