@@ -37,6 +37,7 @@ type relaxFlags struct {
 	rank        layerRank // Default 32.
 	init        oneOf     // Default: V is that of the conversion.
 	initBatches int       // Default 10.
+	refresh     int       // Default 0: never.
 	with        []string  // Default none.
 	reinit      bool      // Default false.
 	cnnAt       givenCNNs // Default none.
@@ -65,9 +66,10 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.init, "init", "choose V of --layout factored before the first step of a run")
 	flags.IntVar(&f.initBatches, "init-batches", defaults.Train.InitBatches,
 		"batches that gradient sums the gradient over")
+	flags.IntVar(&f.refresh, "refresh", 0, "restart V of --layout factored after every so many epochs (0: never)")
 	flags.StringSliceVar(&f.with, "with", nil,
 		"more runs at every relax time: elcn, local, off-local, tied, factored-R of any rank R, factored-R:gradient, "+
-			"factored-R:orthonormal, several with commas")
+			"factored-R:gradient:refresh-N, factored-R:orthonormal, several with commas")
 	flags.BoolVar(&f.reinit, "reinit", false, "give the CNN new weights for every seed, as PyTorch initialises")
 	flags.Var(&f.cnnAt, "cnn-at",
 		"a CNN as it was after so many epochs, as EPOCH=FILE, or a folder of epoch-N.onnx; may be given again")
@@ -120,7 +122,7 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 // options are those of the flags.
 func (f *relaxFlags) options() (relax.Options, error) {
 	train, err := f.trainFlags.options()
-	train.Init, train.InitBatches = finetune.Init(f.init.value), f.initBatches
+	train.Init, train.InitBatches, train.Refresh = finetune.Init(f.init.value), f.initBatches, f.refresh
 	o := relax.Options{
 		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN,
 		MaxBytes: int64(f.maxBytes), MaxMemory: int64(f.maxMemory), Layout: record.Layout(f.layout.value),
@@ -152,16 +154,18 @@ longer, for a comparison with the epochs before and after together.
 beside it, local(x) + U(V x), with U zero at first (efcn convert --layout factored):
 for nets whose dense matrices are too large. The runs are called factored-R by the
 rank; there is no fully-connected network beside them, which is dense. V is drawn as by
-efcn convert or, with --init, as by efcn finetune --init; the runs are then called
-factored-R:gradient or factored-R:orthonormal, their folders factored-R-gradient-T.
+efcn convert or, with --init and --refresh, as by efcn finetune with these flags; the
+runs are then called factored-R:gradient, factored-R:gradient:refresh-N or the like,
+their folders factored-R-gradient-T.
 
 --with adds runs at every relax time:
   elcn        the locally connected network: the support alone, in local form
   local       the same in dense form
   off-local   the weights outside the support alone
   tied        the CNN subspace, in dense form
-  factored-R  all weights in factored form of rank R, also as factored-R:gradient and
-              factored-R:orthonormal; may be given with several ranks and each V
+  factored-R  all weights in factored form of rank R, also as factored-R:gradient,
+              factored-R:orthonormal, with :refresh-N behind it; may be given with
+              several ranks and each V
 
 A BatchNormalization trains as such in the CNN. When that is embedded it is a scale and
 a shift by its running statistics, multiplied into the matrix before it: d, s and the

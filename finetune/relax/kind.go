@@ -29,15 +29,23 @@ const (
 	Snapshot Kind = "snapshot"
 )
 
-const factored = "factored-"
+// Parts of the names of factored kinds.
+const (
+	factored  = "factored-"
+	refreshed = ":refresh-"
+)
 
 // Factored is the kind of a run of the embedded CNN with every matrix as its local
 // form and a product U·V of that rank beside it: "factored-16". V is that of the
-// conversion or, with init, another one: "factored-16:gradient".
-func Factored(rank int, init finetune.Init) Kind {
+// conversion or, with init, another one, and restarts after every refresh epochs, if that
+// is not 0: "factored-16:gradient:refresh-5".
+func Factored(rank int, init finetune.Init, refresh int) Kind {
 	text := factored + strconv.Itoa(rank)
 	if init != "" {
 		text += ":" + string(init)
+	}
+	if refresh > 0 {
+		text += refreshed + strconv.Itoa(refresh)
 	}
 	return Kind(text)
 }
@@ -47,7 +55,7 @@ func (k Kind) Rank() int {
 	text, _ := strings.CutPrefix(string(k), factored)
 	number, _, _ := strings.Cut(text, ":")
 	rank, err := strconv.Atoi(number)
-	if init := k.Init(); err != nil || rank < 1 || k != Factored(rank, init) ||
+	if init := k.Init(); err != nil || rank < 1 || k != Factored(rank, init, k.Refresh()) ||
 		init != "" && !slices.Contains(finetune.Inits(), init) {
 		return 0
 	}
@@ -57,8 +65,16 @@ func (k Kind) Rank() int {
 // Init says what chooses V of a kind of Factored; "" of the conversion's V, and of the
 // other kinds.
 func (k Kind) Init() finetune.Init {
-	_, init, _ := strings.Cut(string(k), ":")
+	text, _, _ := strings.Cut(string(k), refreshed)
+	_, init, _ := strings.Cut(text, ":")
 	return finetune.Init(init)
+}
+
+// Refresh is after how many epochs V of a kind of Factored restarts, 0 for never.
+func (k Kind) Refresh() int {
+	_, text, _ := strings.Cut(string(k), refreshed)
+	epochs, _ := strconv.Atoi(text) // a kind that is none has no rank either
+	return epochs
 }
 
 // extras are what Options.With may hold, besides the kinds of Factored.

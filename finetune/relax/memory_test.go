@@ -34,9 +34,9 @@ func TestStudyRefusesMemory(t *testing.T) {
 			2,
 		},
 		{
-			[]relax.Kind{relax.ELCN, relax.Factored(20, "")},
+			[]relax.Kind{relax.ELCN, relax.Factored(20, "", 0)},
 			finetune.Optimizer{},
-			relax.Factored(20, ""),
+			relax.Factored(20, "", 0),
 			convert.Options{Layout: record.Factored, Rank: 20},
 			1,
 		},

@@ -33,7 +33,7 @@ type Options struct {
 	// whose matrices are dense.
 	Layout record.Layout
 	// Rank is that of the factored layers; 0 means convert.DefaultRank. It goes with
-	// the layout factored, and so does Train.Init, which chooses V.
+	// the layout factored, and so do Train.Init and Train.Refresh, which choose V.
 	Rank int
 	// With adds runs at every relax time.
 	With []Kind
@@ -78,7 +78,7 @@ func (o Options) WithDefaults() Options {
 // relaxed is the kind of run that trains all weights of the embedded CNN.
 func (o Options) relaxed() Kind {
 	if o.Layout == record.Factored {
-		return Factored(cmp.Or(o.Rank, convert.DefaultRank), o.Train.Init)
+		return Factored(cmp.Or(o.Rank, convert.DefaultRank), o.Train.Init, o.Train.Refresh)
 	}
 	return EFCN
 }
@@ -88,8 +88,7 @@ func (o Options) Validate() error {
 	var errs []error
 	say := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	errs = append(errs, o.Train.Validate())
-	if t := o.Train; t.Train != "" || t.Reinit || t.Checkpoint != "" || t.Resume || t.Refresh != 0 ||
-		t.Snapshots != (finetune.Snapshots{}) {
+	if t := o.Train; t.Train != "" || t.Reinit || t.Checkpoint != "" || t.Resume || t.Snapshots != (finetune.Snapshots{}) {
 		say("what is trained and from where, and the folder and the snapshots of a run, are the study's business")
 	}
 	if o.RelaxEpochs != nil && len(o.RelaxEpochs) == 0 {
@@ -116,14 +115,14 @@ func (o Options) Validate() error {
 		say("rank %d: want a number from 1", o.Rank)
 	case o.Rank > 0 && o.Layout != record.Factored:
 		say("rank %d: only the layout %q has one", o.Rank, record.Factored)
-	case o.Train.Init != "" && o.Layout != record.Factored:
-		say("init %q: only the layout %q has a V to choose; of runs that with adds it is part of the kind", o.Train.Init,
-			record.Factored)
+	case (o.Train.Init != "" || o.Train.Refresh > 0) && o.Layout != record.Factored:
+		say("init %q, refresh %d: only the layout %q has a V to choose; of runs that with adds it is part of the kind",
+			o.Train.Init, o.Train.Refresh, record.Factored)
 	}
 	for i, k := range o.With {
 		if !k.extra() {
-			say("with %q: want some of %q, %q with a rank R from 1, also with %q behind a colon", k, extras, "factored-R",
-				finetune.Inits())
+			say("with %q: want some of %q, %q with a rank R from 1, also with %q and with \"refresh-N\" behind a colon", k,
+				extras, "factored-R", finetune.Inits())
 		}
 		if slices.Contains(o.With[:i], k) || k == o.relaxed() {
 			say("with %q is given twice", k)

@@ -46,9 +46,9 @@ func TestStudyRefuses(t *testing.T) {
 		{"rank of a kind", func(s *relax.Study) { s.Options.With = []relax.Kind{"factored-0"} }, "with a rank R from 1"},
 		{"layout", func(s *relax.Study) { s.Options.Layout = record.Local }, `layout "local": want "dense" or "factored"`},
 		{"rank", func(s *relax.Study) { s.Options.Rank = 3 }, `rank 3: only the layout "factored" has one`},
-		{"init", func(s *relax.Study) { s.Options.Train.Init = "gradient" }, `init "gradient": only the layout "factored"`},
+		{"init", func(s *relax.Study) { s.Options.Train.Init = "gradient" }, `init "gradient", refresh 0: only the layout`},
 		{"init of a kind", func(s *relax.Study) { s.Options.With = []relax.Kind{"factored-2:x"} }, "behind a colon"},
-		{"refresh", func(s *relax.Study) { s.Options.Train.Refresh = 1 }, "the study's business"},
+		{"refresh", func(s *relax.Study) { s.Options.Train.Refresh = 1 }, "only the layout \"factored\" has a V"},
 		{"relaxed twice", func(s *relax.Study) {
 			s.Options.Layout, s.Options.With = record.Factored, []relax.Kind{"factored-32"}
 		}, `with "factored-32" is given twice`},

@@ -16,7 +16,7 @@ import (
 // not, and what was finished is not done again.
 func TestStudyResumes(t *testing.T) {
 	small := func() *relax.Study {
-		s := toyStudy(relax.ELCN, relax.Factored(2, "gradient"))
+		s := toyStudy(relax.ELCN, relax.Factored(2, "gradient", 0))
 		s.Options.Seeds, s.Options.RelaxEpochs = 1, []int{0, 2}
 		return s
 	}

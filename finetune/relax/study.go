@@ -92,7 +92,7 @@ func (s *Study) prepare() (*convert.Plan, error) {
 		m, err := s.start("", Run{Kind: CNN, Seed: s.Options.Train.Seed})
 		if err == nil {
 			o := s.Options.Train
-			o.Init = ""
+			o.Init, o.Refresh = "", 0
 			err = finetune.Check(m, s.Data, s.Test, o)
 		}
 		if err != nil {
@@ -116,7 +116,7 @@ func (s *Study) prepare() (*convert.Plan, error) {
 	}
 	for _, k := range kinds {
 		o := s.Options.Train
-		o.Train, o.Init = k.train(), k.Init()
+		o.Train, o.Init, o.Refresh = k.train(), k.Init(), k.Refresh()
 		m, err := s.embed(s.origin(), k)
 		if err == nil {
 			err = finetune.Check(m, s.Data, s.Test, o)
@@ -469,7 +469,8 @@ const checkpointName = "run.checkpoint"
 // options are those of package finetune for a run.
 func (s *Study) options(path string, r Run) finetune.Options {
 	o := s.Options.Train
-	o.Seed, o.Train, o.Init, o.Checkpoint, o.Resume = r.Seed, r.Kind.train(), r.Kind.Init(), path, true
+	o.Train, o.Init, o.Refresh = r.Kind.train(), r.Kind.Init(), r.Kind.Refresh()
+	o.Seed, o.Checkpoint, o.Resume = r.Seed, path, true
 	if r.Kind == CNN {
 		o.Epochs = s.Options.CNNEpochs
 	}

@@ -23,7 +23,7 @@ import (
 // The tables say what the files are, and there is everything that the package
 // documentation promises.
 func TestStudy(t *testing.T) {
-	s, dir := toyStudy(relax.ELCN, relax.Local, relax.OffLocal, relax.Tied, relax.Factored(2, "")), t.TempDir()
+	s, dir := toyStudy(relax.ELCN, relax.Local, relax.OffLocal, relax.Tied, relax.Factored(2, "", 0)), t.TempDir()
 	f := run(t, s, dir)
 	// A seed has a CNN, three snapshots, an FCN, and six runs at three times.
 	if len(f.Results) != 2*(1+3+1+18) || len(f.Missing) != 0 {
@@ -176,16 +176,18 @@ func checkKind(t *testing.T, dir string, row map[string]string) {
 // dense network.
 func TestFactoredStudy(t *testing.T) {
 	dir := t.TempDir()
-	s := toyStudy(relax.ELCN, relax.Factored(1, ""), relax.Factored(1, finetune.InitGradient),
-		relax.Factored(1, finetune.InitOrthonormal))
+	s := toyStudy(relax.ELCN, relax.Factored(1, "", 0), relax.Factored(1, finetune.InitGradient, 0),
+		relax.Factored(1, finetune.InitGradient, 1),
+		relax.Factored(1, finetune.InitOrthonormal, 0))
 	s.Options.Layout, s.Options.Rank, s.Options.Seeds, s.Options.RelaxEpochs = record.Factored, 3, 1, []int{0, 2}
 	f := run(t, s, dir)
 	var runs []string
 	for _, r := range f.Results {
 		runs = append(runs, strings.TrimPrefix(r.Run, "seed-7/"))
 	}
-	want := strings.Fields("cnn cnn cnn factored-3-0 elcn-0 factored-1-0 factored-1-gradient-0 factored-1-orthonormal-0 " +
-		"factored-3-2 elcn-2 factored-1-2 factored-1-gradient-2 factored-1-orthonormal-2")
+	want := strings.Fields("cnn cnn cnn factored-3-0 elcn-0 factored-1-0 factored-1-gradient-0 " +
+		"factored-1-gradient-refresh-1-0 factored-1-orthonormal-0 " +
+		"factored-3-2 elcn-2 factored-1-2 factored-1-gradient-2 factored-1-gradient-refresh-1-2 factored-1-orthonormal-2")
 	if !slices.Equal(runs, want) {
 		t.Errorf("runs %v", runs)
 	}
@@ -205,12 +207,12 @@ func TestFactoredStudy(t *testing.T) {
 			}
 		}
 	}
-	if ranks != 8*2 {
+	if ranks != 10*2 {
 		t.Errorf("%d ranks were looked at", ranks)
 	}
 	// They start as one model, and differ in V.
 	models := map[string]string{}
-	for _, kind := range []string{"factored-1", "factored-1-gradient", "factored-1-orthonormal"} {
+	for _, kind := range []string{"factored-1", "factored-1-gradient", "factored-1-gradient-refresh-1", "factored-1-orthonormal"} {
 		if start := encoded(t, read(t, dir, "seed-7", kind+"-2", "start.onnx")); !bytes.Equal(start,
 			encoded(t, read(t, dir, "seed-7", "factored-1-2", "start.onnx"))) {
 			t.Errorf("%s starts as another model", kind)
@@ -227,7 +229,9 @@ func TestKindRank(t *testing.T) {
 	for kind, want := range map[relax.Kind]int{
 		"factored-1": 1, "factored-32": 32, "factored-0": 0, "factored--1": 0, "factored-01": 0, "factored-": 0,
 		"factored-x": 0, "factored": 0, "factored-8:gradient": 8, "factored-8:orthonormal": 8, "factored-8:": 0,
-		"factored-8:x": 0, "efcn:gradient": 0, "16": 0, relax.EFCN: 0,
+		"factored-8:refresh-5": 8, "factored-8:gradient:refresh-5": 8, "factored-8:refresh-0": 0,
+		"factored-8:refresh-5:gradient": 0,
+		"factored-8:x":                  0, "efcn:gradient": 0, "16": 0, relax.EFCN: 0,
 	} {
 		if got := kind.Rank(); got != want {
 			t.Errorf("%s: rank %d, want %d", kind, got, want)

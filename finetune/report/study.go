@@ -495,6 +495,9 @@ func name(k relax.Kind, relaxed *int) string {
 		if init := k.Init(); init != "" {
 			text += fmt.Sprintf(" (%s)", init)
 		}
+		if n := k.Refresh(); n > 0 {
+			text += fmt.Sprintf(", restarted every %s", plural(n, "epoch"))
+		}
 	}
 	if relaxed != nil {
 		text += fmt.Sprintf(" from %d", *relaxed)
