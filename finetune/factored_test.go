@@ -314,3 +314,29 @@ func TestBasisKeepsItsNorm(t *testing.T) {
 		t.Errorf("checked %d layers, want 16", checked)
 	}
 }
+
+// TestFactoredOfAnotherInput: V that reads another value than the local form is not part
+// of one layer with it.
+func TestFactoredOfAnotherInput(t *testing.T) {
+	fresh := embedWith(t, toyModel(), convert.Options{Layout: record.Factored, Rank: 3})
+	l := factoredLayers(t, fresh)[0]
+	for _, other := range []bool{false, true} {
+		m := fresh.Clone()
+		g := *m.Graph
+		down := g.Links().SoleReader(l.Right)
+		i := slices.Index(g.Nodes, down)
+		own := *down
+		own.Inputs = []string{"negative", l.Right}
+		if other {
+			g.Nodes = slices.Concat(g.Nodes[:i], []*onnxio.Node{apply("Neg", down.Input(0), "negative"), &own}, g.Nodes[i+1:])
+		}
+		m.Graph = &g
+		tr, err := newTrainee[float32](m, TrainAll)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if one := len(tr.factors) > 0; one == other {
+			t.Errorf("V reads another input: %t, one layer: %t", other, one)
+		}
+	}
+}
