@@ -415,7 +415,8 @@ func (s *study) gradients() *section {
 	part.draw(s.curve("norm of the gradient outside the support", "‖∇‖", 1, kinds,
 		func(p *relax.Point) *float64 { return norm(p.GradientOutside) }), dense)
 	part.draw(s.curve("distance travelled from the embedding", "‖W − W₀‖", 1, kinds,
-		func(p *relax.Point) *float64 { return norm(p.Travelled) }), "Over everything that is trained.")
+		func(p *relax.Point) *float64 { return norm(p.Travelled) }),
+		"Over everything that is trained; of factored layers over their local weights, U and V.")
 	if len(part.Figures) == 0 {
 		return nil
 	}

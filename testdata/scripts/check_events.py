@@ -22,11 +22,12 @@ def scalars(line):
         yield name + "/test", line[key]
     for key in ("epoch", "rate", "seconds", "peak_bytes"):
         yield "run/" + key, line[key]
-    for group, key in {
-        "gradient": "gradient_norms", "gradient inside": "gradient_inside",
-        "gradient outside": "gradient_outside", "travelled": "travelled",
-    }.items():
-        for name, value in line[key].items():
+    groups = {"gradient": line["gradient_norms"], "travelled": line["travelled"]}
+    # Dense layers have the first two of these, factored ones the others.
+    for key in ("gradient_inside", "gradient_outside", "matrix_travelled", "subspace_cut"):
+        groups[key.replace("_", " ")] = line.get(key, {})
+    for group, values in groups.items():
+        for name, value in values.items():
             yield f"{group}/{name}", value
     deviation = line["deviation"]
     yield "deviation", deviation["distance"]
