@@ -6,7 +6,7 @@ study_tables.py [--than NAME]... [--plot FILE.svg] [--title TEXT] SERIES[/POINT]
 A GLOB names what is of one kind, a path for each seed, which are paired in the order of their
 names: a folder that efcn relax or finetune --checkpoint made (metrics.jsonl, and model.onnx in it
 or beside it as FOLDER.onnx), or the output of efcn eval --json. Printed, in Markdown: number of
-runs, weights stored, accuracies in % as mean ± standard deviation (n - 1) of the last epoch and of
+runs, weights stored, size of the file, accuracies in % as mean ± standard deviation (n - 1) of the last epoch and of
 the best one, s and d; and for every --than, "SERIES" or "SERIES POINT", the differences to it seed
 by seed. --plot draws the last epoch's accuracy against the weights stored; the points of a series
 are joined.
@@ -43,11 +43,8 @@ class Kind:
         self.best = [100 * r["best"] for r in runs if r["best"] is not None]
         self.off_local = [r["off_local"] for r in runs if r["off_local"] is not None]
         self.distance = [r["distance"] for r in runs if r["distance"] is not None]
-        sizes = {r["weights"] for r in runs}
-        if len(sizes) > 1:
-            # What is kept of each layer may differ by seed.
-            sizes = {round(statistics.mean(r["weights"] for r in runs))}
-        self.weights = sizes.pop()
+        self.weights = round(statistics.mean(weights(r["model"]) for r in runs))
+        self.bytes = statistics.mean(r["model"].stat().st_size for r in runs)
 
 
 def read_run(path):
@@ -59,7 +56,7 @@ def read_run(path):
             "best": None,
             "off_local": None,
             "distance": None,
-            "weights": weights(pathlib.Path(result["model"])),
+            "model": pathlib.Path(result["model"]),
         }
     lines = [json.loads(s) for s in (path / "metrics.jsonl").read_text("utf-8").splitlines()]
     model = path / "model.onnx"
@@ -71,7 +68,7 @@ def read_run(path):
         "best": max(line["test_top1"] for line in lines),
         "off_local": deviation.get("off_local"),
         "distance": deviation.get("distance"),
-        "weights": weights(model),
+        "model": model,
     }
 
 
@@ -100,11 +97,12 @@ def mean(values, digits):
 
 def print_tables(kinds, than):
     """Print the table of all kinds, and that of their differences."""
-    print("| model | runs | weights | final | best | s | d |")
-    print("|---|--:|--:|--:|--:|--:|--:|")
+    print("| model | runs | weights | kB | final | best | s | d |")
+    print("|---|--:|--:|--:|--:|--:|--:|--:|")
     for k in kinds:
-        cells = [k.name, str(len(k.final)), f"{k.weights:,}", mean(k.final, 2), mean(k.best, 2)]
-        print(f"| {' | '.join(cells + [mean(k.off_local, 3), mean(k.distance, 3)])} |")
+        cells = [k.name, str(len(k.final)), f"{k.weights:,}", f"{k.bytes / 1000:,.0f}"]
+        cells += [mean(k.final, 2), mean(k.best, 2), mean(k.off_local, 3), mean(k.distance, 3)]
+        print(f"| {' | '.join(cells)} |")
     if not than:
         return
     print("\n| final | " + " | ".join(f"− {t.name}" for t in than) + " |")
