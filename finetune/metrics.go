@@ -51,7 +51,8 @@ type EpochMetrics struct {
 	GradientInside  map[string]float64 `json:"gradient_inside,omitempty"`
 	GradientOutside map[string]float64 `json:"gradient_outside,omitempty"`
 	// Travelled is how far each trained initializer is from where the run began:
-	// the norm of the difference.
+	// the norm of the difference. For V of a factored layer that counts what Options.Init
+	// and Options.Refresh changed.
 	Travelled map[string]float64 `json:"travelled,omitempty"`
 	// MatrixTravelled is how far the matrix L + U·V of each factored layer is from
 	// where the run began, by the name of L, where it began in the CNN subspace.

@@ -91,7 +91,9 @@ func (s *session[T]) gradientBases(ctx context.Context, layers []*subspace[T], k
 			defer close(g.asked)
 			seed, free := s.options.Seed+uint64(s.at.Epoch), l.rank-len(g.kept)/l.in
 			found, err := lowrank.Leading(ctx, g, free, lowrank.Options{Seed: seed, Power: powerRounds})
-			if errs[i] = err; err == nil {
+			if err != nil {
+				errs[i] = fmt.Errorf("layer %q: %w", l.node, err)
+			} else {
 				bases[i] = slices.Concat(g.kept, transposed(found.V, l.in, free))
 				orthonormalize(bases[i], len(g.kept)/l.in, l.in, rand.New(rand.NewPCG(seed, 2)))
 			}

@@ -224,15 +224,21 @@ func checkLabels(set *data.Set, classes int, o Options) error {
 // follows from the seed and the number of the epoch alone.
 func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	s.shuffle()
-	if err := s.chooseSubspaces(ctx); err != nil {
+	begin, before := time.Now(), s.at.Seconds
+	if chosen, err := s.chooseSubspaces(ctx); err != nil {
 		return Epoch{}, err
+	} else if chosen {
+		s.at.Seconds = before + time.Since(begin).Seconds()
+		if err := s.save(); err != nil {
+			return Epoch{}, err
+		}
 	}
 	if s.at.Steps == 0 && s.options.Snapshots != (Snapshots{}) {
 		if err := s.snapshot(); err != nil {
 			return Epoch{}, err
 		}
 	}
-	begin, before := time.Now(), s.at.Seconds
+	begin, before = time.Now(), s.at.Seconds
 	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
 	for s.at.Samples < len(s.order) {
 		if err := ctx.Err(); err != nil {

@@ -90,34 +90,35 @@ func (t *trainee[T]) subspaces(untrained bool) ([]*subspace[T], error) {
 }
 
 // chooseSubspaces sets V of the factored layers before the first step of the run, or of
-// an epoch, where the options want that and it has not been done.
-func (s *session[T]) chooseSubspaces(ctx context.Context) error {
+// an epoch, where the options want that and it has not been done; chosen reports whether
+// it did.
+func (s *session[T]) chooseSubspaces(ctx context.Context) (chosen bool, err error) {
 	o, epoch := s.options, s.at.Epoch
 	refresh := o.Refresh > 0 && epoch > 1 && (epoch-1)%o.Refresh == 0
 	if s.at.Samples > 0 || s.at.Subspace == epoch || !refresh && (epoch > 1 || o.Init == "") {
-		return nil
+		return false, nil
 	}
 	all, err := s.trainee.subspaces(!refresh)
 	if err != nil {
-		return err
+		return false, err
 	}
 	switch {
 	case refresh:
 		if err := s.refresh(ctx, all); err != nil {
-			return fmt.Errorf("refresh before epoch %d: %w", epoch, err)
+			return false, fmt.Errorf("refresh before epoch %d: %w", epoch, err)
 		}
 	case o.Init == InitOrthonormal:
 		for _, l := range all {
 			rows, err := orthonormalRows(fmt.Sprintf("%s, seed %d", l.node, o.Seed), l.rank, l.in)
 			if err != nil {
-				return fmt.Errorf("init %s: %w", o.Init, err)
+				return false, fmt.Errorf("init %s: %w", o.Init, err)
 			}
 			setValues(l.v.values, rows)
 		}
 	default:
 		bases, err := s.gradientBases(ctx, all, make([]*split, len(all)))
 		if err != nil {
-			return fmt.Errorf("init %s: %w", o.Init, err)
+			return false, fmt.Errorf("init %s: %w", o.Init, err)
 		}
 		for i, l := range all {
 			setValues(l.v.values, bases[i])
@@ -125,7 +126,7 @@ func (s *session[T]) chooseSubspaces(ctx context.Context) error {
 	}
 	s.at.Subspace = epoch
 	s.beginStates(all)
-	return s.save()
+	return true, nil
 }
 
 // beginStates has the optimiser count the steps of U and V from where V was chosen.

@@ -100,6 +100,10 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 		return usagef("-o DIR is missing (or --dry-run)")
 	case f.initBatches < 1:
 		return usagef("--init-batches %d; want a number from 1", f.initBatches)
+	case flags.Changed("init-batches") && !f.choosesV():
+		return usagef("--init-batches is for --init gradient, --refresh, and such kinds in --with")
+	case f.shard != "" && f.dryRun:
+		return usagef("--shard and --dry-run: the estimate is of the whole study")
 	case f.seeds < 1:
 		return usagef("--seeds %d; want a number from 1", f.seeds)
 	}
@@ -117,6 +121,14 @@ func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
 		}
 	}
 	return validOptions(f.options())
+}
+
+// choosesV reports whether there is a run that chooses V by the gradient of batches.
+func (f *relaxFlags) choosesV() bool {
+	return f.init.value == string(finetune.InitGradient) || f.refresh > 0 ||
+		slices.ContainsFunc(f.with, func(kind string) bool {
+			return strings.Contains(kind, ":"+string(finetune.InitGradient)) || strings.Contains(kind, ":refresh-")
+		})
 }
 
 // options are those of the flags.
@@ -374,7 +386,6 @@ func (f *relaxFlags) study(ctx context.Context, e *env, args []string) (s *relax
 	}
 	s = &relax.Study{Options: o, About: map[string]string{
 		"program": "efcn " + version(), "data": f.dataSpec(), "test": f.testSpec(),
-		"matrix products": fmt.Sprint(kernel.BLAS()),
 	}}
 	if len(f.cnnAt) > 0 {
 		s.Given = map[int]*onnxio.Model{}

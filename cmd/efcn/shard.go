@@ -22,7 +22,8 @@ func parseShard(text string) (*relax.Shard, error) {
 
 // launchers are the variables by which a process knows which of several it is, and of how
 // many. They are set for each of several processes that were started as one job, and
-// not, or with a count of 1, for a single one.
+// not, or with a count of 1, for a single one. An array may have tasks of several
+// processes each, which a launcher of the others starts.
 var launchers = []struct{ name, index, least, step, count string }{
 	{
 		"a Slurm job array", "SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP",
@@ -43,7 +44,7 @@ func launchedShard() (shard *relax.Shard, launcher string, err error) {
 		}
 		return n
 	}
-	for _, l := range launchers {
+	for i, l := range launchers {
 		index, count := number(l.index, -1), number(l.count, 0)
 		index = (index - number(l.least, 0)) / max(1, number(l.step, 1))
 		if count <= 1 || index < 0 {
@@ -53,7 +54,13 @@ func launchedShard() (shard *relax.Shard, launcher string, err error) {
 			return nil, l.name, fmt.Errorf("%s=%s is not one of %d at equal distances: say which share it is by --shard I/%d",
 				l.index, os.Getenv(l.index), count, count)
 		}
-		return &relax.Shard{Index: index, Count: count}, l.name, nil
+		if shard != nil { // a process of a task of the array
+			return &relax.Shard{Index: shard.Index*count + index, Count: shard.Count * count}, launcher + " and " + l.name, nil
+		}
+		shard, launcher = &relax.Shard{Index: index, Count: count}, l.name
+		if i > 0 {
+			break
+		}
 	}
-	return nil, "", nil
+	return shard, launcher, nil
 }

@@ -69,9 +69,28 @@ func availableBytes() (left int64, known bool) {
 	limit, errLimit := readNumber("/sys/fs/cgroup/memory.max")
 	used, errUsed := readNumber("/sys/fs/cgroup/memory.current")
 	if errLimit == nil && errUsed == nil && known {
-		left = min(left, max(0, limit-used))
+		left = min(left, max(0, limit-used+reclaimable("/sys/fs/cgroup/memory.stat")))
 	}
 	return left, known
+}
+
+// reclaimable returns how much of the memory that a group of processes uses is files read
+// or written before, which the system lets go of when memory is short: the line
+// inactive_file of memory.stat.
+func reclaimable(path string) (bytes int64) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(text)) {
+		if number, ok := strings.CutPrefix(line, "inactive_file "); ok {
+			bytes, err = strconv.ParseInt(strings.TrimSpace(number), 10, 64)
+		}
+	}
+	if err != nil {
+		return 0
+	}
+	return bytes
 }
 
 // readNumber reads a file that holds a number.

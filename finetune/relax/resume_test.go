@@ -107,3 +107,28 @@ func TestStudyIsLocked(t *testing.T) {
 		t.Errorf("%s is left: %v", folderlock.Name, err)
 	}
 }
+
+// What a process leaves that is killed while it writes is removed, and keeps no study
+// from its folder.
+func TestStudyRemovesLeftovers(t *testing.T) {
+	dir, whole := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "settings.json.0123abcd.tmp"), []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	run(t, toyStudy(), dir)
+	run(t, toyStudy(), whole)
+	same(t, "after a half-written file", contents(t, dir), contents(t, whole))
+	if err := os.Remove(filepath.Join(dir, "seed-7", "fcn", "run.json")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{
+		"results.csv.0123abcd.tmp", "seed-7/fcn/.start.onnx.12-1.tmp", "seed-7/fcn/run.json.0123abcd.tmp",
+		"seed-7/efcn-0/run.checkpoint",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, toyStudy(), dir)
+	same(t, "with files left behind", contents(t, dir), contents(t, whole))
+}

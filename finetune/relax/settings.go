@@ -50,6 +50,9 @@ type Settings struct {
 	Reinit      bool   `json:"reinit"`
 	NoFoldBN    bool   `json:"no_fold_bn"`
 	Threads     int    `json:"threads"` // results repeat at one number of threads only
+	// Products is what multiplies matrices. It may change from call to call; results then
+	// repeat within rounding only.
+	Products string `json:"matrix_products,omitempty"`
 
 	Batch     int                `json:"batch"`
 	Rate      float64            `json:"lr"`
@@ -71,7 +74,7 @@ func (s *Study) settings() (*Settings, error) {
 		Reinit: o.Reinit, NoFoldBN: o.NoFoldBN, Threads: kernel.Threads(),
 		Batch: o.Train.Batch, Rate: o.Train.Rate, Schedule: o.Train.Schedule, Optimizer: o.Train.Optimizer,
 		Clip: o.Train.Clip, Augment: o.Train.Augment,
-		Data: s.Data.Hash(), Test: s.Test.Hash(),
+		Data: s.Data.Hash(), Test: s.Test.Hash(), Products: fmt.Sprint(kernel.BLAS()),
 	}
 	if r := o.relaxed(); r != EFCN {
 		t.Relaxed = r
@@ -113,8 +116,9 @@ func hash(m *onnxio.Model) (string, error) {
 }
 
 // adopt makes the folder dir that of the study s, if it is empty, and refuses one
-// that holds a study with other settings.
-func (s *Settings) adopt(dir string) error {
+// that holds a study with other settings. It tells notice, unless nil, where results
+// will not be those of one process to the bit.
+func (s *Settings) adopt(dir string, notice func(text string)) error {
 	old, err := readSettings(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -122,7 +126,8 @@ func (s *Settings) adopt(dir string) error {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(files, func(f os.DirEntry) bool { return f.Name() != folderlock.Name }) {
+		other := func(f os.DirEntry) bool { return f.Name() != folderlock.Name && !isHalf(f.Name(), halfSettings) }
+		if slices.ContainsFunc(files, other) {
 			return fmt.Errorf("%s: holds files, and is no study's folder: it has no %s; take another", dir, settingsName)
 		}
 	case err != nil:
@@ -131,6 +136,13 @@ func (s *Settings) adopt(dir string) error {
 		if err := s.continues(old); err != nil {
 			return fmt.Errorf("%s: %w; take another folder", dir, err)
 		}
+		if old.Products != "" && old.Products != s.Products && notice != nil {
+			notice(fmt.Sprintf("%s was begun with matrix products by %s, these are by %s: its runs will be the same within "+
+				"rounding, not to the bit", dir, old.Products, s.Products))
+		}
+	}
+	if err := removeHalf(dir, halfSettings, halfTables); err != nil {
+		return err
 	}
 	return writeJSON(filepath.Join(dir, settingsName), s)
 }
@@ -159,6 +171,7 @@ func (s *Settings) continues(old *Settings) error {
 func (s *Settings) ofRun() *Settings {
 	own := *s
 	own.Version, own.About, own.Seed, own.Seeds, own.Relaxed, own.With = settingsVersion, nil, 0, 0, "", nil
+	own.Products = ""
 	return &own
 }
 

@@ -56,7 +56,7 @@ func claim(path string) (release func() error, err error) {
 // runShard does the runs of the study's shard.
 func (s *Study) runShard(ctx context.Context, dir string, settings *Settings) (*Folder, error) {
 	err := s.alone(ctx, dir, func() error {
-		if err := settings.adopt(dir); err != nil {
+		if err := settings.adopt(dir, s.Options.Train.Notice); err != nil {
 			return err
 		}
 		return s.measureGiven(ctx, dir, settings)
@@ -65,7 +65,7 @@ func (s *Study) runShard(ctx context.Context, dir string, settings *Settings) (*
 		return nil, err
 	}
 	left := s.Shard.of(settings.Runs())
-	for wait := newWait(); len(left) > 0; {
+	for wait := s.newWait("for runs that other processes are at"); len(left) > 0; {
 		var later []Run
 		for _, r := range left {
 			result, err := s.take(ctx, dir, settings, r)
@@ -83,7 +83,7 @@ func (s *Study) runShard(ctx context.Context, dir string, settings *Settings) (*
 				return nil, err
 			}
 		} else {
-			wait = newWait()
+			wait = s.newWait("for runs that other processes are at")
 		}
 		left = later
 	}
@@ -96,7 +96,7 @@ func (s *Study) runShard(ctx context.Context, dir string, settings *Settings) (*
 // take does a run that is not finished, and before it the CNN that it begins with. The
 // error is a *folderlock.InUseError where another process is at one of the two.
 func (s *Study) take(ctx context.Context, dir string, settings *Settings, r Run) (*Result, error) {
-	result, err := readResult(dir, settings, r)
+	result, err := finished(dir, settings, r)
 	if err != nil || result != nil {
 		return result, err
 	}
@@ -116,7 +116,7 @@ func (s *Study) take(ctx context.Context, dir string, settings *Settings, r Run)
 
 // alone calls do while no other process changes what all runs of a study share.
 func (s *Study) alone(ctx context.Context, dir string, do func() error) (err error) {
-	for wait := newWait(); ; {
+	for wait := s.newWait(fmt.Sprintf("for another process, which is at work in %s", dir)); ; {
 		release, err := folderlock.Lock(dir)
 		if err == nil {
 			return errors.Join(do(), release())
@@ -138,16 +138,22 @@ func inUse(err error) bool {
 	return errors.As(err, &held)
 }
 
-// newWait returns a function that waits, longer from call to call up to 10 seconds,
-// until ctx is cancelled.
-func newWait() func(ctx context.Context) error {
+// longest is how long a process waits before it looks again.
+const longest = 10 * time.Second
+
+// newWait returns a function that waits, longer from call to call, until ctx is cancelled.
+// Before the first long wait it notes what for.
+func (s *Study) newWait(what string) func(ctx context.Context) error {
 	pause := 20 * time.Millisecond
 	return func(ctx context.Context) error {
+		if notice := s.Options.Train.Notice; notice != nil && pause > time.Second && pause < 2*time.Second {
+			notice("waiting " + what)
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(pause):
-			pause = min(2*pause, 10*time.Second)
+			pause = min(2*pause, longest)
 			return nil
 		}
 	}

@@ -3,7 +3,10 @@ package relax_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,5 +107,30 @@ func TestShardRefuses(t *testing.T) {
 	run(t, s, dir)
 	if want := filepath.Join(dir, "seed-7", "cnn"); held == nil || held.Dir != want {
 		t.Errorf("%v, want %s in use", held, want)
+	}
+}
+
+// A folder that was begun with other matrix products is gone on with, and said so.
+func TestShardNotesOtherProducts(t *testing.T) {
+	dir := t.TempDir()
+	s := toyStudy()
+	s.Options.Seeds = 1
+	run(t, s, dir)
+	path := filepath.Join(dir, "settings.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := regexp.MustCompile(`"matrix_products": ".*"`).ReplaceAll(b, []byte(`"matrix_products": "another"`))
+	if err := os.WriteFile(path, other, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var notes []string
+	s = toyStudy()
+	s.Options.Train.Notice = func(text string) { notes = append(notes, text) }
+	s.Shard = &relax.Shard{Index: 0, Count: 1}
+	run(t, s, dir)
+	if !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "was begun with matrix products by another") }) {
+		t.Errorf("%q", notes)
 	}
 }

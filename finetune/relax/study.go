@@ -205,7 +205,8 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 //	seed-S/fcn/             the run of the fully-connected network
 //	seed-S/efcn-T/          the run of the eFCN relaxed at epoch T
 //	seed-S/factored-R-T/    the same in factored form of rank R
-//	seed-S/KIND-T/          a run that Options.With added: elcn-T, local-T, off-local-T, tied-T
+//	seed-S/KIND-T/          a run that Options.With added: elcn-T, local-T, off-local-T, tied-T,
+//	                        factored-R-T, factored-R-gradient-T, …
 //	cnn/                    the CNNs, where they were given
 //
 // The folder of a run holds
@@ -238,7 +239,8 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 //
 //	run                     folder of the run
 //	file                    the model that final_test_loss and final_test_top1 are of
-//	kind                    cnn, fcn, efcn, factored-R, elcn, local, off-local, tied; snapshot: the CNN at a relax time
+//	kind                    cnn, fcn, efcn, elcn, local, off-local, tied; factored-R, with :gradient, :orthonormal
+//	                        and :refresh-N for how V is chosen; snapshot: the CNN at a relax time
 //	seed                    empty where the CNNs were given and the row is of one of them
 //	relax_epoch             epochs that the CNN had been trained for; empty for cnn and fcn
 //	weight_bytes            of all weights that the run began with; empty in a snapshot
@@ -312,14 +314,14 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 	case !errors.Is(err, errors.ErrUnsupported): // of that the runs tell
 		return nil, err
 	}
-	if err := settings.adopt(dir); err != nil {
+	if err := settings.adopt(dir, s.Options.Train.Notice); err != nil {
 		return nil, err
 	}
 	if err := s.measureGiven(ctx, dir, settings); err != nil {
 		return nil, err
 	}
 	for _, r := range settings.Runs() {
-		result, err := readResult(dir, settings, r)
+		result, err := finished(dir, settings, r)
 		if err == nil && result == nil {
 			if result, err = s.do(ctx, dir, settings, r); err == nil {
 				err = writeTables(dir)
@@ -387,8 +389,11 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 	case err == nil:
 		defer func() { err = errors.Join(err, release()) }()
 		// Another process may have ended it since it was looked for.
-		if result, err := readResult(dir, settings, r); err != nil || result != nil {
+		if result, err := finished(dir, settings, r); err != nil || result != nil {
 			return result, err
+		}
+		if err := removeHalf(path, halfResult, halfModels); err != nil {
+			return nil, err
 		}
 	case !errors.Is(err, errors.ErrUnsupported) || s.Shard != nil:
 		return nil, err
@@ -435,7 +440,8 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 	if err := writeJSON(filepath.Join(path, runName), result); err != nil {
 		return nil, err
 	}
-	return result, os.RemoveAll(filepath.Join(path, checkpointName))
+	_, err = finished(dir, settings, r)
+	return result, err
 }
 
 // snapshots keeps the model of a CNN's run at the relax times.

@@ -440,6 +440,9 @@ func (s *study) settings() *section {
 	for _, e := range t.RelaxEpochs {
 		times = append(times, strconv.Itoa(e))
 	}
+	if t.Products != "" {
+		list.add("matrix products", t.Products)
+	}
 	list.add("trained at every relax time", string(t.Embedded()[0]))
 	list.add("relax epochs", strings.Join(times, ", "))
 	list.add("epochs", fmt.Sprintf("%d, of the CNN %d", t.Epochs, t.CNNEpochs))
