@@ -39,9 +39,9 @@ type Options struct {
 	// refused.
 	MaxBytes int64
 	// Reinit starts from new weights, those of the function Reinit with Seed, in
-	// place of those of the model. It goes with TrainAll, with layers by name, and
-	// with TrainLocal where the layers are in local or sparse form. Factored layers are
-	// refused.
+	// place of those of the model. It goes with TrainAll, with layers by name, and with
+	// TrainLocal where no embedded layer stores entries outside its support: not where one
+	// is dense, or sparse with some of those. Factored layers are refused.
 	Reinit bool
 	// Init chooses V of the factored layers anew before the first step, of those whose
 	// factors are trained. Their U has to be 0. "" means that V is as the model has it.

@@ -127,6 +127,10 @@ func TestSparseOutsideSupport(t *testing.T) {
 		}
 		sparse := as(relaxed, compress.Target{Layout: record.Sparse, Keep: 0.3})
 		dense := as(sparse, compress.Target{Layout: record.Dense})
+		_, err = Train(t.Context(), sparse, toySet(50, 4), nil, Options{Train: TrainLocal, Reinit: true, Epochs: 1}, nil)
+		if layout, ok := errors.AsType[*LayoutError](err); !ok || !layout.Reinit || layout.Layout != record.Sparse {
+			t.Errorf("%s: new weights that stay outside the support: %v", name, err)
+		}
 		for optimiser, o := range optimisers() {
 			for _, mode := range []string{TrainLocal, TrainTied} {
 				o.Train, o.Epochs, o.Batch, o.Rate = mode, 3, 20, 0.01

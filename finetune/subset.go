@@ -44,8 +44,12 @@ type LayoutError struct {
 
 func (e *LayoutError) Error() string {
 	if e.Reinit {
-		return fmt.Sprintf("reinit: new weights of %s layers are not local; train all, or a model with %s layers",
-			e.Layout, e.Want)
+		which := ""
+		if e.Layout == record.Sparse {
+			which = " with entries outside the support"
+		}
+		return fmt.Sprintf("reinit: new weights of %s layers%s are not local; train all, or a model with %s layers",
+			e.Layout, which, e.Want)
 	}
 	text := fmt.Sprintf("train %s needs the %s form", e.Train, e.Want)
 	if e.WantBytes > 0 {

@@ -199,13 +199,8 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 		return m, nil
 	}
 	if o.Train == TrainLocal {
-		rec, err := record.Read(m)
-		if err != nil {
+		if err := staysLocal(m); err != nil {
 			return nil, err
-		}
-		if rec != nil && slices.ContainsFunc(rec.Layers,
-			func(l record.Layer) bool { return l.Layout == record.Dense && !l.Connected() }) {
-			return nil, &LayoutError{Train: o.Train, Reinit: true, Layout: record.Dense, Want: record.Local}
 		}
 	}
 	fresh, err := Reinit(m, o.Seed)
@@ -213,6 +208,33 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 		o.notice("all weights are new: uniform up to 1/√fan-in, as PyTorch initialises by default, from seed %d", o.Seed)
 	}
 	return fresh, err
+}
+
+// staysLocal returns a *LayoutError where an embedded layer stores entries outside its
+// support: new weights would be there too, and training the support leaves them.
+func staysLocal(m *onnxio.Model) error {
+	rec, err := record.Read(m)
+	if rec == nil || err != nil {
+		return err
+	}
+	sparse := m.Graph.SparseConstants()
+	for _, l := range rec.Layers {
+		if l.Connected() {
+			continue
+		}
+		outside := l.Layout == record.Dense
+		if s := sparse[l.Weight]; l.Layout == record.Sparse && s != nil {
+			support, err := l.Support()
+			if err != nil {
+				return fmt.Errorf("layer %q: %w", l.Node, err)
+			}
+			outside = support != nil && !slices.Equal(s.Values.Dims, []int64{support.NonZeros()})
+		}
+		if outside {
+			return &LayoutError{Train: TrainLocal, Reinit: true, Layout: l.Layout, Want: record.Local}
+		}
+	}
+	return nil
 }
 
 // notice passes a line to Options.Notice.

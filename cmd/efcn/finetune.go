@@ -148,7 +148,8 @@ freed rows of V become the leading directions of the gradient as it is then.
 --reinit starts from new weights: those of Conv, ConvTranspose, Gemm and MatMul and
 their biases uniform between -1/sqrt(f) and 1/sqrt(f), f the inputs of an output, as
 PyTorch initialises Conv2d, ConvTranspose2d and Linear by default; of a normalisation scale 1 and bias 0;
-slopes of a PRelu are 0.25. An eFCN becomes the standard fully-connected network.
+slopes of a PRelu are 0.25. An eFCN becomes the standard fully-connected network. With
+--train local no layer may store entries outside its support.
 
 With --checkpoint DIR the state of the run is saved there after every epoch,
 within epochs as often as --checkpoint-every says, and at Ctrl-C, each time as a
