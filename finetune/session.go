@@ -224,21 +224,10 @@ func checkLabels(set *data.Set, classes int, o Options) error {
 // follows from the seed and the number of the epoch alone.
 func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	s.shuffle()
-	begin, before := time.Now(), s.at.Seconds
-	if chosen, err := s.chooseSubspaces(ctx); err != nil {
+	if err := s.beforeSteps(ctx); err != nil {
 		return Epoch{}, err
-	} else if chosen {
-		s.at.Seconds = before + time.Since(begin).Seconds()
-		if err := s.save(); err != nil {
-			return Epoch{}, err
-		}
 	}
-	if s.at.Steps == 0 && s.options.Snapshots != (Snapshots{}) {
-		if err := s.snapshot(); err != nil {
-			return Epoch{}, err
-		}
-	}
-	begin, before = time.Now(), s.at.Seconds
+	begin, before := time.Now(), s.at.Seconds
 	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
 	for s.at.Samples < len(s.order) {
 		if err := ctx.Err(); err != nil {
@@ -290,6 +279,25 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	count := float64(len(s.order))
 	e.Train = Metrics{N: len(s.order), Loss: s.at.Loss / count, Top1: float64(s.at.Hits) / count}
 	return e, nil
+}
+
+// beforeSteps does what comes before the first step of an epoch, if there was none yet.
+func (s *session[T]) beforeSteps(ctx context.Context) error {
+	begin := time.Now()
+	chosen, err := s.chooseSubspaces(ctx)
+	if err != nil {
+		return err
+	}
+	if chosen {
+		s.at.Seconds += time.Since(begin).Seconds()
+		if err := s.save(); err != nil {
+			return err
+		}
+	}
+	if s.at.Steps == 0 && s.options.Snapshots != (Snapshots{}) {
+		return s.snapshot()
+	}
+	return nil
 }
 
 // shuffle puts the samples in the order of the epoch.

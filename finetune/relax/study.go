@@ -88,6 +88,11 @@ func (s *Study) prepare() (*convert.Plan, error) {
 	if err := plan.CheckBudget(); err != nil {
 		return nil, err
 	}
+	return plan, s.checkRuns()
+}
+
+// checkRuns refuses what would fail when a run of some kind is made.
+func (s *Study) checkRuns() error {
 	if s.CNN != nil {
 		m, err := s.start("", Run{Kind: CNN, Seed: s.Options.Train.Seed})
 		if err == nil {
@@ -96,7 +101,7 @@ func (s *Study) prepare() (*convert.Plan, error) {
 			err = finetune.Check(m, s.Data, s.Test, o)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 	kinds := append([]Kind{s.Options.relaxed()}, s.Options.With...)
@@ -106,12 +111,12 @@ func (s *Study) prepare() (*convert.Plan, error) {
 			err = s.checkMemory(k, plan)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if s.Options.relaxed() == EFCN {
 		if _, err := s.start("", Run{Kind: FCN, Seed: s.Options.Train.Seed}); err != nil {
-			return nil, fmt.Errorf("%s: %w", FCN, err)
+			return fmt.Errorf("%s: %w", FCN, err)
 		}
 	}
 	for _, k := range kinds {
@@ -122,10 +127,10 @@ func (s *Study) prepare() (*convert.Plan, error) {
 			err = finetune.Check(m, s.Data, s.Test, o)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", k, err)
+			return fmt.Errorf("%s: %w", k, err)
 		}
 	}
-	return plan, nil
+	return nil
 }
 
 // origin is a CNN of the study's architecture.
@@ -419,29 +424,36 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 	if result.Start, err = s.measure(ctx, start); err != nil {
 		return nil, err
 	}
-
-	model, err := finetune.Train(ctx, start, s.Data, s.Test, s.options(path, r), s.snapshots(ctx, path, r))
-	if err != nil && !errors.Is(err, finetune.ErrNotFinite) {
+	if err := s.train(ctx, path, r, start, result); err != nil {
 		return nil, err
-	}
-	if err != nil {
-		result.Failed = err.Error()
-	} else if err := s.finish(ctx, path, r, model, result); err != nil {
-		return nil, err
-	}
-	lines, err := Metrics(path)
-	if err != nil {
-		return nil, err
-	}
-	result.conclude(lines)
-	if result.Final.Test != nil {
-		result.Final.Test.N = s.Test.N()
 	}
 	if err := writeJSON(filepath.Join(path, runName), result); err != nil {
 		return nil, err
 	}
 	_, err = finished(dir, settings, r)
 	return result, err
+}
+
+// train trains the model that a run begins with, and completes its result.
+func (s *Study) train(ctx context.Context, path string, r Run, start *onnxio.Model, result *Result) error {
+	model, err := finetune.Train(ctx, start, s.Data, s.Test, s.options(path, r), s.snapshots(ctx, path, r))
+	if err != nil && !errors.Is(err, finetune.ErrNotFinite) {
+		return err
+	}
+	if err != nil {
+		result.Failed = err.Error()
+	} else if err := s.finish(ctx, path, r, model, result); err != nil {
+		return err
+	}
+	lines, err := Metrics(path)
+	if err != nil {
+		return err
+	}
+	result.conclude(lines)
+	if result.Final.Test != nil {
+		result.Final.Test.N = s.Test.N()
+	}
+	return nil
 }
 
 // snapshots keeps the model of a CNN's run at the relax times.
