@@ -1,6 +1,8 @@
 package onnxio
 
 import (
+	"fmt"
+
 	"efcn/onnxio/internal/onnxpb"
 )
 
@@ -76,32 +78,50 @@ func (c *checker) sparse(what string, s *SparseTensor) {
 			s.Indices.Dims, nnz, nnz, rank)
 		return
 	}
-	indices, err := Ints(s.Indices)
-	if err != nil {
-		c.addf("%s %q: indices: %w", what, name, err)
-		return
-	}
-	last := int64(-1)
-	for i := range int(nnz) {
-		at := int64(0)
-		ok := true
-		if linear {
-			at = indices[i]
-		} else {
-			for axis, x := range indices[int64(i)*rank : int64(i+1)*rank] {
-				ok = ok && x >= 0 && x < s.Dims[axis]
-				at = at*s.Dims[axis] + x
-			}
-		}
-		switch {
-		case !ok || at < 0 || at >= size:
-			c.addf("%s %q: index %d lies outside the dimensions %v", what, name, i, s.Dims)
-			return
-		case at <= last:
-			c.addf("%s %q: index %d is not greater than the one before; they must be sorted and distinct", what, name,
-				i)
-			return
-		}
-		last = at
+	if err := s.checkOrder(size); err != nil {
+		c.addf("%s %q: %w", what, name, err)
 	}
 }
+
+// checkOrder returns an error unless the indices of a sparse tensor, of the dimensions that
+// its values require, ascend and lie inside its own, of size elements together. They are
+// read in blocks: there may be gigabytes of them.
+func (s *SparseTensor) checkOrder(size int64) error {
+	width := 1
+	coordinates := len(s.Indices.Dims) == 2
+	if coordinates {
+		width = len(s.Dims)
+	}
+	const unordered = "index %d is not greater than the one before; they must be sorted and distinct"
+	if width == 0 && s.Values.Dims[0] > 1 { // of a scalar, where an index is no number
+		return fmt.Errorf(unordered, 1)
+	}
+	last, i := int64(-1), 0
+	for block, err := range IntBlocks(s.Indices, indexBlock*width) {
+		if err != nil {
+			return fmt.Errorf("indices: %w", err)
+		}
+		for ; len(block) > 0; block = block[width:] {
+			at, ok := block[0], true
+			if coordinates {
+				at = 0
+				for axis, x := range block[:width] {
+					ok = ok && x >= 0 && x < s.Dims[axis]
+					at = at*s.Dims[axis] + x
+				}
+			}
+			switch {
+			case !ok || at < 0 || at >= size:
+				return fmt.Errorf("index %d lies outside the dimensions %v", i, s.Dims)
+			case at <= last:
+				return fmt.Errorf(unordered, i)
+			}
+			last = at
+			i++
+		}
+	}
+	return nil
+}
+
+// indexBlock is how many indices are read at a time.
+const indexBlock = 1 << 14

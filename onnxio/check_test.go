@@ -2,7 +2,11 @@ package onnxio
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -564,5 +568,48 @@ func TestCheckArity(t *testing.T) {
 	if err := conv.CheckArity(&Node{Inputs: []string{"x", "w"}, Outputs: []string{"y", "z"}}); err == nil ||
 		err.Error() != "2 outputs; want 1" {
 		t.Errorf("two outputs: %v", err)
+	}
+}
+
+// TestCheckLongSparse: the indices of a sparse tensor, which may be generated, are checked
+// in blocks, and their order across them.
+func TestCheckLongSparse(t *testing.T) {
+	const entries = 1 << 20
+	check := func(repeated int) error {
+		return (&SparseTensor{
+			Dims:   []int64{2, entries},
+			Values: &Tensor{Name: "s", Type: Float32, Dims: []int64{entries}, Data: rawData(nil)},
+			Indices: &Tensor{
+				Type: Int64, Dims: []int64{entries, 2},
+				Data: Generate(16*entries, func(w io.Writer) error {
+					index := make([]byte, 16)
+					for i := range entries {
+						at := i
+						if i == repeated {
+							at--
+						}
+						binary.LittleEndian.PutUint64(index[8:], uint64(at))
+						if _, err := w.Write(index); err != nil {
+							return err
+						}
+					}
+					return nil
+				}),
+			},
+		}).checkOrder(2 * entries)
+	}
+	for _, i := range []int{1, indexBlock, 2*indexBlock + 1, entries - 1} {
+		if err := check(i); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("index %d is not greater", i)) {
+			t.Errorf("index %d is there twice: %v", i, err)
+		}
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if err := check(-1); err != nil {
+		t.Error(err)
+	}
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 4<<20 {
+		t.Errorf("%d bytes allocated to check indices of %d", got, 16*entries)
 	}
 }
