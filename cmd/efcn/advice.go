@@ -47,6 +47,9 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *compress.BudgetError) string {
 		return fmt.Sprintf("%v; --max-bytes %d would fit, or a smaller --rank or --keep", e, e.Need)
 	}),
+	when(func(e *compress.SparseSizeError) string {
+		return e.Error() + "; a smaller --keep or --layout factored takes less"
+	}),
 	when(func(e *compress.EnergyError) string {
 		return fmt.Sprintf("%v (--layer %s=factored:%d, or =dense)", e, e.Layer, e.Rank)
 	}),

@@ -135,6 +135,17 @@ func (e *BudgetError) Error() string {
 	return fmt.Sprintf("%d bytes of weights: more than the %d allowed", e.Need, e.Allowed)
 }
 
+// SparseSizeError says that the sparse layers of the result are more than a file can hold:
+// unlike other weights they are inside the model's protobuf message.
+type SparseSizeError struct {
+	Need, Most int64 // bytes
+}
+
+func (e *SparseSizeError) Error() string {
+	return fmt.Sprintf("%d bytes of sparse layers, which are stored inside the model file: more than the %d it can hold",
+		e.Need, e.Most)
+}
+
 // EnergyError says that a factored layer with the share of the energy that was asked for
 // would not be smaller than the dense one.
 type EnergyError struct {
@@ -163,7 +174,8 @@ type job struct {
 // matrices are read from efcn when it is written or read, whose files have to be there
 // until then. Layers that have no support, because the CNN had them fully connected or as
 // a product, stay as they are, unless their target is Dense. A result of more bytes than
-// are allowed is a *BudgetError, and its report is returned.
+// are allowed is a *BudgetError, and one of more sparse entries than a file can hold a
+// *SparseSizeError; the report is returned with both.
 func Compress(ctx context.Context, efcn *onnxio.Model, o Options) (*onnxio.Model, *Report, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
@@ -191,6 +203,9 @@ func Compress(ctx context.Context, efcn *onnxio.Model, o Options) (*onnxio.Model
 		if err := j.decide(ctx, o.Seed, measured.Layers[j.index]); err != nil {
 			return nil, nil, err
 		}
+	}
+	if err := report.checkSparse(); err != nil {
+		return nil, report, err
 	}
 	out, err := build(ctx, efcn, all, jobs)
 	if err != nil {
@@ -292,6 +307,21 @@ func (r *Report) atLeast() (n int64) {
 		n += l.After
 	}
 	return n
+}
+
+// checkSparse returns a *SparseSizeError where the sparse layers do not fit into a
+// protobuf message.
+func (r *Report) checkSparse() error {
+	e := &SparseSizeError{Most: math.MaxInt32}
+	for _, l := range r.Layers {
+		if l.Layout == record.Sparse {
+			e.Need += l.After
+		}
+	}
+	if e.Need > e.Most {
+		return e
+	}
+	return nil
 }
 
 // decide finds out what stays of a layer.
