@@ -44,9 +44,7 @@ var advice = []func(error) (text string, ok bool){
 		}
 		return fmt.Sprintf("%v; %s--max-bytes %d would fit", e, layout, e.Need)
 	}),
-	when(func(e *compress.BudgetError) string {
-		return fmt.Sprintf("%v; --max-bytes %d would fit, or a smaller --rank or --keep", e, e.Need)
-	}),
+	when(compressBudget),
 	when(func(e *compress.SparseSizeError) string {
 		return e.Error() + "; a smaller --keep or --layout factored takes less"
 	}),
@@ -89,6 +87,24 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *report.FolderError) string {
 		return e.Error() + ": that of efcn relax, or of efcn finetune --checkpoint"
 	}),
+}
+
+// compressBudget adds what makes the result of compress fit.
+func compressBudget(e *compress.BudgetError) string {
+	smaller := ""
+	switch {
+	case e.Target.Rank > 1:
+		smaller = " or a smaller --rank"
+	case e.AtLeast: // that is with the smallest --energy or --keep
+	case e.Target.Energy > 0:
+		smaller = " or a smaller --energy"
+	case e.Target.Keep > 0:
+		smaller = " or a smaller --keep"
+	}
+	if e.AtLeast {
+		return fmt.Sprintf("%v; want a larger --max-bytes%s", e, smaller)
+	}
+	return fmt.Sprintf("%v; want --max-bytes %d%s", e, e.Need, smaller)
 }
 
 // openShape adds how to settle a shape that the model leaves open.

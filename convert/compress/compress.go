@@ -129,10 +129,16 @@ type Layer struct {
 // BudgetError says that the weights of the result are more than is allowed.
 type BudgetError struct {
 	Need, Allowed int64
+	AtLeast       bool   // Need is a lower bound, found before any work
+	Target        Target // of the layers that have none of their own
 }
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("%d bytes of weights: more than the %d allowed", e.Need, e.Allowed)
+	text := fmt.Sprintf("%d bytes of weights: more than the %d allowed", e.Need, e.Allowed)
+	if e.AtLeast {
+		return "at least " + text
+	}
+	return text
 }
 
 // SparseSizeError says that the sparse layers of the result are more than a file can hold:
@@ -197,7 +203,7 @@ func Compress(ctx context.Context, efcn *onnxio.Model, o Options) (*onnxio.Model
 		return nil, nil, err
 	}
 	if need := report.atLeast(); need > report.Allowed {
-		return nil, report, &BudgetError{need, report.Allowed}
+		return nil, report, &BudgetError{Need: need, Allowed: report.Allowed, AtLeast: true, Target: o.Target}
 	}
 	for _, j := range jobs {
 		if err := j.decide(ctx, o.Seed, measured.Layers[j.index]); err != nil {
@@ -213,7 +219,7 @@ func Compress(ctx context.Context, efcn *onnxio.Model, o Options) (*onnxio.Model
 	}
 	report.After = weightBytes(out.Graph)
 	if report.After > report.Allowed {
-		return nil, report, &BudgetError{report.After, report.Allowed}
+		return nil, report, &BudgetError{Need: report.After, Allowed: report.Allowed, Target: o.Target}
 	}
 	return out, report, nil
 }

@@ -453,7 +453,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestBudget: what the error names is enough, and a byte less is not.
+// TestBudget: what the error names is enough, and a byte less is not. Where it is found
+// before any work, it is a lower bound.
 func TestBudget(t *testing.T) {
 	dense := testnet.Embedded(t, testnet.ReadFolded(t, "plain-torchscript"), convert.Options{Layout: record.Dense})
 	for _, target := range []compress.Target{{Layout: record.Factored, Rank: 3}, {Layout: record.Sparse, Keep: 0.1}, {Layout: record.Local}} {
@@ -463,7 +464,12 @@ func TestBudget(t *testing.T) {
 		}
 		_, over, err := compress.Compress(t.Context(), dense, compress.Options{Target: target, MaxBytes: report.After - 1})
 		var e *compress.BudgetError
-		if !errors.As(err, &e) || e.Need != report.After || e.Allowed != report.After-1 || over == nil {
+		if !errors.As(err, &e) || e.Need != report.After || e.Allowed != report.After-1 || e.AtLeast ||
+			e.Target != target || over == nil {
+			t.Errorf("%+v: %v", target, err)
+		}
+		_, _, err = compress.Compress(t.Context(), dense, compress.Options{Target: target, MaxBytes: 1})
+		if !errors.As(err, &e) || !e.AtLeast || e.Need > report.After || !strings.HasPrefix(err.Error(), "at least ") {
 			t.Errorf("%+v: %v", target, err)
 		}
 		if _, _, err := compress.Compress(t.Context(), dense, compress.Options{Target: target, MaxBytes: report.After}); err != nil {
