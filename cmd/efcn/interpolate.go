@@ -75,7 +75,8 @@ an eFCN before and after training, or an eFCN and a standard FCN of its shape.
   string       a chain of models that is trained to go round what is between
                A and B, at equal distances (nudged elastic band)
 
-The barrier is how far the loss rises above the greater of its two ends.
+The barrier is how far the loss rises above the greater of its two ends. Of factored
+layers U and V are the weights, and a path leaves U*V even where both ends have the same.
 
 ` + dataHelp,
 		Args: args("A", "B"),

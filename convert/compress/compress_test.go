@@ -335,6 +335,46 @@ func TestTies(t *testing.T) {
 	}
 }
 
+// TestSigns: the seed decides nothing about U and V but the last bits, so that what two runs
+// write can be compared, and interpolated.
+func TestSigns(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 7))
+	cnn := testnet.Small(17, []int64{2, 9, 9}, []*onnxio.Tensor{testnet.Floats("w", rng, 3, 2, 3, 3)}, testnet.Node("Conv", "x w", "y"))
+	r := relax(t, rng, cnn, []int64{2, 9, 9}, false)
+	var first [2][]float32
+	for seed := range uint64(6) {
+		out, _, err := compress.Compress(t.Context(), r.efcn, compress.Options{
+			Target: compress.Target{Layout: record.Factored, Rank: 3}, Seed: seed,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := record.Open(out, "conv")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, v, rank, err := a.Factors()
+		if err != nil || rank != 3 {
+			t.Fatal(rank, err)
+		}
+		if seed == 0 {
+			first = [2][]float32{u, v}
+		}
+		for i, factor := range [][]float32{u, v} {
+			for j, x := range factor {
+				if math.Abs(float64(x-first[i][j])) > 1e-4 {
+					t.Fatalf("seed %d, entry %d of factor %d: %v, with seed 0 %v", seed, j, i, x, first[i][j])
+				}
+			}
+		}
+		for row := range slices.Chunk(v, len(v)/3) {
+			if slices.Max(row) < -slices.Min(row) {
+				t.Errorf("seed %d: the largest entry of a row of V is negative", seed)
+			}
+		}
+	}
+}
+
 // TestEnergy: the rank is the smallest that has the share of the energy.
 func TestEnergy(t *testing.T) {
 	rng := rand.New(rand.NewPCG(15, 4))

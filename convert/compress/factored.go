@@ -101,15 +101,24 @@ func sumOfSquares(v []float64) (sum float64) {
 }
 
 // cut takes the first triples: U has the singular values, and V orthonormal rows, as
-// right after a conversion. Both are rounded to float32.
+// right after a conversion. Both are rounded to float32. The largest entry of each row of
+// V is positive: a triple leaves the sign of its vectors open, which would follow from the
+// seed and from rounding.
 func (l *layer) cut(svd *lowrank.SVD, rank int, share, square float64) *lowRank {
 	n := len(svd.S)
 	f := factors{make([]float64, l.Rows*rank), make([]float64, l.Cols*rank), rank}
+	largest := make([]float64, rank) // of each row of V, with its sign
+	for i := range f.right {
+		if v := svd.V[i/rank*n+i%rank]; math.Abs(v) > math.Abs(largest[i%rank]) {
+			largest[i%rank] = v
+		}
+	}
+	sign := func(k int) float64 { return math.Copysign(1, largest[k]) }
 	for i := range f.left {
-		f.left[i] = float64(float32(svd.U[i/rank*n+i%rank] * svd.S[i%rank]))
+		f.left[i] = float64(float32(sign(i%rank) * svd.U[i/rank*n+i%rank] * svd.S[i%rank]))
 	}
 	for i := range f.right {
-		f.right[i] = float64(float32(svd.V[i/rank*n+i%rank]))
+		f.right[i] = float64(float32(sign(i%rank) * svd.V[i/rank*n+i%rank]))
 	}
 	// W_off − U·V has that square, and where it lies in the support the local weights
 	// take it back.
