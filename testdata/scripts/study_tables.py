@@ -131,14 +131,13 @@ def scale(low, high, start, end):
 
 def plot(kinds, title):
     """Return the plot as SVG."""
-    powers = range(
-        math.floor(math.log10(min(k.weights for k in kinds))),
-        math.ceil(math.log10(max(k.weights for k in kinds))) + 1,
-    )
+    fewest, most = min(k.weights for k in kinds), max(k.weights for k in kinds)
+    ticks = [m * 10**p for p in range(12) for m in (1, 2, 5)]
+    ticks = [t for t in ticks if fewest / 1.2 <= t <= most * 1.2]
     spreads = [statistics.stdev(k.final) if len(k.final) > 1 else 0 for k in kinds]
     ends = [statistics.mean(k.final) + s * sign for k, s in zip(kinds, spreads) for sign in (1, -1)]
     low, high = math.floor(min(ends)), math.ceil(max(ends))
-    x = scale(powers[0], powers[-1], LEFT, WIDTH - RIGHT)
+    x = scale(math.log10(fewest / 1.2), math.log10(most * 1.2), LEFT, WIDTH - RIGHT)
     y = scale(low, high, HEIGHT - BOTTOM, TOP)
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
@@ -146,16 +145,16 @@ def plot(kinds, title):
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         f'<text x="{LEFT}" y="22" font-size="15">{escape(title)}</text>',
     ]
-    for p in powers:
-        out.append(line(x(p), TOP, x(p), HEIGHT - BOTTOM, "#ddd"))
+    for t in ticks:
+        at = x(math.log10(t))
+        out.append(line(at, TOP, at, HEIGHT - BOTTOM, "#ddd"))
         out.append(
-            f'<text x="{x(p):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
-            f'10<tspan dy="-5" font-size="9">{p}</tspan></text>'
+            f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{t:,}</text>'
         )
     for v in range(low, high + 1):
         out.append(line(LEFT, y(v), WIDTH - RIGHT, y(v), "#ddd"))
         out.append(f'<text x="{LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v}</text>')
-    out.append(f'<text x="{x(powers[0]):.0f}" y="{HEIGHT - 10}">weights stored</text>')
+    out.append(f'<text x="{LEFT}" y="{HEIGHT - 10}">weights stored</text>')
     out.append(f'<text x="{LEFT - 30}" y="{TOP - 6}" font-size="11">% right</text>')
     names = list(dict.fromkeys(k.series for k in kinds))
     for i, name in enumerate(names):
@@ -169,7 +168,8 @@ def plot(kinds, title):
             out.append(line(a, y(centre - s), a, y(centre + s), colour))
             out.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{colour}"/>')
             out.append(
-                f'<text x="{a + 6:.1f}" y="{b - 5:.1f}" font-size="10" fill="{colour}">'
+                f'<text x="{a + 6:.1f}" y="{b + (14 if i % 2 else -6):.1f}" '
+                f'font-size="10" fill="{colour}">'
                 f"{escape(k.point)}</text>"
             )
         row = TOP + 16 * i + 6
