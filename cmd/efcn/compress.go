@@ -44,7 +44,7 @@ func (f *compressFlags) addFlags(flags *pflag.FlagSet) {
 			"or keep; may be given again")
 	flags.StringVar(&f.data, "data", "", "labelled images to measure the accuracy on, before and after")
 	f.skip.addFlags(flags)
-	flags.Uint64Var(&f.seed, "seed", 0, "seed of the search for singular vectors")
+	flags.Uint64Var(&f.seed, "seed", 0, "factored: seed of the search for singular vectors")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print what would become of the layers and write nothing")
 }
@@ -81,6 +81,8 @@ func (f *compressFlags) validate(given func(flag string) bool) error {
 		return usagef("--energy %v; want a number above 0 and below 1", f.energy)
 	case given("keep") && !(f.keep > 0 && f.keep <= 1):
 		return usagef("--keep %v; want a number above 0, at most 1", f.keep)
+	case !factored && given("seed") && !f.layers.has(record.Factored):
+		return usagef("--seed is for --layout factored")
 	case bool(f.skip) && f.data == "":
 		return usagef("--skip-bad is for --data")
 	}
@@ -300,6 +302,16 @@ func (f *layerTargets) Set(s string) error {
 	}
 	(*f)[name] = t
 	return nil
+}
+
+// has reports whether a layer gets that layout.
+func (f layerTargets) has(layout record.Layout) bool {
+	for _, t := range f {
+		if t.Layout == layout {
+			return true
+		}
+	}
+	return false
 }
 
 func (f *layerTargets) String() string { return "" }
