@@ -167,10 +167,6 @@ func (f *compressFlags) run(ctx context.Context, e *env, path string) error {
 		return inFile(path, err)
 	}
 	result := compressed{Model: path, Report: report}
-	text := e.results(f.output)
-	if !f.json {
-		printCompressed(text, report)
-	}
 	before, err := evaluate(ctx, efcn)
 	if err != nil {
 		return inFile(path, err)
@@ -182,7 +178,7 @@ func (f *compressFlags) run(ctx context.Context, e *env, path string) error {
 		if err != nil {
 			return err
 		}
-		if f.output != "-" { // what was written is measured
+		if f.data != "" && f.output != "-" { // what was written is measured
 			if out, err = e.readModel(f.output); err != nil {
 				return err
 			}
@@ -198,6 +194,8 @@ func (f *compressFlags) run(ctx context.Context, e *env, path string) error {
 	if f.json {
 		return printJSON(e.out, result)
 	}
+	text := e.results(f.output)
+	printCompressed(text, report)
 	if before != nil {
 		fmt.Fprintf(text, "before: %s\nafter:  %s\n", before, after)
 	}
