@@ -116,9 +116,11 @@ rows or columns is decomposed whole. The result trains on: factored with --train
 sparse and local with --train local, which leaves entries outside the support as they
 are.
 
-Matrices are read row by row. Held are, for one layer, 10 bytes x rank x (inputs +
-outputs) while singular vectors are looked for, and the weights of its local form when
-it is written; and U and V of all layers.
+Matrices are read row by row. Held are, for one layer, 8 bytes x k x (inputs +
+outputs) while k singular vectors are looked for, and the weights of its local form
+when it is written; and U and V, 8 bytes a number, of all layers that change and are or
+become factored. k is the rank and a quarter more, at least 8 more; where the matrix is
+decomposed whole, all of its rows or columns, up to 256.
 
 ` + dataHelp,
 		Args: args("EFCN"),

@@ -58,7 +58,9 @@ outside the support, 64 of them or as many as --spectrum=N says, and the share o
 energy (of the sum of squares outside the support) that the first 1, 4, 8, 16, 32 and
 64 have: what compress --layout factored would keep. They are found by randomised
 subspace iteration, until none rises by more than a millionth of the largest in a
-round, 30 rounds at most; a matrix of up to 256 rows or columns is decomposed whole.`,
+round, 30 rounds at most. That is no bound on the error: where the spectrum falls
+slowly they are a little low, most of all for a small N, and the energies with them. A
+matrix of up to 256 rows or columns is decomposed whole, which is exact.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			if len(given) > 1 && cmd.Flags().Changed("spectrum") {
 				return usagef("--spectrum takes its number behind an equals sign: --spectrum=%s", given[1])

@@ -19,9 +19,11 @@
 // # Memory
 //
 // Matrices are read row by row, and dense ones multiplied some rows at a time. Beside
-// those are held: in the search for singular triples rank·1.25·(inputs + outputs)
-// numbers of 8 bytes for one layer; for each factored layer of the result U and V; the
-// weights of one local form while it is written.
+// those are held: in the search for singular triples k·(inputs + outputs) numbers of 8
+// bytes for one layer, k the rank and a quarter more, at least 8 more, and all rows or
+// columns of a matrix that has up to 256; for each layer that changes and is or becomes
+// factored U and V, in numbers of 8 bytes; the weights of one local form while it is
+// written.
 package compress
 
 import (
