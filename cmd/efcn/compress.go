@@ -252,6 +252,14 @@ func printCompressed(w io.Writer, r *compress.Report) {
 	for _, l := range r.Layers {
 		if l.Unchanged != "" {
 			fmt.Fprintf(w, "as it was: %s (%s): %s\n", l.Node, l.Op, l.Unchanged)
+			continue
+		}
+		if l.Asked > 0 {
+			fmt.Fprintf(w, "all of its rank: %s (%s): %d, where %d was asked for\n", l.Node, l.Op, l.Rank, l.Asked)
+		}
+		if l.Layout != record.Dense && l.After >= l.Dense {
+			fmt.Fprintf(w, "no smaller than dense: %s (%s): %s, dense %s\n", l.Node, l.Op, formatBytes(l.After),
+				formatBytes(l.Dense))
 		}
 	}
 	fmt.Fprintf(w, "weights: %s before, %s after, of the %s allowed\n", formatBytes(r.Before), formatBytes(r.After),

@@ -115,6 +115,8 @@ type Layer struct {
 	// Unchanged is why the layer is what it was, "" if it is not.
 	Unchanged string `json:"unchanged,omitempty"`
 	Rank      int64  `json:"rank,omitempty"` // of a factored layer
+	// Asked is the rank that was asked for, where the matrix has not so many rows or columns.
+	Asked int64 `json:"rank_asked,omitempty"`
 	// Entries is how many a sparse layer has outside the support.
 	Entries int64 `json:"entries,omitempty"`
 	// OffLocal is ‖W_off‖, and Energy the share of its square that stays: of the
@@ -126,6 +128,7 @@ type Layer struct {
 	Change float64 `json:"change"`
 	Before int64   `json:"bytes_before"` // of its weights, without the bias
 	After  int64   `json:"bytes"`
+	Dense  int64   `json:"bytes_dense"` // what they take in dense form
 }
 
 // BudgetError says that the weights of the result are more than is allowed.
@@ -258,6 +261,7 @@ func (o Options) jobs(all []*record.Matrix, measured *record.Deviation, report *
 		*row = Layer{
 			Node: a.Layer.Node, Op: a.Layer.Op, From: a.Layer.Layout, Layout: a.Layer.Layout, Rank: a.Layer.Rank,
 			OffLocal: m.OffLocal * m.Norm, Energy: 1, Before: a.StoredBytes(), After: a.StoredBytes(),
+			Dense: 4 * int64(a.Rows) * int64(a.Cols),
 		}
 		switch {
 		case target.Layout == record.Keep:
@@ -298,7 +302,7 @@ func (o Options) jobs(all []*record.Matrix, measured *record.Deviation, report *
 func (j *job) leastBytes(a *record.Matrix) int64 {
 	switch j.target.Layout {
 	case record.Dense:
-		return 4 * int64(a.Rows) * int64(a.Cols)
+		return j.row.Dense
 	case record.Sparse:
 		return 12 * j.support.NonZeros()
 	case record.Factored:
@@ -351,6 +355,9 @@ func (j *job) decide(ctx context.Context, seed uint64, measured record.LayerDevi
 			return err
 		}
 		row.Rank, row.Energy, apart = int64(j.cut.rank), j.cut.share, j.cut.apart
+		if asked := int64(j.target.Rank); asked > row.Rank {
+			row.Asked = asked
+		}
 		row.After = j.support.Local().Shape().Bytes() + 4*row.Rank*int64(j.Rows+j.Cols)
 	case record.Sparse:
 		outside := int64(j.Rows)*int64(j.Cols) - j.support.NonZeros()

@@ -33,7 +33,8 @@ func Shares() []int { return []int{1, 4, 8, 16, 32, 64} }
 // outside the support, in any layout, or as many as its matrix has; W_off of a factored
 // layer is not formed. Where the spectrum falls slowly they are a little low, most of all
 // for a small n: they are iterated until none rises by more than 10⁻⁶ of the largest in a
-// round, 30 rounds at most. Held is the layer's search, as [Compress] has it, for 1.5·n triples.
+// round, 30 rounds at most. Held is the layer's search, as [Compress] has it, for 1.5·n
+// triples, n + 16 at least.
 func Spectra(ctx context.Context, efcn *onnxio.Model, n int) ([]Spectrum, error) {
 	if n < 1 {
 		return nil, fmt.Errorf("%d singular values; want at least 1", n)
