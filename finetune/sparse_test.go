@@ -131,6 +131,15 @@ func TestSparseOutsideSupport(t *testing.T) {
 		if layout, ok := errors.AsType[*LayoutError](err); !ok || !layout.Reinit || layout.Layout != record.Sparse {
 			t.Errorf("%s: new weights that stay outside the support: %v", name, err)
 		}
+		_, err = newTrainee[float32](sparse, TrainAll)
+		rec, errRecord := record.Read(sparse)
+		if errRecord != nil {
+			t.Fatal(errRecord)
+		}
+		stored := 12 * sparse.Graph.SparseConstants()[rec.Layers[0].Weight].Values.Dims[0]
+		if layout, ok := errors.AsType[*LayoutError](err); !ok || layout.Bytes != stored {
+			t.Errorf("%s: %v, want %d bytes in sparse form", name, err, stored)
+		}
 		for optimiser, o := range optimisers() {
 			for _, mode := range []string{TrainLocal, TrainTied} {
 				o.Train, o.Epochs, o.Batch, o.Rate = mode, 3, 20, 0.01

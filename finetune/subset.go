@@ -140,16 +140,20 @@ func (s *subset) allows(l *record.Layer, m *affine.Map) error {
 	}
 	if local && !l.Connected() && (s.mode == TrainAll || s.mode == TrainOffLocal) {
 		return &LayoutError{
-			Train: s.mode, Layout: l.Layout, Bytes: localBytes(l.Layout, m), Want: record.Dense, WantBytes: m.DenseBytes(),
+			Train: s.mode, Layout: l.Layout, Bytes: s.localBytes(l, m), Want: record.Dense, WantBytes: m.DenseBytes(),
 		}
 	}
 	return nil
 }
 
 // localBytes is the size of the weights of a layer that is local or sparse.
-func localBytes(layout record.Layout, m *affine.Map) int64 {
-	if layout == record.Sparse {
-		return 12 * m.NonZeros()
+func (s *subset) localBytes(l *record.Layer, m *affine.Map) int64 {
+	if l.Layout == record.Sparse {
+		entries := m.NonZeros()
+		if matrix := s.sparse[l.Weight]; matrix != nil { // some may be outside the support
+			entries = int64(matrix.Starts[matrix.Rows])
+		}
+		return 12 * entries
 	}
 	n := int64(4)
 	dims, _ := m.LocalDims()
