@@ -57,8 +57,8 @@ func run(ctx context.Context, testdata, dir string) error {
 	}
 	fmt.Printf("equal: %t\n", report.Equal())
 
-	train, err := data.Open(ctx, "idx:" + filepath.Join(images, "train-images-10k-idx3-ubyte.gz") + "," +
-		filepath.Join(images, "train-labels-10k-idx1-ubyte.gz") + "?normalize=0.2860/0.3530&limit=500")
+	train, err := data.Open(ctx, "idx:"+filepath.Join(images, "train-images-10k-idx3-ubyte.gz")+","+
+		filepath.Join(images, "train-labels-10k-idx1-ubyte.gz")+"?normalize=0.2860/0.3530&limit=500")
 	if err != nil {
 		return err
 	}
