@@ -34,6 +34,10 @@ func Alloc[T Element](w *World, n int) (Buffer[T], error) {
 		return Buffer[T]{}, nil
 	}
 	b := Buffer[T]{}
+	if w.local != nil {
+		data := allocate(n * size)
+		return Buffer[T]{unsafe.Slice((*T)(unsafe.Pointer(&data[0])), n), uintptr(unsafe.Pointer(&data[0]))}, nil
+	}
 	err := w.call(context.Background(), func() (err error) {
 		b.address, err = w.library.allocMem(n*size + alignment - 1)
 		return err
@@ -64,6 +68,9 @@ func (b Buffer[T]) Free(w *World) error {
 			return errors.New("a part of a buffer is not freed")
 		}
 		return nil
+	}
+	if w.local != nil {
+		return nil // the garbage collector does
 	}
 	return w.call(context.Background(), func() error { return w.library.freeMem(b.address) })
 }

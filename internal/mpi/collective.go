@@ -159,6 +159,22 @@ func Allreduce[T Number](ctx context.Context, w *World, b Buffer[T], op Op) erro
 	return allgatherv(w, call, b.data, counts).Wait(ctx)
 }
 
+// AllreduceSlice reduces values, which may lie anywhere, over the ranks, and gives each the whole
+// result: what Allreduce does with a copy of them.
+func AllreduceSlice[T Number](ctx context.Context, w *World, values []T, op Op) error {
+	data, give, err := borrow[T](w, len(values))
+	if err != nil {
+		return err
+	}
+	copy(data, values)
+	if err := Allreduce(ctx, w, Buffer[T]{data: data}, op); err != nil {
+		return err
+	}
+	copy(values, data)
+	give()
+	return nil
+}
+
 // cut returns the block of data of each rank.
 func cut[T Element](w *World, data []T, counts []int) ([][]T, error) {
 	if len(counts) != w.size {

@@ -42,13 +42,15 @@ func (r *Request) Wait(ctx context.Context) error {
 		return r.err
 	default:
 	}
-	if r.thread.waiting.Add(1) == 1 {
-		select {
-		case r.thread.calls <- func() {}: // it may be pausing
-		case <-r.done:
+	if r.thread.local == nil {
+		if r.thread.waiting.Add(1) == 1 {
+			select {
+			case r.thread.calls <- func() {}: // it may be pausing
+			case <-r.done:
+			}
 		}
+		defer r.thread.waiting.Add(-1)
 	}
-	defer r.thread.waiting.Add(-1)
 	select {
 	case <-r.done:
 		return r.err
@@ -73,11 +75,18 @@ func (o *operation) test(l *library) (done bool, err error) {
 			return false, err
 		}
 		if received != t.bytes {
-			return false, fmt.Errorf("rank %d sent %d bytes where %d were expected: the ranks do not make the same calls",
-				t.peer, received, t.bytes)
+			return false, &lengthError{t.peer, received, t.bytes}
 		}
 	}
 	return true, nil
+}
+
+// lengthError reports that a message has another length than its receiver expects.
+type lengthError struct{ from, sent, expected int }
+
+func (e *lengthError) Error() string {
+	return fmt.Sprintf("rank %d sent %d bytes where %d were expected: the ranks do not make the same calls",
+		e.from, e.sent, e.expected)
 }
 
 // end finishes the operation beside the thread, which has others to look after.
@@ -117,6 +126,10 @@ func (w *World) begin(p plan) *Request {
 		bytes += int64(len(m.data))
 	}
 	w.count(p.call, bytes)
+	if w.local != nil {
+		w.local.begin(w, p, r)
+		return r
+	}
 	w.calls <- func() {
 		o := &operation{finish: p.finish, request: r}
 		if err := o.post(w, p); err != nil {

@@ -5,7 +5,8 @@
 //
 // Start with [Launched]: where it is false nothing here is needed, and nothing is
 // loaded. Then [Init], and with the [World] it returns [Alloc], [Allreduce],
-// [Allgatherv], [ReduceScatter] and the rest; [World.Close] at the end.
+// [Allgatherv], [ReduceScatter] and the rest; [World.Close] at the end. Tests make
+// the Worlds of ranks that are goroutines with [Local].
 //
 // A rank is one of the processes, numbered from 0. Every call that takes a World is
 // collective: all its ranks make the same calls, in the same order, with the same
@@ -70,6 +71,7 @@ type World struct {
 	comm       uint64 // MPI_Comm
 	rank, size int
 	part       bool // made by Split
+	splits     int  // calls of Split, where ranks are goroutines
 }
 
 var initialised atomic.Bool
@@ -187,7 +189,12 @@ func (w *World) Rank() int { return w.rank }
 func (w *World) Size() int { return w.size }
 
 // String returns the version of the MPI library and its file.
-func (w *World) String() string { return w.library.String() }
+func (w *World) String() string {
+	if w.local != nil {
+		return "goroutines of one process"
+	}
+	return w.library.String()
+}
 
 // Split makes a World of the ranks that give the same color, in the order of key,
 // and of rank where keys are equal. Nothing may be under way on this rank. The
@@ -197,6 +204,9 @@ func (w *World) Split(ctx context.Context, color, key int) (*World, error) {
 		return nil, fmt.Errorf("MPI_Comm_split: color %d, key %d; want 31 bits, and a color that is not negative", color, key)
 	}
 	part := &World{thread: w.thread, part: true}
+	if w.local != nil {
+		return part, w.local.split(ctx, w, part, color, key)
+	}
 	err := w.call(ctx, func() error {
 		if err := w.library.commSplit(w.comm, color, key, &part.comm); err != nil {
 			return err
@@ -210,6 +220,9 @@ func (w *World) Split(ctx context.Context, color, key int) (*World, error) {
 // all ranks call it. Print what is to be seen before: launchers may lose what comes
 // after. End the process with [Exit].
 func (w *World) Close(ctx context.Context) error {
+	if w.local != nil {
+		return w.Barrier(ctx)
+	}
 	if w.part {
 		return w.call(ctx, func() error { return w.library.commFree(&w.comm) })
 	}

@@ -432,6 +432,11 @@ func allCalls(ctx context.Context, w *World) error {
 	if w.Rank() < 0 || w.Rank() >= w.Size() || Launched() != (w.Size() > 1) {
 		return fmt.Errorf("rank %d of %d, launched %v", w.Rank(), w.Size(), Launched())
 	}
+	return worldCalls(ctx, w, func() { maxPiece = 1000 })
+}
+
+// worldCalls calls between before the second half of the calls.
+func worldCalls(ctx context.Context, w *World, between func()) error {
 	if err := callsOn(ctx, w); err != nil {
 		return err
 	}
@@ -443,7 +448,7 @@ func allCalls(ctx context.Context, w *World) error {
 	if size := (w.Size() + 1 - w.Rank()%2) / 2; part.Size() != size || part.Rank() != (last-w.Rank())/2 {
 		return fmt.Errorf("rank %d is %d of %d in its part", w.Rank(), part.Rank(), part.Size())
 	}
-	maxPiece = 1000
+	between()
 	if err := errors.Join(callsOn(ctx, part), callsOn(ctx, w), part.Close(ctx)); err != nil {
 		return err
 	}
@@ -521,6 +526,7 @@ func numbers[T Number](ctx context.Context, w *World, n int) error {
 		{"Allreduce", func() error { return Allreduce(ctx, w, part, Max) }, 0, total, largest},
 		{"ReduceScatter", func() error { return ReduceScatter(ctx, w, part, counts, Sum) }, from, until, sum},
 		{"ReduceScatter", func() error { return ReduceScatter(ctx, w, part, counts, Max) }, from, until, largest},
+		{"AllreduceSlice", func() error { return AllreduceSlice(ctx, w, part.Data(), Sum) }, 0, total, sum},
 		{"Bcast", func() error { return Bcast(ctx, w, part, w.Size()-1) }, 0, total, func(i int) T { return value[T](w.Size()-1, i) }},
 		{"Allgatherv", func() error { return Allgatherv(ctx, w, part, counts) }, 0, total, func(i int) T {
 			owner := 0

@@ -14,6 +14,7 @@ import (
 // thread is the one that makes all calls of the library, and what is under way.
 type thread struct {
 	library *library
+	local   *local // where the ranks are goroutines, which need no library and no thread
 	name    string // "rank 1 of 4", of the job
 	signals *signalHandlers
 	calls   chan func() // what the thread is to do
@@ -137,6 +138,9 @@ const patience = time.Second
 func (w *World) abort(code int, message string) {
 	code = max(code, 1)
 	fmt.Fprintf(os.Stderr, "%s: %s\n", w.name, message)
+	if w.local != nil {
+		os.Exit(code)
+	}
 	awaitReader()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
