@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"efcn/internal/kernel"
+	"efcn/internal/version"
 	"efcn/onnxio"
 )
 
@@ -87,7 +87,7 @@ func newRoot(e *env) *cobra.Command {
 		Long: `efcn reads a trained CNN from ONNX, embeds it in fully-connected space, proves
 that the result computes the same function, fine-tunes it, and writes it back
 to ONNX. Start with: efcn demo`,
-		Version:       version(),
+		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          cobra.NoArgs,
@@ -214,22 +214,4 @@ func reason(err error) error {
 		return pathErr.Err
 	}
 	return err
-}
-
-// version returns which build this is, as far as the Go tool recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	if v == "" {
-		v = "(devel)"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(v, s.Value[:min(12, len(s.Value))]) {
-			v += " " + s.Value
-		}
-	}
-	return fmt.Sprintf("%s %s %s/%s", v, info.GoVersion, runtime.GOOS, runtime.GOARCH)
 }
