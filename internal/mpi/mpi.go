@@ -123,19 +123,8 @@ func (w *World) watch(parent int) {
 const watchTime = time.Second
 
 // start runs on the thread that makes all calls.
-func (w *World) start(options Options, getenv func(string) string) error {
-	if err := prepare(os.LookupEnv, os.Setenv); err != nil {
-		return err
-	}
-	before, err := handlers()
-	if err != nil {
-		return err
-	}
-	if w.library, err = find(options.Library, getenv); err != nil {
-		return err
-	}
-	w.signals = before
-	if err := w.signals.settle(); err != nil {
+func (w *World) start(options Options, getenv func(string) string) (err error) {
+	if w.library, w.signals, err = load(options, getenv); err != nil {
 		return err
 	}
 	if err := w.library.init(); err != nil {
@@ -153,6 +142,32 @@ func (w *World) start(options Options, getenv func(string) string) error {
 		return &SizeError{Variable: job.variable, Launched: job.size, Size: w.size, Library: w.library.String()}
 	}
 	return nil
+}
+
+// load loads the MPI library, and returns the handlers of signals that were there before.
+func load(options Options, getenv func(string) string) (*library, *signalHandlers, error) {
+	if err := prepare(os.LookupEnv, os.Setenv); err != nil {
+		return nil, nil, err
+	}
+	before, err := handlers()
+	if err != nil {
+		return nil, nil, err
+	}
+	l, err := find(options.Library, getenv)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l, before, before.settle()
+}
+
+// Find returns the version and the file of the MPI library that [Init] would start, and
+// starts nothing. Its errors are those of Init.
+func Find(options Options) (string, error) {
+	l, _, err := load(options, os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return l.String(), nil
 }
 
 // measure asks for the rank and the size of w.comm.
