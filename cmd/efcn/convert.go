@@ -114,10 +114,10 @@ layer reaches all of its matrix, with rank x (inputs + outputs) weights more tha
 It needs opset 11.
 
 --fold multiplies a linear operator into the one behind it, if nothing else reads
-what is between them. With --fold or --fold=auto a chain of them is cut into
+what is between them. With --fold or --fold auto a chain of them is cut into
 pieces, each multiplied out, so that the operations are fewest: a matrix counts
 its non-zeros; a BatchNormalization, an elementwise operator with a constant, and
-a Gather count one for every element that they compute. With --fold=all each
+a Gather count one for every element that they compute. With --fold all each
 chain becomes one matrix, unless there is none in it. A layer that is kept
 (--layer, --only, --layout keep) and, with --no-fold-bn, a BatchNormalization
 takes no part. Such a product has no kernel: measure and project leave it out.
@@ -126,13 +126,7 @@ takes no part. Such a product has no kernel: measure and project leave it out.
 max(a,b) = b + relu(a-b): a matrix and a Relu for each level, and one matrix
 more, which --fold may multiply into what follows. Where the values can be
 negative b is relu(b) - relu(-b).`,
-		Args: func(cmd *cobra.Command, given []string) error {
-			i := slices.IndexFunc(given, func(s string) bool { return slices.Contains(f.fold.allowed, s) })
-			if len(given) > 1 && i >= 0 && cmd.Flags().Changed("fold") {
-				return usagef("--fold takes its value behind an equals sign: --fold=%s", given[i])
-			}
-			return args("MODEL")(cmd, given)
-		},
+		Args: args("MODEL"),
 		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())

@@ -127,7 +127,7 @@ type oneOf struct {
 
 func (f *oneOf) Set(s string) error {
 	if !slices.Contains(f.allowed, s) {
-		return fmt.Errorf("want %s", strings.Join(f.allowed, ", "))
+		return fmt.Errorf("want %s%s", strings.Join(f.allowed, ", "), didYouMean(s, f.allowed))
 	}
 	f.value = s
 	return nil

@@ -61,12 +61,7 @@ subspace iteration, until none rises by more than a millionth of the largest in 
 round, 30 rounds at most. That is no bound on the error: where the spectrum falls
 slowly they are a little low, most of all for a small N, and the energies with them. A
 matrix of up to 256 rows or columns is decomposed whole, which is exact.`,
-		Args: func(cmd *cobra.Command, given []string) error {
-			if len(given) > 1 && cmd.Flags().Changed("spectrum") {
-				return usagef("--spectrum takes its number behind an equals sign: --spectrum=%s", given[1])
-			}
-			return args("EFCN")(cmd, given)
-		},
+		Args: args("EFCN"),
 		RunE: onFile(e, f.validate, f.run),
 	}
 	f.addFlags(cmd.Flags())

@@ -90,7 +90,7 @@ to ONNX. Start with: efcn demo`,
 		Version:       version.String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          unknownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -110,7 +110,7 @@ to ONNX. Start with: efcn demo`,
 		},
 	}
 	root.SetVersionTemplate("efcn {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(flagError)
 	e.addFlags(root.PersistentFlags())
 	root.AddCommand(commands(e)...)
 	return root
@@ -120,7 +120,7 @@ to ONNX. Start with: efcn demo`,
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &stickyWriter{w: stdout}
 	root := newRoot(&env{in: stdin, out: out, err: stderr})
-	root.SetArgs(args)
+	root.SetArgs(withValues(root, args))
 	root.SetOut(out)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
