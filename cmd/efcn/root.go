@@ -112,7 +112,10 @@ to ONNX. Start with: efcn demo`,
 	root.SetVersionTemplate("efcn {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	e.addFlags(root.PersistentFlags())
-	root.AddCommand(commands(e)...)
+	for _, cmd := range commands(e) {
+		completeFlags(e, cmd)
+		root.AddCommand(cmd)
+	}
 	return root
 }
 

@@ -77,10 +77,10 @@ func (k Kind) Refresh() int {
 	return epochs
 }
 
-// extras are what Options.With may hold, besides the kinds of Factored.
-var extras = []Kind{ELCN, Local, OffLocal, Tied}
+// Extras lists what Options.With may hold, besides the kinds of Factored.
+func Extras() []Kind { return []Kind{ELCN, Local, OffLocal, Tied} }
 
-func (k Kind) extra() bool { return slices.Contains(extras, k) || k.Rank() > 0 }
+func (k Kind) extra() bool { return slices.Contains(Extras(), k) || k.Rank() > 0 }
 
 // layout is the form that the layers of a run have.
 func (k Kind) layout() record.Layout {

@@ -122,7 +122,7 @@ func (o Options) Validate() error {
 	for i, k := range o.With {
 		if !k.extra() {
 			say("with %q: want some of %q, %q with a rank R from 1, also with %q and with \"refresh-N\" behind a colon", k,
-				extras, "factored-R", finetune.Inits())
+				Extras(), "factored-R", finetune.Inits())
 		}
 		if slices.Contains(o.With[:i], k) || k == o.relaxed() {
 			say("with %q is given twice", k)
