@@ -50,6 +50,30 @@ func formatLoss(v float64) string {
 	return strconv.FormatFloat(v, 'g', 6, 64)
 }
 
+// formatSeconds writes a time in the largest unit that leaves it two digits or more:
+// 12 ms, 99 s, 1m40s, 3h25m, 27 days.
+func formatSeconds(s float64) string {
+	const minute, hour, day = 60, 3600, 24 * 3600
+	switch {
+	case s < 0.0995:
+		return fmt.Sprintf("%.2g ms", 1e3*s)
+	case s < 9.95:
+		return fmt.Sprintf("%.2g s", s)
+	case s < 99.5:
+		return fmt.Sprintf("%.0f s", s)
+	case s < hour-0.5:
+		whole := int(math.Round(s))
+		return fmt.Sprintf("%dm%02ds", whole/minute, whole%minute)
+	case s < 2*day-minute/2:
+		whole := int(math.Round(s / minute))
+		return fmt.Sprintf("%dh%02dm", whole/60, whole%60)
+	case s < 9.95*day:
+		return fmt.Sprintf("%.1f days", s/day)
+	default:
+		return fmt.Sprintf("%.0f days", s/day)
+	}
+}
+
 // formatShape writes a shape as the flags take it: 1x28x28.
 func formatShape[T int | int64](dims []T) string {
 	fields := make([]string, len(dims))

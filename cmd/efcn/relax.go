@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -483,18 +482,4 @@ func printEstimate(w io.Writer, e *relax.Estimate) {
 	fmt.Fprintf(w, "memory: %s, the most that this process had so far\n", formatBytes(e.PeakBytes))
 	fmt.Fprintf(w, "folder: about %s, and %s for the checkpoint of the run that is going on\n", formatBytes(e.DiskBytes),
 		formatBytes(e.RunBytes))
-}
-
-// formatSeconds writes a time with two digits or more.
-func formatSeconds(s float64) string {
-	switch {
-	case s < 0.0995:
-		return fmt.Sprintf("%.2g ms", 1e3*s)
-	case s < 9.95:
-		return fmt.Sprintf("%.2g s", s)
-	case s < 99.5:
-		return fmt.Sprintf("%.0f s", s)
-	default:
-		return time.Duration(s * float64(time.Second)).Round(time.Second).String()
-	}
 }
