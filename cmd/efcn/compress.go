@@ -202,7 +202,7 @@ func (f *compressFlags) run(ctx context.Context, e *env, path string) error {
 		fmt.Fprintf(text, "before: %s\nafter:  %s\n", before, after)
 	}
 	if result.Output != nil {
-		fmt.Fprintln(text, result.Output)
+		fmt.Fprintln(e.aside(f.output), result.Output)
 	}
 	return nil
 }

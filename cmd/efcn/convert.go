@@ -155,13 +155,16 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		return inFile(path, err)
 	}
 	for _, warning := range plan.Warnings {
-		fmt.Fprintf(e.err, "efcn convert: warning: %s: %s\n", path, onnxio.PrintableText(warning))
+		e.notef("efcn convert: warning: %s: %s", path, onnxio.PrintableText(warning))
 	}
-	report := e.results(f.output)
+	report := e.aside(f.output)
+	if f.dryRun {
+		report = e.results(f.output)
+	}
 	if !f.json {
 		printPlan(report, path, plan)
 	}
-	warnUncovered(e.err, path, plan.Coverage)
+	e.warnUncovered(path, plan.Coverage)
 	if err := plan.CheckBudget(); err != nil {
 		return inFile(path, err)
 	}
@@ -199,13 +202,13 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 
 // warnUncovered warns if no linear layer is embedded, and not because
 // it was asked for.
-func warnUncovered(w io.Writer, path string, c convert.Coverage) {
+func (e *env) warnUncovered(path string, c convert.Coverage) {
 	switch {
 	case c.Embedded > 0 || c.Asked > 0:
 	case c.Linear == 0:
-		fmt.Fprintf(w, "efcn convert: warning: %s: it has no linear layer; nothing is embedded\n", path)
+		e.notef("efcn convert: warning: %s: it has no linear layer; nothing is embedded", path)
 	default:
-		fmt.Fprintf(w, "efcn convert: warning: %s: none of its %d linear layers is embedded: %s\n", path, c.Linear,
+		e.notef("efcn convert: warning: %s: none of its %d linear layers is embedded: %s", path, c.Linear,
 			c.NotEmbedded[0].Why)
 	}
 }

@@ -98,6 +98,6 @@ func (f *exportFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return inFile(f.output, err)
 	}
-	fmt.Fprintf(e.out, "wrote %s (%d x %d, %s)\n", f.output, a.Rows, a.Cols, formatBytes(n))
+	fmt.Fprintf(e.aside(f.output), "wrote %s (%d x %d, %s)\n", f.output, a.Rows, a.Cols, formatBytes(n))
 	return nil
 }

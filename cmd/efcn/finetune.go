@@ -226,7 +226,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if f.json {
 		return printJSON(e.out, result)
 	}
-	fmt.Fprintln(e.results(f.output), result.Output)
+	fmt.Fprintln(e.aside(f.output), result.Output)
 	return nil
 }
 
@@ -238,9 +238,9 @@ func (f *finetuneFlags) train(
 	if err != nil {
 		return nil, err
 	}
-	o.Notice = func(text string) { fmt.Fprintln(e.err, "efcn finetune: "+text) }
+	o.Notice = func(text string) { e.notef("efcn finetune: %s", text) }
 	o.Collect = collectNow
-	text := e.results(f.output)
+	text := e.aside(f.output)
 	o.Before = func(test finetune.Metrics) {
 		result.Before = measure(test)
 		if !f.json {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -42,7 +41,7 @@ func withOption(spec, option string) string {
 // the set.
 func (e *env) noteSkipped(command, spec string, set *data.Set) {
 	if set != nil && len(set.Skipped) > 0 {
-		fmt.Fprintf(e.err, "efcn %s: %s: %d of %d images left out, which cannot be read; the first: %v\n", command, spec,
+		e.notef("efcn %s: %s: %d of %d images left out, which cannot be read; the first: %v", command, spec,
 			len(set.Skipped), len(set.Skipped)+set.N(), set.Skipped[0])
 	}
 }

@@ -167,7 +167,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 	printPath(text, path)
 	for _, file := range []string{f.output, f.plot} {
 		if file != "" && file != "-" {
-			fmt.Fprintf(text, "wrote %s\n", file)
+			fmt.Fprintf(e.aside(f.output), "wrote %s\n", file)
 		}
 	}
 	return nil

@@ -60,11 +60,7 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 			Output *written `json:"output"`
 		}{path, d, w})
 	}
-	report := e.out
-	if f.output == "-" {
-		report = e.err
-	}
-	printDeviation(report, d)
-	fmt.Fprintln(report, w)
+	printDeviation(e.results(f.output), d)
+	fmt.Fprintln(e.aside(f.output), w)
 	return nil
 }

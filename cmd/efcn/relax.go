@@ -280,7 +280,7 @@ func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
 	noticed := map[string]bool{} // what every run would notice again
 	study.Options.Train.Notice = func(text string) {
 		if !noticed[text] {
-			fmt.Fprintln(e.err, "efcn relax: "+text)
+			e.notef("efcn relax: %s", text)
 		}
 		noticed[text] = true
 	}
@@ -295,8 +295,7 @@ func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
 		return inFile(where, err)
 	}
 	for _, r := range folder.Unnoted {
-		fmt.Fprintf(e.err, "efcn relax: %s does not say with which settings it was made; it is taken to be of this study\n",
-			r.Path())
+		e.notef("efcn relax: %s does not say with which settings it was made; it is taken to be of this study", r.Path())
 	}
 	// Of several processes the last to end, which misses nothing, writes the page.
 	if len(folder.Missing) == 0 {
@@ -318,7 +317,7 @@ func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
 		fmt.Fprintf(e.out, "\n%d runs of other processes are not finished, and not in this table; "+
 			"efcn report %s shows what is\n", n, f.output)
 	}
-	fmt.Fprintf(e.out, "\nwrote %s\n", f.output)
+	fmt.Fprintf(e.aside(f.output), "\nwrote %s\n", f.output)
 	return nil
 }
 
@@ -342,7 +341,7 @@ func (f *relaxFlags) share(e *env, study *relax.Study) (err error) {
 	}
 	var launcher string
 	if study.Shard, launcher, err = launchedShard(); study.Shard != nil {
-		fmt.Fprintf(e.err, "efcn relax: this is process %d of %d of %s: it does that share of the runs (--shard 1/1: all)\n",
+		e.notef("efcn relax: this is process %d of %d of %s: it does that share of the runs (--shard 1/1: all)",
 			study.Shard.Index+1, study.Shard.Count, launcher)
 	}
 	return err
@@ -372,7 +371,7 @@ func (f *relaxFlags) train(ctx context.Context, e *env, study *relax.Study) (*re
 	study.Ended = func(r *relax.Result) {
 		bar.clear()
 		if !f.json {
-			fmt.Fprintln(e.out, describe(r))
+			fmt.Fprintln(e.aside(f.output), describe(r))
 		}
 	}
 	return study.Run(ctx, f.output)

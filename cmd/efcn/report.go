@@ -77,7 +77,7 @@ func (f *reportFlags) run(ctx context.Context, e *env, dir string) error {
 	if f.output == "-" {
 		return nil
 	}
-	fmt.Fprintf(e.out, "wrote %s (%s)\n", f.output, formatBytes(int64(len(page))))
+	fmt.Fprintf(e.aside(f.output), "wrote %s (%s)\n", f.output, formatBytes(int64(len(page))))
 	return nil
 }
 

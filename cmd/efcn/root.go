@@ -38,7 +38,7 @@ type globals struct {
 }
 
 func (g *globals) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVarP(&g.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "results only: no progress, plans, notices or lines about what was written")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "more detail")
 	flags.IntVar(&g.threads, "threads", 0, "cores to use (default all)")
 }
@@ -49,6 +49,13 @@ type env struct {
 	in  io.Reader
 	out io.Writer // results
 	err io.Writer // progress, warnings, errors
+}
+
+// notef prints a notice or a warning.
+func (e *env) notef(format string, args ...any) {
+	if !e.quiet {
+		fmt.Fprintf(e.err, format+"\n", args...)
+	}
 }
 
 // logf prints what only -v asks for.

@@ -113,7 +113,7 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 			return err
 		}
 		if f.output != "-" {
-			fmt.Fprintf(text, "wrote %s\n", f.output)
+			fmt.Fprintf(e.aside(f.output), "wrote %s\n", f.output)
 		}
 	}
 	if f.bench > 0 {

@@ -45,6 +45,15 @@ func (e *env) results(path string) io.Writer {
 	return e.out
 }
 
+// aside returns where text goes that is no result: what is planned, how an epoch ended,
+// what was written. With -q it goes nowhere.
+func (e *env) aside(path string) io.Writer {
+	if e.quiet {
+		return io.Discard
+	}
+	return e.results(path)
+}
+
 // writeOutput writes a file, or to stdout if path is "-".
 func (e *env) writeOutput(path string, write func(w io.Writer) error) error {
 	if path == "-" {
