@@ -73,6 +73,7 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *mpi.BindingError) string {
 		return e.Error() + "; mpirun --bind-to none leaves it all of them, mpirun --map-by slot:PE=2 two"
 	}),
+	when(func(e *productsError) string { return e.Error() + "; with EFCN_OPENBLAS=off on all ranks they do" }),
 	when(func(e *finetune.LayoutError) string {
 		return fmt.Sprintf("%v (efcn convert --layout %s)", e, e.Want)
 	}),

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"efcn/internal/mpi"
 )
 
 func main() {
@@ -18,5 +20,5 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	code := execute(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
-	os.Exit(code)
+	mpi.Exit(code)
 }

@@ -1,13 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/internal/version"
 	"efcn/onnxio"
 )
@@ -49,6 +50,8 @@ type env struct {
 	in  io.Reader
 	out io.Writer // results
 	err io.Writer // progress, warnings, errors
+
+	world *mpi.World // the ranks that do the command; nil if it is this process alone
 }
 
 // notef prints a notice or a warning.
@@ -108,11 +111,11 @@ to ONNX. Start with: efcn demo`,
 			if e.threads < 0 {
 				return usagef("--threads %d; want 0 for all cores, or their number", e.threads)
 			}
-			threads := e.threads
-			if threads == 0 {
-				threads = runtime.NumCPU()
+			cores, err := e.startRanks(cmd)
+			if err != nil {
+				return err
 			}
-			kernel.SetThreads(threads)
+			kernel.SetThreads(cmp.Or(e.threads, cores))
 			return nil
 		},
 	}
@@ -121,6 +124,7 @@ to ONNX. Start with: efcn demo`,
 	e.addFlags(root.PersistentFlags())
 	for _, cmd := range commands(e) {
 		completeFlags(e, cmd)
+		cmd.RunE = e.overRanks(cmd.RunE)
 		root.AddCommand(cmd)
 	}
 	return root
@@ -129,31 +133,35 @@ to ONNX. Start with: efcn demo`,
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &stickyWriter{w: stdout}
-	root := newRoot(&env{in: stdin, out: out, err: stderr})
+	e := &env{in: stdin, out: out, err: stderr}
+	root := newRoot(e)
 	root.SetArgs(withValues(root, args))
 	root.SetOut(out)
 	root.SetErr(stderr)
 	cmd, err := root.ExecuteContextC(ctx)
-	name := cmd.CommandPath()
 	if out.err != nil && (err == nil || errors.Is(err, errNo)) {
 		err = fmt.Errorf("stdout: %w", reason(out.err))
 	}
+	code, message := outcome(ctx, cmd, err)
+	return e.endRanks(ctx, cmd, code, message)
+}
+
+// outcome returns the exit code for what a command returned, and what to print about it.
+func outcome(ctx context.Context, cmd *cobra.Command, err error) (code int, message string) {
+	name := cmd.CommandPath()
 	switch {
 	case err == nil:
-		return exitDone
+		return exitDone, ""
 	case errors.Is(err, errNo):
-		return exitNo
+		return exitNo, ""
 	case ctx.Err() != nil:
-		fmt.Fprintf(stderr, "%s: interrupted\n", name)
-		return exitInterrupted
+		return exitInterrupted, name + ": interrupted"
 	}
 	var usage usageError
-	if errors.As(err, &usage) || cmd == root {
-		fmt.Fprintf(stderr, "%s: %s; see %s --help\n", name, oneLine(err), name)
-	} else {
-		fmt.Fprintf(stderr, "%s: %s\n", name, oneLine(err))
+	if errors.As(err, &usage) || !cmd.HasParent() {
+		return exitBad, fmt.Sprintf("%s: %s; see %s --help", name, oneLine(err), name)
 	}
-	return exitBad
+	return exitBad, fmt.Sprintf("%s: %s", name, oneLine(err))
 }
 
 // usageError is a mistake on the command line, whose message ends by saying
