@@ -1,11 +1,12 @@
 package mpi
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"efcn/internal/dynlib"
 )
 
 // NotFoundError reports that no MPI library is there to be loaded.
@@ -79,10 +80,8 @@ func candidates(getenv func(string) string, launcher string) []string {
 	if launcher != "" {
 		folders = append(folders, filepath.Join(filepath.Dir(launcher), "lib"))
 	}
-	for _, root := range []string{getenv("VIRTUAL_ENV"), getenv("CONDA_PREFIX")} {
-		if root != "" {
-			folders = append(folders, filepath.Join(root, "lib"))
-		}
+	for _, root := range dynlib.Environments(getenv) {
+		folders = append(folders, filepath.Join(root, "lib"))
 	}
 	var files []string
 	for _, folder := range folders {
@@ -110,8 +109,7 @@ func launcherFolder() string {
 func open(file string) (*library, error) {
 	handle, err := loadLibrary(file)
 	if err != nil {
-		// The loader's message begins with the file, which is said already.
-		return nil, errors.New(strings.TrimPrefix(err.Error(), file+": "))
+		return nil, err
 	}
 	return newLibrary(handle, file)
 }

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"efcn/internal/dynlib"
 )
 
 // The functions that are called. All are of MPI 3.0 or older.
@@ -88,7 +90,7 @@ type library struct {
 }
 
 func newLibrary(handle uintptr, file string) (*library, error) {
-	symbol := func(name string) (uintptr, error) { return librarySymbol(handle, name) }
+	symbol := func(name string) (uintptr, error) { return dynlib.Symbol(handle, name) }
 	l := &library{file: file}
 	for i, name := range functionNames {
 		address, err := symbol(name)

@@ -5,17 +5,14 @@ package mpi
 import (
 	"time"
 
-	"github.com/ebitengine/purego"
 	"golang.org/x/sys/unix"
+
+	"efcn/internal/dynlib"
 )
 
 // loadLibrary opens file for all: Open MPI's plugins look for its symbols.
 func loadLibrary(file string) (uintptr, error) {
-	return purego.Dlopen(file, purego.RTLD_NOW|purego.RTLD_GLOBAL)
-}
-
-func librarySymbol(handle uintptr, name string) (uintptr, error) {
-	return purego.Dlsym(handle, name)
+	return dynlib.Open(file, true)
 }
 
 // awaitReader waits until the launcher has read what this process printed into its

@@ -11,8 +11,6 @@ func loadLibrary(string) (uintptr, error) {
 	return 0, fmt.Errorf("MPI is called on Linux on amd64 and arm64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
 }
 
-func librarySymbol(uintptr, string) (uintptr, error) { return 0, nil }
-
 func handlers() (*signalHandlers, error) { return nil, nil }
 
 type signalHandlers struct{}

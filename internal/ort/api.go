@@ -9,6 +9,7 @@ import (
 
 	"github.com/ebitengine/purego"
 
+	"efcn/internal/dynlib"
 	"efcn/onnxio"
 )
 
@@ -60,7 +61,7 @@ type api struct {
 }
 
 func newAPI(handle uintptr) (*api, error) {
-	base, err := librarySymbol(handle, "OrtGetApiBase")
+	base, err := dynlib.Symbol(handle, "OrtGetApiBase")
 	if err != nil {
 		return nil, errors.New("not an ONNX Runtime library")
 	}

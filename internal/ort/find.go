@@ -1,12 +1,12 @@
 package ort
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
+
+	"efcn/internal/dynlib"
 )
 
 // Library is an ONNX Runtime that was loaded. It may be used by several
@@ -88,10 +88,9 @@ func search(files []string) (*Library, error) {
 }
 
 func open(file string) (*Library, error) {
-	handle, err := loadLibrary(file)
+	handle, err := dynlib.Open(file, false)
 	if err != nil {
-		// The loader's message begins with the file, which is said already.
-		return nil, errors.New(strings.TrimPrefix(err.Error(), file+": "))
+		return nil, err
 	}
 	a, err := newAPI(handle)
 	if err != nil {
@@ -121,23 +120,12 @@ func libraryNames(goos string) []string {
 // packaged lists the libraries of Python packages in active environments, and
 // of conda's own package.
 func packaged(getenv func(string) string) []string {
-	var found []string
-	for _, root := range []string{getenv("VIRTUAL_ENV"), getenv("CONDA_PREFIX")} {
-		if root == "" {
-			continue
-		}
-		for _, pattern := range []string{
-			"lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
-			"lib/python3*/site-packages/onnxruntime/capi/libonnxruntime*.dylib",
-			"Lib/site-packages/onnxruntime/capi/onnxruntime.dll",
-			"lib/libonnxruntime.so",
-			"lib/libonnxruntime.dylib",
-		} {
-			files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
-			if err == nil { // only a malformed root is an error: nothing is there
-				found = append(found, files...)
-			}
-		}
-	}
-	return found
+	return dynlib.InEnvironments(
+		getenv,
+		"lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
+		"lib/python3*/site-packages/onnxruntime/capi/libonnxruntime*.dylib",
+		"Lib/site-packages/onnxruntime/capi/onnxruntime.dll",
+		"lib/libonnxruntime.so",
+		"lib/libonnxruntime.dylib",
+	)
 }

@@ -1,0 +1,6 @@
+//go:build linux || darwin
+
+package ort
+
+// cPath is a path as the library takes it: bytes that end with a zero.
+func cPath(path string) ([]byte, error) { return append([]byte(path), 0), nil }
