@@ -71,7 +71,7 @@ func TestPNGShowsEveryLine(t *testing.T) {
 		}
 	}
 	for i := range 3 {
-		if c := colors[i]; !seen[[3]uint32{uint32(c.R), uint32(c.G), uint32(c.B)}] {
+		if c := colors[i].light; !seen[[3]uint32{uint32(c.R), uint32(c.G), uint32(c.B)}] {
 			t.Errorf("no pixel has colour %d", i)
 		}
 	}
