@@ -220,7 +220,7 @@ func clearTemporary(dir string) error {
 	}
 	for _, f := range files {
 		for _, form := range []string{
-			checkpointName + ".*.tmp", metricsName + ".*.tmp", eventsName + ".*.tmp",
+			checkpointName + ".*.tmp", metricsName + ".*.tmp", eventsName + ".*.tmp", aboutName + ".*.tmp",
 			".step-*.onnx.*.tmp",
 		} {
 			if ok, err := filepath.Match(form, f.Name()); err != nil || !ok {

@@ -68,6 +68,10 @@ type Options struct {
 	// says to go on with that, and so is one that another process trains in. ""
 	// means that nothing is saved.
 	Checkpoint string
+	// About is kept in about.json in that folder for those who read it, beside the options
+	// and what the model was before the first step: [About]. Default (nil): there is no
+	// such file.
+	About map[string]string
 	// SaveEvery says how much work a run that is killed may lose; the zero value
 	// means a minute.
 	SaveEvery Interval

@@ -98,14 +98,19 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		defer func() { err = errors.Join(err, release()) }()
 	}
 	o.collect()
+	var before *Metrics
 	if o.Before != nil && test != nil {
 		metrics, err := s.test(ctx, m, test)
 		if err != nil {
 			return nil, err
 		}
+		before = &metrics
 		o.Before(metrics)
 	}
 	if err := s.begin(m, train); err != nil {
+		return nil, err
+	}
+	if err := s.describe(ctx, m, before); err != nil {
 		return nil, err
 	}
 	for s.at.Epoch <= o.Epochs {
