@@ -317,24 +317,27 @@ func decimals(v float64) int {
 // drawAxes draws the grid, what stands along it and the name of the x axis.
 func (f *figure) drawAxes(yTicks []Tick) {
 	for _, t := range yTicks {
-		y := f.y.at(t.X)
-		f.scene.rule(f.x.from, y, f.x.to, y, rules, 1)
-		f.scene.write(f.x.from-6, y+4, textSize, end, notes, t.Name)
+		f.scene.rule(f.x.from, f.y.at(t.X), f.x.to, f.y.at(t.X), rules, 1)
+	}
+	for _, t := range yTicks {
+		f.scene.write(f.x.from-6, f.y.at(t.X)+4, textSize, end, notes, t.Name)
 	}
 	xTicks := f.chart.Ticks
 	if xTicks == nil {
 		xTicks = ticks(f.x.low, f.x.high, 6, f.chart.whole())
 	}
+	f.scene.rule(f.x.from, f.bottom, f.x.to, f.bottom, notes, 1)
+	for _, t := range xTicks {
+		f.scene.rule(f.x.at(t.X), f.bottom, f.x.at(t.X), f.bottom+4, notes, 1)
+	}
 	free := math.Inf(-1)
 	for _, t := range xTicks {
 		x, half := f.x.at(t.X), widthOf(t.Name, textSize)/2
-		f.scene.rule(x, f.bottom, x, f.bottom+4, notes, 1)
 		if x-half >= free {
 			f.scene.write(x, f.bottom+16, textSize, middle, notes, t.Name)
 			free = x + half + 6
 		}
 	}
-	f.scene.rule(f.x.from, f.bottom, f.x.to, f.bottom, notes, 1)
 	f.scene.write((f.x.from+f.x.to)/2, f.bottom+31, textSize, middle, notes, f.chart.X)
 }
 
@@ -376,23 +379,27 @@ func (f *figure) drawSeries() {
 			f.drawMark(m, s.ink, i < len(f.chart.Lines) && len(f.chart.Lines[i].Y) <= manyPoints)
 		}
 	}
+	for _, s := range f.series {
+		for _, m := range s.points {
+			at := point{f.x.at(m.x), f.y.at(max(m.y, f.y.low))}
+			f.scene.add(shape{kind: dot, points: []point{at}, size: 8, note: m.note})
+		}
+	}
 }
 
 // drawMark draws a point, or where it is below the floor a mark at the edge with its value.
 func (f *figure) drawMark(m mark, c ink, shown bool) {
-	at := point{f.x.at(m.x), f.y.at(max(m.y, f.y.low))}
-	if m.y < f.y.low {
-		if !shown {
-			return
-		}
+	at := point{f.x.at(m.x), f.y.at(m.y)}
+	switch {
+	case !shown:
+	case m.y < f.y.low:
 		f.scene.add(shape{kind: area, ink: c, opacity: 1, points: []point{
 			{at.x - 4, f.bottom - 8}, {at.x + 4, f.bottom - 8}, {at.x, f.bottom - 1},
 		}})
 		f.scene.write(at.x+7, f.bottom-3, textSize-1, start, notes, m.value)
-	} else if shown {
+	default:
 		f.scene.add(shape{kind: dot, points: []point{at}, ink: c, size: 2.4, opacity: 1})
 	}
-	f.scene.add(shape{kind: dot, points: []point{at}, size: 8, note: m.note})
 }
 
 // named returns the series that have a name, and whether the names stand at the ends of

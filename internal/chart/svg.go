@@ -38,12 +38,43 @@ func (s *scene) writeMarkup(w io.Writer, style string) error {
 		pixels(s.width), pixels(s.height), html.EscapeString(s.title), style)
 	fmt.Fprintf(&b, "\n<rect class=\"f\" width=\"%s\" height=\"%s\" %s/>\n", pixels(s.width), pixels(s.height),
 		fill(paper))
-	for _, p := range s.shapes {
-		p.writeSVG(&b)
+	// What several shapes in a row have in common is said once.
+	for i := 0; i < len(s.shapes); {
+		common, n := s.shapes[i].style(), 1
+		for i+n < len(s.shapes) && s.shapes[i+n].style() == common {
+			n++
+		}
+		b.WriteString(common + "\n")
+		for _, p := range s.shapes[i : i+n] {
+			p.writeSVG(&b)
+		}
+		b.WriteString("</g>\n")
+		i += n
 	}
 	b.WriteString("</svg>\n")
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// style opens the group of shapes that look like p.
+func (p *shape) style() string {
+	switch p.kind {
+	case line:
+		dashes := ""
+		if p.dashed {
+			dashes = ` stroke-dasharray="5 3"`
+		}
+		return fmt.Sprintf(`<g class="l" fill="none" stroke="%s" style="--d:%s" stroke-width="%s"%s>`, hex(p.ink.light),
+			hex(p.ink.dark), pixels(p.size), dashes)
+	case text:
+		return fmt.Sprintf(`<g class="f" %s font-size="%s" text-anchor="%s">`, fill(p.ink), pixels(p.size),
+			[]string{"start", "middle", "end"}[p.anchor])
+	default:
+		if p.opacity == 0 { // it is there for its note
+			return `<g fill-opacity="0">`
+		}
+		return fmt.Sprintf(`<g class="f" %s fill-opacity="%s">`, fill(p.ink), pixels(p.opacity))
+	}
 }
 
 func (p *shape) writeSVG(b *bytes.Buffer) {
@@ -52,27 +83,16 @@ func (p *shape) writeSVG(b *bytes.Buffer) {
 	switch p.kind {
 	case line:
 		tag = "polyline"
-		fmt.Fprintf(b, `<polyline class="l" fill="none" stroke="%s" style="--d:%s" stroke-width="%s" points="%s"`,
-			hex(p.ink.light), hex(p.ink.dark), pixels(p.size), list(p.points))
-		if p.dashed {
-			b.WriteString(` stroke-dasharray="5 3"`)
-		}
+		fmt.Fprintf(b, `<polyline points="%s"`, list(p.points))
 	case area:
 		tag = "polygon"
-		fmt.Fprintf(b, `<polygon class="f" %s fill-opacity="%s" points="%s"`, fill(p.ink), pixels(p.opacity),
-			list(p.points))
+		fmt.Fprintf(b, `<polygon points="%s"`, list(p.points))
 	case dot:
 		tag = "circle"
-		if p.opacity == 0 {
-			fmt.Fprintf(b, `<circle fill-opacity="0" cx="%s" cy="%s" r="%s"`, pixels(at.x), pixels(at.y), pixels(p.size))
-		} else {
-			fmt.Fprintf(b, `<circle class="f" %s cx="%s" cy="%s" r="%s"`, fill(p.ink), pixels(at.x), pixels(at.y),
-				pixels(p.size))
-		}
+		fmt.Fprintf(b, `<circle cx="%s" cy="%s" r="%s"`, pixels(at.x), pixels(at.y), pixels(p.size))
 	case text:
 		tag = "text"
-		fmt.Fprintf(b, `<text class="f" %s x="%s" y="%s" font-size="%s" text-anchor="%s"`, fill(p.ink), pixels(at.x),
-			pixels(at.y), pixels(p.size), []string{"start", "middle", "end"}[p.anchor])
+		fmt.Fprintf(b, `<text x="%s" y="%s"`, pixels(at.x), pixels(at.y))
 	}
 	inner := html.EscapeString(p.text)
 	if p.note != "" {
