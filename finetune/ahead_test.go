@@ -94,7 +94,7 @@ func TestStreamedResumes(t *testing.T) {
 		o.Checkpoint, o.Resume = t.TempDir(), true
 		ctx, cancel := context.WithCancel(t.Context())
 		steps := 0
-		o.Stepped = func(int, int) {
+		o.Stepped = func(Step) {
 			if steps++; steps == stop {
 				cancel()
 			}

@@ -82,7 +82,7 @@ func TestResume(t *testing.T) {
 						cancel()
 					}
 					steps := 0
-					o.Stepped = func(int, int) {
+					o.Stepped = func(Step) {
 						if steps++; steps == at {
 							cancel()
 						}
@@ -282,7 +282,7 @@ func TestSaveEvery(t *testing.T) {
 	path := filepath.Join(o.Checkpoint, checkpointName)
 	resumed, step := 0, 0
 	last := time.Time{}
-	o.Stepped = func(int, int) {
+	o.Stepped = func(Step) {
 		step++
 		info, err := os.Stat(path)
 		if err != nil || info.ModTime().Equal(last) {
@@ -397,7 +397,7 @@ func TestCheckpointSurvivesDivergence(t *testing.T) {
 	o := Options{Epochs: 3, Batch: 10, Checkpoint: dir, Rate: 1e30}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o.Stepped = func(int, int) { cancel() } // after the first step, whose weights are the last that are finite
+	o.Stepped = func(Step) { cancel() } // after the first step, whose weights are the last that are finite
 	if _, err := Train(ctx, toyModel(), toySet(30, 1), nil, o, nil); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}

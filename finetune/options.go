@@ -93,9 +93,15 @@ type Options struct {
 	// them before the first step: as it was given, not as a checkpoint has it.
 	// Default (nil): the model is not measured then.
 	Before func(test Metrics)
-	// Stepped is called after every step with the number of the epoch, from 1,
-	// and how many of its samples were taken so far. Default (nil): it is not called.
-	Stepped func(epoch, samples int)
+	// Stepped is called after every step. Default (nil): it is not called.
+	Stepped func(Step)
+}
+
+// Step is where a run is after a step.
+type Step struct {
+	Epoch   int     // from 1
+	Samples int     // of the epoch, taken so far
+	Loss    float64 // their mean, each before the update of its batch
 }
 
 // Interval is a number of steps, or a time.

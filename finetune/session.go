@@ -269,7 +269,7 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 			begin, before = time.Now(), s.at.Seconds
 		}
 		if s.options.Stepped != nil {
-			s.options.Stepped(s.at.Epoch, s.at.Samples)
+			s.options.Stepped(Step{s.at.Epoch, s.at.Samples, s.at.Loss / float64(s.at.Samples)})
 		}
 	}
 	if err := s.trainee.finite(); err != nil {

@@ -247,8 +247,14 @@ func (f *finetuneFlags) train(
 			fmt.Fprintf(text, "before: test %s\n", result.Before)
 		}
 	}
-	bar := e.progress()
-	o.Stepped = func(epoch, samples int) { bar.at(fmt.Sprintf("epoch %d of %d", epoch, f.epochs), samples, train.N()) }
+	bar := e.progress("finetune")
+	o.Stepped = func(s finetune.Step) {
+		n := float64(train.N())
+		bar.show(stage{
+			title: fmt.Sprintf("epoch %d of %d", s.Epoch, f.epochs), detail: "loss " + formatLoss(s.Loss),
+			share: float64(s.Samples) / n, done: float64(s.Epoch-1)*n + float64(s.Samples), of: float64(f.epochs) * n,
+		})
+	}
 	defer bar.clear()
 	return finetune.Train(ctx, m, train, test, o, func(ep finetune.Epoch) error {
 		bar.clear()

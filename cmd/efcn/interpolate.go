@@ -142,7 +142,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 	e.noteSkipped("interpolate", f.data, train)
 	e.noteSkipped("interpolate", f.test, test)
 	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
-	bar := e.progress()
+	bar := e.progress("interpolate")
 	defer bar.clear()
 	o.Progress = bar.at
 	path, err := landscape.Interpolate(ctx, a, b, train, test, o)

@@ -365,9 +365,9 @@ func (f *relaxFlags) estimate(ctx context.Context, e *env, study *relax.Study, w
 // for JSON, a line on each that ends.
 func (f *relaxFlags) train(ctx context.Context, e *env, study *relax.Study) (*relax.Folder, error) {
 	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
-	bar := e.progress()
+	bar := e.progress("relax")
 	defer bar.clear()
-	study.Stepped = func(r relax.Run, samples, of int) { bar.at(r.Path(), samples, of) }
+	study.Stepped = func(p relax.Progress) { bar.show(stageOf(p)) }
 	study.Ended = func(r *relax.Result) {
 		bar.clear()
 		if !f.json {
@@ -375,6 +375,21 @@ func (f *relaxFlags) train(ctx context.Context, e *env, study *relax.Study) (*re
 		}
 	}
 	return study.Run(ctx, f.output)
+}
+
+// stageOf is what is shown of a study's progress.
+func stageOf(p relax.Progress) stage {
+	left := ""
+	if p.Left > 0 {
+		left = formatLeft(p.Left.Seconds())
+		if p.Open {
+			left = "more than " + left
+		}
+	}
+	return stage{
+		title:  fmt.Sprintf("run %d of %d, %s", p.Number, p.Runs, p.Run.Path()),
+		detail: "loss " + formatLoss(p.Loss), done: float64(p.Samples), of: float64(p.Of), left: left,
+	}
 }
 
 // study reads what the flags name; where is the file that errors are about.

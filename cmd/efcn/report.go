@@ -84,7 +84,7 @@ func (f *reportFlags) run(ctx context.Context, e *env, dir string) error {
 // report returns the page about a folder: it is small, and one that fails half-way
 // is none.
 func (e *env) report(ctx context.Context, dir string, o report.Options) ([]byte, error) {
-	bar := e.progress()
+	bar := e.progress("report")
 	defer bar.clear()
 	o.Progress = bar.at
 	var page bytes.Buffer

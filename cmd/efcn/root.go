@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"efcn/internal/kernel"
 	"efcn/internal/mpi"
@@ -66,12 +65,6 @@ func (e *env) logf(format string, args ...any) {
 	if e.verbose {
 		fmt.Fprintf(e.err, format+"\n", args...)
 	}
-}
-
-// interactive reports whether progress has a terminal to be shown on.
-func (e *env) interactive() bool {
-	f, ok := e.err.(*os.File)
-	return ok && !e.quiet && term.IsTerminal(int(f.Fd()))
 }
 
 // stickyWriter remembers the first failure, so that results which did not get

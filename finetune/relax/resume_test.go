@@ -23,7 +23,7 @@ func TestStudyResumes(t *testing.T) {
 	whole := t.TempDir()
 	steps := 0
 	s := small()
-	s.Stepped = func(relax.Run, int, int) { steps++ }
+	s.Stepped = func(relax.Progress) { steps++ }
 	run(t, s, whole)
 	want := contents(t, whole)
 	if steps != 8*3*2 {
@@ -36,7 +36,7 @@ func TestStudyResumes(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			s := small()
 			n := 0
-			s.Stepped = func(relax.Run, int, int) {
+			s.Stepped = func(relax.Progress) {
 				taken++
 				if n++; n == every {
 					cancel()
@@ -57,7 +57,7 @@ func TestStudyResumes(t *testing.T) {
 		same(t, "resumed", contents(t, dir), want)
 	}
 	s = small()
-	s.Stepped = func(r relax.Run, _, _ int) { t.Errorf("%s is done again", r.Path()) }
+	s.Stepped = func(p relax.Progress) { t.Errorf("%s is done again", p.Run.Path()) }
 	run(t, s, whole)
 	same(t, "done again", contents(t, whole), want)
 }
@@ -70,8 +70,8 @@ func TestStudyGrows(t *testing.T) {
 	s.Options.Seeds = 1
 	run(t, s, grown)
 	s = toyStudy(relax.Tied)
-	s.Stepped = func(r relax.Run, _, _ int) {
-		if r.Seed == 7 && (r.Kind == relax.CNN || r.Kind == relax.FCN || r.Kind == relax.EFCN) {
+	s.Stepped = func(p relax.Progress) {
+		if r := p.Run; r.Seed == 7 && (r.Kind == relax.CNN || r.Kind == relax.FCN || r.Kind == relax.EFCN) {
 			t.Errorf("%s is done again", r.Path())
 		}
 	}

@@ -65,6 +65,7 @@ func (s *Study) runShard(ctx context.Context, dir string, settings *Settings) (*
 		return nil, err
 	}
 	left := s.Shard.of(settings.Runs())
+	s.pace = s.newPace(left)
 	for wait := s.newWait("for runs that other processes are at"); len(left) > 0; {
 		var later []Run
 		for _, r := range left {

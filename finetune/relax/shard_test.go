@@ -21,7 +21,7 @@ func TestShards(t *testing.T) {
 	whole := t.TempDir()
 	steps := 0
 	s := toyStudy(relax.ELCN)
-	s.Stepped = func(relax.Run, int, int) { steps++ }
+	s.Stepped = func(relax.Progress) { steps++ }
 	run(t, s, whole)
 
 	dir := filepath.Join(t.TempDir(), "study")
@@ -36,7 +36,7 @@ func TestShards(t *testing.T) {
 				s := toyStudy(relax.ELCN)
 				s.Shard = &relax.Shard{Index: index, Count: count}
 				n := 0
-				s.Stepped = func(relax.Run, int, int) {
+				s.Stepped = func(relax.Progress) {
 					mu.Lock()
 					defer mu.Unlock()
 					taken++
@@ -97,10 +97,10 @@ func TestShardRefuses(t *testing.T) {
 	dir, s := t.TempDir(), toyStudy()
 	s.Shard = &relax.Shard{Index: 0, Count: 2}
 	var held *folderlock.InUseError
-	s.Stepped = func(r relax.Run, _, _ int) {
+	s.Stepped = func(p relax.Progress) {
 		if held == nil {
 			if _, err := toyStudy().Run(t.Context(), dir); !errors.As(err, &held) {
-				t.Errorf("%s is done twice: %v", r.Path(), err)
+				t.Errorf("%s is done twice: %v", p.Run.Path(), err)
 			}
 		}
 	}

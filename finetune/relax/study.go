@@ -44,12 +44,13 @@ type Study struct {
 	// About is kept in settings.json for those who read it.
 	About map[string]string
 
-	// Stepped is called, unless nil, after every step of a run with how many
-	// samples it has taken so far, over all epochs, of those that it takes.
-	Stepped func(r Run, samples, of int)
+	// Stepped is called, unless nil, after every step of a run.
+	Stepped func(Progress)
 	// Ended is called, unless nil, with the result of every run, of those that
 	// were finished before as well.
 	Ended func(r *Result)
+
+	pace *pace // of the runs so far
 }
 
 // prepare validates a study, fills in its defaults, and refuses what would fail
@@ -325,7 +326,8 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 	if err := s.measureGiven(ctx, dir, settings); err != nil {
 		return nil, err
 	}
-	for _, r := range settings.Runs() {
+	s.pace = s.newPace(settings.Runs())
+	for _, r := range s.pace.runs {
 		result, err := finished(dir, settings, r)
 		if err == nil && result == nil {
 			if result, err = s.do(ctx, dir, settings, r); err == nil {
@@ -345,6 +347,7 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 }
 
 func (s *Study) ended(r *Result) {
+	s.pace.ended(r)
 	if s.Ended != nil {
 		s.Ended(r)
 	}
@@ -492,9 +495,9 @@ func (s *Study) options(path string, r Run) finetune.Options {
 	if r.Kind == CNN {
 		o.Epochs = s.Options.CNNEpochs
 	}
-	if s.Stepped != nil {
-		n := s.Data.N()
-		o.Stepped = func(epoch, samples int) { s.Stepped(r, (epoch-1)*n+samples, o.Epochs*n) }
+	if s.Stepped != nil && path != "" {
+		s.pace.begin(r)
+		o.Stepped = func(at finetune.Step) { s.Stepped(s.pace.at(at, s.Data.N(), o.Epochs)) }
 	}
 	return o
 }
