@@ -52,6 +52,7 @@ func (f *demoFlags) run(ctx context.Context, e *env) error {
 	if err := os.MkdirAll(f.output, 0o777); err != nil {
 		return err
 	}
+	e.kept = func() string { return fmt.Sprintf("; %s has what was finished", f.output) }
 	images := func(images, labels string) string {
 		folder := filepath.Join(testdata, "fashion-mnist")
 		return fmt.Sprintf("idx:%s,%s?normalize=0.2860/0.3530", filepath.Join(folder, images), filepath.Join(folder, labels))
@@ -122,13 +123,7 @@ func (e *env) printAccuracies(ctx context.Context, test string, models []namedFi
 
 // show prints a command line and runs it.
 func (e *env) show(ctx context.Context, args []string) error {
-	line := make([]string, len(args))
-	for i, a := range args {
-		if line[i] = a; strings.ContainsAny(a, " ?&*'\"\\$") {
-			line[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
-		}
-	}
-	fmt.Fprintf(e.out, "\n$ efcn %s\n", strings.Join(line, " "))
+	fmt.Fprintf(e.out, "\n$ %s\n", commandLine(args))
 	sub := &env{in: e.in, out: e.out, err: e.err}
 	root := newRoot(sub)
 	root.SetArgs(append(args, "--threads", strconv.Itoa(e.threads),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -230,6 +231,21 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	return nil
 }
 
+// kept says what is left of a run that is interrupted there, and what goes on with it.
+func (f *finetuneFlags) kept(at finetune.Step, args []string) string {
+	switch {
+	case f.checkpoint == "":
+		return "; nothing is kept (--checkpoint DIR keeps a run)"
+	case !f.resume:
+		args = append(slices.Clone(args), "--resume")
+	}
+	what := "is as it was"
+	if at.Epoch > 0 {
+		what = fmt.Sprintf("keeps the run up to here, epoch %d of %d", at.Epoch, f.epochs)
+	}
+	return fmt.Sprintf("; %s %s; go on with: %s", f.checkpoint, what, commandLine(args))
+}
+
 // train trains m, prints each epoch, and puts what it measured into result.
 func (f *finetuneFlags) train(
 	ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, result *tuned,
@@ -248,7 +264,10 @@ func (f *finetuneFlags) train(
 		}
 	}
 	bar := e.progress("finetune")
+	var at finetune.Step
+	e.kept = func() string { return f.kept(at, e.args) }
 	o.Stepped = func(s finetune.Step) {
+		at = s
 		n := float64(train.N())
 		bar.show(stage{
 			title: fmt.Sprintf("epoch %d of %d", s.Epoch, f.epochs), detail: "loss " + formatLoss(s.Loss),

@@ -368,7 +368,13 @@ func (f *relaxFlags) train(ctx context.Context, e *env, study *relax.Study) (*re
 	bar := e.progress("relax")
 	defer bar.clear()
 	study.Stepped = func(p relax.Progress) { bar.show(stageOf(p)) }
+	ended := 0
+	e.kept = func() string {
+		return fmt.Sprintf("; %s keeps the %s that ended and the one that was going on; go on with: %s", f.output,
+			counted(ended, "run"), commandLine(e.args))
+	}
 	study.Ended = func(r *relax.Result) {
+		ended++
 		bar.clear()
 		if !f.json {
 			fmt.Fprintln(e.aside(f.output), describe(r))

@@ -51,6 +51,11 @@ type env struct {
 	err io.Writer // progress, warnings, errors
 
 	world *mpi.World // the ranks that do the command; nil if it is this process alone
+
+	args []string // the command line
+	// kept says, of a command that is interrupted, what is kept and what goes on with it;
+	// nil where the output alone is to be spoken of.
+	kept func() string
 }
 
 // notef prints a notice or a warning.
@@ -126,7 +131,7 @@ to ONNX. Start with: efcn demo`,
 // execute runs one command line and returns the exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	out := &stickyWriter{w: stdout}
-	e := &env{in: stdin, out: out, err: stderr}
+	e := &env{in: stdin, out: out, err: stderr, args: args}
 	root := newRoot(e)
 	root.SetArgs(withValues(root, args))
 	root.SetOut(out)
@@ -135,12 +140,12 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	if out.err != nil && (err == nil || errors.Is(err, errNo)) {
 		err = fmt.Errorf("stdout: %w", reason(out.err))
 	}
-	code, message := outcome(ctx, cmd, err)
+	code, message := e.outcome(ctx, cmd, err)
 	return e.endRanks(ctx, cmd, code, message)
 }
 
 // outcome returns the exit code for what a command returned, and what to print about it.
-func outcome(ctx context.Context, cmd *cobra.Command, err error) (code int, message string) {
+func (e *env) outcome(ctx context.Context, cmd *cobra.Command, err error) (code int, message string) {
 	name := cmd.CommandPath()
 	switch {
 	case err == nil:
@@ -148,7 +153,7 @@ func outcome(ctx context.Context, cmd *cobra.Command, err error) (code int, mess
 	case errors.Is(err, errNo):
 		return exitNo, ""
 	case ctx.Err() != nil:
-		return exitInterrupted, name + ": interrupted"
+		return exitInterrupted, fmt.Sprintf("%s: interrupted%s", name, e.interruption(cmd, err))
 	}
 	var usage usageError
 	if errors.As(err, &usage) || !cmd.HasParent() {
