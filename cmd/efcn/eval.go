@@ -66,15 +66,17 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	e.noteSkipped("eval", f.data, set)
+	bar := e.progress("eval")
 	open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
 		s, err := f.engine.open(ctx, m, false)
 		if err != nil {
 			return nil, err
 		}
 		e.logf("engine %s: %s", s.Name(), s)
-		return s, nil
+		return &watched{s, bar, 0, (set.N() + f.batch - 1) / f.batch}, nil
 	}
 	metrics, err := finetune.EvaluateIn(ctx, open, m, set, f.batch)
+	bar.clear()
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -89,6 +91,19 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	fmt.Fprintf(e.out, "%s: %s\n", path, result)
 	return nil
+}
+
+// watched is a session whose runs are shown as progress.
+type watched struct {
+	finetune.Session
+	bar       *progress
+	ran, runs int
+}
+
+func (w *watched) Run(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
+	w.bar.at("batches", w.ran, w.runs)
+	w.ran++
+	return w.Session.Run(ctx, inputs)
 }
 
 // dataHelp describes what --data and --test take.

@@ -146,7 +146,10 @@ func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string)
 			return errors.Join(ran.Append("inputs/", inputs), ran.Append("cnn/", cnn), ran.Append("efcn/", efcn))
 		}
 	}
+	bar := e.progress("verify")
+	o.Progress = bar.at
 	report, err := verify.Verify(ctx, cnn, other, o)
+	bar.clear()
 	if err != nil {
 		return err
 	}

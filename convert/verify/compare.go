@@ -54,6 +54,8 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 		return nil
 	}
 	c.runner = newRunner[T](v.efcn)
+	c.runner.ran = v.meter.tick
+	v.meter.begin(c.bounder.name, len(feeds)*(len(cnn.graph.Nodes)+len(v.efcn.graph.Nodes)))
 	var err error
 	for _, n := range []*net{v.efcn, cnn} { // of the first, only what it cannot run is asked
 		if c.engine, err = newObserver[T](n); err != nil {
@@ -79,6 +81,7 @@ func (c *comparison[T]) batch(ctx context.Context, f feed) error {
 	var err error
 	results[0], err = c.engine.Observe(ctx, feeds, func(name string, v *engine.Tensor[T]) error {
 		values[name] = keep(v)
+		c.meter.tick()
 		noteNonFinite(c, "cnn", c.cnn, name, v, f.first)
 		return nil
 	})

@@ -176,6 +176,7 @@ func (v *verifier) engines(ctx context.Context) (err error) {
 	if runs.engine, err = newObserver[float32](v.cnn); err != nil {
 		return named(v.cnn.model, err)
 	}
+	v.meter.begin("engines", len(feeds)*(len(s.open[0])+len(s.open[1])))
 	for _, f := range feeds {
 		if err := runs.batch(ctx, f, all); err != nil {
 			return err
@@ -303,6 +304,7 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 				continue
 			}
 			outputs, err := session.Run(ctx, inputs[i])
+			r.meter.tick()
 			if err != nil {
 				return named(r.files[i], fmt.Errorf("in %s: %w", name, err))
 			}

@@ -59,6 +59,8 @@ func (m *matcher) run(ctx context.Context, feeds []feed) error {
 		return named(m.cnn.model, err)
 	}
 	second := newRunner[float64](m.efcn)
+	second.ran = m.meter.tick
+	m.meter.begin("matching", len(feeds)*(len(m.cnn.graph.Nodes)+len(m.efcn.graph.Nodes)))
 	for i, f := range feeds {
 		if err := m.batch(ctx, first, second, f, i == 0); err != nil {
 			return err
@@ -100,6 +102,7 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 	bySize := make(map[int][]string)
 	_, err := e.Observe(ctx, x, func(name string, v *engine.Tensor[float64]) error {
 		own[name] = keep(v)
+		m.meter.tick()
 		bySize[v.Len()] = append(bySize[v.Len()], name)
 		return nil
 	})

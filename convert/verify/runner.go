@@ -29,6 +29,7 @@ type runner[T kernel.Float] struct {
 	kept    int64                        // their elements
 	last    map[string]*onnxio.Node      // by value: the last node that takes it
 	held    int64                        // heldElements
+	ran     func()                       // called after every node; nil for none
 }
 
 func newRunner[T kernel.Float](n *net) *runner[T] {
@@ -94,6 +95,9 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 					delete(envs[k], name)
 				}
 			}
+		}
+		if r.ran != nil {
+			r.ran()
 		}
 	}
 	return nil

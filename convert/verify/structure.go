@@ -72,8 +72,9 @@ func heldBy(efcn *net, holds func(name string) (string, bool)) map[string]*onnxi
 	return held
 }
 
-// check runs the whole check and appends its outcome to the report.
-func (s *structure) check(ctx context.Context) error {
+// check runs the whole check and appends its outcome to the report. tick is called after
+// every layer.
+func (s *structure) check(ctx context.Context, tick func()) error {
 	before := len(s.report.Findings)
 	var err error
 	if s.cnn, err = s.withPadding(); err != nil {
@@ -88,6 +89,7 @@ func (s *structure) check(ctx context.Context) error {
 		} else {
 			s.layer(rec)
 		}
+		tick()
 	}
 	s.wholeMaxima()
 	needed := s.cnn.needed()

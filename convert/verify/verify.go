@@ -60,6 +60,10 @@ type Options struct {
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
+	// Progress is called as a check goes on, with its name ("matching" of two models
+	// without a record, "engines" of the other engines) and how much of it is done. Default
+	// (nil): it is not called.
+	Progress func(check string, done, of int)
 
 	whole, unread map[string]bool   // inputs without a batch axis, inputs that no node reads
 	given         map[string]*array // Inputs, by name
@@ -223,6 +227,7 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	}
 	return &verifier{
 		files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: o,
+		meter: meter{report: o.Progress},
 		report: &Report{
 			CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
 			Seed: o.Seed, RTol: o.RTol, ATol: o.ATol,
@@ -343,6 +348,7 @@ type verifier struct {
 	signature *signature
 	record    *record.Record
 	options   *Options
+	meter     meter
 	report    *Report
 	values    map[string]*Value
 	feeds     []feed
@@ -426,7 +432,8 @@ func (v *verifier) checks(ctx context.Context) error {
 	case v.record == nil:
 		v.skipped(Structure, v.pairing())
 	default:
-		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx); err != nil {
+		v.meter.begin(Structure, len(v.record.Layers))
+		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx, v.meter.tick); err != nil {
 			return err
 		}
 	}
