@@ -25,7 +25,11 @@ type assembler[T kernel.Float] struct {
 	params []*parameter[T] // in the order they were met
 	leaves map[*parameter[T]]*gorgonia.Node
 	uses   map[*parameter[T]]int  // inputs of layers that read it
-	done   map[*parameter[T]]bool // those that a layer updates itself
+	reads  map[*gorgonia.Node]int // the same of values
+	// senders are the layers that compute values and have something to send first in
+	// their backward pass.
+	senders map[*gorgonia.Node]sender[T]
+	done    map[*parameter[T]]bool // those that a layer updates itself
 }
 
 // networkForm is how a network is made.
@@ -46,8 +50,8 @@ func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
 		form: form, clock: c, graph: gorgonia.NewGraph(),
 		net:    &network[T]{batch: form.batch, labels: make([]int, form.batch), clock: c},
 		leaves: map[*parameter[T]]*gorgonia.Node{},
-		uses:   map[*parameter[T]]int{},
-		done:   map[*parameter[T]]bool{},
+		uses:   map[*parameter[T]]int{}, reads: map[*gorgonia.Node]int{}, senders: map[*gorgonia.Node]sender[T]{},
+		done: map[*parameter[T]]bool{},
 	}
 }
 
@@ -124,6 +128,8 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []input[T]) (*
 		nodes[i], wrt[i] = v.node, v.wants
 		if v.param != nil {
 			a.uses[v.param]++
+		} else {
+			a.reads[v.node]++
 		}
 	}
 	a.net.layers++
@@ -145,11 +151,18 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []input[T]) (*
 	if needsOf(l).inPlace {
 		o.inPlace = 0
 	}
+	if f, ok := l.(fallible); ok {
+		o.check = f.failure
+	}
 	o.wrt = wrt
 	o.diff = func(_ gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 		return a.backward(label, l, in, output, grad)
 	}
-	return o.apply()
+	n, err := o.apply()
+	if s, ok := l.(sender[T]); ok && err == nil {
+		a.senders[n] = s
+	}
+	return n, err
 }
 
 // backward adds the nodes of a layer's gradients. One node computes them all,
@@ -176,6 +189,10 @@ func (a *assembler[T]) backward(
 		g.into[i] = newBuffer[T](v.node.Shape().TotalSize())
 		results[i] = g.into[i]
 	}
+	if s := a.senders[in[0].node]; s != nil && g.into[0] != nil && a.reads[in[0].node] == 1 {
+		g.early = s.send
+	}
+	g.ready = g.send
 	grads := make(gorgonia.Nodes, len(in))
 	for _, i := range wanted {
 		rows, cols := in[i].node.Shape()[0], in[i].node.Shape()[1]
@@ -211,6 +228,19 @@ type gradients[T kernel.Float] struct {
 	into  []*buffer[T] // for the gradient at each input; nil for none
 	fused []int        // inputs that the layer updates itself
 	din   [][]T        // scratch of run
+	// early sends the gradient at input 0 to other ranks; nil where nothing is to be sent, or
+	// not yet.
+	early func(dout []T)
+	sent  bool
+	ready func() // send
+}
+
+// send sends the gradient at input 0, once a step.
+func (g *gradients[T]) send() {
+	if g.early != nil && !g.sent {
+		g.early(g.din[0])
+	}
+	g.sent = true
 }
 
 // describe makes o, of which the operands are the inputs of the layer, its output
@@ -235,6 +265,9 @@ func (g *gradients[T]) describe(o *op[T]) {
 		o.further, o.writes = kept, append(o.writes, scratch...)
 	}
 	o.run = g.run
+	if f, ok := g.layer.(fallible); ok {
+		o.check = f.failure
+	}
 }
 
 func (g *gradients[T]) run(values [][]T) {
@@ -244,8 +277,10 @@ func (g *gradients[T]) run(values [][]T) {
 		}
 	}
 	n := len(g.in)
-	p := pass[T]{in: values[:n], out: values[n], dout: values[n+1], din: g.din}
+	g.sent = false
+	p := pass[T]{in: values[:n], out: values[n], dout: values[n+1], din: g.din, ready: g.ready}
 	g.layer.backward(p)
+	g.send()
 	if g.net.probe != nil {
 		g.net.probe(g, p)
 		return

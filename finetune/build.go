@@ -38,6 +38,7 @@ type trainee[T kernel.Float] struct {
 	// supports are those of dense embedded layers, by weight, where they have one.
 	supports map[string]*affine.Map
 
+	ranks        *exchange[T]   // nil for a training on one rank
 	fixed        map[int]*fixed // by batch
 	arrangements map[*onnxio.Node][]*arrangement[T]
 }

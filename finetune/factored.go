@@ -100,6 +100,7 @@ func (l *factored[T]) backward(p pass[T]) {
 	if dx := p.din[0]; dx != nil {
 		kernel.Gemm(false, false, l.rows, l.in, l.rank, 1, l.dvx.data, l.rank, p.in[l.v], l.in, 1, dx, l.in)
 	}
+	p.ready()
 	for i := l.v; i <= l.v+1; i++ {
 		if p.din[i] != nil {
 			l.addGradient(p, i, 1, 0, p.din[i])
@@ -110,6 +111,7 @@ func (l *factored[T]) backward(p pass[T]) {
 // ofLocal is the pass of the local form.
 func (l *factored[T]) ofLocal(p pass[T]) pass[T] {
 	p.in, p.din = p.in[:l.v], p.din[:l.v]
+	p.ready = func() {} // the gradient at x is not whole yet
 	return p
 }
 

@@ -23,6 +23,9 @@ type pass[T kernel.Float] struct {
 	out  []T   // what forward computed
 	dout []T   // the gradient of the loss at out; the layer may overwrite it
 	din  [][]T // receives the gradient at each input; nil where none is wanted
+	// ready is to be called where more is computed after the gradient at input 0, which is
+	// then sent to other ranks if it has to be. What was not called is called after backward.
+	ready func()
 }
 
 // needs is which values of the forward pass a layer reads in its backward: they

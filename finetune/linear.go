@@ -89,6 +89,7 @@ func (l *linear[T]) backward(p pass[T]) {
 	default:
 		kernel.Gemm(false, !l.transposed, l.rows, l.in, l.out, l.alpha, p.dout, l.out, p.in[1], ldw, 0, p.din[0], l.in)
 	}
+	p.ready()
 	if p.din[1] != nil {
 		l.addGradient(p, l.alpha, 0, p.din[1])
 	}

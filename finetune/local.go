@@ -84,11 +84,12 @@ func (*local[T]) needs() needs { return needs{} }
 
 func (l *local[T]) backward(p pass[T]) {
 	l.LoadGradient(p.dout)
-	if p.din[1] != nil {
-		l.BackwardWeights(1, 0, p.din[1])
-	}
 	if p.din[0] != nil {
 		l.BackwardInput(p.in[1], p.din[0])
+	}
+	p.ready()
+	if p.din[1] != nil {
+		l.BackwardWeights(1, 0, p.din[1])
 	}
 	if len(p.din) > 2 && p.din[2] != nil {
 		kernel.SumRows(l.rows, p.dout, p.din[2])

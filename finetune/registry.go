@@ -40,7 +40,8 @@ type operator struct {
 // emitter reads an ONNX node and emits what it computes, at one precision.
 type emitter[T kernel.Float] func(n *node[T]) error
 
-// operators is filled by init functions and not modified after.
+// operators is filled by init functions and not modified after. The key of an operator
+// of another domain than ONNX's begins with that and a dot.
 var operators = map[string]*operator{}
 
 // trait is a further field of a row.
@@ -56,7 +57,11 @@ func register(name string, single emitter[float32], double emitter[float64], tra
 
 // operatorOf returns the row of a node's operator, an empty one where there is none.
 func operatorOf(n *onnxio.Node) *operator {
-	if o := operators[n.OpType]; o != nil && onnxio.CanonicalDomain(n.Domain) == "" {
+	name := n.OpType
+	if domain := onnxio.CanonicalDomain(n.Domain); domain != "" {
+		name = domain + "." + name
+	}
+	if o := operators[name]; o != nil {
 		return o
 	}
 	return &operator{}

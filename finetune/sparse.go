@@ -204,6 +204,7 @@ func (l *sparseLinear[T]) backward(p pass[T]) {
 		l.LoadGradient(p.in[0])
 	}
 	multiply(l.alpha, p.din[0])
+	p.ready()
 	if p.din[1] != nil {
 		l.BackwardWeights(l.alpha, 0, p.din[1])
 	}

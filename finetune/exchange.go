@@ -1,0 +1,96 @@
+package finetune
+
+import (
+	"context"
+	"sync"
+
+	"efcn/internal/kernel"
+	"efcn/internal/mpi"
+)
+
+// exchange is what the layers of a trainee have that send values to other ranks.
+// A nil one is that of a training on one rank.
+type exchange[T kernel.Float] struct {
+	*mpi.World
+
+	mutex sync.Mutex
+	size  int             // elements of the largest buffer that a layer asks for
+	spare []mpi.Buffer[T] // of size elements each
+}
+
+// reserve says that a layer will borrow buffers of size elements.
+func (e *exchange[T]) reserve(size int) { e.size = max(e.size, size) }
+
+// borrow returns a buffer of size elements, to be given back. One serves all layers
+// whose messages do not go at once.
+func (e *exchange[T]) borrow(size int) (mpi.Buffer[T], error) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	for len(e.spare) > 0 {
+		b := e.spare[len(e.spare)-1]
+		e.spare = e.spare[:len(e.spare)-1]
+		if len(b.Data()) >= e.size {
+			return b, nil
+		}
+		if err := b.Free(e.World); err != nil { // from before a larger network was made
+			return b, err
+		}
+	}
+	return mpi.Alloc[T](e.World, max(size, e.size))
+}
+
+func (e *exchange[T]) giveBack(b mpi.Buffer[T]) {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	e.spare = append(e.spare, b)
+}
+
+// sender is a layer whose backward pass begins with messages to other ranks. Where
+// one other layer alone makes the gradient at its output, that one's backward pass
+// has them sent as soon as the gradient is there, and updates its weights meanwhile.
+type sender[T kernel.Float] interface {
+	layer[T]
+	// send begins to send dout. The backward pass of the same step takes note of it,
+	// and waits.
+	send(dout []T)
+}
+
+// fallible is a layer that can fail while it computes.
+type fallible interface {
+	// failure is the error of the last pass.
+	failure() error
+}
+
+// message is what a sender has under way.
+type message[T kernel.Float] struct {
+	ranks   *exchange[T]
+	buffer  mpi.Buffer[T]
+	request *mpi.Request // nil for none
+	err     error
+}
+
+func (m *message[T]) failure() error { return m.err }
+
+// begin fills a buffer and begins what is to be done with it.
+func (m *message[T]) begin(size int, fill func(b []T), call func(b mpi.Buffer[T]) *mpi.Request) {
+	b, err := m.ranks.borrow(size)
+	if m.err = err; err != nil {
+		return
+	}
+	m.buffer = b
+	fill(b.Data()[:size])
+	m.request = call(b.Part(0, size))
+}
+
+// end waits for it and hands out the buffer. Other ranks wait as well: what ends a
+// run is agreed on between steps.
+func (m *message[T]) end(read func(b mpi.Buffer[T]) error) {
+	if m.request == nil {
+		return
+	}
+	if m.err = m.request.Wait(context.Background()); m.err == nil {
+		m.err = read(m.buffer)
+	}
+	m.request = nil
+	m.ranks.giveBack(m.buffer)
+}
