@@ -32,6 +32,7 @@ import (
 	"sync/atomic"
 
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -44,6 +45,7 @@ type Engine[T kernel.Float] struct {
 	elements int             // the most elements that a value may have
 	arenas   sync.Pool       // of *arena[T], between runs
 	lent     atomic.Pointer[arena[T]]
+	ranks    *gathering[T]
 }
 
 // New makes m ready. Every node that the engine cannot run is named in the
@@ -71,6 +73,25 @@ func New[T kernel.Float](m *onnxio.Model) (*Engine[T], error) {
 		e.unread[name] = true
 	}
 	return e, nil
+}
+
+// NewOver is New for the model of one of several ranks, see convert/cut. All ranks of w
+// make the same runs, in one order. [Engine.Close] frees what they send from.
+func NewOver[T kernel.Float](w *mpi.World, m *onnxio.Model) (*Engine[T], error) {
+	e, err := New[T](m)
+	if err == nil && w != nil {
+		e.ranks = &gathering[T]{world: w}
+	}
+	return e, err
+}
+
+// Close frees the memory of MPI that an engine over several ranks has; any other has
+// nothing to close.
+func (e *Engine[T]) Close() error {
+	if e.ranks == nil {
+		return nil
+	}
+	return e.ranks.free()
 }
 
 // Inputs returns the declarations of the values that Run needs, in order.
@@ -118,7 +139,7 @@ func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T],
 			return nil, fmt.Errorf("the model has no input %q", name)
 		}
 	}
-	x := &exec[T]{ctx: ctx, elements: e.elements, see: see}
+	x := &exec[T]{ctx: ctx, elements: e.elements, see: see, ranks: e.ranks}
 	var lent *arena[T]
 	if see == nil {
 		// What an observer sees may be kept by mistake; it gets memory of its own.

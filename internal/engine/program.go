@@ -48,7 +48,8 @@ type exec[T kernel.Float] struct {
 	ctx      context.Context
 	elements int
 	see      func(name string, v *Tensor[T]) error
-	memory   *arena[T] // nil: none is kept
+	memory   *arena[T]     // nil: none is kept
+	ranks    *gathering[T] // nil: this process alone runs the model
 	// resampled, unless nil, is told what a Resize would do, instead of that being
 	// done; its error ends the run.
 	resampled func(s sampling, shape []int, plan []resample, outside [][]bool) error

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"strings"
 
 	"efcn/internal/kernel"
@@ -38,6 +39,34 @@ func register(op operator, build32 builder[float32], build64 builder[float64]) {
 	registry[op.name] = &op
 }
 
+// The operators of ranksDomain, which has one version, are those of a model that
+// package convert/cut cut for one of several ranks. Each has one input and one output.
+const ranksDomain = "efcn.ranks"
+
+var (
+	ranksRegistry = map[string]*operator{}
+	ranksSchema   = &onnxio.OpSchema{SinceVersion: 1, MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1}
+)
+
+func registerForRanks(op operator, build32 builder[float32], build64 builder[float64]) {
+	op.build32, op.build64 = build32, build64
+	ranksRegistry[op.name] = &op
+}
+
+// lookup returns the operator of a node and its signature.
+func lookup(n *onnxio.Node, versions map[string]int64) (*operator, *onnxio.OpSchema, error) {
+	domain := onnxio.CanonicalDomain(n.Domain)
+	if op := ranksRegistry[n.OpType]; op != nil && domain == ranksDomain && versions[domain] == 1 {
+		return op, ranksSchema, nil
+	}
+	op := registry[n.OpType]
+	if domain != "" || op == nil {
+		return nil, nil, errors.New("the engine does not have this operator")
+	}
+	schema, err := onnxio.SupportedOp(n, versions[domain])
+	return op, schema, err
+}
+
 // slots is the number of inputs that compute may index without looking.
 func (op *operator) slots() int { return len(strings.TrimSuffix(op.inputs, "*")) }
 
@@ -62,12 +91,7 @@ func prepare[T kernel.Float](n *onnxio.Node, versions map[string]int64) (*step[T
 }
 
 func prepareIn[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer scope) (*step[T], error) {
-	domain := onnxio.CanonicalDomain(n.Domain)
-	op := registry[n.OpType]
-	if domain != "" || op == nil {
-		return nil, n.Errorf("the engine does not have this operator")
-	}
-	schema, err := onnxio.SupportedOp(n, versions[domain])
+	op, schema, err := lookup(n, versions)
 	if err == nil {
 		err = schema.CheckArity(n)
 	}

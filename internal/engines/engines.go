@@ -13,6 +13,7 @@ import (
 
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/internal/onnxgo"
 	"efcn/internal/ort"
 	"efcn/onnxio"
@@ -40,6 +41,10 @@ type Options struct {
 	// Threads is how many threads ONNX Runtime may use. The embedded engine and
 	// onnx-go do not look at it. Default 0: as many as ONNX Runtime likes.
 	Threads int
+	// World is the ranks that run a model together, of which each has its part of it:
+	// see convert/cut. Only the embedded engine does that. Default nil: this process
+	// alone.
+	World *mpi.World
 }
 
 // Session is a model made ready in one engine. One goroutine at a time may use it.
@@ -62,12 +67,15 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 		return nil, fmt.Errorf("engine %s does not compute a model in another precision than its own; %s does", name,
 			Embedded)
 	}
+	if o.World != nil && name != Embedded {
+		return nil, fmt.Errorf("engine %s runs a model in one process; %s does on several ranks", name, Embedded)
+	}
 	switch name {
 	case Embedded:
 		if o.Float64 {
-			return openEmbedded[float64](m)
+			return openEmbedded[float64](o.World, m)
 		}
-		return openEmbedded[float32](m)
+		return openEmbedded[float32](o.World, m)
 	case ONNXRuntime:
 		library, err := ort.Load(o.Library)
 		if err != nil {
@@ -151,8 +159,8 @@ func converted(t *onnxio.Tensor, want onnxio.DataType) (*onnxio.Tensor, error) {
 	return engine.ToONNX(t.Name, v), nil
 }
 
-func openEmbedded[T kernel.Float](m *onnxio.Model) (*Session, error) {
-	e, err := engine.New[T](m)
+func openEmbedded[T kernel.Float](w *mpi.World, m *onnxio.Model) (*Session, error) {
+	e, err := engine.NewOver[T](w, m)
 	if err != nil {
 		return nil, first(err)
 	}
@@ -185,7 +193,7 @@ func openEmbedded[T kernel.Float](m *onnxio.Model) (*Session, error) {
 	}
 	return &Session{
 		Embedded, fmt.Sprintf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads()),
-		e.Inputs(), run, lend, nothing,
+		e.Inputs(), run, lend, e.Close,
 	}, nil
 }
 
