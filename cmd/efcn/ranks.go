@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"efcn/finetune"
 	"efcn/internal/kernel"
 	"efcn/internal/mpi"
 )
@@ -179,7 +182,11 @@ func (e *env) endRanks(ctx context.Context, cmd *cobra.Command, code int, messag
 		return code
 	}
 	if message == "" {
-		err := e.world.Close(context.WithoutCancel(ctx))
+		ctx = context.WithoutCancel(ctx)
+		err := e.logRanks(ctx)
+		if err == nil {
+			err = e.world.Close(ctx)
+		}
 		if err == nil {
 			return code
 		}
@@ -190,6 +197,25 @@ func (e *env) endRanks(ctx context.Context, cmd *cobra.Command, code int, messag
 	}
 	e.world.Abort(code, errors.New(message))
 	return code
+}
+
+// logRanks prints, if -v asks for it, the most memory that each rank had and what it sent.
+func (e *env) logRanks(ctx context.Context) error {
+	if !e.verbose {
+		return nil
+	}
+	sent := e.world.Traffic()
+	text := formatBytes(finetune.PeakBytes()) + " of memory at most"
+	for _, call := range slices.Sorted(maps.Keys(sent)) {
+		if sent[call].Bytes > 0 {
+			text += fmt.Sprintf(", %d %s sent %d bytes", sent[call].Calls, call, sent[call].Bytes)
+		}
+	}
+	lines, err := e.world.AllgatherBytes(ctx, []byte(text))
+	for rank, line := range lines {
+		e.logf("rank %d: %s", rank, line)
+	}
+	return err
 }
 
 // firstLaunched reports whether this process is rank 0 of a job by what the launcher says,
