@@ -78,7 +78,7 @@ func TestAboutOfARunThatIsStopped(t *testing.T) {
 	defer cancel()
 	o := Options{
 		Epochs: 1, Batch: 10, Checkpoint: filepath.Join(t.TempDir(), "run"), About: map[string]string{"model": "a"},
-		Stepped: func(int, int) { cancel() },
+		Stepped: func(Step) { cancel() },
 	}
 	if _, err := Train(ctx, toyModel(), toySet(30, 1), nil, o, nil); !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
