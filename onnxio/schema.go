@@ -70,13 +70,16 @@ const (
 )
 
 // SupportedOp returns the signature that the operator of a node has in version opset
-// of the default operator set. It is an error if that is not one of the versions
-// from OldestOpset to NewestOpset, or has no such operator: it is of another domain,
-// or came later, or has been withdrawn.
+// of the default operator set, or one of RanksDomain. It is an error if that is not one
+// of the versions from OldestOpset to NewestOpset, or has no such operator: it is of
+// another domain, or came later, or has been withdrawn.
 func SupportedOp(n *Node, opset int64) (*OpSchema, error) {
 	if opset < OldestOpset || opset > NewestOpset {
 		return nil, fmt.Errorf("opset %d is not supported; export the model with opset %d to %d", opset, OldestOpset,
 			NewestOpset)
+	}
+	if s := ranksSchemas[n.OpType]; s != nil && n.Domain == RanksDomain {
+		return s, nil
 	}
 	if CanonicalDomain(n.Domain) != "" {
 		return nil, errors.New("unknown operator")

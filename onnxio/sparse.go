@@ -34,11 +34,20 @@ func SparseConstant(name, output string, s *SparseTensor) *Node {
 // those of the sparse constant of that name, and reports whether there is one. In
 // a graph that was cloned, that of the original stays.
 func (g *Graph) SetSparseValues(name string, values Data) bool {
-	with := func(s *SparseTensor) *SparseTensor {
+	return g.setSparse(name, func(s *SparseTensor) *SparseTensor {
 		t, v := *s, *s.Values
 		v.Data, t.Values = values, &v
 		return &t
-	}
+	})
+}
+
+// SetSparse puts another matrix in the place of the sparse constant of that name, and
+// reports whether there is one. In a graph that was cloned, that of the original stays.
+func (g *Graph) SetSparse(name string, by *SparseTensor) bool {
+	return g.setSparse(name, func(*SparseTensor) *SparseTensor { return by })
+}
+
+func (g *Graph) setSparse(name string, with func(*SparseTensor) *SparseTensor) bool {
 	for i, s := range g.SparseInitializers {
 		if s.Values.Name == name {
 			g.SparseInitializers[i] = with(s)
