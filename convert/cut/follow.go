@@ -71,7 +71,7 @@ func (p *planner) elementwise(n *onnxio.Node) *step {
 			if product(t.Dims) > 1 || n.OpType == "PRelu" {
 				return nil
 			}
-		case int(t.Dims[at]) == out[0] && fewest(bounds) > 1: // one value would be a number, and no weight
+		case int(t.Dims[at]) == out[0] && (fewest(bounds) > 1 || p.isBias(name)): // one value would be no weight
 			wants, reads[i] = append(wants, p.along(t, at, bounds)), readOwn
 		default:
 			return nil
@@ -81,6 +81,12 @@ func (p *planner) elementwise(n *onnxio.Node) *step {
 		return nil
 	}
 	return p.follows(n, bounds, reads...)
+}
+
+// isBias reports whether a constant is the bias of a layer of the record, which is a
+// weight also where a rank has one value of it.
+func (p *planner) isBias(name string) bool {
+	return slices.ContainsFunc(p.layers, func(l *layer) bool { return l.record != nil && l.record.Bias == name })
 }
 
 // fewest is the least that a rank has.

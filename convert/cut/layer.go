@@ -45,7 +45,8 @@ func (p *planner) findLayers() {
 		if c := p.chains[n]; c != nil && n == c.Weight {
 			p.addLayer(&layer{
 				record: c.record, chain: c, nodes: []*onnxio.Node{n},
-				weights: slices.DeleteFunc([]string{c.record.Weight, c.record.Left, c.record.Right}, isEmpty),
+				weights: slices.DeleteFunc([]string{c.record.Weight, c.record.Left, c.record.Right},
+					func(name string) bool { return name == "" }),
 			})
 		}
 	}
@@ -75,7 +76,7 @@ func (p *planner) findLayers() {
 	slices.SortFunc(p.layers, func(a, b *layer) int { return at[a.nodes[0]] - at[b.nodes[0]] })
 }
 
-func isEmpty(name string) bool { return name == "" }
+func isNamed(name string) bool { return name != "" }
 
 func isProduct(n *onnxio.Node) bool {
 	return onnxio.CanonicalDomain(n.Domain) == "" && (n.OpType == "Gemm" || n.OpType == "MatMul")
@@ -109,7 +110,7 @@ func (p *planner) weightBytes(name string) int64 {
 func (p *planner) decide(l *layer) (why string) {
 	for _, name := range l.weights {
 		if p.keep[name] != "" {
-			return p.keep[name]
+			return fmt.Sprintf("%q: %s", name, p.keep[name])
 		}
 	}
 	if l.chain != nil {
@@ -277,7 +278,7 @@ func (p *planner) factor(n *onnxio.Node) (factor, string) {
 			return f, "what it adds is no constant with a value for each row"
 		}
 		if p.keep[c] != "" {
-			return f, "its bias: " + p.keep[c]
+			return f, fmt.Sprintf("%q: %s", c, p.keep[c])
 		}
 	}
 	return f, ""

@@ -15,7 +15,7 @@ type planner struct {
 	whole     *onnxio.Model
 	info      *shape.Info
 	links     *onnxio.Links
-	constants map[string]*onnxio.Tensor // initializers that no caller may feed
+	constants map[string]*onnxio.Tensor // the initializers
 	sparse    map[string]*sparseMatrix
 	record    *record.Record
 	layers    []*layer                // large ones, in the order of the graph
@@ -76,7 +76,9 @@ func newPlanner(m *onnxio.Model, o Options) (*planner, error) {
 		}
 	}
 	for _, v := range m.Graph.Inputs {
-		delete(p.constants, v.Name)
+		if p.constants[v.Name] != nil {
+			p.keep[v.Name] = "it is among the inputs of the model, and may be fed"
+		}
 	}
 	p.findSparse()
 	p.findChains()
@@ -92,7 +94,13 @@ func (p *planner) plan() {
 		p.attempt()
 		for name := range p.slices {
 			if p.sliced[name] < p.links.Uses(name) {
-				p.keepWhole(name, "what holds them is read elsewhere too, and not by the same rows")
+				p.keepWhole(name, "another node reads all of it")
+			}
+		}
+		for _, l := range p.layers {
+			// The record has the bias as part of the layer.
+			if r := l.record; l.rows != nil && r != nil && p.constants[r.Bias] != nil && p.slices[r.Bias].Bounds == nil {
+				p.keepWhole(l.weights[0], "its bias cannot be cut")
 			}
 		}
 	}
@@ -156,13 +164,13 @@ func (p *planner) step(n *onnxio.Node) *step {
 	if onnxio.CanonicalDomain(n.Domain) != "" {
 		return nil
 	}
-	if l := p.byWeight[n.Input(1)]; l != nil && l.bounds(n.Input(1)) != nil {
+	if l := p.byWeight[n.Input(1)]; isProduct(n) && l != nil && l.bounds(n.Input(1)) != nil {
 		return p.productStep(n, l)
 	}
 	if !slices.ContainsFunc(n.Inputs, func(name string) bool { return p.cuts[name] != nil }) {
 		return nil
 	}
-	if follow := followers[n.OpType]; follow != nil && len(n.Outputs) == 1 {
+	if follow := followers[n.OpType]; follow != nil && !slices.ContainsFunc(n.Outputs[1:], isNamed) {
 		return follow(p, n)
 	}
 	return nil
@@ -186,7 +194,7 @@ func (p *planner) take(wants ...want) bool {
 			return false
 		}
 		if have, ok := p.slices[w.name]; ok && !have.equal(w.Slice) {
-			p.keepWhole(w.name, "two nodes read it by different rows")
+			p.keepWhole(w.name, "two nodes read different rows of it")
 			return false
 		}
 	}
