@@ -40,6 +40,7 @@ type networkForm[T kernel.Float] struct {
 	keepGradients bool
 	// memory is that of another network, which runs when this one does not.
 	memory [][]T
+	ranks *exchange[T] // nil for one
 	// plan replaces the plan of the memory; nil for that of memplan.
 	plan func(p *memplan.Program) *memplan.Plan
 }
@@ -48,7 +49,7 @@ func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
 	c := &clock{}
 	return &assembler[T]{
 		form: form, clock: c, graph: gorgonia.NewGraph(),
-		net:    &network[T]{batch: form.batch, labels: make([]int, form.batch), clock: c},
+		net:    &network[T]{batch: form.batch, ranks: form.ranks, labels: make([]int, form.batch), clock: c},
 		leaves: map[*parameter[T]]*gorgonia.Node{},
 		uses:   map[*parameter[T]]int{}, reads: map[*gorgonia.Node]int{}, senders: map[*gorgonia.Node]sender[T]{},
 		done: map[*parameter[T]]bool{},

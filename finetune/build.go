@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"efcn/convert/affine"
 	"efcn/convert/record"
 	"efcn/internal/constants"
 	"efcn/internal/kernel"
@@ -36,9 +35,11 @@ type trainee[T kernel.Float] struct {
 	// factored are the factored layers of the record.
 	factored []*record.Layer
 	// supports are those of dense embedded layers, by weight, where they have one.
-	supports map[string]*affine.Map
+	supports map[string]support
 
-	ranks        *exchange[T]   // nil for a training on one rank
+	ranks *exchange[T] // nil for a training on one rank
+	cut   map[string]bool // initializers of which each rank has a part
+
 	fixed        map[int]*fixed // by batch
 	arrangements map[*onnxio.Node][]*arrangement[T]
 }
@@ -54,7 +55,7 @@ func newTrainee[T kernel.Float](m *onnxio.Model, what string) (*trainee[T], erro
 		folded:       folded,
 		initializers: map[string]*onnxio.Tensor{},
 		byName:       map[string]*parameter[T]{},
-		supports:     map[string]*affine.Map{},
+		supports:     map[string]support{},
 		fixed:        map[int]*fixed{},
 		arrangements: map[*onnxio.Node][]*arrangement[T]{},
 	}
@@ -115,7 +116,7 @@ func (t *trainee[T]) addLayers(rec *record.Record) error {
 			return fmt.Errorf("layer %q: %w", l.Node, err)
 		}
 		if w := t.initializers[l.Weight]; m != nil && w != nil && slices.Equal(toInts(w.Dims), []int{m.Rows(), m.Cols()}) {
-			t.supports[l.Weight] = m
+			t.supports[l.Weight] = support{Map: m}
 		}
 	}
 	return nil
@@ -191,7 +192,7 @@ func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 	if len(values) == 0 {
 		return nil, fmt.Errorf("weights %q have no elements, so there is nothing to train", init.Name)
 	}
-	p := &parameter[T]{name: init.Name, values: values}
+	p := &parameter[T]{name: init.Name, values: values, cut: t.cut[init.Name]}
 	p.basis = slices.ContainsFunc(t.factored, func(l *record.Layer) bool { return l.Right == init.Name })
 	if err := selectEntries(t.subset, p); err != nil {
 		return nil, err
@@ -233,6 +234,7 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 
 func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	batch := form.batch
+	form.ranks = t.ranks
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic "+
 			"batch", t.input.Name, fixed.Value, batch)

@@ -45,6 +45,14 @@ func (e *exchange[T]) giveBack(b mpi.Buffer[T]) {
 	e.spare = append(e.spare, b)
 }
 
+// sum adds up over the ranks, in their order.
+func (e *exchange[T]) sum(values []float64) error {
+	if e == nil {
+		return nil
+	}
+	return mpi.AllreduceSlice(context.Background(), e.World, values, mpi.Sum)
+}
+
 // sender is a layer whose backward pass begins with messages to other ranks. Where
 // one other layer alone makes the gradient at its output, that one's backward pass
 // has them sent as soon as the gradient is there, and updates its weights meanwhile.

@@ -22,6 +22,7 @@ type network[T kernel.Float] struct {
 	loss   float64
 	hits   int
 
+	ranks   *exchange[T] // that compute the network together; nil for one
 	machine gorgonia.VM
 	clock   *clock
 	reads   []gradient[T]
@@ -65,7 +66,11 @@ func (n *network[T]) step(u update[T]) error {
 	}
 	factor := T(1)
 	if u.clip > 0 {
-		factor = T(u.clipFactor(n.gradientNorm()))
+		norm, err := n.gradientNorm()
+		if err != nil {
+			return err
+		}
+		factor = T(u.clipFactor(norm))
 	}
 	for _, g := range n.reads {
 		g.p.follow(&u, factor, elements[T](g.node.Value()))
@@ -74,12 +79,19 @@ func (n *network[T]) step(u update[T]) error {
 }
 
 // gradientNorm is the norm of all gradients that are there to be read.
-func (n *network[T]) gradientNorm() float64 {
-	var squares float64
+func (n *network[T]) gradientNorm() (float64, error) {
+	var whole, parts float64
 	for _, g := range n.reads {
-		squares += kernel.SumSquares(elements[T](g.node.Value()))
+		squares := kernel.SumSquares(elements[T](g.node.Value()))
+		if g.p.cut {
+			parts += squares
+		} else {
+			whole += squares
+		}
 	}
-	return math.Sqrt(squares)
+	sums := []float64{parts}
+	err := n.ranks.sum(sums)
+	return math.Sqrt(whole + sums[0]), err
 }
 
 // ErrNotFinite is a loss that is not finite, or weights that are not.

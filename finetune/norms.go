@@ -3,7 +3,9 @@ package finetune
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"efcn/convert/affine"
 	"efcn/internal/kernel"
@@ -22,12 +24,44 @@ type Norms struct {
 
 // gradientNorms measures the gradients of a step as they come up.
 type gradientNorms[T kernel.Float] struct {
-	supports map[string]*affine.Map // of dense layers, by weight
-	norms    Norms
+	supports map[string]support // of dense layers, by weight
+	squares  Norms              // of the norms, and of what this rank has
 }
 
 func (t *trainee[T]) newGradientNorms() *gradientNorms[T] {
 	return &gradientNorms[T]{t.supports, Norms{map[string]float64{}, map[string]float64{}, map[string]float64{}}}
+}
+
+// norms returns what was measured in a step.
+func (t *trainee[T]) norms(m *gradientNorms[T]) (*Norms, error) {
+	all := []map[string]float64{m.squares.Trained, m.squares.Inside, m.squares.Outside}
+	for _, squares := range all {
+		if err := t.sumParts(squares); err != nil {
+			return nil, err
+		}
+		for name, v := range squares {
+			squares[name] = math.Sqrt(v)
+		}
+	}
+	return &m.squares, nil
+}
+
+// sumParts adds up over the ranks what each has of the parameters that are cut, by name.
+func (t *trainee[T]) sumParts(of map[string]float64) error {
+	var names []string
+	var parts []float64
+	for _, name := range slices.Sorted(maps.Keys(of)) {
+		if t.cut[name] {
+			names, parts = append(names, name), append(parts, of[name])
+		}
+	}
+	if err := t.ranks.sum(parts); err != nil {
+		return err
+	}
+	for i, name := range names {
+		of[name] = parts[i]
+	}
+	return nil
 }
 
 // whole measures a gradient before anything of it is left out.
@@ -35,16 +69,15 @@ func (m *gradientNorms[T]) whole(p *parameter[T], gradient []T) {
 	if m == nil {
 		return
 	}
-	if support := m.supports[p.name]; support != nil {
-		inside, outside := sumSquares(support, 0, gradient)
-		m.norms.Inside[p.name], m.norms.Outside[p.name] = math.Sqrt(inside), math.Sqrt(outside)
+	if s := m.supports[p.name]; s.Map != nil {
+		m.squares.Inside[p.name], m.squares.Outside[p.name] = sumSquares(s, 0, gradient)
 	}
 }
 
 // trained measures what is left of a gradient.
 func (m *gradientNorms[T]) trained(p *parameter[T], gradient []T) {
 	if m != nil {
-		m.norms.Trained[p.name] = math.Sqrt(kernel.SumSquares(gradient))
+		m.squares.Trained[p.name] = kernel.SumSquares(gradient)
 	}
 }
 
@@ -52,25 +85,32 @@ func (m *gradientNorms[T]) trained(p *parameter[T], gradient []T) {
 // is made again, a part at a time, to be looked at.
 func (m *gradientNorms[T]) fused(p *parameter[T], l fusible[T], at pass[T], input int) {
 	var inside, outside, all float64
-	support := m.supports[p.name]
+	s := m.supports[p.name]
 	l.gradient(at, input, func(first int, part []T) {
 		all += kernel.SumSquares(part)
-		if support != nil {
-			in, out := sumSquares(support, first/support.Cols(), part)
+		if s.Map != nil {
+			in, out := sumSquares(s, first/s.Cols(), part)
 			inside, outside = inside+in, outside+out
 		}
 	})
-	m.norms.Trained[p.name] = math.Sqrt(all)
-	if support != nil {
-		m.norms.Inside[p.name], m.norms.Outside[p.name] = math.Sqrt(inside), math.Sqrt(outside)
+	m.squares.Trained[p.name] = all
+	if s.Map != nil {
+		m.squares.Inside[p.name], m.squares.Outside[p.name] = inside, outside
 	}
 }
 
-// sumSquares sums the squares of rows of a matrix, from row first on, inside and
-// outside the support. Every row has a sum of its own, so that the result does
+// support is that of a dense layer.
+type support struct {
+	*affine.Map
+	row int // the first that this rank has
+}
+
+// sumSquares sums the squares of rows of a matrix, from row first of this rank on, inside
+// and outside the support. Every row has a sum of its own, so that the result does
 // not depend on who adds when.
-func sumSquares[T kernel.Float](support *affine.Map, first int, rows []T) (inside, outside float64) {
-	k, cols := &mask{support: support}, support.Cols()
+func sumSquares[T kernel.Float](s support, first int, rows []T) (inside, outside float64) {
+	k, cols := &mask{support: s.Map}, s.Cols()
+	first += s.row
 	n := len(rows) / max(1, cols)
 	sums := make([][2]float64, n)
 	kernel.Parallel(n, 1+elementGrain/max(1, cols), func(lo, hi int) {
@@ -104,7 +144,13 @@ func (t *trainee[T]) distances() (map[string]float64, error) {
 		if d.at != len(p.values) || len(d.part) > 0 {
 			return nil, fmt.Errorf("weights %q: %d elements where training began, %d now", p.name, d.at, len(p.values))
 		}
-		far[p.name] = math.Sqrt(d.sum)
+		far[p.name] = d.sum
+	}
+	if err := t.sumParts(far); err != nil {
+		return nil, err
+	}
+	for name, squares := range far {
+		far[name] = math.Sqrt(squares)
 	}
 	return far, nil
 }

@@ -62,7 +62,10 @@ func TestGradientNorms(t *testing.T) {
 			if err := n.step(update[float64]{Optimizer: Optimizer{Method: SGD}}); err != nil {
 				t.Fatal(err)
 			}
-			got := n.measured.norms
+			got, err := tr.norms(n.measured)
+			if err != nil {
+				t.Fatal(err)
+			}
 			near := func(a, b float64) bool { return math.Abs(a-math.Sqrt(b)) <= 1e-12*math.Sqrt(b) }
 			if len(got.Trained) != len(want) {
 				t.Errorf("%s, %s: %d norms, want %d", name, how, len(got.Trained), len(want))
@@ -112,7 +115,11 @@ func TestGradientNormsOfSubsets(t *testing.T) {
 		if err := n.step(update[float64]{Optimizer: Optimizer{Method: SGD}}); err != nil {
 			t.Fatal(err)
 		}
-		norms[what] = n.measured.norms
+		got, err := tr.norms(n.measured)
+		if err != nil {
+			t.Fatal(err)
+		}
+		norms[what] = *got
 	}
 	w := "Conv_c2.weight"
 	all, local, off := norms[TrainAll], norms[TrainLocal], norms[TrainOffLocal]

@@ -10,6 +10,7 @@ type parameter[T kernel.Float] struct {
 	state  [][]T // of the optimiser, list by list as long as values; made at the first step
 	since  int   // the step after which state began
 
+	cut    bool        // each rank has a part of it; else all have it whole, and the same
 	frozen bool        // nothing of it is trained
 	basis  bool        // V of a factored layer: weight decay and beta-lasso leave it alone
 	mask   *mask       // what of it is trained; nil for everything

@@ -157,11 +157,13 @@ type savePoint struct {
 }
 
 // due reports whether the run has to be saved within an epoch.
-func (s *session[T]) due() bool {
+func (s *session[T]) due() (bool, error) {
 	every := s.options.SaveEvery
-	return s.options.Checkpoint != "" &&
-		(every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps ||
-			every.Time > 0 && time.Since(s.saved.time) >= every.Time)
+	due := s.options.Checkpoint != "" && every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps
+	if due || s.options.Checkpoint == "" || every.Time == 0 {
+		return due, nil
+	}
+	return s.trainee.ranks.fromFirst(time.Since(s.saved.time) >= every.Time)
 }
 
 // save writes the checkpoint, if there is to be one. Weights that are not finite
@@ -230,55 +232,90 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	begin, before := time.Now(), s.at.Seconds
 	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
 	for s.at.Samples < len(s.order) {
-		if err := ctx.Err(); err != nil {
+		n, err := s.next(ctx)
+		if err != nil {
 			return e, err
 		}
-		at := s.at.Samples
-		n := s.full
-		if len(s.order)-at < s.options.Batch {
-			n = s.rest
+		if err := s.step(n); err != nil {
+			return e, err
 		}
-		next := s.order[at+n.batch:]
-		if err := s.load(n, s.order[at:at+n.batch], next[:min(len(next), s.options.Batch)]); err != nil {
-			return e, fmt.Errorf("training data: epoch %d: %w", s.at.Epoch, err)
-		}
-		s.at.Steps++
-		if s.options.Checkpoint != "" && at+n.batch == len(s.order) {
-			n.measured = s.trainee.newGradientNorms()
-		}
-		if err := n.step(s.update()); err != nil {
-			return e, fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+n.batch-1, err)
-		}
-		if n.measured != nil {
-			s.at.Norms, n.measured = &n.measured.norms, nil
-		}
-		s.at.Loss += n.loss * float64(n.batch)
-		s.at.Hits += n.hits
-		s.at.Samples += n.batch
 		s.at.Seconds = before + time.Since(begin).Seconds()
-		if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
-			if err := s.snapshot(); err != nil {
-				return e, err
-			}
-			begin, before = time.Now(), s.at.Seconds // keeping it is no training
+		kept, err := s.keep()
+		if err != nil {
+			return e, err
 		}
-		if s.due() {
-			if err := s.save(); err != nil {
-				return e, err
-			}
-			begin, before = time.Now(), s.at.Seconds
+		if kept {
+			begin, before = time.Now(), s.at.Seconds // keeping it is no training
 		}
 		if s.options.Stepped != nil {
 			s.options.Stepped(Step{s.at.Epoch, s.at.Samples, s.at.Loss / float64(s.at.Samples)})
 		}
 	}
-	if err := s.trainee.finite(); err != nil {
+	ranks := s.trainee.ranks
+	if err := ranks.agree(ctx, s.trainee.finite()); err != nil {
 		return e, fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
+	}
+	if err := ranks.same(s.at.Loss); err != nil {
+		return e, fmt.Errorf("epoch %d: %w", s.at.Epoch, err)
 	}
 	e.Steps, e.Seconds = s.at.Steps, s.at.Seconds
 	count := float64(len(s.order))
 	e.Train = Metrics{N: len(s.order), Loss: s.at.Loss / count, Top1: float64(s.at.Hits) / count}
 	return e, nil
+}
+
+// next returns the network of the next batch, with that loaded, if all ranks go on.
+func (s *session[T]) next(ctx context.Context) (*network[T], error) {
+	at := s.at.Samples
+	n := s.full
+	if len(s.order)-at < s.options.Batch {
+		n = s.rest
+	}
+	err := ctx.Err()
+	if err == nil {
+		following := s.order[at+n.batch:]
+		err = s.load(n, s.order[at:at+n.batch], following[:min(len(following), s.options.Batch)])
+		if err != nil {
+			err = fmt.Errorf("training data: epoch %d: %w", s.at.Epoch, err)
+		}
+	}
+	return n, s.trainee.ranks.agree(ctx, err)
+}
+
+// step takes a step on the batch that is loaded.
+func (s *session[T]) step(n *network[T]) error {
+	at := s.at.Samples
+	s.at.Steps++
+	if s.options.Checkpoint != "" && at+n.batch == len(s.order) {
+		n.measured = s.trainee.newGradientNorms()
+	}
+	err := n.step(s.update())
+	if err == nil && n.measured != nil {
+		s.at.Norms, err = s.trainee.norms(n.measured)
+		n.measured = nil
+	}
+	if err != nil {
+		return fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+n.batch-1, err)
+	}
+	s.at.Loss += n.loss * float64(n.batch)
+	s.at.Hits += n.hits
+	s.at.Samples += n.batch
+	return nil
+}
+
+// keep saves the model or the run, if that is due after a step, and reports whether it did.
+func (s *session[T]) keep() (kept bool, err error) {
+	if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
+		kept, err = true, s.snapshot()
+	}
+	if err != nil {
+		return kept, err
+	}
+	due, err := s.due()
+	if due && err == nil {
+		kept, err = true, s.save()
+	}
+	return kept, err
 }
 
 // beforeSteps does what comes before the first step of an epoch, if there was none yet.

@@ -123,7 +123,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 			err = onEpoch(e)
 		}
 		if err != nil {
-			if ctx.Err() != nil && !errors.Is(err, ErrNotFinite) {
+			if t.ranks.mayBeSaved(ctx, err) {
 				err = errors.Join(err, s.save())
 			}
 			return nil, err

@@ -1,0 +1,103 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Ranks make the same calls in the same order, so that an error of one, or what a clock
+// says, has to be known to all before any of them stops or does something else.
+
+// agreedError is an error of some ranks that all know of.
+type agreedError struct {
+	error
+	stopped bool // all of these ranks were told to stop, as ctx was done, and nothing failed
+}
+
+func (e *agreedError) Unwrap() error { return e.error }
+
+func (e *agreedError) Is(target error) bool { return e.stopped && target == context.Canceled }
+
+// agree returns an error on all ranks if one has one.
+func (e *exchange[T]) agree(ctx context.Context, err error) error {
+	if e == nil {
+		return err
+	}
+	var counts [2]float64 // of ranks that were told to stop, and that failed
+	switch {
+	case isStop(err):
+		counts[0] = 1
+	case err != nil:
+		counts[1] = 1
+	}
+	if failed := e.sum(counts[:]); failed != nil {
+		return errors.Join(err, failed)
+	}
+	if counts == [2]float64{} {
+		return nil
+	}
+	return &agreedError{e.Agree(context.WithoutCancel(ctx), err), counts[1] == 0}
+}
+
+func isStop(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// mayBeSaved reports whether a run that ended with err has only been told to stop.
+func (e *exchange[T]) mayBeSaved(ctx context.Context, err error) bool {
+	if e == nil {
+		return ctx.Err() != nil && !errors.Is(err, ErrNotFinite)
+	}
+	agreed, ok := errors.AsType[*agreedError](err)
+	return ok && agreed.stopped
+}
+
+// fromFirst returns what rank 0 says.
+func (e *exchange[T]) fromFirst(yes bool) (bool, error) {
+	if e == nil {
+		return yes, nil
+	}
+	said := []float64{0}
+	if yes && e.Rank() == 0 {
+		said[0] = 1
+	}
+	err := e.sum(said)
+	return said[0] > 0, err
+}
+
+// DifferentValuesError says that ranks compute different values where they should compute
+// the same: they run other programs, or on other numbers of threads, or on processors with
+// other instructions.
+type DifferentValuesError struct {
+	Rank        int // that has another value than rank 0
+	Loss, First float64
+}
+
+func (e *DifferentValuesError) Error() string {
+	return fmt.Sprintf("the training loss is %v on rank 0 and %v on rank %d, where they compute the same; run all ranks "+
+		"with one program, on as many threads and on one kind of processor", e.First, e.Loss, e.Rank)
+}
+
+// same returns a *DifferentValuesError if the ranks have other bits than rank 0 in a loss
+// that each has computed.
+func (e *exchange[T]) same(loss float64) error {
+	if e == nil {
+		return nil
+	}
+	// Integers of 32 bits are sums of one summand in float64.
+	halves := make([]float64, 2*e.Size())
+	bits := math.Float64bits(loss)
+	halves[2*e.Rank()], halves[2*e.Rank()+1] = float64(bits>>32), float64(uint32(bits))
+	if err := e.sum(halves); err != nil {
+		return err
+	}
+	of := func(rank int) uint64 { return uint64(halves[2*rank])<<32 | uint64(halves[2*rank+1]) }
+	for rank := range e.Size() {
+		if of(rank) != of(0) {
+			return &DifferentValuesError{rank, math.Float64frombits(of(rank)), math.Float64frombits(of(0))}
+		}
+	}
+	return nil
+}
