@@ -7,22 +7,21 @@ import (
 
 	"efcn/internal/kernel"
 	"efcn/internal/mpi"
+	"efcn/onnxio"
 )
 
-// AllGather joins what the ranks of a job have of one value along axis 1: rank r has
-// sizes[r] of it. Package convert/cut puts it into the model of a rank. Attribute partial
-// is about gradients, of which there are none here.
+// AllGather (onnxio.AllGather) joins what the ranks of a job have of one value along axis
+// 1: rank r has sizes[r] of it. Attribute partial is about gradients, of which there are
+// none here.
 func init() {
-	registerForRanks(operator{name: "AllGather", inputs: "f"}, allGather[float32], allGather[float64])
+	register(operator{name: "AllGather", domain: onnxio.RanksDomain, inputs: "f"}, allGather[float32], allGather[float64])
 }
 
 // errOneRank is about a model of a rank that is run without the others.
 var errOneRank = errors.New("the model is the part of one rank, and no other rank is there to run the others")
 
 func allGather[T kernel.Float](n *node) (compute[T], error) {
-	if axis := n.int("axis", 1); axis != 1 {
-		n.refuse("attribute axis: want 1, got %d", axis)
-	}
+	n.need("sizes")
 	n.ignore("partial")
 	sizes, err := toDims(n.ints("sizes"))
 	if err != nil {

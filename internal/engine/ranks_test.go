@@ -18,17 +18,17 @@ func partModel(elem onnxio.DataType, sizes []int64) *onnxio.Model {
 		return &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: elem}}
 	}
 	return &onnxio.Model{
-		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}, {Domain: "efcn.ranks", Version: 1}},
+		IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}, {Domain: onnxio.RanksDomain, Version: 1}},
 		Graph: &onnxio.Graph{
 			Name: "part", Inputs: []*onnxio.ValueInfo{value("x")}, Outputs: []*onnxio.ValueInfo{value("y")},
 			Nodes: []*onnxio.Node{
 				{
-					Name: "join", OpType: "AllGather", Domain: "efcn.ranks", Inputs: []string{"x"}, Outputs: []string{"joined"},
+					Name: "join", OpType: "AllGather", Domain: onnxio.RanksDomain, Inputs: []string{"x"}, Outputs: []string{"joined"},
 					Attributes: []*onnxio.Attribute{
-						onnxio.IntAttr("axis", 1), onnxio.IntsAttr("sizes", sizes...), onnxio.IntAttr("partial", 1),
+						onnxio.IntsAttr("sizes", sizes...), onnxio.IntAttr("partial", 1),
 					},
 				},
-				{Name: "spread", OpType: "Spread", Domain: "efcn.ranks", Inputs: []string{"joined"}, Outputs: []string{"spread"}},
+				{Name: "spread", OpType: "Spread", Domain: onnxio.RanksDomain, Inputs: []string{"joined"}, Outputs: []string{"spread"}},
 				{Name: "double", OpType: "Add", Inputs: []string{"spread", "spread"}, Outputs: []string{"y"}},
 			},
 		},
@@ -117,13 +117,13 @@ func TestAllGatherRefuses(t *testing.T) {
 	}{
 		{"alone", `join" (efcn.ranks.AllGather): the model is the part of one rank`, nil, nil},
 		{"other ranks", "sizes [2 3] along axis 1 are not those of 1 ranks", mpi.Local(1)[0], nil},
-		{"another axis", "attribute axis: want 1, got 2", mpi.Local(2)[0], func(m *onnxio.Model) {
-			m.Graph.Nodes[0].Attributes[0] = onnxio.IntAttr("axis", 2)
+		{"no sizes", "attribute sizes is missing", mpi.Local(2)[0], func(m *onnxio.Model) {
+			m.Graph.Nodes[0].Attributes = nil
 		}},
-		{"another version", "the engine does not have this operator", mpi.Local(2)[0], func(m *onnxio.Model) {
-			m.Opsets[1].Version = 2
+		{"another domain", "the engine does not have this operator", mpi.Local(2)[0], func(m *onnxio.Model) {
+			m.Graph.Nodes[0].Domain = ""
 		}},
-		{"two inputs", "want 1", mpi.Local(2)[0], func(m *onnxio.Model) {
+		{"two inputs", "2 inputs; want 1", mpi.Local(2)[0], func(m *onnxio.Model) {
 			m.Graph.Nodes[1].Inputs = append(m.Graph.Nodes[1].Inputs, "x")
 		}},
 		{"unknown attribute", "attribute to is unknown", mpi.Local(2)[0], func(m *onnxio.Model) {

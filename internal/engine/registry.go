@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"strings"
 
 	"efcn/internal/kernel"
@@ -19,7 +18,8 @@ type builder[T kernel.Float] func(n *node) (compute[T], error)
 
 // operator is what the engine adds to what onnxio.SupportedOp says of an operator.
 type operator struct {
-	name string
+	name   string
+	domain string // "", or onnxio.RanksDomain
 	// inputs has one letter for each input that any version takes: f floating point,
 	// n floating point or integer, i integer, b bool, v any value that can be held. A
 	// final * lets the last one repeat.
@@ -37,34 +37,6 @@ var registry = map[string]*operator{}
 func register(op operator, build32 builder[float32], build64 builder[float64]) {
 	op.build32, op.build64 = build32, build64
 	registry[op.name] = &op
-}
-
-// The operators of ranksDomain, which has one version, are those of a model that
-// package convert/cut cut for one of several ranks. Each has one input and one output.
-const ranksDomain = "efcn.ranks"
-
-var (
-	ranksRegistry = map[string]*operator{}
-	ranksSchema   = &onnxio.OpSchema{SinceVersion: 1, MinInputs: 1, MaxInputs: 1, MinOutputs: 1, MaxOutputs: 1}
-)
-
-func registerForRanks(op operator, build32 builder[float32], build64 builder[float64]) {
-	op.build32, op.build64 = build32, build64
-	ranksRegistry[op.name] = &op
-}
-
-// lookup returns the operator of a node and its signature.
-func lookup(n *onnxio.Node, versions map[string]int64) (*operator, *onnxio.OpSchema, error) {
-	domain := onnxio.CanonicalDomain(n.Domain)
-	if op := ranksRegistry[n.OpType]; op != nil && domain == ranksDomain && versions[domain] == 1 {
-		return op, ranksSchema, nil
-	}
-	op := registry[n.OpType]
-	if domain != "" || op == nil {
-		return nil, nil, errors.New("the engine does not have this operator")
-	}
-	schema, err := onnxio.SupportedOp(n, versions[domain])
-	return op, schema, err
 }
 
 // slots is the number of inputs that compute may index without looking.
@@ -91,7 +63,11 @@ func prepare[T kernel.Float](n *onnxio.Node, versions map[string]int64) (*step[T
 }
 
 func prepareIn[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer scope) (*step[T], error) {
-	op, schema, err := lookup(n, versions)
+	op := registry[n.OpType]
+	if op == nil || onnxio.CanonicalDomain(n.Domain) != op.domain {
+		return nil, n.Errorf("the engine does not have this operator")
+	}
+	schema, err := onnxio.SupportedOp(n, versions[""])
 	if err == nil {
 		err = schema.CheckArity(n)
 	}

@@ -13,7 +13,7 @@ import (
 func versionsOf(t *testing.T, name string) (schemas []*onnxio.OpSchema, last int64) {
 	t.Helper()
 	for opset := int64(onnxio.OldestOpset); opset <= onnxio.NewestOpset; opset++ {
-		s, err := onnxio.SupportedOp(&onnxio.Node{OpType: name}, opset)
+		s, err := onnxio.SupportedOp(&onnxio.Node{Domain: registry[name].domain, OpType: name}, opset)
 		if err != nil {
 			continue
 		}

@@ -49,8 +49,10 @@ Versions are those of the operator's schema in force in these opsets.
 |---|---|---|---|
 `, onnxio.OldestOpset, onnxio.NewestOpset)
 	names := make([]string, 0, len(registry))
-	for name := range registry {
-		names = append(names, name)
+	for name, op := range registry {
+		if op.domain == "" {
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	for _, name := range names {
