@@ -42,7 +42,20 @@ func checkLibraryFlag(library string, names []string) error {
 	return nil
 }
 
-// open makes a model ready in the engine that was chosen.
-func (f *engineFlags) open(ctx context.Context, m *onnxio.Model, double bool) (*engines.Session, error) {
-	return engines.Options{Float64: double, Library: f.library, Threads: kernel.Threads()}.Open(ctx, f.engine.value, m)
+// open makes a model ready in the engine that was chosen; of several ranks, each has its
+// part of it ready.
+func (f *engineFlags) open(ctx context.Context, e *env, m *onnxio.Model, double bool) (*engines.Session, error) {
+	if e.world != nil {
+		var err error
+		if m, err = e.cut(m); err != nil {
+			return nil, err
+		}
+	}
+	s, err := engines.Options{
+		Float64: double, Library: f.library, Threads: kernel.Threads(), World: e.world,
+	}.Open(ctx, f.engine.value, m)
+	if err == nil {
+		e.logf("engine %s: %s", s.Name(), s)
+	}
+	return s, err
 }

@@ -48,6 +48,7 @@ func newEval(e *env) *cobra.Command {
 		Long: `eval runs a classifier on labelled images and prints its loss (softmax
 cross-entropy) and how often the right class is first, or among the first five.
 
+` + ranksHelp + `
 ` + dataHelp,
 		Args: args("MODEL"),
 		RunE: onFile(e, f.validate, f.run),
@@ -68,16 +69,19 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	e.noteSkipped("eval", f.data, set)
 	bar := e.progress("eval")
 	open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
-		s, err := f.engine.open(ctx, m, false)
+		s, err := f.engine.open(ctx, e, m, false)
 		if err != nil {
 			return nil, err
 		}
-		e.logf("engine %s: %s", s.Name(), s)
 		return &watched{s, bar, 0, (set.N() + f.batch - 1) / f.batch}, nil
 	}
 	metrics, err := finetune.EvaluateIn(ctx, open, m, set, f.batch)
 	bar.clear()
 	if err != nil {
+		return inFile(path, err)
+	}
+	figures := onnxio.NewTensor("metrics", []int64{3}, []float64{metrics.Loss, metrics.Top1, metrics.Top5})
+	if err := e.alike(ctx, []*onnxio.Tensor{figures}); err != nil {
 		return inFile(path, err)
 	}
 	result := measure(metrics)

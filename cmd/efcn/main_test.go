@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 35
+const scripts = 36
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
@@ -46,6 +46,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			images := filepath.Join(root, "testdata", "fashion-mnist")
 			env.Setenv("ROOT", root)
+			for _, name := range []string{"EFCN_MPI", "OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"} {
+				env.Setenv(name, os.Getenv(name))
+			}
 			env.Setenv("MODELS", filepath.Join(root, "testdata", "models"))
 			for name, files := range map[string][2]string{
 				"TRAIN": {"train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz"},
@@ -57,6 +60,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: scriptCommands,
+		// mpi: EFCN_MPI names a library, whose launcher the command ranks starts.
+		Condition: func(name string) (bool, error) {
+			if name != "mpi" {
+				return false, fmt.Errorf("no condition is called %q", name)
+			}
+			library := os.Getenv("EFCN_MPI")
+			return library != "" && library != "off", nil
+		},
 	})
 }
 
@@ -70,13 +81,7 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		}
 		before := listFiles(ts)
 		err := ts.Exec(args[1], args[2:]...)
-		code := 0
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			code = exit.ExitCode()
-		} else if err != nil {
-			ts.Fatalf("%v", err)
-		}
+		code := exitCode(ts, err)
 		if strconv.Itoa(code) != args[0] {
 			ts.Fatalf("exit code %d, want %s", code, args[0])
 		}
@@ -88,6 +93,22 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		}
 		if after := listFiles(ts); !slices.Equal(before, after) {
 			ts.Fatalf("files before %v, after %v", before, after)
+		}
+	},
+	// ranks CODE N COMMAND ARGS...: the command ends with that exit code where the
+	// launcher of the MPI that EFCN_MPI names starts N of it.
+	"ranks": func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < 3 {
+			ts.Fatalf("usage: ranks CODE N COMMAND ARGS...")
+		}
+		launcher := []string{"-n", args[1]}
+		library := ts.Getenv("EFCN_MPI")
+		if strings.Contains(filepath.Base(library), "libmpi.so.40") {
+			launcher = append(launcher, "--oversubscribe", "--bind-to", "none")
+		}
+		err := ts.Exec(filepath.Join(filepath.Dir(library), "..", "bin", "mpirun"), append(launcher, args[2:]...)...)
+		if code := exitCode(ts, err); strconv.Itoa(code) != args[0] {
+			ts.Fatalf("exit code %d, want %s", code, args[0])
 		}
 	},
 	// await FILE: what runs in the background makes that file within a minute.
@@ -179,6 +200,16 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 			ts.Check(os.WriteFile(name, tensorProto(ts, a), 0o600))
 		}
 	},
+}
+
+// exitCode is that of a program that ended with err.
+func exitCode(ts *testscript.TestScript, err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
 }
 
 // tensorProto encodes a float32 array as a TensorProto by hand: field 1 the

@@ -14,6 +14,9 @@ import (
 // is not valid.
 func (e *env) readModel(path string) (*onnxio.Model, error) {
 	if path == "-" {
+		if e.world != nil {
+			return nil, usagef("only one of several ranks has stdin; want a file")
+		}
 		m, err := efcn.OpenFrom(e.in)
 		return m, inFile("stdin", err)
 	}

@@ -2,10 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"maps"
 	"os"
@@ -16,9 +18,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"efcn/convert/cut"
 	"efcn/finetune"
 	"efcn/internal/kernel"
 	"efcn/internal/mpi"
+	"efcn/onnxio"
 )
 
 // underLauncher says how a command is done where an MPI launcher started several
@@ -26,6 +30,8 @@ import (
 // write the same file.
 var underLauncher = map[string]byRanks{
 	"convert": onFirstRank,
+	"eval":    onAllRanks,
+	"run":     onAllRanks,
 	"relax":   independently,
 }
 
@@ -216,6 +222,56 @@ func (e *env) logRanks(ctx context.Context) error {
 		e.logf("rank %d: %s", rank, line)
 	}
 	return err
+}
+
+// ranksHelp is what commands that run a model over several ranks say of it.
+const ranksHelp = `Under mpirun or srun the ranks run the model together: each reads and holds its rows
+of the large layers, and rank 0 reports.
+`
+
+// cut returns the model of this rank.
+func (e *env) cut(m *onnxio.Model) (*onnxio.Model, error) {
+	part, err := cut.Model(m, cut.Options{Rank: e.world.Rank(), Ranks: e.world.Size()})
+	if err != nil {
+		return nil, err
+	}
+	var own, all int64
+	for _, l := range part.Layers {
+		if l.Whole != "" {
+			e.logf("%s is whole on every rank: %s", l.Node, l.Whole)
+		}
+		own, all = own+l.Own, all+l.Bytes
+	}
+	if own == all {
+		e.notef("no layer can be cut: every rank computes all of the model")
+	}
+	e.logf("rank 0 has %s of %s of weights in large layers", formatBytes(own), formatBytes(all))
+	return part.Model, nil
+}
+
+// alike returns an error if values that all ranks have computed are not the same bits on
+// all of them.
+func (e *env) alike(ctx context.Context, values []*onnxio.Tensor) error {
+	if e.world == nil {
+		return nil
+	}
+	sum := fnv.New128a()
+	for _, t := range values {
+		if _, err := t.Data.WriteTo(sum); err != nil {
+			return err
+		}
+	}
+	sums, err := e.world.AllgatherBytes(ctx, sum.Sum(nil))
+	if err != nil {
+		return err
+	}
+	for rank, other := range sums {
+		if !bytes.Equal(other, sums[0]) {
+			return fmt.Errorf("rank %d computes other values than rank 0: the ranks have to have the same model and data",
+				rank)
+		}
+	}
+	return nil
 }
 
 // firstLaunched reports whether this process is rank 0 of a job by what the launcher says,

@@ -47,7 +47,9 @@ them as one array per output, of the types that the model declares (float64 with
 --dtype float64; bfloat16, which NumPy does not have, as float32). If --inputs is
 a folder of ONNX test data with output_0.pb and so on, the outputs are compared
 with those, within the tolerance of ONNX's own tests (1e-3 relative, 1e-7
-absolute), and the exit code is 1 if they differ.`,
+absolute), and the exit code is 1 if they differ.
+
+` + ranksHelp,
 		Args: args("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.inputs == "" {
@@ -94,14 +96,16 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 	if err != nil {
 		return inFile(f.inputs, err)
 	}
-	session, err := f.engine.open(ctx, m, f.dtype.value == "float64")
+	session, err := f.engine.open(ctx, e, m, f.dtype.value == "float64")
 	if err != nil {
 		return inFile(path, err)
 	}
 	defer func() { err = errors.Join(err, session.Close()) }()
-	e.logf("engine %s: %s", session.Name(), session)
 	results, err := session.Run(ctx, inputs)
 	if err != nil {
+		return inFile(path, err)
+	}
+	if err := e.alike(ctx, results); err != nil {
 		return inFile(path, err)
 	}
 	text := e.results(f.output)

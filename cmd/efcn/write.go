@@ -54,8 +54,11 @@ func (e *env) aside(path string) io.Writer {
 	return e.results(path)
 }
 
-// writeOutput writes a file, or to stdout if path is "-".
+// writeOutput writes a file, or to stdout if path is "-". Of several ranks the first does.
 func (e *env) writeOutput(path string, write func(w io.Writer) error) error {
+	if !e.first() {
+		return nil
+	}
 	if path == "-" {
 		return inFile("stdout", write(e.out))
 	}

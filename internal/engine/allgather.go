@@ -79,7 +79,8 @@ func (g *gathering[T]) gather(x *exec[T], own []T, counts []int, samples int, al
 	}
 	b := g.buffer.Part(0, len(all))
 	copy(b.Data()[from[g.world.Rank()]:], own)
-	if err := mpi.Allgatherv(x.ctx, g.world, b, blocks); err != nil {
+	if err := mpi.Iallgatherv(g.world, b, blocks).Wait(x.ctx); err != nil {
+		g.buffer = mpi.Buffer[T]{} // the call may be under way, and is never freed
 		return err
 	}
 	row, at := 0, 0
