@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 
@@ -56,12 +57,23 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 func newVerify(e *env) *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use:   "verify CNN EFCN",
+		Use:   "verify CNN EFCN...",
 		Short: "Prove that an eFCN computes what its CNN computes",
 		Long: `verify compares every stored entry of the eFCN with what the CNN's kernels say,
 runs both models in double and in single precision, layer by layer, and holds
-the differences against derived rounding bounds. It exits with 0 if the models
-are equal and with 1, naming the first place where they part, if they are not.
+the differences against derived rounding bounds. The report begins with the verdict
+in a sentence. It exits with 0 if the models are equal and with 1, naming the first
+place where they part, if they are not. Of several EFCN each is compared with CNN; a
+table has a row for each, and the exit code is 1 if one of them is not equal.
+
+The samples are random, at many scales, to reach what a fault could hide behind; real
+data may be like none of them. To judge on your own: --samples 0 --inputs X.npz.
+
+With --rtol or --atol the outputs have to meet that tolerance. Of a CNN and the eFCN
+that was made from it the derived bounds have to hold as well. Of any other two models
+the tolerance alone decides, and the verdict says whether they are equal beyond
+rounding, too.
+
 Any two models can be compared whose inputs and outputs agree in number, types
 and shapes, by name or else by order; of two that are not a CNN and its eFCN the
 structure is not.
@@ -77,19 +89,21 @@ A node that the embedded engine does not have (LSTM, QLinearConv, a node of
 com.microsoft or ai.onnx.ml) runs in ONNX Runtime, where that is found or named by
 --ort-lib, and the rest in the embedded engine, layer by layer as ever. The report
 says which nodes those are.`,
-		Args: args("CNN", "EFCN"),
+		Args: func(cmd *cobra.Command, given []string) error {
+			return args("CNN", "EFCN")(cmd, given[:min(len(given), 2)])
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.validate(args[0], args[1]); err != nil {
+			if err := f.validate(args[0], args[1:]); err != nil {
 				return err
 			}
-			return f.run(cmd.Context(), e, args[0], args[1])
+			return f.run(cmd.Context(), e, args[0], args[1:])
 		},
 	}
 	f.addFlags(cmd.Flags())
 	return cmd
 }
 
-func (f *verifyFlags) validate(cnnPath, efcnPath string) error {
+func (f *verifyFlags) validate(cnnPath string, candidates []string) error {
 	if f.samples < 0 {
 		return usagef("--samples %d; want a number from 0", f.samples)
 	}
@@ -100,8 +114,19 @@ func (f *verifyFlags) validate(cnnPath, efcnPath string) error {
 		wantArchive("--save-inputs", f.saveInputs)); err != nil {
 		return err
 	}
-	if cnnPath == "-" && efcnPath == "-" {
+	stdin := 0
+	for _, path := range append([]string{cnnPath}, candidates...) {
+		if path == "-" {
+			stdin++
+		}
+	}
+	switch {
+	case stdin > 1:
 		return usagef("only one of the models can be read from stdin")
+	case len(candidates) > 1 && f.saveOutputs != "":
+		return usagef("--save-outputs is of one EFCN; %d are given", len(candidates))
+	case len(candidates) > 1 && f.saveInputs != "":
+		return usagef("--save-inputs is of one EFCN; %d are given", len(candidates))
 	}
 	return nil
 }
@@ -117,27 +142,43 @@ func (f *verifyFlags) options() verify.Options {
 	return o
 }
 
-func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string) error {
-	cnn, other, err := e.readTwo(cnnPath, efcnPath)
+func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath string, candidates []string) error {
+	cnn, err := e.readModel(cnnPath)
 	if err != nil {
 		return err
 	}
+	reports := make([]*verify.Report, len(candidates))
+	for i, path := range candidates {
+		if reports[i], err = f.compare(ctx, e, cnn, path); err != nil {
+			return err
+		}
+	}
+	return f.print(e, cnnPath, candidates, reports)
+}
+
+// compare compares the CNN with the model in a file, and saves the arrays that were
+// asked for.
+func (f *verifyFlags) compare(ctx context.Context, e *env, cnn *onnxio.Model, path string) (*verify.Report, error) {
+	other, err := e.readModel(path)
+	if err != nil {
+		return nil, err
+	}
 	if len(engine.Lacks(cnn))+len(engine.Lacks(other)) == 0 { // else the library is for those
 		if err := checkLibraryFlag(f.library, f.engines); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	o := f.options()
 	if err := o.Validate(); err != nil && f.inputs == "" {
-		return usageError{err}
+		return nil, usageError{err}
 	}
 	if f.inputs != "" {
 		given, err := arrays.Load(f.inputs)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if o.Inputs, err = arrays.Match(cnn.Graph, given.Inputs); err != nil {
-			return inFile(f.inputs, err)
+			return nil, inFile(f.inputs, err)
 		}
 	}
 	var ran arrays.Batches
@@ -151,20 +192,65 @@ func (f *verifyFlags) run(ctx context.Context, e *env, cnnPath, efcnPath string)
 	report, err := verify.Verify(ctx, cnn, other, o)
 	bar.clear()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := f.save(ran.Tensors(), report); err != nil {
-		return err
+	return report, f.save(ran.Tensors(), report)
+}
+
+// compared is what verify --json prints of several candidates.
+type compared struct {
+	CNN        string           `json:"cnn"`
+	Equal      bool             `json:"equal"` // all of them
+	Candidates []*verify.Report `json:"candidates"`
+}
+
+// print prints the report on the only candidate, or a table of several. The answer is no
+// where one is not equal.
+func (f *verifyFlags) print(e *env, cnnPath string, candidates []string, reports []*verify.Report) error {
+	equal := !slices.ContainsFunc(reports, func(r *verify.Report) bool { return !r.Equal() })
+	var err error
+	switch {
+	case f.json && len(reports) == 1:
+		err = printJSON(e.out, reports[0])
+	case f.json:
+		err = printJSON(e.out, compared{cnnPath, equal, reports})
+	case len(reports) == 1:
+		err = reports[0].WriteText(e.out)
+	default:
+		printCandidates(e.out, cnnPath, candidates, reports)
 	}
-	if f.json {
-		err = printJSON(e.out, report)
-	} else {
-		err = report.WriteText(e.out)
+	if err == nil && !f.json && f.inputs == "" && reports[0].Random > 0 {
+		line := append([]string{"verify", cnnPath}, append(candidates, "--samples", "0", "--inputs", "X.npz")...)
+		fmt.Fprintf(e.aside(""), "\nto judge on your own data: %s\n", commandLine(line))
 	}
-	if err == nil && !report.Equal() {
+	if err == nil && !equal {
 		err = errNo
 	}
 	return err
+}
+
+// printCandidates prints a row for every candidate: the figures of its first output in
+// single precision, and the verdict.
+func printCandidates(w io.Writer, cnnPath string, candidates []string, reports []*verify.Report) {
+	fmt.Fprintf(w, "compared with %s, on %d samples, seed %d\n\n", cnnPath, reports[0].Samples, reports[0].Seed)
+	var rows [][]string
+	for i, r := range reports {
+		row := []string{candidates[i], "", "", "", "", r.Verdict()}
+		for k := range r.Outputs {
+			if o := &r.Outputs[k]; o.Precision == verify.Float32 {
+				row[1], row[2] = fmt.Sprintf("%.3g", float64(o.Max)), fmt.Sprintf("%.3g", float64(o.MaxRel))
+				if row[3] = fmt.Sprintf("%.3g", float64(o.Ratio)); o.Exact {
+					row[3] = "exact"
+				}
+				if o.Rows > 0 {
+					row[4] = fmt.Sprintf("%d of %d", o.Agree, o.Rows)
+				}
+				break
+			}
+		}
+		rows = append(rows, row)
+	}
+	printTable(w, []string{"model", ">|difference|", ">relative", ">of its bound", ">argmax agrees", "verdict"}, rows)
 }
 
 // save writes the arrays that were asked for: what ran, and the samples that fail.

@@ -153,6 +153,49 @@ func TestElsewherePair(t *testing.T) {
 	}
 }
 
+// TestElsewhereEngines: what the embedded engine lacks and no bound is known of, the
+// engine that was asked for decides.
+func TestElsewhereEngines(t *testing.T) {
+	// The engine that stands for ONNX Runtime rounds a single Mystery as the whole model
+	// does not.
+	whole := func(ctx context.Context, _ string, m *onnxio.Model) (verify.Session, error) {
+		m = m.Clone()
+		if m.Graph.Nodes[0].OpType == "Mystery" {
+			m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("scale", nil, []float32{1 + 0x1p-23}))
+			m.Graph.Nodes = append(plainNodes(m.Graph.Nodes),
+				&onnxio.Node{Name: "scaled", OpType: "Mul", Inputs: []string{"y", "scale"}, Outputs: []string{"scaled_y"}})
+			m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "scaled_y", Type: m.Graph.Outputs[0].Type}}
+			return open(ctx, engines.Embedded, m)
+		}
+		m.Graph.Nodes = plainNodes(m.Graph.Nodes)
+		return open(ctx, engines.Embedded, m)
+	}
+	fused, plain := lackingNet, plainNet()
+	o := verify.Options{Samples: 16, Open: whole}
+	if r, err := verify.Verify(t.Context(), fused(), plain, o); err != nil || r.Equal() {
+		t.Errorf("%v: a difference without a bound is called equal", err)
+	}
+	o.Engines = []string{engines.ONNXRuntime}
+	r, err := verify.Verify(t.Context(), fused(), plain, o)
+	if err != nil || !r.Equal() {
+		t.Fatal(err, r)
+	}
+	for _, c := range r.Checks {
+		if judged := strings.Contains(c.Name, engines.ONNXRuntime); judged != (c.Status == verify.OK) {
+			t.Errorf("%s: %s: %s", c.Name, c.Status, c.Summary)
+		}
+	}
+	edit(t, plain, "w2", func(v []float32, _ []int64) { v[0] *= 1.5 })
+	_, err = verify.Verify(t.Context(), fused(), plain, o)
+	if err == nil || !strings.HasPrefix(err.Error(), "nothing was compared") || !strings.Contains(err.Error(), "a tolerance would decide") {
+		t.Errorf("%v: where the engines differ too, and no bound is known, nothing is judged", err)
+	}
+	o.ATol = 1e-6
+	if r, err := verify.Verify(t.Context(), fused(), plain, o); err != nil || r.Equal() {
+		t.Errorf("%v: a weight by a half is not seen", err)
+	}
+}
+
 // TestElsewhereRefused: without another engine, or where that cannot run it, the node
 // is named with what is wrong.
 func TestElsewhereRefused(t *testing.T) {

@@ -93,15 +93,16 @@ func TestEngines(t *testing.T) {
 	}
 }
 
+// withLast appends a node to mutable, which onnx-go does not run.
+func withLast(op string) *onnxio.Model {
+	m := mutable()
+	m.Graph.Nodes = append(m.Graph.Nodes, &onnxio.Node{Name: "last", OpType: op, Inputs: []string{"fc_out"}, Outputs: []string{"y"}})
+	m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: m.Graph.Outputs[0].Type}}
+	return m
+}
+
 // TestEnginesApart: what an engine cannot run, and what no bound is known of.
 func TestEnginesApart(t *testing.T) {
-	// withLast appends a node to mutable, which onnx-go does not run.
-	withLast := func(op string) *onnxio.Model {
-		m := mutable()
-		m.Graph.Nodes = append(m.Graph.Nodes, &onnxio.Node{Name: "last", OpType: op, Inputs: []string{"fc_out"}, Outputs: []string{"y"}})
-		m.Graph.Outputs = []*onnxio.ValueInfo{{Name: "y", Type: m.Graph.Outputs[0].Type}}
-		return m
-	}
 	shifted := func(m *onnxio.Model) *onnxio.Model {
 		m = m.Clone()
 		edit(t, m, "fc.bias", func(v []float32, _ []int64) { v[1] += 0.5 })

@@ -45,6 +45,8 @@ type Report struct {
 	Findings []Finding `json:"findings"`
 
 	Samples int `json:"samples"` // inputs that both models ran on
+	// Random is how many of them were drawn: see Options.Samples.
+	Random int `json:"random_samples"`
 	// OneAtATime says why the samples were run one at a time though the models
 	// declare that they take any number; "" where they were not.
 	OneAtATime string `json:"one_at_a_time,omitempty"`
@@ -237,7 +239,7 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 		Equal   bool   `json:"equal"`
 		Verdict string `json:"verdict"`
 		*fields
-	}{r.Equal(), r.verdict(), (*fields)(r)})
+	}{r.Equal(), r.Verdict(), (*fields)(r)})
 }
 
 func (r *Report) find(f Finding) { r.Findings = append(r.Findings, f) }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -16,10 +15,11 @@ import (
 const maxFindings = 20
 
 // WriteText prints the report as a certificate that a person can read: the
-// verdict of each check, a line per layer, the outputs, what was found, and
-// what it comes to.
+// verdict in a sentence, what became of each check, a line per layer, the outputs, and
+// what was found.
 func (r *Report) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
+	fmt.Fprintf(b, "%s\n\n", r.Verdict())
 	if r.CNN != "" || r.EFCN != "" {
 		names := [2]string{"CNN", "eFCN"}
 		if !r.Recorded {
@@ -32,6 +32,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], cnn, names[1], r.EFCN)
 	}
 	fmt.Fprintf(b, "%d samples, seed %d\n", r.Samples, r.Seed)
+	if r.Random > 0 {
+		fmt.Fprintf(b, "%d are random, at many scales (normal, uniform, mostly zero; times 1024, divided by 1024): "+
+			"figures on real data may be others\n", r.Random)
+	}
 	if r.OneAtATime != "" {
 		fmt.Fprintf(b, "run one at a time, since the models take no two: %s\n", onnxio.Printable(r.OneAtATime))
 	}
@@ -61,24 +65,10 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 	}
 	r.writeParting(b)
-	fmt.Fprintf(b, "\n%s\n", r.verdict())
 	if len(r.Failing) > 0 {
-		fmt.Fprintf(b, "samples that show it: %v\n", r.Failing)
+		fmt.Fprintf(b, "\nsamples that show it: %v\n", r.Failing)
 	}
 	return b.Flush()
-}
-
-func (r *Report) verdict() string {
-	switch {
-	case !r.Equal():
-		return "NOT EQUAL"
-	case r.Checks[0].Status != OK: // the structure
-		return "EQUAL, up to rounding, on the inputs that were run"
-	case slices.ContainsFunc(r.Checks[1:], func(c Check) bool { return c.Status == OK }):
-		return "EQUAL: the eFCN holds what the CNN says, and computes what it computes up to rounding"
-	default:
-		return "EQUAL: the eFCN holds what the CNN says; neither was run"
-	}
 }
 
 // writeLayers prints a line per value: the embedded layers, and whatever else

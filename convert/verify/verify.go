@@ -16,7 +16,8 @@ import (
 
 // Options say what is compared.
 type Options struct {
-	// Samples is how many random inputs both models run on. Default (0) 64; a
+	// Samples is how many random inputs both models run on, at many scales: normal,
+	// uniform, mostly zero, times 1024, divided by 1024, all zero. Default (0) 64; a
 	// negative number makes none.
 	Samples int
 	// Seed makes the random inputs. Default 0.
@@ -404,6 +405,9 @@ func (v *verifier) draw(ctx context.Context) error {
 	}
 	for _, f := range v.feeds {
 		v.report.Samples += f.size
+		if f.random >= 0 {
+			v.report.Random += f.size
+		}
 	}
 	if v.report.Samples == 0 && len(v.options.given) > 0 {
 		return errors.New("the inputs hold no samples")
