@@ -7,11 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
-
-	"efcn/onnxio"
 )
 
 // formatBytes writes a size with a binary unit and three digits or so.
@@ -81,39 +76,6 @@ func formatShape[T int | int64](dims []T) string {
 		fields[i] = strconv.FormatInt(int64(d), 10)
 	}
 	return strings.Join(fields, "x")
-}
-
-// printTable writes rows under a header, columns apart by blanks; a column
-// whose header starts with a > is set to the right.
-func printTable(w io.Writer, header []string, rows [][]string) {
-	t := table.NewWriter()
-	t.SetStyle(table.Style{
-		Box:     table.BoxStyle{PaddingRight: "  ", MiddleHorizontal: "-"},
-		Format:  table.FormatOptions{Header: text.FormatDefault, Footer: text.FormatDefault},
-		Options: table.Options{SeparateHeader: false},
-	})
-	head := make(table.Row, len(header))
-	configs := make([]table.ColumnConfig, len(header))
-	for i, h := range header {
-		title, right := strings.CutPrefix(h, ">")
-		head[i] = title
-		configs[i].Number = i + 1
-		if right {
-			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
-		}
-	}
-	t.SetColumnConfigs(configs)
-	t.AppendHeader(head)
-	for _, row := range rows {
-		cells := make(table.Row, len(row))
-		for i, c := range row {
-			cells[i] = onnxio.Printable(c)
-		}
-		t.AppendRow(cells)
-	}
-	for line := range strings.SplitSeq(t.Render(), "\n") {
-		fmt.Fprintln(w, strings.TrimRight(line, " "))
-	}
 }
 
 // printJSON writes v as the one document of --json.
