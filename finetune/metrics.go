@@ -123,6 +123,13 @@ func appendTo(path string, b []byte) error {
 	return errors.Join(err, f.Close())
 }
 
+// tagOf is the tag of a quantity of a layer or weight. TensorBoard takes slashes for
+// folders, and names that PyTorch gives begin with one: of several in a row one stays.
+func tagOf(quantity, name string) string {
+	parts := strings.FieldsFunc(name, func(r rune) bool { return r == '/' })
+	return quantity + "/" + strings.Join(parts, "/")
+}
+
 // event is the line as an event of TensorBoard, at the step where the epoch
 // ended.
 func (m *EpochMetrics) event() []byte {
@@ -154,7 +161,7 @@ func (m *EpochMetrics) event() []byte {
 		{"subspace cut", m.SubspaceCut},
 	} {
 		for _, name := range slices.Sorted(maps.Keys(of.each)) {
-			values = append(values, tfevents.Scalar{Tag: of.tag + "/" + name, Value: of.each[name]})
+			values = append(values, tfevents.Scalar{Tag: tagOf(of.tag, name), Value: of.each[name]})
 		}
 	}
 	if d := m.Deviation; d != nil {
@@ -162,8 +169,8 @@ func (m *EpochMetrics) event() []byte {
 		add("off-local share", &d.OffLocal)
 		for i := range d.Layers {
 			if l := &d.Layers[i]; l.NotMeasured == "" {
-				add("deviation/"+l.Node, &l.Distance)
-				add("off-local share/"+l.Node, &l.OffLocal)
+				add(tagOf("deviation", l.Node), &l.Distance)
+				add(tagOf("off-local share", l.Node), &l.OffLocal)
 			}
 		}
 	}

@@ -14,6 +14,11 @@ import sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 
+def tag(quantity, name):
+    """The tag of a quantity of a layer or weight, without empty folders."""
+    return "/".join([quantity] + [part for part in name.split("/") if part])
+
+
 def scalars(line):
     """The scalars that a line of metrics.jsonl stands for, by tag."""
     yield "loss/train", line["train_loss"]
@@ -28,14 +33,14 @@ def scalars(line):
         groups[key.replace("_", " ")] = line.get(key, {})
     for group, values in groups.items():
         for name, value in values.items():
-            yield f"{group}/{name}", value
+            yield tag(group, name), value
     deviation = line["deviation"]
     yield "deviation", deviation["distance"]
     yield "off-local share", deviation["off_local"]
     for layer in deviation["layers"]:
         if "not_measured" not in layer:
-            yield "deviation/" + layer["node"], layer["distance"]
-            yield "off-local share/" + layer["node"], layer["off_local"]
+            yield tag("deviation", layer["node"]), layer["distance"]
+            yield tag("off-local share", layer["node"]), layer["off_local"]
 
 
 def main():
