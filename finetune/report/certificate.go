@@ -189,7 +189,7 @@ func share(part, of int64) string {
 	if of == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%.2f %%", 100*float64(part)/float64(of))
+	return percent(float64(part)/float64(of)) + " %"
 }
 
 func product(dims []int64) int64 {

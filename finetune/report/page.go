@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"html/template"
 	"io"
+	"strings"
 
 	"efcn/internal/chart"
 )
@@ -18,10 +19,15 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // page is what is shown, in the order of its fields.
 type page struct {
 	Title    string
+	Answer   string // what came of it, in a sentence
 	Lead     []string
+	Facts    []fact
 	Sections []*section
 	Footer   string
 }
+
+// fact is a line about what the page is of: the data, say.
+type fact struct{ Name, Value string }
 
 type section struct {
 	ID, Title string
@@ -30,8 +36,7 @@ type section struct {
 	Figures   []figure
 	Tables    []*table
 	Galleries []*gallery
-
-	charts []*chart.Chart // what Figures show
+	charts    []*chart.Chart // what Figures show
 }
 
 type verdict struct {
@@ -39,13 +44,22 @@ type verdict struct {
 	Bad  bool
 }
 
+// figure is a drawing, with links to its files, in the page.
 type figure struct {
-	Image        template.URL
-	Alt, Caption string
+	Drawing  template.HTML
+	Caption  string
+	File     string // name of the files, without what comes behind the dot
+	SVG, CSV template.URL
+}
+
+// tile is a picture of numbers.
+type tile struct {
+	Image template.URL
+	Alt   string
 }
 
 // table is a table; Right says which columns are set to the right, and Wrap
-// that the others may break their lines.
+// that the others may break their lines. Its first column names the row.
 type table struct {
 	Caption string
 	Header  []string
@@ -53,6 +67,15 @@ type table struct {
 	Wrap    bool
 	Rows    [][]string
 }
+
+// longTable is how many rows a table has that is folded.
+const longTable = 20
+
+// Folded reports whether the table is folded until it is asked for.
+func (t *table) Folded() bool { return len(t.Rows) > longTable }
+
+// Length says how long the table is.
+func (t *table) Length() string { return plural(len(t.Rows), "row") }
 
 // gallery is a table of pictures.
 type gallery struct {
@@ -63,10 +86,19 @@ type gallery struct {
 
 type tileRow struct {
 	Unit  string
-	Tiles []figure
+	Tiles []tile
 }
 
 func (p *page) write(w io.Writer) error { return pageTemplate.Execute(w, p) }
+
+// add puts the sections on the page that have something to show.
+func (p *page) add(parts ...*section) {
+	for _, part := range parts {
+		if part != nil {
+			p.Sections = append(p.Sections, part)
+		}
+	}
+}
 
 // newTable makes a table of columns; a > in front of a header sets the column
 // to the right.
@@ -86,15 +118,35 @@ func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
 // draw makes a figure of a chart. What cannot be drawn, because nothing was
 // measured, is left out.
 func (s *section) draw(c *chart.Chart, caption string) {
-	var b bytes.Buffer
-	if len(c.Lines) == 0 || c.Write(&b, "svg") != nil {
+	var drawing, svg, points bytes.Buffer
+	if len(c.Lines) == 0 || c.WriteInline(&drawing) != nil || c.Write(&svg, "svg") != nil ||
+		c.Write(&points, "csv") != nil {
 		return
 	}
 	s.charts = append(s.charts, c)
-	s.Figures = append(s.Figures, figure{Image: dataURL("image/svg+xml", b.Bytes()), Alt: c.Title, Caption: caption})
+	s.Figures = append(s.Figures, figure{
+		Drawing: template.HTML(drawing.String()), // package chart escapes what it is given
+		Caption: caption, File: fileName(c),
+		SVG: dataURL("image/svg+xml", svg.Bytes()), CSV: dataURL("text/csv;charset=utf-8", points.Bytes()),
+	})
 }
 
-// dataURL is a picture inside the page: it needs no other file.
+// unlessEmpty is the section, nil where it has no figure.
+func (s *section) unlessEmpty() *section {
+	if len(s.Figures) == 0 {
+		return nil
+	}
+	return s
+}
+
+// fileName is the name of a chart's files: of its title in small letters and figures.
+func fileName(c *chart.Chart) string {
+	return strings.Join(strings.FieldsFunc(strings.ToLower(c.Title), func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
+	}), "-")
+}
+
+// dataURL is a file inside the page: it needs no other.
 func dataURL(kind string, content []byte) template.URL {
 	return template.URL("data:" + kind + ";base64," + base64.StdEncoding.EncodeToString(content))
 }

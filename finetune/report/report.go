@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"efcn/internal/version"
 )
 
 // Options say what is put on the page besides what stands in the folder.
@@ -44,7 +46,7 @@ func Write(ctx context.Context, w io.Writer, dir string, o Options) error {
 	if err != nil {
 		return err
 	}
-	p.Footer = "Made by efcn report, from the files in its folder."
+	p.Footer = "Made by efcn " + version.String() + ", from the files in the folder."
 	return p.write(w)
 }
 

@@ -93,12 +93,13 @@ func TestStudyPage(t *testing.T) {
 	page := write(t, dir, Options{Samples: 4})
 
 	// Nothing is fetched: every source is in the page, and every link too.
-	sources := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
+	sources := regexp.MustCompile(`\s(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page, -1)
 	pictures := map[string]int{}
 	for _, m := range sources {
 		source := html.UnescapeString(m[1])
 		kind, content, ok := strings.Cut(source, ";base64,")
 		switch {
+		case source == "#": // of a PNG, which the page draws
 		case strings.HasPrefix(source, "#"):
 			if !strings.Contains(page, `<section id="`+source[1:]+`">`) {
 				t.Errorf("a link to %s, which is nowhere", source)
@@ -112,9 +113,15 @@ func TestStudyPage(t *testing.T) {
 			t.Errorf("the page needs %.60q", source)
 		}
 	}
-	// Two layers, four units, four models; accuracy 2, deviation 3, training 4, gradients 3.
-	if pictures["data:image/png"] != 32 || pictures["data:image/svg+xml"] != 12 {
+	// Two layers, four units, four models.
+	if pictures["data:image/png"] != 32 {
 		t.Errorf("pictures %v", pictures)
+	}
+	// Of the eFCN and of the eLCN: accuracy 2 and 1, training 4 each, d and s each, gradients 3
+	// and the distance alone; and d at the end. Each has an SVG and a CSV.
+	drawn := strings.Count(page, "<svg ")
+	if drawn != 20 || pictures["data:image/svg+xml"] != drawn || pictures["data:text/csv;charset=utf-8"] != drawn {
+		t.Errorf("%d figures, files %v", drawn, pictures)
 	}
 	for _, want := range []string{
 		"accuracy", "deviation", "training", "gradients", "weights", "plan", "certificate",
@@ -138,8 +145,8 @@ func TestStudyPage(t *testing.T) {
 	}
 	for _, ending := range []string{"svg", "png"} {
 		files, err := filepath.Glob(filepath.Join(dir, "plots", "*."+ending))
-		if err != nil || len(files) != 12 {
-			t.Errorf("plots %q (%v); want 12", files, err)
+		if err != nil || len(files) != drawn {
+			t.Errorf("plots %q (%v); want %d", files, err, drawn)
 		}
 	}
 
@@ -161,7 +168,7 @@ func TestStudyPage(t *testing.T) {
 		}
 		m, errM := strconv.ParseFloat(row[mean], 64)
 		s, errS := strconv.ParseFloat(row[sd], 64)
-		if want := fmt.Sprintf("%.2f ± %.2f %%", 100*m, 100*s); errM != nil || errS != nil || !strings.Contains(page, want) {
+		if want := fmt.Sprintf(">%.2f ± %.2f<", 100*m, 100*s); errM != nil || errS != nil || !strings.Contains(page, want) {
 			t.Errorf("%q: the page does not say %q", row, want)
 		} else {
 			found++
@@ -235,30 +242,102 @@ func TestUnfinishedStudy(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if page := write(t, dir, Options{Samples: 2}); !strings.Contains(page, "6 runs of 12 runs finished") {
+	if page := write(t, dir, Options{Samples: 2}); !strings.Contains(page, "6 of 12 runs finished") {
 		t.Error("the page does not say that runs are missing")
 	}
 }
 
-func TestRunPage(t *testing.T) {
-	cnn, err := onnxio.Read(newStudy(t) + "/seed-0/efcn-0/start.onnx")
+// trainedRun trains an eFCN in a folder, and returns that.
+func trainedRun(t *testing.T, about map[string]string, epochs int) string {
+	t.Helper()
+	efcn, err := onnxio.Read(newStudy(t) + "/seed-0/efcn-0/start.onnx")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(t.TempDir(), "run")
-	o := finetune.Options{Epochs: 3, Batch: 50, Rate: 0.01, Checkpoint: dir, Snapshots: finetune.Snapshots{Every: 6}}
-	if _, err := finetune.Train(context.Background(), cnn, images(t, "train", 200), images(t, "test", 100), o,
-		nil); err != nil {
+	o := finetune.Options{
+		Epochs: epochs, Batch: 50, Rate: 0.01, Checkpoint: dir, Snapshots: finetune.Snapshots{Every: 6}, About: about,
+		Before: func(finetune.Metrics) {},
+	}
+	if _, err := finetune.Train(t.Context(), efcn, images(t, "train", 200), images(t, "test", 100), o, nil); err != nil {
 		t.Fatal(err)
 	}
+	return dir
+}
+
+func TestRunPage(t *testing.T) {
+	dir := trainedRun(t, map[string]string{
+		"model": "nets/small.onnx", "data": "idx:a,b?limit=200", "command": "efcn finetune <&>", "program": "efcn v1",
+	}, 3)
 	page := write(t, dir, Options{})
+	about, err := finetune.ReadAbout(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, want := range []string{
-		"Training run run", "3 epochs, 12 steps", `<section id="deviation">`,
+		"<title>Training of small.onnx</title>", "After 3 epochs, 12 steps, ", `<section id="deviation">`,
 		`<section id="gradients">`, `<section id="weights">`, `<section id="plan">`, "after step 12",
+		"<dd>nets/small.onnx</dd>", "<dd>idx:a,b?limit=200</dd>", "<dd>efcn finetune &lt;&amp;&gt;</dd>", "<dd>efcn v1</dd>",
+		"sgd, learning rate 0.01, batch 50; 3 epochs; trained: all; seed 0", fmt.Sprint(about.Begun.Year()),
+		// What was measured before the first step: in the sentence, on the axis, in the table.
+		fmt.Sprintf("before, %.2f %% were", 100**about.TestTop1),
+		fmt.Sprintf("<title>test, epoch 0: %g</title>", 100**about.TestTop1),
+		`<tr><td class="right">0</td><td class="right">` + percent(*about.TestTop1) + "</td>",
+		"<title>all, epoch 0: 0</title>", "<title>epoch 0: 0</title>",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page does not say %q", want)
 		}
+	}
+}
+
+// The page of a run without about.json, as older versions and programs leave it.
+func TestRunPageWithoutAbout(t *testing.T) {
+	dir := trainedRun(t, nil, 1)
+	page := write(t, dir, Options{})
+	for _, want := range []string{"<title>Training run ", "After 1 epoch, 4 steps, ", `<section id="plan">`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, "epoch 0:") || strings.Contains(page, `<section id="settings">`) {
+		t.Error("the page says what is not known")
+	}
+}
+
+// Tables of efcn interpolate and of efcn measure --spectrum in the folder are drawn.
+func TestAddedTables(t *testing.T) {
+	dir := trainedRun(t, nil, 1)
+	for name, text := range map[string]string{
+		"between.csv":  "t,train_loss,train_top1,test_loss,test_top1\n0,1,0.5,1.5,0.4\n0.5,3,0.25,3,0.2\n1,0.5,0.75,1,0.6\n",
+		"spectrum.csv": "node,op,layout,rank,singular_value,energy\n/c1,Conv,dense,1,2,0.8\n/c1,Conv,dense,2,1,1\n",
+		"other.csv":    "t,of,somebody\n1,2,3\n",
+		"broken.csv":   "a,\"b",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page := write(t, dir, Options{})
+	for _, want := range []string{
+		`<section id="paths">`, "between.csv: the barrier of the train loss, how far it rises above its greater end, is 2.00",
+		"the barrier of the test loss, how far it rises above its greater end, is 1.50", "<title>test, t 0.5000: 20</title>",
+		`<section id="spectra">`, "<title>/c1, number of the value 2: 1</title>",
+		"<title>/c1, first so many values 1: 80</title>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if strings.Contains(page, "somebody") {
+		t.Error("the page shows somebody else's table")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "between.csv"), []byte("t,train_loss\n0,x\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(t.Context(), &bytes.Buffer{}, dir, Options{}); err == nil ||
+		!strings.Contains(err.Error(), `between.csv: line 2: "x" is no number`) {
+		t.Errorf("a broken table: %v", err)
 	}
 }
 

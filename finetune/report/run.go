@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -26,30 +27,39 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 	if len(lines) == 0 {
 		return nil, fmt.Errorf("%s: metrics.jsonl holds no epoch yet", dir)
 	}
-	last := lines[len(lines)-1]
-	p := &page{Title: "Training run " + filepath.Base(filepath.Clean(dir))}
-	sentence := fmt.Sprintf("%s, %d steps; at the end the train loss is %.4f, top-1 %.2f %%", plural(len(lines), "epoch"),
-		last.Steps, last.TrainLoss, 100*last.TrainTop1)
-	if last.TestTop1 != nil && last.TestLoss != nil {
-		sentence += fmt.Sprintf("; the test loss %.4f, top-1 %.2f %%", *last.TestLoss, 100**last.TestTop1)
+	about, err := finetune.ReadAbout(dir)
+	if err != nil {
+		return nil, err
 	}
-	p.Lead = []string{sentence + "."}
+	p := &page{Title: "Training run " + filepath.ToSlash(filepath.Clean(dir))}
+	if about != nil {
+		if model := about.About["model"]; model != "" {
+			p.Title = "Training of " + filepath.Base(model)
+		}
+		p.Facts = runFacts(about, lines)
+	}
+	p.Answer, p.Lead = runLead(about, lines)
+	if about != nil {
+		lines = slices.Insert(lines, 0, beginning(about, lines[0]))
+	}
 
+	fromStart := ""
+	if lines[0].Epoch == 0 {
+		fromStart = ", and at 0 before the first step"
+	}
 	training := &section{ID: "training", Title: "Training"}
 	training.draw(linesOf(lines, "loss", "cross-entropy", 1,
-		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return &m.TrainLoss }},
+		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return trained(m, &m.TrainLoss) }},
 		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestLoss }}),
-		"Of the training samples as each epoch went on; of the test samples after it.")
-	training.draw(linesOf(lines, "accuracy", "right (%)", 100,
-		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return &m.TrainTop1 }},
+		"Of the training samples as each epoch went on; of the test samples after it"+fromStart+".")
+	training.draw(linesOf(lines, "accuracy", "accuracy (%)", 100,
+		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return trained(m, &m.TrainTop1) }},
 		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestTop1 }}),
-		"The share of samples whose class is first.")
+		"The share of samples whose class is first"+fromStart+".")
 	training.Tables = append(training.Tables, epochTable(lines))
-	p.Sections = append(p.Sections, training)
+	p.add(training)
 
-	if d := deviationOf(lines); d != nil {
-		p.Sections = append(p.Sections, d)
-	}
+	p.add(deviationOf(lines))
 	g := &section{ID: "gradients", Title: "Gradients and distance travelled"}
 	g.draw(linesOf(lines, "norm of the gradient", "‖∇‖", 1,
 		quantity{"inside the support", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientInside) }},
@@ -58,19 +68,122 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 	g.draw(linesOf(lines, "distance travelled from the start", "‖W − W₀‖", 1,
 		quantity{"", func(m *finetune.EpochMetrics) *float64 { return norm(m.Travelled) }}),
 		"Over everything that is trained.")
-	if len(g.Figures) > 0 {
-		p.Sections = append(p.Sections, g)
-	}
+	p.add(g.unlessEmpty())
 	weights, plan, err := keptModels(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, part := range []*section{weights, plan} {
-		if part != nil {
-			p.Sections = append(p.Sections, part)
-		}
+	added, err := addedSections(dir)
+	if err != nil {
+		return nil, err
+	}
+	p.add(weights)
+	p.add(added...)
+	p.add(plan)
+	if about != nil {
+		p.add(runSettings(about))
 	}
 	return p, nil
+}
+
+// runLead says in sentences what came of a run.
+func runLead(about *finetune.About, lines []finetune.EpochMetrics) (answer string, lead []string) {
+	last := lines[len(lines)-1]
+	epochs := plural(last.Epoch, "epoch")
+	if about != nil && about.Epochs > last.Epoch {
+		epochs = fmt.Sprintf("%d of %s", last.Epoch, plural(about.Epochs, "epoch"))
+	}
+	after := fmt.Sprintf("After %s, %s", epochs, plural(last.Steps, "step"))
+	if last.TestTop1 != nil && last.TestLoss != nil {
+		answer = fmt.Sprintf("%s, %s %% of the test samples are right", after, percent(*last.TestTop1))
+		if about != nil && about.TestTop1 != nil {
+			answer += fmt.Sprintf("; before, %s %% were (%s points)", percent(*about.TestTop1),
+				points(*last.TestTop1-*about.TestTop1))
+		}
+		answer += "."
+		sentence := "The test loss is " + short(*last.TestLoss)
+		if about != nil && about.TestLoss != nil {
+			sentence += ", and was " + short(*about.TestLoss)
+		}
+		lead = append(lead, sentence+".")
+	} else {
+		answer = after + "."
+	}
+	return answer, append(lead, fmt.Sprintf("Of the training samples %s %% were right in the last epoch, as it went on; "+
+		"their loss was %s.", percent(last.TrainTop1), short(last.TrainLoss)))
+}
+
+// runFacts say what a run is of.
+func runFacts(a *finetune.About, lines []finetune.EpochMetrics) []fact {
+	facts := aboutFacts(a.About, []string{"model", "data", "test"})
+	facts = append(facts, fact{"training", fmt.Sprintf("%s; %s; trained: %s; seed %d; %s", training(a.Optimizer, a.Rate,
+		a.Batch), plural(a.Epochs, "epoch"), a.Train, a.Seed, plural(a.Threads, "thread"))})
+	first, last := lines[0].Time, lines[len(lines)-1].Time
+	if !a.Begun.IsZero() {
+		first = float64(a.Begun.Unix())
+	}
+	if last > 0 {
+		facts = append(facts, fact{"date", span(first, last)})
+	}
+	return append(facts, aboutFacts(a.About, []string{"command", "program"})...)
+}
+
+// beginning is the epoch 0 of a run: what its model was before the first step.
+func beginning(a *finetune.About, first finetune.EpochMetrics) finetune.EpochMetrics {
+	m := finetune.EpochMetrics{
+		TestLoss: a.TestLoss, TestTop1: a.TestTop1, TestTop5: a.TestTop5, Deviation: a.Deviation,
+	}
+	if len(first.Travelled) > 0 {
+		m.Travelled = map[string]float64{}
+		for name := range first.Travelled {
+			m.Travelled[name] = 0
+		}
+	}
+	return m
+}
+
+// trained is a number that there is not before the first epoch.
+func trained(m *finetune.EpochMetrics, v *float64) *float64 {
+	if m.Epoch == 0 {
+		return nil
+	}
+	return v
+}
+
+// runSettings lists with what a run was made.
+func runSettings(a *finetune.About) *section {
+	list := newTable("setting", "value")
+	list.Wrap = true
+	for _, k := range slices.Sorted(maps.Keys(a.About)) {
+		if a.About[k] != "" {
+			list.add(k, a.About[k])
+		}
+	}
+	list.add("optimiser", training(a.Optimizer, a.Rate, a.Batch))
+	schedule := cmp.Or(a.Schedule.Kind, "constant")
+	if a.Schedule.Warmup > 0 {
+		schedule += fmt.Sprintf(", warm-up of %g epochs", a.Schedule.Warmup)
+	}
+	list.add("learning rate over time", schedule)
+	list.add("epochs", strconv.Itoa(a.Epochs))
+	list.add("trained", a.Train)
+	list.add("new weights before", yes(a.Reinit))
+	if a.Clip > 0 {
+		list.add("greatest norm of the gradients", short(a.Clip))
+	}
+	if a.Init != "" {
+		list.add("V of factored layers", string(a.Init))
+	}
+	if a.Refresh > 0 {
+		list.add("subspace restarted every", plural(a.Refresh, "epoch"))
+	}
+	if a.Augment.Flip || a.Augment.Crop > 0 {
+		list.add("augmentation", fmt.Sprintf("flip: %s, crop: %s", yes(a.Augment.Flip), plural(a.Augment.Crop, "pixel")))
+	}
+	list.add("seed", strconv.FormatUint(a.Seed, 10))
+	list.add("threads", strconv.Itoa(a.Threads))
+	list.add("matrix products", a.Products)
+	return &section{ID: "settings", Title: "Settings", Tables: []*table{list}}
 }
 
 // quantity is a number of an epoch, nil where there is none.
@@ -114,38 +227,36 @@ const shownEpochs = 25
 
 // epochTable lists the epochs, some of them where they are many.
 func epochTable(lines []finetune.EpochMetrics) *table {
-	t := newTable(">epoch", ">learning rate", ">train loss", ">train top-1", ">test loss", ">test top-1", ">d", ">s",
-		">seconds", ">peak memory (MiB)")
+	t := newTable(">epoch", ">test top-1 (%)", ">train top-1 (%)", ">test loss", ">train loss", ">d", ">s",
+		">learning rate", ">seconds", ">peak memory (MiB)")
 	every := (len(lines) + shownEpochs - 1) / shownEpochs
 	if every > 1 {
 		t.Caption = fmt.Sprintf("Every %dth epoch, and the last.", every)
 	}
 	for i := range lines {
 		m := &lines[i]
-		if (i+1)%every != 0 && i != len(lines)-1 {
+		if m.Epoch%every != 0 && i != len(lines)-1 {
 			continue
 		}
-		row := []string{
-			strconv.Itoa(m.Epoch), short(m.Rate), fmt.Sprintf("%.4f", m.TrainLoss),
-			fmt.Sprintf("%.2f %%", 100*m.TrainTop1), "", "", "", "",
-		}
+		row := []string{strconv.Itoa(m.Epoch), "", "", "", "", "", "", "", "", ""}
 		if m.TestLoss != nil && m.TestTop1 != nil {
-			row[4], row[5] = fmt.Sprintf("%.4f", *m.TestLoss), fmt.Sprintf("%.2f %%", 100**m.TestTop1)
+			row[1], row[3] = percent(*m.TestTop1), fmt.Sprintf("%.4f", *m.TestLoss)
 		}
 		if m.Deviation != nil {
-			row[6], row[7] = short(m.Deviation.Distance), short(m.Deviation.OffLocal)
+			row[5], row[6] = short(m.Deviation.Distance), short(m.Deviation.OffLocal)
 		}
-		t.add(append(row, fmt.Sprintf("%.2f", m.Seconds), number(m.PeakBytes>>20))...)
+		if m.Epoch > 0 {
+			row[2], row[4], row[7] = percent(m.TrainTop1), fmt.Sprintf("%.4f", m.TrainLoss), short(m.Rate)
+			row[8], row[9] = chart.Number(m.Seconds, 2), number(m.PeakBytes>>20)
+		}
+		t.add(row...)
 	}
 	return t
 }
 
 // deviationOf draws d and s of every layer against the epoch.
 func deviationOf(lines []finetune.EpochMetrics) *section {
-	part := &section{ID: "deviation", Title: "Deviation from the CNN subspace", Text: []string{
-		"d = ‖W − P(W)‖/‖W‖, where P drops what lies outside the support and puts their mean in place of tied weights; " +
-			"s is the share of ‖W‖ outside the support. Both are 0 right after embedding.",
-	}}
+	part := &section{ID: "deviation", Title: "Deviation from the CNN subspace", Text: []string{aboutDeviation}}
 	layer := func(node string, of func(l *record.LayerDeviation) *float64) quantity {
 		return quantity{node, func(m *finetune.EpochMetrics) *float64 {
 			if m.Deviation == nil {
@@ -177,10 +288,7 @@ func deviationOf(lines []finetune.EpochMetrics) *section {
 	}
 	part.draw(linesOf(lines, "deviation d", "d", 1, distance...), "Layer by layer, and all together.")
 	part.draw(linesOf(lines, "off-local share s", "s", 1, offLocal...), "Layer by layer, and all together.")
-	if len(part.Figures) == 0 {
-		return nil
-	}
-	return part
+	return part.unlessEmpty()
 }
 
 // keptModels draws weights of the first and the last model that was kept along

@@ -25,7 +25,7 @@ const (
 // them.
 func (s *study) weights() (*section, error) {
 	var best *relax.Summary
-	for _, sum := range s.groups(s.folder.Settings.Embedded()[0]) {
+	for _, sum := range groups(s.sums, s.folder.Settings.Embedded()[0]) {
 		if sum.FinalTop1 != nil && (best == nil || sum.FinalTop1.Mean > best.FinalTop1.Mean) {
 			best = sum
 		}
@@ -146,7 +146,7 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 		}
 		for i, png := range tiles {
 			alt := fmt.Sprintf("weights of unit %d of %s: %s", u, l.Node, titles[i])
-			row.Tiles = append(row.Tiles, figure{Image: dataURL("image/png", png), Alt: alt})
+			row.Tiles = append(row.Tiles, tile{Image: dataURL("image/png", png), Alt: alt})
 		}
 		g.Rows = append(g.Rows, row)
 	}

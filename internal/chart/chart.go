@@ -100,8 +100,11 @@ func (c *Chart) Write(w io.Writer, format string) error {
 }
 
 // Banded reports whether the lines are drawn with bands: more than a few would hide
-// each other.
+// each other, and so would those of the steps of a sequence, which lie close together.
 func (c *Chart) Banded() bool {
+	if c.Sequence != "" {
+		return false
+	}
 	bands := 0
 	for _, l := range c.Lines {
 		for _, s := range l.Spread {

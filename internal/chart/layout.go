@@ -18,7 +18,9 @@ const (
 	textSize    = 11.0
 	rowHeight   = 15.0 // of names, at ends of lines and below
 	nameRoom    = 112.0
-	manyPoints  = 24 // a line of more has no dots, which would hide it
+	mostDots    = 12 // a line of more points has no dots, which would hide it
+	mostNotes   = 24 // a line of more points says what some of them are
+	mostCut     = 8  // more points below the floor have no marks
 )
 
 // series is a line or a level as it is drawn.
@@ -264,7 +266,7 @@ func clip(area []point, floor float64) []point {
 func (c *Chart) marks(l Line) []mark {
 	axis, _, _ := strings.Cut(c.X, " (")
 	axis, _, _ = strings.Cut(axis, ",")
-	every := (len(l.X) + manyPoints - 1) / manyPoints
+	every := (len(l.X) + mostNotes - 1) / mostNotes
 	var all []mark
 	for i, x := range l.X {
 		if !finite(l.Y[i]) || i%every != 0 && i != len(l.X)-1 {
@@ -374,9 +376,22 @@ func (f *figure) drawSeries() {
 			}
 		}
 	}
-	for i, s := range f.series {
+	cut := 0
+	for _, s := range f.series {
 		for _, m := range s.points {
-			f.drawMark(m, s.ink, i < len(f.chart.Lines) && len(f.chart.Lines[i].Y) <= manyPoints)
+			if m.y < f.y.low {
+				cut++
+			}
+		}
+	}
+	for i, s := range f.series {
+		if i >= len(f.chart.Lines) || len(f.chart.Lines[i].Y) > mostDots {
+			continue
+		}
+		for _, m := range s.points {
+			if m.y >= f.y.low || cut <= mostCut {
+				f.drawMark(m, s.ink)
+			}
 		}
 	}
 	for _, s := range f.series {
@@ -388,18 +403,16 @@ func (f *figure) drawSeries() {
 }
 
 // drawMark draws a point, or where it is below the floor a mark at the edge with its value.
-func (f *figure) drawMark(m mark, c ink, shown bool) {
+func (f *figure) drawMark(m mark, c ink) {
 	at := point{f.x.at(m.x), f.y.at(m.y)}
-	switch {
-	case !shown:
-	case m.y < f.y.low:
-		f.scene.add(shape{kind: area, ink: c, opacity: 1, points: []point{
-			{at.x - 4, f.bottom - 8}, {at.x + 4, f.bottom - 8}, {at.x, f.bottom - 1},
-		}})
-		f.scene.write(at.x+7, f.bottom-3, textSize-1, start, notes, m.value)
-	default:
+	if m.y >= f.y.low {
 		f.scene.add(shape{kind: dot, points: []point{at}, ink: c, size: 2.4, opacity: 1})
+		return
 	}
+	f.scene.add(shape{kind: area, ink: c, opacity: 1, points: []point{
+		{at.x - 4, f.bottom - 8}, {at.x + 4, f.bottom - 8}, {at.x, f.bottom - 1},
+	}})
+	f.scene.write(at.x+7, f.bottom-3, textSize-1, start, notes, m.value)
 }
 
 // named returns the series that have a name, and whether the names stand at the ends of
