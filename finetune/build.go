@@ -23,6 +23,7 @@ type trainee[T kernel.Float] struct {
 	links        *onnxio.Links  // of nodes
 	initializers map[string]*onnxio.Tensor
 
+	gather *gatherer[T] // of a model that is cut over ranks; else nil
 	params []*parameter[T]
 	stats  []*statistic[T]
 	byName map[string]*parameter[T]
@@ -216,6 +217,23 @@ func (t *trainee[T]) statistic(init *onnxio.Tensor) (*statistic[T], error) {
 	s := &statistic[T]{init.Name, values}
 	t.stats = append(t.stats, s)
 	return s, nil
+}
+
+// own returns the values of what source names, of this rank.
+func (t *trainee[T]) own(of source) ([]T, error) {
+	if p := t.byName[of.Name]; p != nil {
+		if of.List == 0 {
+			return p.values, nil
+		}
+		p.grow(of.List)
+		return p.state[of.List-1], nil
+	}
+	for _, s := range t.stats {
+		if s.name == of.Name {
+			return s.values, nil
+		}
+	}
+	return nil, fmt.Errorf("%q is not under training", of.Name)
 }
 
 // builder turns the nodes of a trainee into the network of one batch size.

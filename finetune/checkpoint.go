@@ -3,6 +3,7 @@ package finetune
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -18,9 +19,11 @@ import (
 	"path/filepath"
 	"slices"
 
+	"efcn/convert/cut"
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -56,6 +59,7 @@ type identity struct {
 	Data    string `json:"data"`
 	Options string `json:"options"` // as JSON
 	Threads int    `json:"threads"` // results repeat at one number of threads only
+	Ranks   int    `json:"ranks,omitempty"`
 }
 
 type checkpointHeader struct {
@@ -73,11 +77,24 @@ type checkpointArray struct {
 // array is a part of what a checkpoint holds.
 type array[T kernel.Float] struct {
 	checkpointArray
-	values []T
+	values []T // of this rank
+	// gathered is the whole array where each rank has a slice of it, else nil.
+	gathered *gathered[T]
 }
 
-func identify(m *onnxio.Model, set *data.Set, o Options) (identity, error) {
+// slice is what of the array this rank has.
+func (a array[T]) slice() cut.Slice {
+	if a.gathered == nil {
+		return cut.Slice{Outer: 1, Axis: a.Size, Inner: 1, Lo: 0, Hi: a.Size}
+	}
+	return a.gathered.part[a.Name]
+}
+
+func identify(m *onnxio.Model, set *data.Set, o Options, w *mpi.World) (identity, error) {
 	id := identity{Threads: kernel.Threads()}
+	if w != nil && w.Size() > 1 {
+		id.Ranks = w.Size()
+	}
 	h := sha256.New()
 	for _, n := range m.Graph.Nodes {
 		fmt.Fprintf(h, "%q %q %q %q\n", n.Domain, n.OpType, n.Inputs, n.Outputs)
@@ -138,7 +155,7 @@ func (id identity) differs(saved identity) error {
 		return errors.New("it is of a run on other data")
 	case id.Options != saved.Options:
 		return fmt.Errorf("it is of a run with other options: %s; this one has %s", saved.Options, id.Options)
-	case id.Threads != saved.Threads:
+	case id.Ranks == saved.Ranks && id.Threads != saved.Threads:
 		return fmt.Errorf("it is of a run on %d threads, this one has %d; results repeat at one number only", saved.Threads,
 			id.Threads)
 	}
@@ -148,18 +165,26 @@ func (id identity) differs(saved identity) error {
 // arrays lists everything that training changes.
 func (t *trainee[T]) arrays(states int) []array[T] {
 	var all []array[T]
+	add := func(name string, list int, values []T) {
+		whole := t.gather.array(source{name, list}, dtypeSize[T]())
+		n := len(values)
+		if whole != nil {
+			n = whole.elements()
+		}
+		all = append(all, array[T]{checkpointArray{name, n, list > 0}, values, whole})
+	}
 	for _, p := range t.params {
 		if p.frozen {
 			continue
 		}
-		all = append(all, array[T]{checkpointArray{p.name, len(p.values), false}, p.values})
+		add(p.name, 0, p.values)
 		p.grow(states)
-		for _, s := range p.state {
-			all = append(all, array[T]{checkpointArray{p.name, len(s), true}, s})
+		for i, s := range p.state {
+			add(p.name, 1+i, s)
 		}
 	}
 	for _, s := range t.stats {
-		all = append(all, array[T]{checkpointArray{s.name, len(s.values), false}, s.values})
+		add(s.name, 0, s.values)
 	}
 	return all
 }
@@ -201,7 +226,12 @@ func writeCheckpoint[T kernel.Float](w io.Writer, id identity, at progress, arra
 		return err
 	}
 	for _, a := range arrays {
-		if err := writeFloats(out, dtypeSize[T](), a.values); err != nil {
+		if a.gathered != nil {
+			_, err = a.gathered.WriteTo(out)
+		} else {
+			err = writeFloats(out, dtypeSize[T](), a.values)
+		}
+		if err != nil {
 			return err
 		}
 		if err := seal(); err != nil {
@@ -242,70 +272,140 @@ func hasCheckpoint(dir string) (bool, error) {
 	return err == nil, err
 }
 
-// loadCheckpoint reads the state of the run into arrays. Where it returns
-// an error their content is undefined.
-func loadCheckpoint[T kernel.Float](dir string, id identity, arrays []array[T]) (progress, error) {
+// loadCheckpoint reads the state of the run into arrays, on all ranks of w, each of which
+// opens the file; w is nil for a run of one. It returns what the run was when it was saved.
+// Where it returns an error the content of the arrays is undefined.
+func loadCheckpoint[T kernel.Float](ctx context.Context, w *mpi.World, dir string, id identity, arrays []array[T]) (
+	progress, identity, error,
+) {
 	path := filepath.Join(dir, checkpointName)
-	at, err := readCheckpoint(path, id, arrays)
+	header, err := readCheckpoint(ctx, w, path, id, arrays)
 	if err != nil {
-		return at, fmt.Errorf("%s: %w", path, err)
+		return progress{}, identity{}, fmt.Errorf("%s: %w", path, err)
 	}
-	return at, nil
+	return header.Progress, header.Identity, nil
 }
 
-func readCheckpoint[T kernel.Float](path string, id identity, arrays []array[T]) (progress, error) {
+func readCheckpoint[T kernel.Float](ctx context.Context, w *mpi.World, path string, id identity, arrays []array[T]) (
+	*checkpointHeader, error,
+) {
+	in, header, err := openCheckpoint(path)
+	if err == nil {
+		defer in.f.Close()
+		err = fits(header, id, arrays)
+	}
+	if err = sameOnAll(ctx, w, err, "checkpoint", header); err != nil {
+		return nil, err
+	}
+	return header, agree(ctx, w, readArrays(in, w, arrays))
+}
+
+// openCheckpoint opens a checkpoint and reads its header.
+func openCheckpoint(path string) (in *sealedReader, header *checkpointHeader, err error) {
+	header = &checkpointHeader{}
 	f, err := os.Open(path)
 	if err != nil {
-		return progress{}, err
+		return nil, header, err
 	}
-	defer f.Close()
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
 	info, err := f.Stat()
 	if err != nil {
-		return progress{}, err
+		return nil, header, err
 	}
-	in := &sealedReader{r: bufio.NewReaderSize(f, 1<<20), h: sha256.New()}
+	in = &sealedReader{f: f, size: info.Size(), r: bufio.NewReaderSize(f, 1<<20), h: sha256.New(), sealed: true}
 	head := make([]byte, len(checkpointMagic)+8)
 	if _, err := io.ReadFull(in, head); err != nil || !bytes.HasPrefix(head, []byte(checkpointMagic)) {
-		return progress{}, fmt.Errorf("it does not begin with %q, as a checkpoint of this version does", checkpointMagic)
+		return in, header, fmt.Errorf("it does not begin with %q, as a checkpoint of this version does", checkpointMagic)
 	}
 	size := binary.LittleEndian.Uint64(head[len(checkpointMagic):])
 	if size > uint64(info.Size()) {
 		in.at = info.Size()
-		return progress{}, in.broken("header", 0, io.ErrUnexpectedEOF)
+		return in, header, in.broken("header", 0, io.ErrUnexpectedEOF)
 	}
 	text := make([]byte, size)
 	if _, err := io.ReadFull(in, text); err != nil {
-		return progress{}, in.broken("header", 0, err)
+		return in, header, in.broken("header", 0, err)
 	}
 	if err := in.unseal("header", 0); err != nil {
-		return progress{}, err
+		return in, header, err
 	}
-	var header checkpointHeader
-	if err := json.Unmarshal(text, &header); err != nil {
-		return progress{}, err
-	}
+	return in, header, json.Unmarshal(text, header)
+}
+
+// fits returns an error unless a checkpoint is of the run that id identifies and has its
+// arrays.
+func fits[T kernel.Float](header *checkpointHeader, id identity, arrays []array[T]) error {
 	if err := id.differs(header.Identity); err != nil {
-		return progress{}, err
+		return err
 	}
 	if len(header.Arrays) != len(arrays) {
-		return progress{}, fmt.Errorf("it holds %d arrays, this run has %d", len(header.Arrays), len(arrays))
+		return fmt.Errorf("it holds %d arrays, this run has %d", len(header.Arrays), len(arrays))
 	}
 	for i, a := range arrays {
 		if header.Arrays[i] != a.checkpointArray {
-			return progress{}, fmt.Errorf("it holds %+v where this run has %+v", header.Arrays[i], a.checkpointArray)
+			return fmt.Errorf("it holds %+v where this run has %+v", header.Arrays[i], a.checkpointArray)
 		}
+	}
+	return nil
+}
+
+// readArrays reads what this rank has of the arrays, which begin here. The SHA-256 of each
+// is checked by one rank, which reads all of it; the others read their ranges.
+func readArrays[T kernel.Float](in *sealedReader, w *mpi.World, arrays []array[T]) error {
+	sizes := make([]int64, len(arrays))
+	for i, a := range arrays {
+		sizes[i] = int64(dtypeSize[T]()) * int64(a.Size)
+	}
+	rank, checks := 0, make([]int, len(arrays))
+	if w != nil {
+		rank, checks = w.Rank(), mpi.Shares(sizes, w.Size())
+	}
+	for i, a := range arrays {
 		start := in.at
-		if err := readFloats(in, a.values); err != nil {
-			return progress{}, in.broken(a.what(), start, err)
+		if in.size-start < sizes[i]+sha256.Size {
+			in.at = in.size
+			return in.broken(a.what(), start, io.ErrUnexpectedEOF)
 		}
-		if err := in.unseal(a.what(), start); err != nil {
-			return progress{}, err
+		in.sealed = checks[i] == rank
+		err := readSlice(in, a.slice(), a.values)
+		switch {
+		case err != nil:
+			return in.broken(a.what(), start, err)
+		case in.sealed:
+			err = in.unseal(a.what(), start)
+		default:
+			err = in.skip(sha256.Size)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	if in.at != info.Size() {
-		return progress{}, fmt.Errorf("the checkpoint is broken: it goes on past byte %d", in.at)
+	if in.at != in.size {
+		return fmt.Errorf("the checkpoint is broken: it goes on past byte %d", in.at)
 	}
-	return header.Progress, nil
+	return nil
+}
+
+// readSlice reads a slice of an array that begins here, and passes over the rest of it.
+func readSlice[T kernel.Float](in *sealedReader, s cut.Slice, values []T) error {
+	size := int64(dtypeSize[T]() * s.Inner)
+	n := (s.Hi - s.Lo) * s.Inner
+	for o := range s.Outer {
+		if err := in.skip(size * int64(s.Lo)); err != nil {
+			return err
+		}
+		if err := readFloats(in, values[o*n:(o+1)*n]); err != nil {
+			return err
+		}
+		if err := in.skip(size * int64(s.Axis-s.Hi)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // what names an array in errors.
@@ -318,16 +418,39 @@ func (a checkpointArray) what() string {
 
 // sealedReader reads parts of a file that are followed by their SHA-256.
 type sealedReader struct {
-	r  *bufio.Reader
-	h  hash.Hash
-	at int64 // bytes read
+	f      *os.File
+	size   int64 // of the file
+	r      *bufio.Reader
+	at     int64 // where the file is read
+	h      hash.Hash
+	sealed bool // the hash is of what is read and passed over
 }
 
 func (r *sealedReader) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	r.at += int64(n)
-	r.h.Write(p[:n]) // a hash takes everything
+	if r.sealed {
+		r.h.Write(p[:n]) // a hash takes everything
+	}
 	return n, err
+}
+
+// skip passes over n bytes, which are read where they are near or sealed.
+func (r *sealedReader) skip(n int64) error {
+	switch {
+	case n == 0:
+		return nil
+	case r.sealed:
+		_, err := io.CopyN(io.Discard, r, n)
+		return err
+	case n <= int64(r.r.Size()):
+		skipped, err := r.r.Discard(int(n))
+		r.at += int64(skipped)
+		return err
+	}
+	r.at += n
+	r.r.Reset(io.NewSectionReader(r.f, r.at, max(0, r.size-r.at)))
+	return nil
 }
 
 // unseal compares what was read since byte start with the hash that follows.
@@ -385,7 +508,7 @@ func appendFloats[T kernel.Float](buf []byte, size int, values []T) []byte {
 
 func readFloats[T kernel.Float](r io.Reader, values []T) error {
 	size := dtypeSize[T]()
-	buf := make([]byte, size*floatBlock)
+	buf := make([]byte, size*min(floatBlock, len(values)))
 	for len(values) > 0 {
 		n := min(floatBlock, len(values))
 		if _, err := io.ReadFull(r, buf[:size*n]); err != nil {

@@ -353,7 +353,7 @@ func TestCheckpointDiskFull(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, checkpointName)
 	values := make([]float32, 1<<19) // more than a buffer
-	arrays := []array[float32]{{checkpointArray{Name: "w", Size: len(values)}, values}}
+	arrays := []array[float32]{{checkpointArray: checkpointArray{Name: "w", Size: len(values)}, values: values}}
 	if err := saveCheckpoint(dir, identity{}, progress{Epoch: 1}, arrays); err != nil {
 		t.Fatal(err)
 	}

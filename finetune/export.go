@@ -13,21 +13,24 @@ import (
 //
 // The weights are not copied: those whose type is T are the arrays under
 // training themselves, the others are converted as they are read. The copy
-// changes as training goes on.
+// changes as training goes on. Of a model that is cut over ranks m is the whole one, and
+// the copy is read as [AtRoot] says.
 func (t *trainee[T]) export(m *onnxio.Model) (*onnxio.Model, error) {
-	return t.replace(m, func(p *parameter[T]) bool { return !p.frozen })
+	return t.replace(m, func(p *parameter[T]) bool { return !p.frozen }, t.gather.content)
 }
 
-// running is export for a model that is to be run: what is frozen is not read a
-// second time either.
+// running is export for a model that is to be run, on each rank what that one computes:
+// what is frozen is not read a second time either.
 func (t *trainee[T]) running(m *onnxio.Model) (*onnxio.Model, error) {
-	return t.replace(m, func(p *parameter[T]) bool { return !p.frozen || isType[T](t.initializers[p.name]) })
+	return t.replace(m, func(p *parameter[T]) bool { return !p.frozen || isType[T](t.initializers[p.name]) }, content)
 }
 
-func (t *trainee[T]) replace(m *onnxio.Model, what func(p *parameter[T]) bool) (*onnxio.Model, error) {
+func (t *trainee[T]) replace(m *onnxio.Model, what func(p *parameter[T]) bool,
+	content func(init *onnxio.Tensor, name string, values []T) onnxio.Data,
+) (*onnxio.Model, error) {
 	trained := map[string]contentOf{}
 	put := func(name string, values []T) {
-		trained[name] = func(init *onnxio.Tensor) onnxio.Data { return content(init, values) }
+		trained[name] = func(init *onnxio.Tensor) onnxio.Data { return content(init, name, values) }
 	}
 	for _, p := range t.params {
 		if what(p) {
@@ -48,7 +51,11 @@ type contentOf func(init *onnxio.Tensor) onnxio.Data
 func (t *trainee[T]) withContents(m *onnxio.Model, contents map[string]contentOf) *onnxio.Model {
 	out, all := t.replaced(m, contents)
 	if !all {
-		out, _ = t.replaced(t.folded, contents)
+		folded := t.folded
+		if t.gather != nil {
+			folded = t.gather.whole
+		}
+		out, _ = t.replaced(folded, contents)
 	}
 	return out
 }
@@ -96,7 +103,7 @@ func isType[T kernel.Float](init *onnxio.Tensor) bool {
 }
 
 // content returns values in the element type of init, float32 or float64.
-func content[T kernel.Float](init *onnxio.Tensor, values []T) onnxio.Data {
+func content[T kernel.Float](init *onnxio.Tensor, _ string, values []T) onnxio.Data {
 	if isType[T](init) {
 		return onnxio.NewTensor(init.Name, init.Dims, values).Data
 	}

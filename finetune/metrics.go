@@ -84,33 +84,45 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 	if e.Test != nil {
 		line.TestLoss, line.TestTop1, line.TestTop5 = &e.Test.Loss, &e.Test.Top1, &e.Test.Top5
 	}
-	if rec, err := record.Read(m); err != nil {
+	trained, err := s.trainee.export(m)
+	if err != nil {
 		return err
-	} else if rec != nil {
-		trained, err := s.trainee.export(m)
-		if err != nil {
-			return err
-		}
-		if s.origin == nil {
-			if s.origin, err = originOf(ctx, m); err != nil {
-				return fmt.Errorf("deviation: %w", err)
-			}
-		}
-		if line.Deviation, err = record.Measure(ctx, trained, s.origin.maps); err != nil {
+	}
+	err = s.trainee.gather.atRoot(ctx, func() error {
+		if err := s.measure(ctx, m, trained, &line); err != nil {
 			return fmt.Errorf("deviation: %w", err)
 		}
-		line.MatrixTravelled = s.origin.travelled(line.Deviation)
+		text, err := json.Marshal(line)
+		if err == nil {
+			err = appendTo(filepath.Join(s.options.Checkpoint, metricsName), append(text, '\n'))
+		}
+		if err == nil {
+			err = appendTo(filepath.Join(s.options.Checkpoint, eventsName), line.event())
+		}
+		if err != nil {
+			return fmt.Errorf("metrics: %w", err)
+		}
+		return nil
+	})
+	return s.trainee.ranks.agree(ctx, err)
+}
+
+// measure notes how far trained, if it is an eFCN, is from the CNN subspace and from m, which
+// the run began with.
+func (s *session[T]) measure(ctx context.Context, m, trained *onnxio.Model, line *EpochMetrics) error {
+	rec, err := record.Read(m)
+	if rec == nil || err != nil {
+		return err
 	}
-	text, err := json.Marshal(line)
-	if err == nil {
-		err = appendTo(filepath.Join(s.options.Checkpoint, metricsName), append(text, '\n'))
+	if s.origin == nil {
+		if s.origin, err = originOf(ctx, m); err != nil {
+			return err
+		}
 	}
-	if err == nil {
-		err = appendTo(filepath.Join(s.options.Checkpoint, eventsName), line.event())
+	if line.Deviation, err = record.Measure(ctx, trained, s.origin.maps); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
+	line.MatrixTravelled = s.origin.travelled(line.Deviation)
 	return nil
 }
 

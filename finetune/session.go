@@ -108,44 +108,59 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 
 // begin sets the run to where it starts: at its first step, or where its
 // checkpoint left it.
-func (s *session[T]) begin(m *onnxio.Model, train *data.Set) error {
-	o := s.options
+func (s *session[T]) begin(ctx context.Context, m *onnxio.Model, train *data.Set) error {
+	o, g := s.options, s.trainee.gather
 	if o.Checkpoint == "" {
 		return nil
 	}
 	s.model = m
-	found, err := hasCheckpoint(o.Checkpoint)
+	found, err := fromRoot(ctx, g.job(), func() (bool, error) { return hasCheckpoint(o.Checkpoint) })
 	switch {
 	case err != nil:
 		return fmt.Errorf("checkpoint: %w", err)
 	case found && !o.Resume:
 		return fmt.Errorf("checkpoint: %s holds a run already; resume it, or take another folder", o.Checkpoint)
 	}
-	if s.id, err = identify(m, train, o); err != nil {
+	s.id, err = fromRoot(ctx, g.job(), func() (identity, error) { return identify(m, train, o, g.job()) })
+	if err != nil {
 		return err
 	}
 	if found {
-		if s.at, err = loadCheckpoint(o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.States())); err != nil {
+		if err := s.resume(ctx); err != nil {
 			return err
-		}
-		if s.at.Epoch > o.Epochs+1 || s.at.Epoch == o.Epochs+1 && s.at.Samples > 0 {
-			return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, "+
-				"or another folder", o.Checkpoint, o.Epochs)
-		}
-		if s.at.Subspace > 0 {
-			all, err := s.trainee.subspaces(false)
-			if err != nil {
-				return err
-			}
-			s.beginStates(all)
 		}
 	}
 	s.saved = savePoint{s.at.Steps, time.Now()}
-	if err := clearTemporary(o.Checkpoint); err != nil {
-		return fmt.Errorf("checkpoint: %w", err)
-	}
-	if err := trimMetrics(o.Checkpoint, s.at.Epoch); err != nil {
+	return g.atRoot(ctx, func() error {
+		if err := clearTemporary(o.Checkpoint); err != nil {
+			return fmt.Errorf("checkpoint: %w", err)
+		}
+		return trimMetrics(o.Checkpoint, s.at.Epoch)
+	})
+}
+
+// resume sets the run to where its checkpoint left it.
+func (s *session[T]) resume(ctx context.Context) error {
+	o, w := s.options, s.trainee.gather.job()
+	at, saved, err := loadCheckpoint(ctx, w, o.Checkpoint, s.id, s.trainee.arrays(o.Optimizer.States()))
+	if err != nil {
 		return err
+	}
+	s.at = at
+	if s.at.Epoch > o.Epochs+1 || s.at.Epoch == o.Epochs+1 && s.at.Samples > 0 {
+		return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, "+
+			"or another folder", o.Checkpoint, o.Epochs)
+	}
+	if saved.Ranks != s.id.Ranks {
+		o.notice("the run in %s was on %d ranks and goes on with %d: it ends like one that was not stopped within rounding, "+
+			"not bit for bit", o.Checkpoint, max(1, saved.Ranks), max(1, s.id.Ranks))
+	}
+	if s.at.Subspace > 0 {
+		all, err := s.trainee.subspaces(false)
+		if err != nil {
+			return err
+		}
+		s.beginStates(all)
 	}
 	return nil
 }
@@ -168,14 +183,17 @@ func (s *session[T]) due() (bool, error) {
 
 // save writes the checkpoint, if there is to be one. Weights that are not finite
 // are an error, and leave the one that is there.
-func (s *session[T]) save() error {
+func (s *session[T]) save(ctx context.Context) error {
 	if s.options.Checkpoint == "" {
 		return nil
 	}
-	if err := s.trainee.finite(); err != nil {
+	if err := s.trainee.ranks.agree(ctx, s.trainee.finite()); err != nil {
 		return fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
 	}
-	err := saveCheckpoint(s.options.Checkpoint, s.id, s.at, s.trainee.arrays(s.options.Optimizer.States()))
+	arrays := s.trainee.arrays(s.options.Optimizer.States())
+	err := s.trainee.gather.atRoot(ctx, func() error {
+		return saveCheckpoint(s.options.Checkpoint, s.id, s.at, arrays)
+	})
 	s.saved = savePoint{s.at.Steps, time.Now()}
 	return err
 }
@@ -240,7 +258,7 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 			return e, err
 		}
 		s.at.Seconds = before + time.Since(begin).Seconds()
-		kept, err := s.keep()
+		kept, err := s.keep(ctx)
 		if err != nil {
 			return e, err
 		}
@@ -304,16 +322,16 @@ func (s *session[T]) step(n *network[T]) error {
 }
 
 // keep saves the model or the run, if that is due after a step, and reports whether it did.
-func (s *session[T]) keep() (kept bool, err error) {
+func (s *session[T]) keep(ctx context.Context) (kept bool, err error) {
 	if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
-		kept, err = true, s.snapshot()
+		kept, err = true, s.snapshot(ctx)
 	}
 	if err != nil {
 		return kept, err
 	}
 	due, err := s.due()
 	if due && err == nil {
-		kept, err = true, s.save()
+		kept, err = true, s.save(ctx)
 	}
 	return kept, err
 }
@@ -327,12 +345,12 @@ func (s *session[T]) beforeSteps(ctx context.Context) error {
 	}
 	if chosen {
 		s.at.Seconds += time.Since(begin).Seconds()
-		if err := s.save(); err != nil {
+		if err := s.save(ctx); err != nil {
 			return err
 		}
 	}
 	if s.at.Steps == 0 && s.options.Snapshots != (Snapshots{}) {
-		return s.snapshot()
+		return s.snapshot(ctx)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -54,14 +55,16 @@ func (s Snapshots) after(step, total int) bool {
 }
 
 // snapshot keeps the model as it is after the step that was taken last.
-func (s *session[T]) snapshot() error {
+func (s *session[T]) snapshot(ctx context.Context) error {
 	trained, err := s.trainee.export(s.model)
 	if err != nil {
 		return err
 	}
 	path := filepath.Join(s.options.Checkpoint, fmt.Sprintf("step-%07d.onnx", s.at.Steps))
-	if _, err := onnxio.Write(path, trained, onnxio.WriteOptions{}); err != nil {
-		return fmt.Errorf("checkpoint %s: %w", path, err)
-	}
-	return nil
+	return s.trainee.gather.atRoot(ctx, func() error {
+		if _, err := onnxio.Write(path, trained, onnxio.WriteOptions{}); err != nil {
+			return fmt.Errorf("checkpoint %s: %w", path, err)
+		}
+		return nil
+	})
 }

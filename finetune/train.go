@@ -91,7 +91,11 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 	}()
 	t, o := s.trainee, s.options
 	if o.Checkpoint != "" {
-		release, held := o.lock()
+		release := func() error { return nil }
+		held := t.gather.atRoot(ctx, func() (err error) {
+			release, err = o.lock()
+			return err
+		})
 		if held != nil {
 			return nil, fmt.Errorf("checkpoint: %w", held)
 		}
@@ -107,10 +111,10 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		before = &metrics
 		o.Before(metrics)
 	}
-	if err := s.begin(m, train); err != nil {
+	if err := s.begin(ctx, m, train); err != nil {
 		return nil, err
 	}
-	if err := s.describe(ctx, m, before); err != nil {
+	if err := t.gather.atRoot(ctx, func() error { return s.describe(ctx, m, before) }); err != nil {
 		return nil, err
 	}
 	for s.at.Epoch <= o.Epochs {
@@ -124,12 +128,12 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		}
 		if err != nil {
 			if t.ranks.mayBeSaved(ctx, err) {
-				err = errors.Join(err, s.save())
+				err = errors.Join(err, s.save(ctx))
 			}
 			return nil, err
 		}
 		s.at = progress{Epoch: s.at.Epoch + 1, Steps: s.at.Steps, Subspace: s.at.Subspace}
-		if err := s.save(); err != nil {
+		if err := s.save(ctx); err != nil {
 			return nil, err
 		}
 	}

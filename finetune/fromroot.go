@@ -1,0 +1,66 @@
+package finetune
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+
+	"efcn/internal/mpi"
+)
+
+// What the ranks of a run agree on besides what they compute together. A World that is nil
+// is that of a run of one rank.
+
+// agree returns an error on all ranks if one has one.
+func agree(ctx context.Context, w *mpi.World, err error) error {
+	if w == nil {
+		return err
+	}
+	return w.Agree(context.WithoutCancel(ctx), err)
+}
+
+// fromRoot returns on all ranks what f returns on rank 0.
+func fromRoot[V any](ctx context.Context, w *mpi.World, f func() (V, error)) (v V, err error) {
+	if w == nil {
+		return f()
+	}
+	var text []byte
+	if w.Rank() == 0 {
+		if v, err = f(); err == nil {
+			text, err = json.Marshal(v)
+		}
+	}
+	if err := agree(ctx, w, err); err != nil {
+		return v, err
+	}
+	all, err := w.AllgatherBytes(context.WithoutCancel(ctx), text)
+	if err != nil {
+		return v, err
+	}
+	return v, json.Unmarshal(all[0], &v)
+}
+
+// sameOnAll returns an error on all ranks if one has one, or another thing than rank 0.
+func sameOnAll(ctx context.Context, w *mpi.World, err error, what string, thing any) error {
+	if err := agree(ctx, w, err); err != nil || w == nil {
+		return err
+	}
+	text, err := json.Marshal(thing)
+	if err != nil {
+		return err
+	}
+	digest := sha256.Sum256(text)
+	all, err := w.AllgatherBytes(context.WithoutCancel(ctx), digest[:])
+	if err != nil {
+		return err
+	}
+	for rank, other := range all {
+		if !bytes.Equal(other, all[0]) {
+			return fmt.Errorf("rank %d has another %s than rank 0; all need the same, on a file system that they share, or "+
+				"copies", rank, what)
+		}
+	}
+	return nil
+}
