@@ -63,6 +63,33 @@ func (d inFile) section(off, n int64) Data {
 	return d
 }
 
+// GenerateRows returns content of rows of that many bytes each, as [Generate] does, where
+// write can make rows from to until without those before: a section that ends where rows
+// end is then made alone.
+func GenerateRows(rows, bytes int64, write func(w io.Writer, from, until int64) error) Data {
+	return generatedRows{bytes, 0, rows, write}
+}
+
+type generatedRows struct {
+	bytes, from, until int64
+	write              func(w io.Writer, from, until int64) error
+}
+
+func (d generatedRows) Len() int64 { return d.bytes * (d.until - d.from) }
+
+func (d generatedRows) WriteTo(w io.Writer) (int64, error) {
+	return Generate(d.Len(), func(w io.Writer) error { return d.write(w, d.from, d.until) }).WriteTo(w)
+}
+
+func (d generatedRows) section(off, n int64) Data {
+	if off%d.bytes != 0 || n%d.bytes != 0 {
+		return nil
+	}
+	d.from += off / d.bytes
+	d.until = d.from + n/d.bytes
+	return d
+}
+
 // strided is runs of bytes of other content.
 type strided struct {
 	from                  Data

@@ -29,6 +29,10 @@ func kinds(t *testing.T, content []byte) map[string]Data {
 		"raw": rawData(content), "slice": floats,
 		"region": region{filepath.Dir(path), "data", 6, n, info.Size(), info.ModTime()},
 		"file":   inFile{path, 6, n, info.Size(), info.ModTime()},
+		"rows": GenerateRows(n/4, 4, func(w io.Writer, from, until int64) error {
+			_, err := w.Write(content[4*from : 4*until])
+			return err
+		}),
 		"generated": Generate(n, func(w io.Writer) error {
 			for rest := content; len(rest) > 0; {
 				k := min(len(rest), 7)
