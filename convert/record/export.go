@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -90,8 +91,29 @@ func (a *Matrix) supportRows(ctx context.Context, visit func(r int, cols []int32
 // ascending. The rows of a layer in local form come in another order: its
 // weights are read into memory first, and a factored layer's factors are added after.
 func (a *Matrix) EachOrdered(ctx context.Context, visit RowVisitor) error {
+	return a.orderedRows(ctx, 0, a.Rows, visit)
+}
+
+// errEnough ends a reading whose rest nobody asked for.
+var errEnough = errors.New("the rows are read")
+
+// orderedRows is EachOrdered of rows from to until. What is held are those of a layer in
+// local form.
+func (a *Matrix) orderedRows(ctx context.Context, from, until int, visit RowVisitor) error {
 	if a.sparse != nil || !a.Layer.Layout.LocalForm() {
-		return a.Each(ctx, visit)
+		err := a.Each(ctx, func(r int, row []float32, stored []int32) error {
+			switch {
+			case r < from:
+				return nil
+			case r >= until:
+				return errEnough
+			}
+			return visit(r, row, stored)
+		})
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		return err
 	}
 	if a.factors != nil {
 		f, err := a.factors.load()
@@ -104,25 +126,29 @@ func (a *Matrix) EachOrdered(ctx context.Context, visit RowVisitor) error {
 		col int32
 		v   float32
 	}
-	rows := make([][]entry, a.Rows)
+	rows := make([][]entry, until-from)
 	err := a.EachStored(ctx, func(r int, row []float32, stored []int32) error {
-		rows[r] = make([]entry, len(stored))
-		for i, c := range stored {
-			rows[r][i] = entry{c, row[c]}
+		if r < from || r >= until {
+			return nil
 		}
+		entries := make([]entry, len(stored))
+		for i, c := range stored {
+			entries[i] = entry{c, row[c]}
+		}
+		rows[r-from] = entries
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	row, stored := make([]float32, a.Cols), []int32{}
-	for r, entries := range rows {
+	for i, entries := range rows {
 		stored = stored[:0]
 		for _, e := range entries {
 			row[e.col] = e.v
 			stored = append(stored, e.col)
 		}
-		if err := visit(r, row, stored); err != nil {
+		if err := visit(from+i, row, stored); err != nil {
 			return err
 		}
 		for _, c := range stored {
@@ -190,7 +216,8 @@ func (a *Matrix) CSR(ctx context.Context, mask bool) (*CSR, error) {
 }
 
 // Dense returns the matrix, float32 [Rows, Cols], or with mask its support,
-// uint8, 1 in the support and 0 outside. It is generated when it is written.
+// uint8, 1 in the support and 0 outside. It is generated when it is written, the matrix
+// also by rows, of which those are made that are asked for.
 func (a *Matrix) Dense(ctx context.Context, mask bool) *onnxio.Tensor {
 	t := &onnxio.Tensor{Name: a.Layer.Weight, Type: onnxio.Float32, Dims: []int64{int64(a.Rows), int64(a.Cols)}}
 	size := int64(a.Rows) * int64(a.Cols)
@@ -209,9 +236,9 @@ func (a *Matrix) Dense(ctx context.Context, mask bool) *onnxio.Tensor {
 		})
 		return t
 	}
-	t.Data = onnxio.Generate(4*size, func(w io.Writer) error {
+	t.Data = onnxio.GenerateRows(int64(a.Rows), 4*int64(a.Cols), func(w io.Writer, from, until int64) error {
 		b := make([]byte, 4*a.Cols)
-		return a.EachOrdered(ctx, func(_ int, row []float32, _ []int32) error {
+		return a.orderedRows(ctx, int(from), int(until), func(_ int, row []float32, _ []int32) error {
 			for i, v := range row {
 				binary.LittleEndian.PutUint32(b[4*i:], math.Float32bits(v))
 			}

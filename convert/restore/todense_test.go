@@ -90,6 +90,54 @@ func TestToDense(t *testing.T) {
 	}
 }
 
+// Rows of a matrix that is made dense are made alone, bit for bit as in the whole.
+func TestToDenseByRows(t *testing.T) {
+	cnn := testnet.ReadFolded(t, "lenet-torchscript")
+	compared := 0
+	for _, layout := range []record.Layout{record.Local, record.Sparse, record.Factored} {
+		efcn := testnet.Embedded(t, cnn, convert.Options{Layout: layout})
+		rec, err := record.Read(efcn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range rec.Layers {
+			if u := efcn.Graph.Initializer(l.Left); u != nil {
+				values := make([]float32, u.Dims[0]*u.Dims[1])
+				for i := range values {
+					values[i] = float32(i%7) - 3
+				}
+				u.Data = onnxio.NewTensor(u.Name, u.Dims, values).Data
+			}
+		}
+		dense, layers, err := restore.ToDense(t.Context(), efcn, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range rec.Layers {
+			w := dense.Graph.Initializer(l.Weight)
+			if !slices.Contains(layers, l.Node) {
+				continue
+			}
+			var whole bytes.Buffer
+			if _, err := w.Data.WriteTo(&whole); err != nil {
+				t.Fatal(err)
+			}
+			row := 4 * w.Dims[1]
+			for _, rows := range [][2]int64{{0, 1}, {w.Dims[0] / 3, w.Dims[0] / 2}, {w.Dims[0] - 1, w.Dims[0]}} {
+				var part bytes.Buffer
+				section := onnxio.Section(w.Data, row*rows[0], row*(rows[1]-rows[0]))
+				if _, err := section.WriteTo(&part); err != nil || !bytes.Equal(part.Bytes(), whole.Bytes()[row*rows[0]:row*rows[1]]) {
+					t.Errorf("%s: rows %v of %q are not what they are in the whole (%v)", layout, rows, w.Name, err)
+				}
+				compared++
+			}
+		}
+	}
+	if compared < 18 {
+		t.Errorf("compared %d parts", compared)
+	}
+}
+
 // A layer without a bias gets one where Gemm has to have it.
 func TestToDenseOldOpset(t *testing.T) {
 	cnn := testnet.ReadFolded(t, "plain-torchscript")
