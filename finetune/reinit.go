@@ -1,10 +1,12 @@
 package finetune
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 
@@ -73,14 +75,19 @@ type draw struct {
 	zero     func(i int) bool // what stays 0 of uniform values; nil for nothing
 }
 
-// content draws the values as the content of init, anew each time.
+// content draws the values as the content of init, anew each time. Any of them can be
+// drawn without those before.
 func (d *draw) content(init *onnxio.Tensor) onnxio.Data {
-	return onnxio.Generate(init.Type.Size()*int64(d.count), func(w io.Writer) error {
+	size := init.Type.Size()
+	return onnxio.GenerateRows(int64(d.count), size, func(w io.Writer, from, until int64) error {
 		stream := d.stream
-		block := make([]float32, min(floatBlock, d.count))
+		if d.bound != 0 {
+			advance(&stream, uint64(from))
+		}
+		block := make([]float32, min(floatBlock, until-from))
 		var buf []byte
-		for at := 0; at < d.count; at += len(block) {
-			block = block[:min(len(block), d.count-at)]
+		for at := from; at < until; at += int64(len(block)) {
+			block = block[:min(int64(len(block)), until-at)]
 			for i := range block {
 				if d.bound == 0 {
 					block[i] = d.constant
@@ -88,17 +95,47 @@ func (d *draw) content(init *onnxio.Tensor) onnxio.Data {
 				}
 				u := float64(stream.Uint64()<<11>>11) / (1 << 53) // from 0 to below 1
 				block[i] = float32(d.bound * (2*u - 1))
-				if d.zero != nil && d.zero(at+i) {
+				if d.zero != nil && d.zero(int(at)+i) {
 					block[i] = 0
 				}
 			}
-			buf = appendFloats(buf[:0], int(init.Type.Size()), block)
+			buf = appendFloats(buf[:0], int(size), block)
 			if _, err := w.Write(buf); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// advance draws n numbers of a stream at once. A PCG is a linear congruential generator
+// of 128 bits, s ← a·s + c, and so are n steps of it, whose a and c follow by squaring
+// (Brown, "Random Number Generation with Arbitrary Strides", 1994).
+func advance(stream *rand.PCG, n uint64) {
+	number := func(high, low uint64) *big.Int {
+		b := binary.BigEndian.AppendUint64(nil, high)
+		return new(big.Int).SetBytes(binary.BigEndian.AppendUint64(b, low))
+	}
+	modulus := new(big.Int).Lsh(big.NewInt(1), 128)
+	apply := func(a, x, c *big.Int) *big.Int {
+		x = new(big.Int).Mul(a, x)
+		return x.Mod(x.Add(x, c), modulus)
+	}
+	// a and c are those of math/rand/v2.
+	a := number(2549297995355413924, 4865540595714422341)
+	c := number(6364136223846793005, 1442695040888963407)
+	text, _ := stream.MarshalBinary() // it does not fail
+	const head = len("pcg:")
+	s := new(big.Int).SetBytes(text[head:])
+	for ; n > 0; n >>= 1 {
+		if n&1 == 1 {
+			s = apply(a, s, c)
+		}
+		c = apply(a, c, c)
+		a = apply(a, a, new(big.Int))
+	}
+	s.FillBytes(text[head:])
+	_ = stream.UnmarshalBinary(text)
 }
 
 // reinitializer walks the nodes of a model in order.
@@ -234,9 +271,7 @@ func (r *reinitializer) uniform(name string, fan int) error {
 		return err
 	}
 	d.bound, d.stream = 1/math.Sqrt(float64(fan)), *r.stream
-	for range d.count { // each value takes a number of the stream
-		r.stream.Uint64()
-	}
+	advance(r.stream, uint64(d.count)) // each value takes a number of the stream
 	return nil
 }
 

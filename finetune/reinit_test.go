@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -152,6 +153,44 @@ func TestReinitDistribution(t *testing.T) {
 // checkUniform compares values with the uniform distribution between -b and b
 // (Kolmogorov and Smirnov: the distance of the distributions exceeds 2/√n once
 // in 3,000 times) and sees that neighbours are not alike.
+// A part of new weights is drawn alone, with the bits that it has in the whole.
+func TestReinitByParts(t *testing.T) {
+	for _, n := range []uint64{0, 1, 2, 3, 1000, 12345} {
+		plain, jumped := rand.NewPCG(7, 9), rand.NewPCG(7, 9)
+		for range n {
+			plain.Uint64()
+		}
+		if advance(jumped, n); plain.Uint64() != jumped.Uint64() {
+			t.Errorf("after %d numbers", n)
+		}
+	}
+	parts := 0
+	for _, m := range []*onnxio.Model{toyModel(), embed(t, toyModel()), embedAs(t, toyModel(), record.Local)} {
+		fresh, err := Reinit(m, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, init := range fresh.Graph.Initializers {
+			var whole, part bytes.Buffer
+			if _, err := init.Data.WriteTo(&whole); err != nil {
+				t.Fatal(err)
+			}
+			size := init.Type.Size()
+			off := init.Data.Len() / 3 / size * size
+			if _, err := onnxio.Section(init.Data, off, init.Data.Len()-off).WriteTo(&part); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(part.Bytes(), whole.Bytes()[off:]) {
+				t.Errorf("%q from byte %d is not what it is in the whole", init.Name, off)
+			}
+			parts++
+		}
+	}
+	if parts < 20 {
+		t.Errorf("%d parts", parts)
+	}
+}
+
 func checkUniform(t *testing.T, what string, values []float32, b float64) {
 	t.Helper()
 	n := float64(len(values))
