@@ -12,10 +12,11 @@ type Options struct {
 	Rank, Ranks int // this rank, from 0, and how many there are
 	// Least is from how many bytes of weights on a layer is cut. Default: 1 MiB.
 	Least int64
-	// Support keeps all layers in the record, so that masks, ties and measures know
-	// their entries: a layer whose part has no support of its own is left whole, and so
-	// is V of a factored layer. Default: such a layer is cut, and not in the record of
-	// the part: see Layer.Unrecorded.
+	// Support has all layers in the record of the part as record.Open reads them, so that
+	// masks, ties and measures know their entries: a layer whose part has no support of
+	// its own is left whole, and so is V of a factored layer, or all of one that is in
+	// groups. Default: such a layer is cut, and not in the record of the part (see
+	// Layer.Unrecorded), or, if factored, there for its local form alone.
 	Support bool
 }
 

@@ -53,6 +53,8 @@ func (p *planner) decideLocal(l *layer) string {
 		l.rows = evenly(channels, p.Ranks, positions)
 	case groups == 1:
 		return fmt.Sprintf("it has %d channels, fewer than there are ranks", channels)
+	case p.Support && l.record.Right != "":
+		return "its local form reads the columns of its groups, and U·V all columns"
 	case groups >= p.Ranks:
 		l.groups = evenly(groups, p.Ranks, 1)
 		l.rows, l.columns = evenly(groups, p.Ranks, channels*positions), evenly(groups, p.Ranks, int(shape[2]))

@@ -1,17 +1,18 @@
 package cut_test
 
 import (
-	"context"
-	"maps"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 
 	"efcn/convert/cut"
 	"efcn/convert/internal/testnet"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -34,144 +35,27 @@ func parts(t *testing.T, m *onnxio.Model, ranks int, o cut.Options) []*cut.Part 
 
 type tensor[T kernel.Float] = engine.Tensor[T]
 
-// runParts computes the outputs of the parts of a model: what lies between two exchanges
-// by the engine, rank by rank, and the exchanges by themselves. All ranks have to make
-// the same ones.
+// runParts computes the outputs of the parts of a model, each on a rank of its own.
 func runParts[T kernel.Float](t *testing.T, all []*cut.Part, x *tensor[T]) []map[string]*tensor[T] {
 	t.Helper()
-	values := make([]map[string]*tensor[T], len(all))
-	rest := make([][]*onnxio.Node, len(all))
-	for r, p := range all {
-		values[r] = map[string]*tensor[T]{p.Model.Graph.FeedInputs()[0].Name: x}
-		rest[r] = p.Model.Graph.Nodes
-	}
-	for {
-		exchanges := make([]*onnxio.Node, len(all))
-		for r, p := range all {
-			at := slices.IndexFunc(rest[r], func(n *onnxio.Node) bool { return n.Domain == onnxio.RanksDomain })
-			if at < 0 {
-				at = len(rest[r])
-			} else {
-				exchanges[r] = rest[r][at]
-			}
-			maps.Copy(values[r], runNodes(t, p.Model, rest[r][:at], values[r]))
-			rest[r] = rest[r][min(at+1, len(rest[r])):]
-		}
-		if exchanges[0] == nil {
-			break
-		}
-		exchange(t, exchanges, values)
-	}
 	out := make([]map[string]*tensor[T], len(all))
-	for r, p := range all {
-		out[r] = map[string]*tensor[T]{}
-		for _, o := range p.Model.Graph.Outputs {
-			if out[r][o.Name] = values[r][o.Name]; out[r][o.Name] == nil {
-				w, err := engine.FromONNX[T](p.Model.Graph.Initializer(o.Name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				out[r][o.Name] = w
+	var group sync.WaitGroup
+	for r, w := range mpi.Local(len(all)) {
+		group.Go(func() {
+			m := all[r].Model
+			e, err := engine.NewOver[T](w, m)
+			if err != nil {
+				t.Error(err)
+				return
 			}
-		}
-	}
-	return out
-}
-
-// runNodes runs a stretch of the nodes of a part by themselves.
-func runNodes[T kernel.Float](t *testing.T, m *onnxio.Model, nodes []*onnxio.Node, values map[string]*tensor[T],
-) map[string]*tensor[T] {
-	t.Helper()
-	if len(nodes) == 0 {
-		return nil
-	}
-	g := &onnxio.Graph{Name: "stretch", Nodes: nodes}
-	made, read := map[string]bool{}, map[string]bool{}
-	feeds := map[string]*tensor[T]{}
-	for _, n := range nodes {
-		for name := range n.Reads() {
-			if v := values[name]; v != nil && feeds[name] == nil {
-				feeds[name] = v
-				g.Inputs = append(g.Inputs, &onnxio.ValueInfo{Name: name, Type: onnxio.TensorType{Elem: v.Type}})
+			out[r], err = e.Run(t.Context(), map[string]*tensor[T]{m.Graph.FeedInputs()[0].Name: x})
+			if err := errors.Join(err, e.Close()); err != nil {
+				t.Errorf("rank %d: %v", r, err)
 			}
-			read[name] = true
-		}
-		for _, name := range n.Outputs {
-			made[name] = name != "" && n.OpType != "Constant"
-		}
+		})
 	}
-	// Only what others read, so that the nodes of a layer in local form run as one.
-	links := m.Graph.Links()
-	inside := onnxio.NewLinks(nodes)
-	for _, name := range slices.Sorted(maps.Keys(made)) {
-		if made[name] && links.Uses(name) > inside.Uses(name) {
-			g.Outputs = append(g.Outputs, &onnxio.ValueInfo{Name: name})
-		}
-	}
-	for _, t := range m.Graph.Initializers {
-		if read[t.Name] {
-			g.Initializers = append(g.Initializers, t)
-		}
-	}
-	for _, n := range m.Graph.Nodes {
-		if n.OpType == "Constant" && !made[n.Output(0)] && read[n.Output(0)] && !slices.Contains(nodes, n) {
-			g.Nodes = append([]*onnxio.Node{n}, g.Nodes...)
-		}
-	}
-	e, err := engine.New[T](&onnxio.Model{IRVersion: 8, Opsets: m.Opsets, Graph: g})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := e.Run(context.Background(), feeds)
-	if err != nil {
-		t.Fatal(err)
-	}
+	group.Wait()
 	return out
-}
-
-// exchange computes what an operator over all ranks does, forward.
-func exchange[T kernel.Float](t *testing.T, nodes []*onnxio.Node, values []map[string]*tensor[T]) {
-	t.Helper()
-	first := nodes[0]
-	sizes, err := first.Ints("sizes")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var in []*tensor[T]
-	for r, n := range nodes {
-		own, err := n.Ints("sizes")
-		if n.OpType != first.OpType || n.Output(0) != first.Output(0) || err != nil || !slices.Equal(own, sizes) {
-			t.Fatalf("rank %d comes to %s of %v, rank 0 to %s of %v", r, n.OpType, n.Outputs, first.OpType, first.Outputs)
-		}
-		x := values[r][n.Input(0)]
-		if n.OpType == onnxio.AllGather && int64(x.Shape[1]) != sizes[r] {
-			t.Fatalf("rank %d has %v of %v", r, x.Shape, sizes)
-		}
-		in = append(in, x)
-	}
-	for r, n := range nodes {
-		y := in[r]
-		if n.OpType == onnxio.AllGather {
-			y = joined(in)
-		}
-		values[r][n.Output(0)] = y
-	}
-}
-
-// joined is the tensors along axis 1.
-func joined[T kernel.Float](in []*tensor[T]) *tensor[T] {
-	y := &tensor[T]{Type: in[0].Type, Shape: slices.Clone(in[0].Shape)}
-	y.Shape[1] = 0
-	for _, x := range in {
-		y.Shape[1] += x.Shape[1]
-	}
-	for s := range y.Shape[0] {
-		for _, x := range in {
-			n := len(x.F) / x.Shape[0]
-			y.F = append(y.F, x.F[s*n:(s+1)*n]...)
-		}
-	}
-	return y
 }
 
 // checkOutputs compares the outputs of the parts with those of the model, bit for bit.
@@ -186,7 +70,7 @@ func checkOutputs[T kernel.Float](t *testing.T, m *onnxio.Model, x *tensor[float
 		t.Fatal(err)
 	}
 	input := m.Graph.FeedInputs()[0].Name
-	want, err := e.Run(context.Background(), map[string]*tensor[T]{input: narrow})
+	want, err := e.Run(t.Context(), map[string]*tensor[T]{input: narrow})
 	if err != nil {
 		t.Fatal(err)
 	}
