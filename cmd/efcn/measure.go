@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +16,8 @@ import (
 	"efcn/convert/affine"
 	"efcn/convert/compress"
 	"efcn/convert/record"
+	"efcn/internal/mpi"
+	"efcn/onnxio"
 )
 
 type measureFlags struct {
@@ -60,7 +64,10 @@ energy (of the sum of squares outside the support) that the first 1, 4, 8, 16, 3
 subspace iteration, until none rises by more than a millionth of the largest in a
 round, 30 rounds at most. That is no bound on the error: where the spectrum falls
 slowly they are a little low, most of all for a small N, and the energies with them. A
-matrix of up to 256 rows or columns is decomposed whole, which is exact.`,
+matrix of up to 256 rows or columns is decomposed whole, which is exact.
+
+Under mpirun or srun each rank measures some of the layers, and rank 0 reports.
+--spectrum is computed by one process only.`,
 		Args: args("EFCN"),
 		RunE: onFile(e, f.validate, f.run),
 	}
@@ -69,6 +76,9 @@ matrix of up to 256 rows or columns is decomposed whole, which is exact.`,
 }
 
 func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
+	if f.spectrum > 0 && e.world != nil {
+		return usagef("--spectrum is computed by one process; start it without mpirun or srun")
+	}
 	efcn, err := e.readModel(path)
 	if err != nil {
 		return err
@@ -88,7 +98,7 @@ func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
 			return inFile(path, err)
 		}
 	}
-	d, err := record.Measure(ctx, efcn, origin)
+	d, err := e.deviation(ctx, efcn, origin)
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -118,6 +128,52 @@ func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
 		printSpectra(text, spectra)
 	}
 	return nil
+}
+
+// deviation measures an eFCN; of several ranks, each measures some layers.
+func (e *env) deviation(ctx context.Context, efcn *onnxio.Model, origin map[string]*affine.Map,
+) (*record.Deviation, error) {
+	if e.world == nil {
+		return record.Measure(ctx, efcn, origin)
+	}
+	rec, err := record.Read(efcn)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, record.ErrMissing
+	}
+	size := map[string]int64{}
+	for _, t := range efcn.Graph.Initializers {
+		size[t.Name] = t.Data.Len()
+	}
+	for name, t := range efcn.Graph.SparseConstants() {
+		size[name] = t.Values.Data.Len()
+	}
+	costs := make([]int64, len(rec.Layers))
+	for i, l := range rec.Layers {
+		costs[i] = size[l.Weight]
+	}
+	rankOf := mpi.Shares(costs, e.world.Size())
+	own, err := record.MeasureSome(ctx, efcn, origin, func(layer int) bool { return rankOf[layer] == e.world.Rank() })
+	if err := e.world.Agree(ctx, err); err != nil {
+		return nil, err
+	}
+	var message bytes.Buffer
+	if err := gob.NewEncoder(&message).Encode(own); err != nil {
+		return nil, err
+	}
+	messages, err := e.world.AllgatherBytes(ctx, message.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]*record.Deviation, len(messages))
+	for r, m := range messages {
+		if err := gob.NewDecoder(bytes.NewReader(m)).Decode(&parts[r]); err != nil {
+			return nil, err
+		}
+	}
+	return record.Combine(parts, origin != nil), nil
 }
 
 // printDeviation prints a line for every layer and one for all.

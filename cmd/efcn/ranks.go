@@ -31,6 +31,7 @@ import (
 var underLauncher = map[string]byRanks{
 	"convert": onFirstRank,
 	"eval":    onAllRanks,
+	"measure": onAllRanks,
 	"run":     onAllRanks,
 	"relax":   independently,
 }

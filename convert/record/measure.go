@@ -64,20 +64,21 @@ type LayerDeviation struct {
 	FromCNN     *float64 `json:"from_cnn,omitempty"`
 	Counts
 
-	squares squares
+	Squares Squares `json:"-"`
 }
 
-// squares are sums of squares that add up over layers.
-type squares struct {
-	all, off, tied  float64 // of W, of W outside the support, of W − mean inside it
-	bias, biasTied  float64 // of b, of b − mean
-	cnn, difference float64 // of A, of W − A
+// Squares are the sums of squares that a deviation is made of. They add up over layers,
+// and over output channels of a layer.
+type Squares struct {
+	All, Off, Tied  float64 // of W, of W outside the support, of W − mean inside it
+	Bias, BiasTied  float64 // of b, of b − mean
+	CNN, Difference float64 // of A, of W − A
 }
 
-func (s *squares) add(t squares) {
-	s.all, s.off, s.tied = s.all+t.all, s.off+t.off, s.tied+t.tied
-	s.bias, s.biasTied = s.bias+t.bias, s.biasTied+t.biasTied
-	s.cnn, s.difference = s.cnn+t.cnn, s.difference+t.difference
+func (s *Squares) add(t Squares) {
+	s.All, s.Off, s.Tied = s.All+t.All, s.Off+t.Off, s.Tied+t.Tied
+	s.Bias, s.BiasTied = s.Bias+t.Bias, s.BiasTied+t.BiasTied
+	s.CNN, s.Difference = s.CNN+t.CNN, s.Difference+t.Difference
 }
 
 // ratio is the quotient of two norms given by their squares, 0 where the first is 0.
@@ -102,6 +103,13 @@ func ratio(part, whole float64) float64 {
 // measured too. The weights are read as a stream: what is held is a row, three numbers
 // for every weight of the CNN, and the factors of one layer twice.
 func Measure(ctx context.Context, efcn *onnxio.Model, origin map[string]*affine.Map) (*Deviation, error) {
+	return MeasureSome(ctx, efcn, origin, func(int) bool { return true })
+}
+
+// MeasureSome is Measure of those layers of the record for which wanted returns true. The
+// others count nothing, and have the figures of a layer that is all zero.
+func MeasureSome(ctx context.Context, efcn *onnxio.Model, origin map[string]*affine.Map, wanted func(layer int) bool,
+) (*Deviation, error) {
 	all, err := OpenAll(efcn)
 	if err != nil {
 		return nil, err
@@ -111,30 +119,60 @@ func Measure(ctx context.Context, efcn *onnxio.Model, origin map[string]*affine.
 			return nil, err
 		}
 	}
-	d, _, err := measure(ctx, all, origin)
+	d, _, err := measure(ctx, all, origin, wanted)
 	return d, err
+}
+
+// Combine returns the deviation of an eFCN from parts of it that were measured: each has
+// all its layers, with what it counts of them. fromCNN says that an origin was given.
+func Combine(parts []*Deviation, fromCNN bool) *Deviation {
+	d := &Deviation{Layers: slices.Clone(parts[0].Layers)}
+	for _, p := range parts[1:] {
+		for i := range d.Layers {
+			d.Layers[i].Squares.add(p.Layers[i].Squares)
+			d.Layers[i].add(p.Layers[i].Counts)
+		}
+	}
+	d.sum(fromCNN)
+	return d
+}
+
+// sum computes the figures of the layers, and of all of them.
+func (d *Deviation) sum(fromCNN bool) {
+	var sum Squares
+	for i := range d.Layers {
+		l := &d.Layers[i]
+		if l.NotMeasured != "" {
+			continue
+		}
+		l.Norm = math.Sqrt(l.Squares.All)
+		l.Distance, l.OffLocal, l.Bias, l.FromCNN = l.Squares.ratios(fromCNN)
+		sum.add(l.Squares)
+		d.add(l.Counts)
+	}
+	d.Distance, d.OffLocal, d.Bias, d.FromCNN = sum.ratios(fromCNN)
 }
 
 // Nearest returns the maps of the nearest CNN's layers, nil where a layer has no
 // CNN subspace, and how far from it the layers are.
 func Nearest(ctx context.Context, all []*Matrix) ([]*affine.Map, *Deviation, error) {
-	d, maps, err := measure(ctx, all, nil)
+	d, maps, err := measure(ctx, all, nil, func(int) bool { return true })
 	return maps, d, err
 }
 
-// measure returns the deviation of the layers and, for those that have one,
-// their projection.
-func measure(ctx context.Context, all []*Matrix, origin map[string]*affine.Map) (*Deviation, []*affine.Map, error) {
+// measure returns the deviation of the layers that are wanted and, for those that have
+// one, their projection.
+func measure(ctx context.Context, all []*Matrix, origin map[string]*affine.Map, wanted func(layer int) bool,
+) (*Deviation, []*affine.Map, error) {
 	d := &Deviation{Layers: make([]LayerDeviation, len(all))}
 	projections := make([]*affine.Map, len(all))
-	var sum squares
 	for i, a := range all {
 		l := &d.Layers[i]
 		*l = LayerDeviation{
 			Node: a.Layer.Node, Op: a.Layer.Op, Layout: a.Layer.Layout, Weight: a.Layer.Weight,
 			NotMeasured: a.free,
 		}
-		if a.support == nil {
+		if a.support == nil || !wanted(i) {
 			continue
 		}
 		t, err := a.ties(ctx)
@@ -143,30 +181,26 @@ func measure(ctx context.Context, all []*Matrix, origin map[string]*affine.Map) 
 		}
 		t.merge(a.divisors)
 		projections[i] = t.projection(a.support, a.divisors)
-		l.squares, l.Counts = t.squares(), t.counts
+		l.Squares, l.Counts = t.squares(), t.counts
 		l.Entries, l.Support = int64(a.Rows)*int64(a.Cols), a.support.NonZeros()
-		l.squares.bias, l.squares.biasTied = a.biasSquares(projections[i])
+		l.Squares.Bias, l.Squares.BiasTied = a.biasSquares(projections[i])
 		if m := origin[a.Layer.Node]; m != nil {
-			l.squares.cnn, l.squares.difference = t.from(m)
+			l.Squares.CNN, l.Squares.Difference = t.from(m)
 		}
-		if s := l.squares.all + l.squares.bias; math.IsNaN(s) || math.IsInf(s, 0) {
+		if s := l.Squares.All + l.Squares.Bias; math.IsNaN(s) || math.IsInf(s, 0) {
 			return nil, nil, fmt.Errorf("layer %q: its weights are not all finite", a.Layer.Node)
 		}
-		l.Norm = math.Sqrt(l.squares.all)
-		l.Distance, l.OffLocal, l.Bias, l.FromCNN = l.squares.ratios(origin != nil)
-		sum.add(l.squares)
-		d.add(l.Counts)
 	}
-	d.Distance, d.OffLocal, d.Bias, d.FromCNN = sum.ratios(origin != nil)
+	d.sum(origin != nil)
 	return d, projections, nil
 }
 
-func (s *squares) ratios(cnn bool) (distance, off, bias float64, from *float64) {
+func (s *Squares) ratios(cnn bool) (distance, off, bias float64, from *float64) {
 	if cnn {
-		r := ratio(s.difference, s.cnn)
+		r := ratio(s.Difference, s.CNN)
 		from = &r
 	}
-	return ratio(s.off+s.tied, s.all), ratio(s.off, s.all), ratio(s.biasTied, s.bias), from
+	return ratio(s.Off+s.Tied, s.All), ratio(s.Off, s.All), ratio(s.BiasTied, s.Bias), from
 }
 
 // ties sums up the entries that share a coefficient, for every coefficient of a
@@ -302,10 +336,10 @@ func (t *ties) spread(i int) float64 {
 	return max(0, t.sum2[i]-t.sum[i]*t.mean(i))
 }
 
-func (t *ties) squares() squares {
-	s := squares{all: t.all, off: t.off}
+func (t *ties) squares() Squares {
+	s := Squares{All: t.all, Off: t.off}
 	for i := range t.count {
-		s.tied += t.spread(i)
+		s.Tied += t.spread(i)
 	}
 	return s
 }
