@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"fmt"
+
 	"efcn/convert/affine"
 	"efcn/convert/record"
 	"efcn/onnxio"
@@ -24,8 +26,26 @@ func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 	if rec == nil {
 		return nil, record.ErrMissing
 	}
+	o := optionsOf(efcn, rec)
+	o.Layout = record.Dense
+	plan, err := NewPlan(cnn, o)
+	if err != nil {
+		return nil, &CNNError{err}
+	}
+	maps := make(map[string]*affine.Map)
+	for _, l := range plan.Layers {
+		if m, ok := l.weights.(*affine.Map); ok {
+			maps[l.Node] = m
+		}
+	}
+	return maps, nil
+}
+
+// optionsOf returns those that an eFCN was converted with, as far as its record shows
+// them, without the layouts.
+func optionsOf(efcn *onnxio.Model, rec *record.Record) Options {
 	o := Options{
-		NoFoldBN: true, Layout: record.Dense, As: rec.As, BatchAxes: rec.BatchAxes,
+		NoFoldBN: true, As: rec.As, BatchAxes: rec.BatchAxes,
 		InputShapes: make(map[string][]int64),
 	}
 	for _, l := range rec.Layers {
@@ -39,15 +59,36 @@ func Embedding(efcn, cnn *onnxio.Model) (map[string]*affine.Map, error) {
 		}
 		o.InputShapes[v.Name] = dims
 	}
+	return o
+}
+
+// AlsoEmbed returns the plan of the eFCN of a CNN in the form that another one has, which
+// was made from a CNN of the same architecture: with the same layers embedded, each in its
+// layout there. An eFCN with products of operators is refused, as its record does not say
+// what was multiplied for which reason.
+func AlsoEmbed(cnn, efcn *onnxio.Model) (*Plan, error) {
+	rec, err := record.Read(efcn)
+	if err != nil {
+		return nil, err
+	}
+	if rec == nil {
+		return nil, record.ErrMissing
+	}
+	o := optionsOf(efcn, rec)
+	o.Layout, o.Layers, o.Ranks = record.Keep, make(map[string]record.Layout), make(map[string]int)
+	for _, l := range rec.Layers {
+		if len(l.Factors) > 0 {
+			return nil, fmt.Errorf("layer %q is a product of operators; convert the CNN with the options that it was made with",
+				l.Node)
+		}
+		o.Layers[l.Node] = l.Layout
+		if l.Layout == record.Factored {
+			o.Ranks[l.Node] = int(l.Rank)
+		}
+	}
 	plan, err := NewPlan(cnn, o)
 	if err != nil {
 		return nil, &CNNError{err}
 	}
-	maps := make(map[string]*affine.Map)
-	for _, l := range plan.Layers {
-		if m, ok := l.weights.(*affine.Map); ok {
-			maps[l.Node] = m
-		}
-	}
-	return maps, nil
+	return plan, nil
 }

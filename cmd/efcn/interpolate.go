@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -10,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"efcn/convert"
+	"efcn/convert/record"
 	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/data"
@@ -17,6 +20,7 @@ import (
 	"efcn/internal/atomicfile"
 	"efcn/internal/chart"
 	"efcn/internal/kernel"
+	"efcn/onnxio"
 )
 
 type interpolateFlags struct {
@@ -75,6 +79,9 @@ an eFCN before and after training, or an eFCN and a standard FCN of its shape.
   string       a chain of models that is trained to go round what is between
                A and B, at equal distances (nudged elastic band)
 
+A CNN among the two is embedded first, in the form that the other one has: interpolate
+CNN EFCN is the path from the eFCN of the CNN.
+
 The barrier is how far the loss rises above the greater of its two ends. Of factored
 layers U and V are the weights, and a path leaves U*V even where both ends have the same.
 
@@ -128,6 +135,9 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 	if err != nil {
 		return err
 	}
+	if a, b, err = e.bothEmbedded(pathA, pathB, a, b); err != nil {
+		return err
+	}
 	for _, path := range []string{f.output, f.plot} {
 		if path != "" && path != "-" {
 			if err := atomicfile.Check(path); err != nil {
@@ -164,6 +174,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 		return printJSON(e.out, pathDocument(pathA, pathB, path))
 	}
 	text := e.results(f.output)
+	fmt.Fprintf(text, "from %s (t = 0) to %s (t = 1), mode %s\n\n", pathA, pathB, path.Mode)
 	printPath(text, path)
 	for _, file := range []string{f.output, f.plot} {
 		if file != "" && file != "-" {
@@ -171,6 +182,38 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 		}
 	}
 	return nil
+}
+
+// bothEmbedded returns the models as eFCNs where one of them is: a CNN is embedded as the
+// other one is.
+func (e *env) bothEmbedded(pathA, pathB string, a, b *onnxio.Model) (*onnxio.Model, *onnxio.Model, error) {
+	recA, err := record.Read(a)
+	if err != nil {
+		return nil, nil, inFile(pathA, err)
+	}
+	recB, err := record.Read(b)
+	if err != nil {
+		return nil, nil, inFile(pathB, err)
+	}
+	embed := func(path, other string, cnn, efcn *onnxio.Model) (*onnxio.Model, error) {
+		e.notef("efcn interpolate: %s is no eFCN: it is embedded as %s is", path, other)
+		plan, err := convert.AlsoEmbed(cnn, efcn)
+		if of, ok := errors.AsType[*convert.CNNError](err); ok {
+			return nil, inFile(path, of.Err)
+		}
+		if err != nil {
+			return nil, inFile(other, err)
+		}
+		m, err := plan.Model()
+		return m, inFile(path, err)
+	}
+	switch {
+	case recA == nil && recB != nil:
+		a, err = embed(pathA, pathB, a, b)
+	case recA != nil && recB == nil:
+		b, err = embed(pathB, pathA, b, a)
+	}
+	return a, b, err
 }
 
 // interpolated is what interpolate --json prints.
@@ -208,9 +251,9 @@ func pathDocument(a, b string, p *landscape.Path) interpolated {
 }
 
 func printPath(w io.Writer, p *landscape.Path) {
-	header := []string{">t", ">train loss", ">train top-1"}
+	header := []string{">t", ">loss on --data", ">top-1 on --data"}
 	if p.TestBarrier != nil {
-		header = append(header, ">test loss", ">test top-1")
+		header = append(header, ">loss on --test", ">top-1 on --test")
 	}
 	var rows [][]string
 	for _, q := range p.Points {
@@ -224,9 +267,9 @@ func printPath(w io.Writer, p *landscape.Path) {
 	if p.Mode != landscape.Average {
 		fmt.Fprintf(w, "distance %.6g, length of the path %.6g\n", p.Distance, p.Length)
 	}
-	fmt.Fprintf(w, "barrier: %.4g of the train loss", p.TrainBarrier)
+	fmt.Fprintf(w, "barrier: %.4g of the loss on --data", p.TrainBarrier)
 	if p.TestBarrier != nil {
-		fmt.Fprintf(w, ", %.4g of the test loss", *p.TestBarrier)
+		fmt.Fprintf(w, ", %.4g of that on --test", *p.TestBarrier)
 	}
 	fmt.Fprintln(w)
 }
