@@ -140,7 +140,8 @@ func (r *rig) kept(s *standIn) int {
 	return more
 }
 
-// run runs f on the device's thread; what it gives to the arena is freed after.
+// run runs f on the device's thread; what it gives to the arena is freed after. f does not
+// end the test (t.Fatal): that would end the thread.
 func (r *rig) run(t *testing.T, f func(a *arena)) {
 	t.Helper()
 	err := r.device.Do(t.Context(), func(th *Thread) error {

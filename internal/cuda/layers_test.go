@@ -34,7 +34,7 @@ func elementwiseCases[T kernel.Float](t *testing.T, r *rig) {
 		r.run(t, func(a *arena) {
 			x, y, want := odd[T](rng, n), odd[T](rng, n), make([]T, n)
 			dx, dy, got := put(a, x), put(a, y), room[T](a, n)
-			for _, bounds := range [][2]T{{0, T(math.Inf(1))}, {-0.5, 0.5}, {1, -1}} {
+			for _, bounds := range [][2]T{{0, T(math.Inf(1))}, {-0.5, 0.5}, {-1, 0}, {1, -1}} {
 				kernel.Clip(want, x, bounds[0], bounds[1])
 				a.do(Clip(a.Stream, got, dx, bounds[0], bounds[1]))
 				same(t, fmt.Sprintf("clip to %v", bounds), get(a, got), want)
