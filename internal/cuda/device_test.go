@@ -142,7 +142,7 @@ func (r *rig) kept(s *standIn) int {
 
 // run runs f on the device's thread; what it gives to the arena is freed after. f does not
 // end the test (t.Fatal): that would end the thread.
-func (r *rig) run(t *testing.T, f func(a *arena)) {
+func (r *rig) run(t testing.TB, f func(a *arena)) {
 	t.Helper()
 	err := r.device.Do(t.Context(), func(th *Thread) error {
 		a := &arena{t: t, thread: th, Stream: th.Stream()}
@@ -161,7 +161,7 @@ func (r *rig) run(t *testing.T, f func(a *arena)) {
 // arena is where a test's buffers are made.
 type arena struct {
 	*Stream
-	t      *testing.T
+	t      testing.TB
 	thread *Thread
 	free   []func() error
 }
@@ -296,7 +296,7 @@ type standIn struct {
 }
 
 // newStandIn returns nil where the driver is a real one.
-func newStandIn(t *testing.T, l *Library) *standIn {
+func newStandIn(t testing.TB, l *Library) *standIn {
 	t.Helper()
 	handle, err := dynlib.Open(l.driver.file, false)
 	if err != nil {
