@@ -79,6 +79,9 @@ func TestDevice(t *testing.T) {
 			}
 			ran++
 		})
+		if r.lost {
+			t.Fatalf("the device is lost: %s", stand.message())
+		}
 	}
 	used := 0
 	err = device.Do(t.Context(), func(t *Thread) error {
@@ -115,6 +118,7 @@ func TestDevice(t *testing.T) {
 // rig is a device under test.
 type rig struct {
 	device   *Device
+	lost     bool
 	lastKept int
 }
 
@@ -153,6 +157,7 @@ func (r *rig) run(t testing.TB, f func(a *arena)) {
 		}
 		return errors.Join(errs...)
 	})
+	r.lost = errors.Is(err, ErrLost)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +183,16 @@ func (a *arena) do(err error) {
 func put[T Element](a *arena, values []T) Buffer[T] {
 	a.t.Helper()
 	b, err := Made(a.thread, values)
-	a.do(err)
+	return kept(a, b, len(values), err)
+}
+
+// kept frees b after the test. Where there is none, it returns one that no call takes, so
+// that the test goes on to its end.
+func kept[T Element](a *arena, b Buffer[T], n int, err error) Buffer[T] {
+	a.t.Helper()
+	if a.do(err); err != nil {
+		return Buffer[T]{n: n}
+	}
 	a.free = append(a.free, func() error { return b.Free(a.thread) })
 	return b
 }
@@ -187,9 +201,7 @@ func put[T Element](a *arena, values []T) Buffer[T] {
 func room[T Element](a *arena, n int) Buffer[T] {
 	a.t.Helper()
 	b, err := Alloc[T](a.thread, n)
-	a.do(err)
-	a.free = append(a.free, func() error { return b.Free(a.thread) })
-	return b
+	return kept(a, b, n, err)
 }
 
 // get waits and reads.
@@ -344,6 +356,9 @@ func (s *standIn) capacity(bytes int) { purego.SyscallN(s.capacityFunction, uint
 
 // message is what the stand-in says of the last wrong access.
 func (s *standIn) message() string {
+	if s == nil {
+		return "a real one does not say why"
+	}
 	text, _, _ := purego.SyscallN(s.messageFunction)
 	return goString(*(**byte)(unsafe.Pointer(&text)))
 }
