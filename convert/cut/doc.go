@@ -13,8 +13,9 @@
 // factored layers of an eFCN, from [Options.Least] bytes of weights on, by rows. Rank r
 // of p has the output channels C·r/p to C·(r+1)/p of the layer's record: a channel is a
 // run of rows. Without a record each row is a channel. A layer in several groups is cut
-// at groups, where its stored form has groups: in local and factored form. Of a factored
-// layer V is cut by its own rows, too, if it is large enough, and V·x is gathered.
+// at groups, where its stored form has groups: in local, factored and sparse form. Of a
+// factored layer V is cut by its own rows, too, if it has as many as there are ranks, and
+// V·x is gathered.
 //
 // What follows a cut layer is computed on its rows alone as long as it works by channels:
 // functions of one element, operations with a vector, which is cut with it, or with what

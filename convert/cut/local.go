@@ -66,7 +66,7 @@ func (p *planner) decideLocal(l *layer) string {
 		return why
 	}
 	if name := l.record.Right; name != "" && !p.Support {
-		if v := p.constants[name]; v != nil && v.Data.Len() >= p.Least && len(v.Dims) == 2 && int(v.Dims[0]) >= p.Ranks {
+		if v := p.constants[name]; v != nil && len(v.Dims) == 2 && int(v.Dims[0]) >= p.Ranks {
 			l.right = evenly(int(v.Dims[0]), p.Ranks, 1)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"efcn/convert/cut"
 	"efcn/convert/internal/testnet"
+	"efcn/internal/constants"
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
 	"efcn/internal/mpi"
@@ -28,6 +29,14 @@ func parts(t *testing.T, m *onnxio.Model, ranks int, o cut.Options) []*cut.Part 
 		}
 		if err := all[r].Model.Check(); err != nil {
 			t.Fatalf("rank %d of %d: %v", r, ranks, err)
+		}
+		again, err := constants.Fold(all[r].Model, constants.Options{KeepSparse: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, b := again.Graph, all[r].Model.Graph; len(a.Nodes) != len(b.Nodes) ||
+			!slices.Equal(a.Initializers, b.Initializers) {
+			t.Errorf("rank %d of %d: folding the part again changes it", r, ranks)
 		}
 	}
 	return all
