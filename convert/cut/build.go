@@ -224,19 +224,40 @@ func (b *builder) list(name string, values ...int64) string {
 	return t.Name
 }
 
-// listLayers fills in what becomes of the layers.
+// listLayers lists what becomes of the layers, and which other large weights are whole.
 func (b *builder) listLayers() {
-	for _, l := range b.layers {
-		of := Layer{
-			Node: l.nodes[0].Label(), Bytes: l.bytes, Own: l.bytes, Whole: l.whole, Unrecorded: l.unrecorded,
-		}
-		for _, name := range l.weights {
-			if s, ok := b.slices[name]; ok {
-				of.Own -= b.weightBytes(name) - b.weightBytes(name)/int64(s.Outer*s.Axis*s.Inner)*int64(s.Len())
+	listed := map[string]bool{}
+	for _, n := range b.planner.whole.Graph.Nodes {
+		for _, l := range b.layers {
+			if l.nodes[0] == n {
+				b.part.Layers = append(b.part.Layers, b.listed(l))
 			}
 		}
-		b.part.Layers = append(b.part.Layers, of)
+		for _, name := range n.Inputs {
+			t := b.constants[name]
+			_, cut := b.slices[name]
+			if cut || t == nil || !t.Type.IsFloat() || t.Data.Len() < b.Least || b.byWeight[name] != nil || listed[name] {
+				continue
+			}
+			listed[name] = true
+			b.part.Layers = append(b.part.Layers, Layer{
+				Node: n.Label(), Bytes: t.Data.Len(), Own: t.Data.Len(),
+				Whole: fmt.Sprintf("%q is read by a %s; what is cut are the matrices of products", name, n.QualifiedOp()),
+			})
+		}
 	}
+}
+
+// listed is what becomes of a layer.
+func (b *builder) listed(l *layer) Layer {
+	own := l.bytes
+	for _, name := range l.weights {
+		if s, ok := b.slices[name]; ok {
+			size := b.weightBytes(name)
+			own -= size - size/int64(s.Outer*s.Axis*s.Inner)*int64(s.Len())
+		}
+	}
+	return Layer{Node: l.nodes[0].Label(), Bytes: l.bytes, Own: own, Whole: l.whole, Unrecorded: l.unrecorded}
 }
 
 // writeRecord writes that of the part.

@@ -45,7 +45,8 @@ type Part struct {
 	// Slices says by name which slice of that of Whole an initializer of Model is, or
 	// the values of a sparse constant. Any other is the same on all ranks.
 	Slices map[string]Slice
-	// Layers are the layers of at least Options.Least bytes, in the order of the graph.
+	// Layers are the layers of at least Options.Least bytes, and what else reads a
+	// constant of that size, in the order of the graph.
 	Layers []Layer
 	// Gathers are the operators that exchange values, in the order of the graph.
 	Gathers []Gather

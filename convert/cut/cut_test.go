@@ -75,7 +75,7 @@ func TestPartsComputeTheModel(t *testing.T) {
 			exact := testnet.Reread(t, integral(t, rounded))
 			x := testnet.RandomInput(rand.New(rand.NewPCG(5, 6)), 12, sample)
 			for _, ranks := range []int{1, 2, 3, 4} {
-				all := parts(t, exact, ranks, cut.Options{Least: 1})
+				all := parts(t, exact, ranks, cut.Options{Least: 65})
 				checkOutputs[float64](t, exact, integers(12, sample), all)
 				checkSlices(t, all)
 				for _, l := range all[0].Layers {
@@ -84,7 +84,7 @@ func TestPartsComputeTheModel(t *testing.T) {
 					}
 				}
 				if layout != record.Sparse {
-					all = parts(t, rounded, ranks, cut.Options{Least: 1})
+					all = parts(t, rounded, ranks, cut.Options{Least: 65})
 					checkOutputs[float32](t, rounded, x, all)
 					checkOutputs[float64](t, rounded, x, all)
 				}

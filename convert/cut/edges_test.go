@@ -91,6 +91,8 @@ func edges() []edge {
 		{name: "Transpose of channels", in: []int64{6}, inits: list(w, testnet.List("s", 0, 4, 2, 3)), nodes: nodes(gemm, n("Reshape", "h s", "t"), n("Transpose", "t", "y", onnxio.IntsAttr("perm", 0, 2, 1, 3))), want: "Gemm Reshape AllGather Transpose"},
 		{name: "BatchNormalization", in: []int64{6}, inits: list(w, f("g", 24), f("b", 24), f("m", 24), positive("v", 24)), nodes: nodes(gemm, n("BatchNormalization", "h g b m v", "y")), want: "Gemm BatchNormalization AllGather"},
 		{name: "InstanceNormalization", in: []int64{6}, inits: list(w, testnet.List("s", 0, 4, 6), f("g", 4), f("b", 4)), nodes: nodes(gemm, n("Reshape", "h s", "t"), n("InstanceNormalization", "t g b", "y")), want: "Gemm Reshape InstanceNormalization AllGather"},
+		{name: "a Conv", in: []int64{4, 5, 5}, inits: list(f("w", 8, 4, 3, 3)), nodes: nodes(n("Conv", "x w", "y")), want: "Conv", whole: `"w" is read by a Conv`},
+		{name: "one value for one row", in: []int64{24}, inits: list(f("w", 1, 24), f("b")), nodes: nodes(n("Gemm", "x w b", "y", transB)), want: "Gemm", whole: "what it adds"},
 		{name: "LRN", in: []int64{6}, inits: list(w, testnet.List("s", 0, 4, 2, 3)), nodes: nodes(gemm, n("Reshape", "h s", "t"), n("LRN", "t", "y", onnxio.IntAttr("size", 3))), want: "Gemm Reshape AllGather LRN"},
 		{name: "indices of a MaxPool", in: []int64{6}, inits: list(w, testnet.List("s", 0, 4, 2, 3)), nodes: nodes(gemm, n("Reshape", "h s", "t"), n("MaxPool", "t", "y i", onnxio.IntsAttr("kernel_shape", 1, 2))), want: "Gemm Reshape AllGather MaxPool"},
 		{name: "Cast and Identity", in: []int64{6}, inits: list(w), nodes: nodes(gemm, n("Cast", "h", "c", onnxio.IntAttr("to", int64(onnxio.Float64))), n("Identity", "c", "y")), want: "Gemm Cast Identity AllGather"},
@@ -150,7 +152,7 @@ func TestEdges(t *testing.T) {
 			if c.ranks == 0 {
 				c.ranks = 2
 			}
-			all := parts(t, m, c.ranks, cut.Options{Least: 1})
+			all := parts(t, m, c.ranks, cut.Options{Least: 65})
 			for r, p := range all {
 				if got := strings.Join(testnet.Ops(p.Model), " "); got != c.want {
 					t.Errorf("rank %d: %s, want %s", r, got, c.want)
@@ -172,7 +174,7 @@ func TestEdges(t *testing.T) {
 			checkSlices(t, all)
 		})
 	}
-	if len(cases) != 54 {
-		t.Errorf("%d cases, want 54", len(cases))
+	if len(cases) != 56 {
+		t.Errorf("%d cases, want 56", len(cases))
 	}
 }

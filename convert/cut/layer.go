@@ -240,16 +240,16 @@ type factor struct {
 // factor reads a product of vectors with a constant matrix, or says why it is none that
 // can be cut.
 func (p *planner) factor(n *onnxio.Node) (factor, string) {
-	name := n.Input(1)
 	var dims []int64
-	s := p.sparse[name]
-	if s != nil {
+	s, t := p.sparse[n.Input(1)], p.constants[n.Input(1)]
+	switch {
+	case s != nil:
 		dims = s.Dims
-	} else {
-		dims = p.constants[name].Dims
+	case t != nil:
+		dims = t.Dims
 	}
 	if len(dims) != 2 {
-		return factor{}, fmt.Sprintf("its weights have %d axes", len(dims))
+		return factor{}, "its weights are no constant matrix"
 	}
 	if p.constants[n.Input(0)] != nil || p.sparse[n.Input(0)] != nil {
 		return factor{}, "both factors are constants"
@@ -274,7 +274,7 @@ func (p *planner) factor(n *onnxio.Node) (factor, string) {
 	}
 	if c := n.Input(2); c != "" {
 		t := p.constants[c]
-		if t == nil || product(t.Dims) != f.rows || len(t.Dims) > 2 || int(t.Dims[len(t.Dims)-1]) != f.rows {
+		if t == nil || !lastDim(t.Dims, f.rows) {
 			return f, "what it adds is no constant with a value for each row"
 		}
 		if p.keep[c] != "" {
@@ -282,6 +282,11 @@ func (p *planner) factor(n *onnxio.Node) (factor, string) {
 		}
 	}
 	return f, ""
+}
+
+// lastDim reports whether a vector has n elements, along its last axis.
+func lastDim(dims []int64, n int) bool {
+	return len(dims) > 0 && len(dims) <= 2 && int(dims[len(dims)-1]) == n && product(dims) == n
 }
 
 // productStep cuts a product.

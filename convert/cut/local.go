@@ -47,7 +47,7 @@ func (p *planner) decideLocal(l *layer) string {
 	groups, positions, channels := int(dims[0]), int(dims[1]), int(dims[2])
 	shape, ok := p.reshapes(l.chain.Nodes[0])
 	switch {
-	case !ok || len(shape) != 3 || shape[1] != dims[0]:
+	case !ok || len(shape) != 3 || shape[1] != dims[0] || shape[2] < 1:
 		return "the shape of what it reads is not as convert writes it"
 	case groups == 1 && channels >= p.Ranks:
 		l.rows = evenly(channels, p.Ranks, positions)

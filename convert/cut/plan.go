@@ -190,7 +190,7 @@ func (p *planner) along(t *onnxio.Tensor, dim int, bounds []int) want {
 // take notes the slices that a node reads, and reports whether it may have all of them.
 func (p *planner) take(wants ...want) bool {
 	for _, w := range wants {
-		if p.keep[w.name] != "" {
+		if t := p.constants[w.name]; p.keep[w.name] != "" || t != nil && t.Type.Size() == 0 {
 			return false
 		}
 		if have, ok := p.slices[w.name]; ok && !have.equal(w.Slice) {

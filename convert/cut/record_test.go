@@ -23,7 +23,7 @@ func TestPartsAreMeasured(t *testing.T) {
 			}
 			of := map[string]record.Counts{}
 			cutLayers := map[string]bool{}
-			all := parts(t, m, 3, cut.Options{Least: 1, Support: true})
+			all := parts(t, m, 3, cut.Options{Least: 65, Support: true})
 			for _, l := range all[0].Layers {
 				cutLayers[l.Node] = l.Whole == ""
 			}

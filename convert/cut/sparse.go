@@ -32,7 +32,7 @@ func (p *planner) findSparse() {
 // readSparse reads which entries are where, nil if they are not as the matrix needs them.
 func readSparse(s *onnxio.SparseTensor) *sparseMatrix {
 	if s.Values == nil || s.Indices == nil || s.Values.Data == nil || s.Indices.Data == nil || len(s.Dims) != 2 ||
-		len(s.Values.Dims) != 1 {
+		len(s.Values.Dims) != 1 || !s.Values.Type.IsFloat() {
 		return nil
 	}
 	rows, cols, width := int(s.Dims[0]), int(s.Dims[1]), len(s.Indices.Dims)
@@ -48,7 +48,7 @@ func readSparse(s *onnxio.SparseTensor) *sparseMatrix {
 		for ; len(block) >= width; block = block[width:] {
 			i := int(block[0])
 			if width == 2 {
-				if block[1] < 0 || int(block[1]) >= cols {
+				if i >= rows || block[1] < 0 || int(block[1]) >= cols {
 					return nil
 				}
 				i = i*cols + int(block[1])
