@@ -33,6 +33,7 @@ var underLauncher = map[string]byRanks{
 	"eval":    onAllRanks,
 	"measure": onAllRanks,
 	"run":     onAllRanks,
+	"verify":  onAllRanks,
 	"relax":   independently,
 }
 

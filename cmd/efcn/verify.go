@@ -88,7 +88,10 @@ first with EFCN in the second alone. An engine that cannot run a model says why.
 A node that the embedded engine does not have (LSTM, QLinearConv, a node of
 com.microsoft or ai.onnx.ml) runs in ONNX Runtime, where that is found or named by
 --ort-lib, and the rest in the embedded engine, layer by layer as ever. The report
-says which nodes those are.`,
+says which nodes those are.
+
+Under mpirun or srun each rank compares the entries of some of the layers; rank 0 alone
+runs the models, and reports.`,
 		Args: func(cmd *cobra.Command, given []string) error {
 			return args("CNN", "EFCN")(cmd, given[:min(len(given), 2)])
 		},
@@ -188,11 +191,14 @@ func (f *verifyFlags) compare(ctx context.Context, e *env, cnn *onnxio.Model, pa
 		}
 	}
 	bar := e.progress("verify")
-	o.Progress = bar.at
+	o.Progress, o.World = bar.at, e.world
 	report, err := verify.Verify(ctx, cnn, other, o)
 	bar.clear()
 	if err != nil {
 		return nil, err
+	}
+	if !e.first() {
+		return report, nil
 	}
 	return report, f.save(ran.Tensors(), report)
 }

@@ -78,6 +78,9 @@ func (s *structure) factored(f *factoredNodes, m *matrix, in layerInput, row *La
 			v.Name, v.Dims, outputs, in.size)
 		return
 	}
+	if s.others {
+		return
+	}
 	s.zeroFactor(f.left, u, m, row)
 	s.finiteFactor(f.right, v, m, row)
 }

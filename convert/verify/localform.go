@@ -115,7 +115,7 @@ func (s *structure) local(f *localNodes, m *matrix, in layerInput, row *Layer) {
 			weight.Name, weight.Dims, t.block, t.groups*t.out*t.positions, t.groups*t.block, m.rows, m.cols)
 		return
 	}
-	if !s.localIndex(f, t, m, row) {
+	if s.others || !s.localIndex(f, t, m, row) {
 		return
 	}
 	c := newLocalChecker(t, m)

@@ -16,6 +16,9 @@ func (s *structure) sparse(node *onnxio.Node, t *onnxio.SparseTensor, m *matrix,
 		s.fault("node", node, row.Output, "its sparse matrix %q: %v", name, err)
 		return false
 	}
+	if s.others {
+		return true
+	}
 	c := &sparseChecker{matrix: m, last: -1, row: -1}
 	err := c.check(t)
 	s.compared += c.count

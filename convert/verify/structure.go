@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"efcn/convert/record"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -34,6 +35,7 @@ type structure struct {
 	seen     map[*onnxio.Node]bool   // nodes of the CNN that are accounted for
 	compared int64                   // entries
 	unknown  int                     // layers of which no matrix is known
+	others   bool                    // entries of the layer that is checked are compared by another rank
 
 	maxima map[*onnxio.Node][]*matrix // levels of maxima
 	parts  map[*onnxio.Node][]bool    // which levels layers of the record stand for
@@ -74,22 +76,14 @@ func heldBy(efcn *net, holds func(name string) (string, bool)) map[string]*onnxi
 
 // check runs the whole check and appends its outcome to the report. tick is called after
 // every layer.
-func (s *structure) check(ctx context.Context, tick func()) error {
+func (s *structure) check(ctx context.Context, w *mpi.World, tick func()) error {
 	before := len(s.report.Findings)
 	var err error
 	if s.cnn, err = s.withPadding(); err != nil {
 		return err
 	}
-	for i := range s.record.Layers {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if rec := &s.record.Layers[i]; len(rec.Factors) > 0 {
-			s.product(rec)
-		} else {
-			s.layer(rec)
-		}
-		tick()
+	if err := s.layers(ctx, w, tick); err != nil {
+		return err
 	}
 	s.wholeMaxima()
 	needed := s.cnn.needed()

@@ -11,6 +11,7 @@ import (
 
 	"efcn/convert/record"
 	"efcn/internal/constants"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -58,6 +59,10 @@ type Options struct {
 	// is run in "onnxruntime" then, and the rest as ever. The model must not be modified.
 	// Default (nil): such models are refused.
 	Open func(ctx context.Context, engine string, m *onnxio.Model) (Session, error)
+	// World is the ranks that compare the same two models together: of the structure, each
+	// compares the entries of some layers. Rank 0 alone runs the models, and all return its
+	// report. Default (nil): this process alone.
+	World *mpi.World
 	// Batch is how many samples are run at once if the models take any number.
 	// Default (0) 32.
 	Batch int
@@ -178,6 +183,9 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 		return nil, err
 	}
 	v.report.Elsewhere = other.used()
+	if err := v.shareReport(ctx); err != nil {
+		return nil, err
+	}
 	v.report.FailingInputs = tensors(asDeclared(v.failing))
 	return v.report, nil
 }
@@ -367,13 +375,16 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	v.values = make(map[string]*Value)
-	if v.record == nil && len(v.feeds) > 0 && (!v.options.skips(Float64) || !v.options.skips(Float32)) {
+	if v.options.runs() && v.record == nil && len(v.feeds) > 0 {
 		if err := v.match(ctx); err != nil {
 			return err
 		}
 	}
 	if err := v.checks(ctx); err != nil {
 		return err
+	}
+	if !v.options.first() {
+		return nil
 	}
 	if !slices.ContainsFunc(v.report.Checks, func(c Check) bool { return c.Status != Skipped }) {
 		var why []string
@@ -415,7 +426,7 @@ func (v *verifier) draw(ctx context.Context) error {
 	if v.shapes, err = v.observeShapes(ctx); err != nil {
 		return named(v.cnn.model, err)
 	}
-	if v.options.skips(Float64) && v.options.skips(Float32) {
+	if !v.options.runs() {
 		return nil
 	}
 	if err := v.oneAtATime(ctx); err != nil {
@@ -437,9 +448,13 @@ func (v *verifier) checks(ctx context.Context) error {
 		v.skipped(Structure, v.pairing())
 	default:
 		v.meter.begin(Structure, len(v.record.Layers))
-		if err := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report).check(ctx, v.meter.tick); err != nil {
+		s := newStructure(v.cnn, v.efcn, v.record, v.shapes, v.report)
+		if err := s.check(ctx, v.options.World, v.meter.tick); err != nil {
 			return err
 		}
+	}
+	if !v.options.first() {
+		return nil
 	}
 	if v.options.skips(Float64) {
 		v.skipped(Float64, asked)
