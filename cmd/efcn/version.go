@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 	"efcn/internal/mpi"
 	"efcn/internal/ort"
@@ -26,6 +27,21 @@ var libraries = []struct {
 		return l.String(), nil
 	}},
 	{"MPI", func() (string, error) { return mpi.Find(mpi.Options{}) }},
+	{"CUDA", findDevices},
+}
+
+// findDevices returns the version of CUDA, its files, and the GPUs.
+func findDevices() (string, error) {
+	l, err := cuda.Open(cuda.Options{})
+	if err != nil {
+		return "", err
+	}
+	devices, err := l.Devices()
+	text := l.String()
+	for _, d := range devices {
+		text += "; " + d.String()
+	}
+	return text, err
 }
 
 // versioned is what version --json prints.
@@ -48,8 +64,9 @@ func newVersion(e *env) *cobra.Command {
 		Short: "Print the version, and with -v what efcn finds on this machine",
 		Long: `version prints the version, the commit it was built from, and the version of Go. -v
 adds what multiplies matrices (OpenBLAS where it is found; EFCN_OPENBLAS), ONNX
-Runtime (EFCN_ORT) and MPI (EFCN_MPI), with version and file, or why one is not
-found. All of them are optional.`,
+Runtime (EFCN_ORT), MPI (EFCN_MPI), and CUDA (EFCN_CUDA) with its GPUs, which no
+command uses yet; each with version and file, or why it is not found. All of them
+are optional.`,
 		Args: args(),
 		RunE: func(*cobra.Command, []string) error {
 			result := versioned{Build: version.Read()}

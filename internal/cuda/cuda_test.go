@@ -59,8 +59,12 @@ func TestCandidates(t *testing.T) {
 
 // TestFindRefuses: what is missing is named, with what to install.
 func TestFindRefuses(t *testing.T) {
+	driverPlaces["nowhere"] = places{names: []string{"no-such-driver.so.1"}}
+	defer delete(driverPlaces, "nowhere")
 	for _, c := range []struct{ goos, env, want string }{
 		{"linux", "off", "CUDA is switched off by EFCN_CUDA=off; unset that"},
+		{"nowhere", "", "CUDA is not found: no no-such-driver.so.1 where the system looks for libraries; " +
+			"install the NVIDIA driver 580 or newer, or set EFCN_CUDA=FOLDER"},
 		{"darwin", "", fmt.Sprintf("CUDA runs on Linux and Windows on amd64 and arm64, this is darwin/%s", runtime.GOARCH)},
 	} {
 		_, err := findFor(c.goos, "", func(name string) string { return map[string]string{"EFCN_CUDA": c.env}[name] })

@@ -62,15 +62,16 @@ func findFor(goos, folder string, getenv func(string) string) (*Library, error) 
 		return nil, err
 	}
 	if l.driver == nil {
-		return nil, &NotFoundError{fmt.Sprintf("the NVIDIA driver is not found: no %s where the system looks for libraries; "+
-			"install driver %d or newer, or set EFCN_CUDA=FOLDER", strings.Join(driver.names, " or "), kernelDriver)}
+		return nil, &NotFoundError{fmt.Sprintf("CUDA is not found: no %s where the system looks for libraries; "+
+			"install the NVIDIA driver %d or newer, or set EFCN_CUDA=FOLDER", strings.Join(driver.names, " or "),
+			kernelDriver)}
 	}
 	blas := blasPlaces[goos]
 	if l.blas, err = blas.load(folder, getenv, blasNames[:]); err != nil {
 		return nil, err
 	}
 	if l.blas == nil {
-		return nil, &NotFoundError{fmt.Sprintf("cuBLAS is not found: no %s in an active Python environment or where the "+
+		return nil, &NotFoundError{fmt.Sprintf("CUDA is not found: no %s in an active Python environment or where the "+
 			"system looks for libraries; pip install nvidia-cublas and activate its environment, or set EFCN_CUDA=FOLDER",
 			strings.Join(blas.names, " or "))}
 	}
