@@ -25,6 +25,7 @@ var deviceTests = []struct {
 	{"graph", testGraph},
 	{"gemm", testGemm},
 	{"elementwise", testElementwise},
+	{"functions", testFunctions},
 	{"sums", testSums},
 	{"transpose", testTranspose},
 	{"local", testLocal},
@@ -49,6 +50,7 @@ var standInTests = []struct {
 	{"wrong addresses", testWrongAddresses},
 	{"a lost device", testLost},
 	{"an old driver", testOldDriver},
+	{"TF32", testTF32},
 }
 
 // TestDevice: everything that computes, on a device. Without the libraries it is skipped;
@@ -97,8 +99,8 @@ func TestDevice(t *testing.T) {
 	if live := stand.live(); live != 0 {
 		t.Errorf("%d things are left when the device is closed", live)
 	}
-	if ran != 18 {
-		t.Errorf("%d tests ran, want 18", ran)
+	if ran != 19 {
+		t.Errorf("%d tests ran, want 19", ran)
 	}
 	if stand == nil {
 		return
@@ -110,8 +112,8 @@ func TestDevice(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 22 {
-		t.Errorf("%d tests ran, want 22", ran)
+	if ran != 24 {
+		t.Errorf("%d tests ran, want 24", ran)
 	}
 }
 

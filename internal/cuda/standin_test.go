@@ -247,3 +247,34 @@ func testOldDriver(t *testing.T, _ *standIn) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// testTF32: factors are rounded to 10 bits of mantissa where that is asked for, and only
+// for float32.
+func testTF32(t *testing.T, _ *standIn) {
+	library, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tf32 := range []bool{false, true} {
+		d, err := library.Device(t.Context(), DeviceOptions{TF32: tf32})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{device: d}
+		r.run(t, func(a *arena) {
+			const v = 1 + 0x1p-11 + 0x1p-20
+			single, double := room[float32](a, 1), room[float64](a, 1)
+			a.do(Gemm(a.Stream, Product[float32]{M: 1, N: 1, K: 1, Alpha: 1, A: put(a, []float32{v}), B: put(a, []float32{1}), C: single}))
+			a.do(Gemm(a.Stream, Product[float64]{M: 1, N: 1, K: 1, Alpha: 1, A: put(a, []float64{v}), B: put(a, []float64{1}), C: double}))
+			want := float32(v)
+			if tf32 {
+				want = 1 + 0x1p-10
+			}
+			same(t, "float32", get(a, single), []float32{want})
+			same(t, "float64", get(a, double), []float64{v})
+		})
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
