@@ -73,7 +73,7 @@ func (f *demoFlags) run(ctx context.Context, e *env) error {
 		{"convert", cnn, "-o", efcn},
 		{"verify", cnn, efcn},
 		{
-			"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "1", "--lr", "0.01",
+			"finetune", efcn, "--data", train, "--test", test, "-o", tuned, "--epochs", "3", "--lr", "0.01",
 			"--checkpoint", run, "--checkpoints", "log:2",
 		},
 		{"measure", tuned, "--cnn", cnn},
@@ -124,7 +124,7 @@ func (e *env) printAccuracies(ctx context.Context, test string, models []namedFi
 // show prints a command line and runs it.
 func (e *env) show(ctx context.Context, args []string) error {
 	fmt.Fprintf(e.out, "\n$ %s\n", commandLine(args))
-	sub := &env{in: e.in, out: e.out, err: e.err}
+	sub := &env{in: e.in, out: e.out, err: e.err, args: args}
 	root := newRoot(sub)
 	root.SetArgs(append(args, "--threads", strconv.Itoa(e.threads),
 		"--quiet="+strconv.FormatBool(e.quiet), "--verbose="+strconv.FormatBool(e.verbose)))

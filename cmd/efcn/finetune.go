@@ -13,6 +13,7 @@ import (
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
 	"efcn/internal/kernel"
+	"efcn/internal/version"
 	"efcn/onnxio"
 )
 
@@ -157,8 +158,10 @@ within epochs as often as --checkpoint-every says, and at Ctrl-C, each time as a
 whole new file. DIR/metrics.jsonl gets a line after every epoch: losses,
 accuracies, norms of gradients (inside and outside the support too), distances
 travelled, deviation from the CNN subspace per layer, seconds, peak memory; a file
-of events beside it has the same for TensorBoard. --resume goes on with the run, or
-begins where there is none yet, and ends bit-identical to a run that was not
+of events beside it has the same for TensorBoard. DIR/about.json has the model, the
+data, the command line, the settings, and what was measured before the first step.
+--resume goes on with the run, or begins where there is none yet, and ends
+bit-identical to a run that was not
 stopped. It takes the same model, data, options and threads; --epochs may grow.
 A folder that another process trains in is refused.
 --checkpoints keeps the model itself, from step 0, as DIR/step-N.onnx.
@@ -255,6 +258,10 @@ func (f *finetuneFlags) train(
 		return nil, err
 	}
 	o.Notice = func(text string) { e.notef("efcn finetune: %s", text) }
+	o.About = map[string]string{
+		"program": "efcn " + version.String(), "command": commandLine(e.args),
+		"model": result.Model, "data": f.dataSpec(), "test": f.testSpec(),
+	}
 	o.Collect = collectNow
 	text := e.aside(f.output)
 	o.Before = func(test finetune.Metrics) {

@@ -405,7 +405,7 @@ func (f *relaxFlags) study(ctx context.Context, e *env, args []string) (s *relax
 		return nil, "", err
 	}
 	s = &relax.Study{Options: o, About: map[string]string{
-		"program": "efcn " + version.String(), "data": f.dataSpec(), "test": f.testSpec(),
+		"program": "efcn " + version.String(), "command": commandLine(e.args), "data": f.dataSpec(), "test": f.testSpec(),
 	}}
 	if len(f.cnnAt) > 0 {
 		s.Given = map[int]*onnxio.Model{}

@@ -43,9 +43,14 @@ func newReport(e *env) *cobra.Command {
 		Use:   "report DIR -o report.html",
 		Short: "Put a study or a run of training on one page",
 		Long: `report writes one page of HTML about the folder of efcn relax, finished or not, or
-of efcn finetune --checkpoint: curves, tables, deviation from the CNN subspace,
-pictures of weights, the plan of the embedding and the settings. It holds all
-pictures itself and needs no network.
+of efcn finetune --checkpoint: how far the eFCN ends above the CNN and the
+fully-connected network, curves, tables, deviation from the CNN subspace, pictures of
+weights, the plan of the embedding and the settings. It holds all pictures itself, each
+figure as SVG, PNG and CSV to save, and needs no network.
+
+Differences are paired by seed: of the seeds that both sides have, with the interval of
+Student's t at 95 %. Tables that efcn interpolate -o and efcn measure --spectrum -o wrote
+into DIR as .csv are drawn too.
 
 Every embedding of a study is verified, as efcn verify does, on the files of the
 folder; --no-check leaves that out.`,

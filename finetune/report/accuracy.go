@@ -21,7 +21,7 @@ func (s *study) ticks() (ticks []chart.Tick, at map[int]float64) {
 }
 
 // relaxTime is the x axis of figures over it.
-const relaxTime = "relax time (epochs of the CNN before it is embedded)"
+const relaxTime = "relax time (epochs before the embedding)"
 
 // againstRelaxTime draws a quantity of kinds of runs against their relax time.
 func (s *study) againstRelaxTime(title, y string, factor float64, sums []*relax.Summary, kinds []relax.Kind,

@@ -28,7 +28,7 @@ func addedSections(dir string) ([]*section, error) {
 		"Loss and accuracy of the models on a path from A (t = 0) to B (t = 1), as efcn interpolate measured them.",
 	}}
 	spectra := &section{ID: "spectra", Title: "Spectra outside the support", Text: []string{
-		"The largest singular values of what each layer's matrix has outside its support, as efcn measure --spectrum " +
+		"The largest singular values of what each layer's matrix has outside its support, as efcn measure " +
 			"found them, and the share of the sum of all their squares that the first of them have.",
 	}}
 	for _, f := range files {

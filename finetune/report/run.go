@@ -246,7 +246,7 @@ func epochTable(lines []finetune.EpochMetrics) *table {
 			row[5], row[6] = short(m.Deviation.Distance), short(m.Deviation.OffLocal)
 		}
 		if m.Epoch > 0 {
-			row[2], row[4], row[7] = percent(m.TrainTop1), fmt.Sprintf("%.4f", m.TrainLoss), short(m.Rate)
+			row[2], row[4], row[7] = percent(m.TrainTop1), fmt.Sprintf("%.4f", m.TrainLoss), fmt.Sprintf("%.3g", m.Rate)
 			row[8], row[9] = chart.Number(m.Seconds, 2), number(m.PeakBytes>>20)
 		}
 		t.add(row...)

@@ -12,12 +12,12 @@ import (
 // Lengths of a figure, in pixels.
 const (
 	figureWidth = 420.0
-	plotTop     = 46.0
+	plotTop     = 48.0
 	plotHeight  = 205.0
-	titleSize   = 13.0
-	textSize    = 11.0
-	rowHeight   = 15.0 // of names, at ends of lines and below
-	nameRoom    = 112.0
+	titleSize   = 14.0
+	textSize    = 12.0
+	rowHeight   = 16.0 // of names, at ends of lines and below
+	nameRoom    = 124.0
 	mostDots    = 12 // a line of more points has no dots, which would hide it
 	mostNotes   = 24 // a line of more points says what some of them are
 	mostCut     = 8  // more points below the floor have no marks
@@ -79,10 +79,10 @@ func (c *Chart) layout() (*scene, error) {
 	f.x.from, f.x.to = left+14, figureWidth-max(right, 10)-4
 	f.y.from, f.y.to = f.bottom, plotTop
 	f.scene.write(6, 17, titleSize, start, words, upper(c.Title))
-	f.scene.write(6, 35, textSize, start, notes, c.Y)
+	f.scene.write(6, 36, textSize, start, notes, c.Y)
 	f.drawAxes(yTicks)
 	f.drawSeries()
-	height := f.bottom + 36
+	height := f.bottom + 38
 	switch {
 	case beside:
 		f.namesBeside(named)
@@ -336,11 +336,11 @@ func (f *figure) drawAxes(yTicks []Tick) {
 	for _, t := range xTicks {
 		x, half := f.x.at(t.X), widthOf(t.Name, textSize)/2
 		if x-half >= free {
-			f.scene.write(x, f.bottom+16, textSize, middle, notes, t.Name)
+			f.scene.write(x, f.bottom+17, textSize, middle, notes, t.Name)
 			free = x + half + 6
 		}
 	}
-	f.scene.write((f.x.from+f.x.to)/2, f.bottom+31, textSize, middle, notes, f.chart.X)
+	f.scene.write((f.x.from+f.x.to)/2, f.bottom+33, textSize, middle, notes, f.chart.X)
 }
 
 // whole reports whether all points are at whole numbers, such as epochs.

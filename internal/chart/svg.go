@@ -11,31 +11,31 @@ import (
 )
 
 // darkStyle is what makes an SVG dark where the reader's system is: every shape has its
-// dark colour in --d. Programs that know no style sheets draw the light one. A page that
+// dark colour in --D. Programs that know no style sheets draw the light one. A page that
 // holds the picture has the same rules for what it prints, and others.
-const darkStyle = `<style>@media (prefers-color-scheme:dark){.l{stroke:var(--d)}.f{fill:var(--d)}}</style>`
+const darkStyle = `<style>@media (prefers-color-scheme:dark){.l{stroke:var(--D)}.f{fill:var(--D)}}</style>`
 
 // writeSVG writes the scene as a picture of its own.
 func (s *scene) writeSVG(w io.Writer) error {
-	return s.writeMarkup(w, darkStyle)
+	return s.writeMarkup(w, ` xmlns="http://www.w3.org/2000/svg"`, darkStyle)
 }
 
 // WriteInline writes the chart as the SVG that stands in a page, which has to style it:
-// the outlines of the class l and the fillings of the class f have the colour --d where
+// the outlines of the class l and the fillings of the class f have the colour --D where
 // the page is dark.
 func (c *Chart) WriteInline(w io.Writer) error {
 	s, err := c.layout()
 	if err != nil {
 		return fmt.Errorf("chart %q: %w", c.Title, err)
 	}
-	return s.writeMarkup(w, "")
+	return s.writeMarkup(w, "", "")
 }
 
-func (s *scene) writeMarkup(w io.Writer, style string) error {
+func (s *scene) writeMarkup(w io.Writer, attributes, style string) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%[1]s" height="%[2]s" `+
-		`role="img" aria-label="%s" font-family="'Liberation Sans',Arial,Helvetica,sans-serif">%s`,
-		pixels(s.width), pixels(s.height), html.EscapeString(s.title), style)
+	fmt.Fprintf(&b, `<svg%s viewBox="0 0 %s %s" width="%[2]s" height="%[3]s" role="img" aria-label="%s" `+
+		`font-family="'Liberation Sans',Arial,Helvetica,sans-serif">%s`,
+		attributes, pixels(s.width), pixels(s.height), html.EscapeString(s.title), style)
 	fmt.Fprintf(&b, "\n<rect class=\"f\" width=\"%s\" height=\"%s\" %s/>\n", pixels(s.width), pixels(s.height),
 		fill(paper))
 	// What several shapes in a row have in common is said once.
@@ -64,7 +64,7 @@ func (p *shape) style() string {
 		if p.dashed {
 			dashes = ` stroke-dasharray="5 3"`
 		}
-		return fmt.Sprintf(`<g class="l" fill="none" stroke="%s" style="--d:%s" stroke-width="%s"%s>`, hex(p.ink.light),
+		return fmt.Sprintf(`<g class="l" fill="none" stroke="%s" style="--D:%s" stroke-width="%s"%s>`, hex(p.ink.light),
 			hex(p.ink.dark), pixels(p.size), dashes)
 	case text:
 		return fmt.Sprintf(`<g class="f" %s font-size="%s" text-anchor="%s">`, fill(p.ink), pixels(p.size),
@@ -105,7 +105,7 @@ func (p *shape) writeSVG(b *bytes.Buffer) {
 	fmt.Fprintf(b, ">%s</%s>\n", inner, tag)
 }
 
-func fill(c ink) string { return fmt.Sprintf(`fill="%s" style="--d:%s"`, hex(c.light), hex(c.dark)) }
+func fill(c ink) string { return fmt.Sprintf(`fill="%s" style="--D:%s"`, hex(c.light), hex(c.dark)) }
 
 func hex(c color.NRGBA) string { return fmt.Sprintf("#%02x%02x%02x", c.R, c.G, c.B) }
 
