@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -13,6 +14,8 @@ import (
 	"efcn/convert/record"
 	"efcn/internal/arrays"
 	"efcn/internal/atomicfile"
+	"efcn/internal/chart"
+	"efcn/onnxio"
 )
 
 type exportFlags struct {
@@ -23,7 +26,7 @@ type exportFlags struct {
 
 func (f *exportFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.layer, "layer", "", "name of the layer's node")
-	flags.StringVarP(&f.output, "output", "o", "", "file to write: .npz, .mtx or .npy")
+	flags.StringVarP(&f.output, "output", "o", "", "file to write: .npz, .mtx, .npy, .png or .svg")
 	flags.BoolVar(&f.mask, "mask", false, "the support in place of the weights: 1 inside, 0 outside")
 }
 
@@ -42,17 +45,60 @@ var exporters = map[string]func(ctx context.Context, w io.Writer, a *record.Matr
 	".npy": func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error {
 		return arrays.WriteNPY(w, a.Dense(ctx, mask))
 	},
+	".png": func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error {
+		t, err := tileOf(ctx, a, mask)
+		if err != nil {
+			return err
+		}
+		return t.WritePNG(w)
+	},
+	".svg": func(ctx context.Context, w io.Writer, a *record.Matrix, mask bool) error {
+		t, err := tileOf(ctx, a, mask)
+		if err != nil {
+			return err
+		}
+		return t.WriteSVG(w, "matrix of "+a.Layer.Node)
+	},
+}
+
+// mostDrawn is how many entries a picture of a matrix has at the most: a PNG has a pixel
+// for each.
+const mostDrawn = 1 << 24
+
+// tileOf is a picture of a matrix, or of its support.
+func tileOf(ctx context.Context, a *record.Matrix, mask bool) (*chart.Tile, error) {
+	if n := int64(a.Rows) * int64(a.Cols); n > mostDrawn {
+		return nil, fmt.Errorf("a picture of %d x %d entries; want %d at the most, or another format", a.Rows, a.Cols, mostDrawn)
+	}
+	t := &chart.Tile{Rows: a.Rows, Cols: a.Cols}
+	dense := a.Dense(ctx, mask)
+	if !mask {
+		var err error
+		t.Values, err = onnxio.Floats[float32](dense)
+		return t, err
+	}
+	var b bytes.Buffer
+	if _, err := dense.Data.WriteTo(&b); err != nil {
+		return nil, err
+	}
+	t.Values = make([]float32, b.Len())
+	for i, v := range b.Bytes() {
+		t.Values[i] = float32(v)
+	}
+	return t, nil
 }
 
 func newExport(e *env) *cobra.Command {
 	var f exportFlags
 	cmd := &cobra.Command{
-		Use:   "export EFCN --layer NAME -o A.npz|A.mtx|A.npy",
+		Use:   "export EFCN --layer NAME -o A.npz|A.mtx|A.npy|A.png|A.svg",
 		Short: "Write one layer's matrix for scipy, MATLAB or Julia",
 		Long: `export writes the matrix of one layer of an eFCN, [outputs, inputs], in the format
 of the output's extension: .npz is what scipy.sparse.load_npz reads (compressed
 rows, the non-zeros), .mtx is Matrix Market (coordinates, the non-zeros), .npy is
-a dense NumPy array. --mask writes the support instead.`,
+a dense NumPy array. .png and .svg are pictures of it, a row for each output: red is
+positive, blue negative, the ground zero, the colour as strong as the square root of
+the weight. --mask writes the support instead.`,
 		Args: args("EFCN"),
 		RunE: onFile(e, f.validate, f.run),
 	}
@@ -73,7 +119,7 @@ func (f *exportFlags) validate() error {
 func (f *exportFlags) run(ctx context.Context, e *env, path string) error {
 	write := exporters[filepath.Ext(f.output)]
 	if write == nil {
-		return usagef("-o %s: unknown extension; want .npz, .mtx or .npy", f.output)
+		return usagef("-o %s: unknown extension; want .npz, .mtx, .npy, .png or .svg", f.output)
 	}
 	efcn, err := e.readModel(path)
 	if err != nil {

@@ -59,7 +59,11 @@ func scale(at float64) color.NRGBA {
 	last := len(viridis) - 1
 	place := min(max(at, 0), 1) * float64(last)
 	i := min(int(place), last-1)
-	a, b, share := viridis[i], viridis[i+1], place-float64(i)
-	blend := func(a, b uint8) uint8 { return uint8(math.Round(float64(a) + share*(float64(b)-float64(a)))) }
-	return color.NRGBA{blend(a.R, b.R), blend(a.G, b.G), blend(a.B, b.B), 255}
+	return blend(viridis[i], viridis[i+1], place-float64(i))
+}
+
+// blend is the colour at a share of the way from a to b.
+func blend(a, b color.NRGBA, share float64) color.NRGBA {
+	between := func(a, b uint8) uint8 { return uint8(math.Round(float64(a) + share*(float64(b)-float64(a)))) }
+	return color.NRGBA{between(a.R, b.R), between(a.G, b.G), between(a.B, b.B), 255}
 }

@@ -2,10 +2,13 @@ package chart
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
 	"image/color"
 	"image/png"
 	"io"
 	"math"
+	"strings"
 	"testing"
 )
 
@@ -55,5 +58,42 @@ func TestTile(t *testing.T) {
 	}
 	if (&Tile{Rows: 2, Cols: 2, Values: []float32{1}}).WritePNG(io.Discard) == nil {
 		t.Error("one value for 2×2: no error")
+	}
+}
+
+// The matrix of a convolution in one dimension: its weights run down diagonals.
+func TestTileSVG(t *testing.T) {
+	tile := Tile{Rows: 3, Cols: 4, Values: []float32{
+		1, -2, 0, 0,
+		0, 1, -2, 0,
+		0, 0, 1, 3,
+	}}
+	var b bytes.Buffer
+	if err := tile.WriteSVG(&b, "a <matrix>"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`viewBox="-1 -1 6 5"`, `aria-label="a &lt;matrix&gt;"`, ` d="M0 0l3 3"/>`, ` d="M1 0l2 2"/>`, ` d="M3 2l1 1"/>`,
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %s in\n%s", want, b.String())
+		}
+	}
+	if n := strings.Count(b.String(), "<path "); n != 3 {
+		t.Errorf("%d colours; want 3", n)
+	}
+	if err := xml.Unmarshal(b.Bytes(), new(struct{})); err != nil {
+		t.Error(err)
+	}
+	if (&Tile{Rows: 2, Cols: 2, Values: []float32{1}}).WriteSVG(io.Discard, "") == nil {
+		t.Error("values are missing: no error")
+	}
+	fine := Tile{Rows: 1, Cols: mostStrokes + 1, Values: make([]float32, mostStrokes+1)}
+	for i := range fine.Values {
+		fine.Values[i] = float32(i + 1)
+	}
+	var tooFine *TooFineError
+	if err := fine.WriteSVG(io.Discard, ""); !errors.As(err, &tooFine) || tooFine.Strokes != mostStrokes+1 {
+		t.Errorf("too many strokes: %v", err)
 	}
 }
