@@ -52,7 +52,9 @@ def build_program(target, path):
     """Build the program for target, and return its version as Python writes versions, and its time."""
     goos, goarch = target.split("-")
     env = {**os.environ, "CGO_ENABLED": "0", "GOOS": goos, "GOARCH": goarch}
-    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, "./cmd/efcn"]
+    stamp = (ROOT / ".git").exists()  # version, commit and date are git's, whatever GOFLAGS says
+    flags = ["-trimpath", f"-buildvcs={str(stamp).lower()}", "-ldflags=-s -w"]
+    command = ["go", "build", *flags, "-o", path, "./cmd/efcn"]
     subprocess.run(command, cwd=ROOT, env=env, check=True)
     text = subprocess.run(["go", "version", "-m", "-json", path], check=True, capture_output=True).stdout
     info = json.loads(text)
