@@ -354,7 +354,8 @@ func (n *node[T]) emitConstant(at int, f pairwise, trainable bool,
 // other, a parameter.
 func (n *node[T]) vector(at int, x value, c *onnxio.Tensor) (*parameter[T], error) {
 	p, err := n.parameter(at)
-	if err == nil && product(toInts(c.Dims)) == x.size() && n.b.t.subset.mayTie(c.Name, n.Input(1-at)) {
+	source := n.b.t.beforeExchange(n.Input(1 - at))
+	if err == nil && product(toInts(c.Dims)) == x.size() && n.b.t.subset.mayTie(c.Name, source) {
 		p.frozen = true
 	}
 	return p, err

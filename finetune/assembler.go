@@ -40,7 +40,7 @@ type networkForm[T kernel.Float] struct {
 	keepGradients bool
 	// memory is that of another network, which runs when this one does not.
 	memory [][]T
-	ranks *exchange[T] // nil for one
+	ranks  *exchange[T] // nil for one
 	// plan replaces the plan of the memory; nil for that of memplan.
 	plan func(p *memplan.Program) *memplan.Plan
 }

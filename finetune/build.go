@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/convert/cut"
 	"efcn/convert/record"
 	"efcn/internal/constants"
 	"efcn/internal/kernel"
@@ -38,9 +39,8 @@ type trainee[T kernel.Float] struct {
 	// supports are those of dense embedded layers, by weight, where they have one.
 	supports map[string]support
 
-	ranks *exchange[T] // nil for a training on one rank
-	cut   map[string]bool // initializers of which each rank has a part
-
+	ranks        *exchange[T]   // nil for a training on one rank
+	part         *cut.Part      // that this rank trains; nil where it trains all of the model
 	fixed        map[int]*fixed // by batch
 	arrangements map[*onnxio.Node][]*arrangement[T]
 }
@@ -109,6 +109,14 @@ func (t *trainee[T]) addLayers(rec *record.Record) error {
 		if l.Layout == record.Factored {
 			t.factored = append(t.factored, l)
 		}
+	}
+	return t.addSupports(rec, t.initializers)
+}
+
+// addSupports notes the supports of the dense layers of a record.
+func (t *trainee[T]) addSupports(rec *record.Record, initializers map[string]*onnxio.Tensor) error {
+	for i := range rec.Layers {
+		l := &rec.Layers[i]
 		if l.Layout != record.Dense || l.Connected() {
 			continue
 		}
@@ -116,7 +124,7 @@ func (t *trainee[T]) addLayers(rec *record.Record) error {
 		if err != nil {
 			return fmt.Errorf("layer %q: %w", l.Node, err)
 		}
-		if w := t.initializers[l.Weight]; m != nil && w != nil && slices.Equal(toInts(w.Dims), []int{m.Rows(), m.Cols()}) {
+		if w := initializers[l.Weight]; m != nil && w != nil && slices.Equal(toInts(w.Dims), []int{m.Rows(), m.Cols()}) {
 			t.supports[l.Weight] = support{Map: m}
 		}
 	}
@@ -193,7 +201,7 @@ func (t *trainee[T]) parameter(init *onnxio.Tensor) (*parameter[T], error) {
 	if len(values) == 0 {
 		return nil, fmt.Errorf("weights %q have no elements, so there is nothing to train", init.Name)
 	}
-	p := &parameter[T]{name: init.Name, values: values, cut: t.cut[init.Name]}
+	p := &parameter[T]{name: init.Name, values: values, cut: t.isCut(init.Name)}
 	p.basis = slices.ContainsFunc(t.factored, func(l *record.Layer) bool { return l.Right == init.Name })
 	if err := selectEntries(t.subset, p); err != nil {
 		return nil, err

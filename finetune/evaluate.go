@@ -99,6 +99,10 @@ type evaluator struct {
 	indices []int
 
 	following []int // indices
+
+	// agree makes an error of one rank one of all ranks that run the model together; nil for
+	// a model that runs by itself.
+	agree func(ctx context.Context, err error) error
 }
 
 // newEvaluator makes one that works in memory, which is its only while it runs,
@@ -171,14 +175,20 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 		for i := range following {
 			following[i] = at + count + i
 		}
-		if err := e.feed.fetch(indices, following, e.feed.batch, e.x); err != nil {
+		err := e.feed.fetch(indices, following, e.feed.batch, e.x)
+		running := ctx
+		if e.agree != nil { // and no rank stops half-way
+			running = context.WithoutCancel(ctx)
+			err = e.agree(ctx, cmp.Or(err, ctx.Err()))
+		}
+		if err != nil {
 			return err
 		}
 		shape := []int64{int64(rows)}
 		for _, d := range sampleShape(e.input) {
 			shape = append(shape, int64(d))
 		}
-		got, err := e.session.Run(ctx,
+		got, err := e.session.Run(running,
 			[]*onnxio.Tensor{onnxio.NewTensor(e.input.Name, shape, e.x[:rows*product(sampleShape(e.input))])})
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -51,7 +52,7 @@ func (t *trainee[T]) sumParts(of map[string]float64) error {
 	var names []string
 	var parts []float64
 	for _, name := range slices.Sorted(maps.Keys(of)) {
-		if t.cut[name] {
+		if t.isCut(name) {
 			names, parts = append(names, name), append(parts, of[name])
 		}
 	}
@@ -132,6 +133,21 @@ func sumSquares[T kernel.Float](s support, first int, rows []T) (inside, outside
 
 // distances returns how far each trained initializer is from where it began.
 func (t *trainee[T]) distances() (map[string]float64, error) {
+	far, err := t.squaredDistances()
+	if err := t.ranks.agree(context.Background(), err); err != nil {
+		return nil, err
+	}
+	if err := t.sumParts(far); err != nil {
+		return nil, err
+	}
+	for name, squares := range far {
+		far[name] = math.Sqrt(squares)
+	}
+	return far, nil
+}
+
+// squaredDistances returns the squares of what this rank has of them.
+func (t *trainee[T]) squaredDistances() (map[string]float64, error) {
 	far := map[string]float64{}
 	for _, p := range t.params {
 		if p.frozen {
@@ -145,12 +161,6 @@ func (t *trainee[T]) distances() (map[string]float64, error) {
 			return nil, fmt.Errorf("weights %q: %d elements where training began, %d now", p.name, d.at, len(p.values))
 		}
 		far[p.name] = d.sum
-	}
-	if err := t.sumParts(far); err != nil {
-		return nil, err
-	}
-	for name, squares := range far {
-		far[name] = math.Sqrt(squares)
 	}
 	return far, nil
 }

@@ -8,7 +8,9 @@ import (
 	"strconv"
 	"time"
 
+	"efcn/convert/cut"
 	"efcn/finetune/data"
+	"efcn/internal/mpi"
 )
 
 // Options says how to train. The zero value trains as the paper does.
@@ -60,6 +62,14 @@ type Options struct {
 	// Seed decides the order of the samples in every epoch, and how they are
 	// augmented; 0 is a seed like any other.
 	Seed uint64
+	// World is the ranks that train the model together, all of which call Train with the
+	// same arguments. Each trains its part of the large layers, see package cut, and all
+	// come to the same losses and metrics. Rank 0 alone writes files. Default (nil): this
+	// process trains the model by itself.
+	World *mpi.World
+	// CutFrom is from how many bytes of weights on a layer is cut over the ranks; smaller ones
+	// are trained by each. 0 means [cut.DefaultLeast].
+	CutFrom int64
 	// Checkpoint is a folder, made where it is missing, for the state of the run:
 	// it is saved after every epoch, within epochs as SaveEvery says, and when the
 	// context ends the run, each time as a whole new file. Beside it metrics.jsonl
@@ -152,6 +162,13 @@ func (o Options) Validate() error {
 	if o.Refresh < 0 {
 		errs = append(errs, fmt.Errorf("refresh: %d is negative", o.Refresh))
 	}
+	if o.World != nil && o.World.Size() > 1 && (o.Init != "" || o.Refresh > 0) {
+		errs = append(errs, errors.New("init and refresh choose V of factored layers, of which several ranks have parts; "+
+			"train on one rank, or leave V as it is"))
+	}
+	if o.CutFrom < 0 {
+		errs = append(errs, fmt.Errorf("cut from: %d bytes is negative", o.CutFrom))
+	}
 	if o.SaveEvery.Steps < 0 || o.SaveEvery.Time < 0 {
 		errs = append(errs, fmt.Errorf("save every: %+v is negative", o.SaveEvery))
 	}
@@ -176,6 +193,9 @@ func (o Options) WithDefaults() Options {
 	}
 	if o.Rate == 0 {
 		o.Rate = 0.1
+	}
+	if o.CutFrom == 0 {
+		o.CutFrom = cut.DefaultLeast
 	}
 	if o.SaveEvery == (Interval{}) {
 		o.SaveEvery.Time = time.Minute

@@ -87,6 +87,9 @@ func (s *session[T]) finishEpoch(ctx context.Context, m *onnxio.Model, test *dat
 func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) (metrics Metrics, err error) {
 	e := s.tester
 	if e == nil {
+		if part := s.trainee.part; part != nil {
+			m = part.Model
+		}
 		var trained *onnxio.Model
 		if trained, err = s.trainee.running(m); err != nil {
 			return Metrics{}, err
@@ -94,8 +97,11 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 		// As many samples as a step takes, in the memory of a step.
 		n := cmp.Or(s.full, s.rest)
 		memory, _ := any(n.memory).([][]float32)
-		if e, err = newEvaluator(ctx, embedded, trained, test, n.batch, memory); err != nil {
+		if e, err = newEvaluator(ctx, s.trainee.open, trained, test, n.batch, memory); err != nil {
 			return Metrics{}, err
+		}
+		if ranks := s.trainee.ranks; ranks != nil {
+			e.agree = ranks.agree
 		}
 		if s.trainee.live() {
 			s.tester = e

@@ -121,10 +121,10 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		e, err := s.finishEpoch(ctx, m, test)
 		e.Model = func() (*onnxio.Model, error) { return t.export(m) }
 		if err == nil {
-			err = s.note(ctx, m, e)
+			err = t.ranks.agree(ctx, s.note(ctx, m, e))
 		}
 		if err == nil && onEpoch != nil {
-			err = onEpoch(e)
+			err = t.ranks.agree(ctx, onEpoch(e))
 		}
 		if err != nil {
 			if t.ranks.mayBeSaved(ctx, err) {
@@ -151,6 +151,13 @@ func Check(m *onnxio.Model, train, test *data.Set, o Options) error {
 // newRun makes the session of a run, and returns the model that it starts from.
 func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
 ) (*session[float32], *onnxio.Model, error) {
+	s, m, err := newRunOfRank(ctx, m, train, test, o)
+	return s, m, agree(ctx, o.World, err)
+}
+
+// newRunOfRank is newRun for one of the ranks, which may be the one that fails.
+func newRunOfRank(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
+) (*session[float32], *onnxio.Model, error) {
 	if err := o.Validate(); err != nil {
 		return nil, nil, err
 	}
@@ -160,7 +167,7 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := newTrainee[float32](m, o.Train)
+	t, err := newTraineeOver[float32](m, o)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,0 +1,94 @@
+package finetune
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"efcn/convert/cut"
+	"efcn/convert/record"
+	"efcn/internal/engines"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// newTraineeOver is newTrainee for what the ranks of o.World train together: the part of
+// this one.
+func newTraineeOver[T kernel.Float](m *onnxio.Model, o Options) (*trainee[T], error) {
+	w, what := o.World, o.Train
+	if w == nil {
+		return newTrainee[T](m, what)
+	}
+	part, err := cut.Model(m, cut.Options{
+		Rank: w.Rank(), Ranks: w.Size(), Least: o.CutFrom, Support: needsSupport(what),
+	})
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTrainee[T](part.Model, what)
+	if err != nil {
+		return nil, err
+	}
+	t.ranks, t.part = &exchange[T]{World: w}, part
+	t.gather = &gatherer[T]{world: w, part: part.Slices, whole: part.Whole, own: t.own}
+	return t, t.addSupportsOfParts()
+}
+
+// needsSupport reports whether what is trained depends on which entries of a matrix are in
+// its support.
+func needsSupport(what string) bool {
+	return slices.Contains([]string{TrainLocal, TrainOffLocal, TrainTied}, what)
+}
+
+// addSupportsOfParts puts the supports of the whole matrices in the place of those of
+// their parts, some of which have none.
+func (t *trainee[T]) addSupportsOfParts() error {
+	rec, err := record.Read(t.part.Whole)
+	if rec == nil || err != nil {
+		return err
+	}
+	clear(t.supports)
+	whole := map[string]*onnxio.Tensor{}
+	for _, init := range t.part.Whole.Graph.Initializers {
+		whole[init.Name] = init
+	}
+	if err := t.addSupports(rec, whole); err != nil {
+		return err
+	}
+	for name, s := range maps.All(t.supports) {
+		if slice, ok := t.part.Slices[name]; ok {
+			t.supports[name] = support{s.Map, slice.Lo}
+		}
+	}
+	return nil
+}
+
+// beforeExchange returns the name that a value has in the whole model, of which the ranks
+// exchange parts or gradients.
+func (t *trainee[T]) beforeExchange(name string) string {
+	for n := t.links.Producer(name); n != nil && n.Domain == onnxio.RanksDomain; n = t.links.Producer(name) {
+		name = n.Input(0)
+	}
+	return name
+}
+
+// isCut reports whether this rank has a part of an initializer only.
+func (t *trainee[T]) isCut(name string) bool {
+	if t.part == nil {
+		return false
+	}
+	_, ok := t.part.Slices[name]
+	return ok
+}
+
+// open makes a model ready on the ranks that train it.
+func (t *trainee[T]) open(ctx context.Context, m *onnxio.Model) (Session, error) {
+	if t.ranks == nil {
+		return embedded(ctx, m)
+	}
+	s, err := engines.Options{World: t.ranks.World}.Open(ctx, engines.Embedded, m)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}

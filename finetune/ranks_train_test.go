@@ -1,0 +1,198 @@
+package finetune
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/internal/mpi"
+	"efcn/onnxio"
+)
+
+// job is a training on several ranks.
+type job struct {
+	epochs []Epoch // as rank 0 saw them
+	model  []byte  // that rank 0 wrote
+	errs   []error // of each rank
+}
+
+// trainJob has as many ranks train m. stop, unless nil, reports whether a rank is told to
+// stop after a step.
+func trainJob(t *testing.T, ranks int, m *onnxio.Model, o Options, stop func(rank int, s Step) bool) *job {
+	t.Helper()
+	j := &job{errs: make([]error, ranks)}
+	onRanks(ranks, func(w *mpi.World) { j.errs[w.Rank()] = j.train(t, w, m, o, stop) })
+	return j
+}
+
+// train is what a rank does.
+func (j *job) train(t *testing.T, w *mpi.World, m *onnxio.Model, o Options, stop func(rank int, s Step) bool) error {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o.World, o.CutFrom = w, 1
+	o.Stepped = func(s Step) {
+		if stop != nil && stop(w.Rank(), s) {
+			cancel()
+		}
+	}
+	o.Before = func(Metrics) {}
+	trained, err := Train(ctx, m, toySet(70, 3), toySet(40, 4), o, func(e Epoch) error {
+		if w.Rank() == 0 {
+			j.epochs = append(j.epochs, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return AtRoot(ctx, w, trained, func() error {
+		var b bytes.Buffer
+		_, err := onnxio.WriteTo(&b, trained)
+		j.model = b.Bytes()
+		return err
+	})
+}
+
+func (j *job) succeed(t *testing.T) *job {
+	t.Helper()
+	for rank, err := range j.errs {
+		if err != nil {
+			t.Fatalf("rank %d: %v", rank, err)
+		}
+	}
+	return j
+}
+
+// checkMetrics compares what two runs wrote to metrics.jsonl: numbers that rounding alone
+// may part.
+func checkMetrics(t *testing.T, what, dir, wantDir string) {
+	t.Helper()
+	got, want := readMetrics(t, dir), readMetrics(t, wantDir)
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d lines of metrics, want %d", what, len(got), len(want))
+	}
+	near := func(field string, a, b float64) {
+		if !(math.Abs(a-b) <= 1e-4*max(1e-3, math.Abs(b))) {
+			t.Errorf("%s: %s is %v, want %v", what, field, a, b)
+		}
+	}
+	for i, w := range want {
+		g := got[i]
+		near("train loss", g.TrainLoss, w.TrainLoss)
+		near("test loss", *g.TestLoss, *w.TestLoss)
+		near("deviation", g.Deviation.Distance, w.Deviation.Distance)
+		for field, of := range map[string][2]map[string]float64{
+			"gradient norm": {g.GradientNorms, w.GradientNorms}, "gradient inside": {g.GradientInside, w.GradientInside},
+			"gradient outside": {g.GradientOutside, w.GradientOutside}, "travelled": {g.Travelled, w.Travelled},
+			"matrix travelled": {g.MatrixTravelled, w.MatrixTravelled},
+		} {
+			if len(of[0]) != len(of[1]) {
+				t.Errorf("%s: %s of %v, want %v", what, field, of[0], of[1])
+			}
+			for name, v := range of[1] {
+				near(field+" of "+name, of[0][name], v)
+			}
+		}
+	}
+}
+
+// TestTrainOverRanks: the losses, the metrics, the checkpoint and the model of a run on
+// several ranks are those of one process but for rounding; the same again bit for bit; and
+// a run that one of its ranks was told to stop goes on to the same bits, or near them on
+// another number of ranks.
+func TestTrainOverRanks(t *testing.T) {
+	runs := 0
+	for _, layout := range []record.Layout{record.Dense, record.Local, record.Sparse, record.Factored} {
+		t.Run(string(layout), func(t *testing.T) {
+			made := convert.Options{Layout: layout}
+			if layout == record.Factored {
+				made.Rank = 4
+			}
+			m := embedWith(t, branchedModel(), made)
+			o := Options{
+				Epochs: 2, Batch: 30, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.5}, Clip: 1,
+				Schedule: Schedule{Kind: "cosine"}, Snapshots: Snapshots{Every: 4}, SaveEvery: Interval{Steps: 2},
+			}
+			if layout == record.Local || layout == record.Sparse {
+				o.Train = TrainLocal
+			}
+			dir := t.TempDir()
+			in := func(name string) Options {
+				o := o
+				o.Checkpoint = filepath.Join(dir, name)
+				return o
+			}
+			alone := in("alone")
+			alone.Before = func(Metrics) {}
+			whole, err := Train(t.Context(), m, toySet(70, 3), toySet(40, 4), alone, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := trainJob(t, 3, m, in("first"), nil).succeed(t)
+			checkMetrics(t, "three ranks", filepath.Join(dir, "first"), alone.Checkpoint)
+			nearModels(t, "three ranks", parsed(t, first.model), whole)
+			if again := trainJob(t, 3, m, in("again"), nil).succeed(t); !bytes.Equal(again.model, first.model) {
+				t.Error("the model has other bits when it is trained again")
+			}
+
+			stopped := trainJob(t, 3, m, in("stopped"), func(rank int, s Step) bool { return rank == 2 && s.Epoch == 2 })
+			for rank, err := range stopped.errs {
+				if !errors.Is(err, context.Canceled) {
+					t.Fatalf("rank %d: %v, when rank 2 was told to stop", rank, err)
+				}
+			}
+			if err := os.CopyFS(filepath.Join(dir, "fewer"), os.DirFS(filepath.Join(dir, "stopped"))); err != nil {
+				t.Fatal(err)
+			}
+			resume := in("stopped")
+			resume.Resume = true
+			if on := trainJob(t, 3, m, resume, nil).succeed(t); !bytes.Equal(on.model, first.model) {
+				t.Error("a run that was stopped comes to other bits")
+			}
+			resume.Checkpoint = filepath.Join(dir, "fewer")
+			on := trainJob(t, 2, m, resume, nil).succeed(t)
+			nearModels(t, "from three ranks on two", parsed(t, on.model), whole)
+			checkMetrics(t, "from three ranks on two", resume.Checkpoint, alone.Checkpoint)
+			runs++
+		})
+	}
+	if runs != 4 {
+		t.Errorf("%d layouts", runs)
+	}
+}
+
+func parsed(t *testing.T, file []byte) *onnxio.Model {
+	t.Helper()
+	m, err := onnxio.ReadFrom(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// nearModels compares weights that rounding alone may part.
+func nearModels(t *testing.T, what string, got, want *onnxio.Model) {
+	t.Helper()
+	for _, init := range want.Graph.Initializers {
+		if !init.Type.IsFloat() {
+			continue
+		}
+		w, g := floatsOf(t, want, init.Name), floatsOf(t, got, init.Name)
+		largest := 0.0
+		for _, v := range w {
+			largest = max(largest, math.Abs(float64(v)))
+		}
+		for i := range w {
+			if d := math.Abs(float64(g[i]) - float64(w[i])); !(d <= 1e-4*largest) {
+				t.Errorf("%s: %s[%d] is %v, want %v", what, init.Name, i, g[i], w[i])
+				break
+			}
+		}
+	}
+}
