@@ -251,6 +251,7 @@ func clearTemporary(dir string) error {
 	for _, f := range files {
 		for _, form := range []string{
 			checkpointName + ".*.tmp", metricsName + ".*.tmp", eventsName + ".*.tmp", aboutName + ".*.tmp",
+			heldName + ".*.tmp", "." + bestName + ".*.tmp",
 			".step-*.onnx.*.tmp",
 		} {
 			if ok, err := filepath.Match(form, f.Name()); err != nil || !ok {

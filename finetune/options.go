@@ -92,6 +92,9 @@ type Options struct {
 	// that run, but for Epochs, which may be more unless the schedule depends on
 	// it. It ends with the bits that a run without a stop ends with.
 	Resume bool
+	// Holdout ends the training early, or keeps the best of its models, by samples that are
+	// not trained on. Default none.
+	Holdout Holdout
 	// Notice is called with a line about what is allowed but may be a mistake or a
 	// surprise: layers made dense, classes without samples. Default (nil): none.
 	Notice func(text string)
@@ -111,6 +114,7 @@ type Options struct {
 type Step struct {
 	Epoch   int     // from 1
 	Samples int     // of the epoch, taken so far
+	Of      int     // samples of an epoch
 	Loss    float64 // their mean, each before the update of its batch
 }
 
@@ -178,7 +182,7 @@ func (o Options) Validate() error {
 	if o.Snapshots != (Snapshots{}) && o.Checkpoint == "" {
 		errs = append(errs, errors.New("snapshots: want the folder of the checkpoint"))
 	}
-	errs = append(errs, o.Schedule.validate())
+	errs = append(errs, o.Schedule.validate(), o.Holdout.validate())
 	errs = append(errs, o.Optimizer.validate()...)
 	return errors.Join(errs...)
 }

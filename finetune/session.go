@@ -272,7 +272,7 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 			begin, before = time.Now(), s.at.Seconds // keeping it is no training
 		}
 		if s.options.Stepped != nil {
-			s.options.Stepped(Step{s.at.Epoch, s.at.Samples, s.at.Loss / float64(s.at.Samples)})
+			s.options.Stepped(Step{s.at.Epoch, s.at.Samples, len(s.order), s.at.Loss / float64(s.at.Samples)})
 		}
 	}
 	ranks := s.trainee.ranks

@@ -25,6 +25,10 @@ type Epoch struct {
 	Train Metrics
 	// Test is measured after the epoch; nil without a test set.
 	Test *Metrics
+	// Held is measured after the epoch on the samples that Options.Holdout keeps out of
+	// training, nil without; BestEpoch is the first so far with the least loss there.
+	Held      *Metrics
+	BestEpoch int
 	// Seconds of training, without the test.
 	Seconds float64
 	// Model returns what training has arrived at: what Train would return if the
@@ -79,6 +83,13 @@ type Epoch struct {
 func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
 	onEpoch func(Epoch) error,
 ) (trained *onnxio.Model, err error) {
+	var choice *selection
+	if o.Holdout != (Holdout{}) {
+		if choice, train, err = selecting(train, o, onEpoch); err != nil {
+			return nil, err
+		}
+		onEpoch = func(e Epoch) error { return choice.ended(ctx, e) }
+	}
 	s, m, err := newRun(ctx, m, train, test, o)
 	if err != nil {
 		return nil, err
@@ -117,7 +128,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 	if err := t.gather.atRoot(ctx, func() error { return s.describe(ctx, m, before) }); err != nil {
 		return nil, err
 	}
-	for s.at.Epoch <= o.Epochs {
+	for s.at.Epoch <= o.Epochs && !choice.enough(s.at.Epoch-1) {
 		e, err := s.finishEpoch(ctx, m, test)
 		e.Model = func() (*onnxio.Model, error) { return t.export(m) }
 		if err == nil {
@@ -137,7 +148,11 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 			return nil, err
 		}
 	}
-	return t.export(m)
+	last, err := t.export(m)
+	if err != nil {
+		return nil, err
+	}
+	return choice.chosen(last, s.at.Epoch-1)
 }
 
 // Check returns the error with which Train would refuse these arguments before

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -19,6 +20,7 @@ import (
 
 type finetuneFlags struct {
 	trainFlags
+	holdoutFlags
 	output string
 	what   string // --train. Default all.
 	reinit bool   // Default false.
@@ -38,6 +40,7 @@ type finetuneFlags struct {
 
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
+	f.holdoutFlags.addFlags(flags)
 	addOutputFlag(flags, &f.output)
 	flags.StringVar(&f.what, "train", finetune.TrainAll,
 		"what is trained: all, local, off-local, tied or the name of a node with * and ?")
@@ -60,7 +63,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 func (f *finetuneFlags) validate() error {
-	if err := f.trainFlags.validate(); err != nil {
+	if err := cmp.Or(f.trainFlags.validate(), f.holdoutFlags.validate()); err != nil {
 		return err
 	}
 	switch {
@@ -90,6 +93,7 @@ func (f *finetuneFlags) validate() error {
 // options are those of the flags.
 func (f *finetuneFlags) options() (finetune.Options, error) {
 	o, err := f.trainFlags.options()
+	o.Holdout = f.holdoutFlags.options()
 	o.Train, o.Checkpoint, o.Resume = f.what, f.checkpoint, f.resume
 	o.Reinit, o.MaxBytes = f.reinit, int64(f.maxBytes)
 	o.Init, o.InitBatches, o.Refresh = finetune.Init(f.init.value), f.initBatches, f.refresh
@@ -166,6 +170,12 @@ stopped. It takes the same model, data, options and threads; --epochs may grow.
 A folder that another process trains in is refused.
 --checkpoints keeps the model itself, from step 0, as DIR/step-N.onnx.
 
+--early-stop N ends the training once N epochs in a row have brought no smaller loss on
+a share --holdout of the training images, which is not trained on; --save-best writes
+the model of the epoch where it was least. Which images these are follows from --seed.
+The test images choose nothing, so that --test stays an estimate. DIR gets held-out.jsonl
+and best.onnx; without --checkpoint the best model takes the memory of its weights.
+
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
 the training set.`,
@@ -181,7 +191,9 @@ type tuned struct {
 	Model  string    `json:"model"`
 	Before *measured `json:"before,omitempty"` // on the test images
 	Epochs []epoch   `json:"epochs"`
-	Output *written  `json:"output"`
+	// BestEpoch is the first with the least loss on the images held out, 0 without such.
+	BestEpoch int      `json:"best_epoch,omitempty"`
+	Output    *written `json:"output"`
 }
 
 type epoch struct {
@@ -191,6 +203,7 @@ type epoch struct {
 	Loss    float64   `json:"train_loss"`
 	Top1    float64   `json:"train_top1"`
 	Test    *measured `json:"test,omitempty"`
+	Held    *measured `json:"held_out,omitempty"`
 }
 
 func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
@@ -230,6 +243,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if f.json {
 		return printJSON(e.out, result)
 	}
+	f.holdoutFlags.print(e.aside(f.output), &result)
 	fmt.Fprintln(e.aside(f.output), result.Output)
 	return nil
 }
@@ -275,7 +289,7 @@ func (f *finetuneFlags) train(
 	e.kept = func() string { return f.kept(at, e.args) }
 	o.Stepped = func(s finetune.Step) {
 		at = s
-		n := float64(train.N())
+		n := float64(s.Of)
 		bar.show(stage{
 			title: fmt.Sprintf("epoch %d of %d", s.Epoch, f.epochs), detail: "loss " + formatLoss(s.Loss),
 			share: float64(s.Samples) / n, done: float64(s.Epoch-1)*n + float64(s.Samples), of: float64(f.epochs) * n,
@@ -288,6 +302,10 @@ func (f *finetuneFlags) train(
 		if ep.Test != nil {
 			line.Test = measure(*ep.Test)
 		}
+		if ep.Held != nil {
+			line.Held = measure(*ep.Held)
+		}
+		result.BestEpoch = ep.BestEpoch
 		result.Epochs = append(result.Epochs, line)
 		if f.json {
 			return nil
@@ -296,6 +314,9 @@ func (f *finetuneFlags) train(
 			100*line.Top1, line.Seconds)
 		if line.Test != nil {
 			fmt.Fprintf(text, "; test %s", line.Test)
+		}
+		if line.Held != nil {
+			fmt.Fprintf(text, "; held out %s", line.Held)
 		}
 		fmt.Fprintln(text)
 		return nil

@@ -91,6 +91,9 @@ func (o Options) Validate() error {
 	if t := o.Train; t.Train != "" || t.Reinit || t.Checkpoint != "" || t.Resume || t.Snapshots != (finetune.Snapshots{}) {
 		say("what is trained and from where, and the folder and the snapshots of a run, are the study's business")
 	}
+	if o.Train.Holdout != (finetune.Holdout{}) {
+		say("holdout: all runs of a study are as long as each other, and none is chosen")
+	}
 	if o.RelaxEpochs != nil && len(o.RelaxEpochs) == 0 {
 		say("relax epochs: none")
 	}
