@@ -53,11 +53,7 @@ func optionsOf(efcn *onnxio.Model, rec *record.Record) Options {
 		o.NoFoldBN = o.NoFoldBN && (len(l.Factors) > 0 || len(l.Folded) == 0)
 	}
 	for _, v := range efcn.Graph.FeedInputs() {
-		dims := make([]int64, len(v.Type.Shape))
-		for i, d := range v.Type.Shape {
-			dims[i] = d.Value
-		}
-		o.InputShapes[v.Name] = dims
+		o.InputShapes[v.Name] = dimensions(v)
 	}
 	return o
 }

@@ -30,6 +30,9 @@ var advice = []func(error) (text string, ok bool){
 	}),
 	when(func(e *convert.OtherTypeError) string { return e.Error() + " (--as float32)" }),
 	when(openShape),
+	when(func(e *convert.UnrecognisedError) string {
+		return e.Error() + " (--map NODE=NAME says it: a node of the CNN, a product of the eFCN)"
+	}),
 	when(func(e *convert.MaximumError) string {
 		why := e.Err.Error()
 		if open, ok := errors.AsType[*convert.OpenShapeError](e.Err); ok {

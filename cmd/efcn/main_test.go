@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 38
+const scripts = 39
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
@@ -154,6 +154,14 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		ts.Check(err)
 		values[0] = math.Nextafter32(values[0], 1)
 		m.Graph.Initializers[i] = onnxio.NewTensor(old.Name, old.Dims, values)
+		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
+		ts.Check(err)
+	},
+	// forget IN OUT: copies a model without its metadata.
+	"forget": func(ts *testscript.TestScript, _ bool, args []string) {
+		m, err := onnxio.Read(ts.MkAbs(args[0]))
+		ts.Check(err)
+		m.Metadata = nil
 		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
 		ts.Check(err)
 	},

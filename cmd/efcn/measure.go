@@ -22,6 +22,7 @@ import (
 
 type measureFlags struct {
 	cnn      string // Default none.
+	names    map[string]string
 	spectrum int    // Default 0: none.
 	output   string // Default none.
 	json     bool
@@ -29,6 +30,8 @@ type measureFlags struct {
 
 func (f *measureFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.cnn, "cnn", "", "the CNN that the eFCN was made from")
+	flags.StringToStringVar(&f.names, "map", nil,
+		"of an eFCN whose metadata is gone: NODE=NAME, a node of the CNN and its product; may be given again")
 	flags.IntVar(&f.spectrum, "spectrum", 0,
 		"print so many singular values of what each layer has outside the support; 64 where no number is given")
 	flags.Lookup("spectrum").NoOptDefVal = "64"
@@ -40,6 +43,10 @@ func (f *measureFlags) validate() error {
 	switch {
 	case f.spectrum < 0:
 		return usagef("--spectrum=%d; want a number from 1", f.spectrum)
+	case len(f.names) > 0 && f.cnn == "":
+		return usagef("--map is for --cnn: it names nodes of that")
+	case len(f.names) > 0 && f.spectrum > 0:
+		return usagef("--map: there is no --spectrum without the record of the conversion")
 	case f.output != "" && f.spectrum == 0:
 		return usagef("-o is for --spectrum")
 	}
@@ -56,6 +63,12 @@ CNN subspace, where P drops what is outside the support and puts their mean in
 place of tied weights, and the off-local share s, the part of |W| outside the
 support. Both are 0 right after convert. With --cnn it prints the distance from
 the CNN that the eFCN was made from as well.
+
+An eFCN that went through another tool may have lost its metadata, and with it what
+says which matrix is of which layer. With --cnn the layers are then recognised, in
+dense form: by their names, or by the size of the matrix where one layer alone has it.
+--map NODE=NAME says it of the others: a node of the CNN, and the name that the
+product, or its matrix, has in the eFCN.
 
 With --spectrum it prints the largest singular values of what each layer's matrix has
 outside the support, 64 of them or as many as --spectrum=N says, and the share of the
@@ -83,22 +96,14 @@ func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	var origin map[string]*affine.Map
-	if f.cnn != "" {
-		cnn, err := e.readModel(f.cnn)
-		if err != nil {
-			return err
-		}
-		origin, err = convert.Embedding(efcn, cnn)
-		var of *convert.CNNError
-		if errors.As(err, &of) {
-			return inFile(f.cnn, of.Err)
-		}
-		if err != nil {
-			return inFile(path, err)
-		}
+	efcn, origin, recognised, err := f.origin(e, path, efcn)
+	if err != nil {
+		return err
 	}
 	d, err := e.deviation(ctx, efcn, origin)
+	if errors.Is(err, record.ErrMissing) && f.cnn == "" {
+		err = fmt.Errorf("%w; with --cnn CNN its layers are recognised", err)
+	}
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -119,11 +124,15 @@ func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
 			Model string `json:"model"`
 			CNN   string `json:"cnn,omitempty"`
 			*record.Deviation
-			Spectra []compress.Spectrum `json:"spectra,omitempty"`
-		}{path, f.cnn, d, spectra})
+			Recognised []convert.Recognised `json:"recognised,omitempty"`
+			Spectra    []compress.Spectrum  `json:"spectra,omitempty"`
+		}{path, f.cnn, d, recognised, spectra})
 	}
 	text := e.results(f.output)
 	printDeviation(text, d)
+	for _, r := range recognised {
+		fmt.Fprintf(text, "recognised by %s: %s is %s, with the matrix %s\n", r.By, r.Layer, r.Node, r.Weight)
+	}
 	if f.spectrum > 0 {
 		printSpectra(text, spectra)
 	}
@@ -174,6 +183,37 @@ func (e *env) deviation(ctx context.Context, efcn *onnxio.Model, origin map[stri
 		}
 	}
 	return record.Combine(parts, origin != nil), nil
+}
+
+// origin returns what the CNN says of the layers of an eFCN, which it gives a record if
+// that is gone; nothing without --cnn.
+func (f *measureFlags) origin(e *env, path string, efcn *onnxio.Model) (
+	*onnxio.Model, map[string]*affine.Map, []convert.Recognised, error,
+) {
+	if f.cnn == "" {
+		return efcn, nil, nil, nil
+	}
+	cnn, err := e.readModel(f.cnn)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	var maps map[string]*affine.Map
+	var recognised []convert.Recognised
+	rec, err := record.Read(efcn)
+	switch {
+	case err != nil:
+	case rec == nil && f.spectrum == 0:
+		efcn, maps, recognised, err = convert.Recognise(efcn, cnn, f.names)
+	case len(f.names) > 0:
+		return nil, nil, nil, usagef("--map is for an eFCN whose metadata is gone; %s has its record", path)
+	default:
+		maps, err = convert.Embedding(efcn, cnn)
+	}
+	var of *convert.CNNError
+	if errors.As(err, &of) {
+		return nil, nil, nil, inFile(f.cnn, of.Err)
+	}
+	return efcn, maps, recognised, inFile(path, err)
 }
 
 // printDeviation prints a line for every layer and one for all.
