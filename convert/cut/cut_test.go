@@ -25,7 +25,7 @@ func small(opset int64) (*onnxio.Model, []int64) {
 			testnet.Floats("w1", rng, 8, 3, 3, 3), testnet.Floats("b1", rng, 8),
 			testnet.Floats("w2", rng, 8, 8, 3, 3),
 			testnet.Floats("w3", rng, 8, 8, 3, 3), testnet.Floats("b3", rng, 8),
-			testnet.Floats("wd", rng, 8, 1, 3, 3),
+			testnet.Floats("wd", rng, 8, 2, 3, 3),
 			testnet.Floats("w4", rng, 48, 72), testnet.Floats("b4", rng, 48),
 			testnet.Floats("w5", rng, 40, 48), testnet.Floats("b5", rng, 40),
 		},
@@ -37,7 +37,7 @@ func small(opset int64) (*onnxio.Model, []int64) {
 		named("c3", testnet.Node("Conv", "r2 w3 b3", "a3", pads)),
 		named("sum", testnet.Node("Add", "a3 m1", "s")),
 		named("r3", testnet.Node("Relu", "s", "r3")),
-		named("dw", testnet.Node("Conv", "r3 wd", "ad", pads, onnxio.IntAttr("group", 8))),
+		named("dw", testnet.Node("Conv", "r3 wd", "ad", pads, onnxio.IntAttr("group", 4))),
 		named("p2", testnet.Node("AveragePool", "ad", "m2", kernel, two)),
 		named("flat", testnet.Node("Flatten", "m2", "f")),
 		named("fc1", testnet.Node("Gemm", "f w4 b4", "g1", onnxio.IntAttr("transB", 1))),
@@ -90,5 +90,25 @@ func TestPartsComputeTheModel(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A layer of groups that does not have the channels of the one in front reads a range of
+// what is gathered, in the words of each operator set.
+func TestOperatorSets(t *testing.T) {
+	for _, opset := range []int64{9, 10, 11, 13, 17, 21} {
+		cnn, sample := small(opset)
+		m := testnet.Reread(t, integral(t, testnet.Embedded(t, cnn, convert.Options{Layout: record.Local})))
+		all := parts(t, m, 3, cut.Options{Least: 65})
+		checkOutputs[float64](t, m, integers(12, sample), all)
+		ranges := 0
+		for _, n := range all[0].Model.Graph.Nodes {
+			if n.OpType == "Slice" {
+				ranges++
+			}
+		}
+		if ranges != 2 {
+			t.Errorf("operator set %d: %d ranges, want 2", opset, ranges)
+		}
 	}
 }
