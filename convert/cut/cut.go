@@ -85,6 +85,11 @@ func Model(whole *onnxio.Model, o Options) (*Part, error) {
 	if o.Least == 0 {
 		o.Least = DefaultLeast
 	}
+	for _, n := range whole.Graph.Nodes {
+		if n.Domain == onnxio.RanksDomain {
+			return nil, n.Errorf("the model is the part of one rank already; give the whole model")
+		}
+	}
 	folded, err := constants.Fold(whole, constants.Options{KeepSparse: true})
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package cut_test
 import (
 	"math/rand/v2"
 	"os"
+	"strings"
 	"testing"
 
 	"efcn/convert"
@@ -109,6 +110,25 @@ func TestOperatorSets(t *testing.T) {
 		}
 		if ranges != 2 {
 			t.Errorf("operator set %d: %d ranges, want 2", opset, ranges)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	cnn, _ := small(17)
+	m := testnet.Embedded(t, cnn, convert.Options{})
+	for _, c := range []struct {
+		name, want string
+		m          *onnxio.Model
+		o          cut.Options
+	}{
+		{"no ranks", "rank 0 of 0", m, cut.Options{}},
+		{"a rank that there is not", "rank 2 of 2", m, cut.Options{Rank: 2, Ranks: 2}},
+		{"a negative size", "-1 is negative", m, cut.Options{Ranks: 2, Least: -1}},
+		{"a part", "the part of one rank already", parts(t, m, 2, cut.Options{Least: 65})[0].Model, cut.Options{Ranks: 2}},
+	} {
+		if _, err := cut.Model(c.m, c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
 		}
 	}
 }

@@ -96,6 +96,8 @@ func edges() []edge {
 		{name: "LRN", in: []int64{6}, inits: list(w, testnet.List("s", 0, 4, 2, 3)), nodes: nodes(gemm, n("Reshape", "h s", "t"), n("LRN", "t", "y", onnxio.IntAttr("size", 3))), want: "Gemm Reshape AllGather LRN"},
 		{name: "indices of a MaxPool", in: []int64{6}, inits: list(w, testnet.List("s", 0, 4, 2, 3)), nodes: nodes(gemm, n("Reshape", "h s", "t"), n("MaxPool", "t", "y i", onnxio.IntsAttr("kernel_shape", 1, 2))), want: "Gemm Reshape AllGather MaxPool"},
 		{name: "Cast and Identity", in: []int64{6}, inits: list(w), nodes: nodes(gemm, n("Cast", "h", "c", onnxio.IntAttr("to", int64(onnxio.Float64))), n("Identity", "c", "y")), want: "Gemm Cast Identity AllGather"},
+		{name: "Cast to integers", in: []int64{6}, inits: list(w), nodes: nodes(gemm, n("Cast", "h", "c", onnxio.IntAttr("to", int64(onnxio.Int64))), n("Cast", "c", "y", onnxio.IntAttr("to", int64(onnxio.Float32)))), want: "Gemm AllGather Cast Cast"},
+		{name: "integers", in: []int64{6}, inits: list(onnxio.NewTensor("w", []int64{6, 24}, make([]int32, 144))), nodes: nodes(n("Cast", "x", "c", onnxio.IntAttr("to", int64(onnxio.Int32))), n("MatMul", "c w", "h"), n("Cast", "h", "y", onnxio.IntAttr("to", int64(onnxio.Float32)))), want: "Cast MatMul Cast", whole: "floating type"},
 		{name: "an operator that is not known here", in: []int64{6}, inits: list(w), nodes: nodes(gemm, n("CumSum", "h a", "y")), want: "Gemm AllGather CumSum", change: func(m *onnxio.Model) {
 			m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("a", nil, []int64{1}))
 		}},
@@ -174,7 +176,7 @@ func TestEdges(t *testing.T) {
 			checkSlices(t, all)
 		})
 	}
-	if len(cases) != 56 {
-		t.Errorf("%d cases, want 56", len(cases))
+	if len(cases) != 58 {
+		t.Errorf("%d cases, want 58", len(cases))
 	}
 }

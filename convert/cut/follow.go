@@ -40,7 +40,7 @@ func (p *planner) follows(n *onnxio.Node, bounds []int, reads ...read) *step {
 // a part of its gradient then: training takes vectors for weights, and slopes.
 func (p *planner) elementwise(n *onnxio.Node) *step {
 	out, ok := p.dims(n.Output(0))
-	if !ok {
+	if t, _ := p.info.Type(n.Output(0)); !ok || !t.Elem.IsFloat() { // what a Cast makes, which no rank sends
 		return nil
 	}
 	var bounds []int

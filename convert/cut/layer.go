@@ -245,11 +245,11 @@ func (p *planner) factor(n *onnxio.Node) (factor, string) {
 	switch {
 	case s != nil:
 		dims = s.Dims
-	case t != nil:
+	case t != nil && t.Type.IsFloat():
 		dims = t.Dims
 	}
 	if len(dims) != 2 {
-		return factor{}, "its weights are no constant matrix"
+		return factor{}, "its weights are no constant matrix of a floating type"
 	}
 	if p.constants[n.Input(0)] != nil || p.sparse[n.Input(0)] != nil {
 		return factor{}, "both factors are constants"
