@@ -90,19 +90,24 @@ func (a array[T]) slice() cut.Slice {
 	return a.gathered.part[a.Name]
 }
 
-func identify(m *onnxio.Model, set *data.Set, o Options, w *mpi.World) (identity, error) {
+// identify identifies a run, by at most most bytes of each tensor of its model.
+func identify(m *onnxio.Model, set *data.Set, o Options, w *mpi.World, most int64) (identity, error) {
 	id := identity{Threads: kernel.Threads()}
 	if w != nil && w.Size() > 1 {
 		id.Ranks = w.Size()
 	}
 	h := sha256.New()
+	write := func(d onnxio.Data) error {
+		_, err := onnxio.Section(d, 0, min(most, d.Len())).WriteTo(h)
+		return err
+	}
 	for _, n := range m.Graph.Nodes {
 		fmt.Fprintf(h, "%q %q %q %q\n", n.Domain, n.OpType, n.Inputs, n.Outputs)
 	}
 	for _, t := range m.Graph.Initializers {
 		fmt.Fprintf(h, "%q %v %v\n", t.Name, t.Type, t.Dims)
 		if t.Data != nil {
-			if _, err := t.Data.WriteTo(h); err != nil {
+			if err := write(t.Data); err != nil {
 				return id, err
 			}
 		}
@@ -113,7 +118,7 @@ func identify(m *onnxio.Model, set *data.Set, o Options, w *mpi.World) (identity
 		fmt.Fprintf(h, "%q %v\n", name, s.Dims)
 		for _, t := range []*onnxio.Tensor{s.Values, s.Indices} {
 			fmt.Fprintf(h, "%v %v\n", t.Type, t.Dims)
-			if _, err := t.Data.WriteTo(h); err != nil {
+			if err := write(t.Data); err != nil {
 				return id, err
 			}
 		}

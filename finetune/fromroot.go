@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"efcn/finetune/data"
 	"efcn/internal/mpi"
+	"efcn/onnxio"
 )
 
 // What the ranks of a run agree on besides what they compute together. A World that is nil
@@ -58,8 +60,26 @@ func sameOnAll(ctx context.Context, w *mpi.World, err error, what string, thing 
 	}
 	for rank, other := range all {
 		if !bytes.Equal(other, all[0]) {
-			return fmt.Errorf("rank %d has another %s than rank 0; all need the same, on a file system that they share, or "+
-				"copies", rank, what)
+			return fmt.Errorf("rank %d has another %s than rank 0; all need the same", rank, what)
+		}
+	}
+	return nil
+}
+
+// sameRun returns an error on all ranks unless all were given the same run. Of the model it
+// compares the nodes and the beginning of each tensor, which training changes like the rest.
+func sameRun(ctx context.Context, w *mpi.World, m *onnxio.Model, set *data.Set, o Options) error {
+	if w == nil {
+		return nil
+	}
+	const most = 64 << 10
+	id, err := identify(m, set, o, w, most)
+	for _, c := range []struct {
+		what  string
+		value any
+	}{{"model", id.Model}, {"training set", id.Data}, {"set of options", id.Options}, {"number of threads", id.Threads}} {
+		if err := sameOnAll(ctx, w, err, c.what, c.value); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"efcn/convert/cut"
 	"efcn/convert/record"
+	"efcn/finetune/data"
 	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
@@ -203,5 +204,42 @@ func TestRanksRefuseCheckpoint(t *testing.T) {
 		func(rank int) string { return []string{dir, other}[rank/2] }, identity{})
 	if damaged < 70 {
 		t.Errorf("%d cases", damaged)
+	}
+}
+
+// Ranks that were given other things than rank 0 find out.
+func TestSameRun(t *testing.T) {
+	o := Options{Batch: 10}
+	for what, c := range map[string]struct {
+		change func(m *onnxio.Model, set *data.Set, o *Options) (*onnxio.Model, *data.Set)
+		want   string
+	}{
+		"nothing": {func(m *onnxio.Model, set *data.Set, _ *Options) (*onnxio.Model, *data.Set) { return m, set }, ""},
+		"a weight": {func(m *onnxio.Model, set *data.Set, _ *Options) (*onnxio.Model, *data.Set) {
+			w := *m.Graph.Initializers[0]
+			m = m.Clone()
+			w.Data = onnxio.NewTensor(w.Name, w.Dims, make([]float32, w.Data.Len()/4)).Data
+			m.Graph.Initializers[0] = &w
+			return m, set
+		}, "rank 2 has another model than rank 0"},
+		"a sample": {func(m *onnxio.Model, _ *data.Set, _ *Options) (*onnxio.Model, *data.Set) {
+			return m, toySet(30, 2)
+		}, "rank 2 has another training set than rank 0"},
+		"the batch": {func(m *onnxio.Model, set *data.Set, o *Options) (*onnxio.Model, *data.Set) {
+			o.Batch = 9
+			return m, set
+		}, "rank 2 has another set of options than rank 0"},
+	} {
+		for rank, err := range eachRank(t, 3, func(w *mpi.World) error {
+			m, set, o := toyModel(), toySet(30, 1), o
+			if w.Rank() == 2 {
+				m, set = c.change(m, set, &o)
+			}
+			return sameRun(t.Context(), w, m, set, o)
+		}) {
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: rank %d: %v, want %s", what, rank, err, c.want)
+			}
+		}
 	}
 }

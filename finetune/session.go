@@ -127,7 +127,7 @@ func (s *session[T]) begin(ctx context.Context, m *onnxio.Model, train *data.Set
 	case found && !o.Resume:
 		return fmt.Errorf("checkpoint: %s holds a run already; resume it, or take another folder", o.Checkpoint)
 	}
-	s.id, err = fromRoot(ctx, g.job(), func() (identity, error) { return identify(m, train, o, g.job()) })
+	s.id, err = fromRoot(ctx, g.job(), func() (identity, error) { return identify(m, train, o, g.job(), math.MaxInt64) })
 	if err != nil {
 		return err
 	}

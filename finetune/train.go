@@ -166,6 +166,12 @@ func Check(m *onnxio.Model, train, test *data.Set, o Options) error {
 // newRun makes the session of a run, and returns the model that it starts from.
 func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
 ) (*session[float32], *onnxio.Model, error) {
+	if err := agree(ctx, o.World, o.Validate()); err != nil {
+		return nil, nil, err
+	}
+	if err := sameRun(ctx, o.World, m, train, o); err != nil {
+		return nil, nil, err
+	}
 	s, m, err := newRunOfRank(ctx, m, train, test, o)
 	return s, m, agree(ctx, o.World, err)
 }
@@ -173,9 +179,6 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 // newRunOfRank is newRun for one of the ranks, which may be the one that fails.
 func newRunOfRank(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
 ) (*session[float32], *onnxio.Model, error) {
-	if err := o.Validate(); err != nil {
-		return nil, nil, err
-	}
 	o = o.WithDefaults()
 	o.collect()
 	m, err := Prepare(ctx, m, o)
