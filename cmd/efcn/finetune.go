@@ -243,7 +243,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if f.json {
 		return printJSON(e.out, result)
 	}
-	f.holdoutFlags.print(e.aside(f.output), &result)
+	f.print(e.aside(f.output), &result)
 	fmt.Fprintln(e.aside(f.output), result.Output)
 	return nil
 }

@@ -35,6 +35,7 @@ var underLauncher = map[string]byRanks{
 	"run":     onAllRanks,
 	"verify":  onAllRanks,
 	"relax":   independently,
+	"version": independently,
 }
 
 // byRanks is how the processes of a job do a command.

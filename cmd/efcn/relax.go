@@ -299,18 +299,13 @@ func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
 	}
 	// Of several processes the last to end, which misses nothing, writes the page.
 	if len(folder.Missing) == 0 {
-		if err := f.writeReport(ctx, e); err != nil {
+		if err := e.writeReport(ctx, f.output); err != nil {
 			return err
 		}
 	}
 	summary := relax.Summarise(folder.Results)
 	if f.json {
-		return printJSON(e.out, struct {
-			Folder   string           `json:"folder"`
-			Settings *relax.Settings  `json:"settings"`
-			Results  []*relax.Result  `json:"results"`
-			Summary  []*relax.Summary `json:"summary"`
-		}{f.output, folder.Settings, folder.Results, summary})
+		return printJSON(e.out, studied{f.output, folder.Settings, folder.Results, summary})
 	}
 	printSummary(e.out, summary, f.seeds)
 	if n := len(folder.Missing); n > 0 {
@@ -321,16 +316,24 @@ func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
 	return nil
 }
 
-// writeReport writes the study's page and plots.
-func (f *relaxFlags) writeReport(ctx context.Context, e *env) error {
-	page, err := e.report(ctx, f.output, report.Options{})
+// studied is what relax and merge print as JSON.
+type studied struct {
+	Folder   string           `json:"folder"`
+	Settings *relax.Settings  `json:"settings"`
+	Results  []*relax.Result  `json:"results"`
+	Summary  []*relax.Summary `json:"summary"`
+}
+
+// writeReport writes the page and the plots of the study in a folder.
+func (e *env) writeReport(ctx context.Context, dir string) error {
+	page, err := e.report(ctx, dir, report.Options{})
 	if err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(f.output, "report.html"), page); err != nil {
+	if err := writeFile(filepath.Join(dir, "report.html"), page); err != nil {
 		return err
 	}
-	return report.WritePlots(f.output)
+	return report.WritePlots(dir)
 }
 
 // share gives the study the share of the runs that the flag or a launcher says.

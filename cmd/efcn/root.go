@@ -38,7 +38,7 @@ type globals struct {
 }
 
 func (g *globals) addFlags(flags *pflag.FlagSet) {
-	flags.BoolVarP(&g.quiet, "quiet", "q", false, "results only: no progress, plans, notices or lines about what was written")
+	flags.BoolVarP(&g.quiet, "quiet", "q", false, "results only: no progress, plans, notices or lines about files")
 	flags.BoolVarP(&g.verbose, "verbose", "v", false, "more detail")
 	flags.IntVar(&g.threads, "threads", 0, "cores to use (default all)")
 }

@@ -41,7 +41,8 @@ type picked struct {
 }
 
 func (p *picked) read(index int) (frame, []float32, error) { return p.stored.read(p.indices[index]) }
-func (p *picked) name(index int) string                    { return p.stored.name(p.indices[index]) }
+
+func (p *picked) name(index int) string { return p.stored.name(p.indices[index]) }
 
 func (p *picked) identify(w io.Writer) {
 	p.stored.identify(w)
