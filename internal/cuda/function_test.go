@@ -40,7 +40,7 @@ var functionTable = []struct {
 	{f: Floor, value: math.Floor, from: -3, until: 3, breaks: []float64{-3, -2, -1, 0, 1, 2, 3}},
 	{f: Gelu, value: func(v float64) float64 { return v * 0.5 * math.Erfc(-v/math.Sqrt2) }, from: -3, until: 3},
 	{f: GeluTanh, value: func(v float64) float64 {
-		return 0.5 * v * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*math.Pow(v, 3))))
+		return 0.5 * v * (1 + math.Tanh(math.Sqrt(2/math.Pi)*(v+0.044715*v*v*v)))
 	}, from: -3, until: 3},
 	{f: HardSigmoid, a: 0.2, b: 0.5, value: func(v float64) float64 { return max(0, min(1, 0.2*v+0.5)) }, from: -4, until: 4, kinks: map[float64]float64{-2.5: 0, 2.5: 0}},
 	{f: HardSwish, value: func(v float64) float64 { return v * max(0, min(1, v/6+0.5)) }, from: -4, until: 4, kinks: map[float64]float64{-3: 0, 3: 1}},

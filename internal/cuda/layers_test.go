@@ -312,7 +312,9 @@ func lossCase[T kernel.Float](t *testing.T, r *rig) {
 		asInts[i] = int(labels[i])
 		logits[i*classes+i%classes] *= 100
 	}
-	copy(logits, make([]T, classes)) // a row of equals
+	// Of equals the first is the greatest: right in sample 0, wrong in sample 1.
+	copy(logits, make([]T, 2*classes))
+	labels[0], labels[1], asInts[0], asInts[1] = 0, classes-1, 0, classes-1
 	grad := make([]T, n*classes)
 	loss, hits := kernel.CrossEntropy(n, classes, logits, asInts, grad)
 	r.run(t, func(a *arena) {
