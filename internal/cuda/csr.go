@@ -11,8 +11,9 @@ import (
 // stored entries.
 type CSR struct {
 	n, rows, cols, entries int
-	starts, columnStarts   Buffer[int64]
-	columns, order, rowOf  Buffer[int32]
+	starts                 Buffer[int64]
+	columns, rowOf         Buffer[int32] // of each entry
+	ofColumn               readers       // the entries of each column
 }
 
 // NewCSR readies the products. Free gives their tables back.
@@ -24,31 +25,20 @@ func NewCSR(t *Thread, p kernel.CSR, n int) (*CSR, error) {
 		return nil, err
 	}
 	d := &CSR{n: n, rows: p.Rows, cols: p.Cols, entries: len(p.Columns)}
-	starts, columnStarts := make([]int64, p.Rows+1), make([]int64, p.Cols+1)
-	rowOf, order := make([]int32, d.entries), make([]int32, d.entries)
+	starts, rowOf := make([]int64, p.Rows+1), make([]int32, d.entries)
 	for r, start := range p.Starts {
 		starts[r] = int64(start)
 	}
-	for _, c := range p.Columns {
-		columnStarts[c+1]++
-	}
-	for c := range p.Cols {
-		columnStarts[c+1] += columnStarts[c]
-	}
-	next := append([]int64{}, columnStarts...)
 	for r := range p.Rows {
 		for k := p.Starts[r]; k < p.Starts[r+1]; k++ {
-			c := p.Columns[k]
-			rowOf[k], order[next[c]] = int32(r), int32(k)
-			next[c]++
+			rowOf[k] = int32(r)
 		}
 	}
-	var errs [5]error
+	var errs [4]error
 	d.starts, errs[0] = Made(t, starts)
-	d.columnStarts, errs[1] = Made(t, columnStarts)
-	d.columns, errs[2] = Made(t, p.Columns)
-	d.order, errs[3] = Made(t, order)
-	d.rowOf, errs[4] = Made(t, rowOf)
+	d.columns, errs[1] = Made(t, p.Columns)
+	d.rowOf, errs[2] = Made(t, rowOf)
+	d.ofColumn, errs[3] = newReaders(t, p.Cols, p.Columns)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, errors.Join(err, d.Free(t))
 	}
@@ -57,7 +47,7 @@ func NewCSR(t *Thread, p kernel.CSR, n int) (*CSR, error) {
 
 // Free gives the tables back.
 func (c *CSR) Free(t *Thread) error {
-	return errors.Join(c.starts.Free(t), c.columnStarts.Free(t), c.columns.Free(t), c.order.Free(t), c.rowOf.Free(t))
+	return errors.Join(c.starts.Free(t), c.columns.Free(t), c.rowOf.Free(t), c.ofColumn.free(t))
 }
 
 // CSRForward computes y = A·x + bias; an empty bias adds nothing.
@@ -78,7 +68,8 @@ func CSRInput[T kernel.Float](s *Stream, c *CSR, v, dy, dx Buffer[T]) error {
 	if err != nil {
 		return err
 	}
-	return launch[T](s, "csr_input", over(c.cols*c.n), c.cols, word(c.n), c.columnStarts, c.order, c.rowOf, v, dy, dx)
+	return launch[T](s, "csr_input", over(c.cols*c.n), c.cols, word(c.n), c.ofColumn.starts, c.ofColumn.at, c.rowOf,
+		v, dy, dx)
 }
 
 // CSRWeights computes dv = alpha·(gradient at the entries) + beta·dv. factors, unless it

@@ -139,7 +139,7 @@ func TestCompiled(t *testing.T) {
 }
 
 // kernelCount is how many kernels there are, in both precisions together.
-const kernelCount = 80
+const kernelCount = 84
 
 func TestReadEntriesRefuses(t *testing.T) {
 	for _, text := range []string{

@@ -28,6 +28,7 @@ var deviceTests = []struct {
 	{"functions", testFunctions},
 	{"sums", testSums},
 	{"transpose", testTranspose},
+	{"arrange", testArrange},
 	{"local", testLocal},
 	{"csr", testCSR},
 	{"pooling", testPooling},
@@ -99,8 +100,8 @@ func TestDevice(t *testing.T) {
 	if live := stand.live(); live != 0 {
 		t.Errorf("%d things are left when the device is closed", live)
 	}
-	if ran != 19 {
-		t.Errorf("%d tests ran, want 19", ran)
+	if ran != 20 {
+		t.Errorf("%d tests ran, want 20", ran)
 	}
 	if stand == nil {
 		return
@@ -112,8 +113,8 @@ func TestDevice(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 24 {
-		t.Errorf("%d tests ran, want 24", ran)
+	if ran != 25 {
+		t.Errorf("%d tests ran, want 25", ran)
 	}
 }
 

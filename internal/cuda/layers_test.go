@@ -383,3 +383,43 @@ func softmaxCase[T kernel.Float](t *testing.T, r *rig) {
 		}
 	}
 }
+
+func testArrange(t *testing.T, r *rig) {
+	arrangeCase[float32](t, r)
+	arrangeCase[float64](t, r)
+}
+
+// arrangeCase: rows that go nowhere, to one place, and to several; rows from nowhere.
+func arrangeCase[T kernel.Float](t *testing.T, r *rig) {
+	t.Helper()
+	const in, n = 9, 5
+	from := []int32{3, -1, 0, 3, 8, -1, 1, 3, 2, 1, 1, 0}
+	rng := rand.New(rand.NewPCG(14, 14))
+	x, y, dy := random[T](rng, in*n), random[T](rng, len(from)*n), random[T](rng, len(from)*n)
+	want, wantDX, massDX := slices.Clone(y), make([]float64, in*n), make([]float64, in*n)
+	for row, source := range from {
+		for k := range n {
+			if source >= 0 {
+				want[row*n+k] = x[int(source)*n+k]
+				wantDX[int(source)*n+k] += float64(dy[row*n+k])
+				massDX[int(source)*n+k] += math.Abs(float64(dy[row*n+k]))
+			}
+		}
+	}
+	r.run(t, func(a *arena) {
+		m, err := NewArrangement(a.thread, in, from)
+		a.do(err)
+		if err != nil {
+			return
+		}
+		a.free = append(a.free, func() error { return m.Free(a.thread) })
+		to, dx := put(a, y), room[T](a, in*n)
+		a.do(Arrange(a.Stream, m, n, put(a, x), to))
+		a.do(ArrangeBackward(a.Stream, m, n, put(a, dy), dx))
+		same(t, "arranged", get(a, to), want)
+		near(t, "arranged, backward", get(a, dx), wantDX, massDX, 3)
+		if _, err := NewArrangement(a.thread, in, []int32{9}); err == nil {
+			t.Error("a row that is none is taken")
+		}
+	})
+}
