@@ -326,6 +326,7 @@ func lossCase[T kernel.Float](t *testing.T, r *rig) {
 		a.do(Sum(a.Stream, 0, to.Hits, right))
 		near(t, "loss", get(a, total), []float64{loss + 1}, []float64{loss + 1}, n+2*classes)
 		same(t, "hits", get(a, right), []float64{float64(hits)})
+		same(t, "hits of equals", get(a, to.Hits)[:2], []float64{1, 0})
 		// Two roundings to T, and the exponentials of two libraries in float64.
 		mass := size(columns(n, grad))
 		for i := range mass {
