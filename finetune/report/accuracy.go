@@ -109,18 +109,12 @@ func floor(low, high float64, others []float64) *float64 {
 // accuracy is the main figure of the paper, kind by kind, and the tables of its figures.
 func (s *study) accuracy() *section {
 	part := &section{ID: "accuracy", Title: "Accuracy against relax time"}
-	for i, k := range s.folder.Settings.Embedded() {
-		title := "test accuracy at the end"
-		if i > 0 {
-			title += ", " + name(k, nil)
-		}
-		c := s.accuracyOf(k, title, func(sum *relax.Summary) *relax.Mean { return sum.FinalTop1 })
-		part.draw(c, "After the last epoch; “CNN when embedded” is the CNN at each relax time."+bands(c)+s.drawnOver(k))
-		if i == 0 {
-			c := s.accuracyOf(k, "best test accuracy", func(sum *relax.Summary) *relax.Mean { return sum.BestTop1 })
-			part.draw(c, "The highest after any epoch, as the paper has it: chosen on the test samples, for the CNN and the "+
-				"FCN alike."+bands(c)+s.drawnOver(k))
-		}
+	final := func(sum *relax.Summary) *relax.Mean { return sum.FinalTop1 }
+	best := func(sum *relax.Summary) *relax.Mean { return sum.BestTop1 }
+	if len(s.folder.Settings.RelaxEpochs) == 1 {
+		s.drawLevels(part, final, best)
+	} else {
+		s.drawKinds(part, final, best)
 	}
 	part.Tables = append(part.Tables, s.accuracyTable())
 	if t := s.differences(); len(t.Rows) > 0 {
@@ -133,6 +127,53 @@ func (s *study) accuracy() *section {
 	}
 	return part
 }
+
+// Captions of both forms of the main figure.
+const (
+	ofFinal = "After the last epoch."
+	ofBest  = "The highest after any epoch, as the paper has it: chosen on the test samples, for the CNN and the FCN alike."
+)
+
+// drawLevels draws the main figure of a study with one relax time: a level for every kind.
+func (s *study) drawLevels(part *section, final, best func(sum *relax.Summary) *relax.Mean) {
+	for _, q := range []struct {
+		title, caption string
+		of             func(sum *relax.Summary) *relax.Mean
+	}{{"test accuracy at the end", ofFinal, final}, {"best test accuracy", ofBest, best}} {
+		c := &chart.Chart{
+			Title: q.title, Y: rightOfTest, Ticks: []chart.Tick{},
+			X: fmt.Sprintf("relaxed at epoch %d", s.folder.Settings.RelaxEpochs[0]),
+		}
+		for _, sum := range s.trained() {
+			if m := q.of(sum); m != nil {
+				c.Levels = append(c.Levels, chart.Level{Name: name(sum.Kind, nil), Y: 100 * m.Mean, Spread: 100 * spread(m)})
+			}
+		}
+		caption := q.caption + bands(c)
+		if len(s.folder.Missing) > 0 {
+			caption += " Not all are over the same seeds: the study is not finished."
+		}
+		part.draw(c, caption)
+	}
+}
+
+// drawKinds draws the main figure for every kind of run, and the paper's form of it.
+func (s *study) drawKinds(part *section, final, best func(sum *relax.Summary) *relax.Mean) {
+	for i, k := range s.folder.Settings.Embedded() {
+		title := "test accuracy at the end"
+		if i > 0 {
+			title += ", " + name(k, nil)
+		}
+		c := s.accuracyOf(k, title, final)
+		part.draw(c, ofFinal+aboutEmbedded+bands(c)+s.drawnOver(k))
+		if i == 0 {
+			c := s.accuracyOf(k, "best test accuracy", best)
+			part.draw(c, ofBest+aboutEmbedded+bands(c)+s.drawnOver(k))
+		}
+	}
+}
+
+const aboutEmbedded = " “CNN when embedded” is the CNN at each relax time."
 
 // bands says what the bands of a chart are, if it has some.
 func bands(c *chart.Chart) string {
@@ -148,7 +189,7 @@ func (s *study) drawnOver(k relax.Kind) string {
 		return ""
 	}
 	if seeds := s.common(k); len(seeds) > 0 {
-		return fmt.Sprintf(" Over the %s that miss no run of this figure.", plural(len(seeds), "seed"))
+		return fmt.Sprintf(" Over the seeds that have all of its runs: %d of %d.", len(seeds), s.folder.Settings.Seeds)
 	}
 	return " Not all points are over the same seeds: the study is not finished."
 }

@@ -119,7 +119,7 @@ func (t *table) add(cells ...string) { t.Rows = append(t.Rows, cells) }
 // measured, is left out.
 func (s *section) draw(c *chart.Chart, caption string) {
 	var drawing, svg, points bytes.Buffer
-	if len(c.Lines) == 0 || c.WriteInline(&drawing) != nil || c.Write(&svg, "svg") != nil ||
+	if len(c.Lines)+len(c.Levels) == 0 || c.WriteInline(&drawing) != nil || c.Write(&svg, "svg") != nil ||
 		c.Write(&points, "csv") != nil {
 		return
 	}

@@ -59,7 +59,9 @@ func (c *Chart) layout() (*scene, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	f := &figure{chart: c, bottom: plotTop + plotHeight}
+	title := wrap(upper(c.Title), titleSize, figureWidth-12)
+	top := plotTop + float64(len(title)-1)*(titleSize+3)
+	f := &figure{chart: c, bottom: top + plotHeight}
 	f.scene = scene{width: figureWidth, title: c.Title}
 	f.x.low, f.x.high = c.rangeX()
 	f.y.low, f.y.high = c.rangeY()
@@ -77,9 +79,11 @@ func (c *Chart) layout() (*scene, error) {
 		}
 	}
 	f.x.from, f.x.to = left+14, figureWidth-max(right, 10)-4
-	f.y.from, f.y.to = f.bottom, plotTop
-	f.scene.write(6, 17, titleSize, start, words, upper(c.Title))
-	f.scene.write(6, 36, textSize, start, notes, c.Y)
+	f.y.from, f.y.to = f.bottom, top
+	for i, part := range title {
+		f.scene.write(6, 17+float64(i)*(titleSize+3), titleSize, start, words, part)
+	}
+	f.scene.write(6, top-12, textSize, start, notes, c.Y)
 	f.drawAxes(yTicks)
 	f.drawSeries()
 	height := f.bottom + 38
@@ -97,6 +101,23 @@ func (c *Chart) layout() (*scene, error) {
 func upper(title string) string {
 	first, size := utf8.DecodeRuneInString(title)
 	return string(unicode.ToUpper(first)) + title[size:]
+}
+
+// wrap breaks a text into lines of no more than a width, if its words are not wider.
+func wrap(text string, size, width float64) []string {
+	lines := []string{""}
+	for _, word := range strings.Fields(text) {
+		last := &lines[len(lines)-1]
+		switch joined := *last + " " + word; {
+		case *last == "":
+			*last = word
+		case widthOf(joined, size) <= width:
+			*last = joined
+		default:
+			lines = append(lines, word)
+		}
+	}
+	return lines
 }
 
 func (c *Chart) rangeX() (low, high float64) {
@@ -421,7 +442,7 @@ func (f *figure) named() (named []series, beside bool) {
 	beside = f.chart.Sequence == ""
 	var references []series // after the others
 	for _, s := range f.series {
-		if s.name == "" || s.pieces == nil {
+		if s.name == "" || s.points == nil {
 			continue
 		}
 		if s.reference {

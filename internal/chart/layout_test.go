@@ -29,7 +29,7 @@ func charts() map[string]*Chart {
 		l.Shade = float64(i) / 7
 		sequence.Lines = append(sequence.Lines, l)
 	}
-	long := &Chart{Title: "a", X: "x", Y: "y"}
+	long := &Chart{Title: strings.Repeat("test accuracy at the end ", 4), X: "x", Y: "y"}
 	many := &Chart{Title: "a", X: "x", Y: "y"}
 	for i := range 20 {
 		many.Lines = append(many.Lines, few(fmt.Sprint("/conv", i), 1, 1, float64(i%3)))
@@ -44,6 +44,9 @@ func charts() map[string]*Chart {
 			Lines:  []Line{few("eFCN", 77, 78, 79), few("CNN when embedded", 7.3, 75, 76)},
 			Levels: []Level{{Name: "CNN", Y: 76, Spread: 0.3}, {Name: "FCN", Y: 76.1, Spread: 0.3}},
 			Ticks:  []Tick{{0, "0"}, {1, "10"}, {2, "100"}},
+		},
+		"all below": {
+			Title: "a", X: "x", Y: "y", Floor: &floor, Lines: []Line{few("eFCN", 71, 72), few("CNN when embedded", 7, 30)},
 		},
 		"one point":    {Title: "a", X: "epoch", Y: "loss", Lines: []Line{few("train", 0.3)}},
 		"zeros":        {Title: "a", X: "epoch", Y: "d", Lines: []Line{few("", 0, 0, 0)}},
