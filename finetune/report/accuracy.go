@@ -146,7 +146,7 @@ func (s *study) drawLevels(part *section, final, best func(sum *relax.Summary) *
 		}
 		for _, sum := range s.trained() {
 			if m := q.of(sum); m != nil {
-				c.Levels = append(c.Levels, chart.Level{Name: name(sum.Kind, nil), Y: 100 * m.Mean, Spread: 100 * spread(m)})
+				c.Levels = append(c.Levels, chart.Level{Name: briefName(sum.Kind), Y: 100 * m.Mean, Spread: 100 * spread(m)})
 			}
 		}
 		caption := q.caption + bands(c)

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"efcn/finetune/relax"
 	"efcn/internal/chart"
@@ -25,6 +26,26 @@ func name(k relax.Kind, relaxed *int) string {
 	}
 	if relaxed != nil {
 		text += fmt.Sprintf(" from %d", *relaxed)
+	}
+	return text
+}
+
+// briefName is how a kind is called beside its line.
+func briefName(k relax.Kind) string {
+	rank := k.Rank()
+	if rank == 0 {
+		return name(k, nil)
+	}
+	var how []string
+	if init := k.Init(); init != "" {
+		how = append(how, string(init))
+	}
+	if n := k.Refresh(); n > 0 {
+		how = append(how, fmt.Sprintf("restarted every %d", n))
+	}
+	text := fmt.Sprintf("rank %d", rank)
+	if how != nil {
+		text += " (" + strings.Join(how, ", ") + ")"
 	}
 	return text
 }

@@ -18,6 +18,7 @@ const (
 	textSize    = 12.0
 	rowHeight   = 16.0 // of names, at ends of lines and below
 	nameRoom    = 124.0
+	levelRoom   = 230.0 // of names where there are levels alone, which need no width
 	mostDots    = 12 // a line of more points has no dots, which would hide it
 	mostNotes   = 24 // a line of more points says what some of them are
 	mostCut     = 8  // more points below the floor have no marks
@@ -440,6 +441,10 @@ func (f *figure) drawMark(m mark, c ink) {
 // the lines: where they are short, and few.
 func (f *figure) named() (named []series, beside bool) {
 	beside = f.chart.Sequence == ""
+	room := nameRoom
+	if len(f.chart.Lines) == 0 {
+		room = levelRoom
+	}
 	var references []series // after the others
 	for _, s := range f.series {
 		if s.name == "" || s.points == nil {
@@ -450,7 +455,7 @@ func (f *figure) named() (named []series, beside bool) {
 		} else {
 			named = append(named, s)
 		}
-		beside = beside && widthOf(s.name, textSize) <= nameRoom
+		beside = beside && widthOf(s.name, textSize) <= room
 	}
 	named = append(named, references...)
 	return named, beside && len(named) > 0 && float64(len(named))*rowHeight <= plotHeight
