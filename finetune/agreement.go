@@ -16,9 +16,13 @@ type agreedError struct {
 	stopped bool // all of these ranks were told to stop, as ctx was done, and nothing failed
 }
 
-func (e *agreedError) Unwrap() error { return e.error }
-
-func (e *agreedError) Is(target error) bool { return e.stopped && target == context.Canceled }
+// Unwrap returns context.Canceled where ranks were told to stop, also on the others.
+func (e *agreedError) Unwrap() error {
+	if e.stopped {
+		return context.Canceled
+	}
+	return e.error
+}
 
 // agree returns an error on all ranks if one has one.
 func (e *exchange[T]) agree(ctx context.Context, err error) error {

@@ -176,6 +176,11 @@ the model of the epoch where it was least. Which images these are follows from -
 The test images choose nothing, so that --test stays an estimate. DIR gets held-out.jsonl
 and best.onnx; without --checkpoint the best model takes the memory of its weights.
 
+Under mpirun or srun the ranks train the model together: each holds and trains its rows
+of the large layers, and computes the rest as all do. Rank 0 reports and writes every
+file. On as many ranks and threads a run has the same bits again; between numbers of
+ranks it differs by rounding, and --resume goes on with a run on any number.
+
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
 the training set.`,
@@ -212,13 +217,15 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := keepFiles(f.output, m, true); err != nil {
-		return err
-	}
-	// What would fail after an hour of training fails now.
-	if f.output != "-" {
-		if err := atomicfile.Check(f.output); err != nil {
+	if e.first() {
+		if err := keepFiles(f.output, m, true); err != nil {
 			return err
+		}
+		// What would fail after an hour of training fails now.
+		if f.output != "-" {
+			if err := atomicfile.Check(f.output); err != nil {
+				return err
+			}
 		}
 	}
 	train, test, err := data.OpenBoth(ctx, f.dataSpec(), f.testSpec())
@@ -237,7 +244,11 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return inFile(path, err)
 	}
-	if result.Output, err = e.writeModel(ctx, f.output, trained, onnxio.WriteOptions{}); err != nil {
+	err = finetune.AtRoot(ctx, e.world, trained, func() (err error) {
+		result.Output, err = e.writeModel(ctx, f.output, trained, onnxio.WriteOptions{})
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	if f.json {
@@ -271,6 +282,7 @@ func (f *finetuneFlags) train(
 	if err != nil {
 		return nil, err
 	}
+	o.World = e.world
 	o.Notice = func(text string) { e.notef("efcn finetune: %s", text) }
 	o.About = map[string]string{
 		"program": "efcn " + version.String(), "command": commandLine(e.args),

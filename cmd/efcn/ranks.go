@@ -29,13 +29,14 @@ import (
 // processes. One that is not here is refused there: each process would do the same, and
 // write the same file.
 var underLauncher = map[string]byRanks{
-	"convert": onFirstRank,
-	"eval":    onAllRanks,
-	"measure": onAllRanks,
-	"run":     onAllRanks,
-	"verify":  onAllRanks,
-	"relax":   independently,
-	"version": independently,
+	"convert":  onFirstRank,
+	"eval":     onAllRanks,
+	"finetune": onAllRanks,
+	"measure":  onAllRanks,
+	"run":      onAllRanks,
+	"verify":   onAllRanks,
+	"relax":    independently,
+	"version":  independently,
 }
 
 // byRanks is how the processes of a job do a command.

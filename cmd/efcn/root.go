@@ -152,7 +152,7 @@ func (e *env) outcome(ctx context.Context, cmd *cobra.Command, err error) (code 
 		return exitDone, ""
 	case errors.Is(err, errNo):
 		return exitNo, ""
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || errors.Is(err, context.Canceled): // another rank may have been interrupted
 		return exitInterrupted, fmt.Sprintf("%s: interrupted%s", name, e.interruption(cmd, err))
 	}
 	var usage usageError
