@@ -15,6 +15,7 @@ import (
 
 	"efcn/finetune/data"
 	"efcn/internal/atomicfile"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -67,6 +68,7 @@ type selection struct {
 	Holdout
 	held  *data.Set
 	batch int
+	world *mpi.World          // that train the model; nil for one process
 	dir   string              // of the run; "" where nothing is saved
 	lines []HeldOut           // of the epochs that are over
 	model *onnxio.Model       // the best so far, where dir is ""
@@ -74,11 +76,15 @@ type selection struct {
 }
 
 // selecting parts the training set and returns what chooses by the smaller part.
-func selecting(train *data.Set, o Options, tell func(Epoch) error) (*selection, *data.Set, error) {
+func selecting(ctx context.Context, train *data.Set, o Options, tell func(Epoch) error,
+) (*selection, *data.Set, error) {
 	if err := o.Holdout.validate(); err != nil {
 		return nil, nil, err
 	}
-	s := &selection{Holdout: o.Holdout, batch: o.Batch, dir: o.Checkpoint, tell: tell}
+	if o.Holdout.Best && o.World != nil && o.Checkpoint == "" {
+		return nil, nil, errors.New("holdout: several ranks keep the best model in the folder of the run, and there is none")
+	}
+	s := &selection{Holdout: o.Holdout, batch: o.Batch, world: o.World, dir: o.Checkpoint, tell: tell}
 	share := s.Share
 	if share == 0 {
 		share = DefaultShare
@@ -94,7 +100,7 @@ func selecting(train *data.Set, o Options, tell func(Epoch) error) (*selection, 
 		return s, rest, nil
 	}
 	var err error
-	s.lines, err = readHeldOut(s.dir)
+	s.lines, err = fromRoot(ctx, s.world, func() ([]HeldOut, error) { return readHeldOut(s.dir) })
 	return s, rest, err
 }
 
@@ -130,7 +136,7 @@ func (s *selection) ended(ctx context.Context, e Epoch) error {
 	if err != nil {
 		return err
 	}
-	held, err := Evaluate(ctx, m, s.held, s.batch)
+	held, err := e.evaluate(ctx, s.held, s.batch)
 	if err != nil {
 		return fmt.Errorf("held out: %w", err)
 	}
@@ -145,7 +151,7 @@ func (s *selection) ended(ctx context.Context, e Epoch) error {
 		}
 	}
 	if s.dir != "" {
-		if err := s.write(); err != nil {
+		if err := AtRoot(ctx, s.world, m, s.write); err != nil {
 			return err
 		}
 	}
@@ -161,8 +167,10 @@ func (s *selection) keep(ctx context.Context, m *onnxio.Model) (err error) {
 		s.model, err = detached(m)
 		return err
 	}
-	_, err = onnxio.WriteContext(ctx, filepath.Join(s.dir, bestName), m, onnxio.WriteOptions{})
-	return err
+	return AtRoot(ctx, s.world, m, func() error {
+		_, err := onnxio.WriteContext(ctx, filepath.Join(s.dir, bestName), m, onnxio.WriteOptions{})
+		return err
+	})
 }
 
 // write writes the lines of the epochs so far.
@@ -215,7 +223,7 @@ func (s *selection) chosen(last *onnxio.Model, epoch int) (*onnxio.Model, error)
 	switch {
 	case best == nil:
 		return nil, fmt.Errorf("on the samples held out: %w", ErrNotFinite)
-	case best.Epoch == epoch:
+	case best.Epoch == epoch || s.world != nil && s.world.Rank() > 0: // rank 0 reads the file
 		return last, nil
 	case s.dir == "":
 		return s.model, nil

@@ -2,11 +2,13 @@ package finetune
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 
 	"efcn/convert/cut"
 	"efcn/convert/record"
+	"efcn/finetune/data"
 	"efcn/internal/engines"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -79,6 +81,29 @@ func (t *trainee[T]) isCut(name string) bool {
 	}
 	_, ok := t.part.Slices[name]
 	return ok
+}
+
+// evaluate measures the model as it is, of which m is the whole, in memory of its own.
+func (s *session[T]) evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (_ Metrics, err error) {
+	t := s.trainee
+	if t.part == nil {
+		trained, err := t.export(m)
+		if err != nil {
+			return Metrics{}, err
+		}
+		return Evaluate(ctx, trained, set, batch)
+	}
+	trained, err := t.running(t.part.Model)
+	if err != nil {
+		return Metrics{}, err
+	}
+	e, err := newEvaluator(ctx, t.open, trained, set, batch, nil)
+	if err != nil {
+		return Metrics{}, err
+	}
+	e.agree = t.ranks.agree
+	defer func() { err = errors.Join(err, e.session.Close()) }()
+	return e.metrics(ctx)
 }
 
 // open makes a model ready on the ranks that train it.

@@ -141,6 +141,13 @@ func TestTrainOverRanks(t *testing.T) {
 				t.Error("the model has other bits when it is trained again")
 			}
 
+			chosen := in("chosen")
+			chosen.Holdout = Holdout{Best: true, Patience: 1}
+			chosen.Rate, chosen.Epochs = 2, 4 // with which it gets worse
+			if a, b := trainJob(t, 3, m, chosen, nil).succeed(t), bestOf(t, chosen.Checkpoint); !bytes.Equal(a.model, b) {
+				t.Error("the model is not that of the best epoch")
+			}
+
 			stopped := trainJob(t, 3, m, in("stopped"), func(rank int, s Step) bool { return rank == 2 && s.Epoch == 2 })
 			for rank, err := range stopped.errs {
 				if !errors.Is(err, context.Canceled) {
@@ -165,6 +172,16 @@ func TestTrainOverRanks(t *testing.T) {
 	if runs != 4 {
 		t.Errorf("%d layouts", runs)
 	}
+}
+
+// bestOf is the best model that a run has kept, as it is written to a stream.
+func bestOf(t *testing.T, dir string) []byte {
+	t.Helper()
+	m, err := onnxio.Read(filepath.Join(dir, bestName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded(t, m)
 }
 
 func parsed(t *testing.T, file []byte) *onnxio.Model {

@@ -34,6 +34,8 @@ type Epoch struct {
 	// Model returns what training has arrived at: what Train would return if the
 	// run ended here. It is valid while onEpoch runs.
 	Model func() (*onnxio.Model, error)
+	// evaluate measures that model.
+	evaluate func(ctx context.Context, set *data.Set, batch int) (Metrics, error)
 }
 
 // Train trains a copy of m on train and returns it: the same graph with the
@@ -85,7 +87,7 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 ) (trained *onnxio.Model, err error) {
 	var choice *selection
 	if o.Holdout != (Holdout{}) {
-		if choice, train, err = selecting(train, o, onEpoch); err != nil {
+		if choice, train, err = selecting(ctx, train, o, onEpoch); err != nil {
 			return nil, err
 		}
 		onEpoch = func(e Epoch) error { return choice.ended(ctx, e) }
@@ -131,6 +133,9 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 	for s.at.Epoch <= o.Epochs && !choice.enough(s.at.Epoch-1) {
 		e, err := s.finishEpoch(ctx, m, test)
 		e.Model = func() (*onnxio.Model, error) { return t.export(m) }
+		e.evaluate = func(ctx context.Context, set *data.Set, batch int) (Metrics, error) {
+			return s.evaluate(ctx, m, set, batch)
+		}
 		if err == nil {
 			err = t.ranks.agree(ctx, s.note(ctx, m, e))
 		}
