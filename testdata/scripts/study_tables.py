@@ -119,9 +119,19 @@ def differences(kind, than):
     return ", ".join(f"{d:+.2f}" for d in pairs) + f"; mean {statistics.mean(pairs):+.2f}"
 
 
-# Colours of Okabe and Ito, which people with any kind of colour vision tell apart.
-COLOURS = "#0072b2 #d55e00 #009e73 #cc79a7 #e69f00 #56b4e9 #000000".split()
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 820, 480, 60, 220, 40, 50
+# Colours of Okabe and Ito, which people with any kind of colour vision tell apart, each with the one
+# in its place on a dark page.
+COLOURS = [
+    ("#0072b2", "#56b4e9"),
+    ("#d55e00", "#f08228"),
+    ("#009e73", "#1ebe91"),
+    ("#cc79a7", "#de96be"),
+    ("#b57d00", "#f0be3c"),
+    ("#3a86c8", "#86b8ee"),
+    ("#000000", "#ffffff"),
+]
+WORDS, NOTES, RULES, PAPER = ("#1a1a1a", "#e8e8e8"), ("#505050", "#b0b0b0"), ("#dedede", "#3c3c3c"), ("#ffffff", "#181a1b")
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, ROW = 560, 400, 36, 150, 52, 44, 16
 
 
 def scale(low, high, start, end):
@@ -130,57 +140,86 @@ def scale(low, high, start, end):
 
 
 def plot(kinds, title):
-    """Return the plot as SVG."""
+    """Return the plot as SVG, with the names of the series at their ends."""
     fewest, most = min(k.weights for k in kinds), max(k.weights for k in kinds)
     ticks = [m * 10**p for p in range(12) for m in (1, 2, 5)]
     ticks = [t for t in ticks if fewest / 1.2 <= t <= most * 1.2]
-    spreads = [statistics.stdev(k.final) if len(k.final) > 1 else 0 for k in kinds]
-    ends = [statistics.mean(k.final) + s * sign for k, s in zip(kinds, spreads) for sign in (1, -1)]
+    spreads = {k.name: statistics.stdev(k.final) if len(k.final) > 1 else 0 for k in kinds}
+    ends = [statistics.mean(k.final) + spreads[k.name] * sign for k in kinds for sign in (1, -1)]
     low, high = math.floor(min(ends)), math.ceil(max(ends))
     x = scale(math.log10(fewest / 1.2), math.log10(most * 1.2), LEFT, WIDTH - RIGHT)
     y = scale(low, high, HEIGHT - BOTTOM, TOP)
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        'font-family="Liberation Sans,Arial,Helvetica,sans-serif" font-size="12">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
-        f'<text x="{LEFT}" y="22" font-size="15">{escape(title)}</text>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        f'role="img" aria-label="{escape(title)}" font-family="\'Liberation Sans\',Arial,Helvetica,sans-serif" '
+        'font-size="12">',
+        "<style>@media (prefers-color-scheme:dark){.l{stroke:var(--D)}.f{fill:var(--D)}}</style>",
+        f'<rect class="f" {fill(PAPER)} width="{WIDTH}" height="{HEIGHT}"/>',
+        text(6, 18, title, WORDS, size=14),
+        text(6, TOP - 14, "accuracy (%)", NOTES),
+        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "weights stored", NOTES, "middle"),
     ]
+    for v in range(low, high + 1):
+        out.append(line(LEFT, y(v), WIDTH - RIGHT, y(v), RULES))
+        out.append(text(LEFT - 6, y(v) + 4, v, NOTES, "end"))
     for t in ticks:
         at = x(math.log10(t))
-        out.append(line(at, TOP, at, HEIGHT - BOTTOM, "#ddd"))
-        out.append(
-            f'<text x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{t:,}</text>'
-        )
-    for v in range(low, high + 1):
-        out.append(line(LEFT, y(v), WIDTH - RIGHT, y(v), "#ddd"))
-        out.append(f'<text x="{LEFT - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v}</text>')
-    out.append(f'<text x="{LEFT}" y="{HEIGHT - 10}">weights stored</text>')
-    out.append(f'<text x="{LEFT - 30}" y="{TOP - 6}" font-size="11">% right</text>')
-    names = list(dict.fromkeys(k.series for k in kinds))
-    for i, name in enumerate(names):
+        out.append(line(at, HEIGHT - BOTTOM, at, HEIGHT - BOTTOM + 4, NOTES))
+        out.append(text(at, HEIGHT - BOTTOM + 17, f"{t:,}", NOTES, "middle"))
+    names = []
+    for i, name in enumerate(dict.fromkeys(k.series for k in kinds)):
         colour = COLOURS[i % len(COLOURS)]
-        points = [(k, s) for k, s in zip(kinds, spreads) if k.series == name]
-        places = [(x(math.log10(k.weights)), y(statistics.mean(k.final))) for k, _ in points]
+        points = sorted((k for k in kinds if k.series == name), key=lambda k: k.weights)
+        places = [(x(math.log10(k.weights)), y(statistics.mean(k.final))) for k in points]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in places)
-        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        for (k, s), (a, b) in zip(points, places):
-            centre = statistics.mean(k.final)
-            out.append(line(a, y(centre - s), a, y(centre + s), colour))
-            out.append(f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3.5" fill="{colour}"/>')
+        out.append(f'<polyline class="l" points="{path}" fill="none" {stroke(colour)} stroke-width="1.8"/>')
+        for k, (a, b) in zip(points, places):
+            centre, spread = statistics.mean(k.final), spreads[k.name]
+            out.append(line(a, y(centre - spread), a, y(centre + spread), colour))
+            note = f"{k.name}: {centre:.2f} ± {spread:.2f} %, {k.weights:,} weights"
             out.append(
-                f'<text x="{a + 6:.1f}" y="{b + (14 if i % 2 else -6):.1f}" '
-                f'font-size="10" fill="{colour}">'
-                f"{escape(k.point)}</text>"
+                f'<circle class="f" cx="{a:.1f}" cy="{b:.1f}" r="3" {fill(colour)}><title>{escape(note)}</title></circle>'
             )
-        row = TOP + 16 * i + 6
-        out.append(f'<circle cx="{WIDTH - RIGHT + 20}" cy="{row}" r="4" fill="{colour}"/>')
-        out.append(f'<text x="{WIDTH - RIGHT + 30}" y="{row + 4}">{escape(name)}</text>')
-    return "\n".join(out + ["</svg>", ""])
+            if k.point:  # above the first of the series that are joined, below the others
+                above = name == next(k.series for k in kinds if k.point)
+                shift, anchor = ((-5, -6), "end") if above else ((6, 13), "start")
+                out.append(text(a + shift[0], b + shift[1], k.point, colour, anchor, 10))
+        names.append((places[-1], name, colour))
+    return "\n".join(out + beside(names) + ["</svg>", ""])
+
+
+def beside(names):
+    """Return the names of the series in a column, each joined with the end of its line."""
+    out, free = [], TOP
+    for (a, b), name, colour in sorted(names, key=lambda n: n[0][1]):
+        row = max(b, free)
+        free = row + ROW
+        edge = WIDTH - RIGHT + 10
+        out.append(f'<polyline class="l" points="{a + 4:.1f},{b:.1f} {edge},{row:.1f}" fill="none" {stroke(colour)} '
+                   'stroke-width=".7" stroke-dasharray="1 2"/>')
+        out.append(text(edge + 4, row + 4, name, WORDS))
+    return out
+
+
+def fill(colour):
+    """Return the attributes of a filling in a colour and the one in its place on a dark page."""
+    return f'fill="{colour[0]}" style="--D:{colour[1]}"'
+
+
+def stroke(colour):
+    """Return the attributes of a stroke in a colour and the one in its place on a dark page."""
+    return f'stroke="{colour[0]}" style="--D:{colour[1]}"'
+
+
+def text(x, y, words, colour, anchor="start", size=12):
+    """Return a text as SVG."""
+    return (f'<text class="f" x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" {fill(colour)}>'
+            f"{escape(str(words))}</text>")
 
 
 def line(x1, y1, x2, y2, colour):
     """Return a line as SVG."""
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}"/>'
+    return f'<line class="l" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" {stroke(colour)}/>'
 
 
 def main():
