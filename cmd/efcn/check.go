@@ -45,6 +45,13 @@ findings differ from those of onnx.checker in full: docs/decisions/commands.md.`
 	return cmd
 }
 
+// checked is what check --json prints.
+type checked struct {
+	Model  string   `json:"model"`
+	Valid  bool     `json:"valid"`
+	Faults []string `json:"faults"`
+}
+
 func (f *checkFlags) run(e *env, path string) error {
 	m, err := e.readUnchecked(path)
 	if err != nil {
@@ -52,11 +59,7 @@ func (f *checkFlags) run(e *env, path string) error {
 	}
 	faults := efcn.Check(m)
 	if f.json {
-		report := struct {
-			Model  string   `json:"model"`
-			Valid  bool     `json:"valid"`
-			Faults []string `json:"faults"`
-		}{path, len(faults) == 0, []string{}}
+		report := checked{path, len(faults) == 0, []string{}}
 		for _, fault := range faults {
 			report.Faults = append(report.Faults, fault.Error())
 		}

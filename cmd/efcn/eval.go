@@ -86,15 +86,18 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	result := measure(metrics)
 	if f.json {
-		return printJSON(e.out, struct {
-			Model  string `json:"model"`
-			Data   string `json:"data"`
-			Engine string `json:"engine"`
-			*measured
-		}{path, f.data, f.engine.engine.value, result})
+		return printJSON(e.out, evaluated{path, f.data, f.engine.engine.value, result})
 	}
 	fmt.Fprintf(e.out, "%s: %s\n", path, result)
 	return nil
+}
+
+// evaluated is what eval --json prints.
+type evaluated struct {
+	Model  string `json:"model"`
+	Data   string `json:"data"`
+	Engine string `json:"engine"`
+	*measured
 }
 
 // watched is a session whose runs are shown as progress.

@@ -120,13 +120,7 @@ func (f *measureFlags) run(ctx context.Context, e *env, path string) error {
 		}
 	}
 	if f.json {
-		return printJSON(e.out, struct {
-			Model string `json:"model"`
-			CNN   string `json:"cnn,omitempty"`
-			*record.Deviation
-			Recognised []convert.Recognised `json:"recognised,omitempty"`
-			Spectra    []compress.Spectrum  `json:"spectra,omitempty"`
-		}{path, f.cnn, d, recognised, spectra})
+		return printJSON(e.out, deviated{path, f.cnn, d, recognised, spectra})
 	}
 	text := e.results(f.output)
 	printDeviation(text, d)
@@ -214,6 +208,15 @@ func (f *measureFlags) origin(e *env, path string, efcn *onnxio.Model) (
 		return nil, nil, nil, inFile(f.cnn, of.Err)
 	}
 	return efcn, maps, recognised, inFile(path, err)
+}
+
+// deviated is what measure --json prints.
+type deviated struct {
+	Model string `json:"model"`
+	CNN   string `json:"cnn,omitempty"`
+	*record.Deviation
+	Recognised []convert.Recognised `json:"recognised,omitempty"`
+	Spectra    []compress.Spectrum  `json:"spectra,omitempty"`
 }
 
 // printDeviation prints a line for every layer and one for all.

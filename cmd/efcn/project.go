@@ -37,6 +37,13 @@ multiplied into a layer stays there.`,
 	return cmd
 }
 
+// projected is what project --json prints.
+type projected struct {
+	Model string `json:"model"`
+	*record.Deviation
+	Output *written `json:"output"`
+}
+
 func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	efcn, err := e.readModel(path)
 	if err != nil {
@@ -54,11 +61,7 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	if f.json {
-		return printJSON(e.out, struct {
-			Model string `json:"model"`
-			*record.Deviation
-			Output *written `json:"output"`
-		}{path, d, w})
+		return printJSON(e.out, projected{path, d, w})
 	}
 	printDeviation(e.results(f.output), d)
 	fmt.Fprintln(e.aside(f.output), w)
