@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 39
+const scripts = 40
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
