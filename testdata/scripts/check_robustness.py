@@ -3,13 +3,13 @@
 
 check_robustness.py EFCN makes a small CNN with a MaxPool and converts it by the program EFCN to matrices
 and Relu (--maxpool relu --fold=all). Marabou reads both, and is asked for every other class whether an
-input within a distance of a sample reaches it: the answers have to be the same, each an input that ONNX
+input within a distance of a sample reaches it, in a property of VNN-LIB 2.0 that vnnlib reads: the answers have to be the same, each an input that ONNX
 Runtime confirms, or none. Both answers have to occur.
 
 It prints how wide the bounds of interval arithmetic on the outputs are in either form, and how long
 Marabou takes to read and to answer: the figures of docs/for-verifiers.md.
 
-Needs maraboupy, numpy, onnx and onnxruntime.
+Needs maraboupy, numpy, onnx, onnxruntime and vnnlib.
 """
 
 import pathlib
@@ -21,6 +21,8 @@ import time
 import numpy as np
 import onnx
 import onnxruntime
+import vnnlib
+import vnnlib.compat
 from maraboupy import Marabou
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
@@ -81,6 +83,19 @@ def widths(path, x, distance):
     return high[out] - low[out]
 
 
+def property_of(x, distance, label, other):
+    """Return, in VNN-LIB, that an input within a distance of x has the class other."""
+    lines = [
+        "(vnnlib-version <2.0>)",
+        f"(declare-network f (declare-input X float32 [1,1,{SIDE},{SIDE}]) (declare-output Y float32 [1,{CLASSES}]))",
+    ]
+    for index, value in np.ndenumerate(x.astype(float)):
+        at = f"X{list(index)}".replace(" ", "")
+        lines.append(f"(assert (>= {at} {value - distance:.9f}))")
+        lines.append(f"(assert (<= {at} {value + distance:.9f}))")
+    return "\n".join([*lines, f"(assert (<= Y[0,{label}] Y[0,{other}]))"])
+
+
 def reachable(path, x, distance, label):
     """Return the classes that Marabou reaches, with an input each, and the seconds to read and to solve."""
     found, reading, solving = {}, 0.0, 0.0
@@ -91,10 +106,13 @@ def reachable(path, x, distance, label):
         network = Marabou.read_onnx(str(path))
         reading += time.monotonic() - start
         inputs, outputs = network.inputVars[0].ravel(), network.outputVars[0].ravel()
-        for variable, value in zip(inputs, x.ravel()):
-            network.setLowerBound(variable, value - distance)
-            network.setUpperBound(variable, value + distance)
-        network.addInequality([outputs[label], outputs[other]], [1, -1], 0)
+        (case,) = vnnlib.compat.transform(vnnlib.parse_query_string(property_of(x, distance, label, other)))
+        for variable, (low, high) in zip(inputs, case.input_box):
+            network.setLowerBound(variable, low)
+            network.setUpperBound(variable, high)
+        (polytope,) = case.output_constraints
+        for row, bound in zip(np.atleast_2d(polytope.coeff_matrix), np.ravel(polytope.rhs)):
+            network.addInequality(list(outputs), list(row), bound)
         start = time.monotonic()
         answer, values, _ = network.solve(verbose=False, options=Marabou.createOptions(verbosity=0))
         solving += time.monotonic() - start
