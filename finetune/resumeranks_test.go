@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"efcn/convert/record"
@@ -61,5 +62,22 @@ func TestResumeOnOtherRanks(t *testing.T) {
 	}
 	if runs != 30 {
 		t.Errorf("%d runs", runs)
+	}
+}
+
+// Layers that are made dense may take as many bytes on each rank as on one.
+func TestDenseOnRanks(t *testing.T) {
+	m := embedAs(t, toyModel(), record.Local)
+	for _, c := range []struct {
+		ranks int
+		want  string
+	}{{1, "more than the 3000 allowed; allow more bytes"}, {2, ""}} {
+		o := Options{Epochs: 1, Batch: 30, MaxBytes: 3000}
+		j := trainJob(t, c.ranks, m, o, nil)
+		for rank, err := range j.errs {
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("rank %d of %d: %v, want %s", rank, c.ranks, err, c.want)
+			}
+		}
 	}
 }

@@ -222,11 +222,16 @@ func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, er
 		if what == TrainOffLocal { // a factored layer has all of its matrix
 			layouts = append(layouts, record.Factored)
 		}
-		if m, layers, err = restore.ToDense(ctx, m, o.MaxBytes, layouts...); err != nil {
+		allowed, together := cmp.Or(o.MaxBytes, record.DefaultMaxBytes), ""
+		if o.World != nil && o.World.Size() > 1 {
+			allowed *= int64(o.World.Size())
+			together = fmt.Sprintf(" on %d ranks", o.World.Size())
+		}
+		if m, layers, err = restore.ToDense(ctx, m, allowed, layouts...); err != nil {
 			var budget *restore.DenseError
 			if errors.As(err, &budget) {
-				return nil, fmt.Errorf("train %s needs dense layers: %w; allow more bytes, or train local", cmp.Or(what, TrainAll),
-					err)
+				return nil, fmt.Errorf("train %s needs dense layers: %w%s; allow more bytes, or train local",
+					cmp.Or(what, TrainAll), err, together)
 			}
 			return nil, err
 		}
