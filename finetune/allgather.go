@@ -48,8 +48,11 @@ func (l *allGather[T]) backward(p pass[T]) {
 	})
 }
 
-// send begins the reduce-scatter.
+// send begins the reduce-scatter, where there is something to sum.
 func (l *allGather[T]) send(dout []T) {
+	if !l.partial {
+		return
+	}
 	l.begin(len(dout), func(b []T) { l.each(b, dout, func(block, joined []T) { copy(block, joined) }) },
 		func(b mpi.Buffer[T]) *mpi.Request { return mpi.IreduceScatter(l.ranks.World, b, l.counts(), mpi.Sum) })
 }
