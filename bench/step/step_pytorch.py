@@ -199,4 +199,5 @@ def main():
         print((time.perf_counter() - begin) / count, flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
