@@ -1,7 +1,6 @@
 package cuda
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -12,14 +11,7 @@ import (
 // BenchmarkDevice times what takes the time of training, on a GPU: bench/gpu runs it
 // beside PyTorch. On the stand-in all is small, and no time means anything.
 func BenchmarkDevice(b *testing.B) {
-	library, err := Open(Options{})
-	var missing *NotFoundError
-	if errors.As(err, &missing) {
-		b.Skip(err)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	library := openForTest(b)
 	small := newStandIn(b, library) != nil
 	for _, tf32 := range []bool{false, true} {
 		device, err := library.Device(b.Context(), DeviceOptions{TF32: tf32})

@@ -32,6 +32,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -77,6 +78,8 @@ const (
 	kernelDriver  = 580
 )
 
+const noDevice = 100 // CUDA_ERROR_NO_DEVICE
+
 // VersionError reports a driver that is too old.
 type VersionError struct{ Have, Want int } // as 13000 for 13.0
 
@@ -92,7 +95,12 @@ func Open(options Options) (*Library, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.call(cuInit, 0); err != nil {
+	err = l.call(cuInit, 0)
+	var e *Error
+	if errors.As(err, &e) && e.Code == noDevice {
+		return nil, &NotFoundError{fmt.Sprintf("CUDA finds no GPU: %v", err)}
+	}
+	if err != nil {
 		return nil, err
 	}
 	var version int32

@@ -50,21 +50,36 @@ var standInTests = []struct {
 	{"full at every allocation", testFull},
 	{"wrong addresses", testWrongAddresses},
 	{"a lost device", testLost},
-	{"an old driver", testOldDriver},
+	{"a driver that is of no use", testUnusable},
 	{"TF32", testTF32},
 }
 
-// TestDevice: everything that computes, on a device. Without the libraries it is skipped;
-// a step of .ci/run builds the stand-in and runs it.
-func TestDevice(t *testing.T) {
+// openForTest skips a test or benchmark where no GPU can be used.
+func openForTest(t testing.TB) *Library {
+	t.Helper()
 	library, err := Open(Options{})
 	var missing *NotFoundError
-	if errors.As(err, &missing) {
+	var old *VersionError
+	if errors.As(err, &missing) || errors.As(err, &old) {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	devices, err := library.Devices()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if devices[0].Major < oldest {
+		t.Skip(devices[0])
+	}
+	return library
+}
+
+// TestDevice: everything that computes, on a device. Without one it is skipped; a step of
+// .ci/run builds the stand-in and runs it.
+func TestDevice(t *testing.T) {
+	library := openForTest(t)
 	device, err := library.Device(t.Context(), DeviceOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"efcn/internal/dynlib"
 )
 
-// NotFoundError reports that the driver or cuBLAS is not there to be loaded.
+// NotFoundError reports that the driver, cuBLAS or a GPU is not there.
 type NotFoundError struct {
 	Why string // what was looked for, or why nothing was, and what would help
 }

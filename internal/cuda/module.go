@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -142,8 +143,10 @@ func (t *Thread) module(file string) (uintptr, error) {
 	text = append(text, 0)
 	log := make([]byte, 8192)
 	options := []int32{jitErrorLog, jitErrorLogSize}
-	values := []unsafe.Pointer{unsafe.Pointer(&log[0]), nil}
-	*(*uintptr)(unsafe.Pointer(&values[1])) = uintptr(len(log)) // a number in the place of a pointer
+	var pin runtime.Pinner
+	pin.Pin(&log[0])
+	defer pin.Unpin()
+	values := []uintptr{uintptr(unsafe.Pointer(&log[0])), uintptr(len(log))}
 	var module uintptr
 	err = t.call(cuModuleLoadDataEx, uintptr(unsafe.Pointer(&module)), uintptr(unsafe.Pointer(&text[0])),
 		uintptr(len(options)), uintptr(unsafe.Pointer(&options[0])), uintptr(unsafe.Pointer(&values[0])))

@@ -251,12 +251,19 @@ func testLost(t *testing.T, s *standIn) {
 	}
 }
 
-// testOldDriver: a driver that does not take the kernels is refused before it is used.
-func testOldDriver(t *testing.T, _ *standIn) {
+// testUnusable: a driver that does not take the kernels, and one without a GPU, are
+// refused before they are used.
+func testUnusable(t *testing.T, _ *standIn) {
 	t.Setenv("STANDIN_VERSION", "12040")
 	var old *VersionError
 	if _, err := Open(Options{}); !errors.As(err, &old) || old.Have != 12040 {
-		t.Errorf("got %v", err)
+		t.Errorf("an old driver: %v", err)
+	}
+	t.Setenv("STANDIN_NO_DEVICE", "1")
+	var missing *NotFoundError
+	const want = "CUDA finds no GPU: cuInit: CUDA_ERROR_NO_DEVICE (no CUDA-capable device is detected)"
+	if _, err := Open(Options{}); !errors.As(err, &missing) || err.Error() != want {
+		t.Errorf("no GPU: %v", err)
 	}
 }
 
