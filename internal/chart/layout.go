@@ -19,9 +19,9 @@ const (
 	rowHeight   = 16.0 // of names, at ends of lines and below
 	nameRoom    = 124.0
 	levelRoom   = 230.0 // of names where there are levels alone, which need no width
-	mostDots    = 12 // a line of more points has no dots, which would hide it
-	mostNotes   = 24 // a line of more points says what some of them are
-	mostCut     = 8  // more points below the floor have no marks
+	mostDots    = 12    // a line of more points has no dots, which would hide it
+	mostNotes   = 24    // a line of more points says what some of them are
+	mostCut     = 8     // more points below the floor have no marks
 )
 
 // series is a line or a level as it is drawn.
