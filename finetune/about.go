@@ -86,7 +86,8 @@ func (s *session[T]) describe(ctx context.Context, m *onnxio.Model, before *Metr
 	if a == nil || s.at.Steps == 0 {
 		a = &About{
 			Batch: o.Batch, Rate: o.Rate, Schedule: o.Schedule,
-			Optimizer: o.Optimizer, Clip: o.Clip, Train: cmp.Or(o.Train, TrainAll), Reinit: o.Reinit, Init: o.Init, Refresh: o.Refresh,
+			Optimizer: o.Optimizer, Clip: o.Clip, Train: cmp.Or(o.Train, TrainAll), Reinit: o.Reinit, Init: o.Init,
+			Refresh: o.Refresh,
 			Augment: o.Augment, Seed: o.Seed, Threads: kernel.Threads(), Products: fmt.Sprint(kernel.BLAS()),
 		}
 		if s.at.Steps == 0 { // else a version without about.json began the run

@@ -68,7 +68,8 @@ const mostDrawn = 1 << 24
 // tileOf is a picture of a matrix, or of its support.
 func tileOf(ctx context.Context, a *record.Matrix, mask bool) (*chart.Tile, error) {
 	if n := int64(a.Rows) * int64(a.Cols); n > mostDrawn {
-		return nil, fmt.Errorf("a picture of %d x %d entries; want %d at the most, or another format", a.Rows, a.Cols, mostDrawn)
+		return nil, fmt.Errorf("a picture of %d x %d entries; want %d at the most, or another format", a.Rows, a.Cols,
+			mostDrawn)
 	}
 	t := &chart.Tile{Rows: a.Rows, Cols: a.Cols}
 	dense := a.Dense(ctx, mask)

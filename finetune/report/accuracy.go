@@ -131,7 +131,7 @@ func (s *study) accuracy() *section {
 // Captions of both forms of the main figure.
 const (
 	ofFinal = "After the last epoch."
-	ofBest  = "The highest after any epoch, as the paper has it: chosen on the test samples, for the CNN and the FCN alike."
+	ofBest  = "The highest after any epoch, as the paper has it: chosen on the test samples, for all models alike."
 )
 
 // drawLevels draws the main figure of a study with one relax time: a level for every kind.
@@ -197,9 +197,9 @@ func (s *study) drawnOver(k relax.Kind) string {
 func (s *study) accuracyTable() *table {
 	t := newTable("model", ">at the end (%)", ">best (%)", ">at the start (%)", ">nearest CNN (%)", ">deviation d",
 		">off-local share s", ">distance travelled", ">train loss", ">runs")
-	t.Caption = "Accuracies on the test samples; “from 5” is relaxed at epoch 5, where the eFCN starts as the CNN is; d, s, " +
-		"the distance travelled and the train loss at the end; nearest CNN: the accuracy of the projection back. ± is the " +
-		"standard deviation over the seeds."
+	t.Caption = "Accuracies on the test samples; “from 5” is relaxed at epoch 5, where the eFCN starts as the CNN is; " +
+		"d, s, the distance travelled and the train loss at the end; nearest CNN: the accuracy of the projection back. ± is " +
+		"the standard deviation over the seeds."
 	for _, sum := range s.trained() {
 		runs := number(int64(sum.Runs))
 		if sum.Failed > 0 {

@@ -202,8 +202,8 @@ func (s *study) unfinished(k relax.Kind, seeds []uint64) string {
 		return text + fmt.Sprintf("No seed has the %s of every relax time and what they are compared with, so the relax "+
 			"times are not compared with each other; differences are over the seeds that both sides have.", name(k, nil))
 	}
-	return text + fmt.Sprintf("Relax times are compared over %s of %d: those that have the %s of every relax time and what "+
-		"they are compared with. Differences are over the seeds that both sides have.", plural(len(seeds), "seed"),
+	return text + fmt.Sprintf("Relax times are compared over %s of %d: those that have the %s of every relax time and "+
+		"what they are compared with. Differences are over the seeds that both sides have.", plural(len(seeds), "seed"),
 		s.folder.Settings.Seeds, name(k, nil))
 }
 

@@ -43,32 +43,7 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 		lines = slices.Insert(lines, 0, beginning(about, lines[0]))
 	}
 
-	fromStart := ""
-	if lines[0].Epoch == 0 {
-		fromStart = ", and at 0 before the first step"
-	}
-	training := &section{ID: "training", Title: "Training"}
-	training.draw(linesOf(lines, "loss", "cross-entropy", 1,
-		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return trained(m, &m.TrainLoss) }},
-		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestLoss }}),
-		"Of the training samples as each epoch went on; of the test samples after it"+fromStart+".")
-	training.draw(linesOf(lines, "accuracy", "accuracy (%)", 100,
-		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return trained(m, &m.TrainTop1) }},
-		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestTop1 }}),
-		"The share of samples whose class is first"+fromStart+".")
-	training.Tables = append(training.Tables, epochTable(lines))
-	p.add(training)
-
-	p.add(deviationOf(lines))
-	g := &section{ID: "gradients", Title: "Gradients and distance travelled"}
-	g.draw(linesOf(lines, "norm of the gradient", "‖∇‖", 1,
-		quantity{"inside the support", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientInside) }},
-		quantity{"outside", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientOutside) }}),
-		"Over the embedded layers that are dense, at the last step of each epoch.")
-	g.draw(linesOf(lines, "distance travelled from the start", "‖W − W₀‖", 1,
-		quantity{"", func(m *finetune.EpochMetrics) *float64 { return norm(m.Travelled) }}),
-		"Over everything that is trained.")
-	p.add(g.unlessEmpty())
+	p.add(trainingOf(lines), deviationOf(lines), gradientsOf(lines))
 	weights, plan, err := keptModels(dir)
 	if err != nil {
 		return nil, err
@@ -84,6 +59,38 @@ func runPage(_ context.Context, dir string, _ Options) (*page, error) {
 		p.add(runSettings(about))
 	}
 	return p, nil
+}
+
+// trainingOf draws loss and accuracy against the epoch, and lists them.
+func trainingOf(lines []finetune.EpochMetrics) *section {
+	fromStart := ""
+	if lines[0].Epoch == 0 {
+		fromStart = ", and at 0 before the first step"
+	}
+	training := &section{ID: "training", Title: "Training"}
+	training.draw(linesOf(lines, "loss", "cross-entropy", 1,
+		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return trained(m, &m.TrainLoss) }},
+		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestLoss }}),
+		"Of the training samples as each epoch went on; of the test samples after it"+fromStart+".")
+	training.draw(linesOf(lines, "accuracy", "accuracy (%)", 100,
+		quantity{"train", func(m *finetune.EpochMetrics) *float64 { return trained(m, &m.TrainTop1) }},
+		quantity{"test", func(m *finetune.EpochMetrics) *float64 { return m.TestTop1 }}),
+		"The share of samples whose class is first"+fromStart+".")
+	training.Tables = append(training.Tables, epochTable(lines))
+	return training
+}
+
+// gradientsOf draws the norms of the gradient and the distance travelled.
+func gradientsOf(lines []finetune.EpochMetrics) *section {
+	g := &section{ID: "gradients", Title: "Gradients and distance travelled"}
+	g.draw(linesOf(lines, "norm of the gradient", "‖∇‖", 1,
+		quantity{"inside the support", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientInside) }},
+		quantity{"outside", func(m *finetune.EpochMetrics) *float64 { return norm(m.GradientOutside) }}),
+		"Over the embedded layers that are dense, at the last step of each epoch.")
+	g.draw(linesOf(lines, "distance travelled from the start", "‖W − W₀‖", 1,
+		quantity{"", func(m *finetune.EpochMetrics) *float64 { return norm(m.Travelled) }}),
+		"Over everything that is trained.")
+	return g.unlessEmpty()
 }
 
 // runLead says in sentences what came of a run.
