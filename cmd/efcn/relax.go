@@ -44,6 +44,7 @@ type relaxFlags struct {
 	noFoldBN    bool
 	maxBytes    byteSize // Default 2 GiB.
 	maxMemory   byteSize // Default: what the machine has left.
+	checkpoints bool     // --keep-checkpoints. Default false.
 	shard       string   // Default: what a launcher says, otherwise all runs.
 	dryRun      bool
 	json        bool
@@ -76,6 +77,8 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.noFoldBN, "no-fold-bn", false, "keep a BatchNormalization after a Conv or Gemm as Mul and Add")
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.Var(&f.maxMemory, "max-memory", "refuse runs that would take more memory (0: than the machine has left)")
+	flags.BoolVar(&f.checkpoints, "keep-checkpoints", false,
+		"keep the state of runs that are finished, so that more --epochs can be added without doing them again")
 	flags.StringVar(&f.shard, "shard", "",
 		"do the share I of N of the runs, as I/N; other processes do the others in the same folder")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "print the plan, the memory and an estimate of the time, and write nothing")
@@ -137,8 +140,9 @@ func (f *relaxFlags) options() (relax.Options, error) {
 	train.Init, train.InitBatches, train.Refresh = finetune.Init(f.init.value), f.initBatches, f.refresh
 	o := relax.Options{
 		Train: train, Seeds: f.seeds, CNNEpochs: f.cnnEpochs, Reinit: f.reinit, NoFoldBN: f.noFoldBN,
-		MaxBytes: int64(f.maxBytes), MaxMemory: int64(f.maxMemory), Layout: record.Layout(f.layout.value),
-		Rank: int(f.rank),
+		MaxBytes: int64(f.maxBytes), MaxMemory: int64(f.maxMemory), KeepCheckpoints: f.checkpoints,
+		Layout: record.Layout(f.layout.value),
+		Rank:   int(f.rank),
 	}
 	if len(f.cnnAt) == 0 {
 		o.RelaxEpochs = f.relaxEpochs
@@ -198,7 +202,11 @@ whose weights and batch alone take more than --max-memory is refused before it b
 
 The command can be stopped at any moment and be given again: runs that are
 finished are not repeated, the one that is not goes on and ends with the same
-bits. Another setting is refused; --seeds and --with may grow.
+bits. Another setting is refused; --seeds, --with, --relax-epochs and --epochs may grow.
+For a relax time that it was not kept at a CNN is trained again from its start, which
+gives the same bits; so is every run where --epochs grows, unless --keep-checkpoints was
+given before, which takes the disk of its weights and the optimiser's state. --epochs
+stay what they are with --lr-schedule cosine.
 
 Several processes, on one machine or on several with a common file system, can do
 a study together: each gets the same command and DIR, and its share of the runs by

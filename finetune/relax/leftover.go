@@ -45,15 +45,49 @@ func removeHalf(dir string, forms ...string) error {
 }
 
 // finished returns the result of a run that is finished, nil of one that is not, and
-// removes the checkpoint if that was left.
-func finished(dir string, s *Settings, r Run) (*Result, error) {
-	result, err := readResult(dir, s, r)
+// removes the checkpoint if that was left and is not to be kept. A CNN is not finished
+// while it lacks the model of a relax time: it is then trained again from its start, which
+// gives the same bits.
+func (s *Study) finished(dir string, settings *Settings, r Run) (*Result, error) {
+	result, err := readResult(dir, settings, r)
 	if err != nil || result == nil {
 		return nil, err
 	}
-	err = os.Remove(filepath.Join(dir, filepath.FromSlash(r.Path()), checkpointName))
+	path := filepath.Join(dir, filepath.FromSlash(r.Path()))
+	lacks, err := settings.lacksSnapshot(path, result)
+	if err != nil {
+		return nil, err
+	}
+	if lacks {
+		result = nil
+	}
+	if s.Options.KeepCheckpoints && !lacks {
+		return result, nil
+	}
+	err = os.Remove(filepath.Join(path, checkpointName))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return result, err
+}
+
+// lacksSnapshot reports whether a finished run is that of a CNN which was not kept at one of
+// the relax times that it reached.
+func (s *Settings) lacksSnapshot(path string, result *Result) (bool, error) {
+	if result.Kind != CNN {
+		return false, nil
+	}
+	for _, t := range s.RelaxEpochs {
+		if t > result.Epochs {
+			break
+		}
+		_, err := os.Stat(filepath.Join(path, snapshotName(t)))
+		if errors.Is(err, fs.ErrNotExist) {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
 }

@@ -89,7 +89,7 @@ func (m *merge) settle(notice func(string)) error {
 		if was, is := s.Embedded()[0], first.Embedded()[0]; was != is {
 			errs = append(errs, fmt.Errorf("%s: it is a study of %s, %s of %s", dir, was, m.dirs[0], is))
 		}
-		if err := differences(s.ofRun(), first.ofRun(), "is a study", m.dirs[0]); err != nil {
+		if err := differences(s.whole(), first.whole(), "is a study", m.dirs[0]); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", dir, err))
 		}
 		if s.Products != first.Products {

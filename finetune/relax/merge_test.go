@@ -80,7 +80,7 @@ func TestMergeRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	changed := strings.Replace(string(text), `"epochs": 1`, `"epochs": 2`, 1)
+	changed := strings.Replace(string(text), `"best_epoch": 1`, `"best_epoch": 2`, 1)
 	if err := os.WriteFile(path, []byte(changed), 0o600); err != nil || changed == string(text) {
 		t.Fatal(err, string(text))
 	}

@@ -39,6 +39,10 @@ type Options struct {
 	With []Kind
 	// Reinit gives the CNN new weights, other ones for every seed.
 	Reinit bool
+	// KeepCheckpoints keeps the checkpoint of every run that is finished, as large as its
+	// model or larger, so that a study with more epochs goes on there. Without, a run that is
+	// to have more is made again from its start, and ends with the same bits.
+	KeepCheckpoints bool
 	// NoFoldBN is that of the conversion. The CNN trains with its BatchNormalizations, by
 	// the statistics of each batch. At the embedding they become what they compute at
 	// inference: a scale and a shift of every channel by the running statistics. Behind a

@@ -66,7 +66,17 @@ func readResult(dir string, s *Settings, r Run) (*Result, error) {
 		return nil, fmt.Errorf("%s: it holds the run %q of a study; remove what is there to have its own made", path,
 			result.Run)
 	}
-	return result, err
+	if err != nil || result == nil || result.Failed != "" {
+		return result, err
+	}
+	switch want := s.epochsOf(r.Kind); {
+	case result.Epochs > want:
+		return nil, fmt.Errorf("%s: it was trained for %d epochs, a run of this study is for %d; remove what is there to "+
+			"have it made again", path, result.Epochs, want)
+	case result.Epochs < want:
+		return nil, nil // the study has grown since
+	}
+	return result, nil
 }
 
 // readWith reads the result in file, of a run in the folder path.

@@ -40,13 +40,13 @@ type Settings struct {
 	Data  string         `json:"data"`                // of the samples
 	Test  string         `json:"test"`
 
-	RelaxEpochs []int  `json:"relax_epochs"`
-	Epochs      int    `json:"epochs"`
-	CNNEpochs   int    `json:"cnn_epochs,omitempty"`
-	Seed        uint64 `json:"seed"`              // the first
-	Seeds       int    `json:"seeds"`             // may grow
-	Relaxed     Kind   `json:"relaxed,omitempty"` // what is trained at every relax time; "" is EFCN
-	With        []Kind `json:"with"`              // may grow
+	RelaxEpochs []int  `json:"relax_epochs,omitempty"` // may grow, unless the CNNs were given
+	Epochs      int    `json:"epochs,omitempty"`       // may grow, unless the schedule depends on it
+	CNNEpochs   int    `json:"cnn_epochs,omitempty"`   // may grow with them
+	Seed        uint64 `json:"seed"`                   // the first
+	Seeds       int    `json:"seeds"`                  // may grow
+	Relaxed     Kind   `json:"relaxed,omitempty"`      // what is trained at every relax time; "" is EFCN
+	With        []Kind `json:"with"`                   // may grow
 	Reinit      bool   `json:"reinit"`
 	NoFoldBN    bool   `json:"no_fold_bn"`
 	Threads     int    `json:"threads"` // results repeat at one number of threads only
@@ -136,6 +136,9 @@ func (s *Settings) adopt(dir string, notice func(text string)) error {
 		if err := s.continues(old); err != nil {
 			return fmt.Errorf("%s: %w; take another folder", dir, err)
 		}
+		if err := s.restart(dir, old); err != nil {
+			return err
+		}
 		if old.Products != "" && old.Products != s.Products && notice != nil {
 			notice(fmt.Sprintf("%s was begun with matrix products by %s, these are by %s: its runs will be the same within "+
 				"rounding, not to the bit", dir, old.Products, s.Products))
@@ -145,6 +148,31 @@ func (s *Settings) adopt(dir string, notice func(text string)) error {
 		return err
 	}
 	return writeJSON(filepath.Join(dir, settingsName), s)
+}
+
+// restart removes the checkpoint of a CNN's run that is past a relax time which the study
+// with the settings old did not have: it was not kept there, and is trained again.
+func (s *Settings) restart(dir string, old *Settings) error {
+	for _, r := range old.Runs() {
+		if r.Kind != CNN {
+			continue
+		}
+		path := filepath.Join(dir, filepath.FromSlash(r.Path()))
+		lines, err := Metrics(path)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(s.RelaxEpochs, func(t int) bool {
+			return t > 0 && t <= len(lines) && !slices.Contains(old.RelaxEpochs, t)
+		}) {
+			continue
+		}
+		err = os.Remove(filepath.Join(path, checkpointName))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // continues says what keeps a study from being the one that was begun with the
@@ -161,15 +189,46 @@ func (s *Settings) continues(old *Settings) error {
 			return fmt.Errorf("it is a study with %s, this one is without", k)
 		}
 	}
-	was, is := old.ofRun(), s.ofRun()
+	was, is := old.whole(), s.whole()
 	was.Seed, is.Seed = old.Seed, s.Seed
+	if s.Schedule.Kind != "cosine" {
+		if s.Epochs >= old.Epochs {
+			was.Epochs = is.Epochs
+		}
+		if s.CNNEpochs >= old.CNNEpochs {
+			was.CNNEpochs = is.CNNEpochs
+		}
+	}
+	if s.Given == nil && !slices.ContainsFunc(old.RelaxEpochs, func(t int) bool {
+		return !slices.Contains(s.RelaxEpochs, t)
+	}) {
+		was.RelaxEpochs = is.RelaxEpochs
+	}
 	return differences(was, is, "is a study", "this one")
 }
 
-// ofRun returns the settings that the result of a run follows from, besides its
-// own seed: without those that may grow or say where things were from.
+// whole returns the settings without those that say where things were from, and the
+// seeds and kinds of runs.
+func (s *Settings) whole() *Settings {
+	own := s.ofRun()
+	own.RelaxEpochs, own.Epochs, own.CNNEpochs = s.RelaxEpochs, s.Epochs, s.CNNEpochs
+	return own
+}
+
+// epochsOf is how long a run of a kind is trained.
+func (s *Settings) epochsOf(k Kind) int {
+	if k == CNN {
+		return s.CNNEpochs
+	}
+	return s.Epochs
+}
+
+// ofRun returns the settings that the result of a run follows from, besides its own seed
+// and the number of its epochs, which it has itself: without those that may grow or say
+// where things were from.
 func (s *Settings) ofRun() *Settings {
 	own := *s
+	own.RelaxEpochs, own.Epochs, own.CNNEpochs = nil, 0, 0
 	own.Version, own.About, own.Seed, own.Seeds, own.Relaxed, own.With = settingsVersion, nil, 0, 0, "", nil
 	own.Products = ""
 	return &own

@@ -97,7 +97,7 @@ func (s *Study) runShard(ctx context.Context, dir string, settings *Settings) (*
 // take does a run that is not finished, and before it the CNN that it begins with. The
 // error is a *folderlock.InUseError where another process is at one of the two.
 func (s *Study) take(ctx context.Context, dir string, settings *Settings, r Run) (*Result, error) {
-	result, err := finished(dir, settings, r)
+	result, err := s.finished(dir, settings, r)
 	if err != nil || result != nil {
 		return result, err
 	}

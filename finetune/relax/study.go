@@ -196,7 +196,10 @@ func (s *Study) embed(cnn *onnxio.Model, k Kind) (*onnxio.Model, error) {
 // Run does what of the study is not done yet in its folder dir, which is made
 // if it is missing, and returns the results of all. A folder with another study,
 // with other files, or that another process is at work in, is refused, but that of a
-// Shard with other shards. Seeds and With may grow.
+// Shard with other shards. Seeds and With may grow, and so may RelaxEpochs and the epochs:
+// for a relax time that the CNN was not kept at it is trained again from its start, and
+// where a run is to have more epochs it goes on at its checkpoint, if that was kept, or is
+// made again from its start. Either ends with the bits that it would have had at once.
 //
 // # The folder
 //
@@ -328,7 +331,7 @@ func (s *Study) Run(ctx context.Context, dir string) (folder *Folder, err error)
 	}
 	s.pace = s.newPace(settings.Runs())
 	for _, r := range s.pace.runs {
-		result, err := finished(dir, settings, r)
+		result, err := s.finished(dir, settings, r)
 		if err == nil && result == nil {
 			if result, err = s.do(ctx, dir, settings, r); err == nil {
 				err = writeTables(dir)
@@ -397,7 +400,7 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 	case err == nil:
 		defer func() { err = errors.Join(err, release()) }()
 		// Another process may have ended it since it was looked for.
-		if result, err := finished(dir, settings, r); err != nil || result != nil {
+		if result, err := s.finished(dir, settings, r); err != nil || result != nil {
 			return result, err
 		}
 		if err := removeHalf(path, halfResult, halfModels); err != nil {
@@ -433,7 +436,7 @@ func (s *Study) do(ctx context.Context, dir string, settings *Settings, r Run) (
 	if err := writeJSON(filepath.Join(path, runName), result); err != nil {
 		return nil, err
 	}
-	_, err = finished(dir, settings, r)
+	_, err = s.finished(dir, settings, r)
 	return result, err
 }
 
@@ -459,7 +462,8 @@ func (s *Study) train(ctx context.Context, path string, r Run, start *onnxio.Mod
 	return nil
 }
 
-// snapshots keeps the model of a CNN's run at the relax times.
+// snapshots keeps the model of a CNN's run at the relax times. One that was kept before,
+// which other runs may begin with, has to come out the same.
 func (s *Study) snapshots(ctx context.Context, path string, r Run) func(finetune.Epoch) error {
 	return func(e finetune.Epoch) error {
 		if r.Kind != CNN || !slices.Contains(s.Options.RelaxEpochs, e.Epoch) {
@@ -469,8 +473,33 @@ func (s *Study) snapshots(ctx context.Context, path string, r Run) func(finetune
 		if err != nil {
 			return err
 		}
-		return writeModel(ctx, filepath.Join(path, snapshotName(e.Epoch)), m)
+		file := filepath.Join(path, snapshotName(e.Epoch))
+		if err := sameAsKept(file, m); err != nil {
+			return err
+		}
+		return writeModel(ctx, file, m)
 	}
+}
+
+// sameAsKept returns an error if a file is there that holds another model than m.
+func sameAsKept(file string, m *onnxio.Model) error {
+	kept, err := onnxio.Read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	was, err := hash(kept)
+	if err != nil {
+		return err
+	}
+	is, err := hash(m)
+	if err == nil && was != is {
+		err = fmt.Errorf("%s: the CNN is trained again and comes out with other weights than are there, which other runs "+
+			"begin with; take another folder, or the machine that began the study", file)
+	}
+	return err
 }
 
 func weightBytes(m *onnxio.Model) int64 {
