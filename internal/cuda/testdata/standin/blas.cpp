@@ -1,5 +1,5 @@
 // A stand-in for libcublas: column-major products, summed in float64 and rounded once.
-#include "device.h"
+#include "standin.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -110,7 +110,8 @@ static void multiply(bool ta, bool tb, int64_t k, double alpha, const T *a, int6
         for (int64_t i = 0; i < of.rows; i++) {
             double sum = 0;
             for (int64_t l = 0; alpha != 0 && l < k; l++)
-                sum += read(&a[ta ? l + i * lda : i + l * lda], coarse) * read(&b[tb ? j + l * ldb : l + j * ldb], coarse);
+                sum += read(&a[ta ? l + i * lda : i + l * lda], coarse) *
+                       read(&b[tb ? j + l * ldb : l + j * ldb], coarse);
             T &to = c[i + j * of.ld];
             to = (T)(beta == 0 ? alpha * sum : alpha * sum + beta * to);
         }
@@ -146,12 +147,15 @@ API int cublasGemmStridedBatchedEx_64(void *handle, int ta, int tb, int64_t m, i
                                       int64_t ldb, long long strideB, const void *beta, uint64_t c, int cType,
                                       int64_t ldc, long long strideC, int64_t batch, int compute, int algo) {
     Handle *h = static_cast<Handle *>(handle);
-    Matrix A{a, ta ? k : m, ta ? m : k, lda, strideA}, B{b, tb ? n : k, tb ? k : n, ldb, strideB}, C{c, m, n, ldc, strideC};
+    Matrix A{a, ta ? k : m, ta ? m : k, lda, strideA}, B{b, tb ? n : k, tb ? k : n, ldb, strideB};
+    Matrix C{c, m, n, ldc, strideC};
     if (!h->workspace) return EXECUTION_FAILED; // stricter than the real one
-    if ((ta | tb) & ~1 || k < 0 || batch < 0 || algo != -1 || !A.valid() || !B.valid() || !C.valid()) return INVALID_VALUE;
-    if (aType == R_32F && bType == R_32F && cType == R_32F && (compute == COMPUTE_32F || compute == COMPUTE_32F_FAST_TF32))
-        return gemm<float>(h, ta, tb, k, alpha, A, B, beta, C, batch, compute == COMPUTE_32F_FAST_TF32);
-    if (aType == R_64F && bType == R_64F && cType == R_64F && compute == COMPUTE_64F)
+    bool valid = !((ta | tb) & ~1) && k >= 0 && batch >= 0 && algo == -1 && aType == bType && bType == cType;
+    if (!valid || !A.valid() || !B.valid() || !C.valid()) return INVALID_VALUE;
+    bool coarse = compute == COMPUTE_32F_FAST_TF32;
+    if (aType == R_32F && (compute == COMPUTE_32F || coarse))
+        return gemm<float>(h, ta, tb, k, alpha, A, B, beta, C, batch, coarse);
+    if (aType == R_64F && compute == COMPUTE_64F)
         return gemm<double>(h, ta, tb, k, alpha, A, B, beta, C, batch, false);
     return INVALID_VALUE;
 }

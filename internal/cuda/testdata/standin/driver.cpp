@@ -4,14 +4,12 @@
 // caught. Memory begins as bytes 0xff, which are NaN. Work of a stream is done as late as
 // a real device may do it, when somebody waits for it: so memory that is read before
 // that, or changed or freed before it was used, is caught too. Real devices report less.
-#include "device.h"
+#include "standin.h"
 
-#include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <ucontext.h>
 
 #include <deque>
 #include <map>
@@ -19,11 +17,6 @@
 #include <mutex>
 #include <set>
 #include <vector>
-
-typedef long long Size;
-#include "host.h"
-
-thread_local standin::Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace standin {
 
@@ -176,147 +169,6 @@ int enqueue(void *stream, const Operation &work) {
     s->queue.push_back(work);
     s->issued++;
     return OK;
-}
-
-// ---- blocks and threads
-
-// Fiber is a thread of a block: a stack of its own, which goes from one block to the next.
-// Switches are jumps: swapcontext would ask the kernel for the signal mask each time.
-struct Fiber {
-    std::unique_ptr<char[]> stack;
-    ucontext_t start;
-    jmp_buf at;
-    bool begun = false;
-};
-
-// Block is the one that runs.
-struct Block {
-    std::map<const void *, std::unique_ptr<char[]>> shared;
-    bool team;
-    void *launch;
-    void (*thread)(void *);
-    jmp_buf scheduler;
-    std::vector<Fiber> *fibers;
-    std::vector<char> ended;
-    int at;            // the thread that runs
-    int waiting;       // threads at the barrier
-    std::string fault; // of one of them
-};
-
-thread_local Block *block;
-
-void *shared(const void *key, size_t bytes) {
-    auto &room = block->shared[key];
-    if (!room) {
-        room.reset(new char[bytes]);
-        memset(room.get(), 0xff, bytes);
-    }
-    return room.get();
-}
-
-// yield leaves a thread until the scheduler comes back to it, maybe for another block.
-void yield() {
-    Fiber &f = (*block->fibers)[block->at];
-    if (_setjmp(f.at) == 0) _longjmp(block->scheduler, 1);
-}
-
-void barrier() {
-    if (!block->team) fault("__syncthreads in a KERNEL, whose threads do not wait for each other");
-    block->waiting++;
-    yield();
-}
-
-void runFiber() {
-    for (;;) {
-        try {
-            block->thread(block->launch);
-        } catch (const Fault &f) {
-            if (block->fault.empty()) block->fault = f.what;
-        }
-        block->ended[block->at] = true;
-        yield();
-    }
-}
-
-// resume lets a thread run to its end or to the next barrier.
-void resume(Block &b, int t) {
-    const size_t size = 128 << 10;
-    Fiber &f = (*b.fibers)[t];
-    b.at = t;
-    threadIdx = {(unsigned)t, 0, 0};
-    if (_setjmp(b.scheduler) != 0) return;
-    if (f.begun) _longjmp(f.at, 1);
-    f.begun = true;
-    if (!f.stack) f.stack.reset(new char[size]);
-    getcontext(&f.start);
-    f.start.uc_stack.ss_sp = f.stack.get();
-    f.start.uc_stack.ss_size = size;
-    f.start.uc_link = nullptr;
-    makecontext(&f.start, runFiber, 0);
-    setcontext(&f.start);
-}
-
-// runTeam runs the threads of a block from barrier to barrier: in ascending order in even
-// blocks, in descending order in odd ones, so that a barrier that is missing shows.
-void runTeam(Block &b, int n, bool descending) {
-    static thread_local std::vector<Fiber> fibers;
-    if ((int)fibers.size() < n) fibers.resize(n);
-    b.fibers = &fibers;
-    b.ended.assign(n, false);
-    for (int left = n; left > 0;) {
-        b.waiting = 0;
-        int running = left;
-        for (int i = 0; i < n; i++) {
-            int t = descending ? n - 1 - i : i;
-            if (b.ended[t]) continue;
-            resume(b, t);
-            if (b.ended[t]) left--;
-            if (!b.fault.empty()) {
-                for (Fiber &f : fibers) f.begun = false; // the others are in the midst of it
-                throw Fault{b.fault};
-            }
-        }
-        if (b.waiting != 0 && b.waiting != running) {
-            for (Fiber &f : fibers) f.begun = false;
-            fault("%d of %d threads reach a barrier", b.waiting, running);
-        }
-    }
-}
-
-struct Shape {
-    unsigned grid[3], threads;
-};
-
-struct Run {
-    const Kernel *kernel;
-    Shape shape;
-};
-
-thread_local const Run *run;
-
-void eachBlock(void *launch, void (*thread)(void *)) {
-    const Shape &s = run->shape;
-    gridDim = {s.grid[0], s.grid[1], s.grid[2]};
-    blockDim = {s.threads, 1, 1};
-    unsigned number = 0;
-    for (unsigned z = 0; z < s.grid[2]; z++)
-        for (unsigned y = 0; y < s.grid[1]; y++)
-            for (unsigned x = 0; x < s.grid[0]; x++, number++) {
-                Block b;
-                b.team = run->kernel->team;
-                b.launch = launch;
-                b.thread = thread;
-                block = &b;
-                blockIdx = {x, y, z};
-                if (b.team) {
-                    runTeam(b, s.threads, number % 2);
-                    continue;
-                }
-                for (unsigned t = 0; t < s.threads; t++) {
-                    threadIdx = {t, 0, 0};
-                    thread(launch);
-                }
-            }
 }
 
 // entries counts the parameters of a kernel in a module's text; -1 if it is not there.
@@ -634,7 +486,8 @@ API int cuModuleLoadDataEx(void **module, const void *image, unsigned, int *, vo
     ENTER;
     if (capturing()) return STREAM_CAPTURE_UNSUPPORTED;
     std::string text(static_cast<const char *>(image)); // a C string, or this runs past its end
-    if (text.find(".version 9.0\n.target sm_80\n.address_size 64\n") == std::string::npos) return UNSUPPORTED_PTX_VERSION;
+    const char *head = ".version 9.0\n.target sm_80\n.address_size 64\n";
+    if (text.find(head) == std::string::npos) return UNSUPPORTED_PTX_VERSION;
     Module *m = new Module{text};
     modules.insert(m);
     live++;
@@ -673,16 +526,11 @@ API int cuLaunchKernel(void *function, unsigned gridX, unsigned gridY, unsigned 
         const char *from = static_cast<const char *>(parameters[i]);
         values.emplace_back(from, from + k->sizes[i]);
     }
-    Run r{k, {{gridX, gridY, gridZ}, x}};
-    return enqueue(stream, [k, r, values] {
+    return enqueue(stream, [=] {
         std::vector<const void *> at;
         for (auto &v : values) at.push_back(v.data());
-        run = &r;
-        try {
-            k->start(k->function, at, &eachBlock, nullptr);
-        } catch (const Fault &f) {
-            throw Fault{k->name + ": " + f.what};
-        }
+        const unsigned grid[3] = {gridX, gridY, gridZ};
+        run(*k, grid, x, at);
     });
 }
 

@@ -36,7 +36,7 @@ template <typename T> class Checked {
 
     T &operator[](Size i) const {
         if (i < -before || i >= after)
-            fault("element %lld of memory with elements %lld to %lld", (long long)i, -(long long)before, (long long)after);
+            fault("element %lld of memory with elements %lld to %lld", i, -before, after);
         return at[i];
     }
     Checked operator+(Size i) const { return Checked(at + i, before + i, after - i); }
@@ -79,8 +79,7 @@ struct Kernel {
     bool team;                 // its threads wait for each other
     std::vector<size_t> sizes; // of its parameters
     // start decodes the parameters and calls each with what runs one thread.
-    void (*start)(void *function, const std::vector<const void *> &parameters, void (*each)(void *, void (*)(void *)),
-                  void *context);
+    void (*start)(void *function, const std::vector<const void *> &parameters, void (*each)(void *, void (*)(void *)));
     void *function;
 };
 
@@ -100,8 +99,7 @@ template <typename... A> struct Launch {
         Launch l{std::tuple<A...>(Argument<A>::take(p[I])...), reinterpret_cast<void (*)(A...)>(function)};
         each(&l, &thread);
     }
-    static void start(void *function, const std::vector<const void *> &p, void (*each)(void *, void (*)(void *)),
-                      void *) {
+    static void start(void *function, const std::vector<const void *> &p, void (*each)(void *, void (*)(void *))) {
         run(function, p, each, std::index_sequence_for<A...>());
     }
 };

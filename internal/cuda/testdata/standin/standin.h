@@ -6,6 +6,10 @@
 
 #include <functional>
 #include <string>
+#include <vector>
+
+typedef long long Size;
+#include "host.h"
 
 #define API extern "C" __attribute__((visibility("default")))
 
@@ -26,7 +30,10 @@ int enqueue(void *stream, const Operation &work);
 // in one allocation.
 void *check(uint64_t address, size_t bytes);
 
-// live counts what was made and not destroyed: what the stand-in for libcublas adds.
+// run runs a kernel to its end. Faults name it.
+void run(const Kernel &kernel, const unsigned grid[3], unsigned threads, const std::vector<const void *> &parameters);
+
+// count counts what was made and not destroyed: what the stand-in for libcublas adds.
 void count(int more);
 
 // fail reports whether the allocation that is asked for has to fail.
