@@ -194,6 +194,9 @@ func newRunOfRank(ctx context.Context, m *onnxio.Model, train, test *data.Set, o
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := t.checkRoom(o); err != nil {
+		return nil, nil, err
+	}
 	s, err := newSession(t, train, o)
 	if err != nil {
 		return nil, nil, err
