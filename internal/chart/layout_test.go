@@ -24,6 +24,10 @@ func charts() map[string]*Chart {
 		Title: "test accuracy, eFCN", X: "epochs since the CNN began", Y: "test accuracy (%)",
 		Sequence: "relaxed at epoch", Lines: []Line{{Name: "CNN", X: []float64{0, 1}, Y: []float64{60, 70}, Reference: true}},
 	}
+	high := &Chart{Title: "a", X: "x", Y: "y"} // whose names are all wanted at the top
+	for i := range 7 {
+		high.Lines = append(high.Lines, few(fmt.Sprint("line ", i), 0, 1))
+	}
 	for i, at := range []int{0, 1, 2, 5, 10, 20, 40, 100} {
 		l := few(fmt.Sprint(at), 70+float64(i), 71, 72)
 		l.Shade = float64(i) / 7
@@ -38,7 +42,7 @@ func charts() map[string]*Chart {
 		}
 	}
 	return map[string]*Chart{
-		"example": example(), "sequence": sequence, "long names": long, "many names": many,
+		"example": example(), "ends at the top": high, "sequence": sequence, "long names": long, "many names": many,
 		"floor": {
 			Title: "test accuracy at the end", X: "relax time (epochs)", Y: "test accuracy (%)", Floor: &floor,
 			Lines:  []Line{few("eFCN", 77, 78, 79), few("CNN when embedded", 7.3, 75, 76)},
