@@ -3,6 +3,7 @@ package verify_test
 import (
 	"context"
 	"encoding/json"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +59,9 @@ func TestEngines(t *testing.T) {
 	}
 	for _, e := range r.Engines {
 		o := e.Outputs[0]
-		if o.Name != "logits" || o.Rows != 16 || o.Agree != 16 || !(o.Ratio > 0 && o.Ratio < 0.1) || e.Unbounded != "" {
+		// Without code of our own for the processor, the engines may add in one order.
+		differ := o.Ratio > 0 || runtime.GOARCH != "amd64"
+		if o.Name != "logits" || o.Rows != 16 || o.Agree != 16 || !differ || o.Ratio >= 0.1 || e.Unbounded != "" {
 			t.Errorf("%s:%s: %+v", e.CNN, e.EFCN, o)
 		}
 	}
