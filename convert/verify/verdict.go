@@ -14,7 +14,8 @@ func (r *Report) Verdict() string {
 	case r.RTol != 0 || r.ATol != 0:
 		return r.verdictOfTolerance()
 	case r.Checks[0].Status != OK: // the structure
-		return fmt.Sprintf("EQUAL up to rounding on the %d samples that were run; nothing is known of other inputs", r.Samples)
+		return fmt.Sprintf("EQUAL up to rounding on the %d samples that were run; nothing is known of other inputs",
+			r.Samples)
 	case slices.ContainsFunc(r.Checks[1:], func(c Check) bool { return c.Status == OK }):
 		return fmt.Sprintf("EQUAL: every number that %s stores is %s's, and on all %d samples both compute the same up to "+
 			"rounding", words.second, words.first, r.Samples)

@@ -2,9 +2,12 @@ package relax
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"efcn/onnxio"
 )
 
 // What a process that is killed leaves behind: files that were being written, and the
@@ -90,4 +93,25 @@ func (s *Settings) lacksSnapshot(path string, result *Result) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// sameAsKept returns an error if a file is there that holds another model than m.
+func sameAsKept(file string, m *onnxio.Model) error {
+	kept, err := onnxio.Read(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	was, err := hash(kept)
+	if err != nil {
+		return err
+	}
+	is, err := hash(m)
+	if err == nil && was != is {
+		err = fmt.Errorf("%s: the CNN is trained again and comes out with other weights than are there, which other runs "+
+			"begin with; take another folder, or the machine that began the study", file)
+	}
+	return err
 }

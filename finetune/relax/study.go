@@ -481,27 +481,6 @@ func (s *Study) snapshots(ctx context.Context, path string, r Run) func(finetune
 	}
 }
 
-// sameAsKept returns an error if a file is there that holds another model than m.
-func sameAsKept(file string, m *onnxio.Model) error {
-	kept, err := onnxio.Read(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	was, err := hash(kept)
-	if err != nil {
-		return err
-	}
-	is, err := hash(m)
-	if err == nil && was != is {
-		err = fmt.Errorf("%s: the CNN is trained again and comes out with other weights than are there, which other runs "+
-			"begin with; take another folder, or the machine that began the study", file)
-	}
-	return err
-}
-
 func weightBytes(m *onnxio.Model) int64 {
 	var size int64
 	for _, t := range m.Graph.Initializers {
