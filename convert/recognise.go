@@ -220,7 +220,8 @@ func (r *recogniser) pair(by string, same func(*sought, *product) bool) {
 // words are the letters and digits of a name in lower case, without what exporters put
 // behind a layer's name.
 func words(name string) string {
-	all := strings.FieldsFunc(strings.ToLower(name), func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	separates := func(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
+	all := strings.FieldsFunc(strings.ToLower(name), separates)
 	for len(all) > 1 && slices.Contains([]string{"weight", "gemm", "matmul", "linear"}, all[len(all)-1]) {
 		all = all[:len(all)-1]
 	}
