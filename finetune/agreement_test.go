@@ -1,0 +1,71 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"efcn/convert"
+	"efcn/convert/record"
+	"efcn/internal/mpi"
+)
+
+// TestAgree: what one rank fails with all know; that some were told to stop is no failure
+// unless one has failed.
+func TestAgree(t *testing.T) {
+	broken := errors.New("the file is broken")
+	for _, c := range []struct {
+		name  string
+		errs  [3]error
+		stops bool
+		want  string // of the last rank
+	}{
+		{"nothing", [3]error{}, false, ""},
+		{"a failure", [3]error{nil, broken, nil}, false, "rank 1: the file is broken"},
+		{"a stop", [3]error{nil, context.Canceled, nil}, true, "rank 1: context canceled"},
+		{"both", [3]error{broken, context.Canceled, nil}, false, "rank 0: the file is broken"},
+	} {
+		onRanks(3, func(w *mpi.World) {
+			e := &exchange[float32]{World: w}
+			err := e.agree(t.Context(), c.errs[w.Rank()])
+			if (err == nil) != (c.want == "") || e.mayBeSaved(t.Context(), err) != c.stops ||
+				errors.Is(err, context.Canceled) != (c.stops || isStop(c.errs[w.Rank()])) {
+				t.Errorf("%s: rank %d: %v", c.name, w.Rank(), err)
+			}
+			if w.Rank() == 2 && err != nil && err.Error() != c.want {
+				t.Errorf("%s: %q, want %q", c.name, err, c.want)
+			}
+		})
+	}
+}
+
+// TestSameLoss: a last bit that one rank has otherwise is found.
+func TestSameLoss(t *testing.T) {
+	onRanks(3, func(w *mpi.World) {
+		e := &exchange[float32]{World: w}
+		if err := e.same(-math.Pi); err != nil {
+			t.Error(err)
+		}
+		loss := 0.3
+		if w.Rank() == 2 {
+			loss = math.Nextafter(loss, 1)
+		}
+		differs, ok := errors.AsType[*DifferentValuesError](e.same(loss))
+		if !ok || differs.Rank != 2 || differs.First != 0.3 || differs.Loss != math.Nextafter(0.3, 1) {
+			t.Errorf("got %v", differs)
+		}
+	})
+}
+
+// TestRanksDiverge: a training that is not finite any more ends on all ranks.
+func TestRanksDiverge(t *testing.T) {
+	m := embedWith(t, branchedModel(), convert.Options{Layout: record.Dense})
+	j := trainJob(t, 3, m, Options{Epochs: 3, Batch: 30, Rate: 1e20}, nil)
+	for rank, err := range j.errs {
+		if err == nil || !strings.Contains(err.Error(), "finite") {
+			t.Errorf("rank %d: %v", rank, err)
+		}
+	}
+}
