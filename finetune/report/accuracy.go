@@ -198,8 +198,8 @@ func (s *study) accuracyTable() *table {
 	t := newTable("model", ">at the end (%)", ">best (%)", ">at the start (%)", ">nearest CNN (%)", ">deviation d",
 		">off-local share s", ">distance travelled", ">train loss", ">runs")
 	t.Caption = "Accuracies on the test samples; “from 5” is relaxed at epoch 5, where the eFCN starts as the CNN is; " +
-		"d, s, the distance travelled and the train loss at the end; nearest CNN: the accuracy of the projection back. ± is " +
-		"the standard deviation over the seeds."
+		"d, s, the distance travelled and the train loss at the end; nearest CNN: the accuracy of the projection back. " +
+		"± is the standard deviation over the seeds."
 	for _, sum := range s.trained() {
 		runs := number(int64(sum.Runs))
 		if sum.Failed > 0 {
