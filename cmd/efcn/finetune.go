@@ -212,9 +212,6 @@ type epoch struct {
 }
 
 func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
-	if e.world != nil && f.chooses() {
-		return usagef("--save-best and --early-stop are for one process: of several none has the whole model to choose by")
-	}
 	defer collectOften()()
 	m, err := e.readModel(path)
 	if err != nil {
