@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -179,4 +180,60 @@ func compareSlices(t *testing.T, what string, p *cut.Part, part, whole *trainee[
 		compared++
 	}
 	return compared
+}
+
+// Over ranks the same parameters are trained as alone, also where values that decide it
+// differ from rank to rank, or where another node of the exporters' form is cut.
+func TestCutModelsTrainTheSameParameters(t *testing.T) {
+	compared := 0
+	for what, scale := range map[string][]float64{
+		"GroupNorm of PyTorch": {1, 1}, "GroupNorm of a group for each channel": {1, 1, 1, 1}, "another scale": {1, 2},
+	} {
+		groups, rng := int64(len(scale)), rand.New(rand.NewPCG(13, 14))
+		m := sketch{
+			shape: []int64{4, 3, 2}, size: 24,
+			inits: []*onnxio.Tensor{
+				integers("groups", 0, groups, -1), integers("channels", 0, 4, 3, 2),
+				onnxio.NewTensor("scale", []int64{groups}, scale), onnxio.NewTensor("zero", []int64{groups}, make([]float64, groups)),
+				noise(rng, "s", 4, 1, 1), noise(rng, "b", 4, 1, 1),
+			},
+			nodes: []*onnxio.Node{
+				apply("Reshape", "x groups", "g"), apply("InstanceNormalization", "g scale zero", "i"),
+				apply("Reshape", "i channels", "r"), apply("Mul", "r s", "m"), apply("Add", "m b", "y"),
+			},
+		}.model(1)
+		whole, net := mustNetwork[float64](t, m, sketchBatch, true)
+		losses := handSteps(t, net)
+		for _, ranks := range []int{2, 4} {
+			onRanks(ranks, func(w *mpi.World) {
+				part, tr, n := cutNetwork(t, m, TrainAll, cut.Options{Ranks: ranks, Least: 1}, w)
+				if n == nil {
+					return
+				}
+				if _, ok := part.Slices["w0"]; !ok {
+					t.Errorf("%s: nothing is cut", what)
+				}
+				if got, want := names(tr), names(whole); !slices.Equal(got, want) {
+					t.Errorf("%s: rank %d of %d trains %v, want %v", what, w.Rank(), ranks, got, want)
+				}
+				if got := handSteps(t, n); !closeTo(got, losses, 1e-12) {
+					t.Errorf("%s: losses %v, want %v", what, got, losses)
+				}
+			})
+			compared += ranks
+		}
+	}
+	if compared != 18 {
+		t.Errorf("%d ranks were compared, want 18", compared)
+	}
+}
+
+// names are those of the parameters of a trainee, sorted.
+func names(tr *trainee[float64]) []string {
+	var all []string
+	for _, p := range tr.params {
+		all = append(all, p.name)
+	}
+	slices.Sort(all)
+	return all
 }

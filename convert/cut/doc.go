@@ -19,7 +19,7 @@
 //
 // What follows a cut layer is computed on its rows alone as long as it works by channels:
 // functions of one element, operations with a vector, which is cut with it, or with what
-// is cut alike, normalisations and poolings of each channel, changes of shape that keep
+// is cut alike, BatchNormalizations, poolings of each channel, changes of shape that keep
 // the channels together. In front of anything else an AllGather joins the parts, and in
 // front of an output of the model.
 //

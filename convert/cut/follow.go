@@ -24,8 +24,9 @@ func init() {
 	} {
 		followers[op] = (*planner).pool
 	}
-	followers["BatchNormalization"] = (*planner).normalization
-	followers["InstanceNormalization"] = (*planner).normalization
+	// InstanceNormalization is not here: whether training takes its scale and bias depends
+	// on all their values and on the nodes behind, which a rank alone does not see.
+	followers["BatchNormalization"] = (*planner).batchNormalization
 	followers["Transpose"] = (*planner).transpose
 }
 
@@ -148,8 +149,8 @@ func (p *planner) pool(n *onnxio.Node) *step {
 	return p.follows(n, p.cuts[n.Input(0)], readOwn)
 }
 
-// normalization has vectors with a value for each channel.
-func (p *planner) normalization(n *onnxio.Node) *step {
+// batchNormalization has vectors with a value for each channel.
+func (p *planner) batchNormalization(n *onnxio.Node) *step {
 	bounds := p.cuts[n.Input(0)]
 	reads := []read{readOwn}
 	var wants []want
