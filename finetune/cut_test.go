@@ -237,3 +237,28 @@ func names(tr *trainee[float64]) []string {
 	slices.Sort(all)
 	return all
 }
+
+// A rank whose rows of a pruned sparse matrix are empty trains with the others.
+func TestCutSparseWithEmptyRowsTrains(t *testing.T) {
+	m := sketch{
+		shape: []int64{4}, size: 8, nodes: []*onnxio.Node{apply("Gemm", "x pruned", "y", onnxio.IntAttr("transB", 1))},
+	}.model(1)
+	m.Graph.SparseInitializers = []*onnxio.SparseTensor{{ // the last 4 of 8 rows are empty
+		Dims: []int64{8, 4}, Values: noise(rand.New(rand.NewPCG(15, 16)), "pruned", 5),
+		Indices: onnxio.NewTensor("", []int64{5}, []int64{0, 3, 6, 9, 14}),
+	}}
+	whole, net := mustNetwork[float64](t, m, sketchBatch, true)
+	losses := handSteps(t, net)
+	onRanks(2, func(w *mpi.World) {
+		part, tr, n := cutNetwork(t, m, TrainAll, cut.Options{Ranks: 2, Least: 1}, w)
+		if n == nil {
+			return
+		}
+		if got := handSteps(t, n); !closeTo(got, losses, 1e-12) {
+			t.Errorf("losses %v, want %v", got, losses)
+		}
+		if got := compareSlices(t, "pruned", part, tr, whole); got != 3 {
+			t.Errorf("compared %d tensors, want 3", got)
+		}
+	})
+}

@@ -24,5 +24,6 @@
 // front of an output of the model.
 //
 // Anything else is whole, on every rank: convolutions, small layers, layers of fewer rows
-// than ranks, and weights that two nodes need in different ways. [Layer.Whole] says why.
+// than ranks, a sparse matrix of which a rank would have no entry, and weights that two
+// nodes need in different ways. [Layer.Whole] says why.
 package cut

@@ -101,7 +101,24 @@ func edges() []edge {
 		{name: "an operator that is not known here", in: []int64{6}, inits: list(w), nodes: nodes(gemm, n("CumSum", "h a", "y")), want: "Gemm AllGather CumSum", change: func(m *onnxio.Model) {
 			m.Graph.Initializers = append(m.Graph.Initializers, onnxio.NewTensor("a", nil, []int64{1}))
 		}},
+		{name: "a sparse matrix", in: []int64{6}, nodes: nodes(gemm, n("Relu", "h", "y")), want: "Gemm Relu AllGather", change: sparseRows(0, 24)},
+		{name: "a sparse matrix of which a rank has nothing", in: []int64{6}, nodes: nodes(gemm, n("Relu", "h", "y")), want: "Gemm Relu", whole: "rows 12 to 23, those of rank 1, have no entries", change: sparseRows(0, 12)},
 		{name: "float64", in: []int64{6}, inits: list(onnxio.NewTensor("w", []int64{24, 6}, doubles(24*6))), nodes: nodes(n("Gemm", "x w", "y", transB)), want: "Gemm AllGather", change: func(m *onnxio.Model) { m.Graph.Inputs[0].Type.Elem = onnxio.Float64 }},
+	}
+}
+
+// sparseRows adds a sparse matrix "w" of 24 rows and 6 columns; entries are in these rows.
+func sparseRows(from, until int64) func(m *onnxio.Model) {
+	return func(m *onnxio.Model) {
+		var index []int64
+		for i := 6 * from; i < 6*until; i += 2 {
+			index = append(index, i)
+		}
+		entries := int64(len(index))
+		m.Graph.SparseInitializers = append(m.Graph.SparseInitializers, &onnxio.SparseTensor{
+			Dims: []int64{24, 6}, Values: onnxio.NewTensor("w", []int64{entries}, make([]float32, entries)),
+			Indices: onnxio.NewTensor("", []int64{entries}, index),
+		})
 	}
 }
 
@@ -176,7 +193,7 @@ func TestEdges(t *testing.T) {
 			checkSlices(t, all)
 		})
 	}
-	if len(cases) != 58 {
-		t.Errorf("%d cases, want 58", len(cases))
+	if len(cases) != 60 {
+		t.Errorf("%d cases, want 60", len(cases))
 	}
 }

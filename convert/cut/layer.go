@@ -116,7 +116,13 @@ func (p *planner) decide(l *layer) (why string) {
 	if l.chain != nil {
 		return p.decideLocal(l)
 	}
-	return p.decideProduct(l)
+	why = p.decideProduct(l)
+	if s := p.sparse[l.weights[0]]; why == "" && s != nil {
+		if why = s.lacksEntries(l.rows); why != "" {
+			l.rows, l.groups, l.columns, l.unrecorded = nil, nil, nil, ""
+		}
+	}
+	return why
 }
 
 // decideProduct is decide for a matrix, dense or sparse.

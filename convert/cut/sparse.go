@@ -97,6 +97,17 @@ func (m *sparseMatrix) outside(rows, cols int) string {
 	return ""
 }
 
+// lacksEntries returns why the matrix cannot be cut at rows: a rank would have none of its
+// entries, and nothing to train. "" if each has some.
+func (m *sparseMatrix) lacksEntries(rows []int) string {
+	for rank := range len(rows) - 1 {
+		if m.starts[rows[rank]] == m.starts[rows[rank+1]] {
+			return fmt.Sprintf("rows %d to %d, those of rank %d, have no entries", rows[rank], rows[rank+1]-1, rank)
+		}
+	}
+	return ""
+}
+
 // part is some rows and columns of the matrix; s is the slice of its entries, all of
 // which are in these columns.
 func (m *sparseMatrix) part(s Slice, rows, cols [2]int) *onnxio.SparseTensor {
