@@ -76,12 +76,6 @@ func (g *gatherer[T]) atRoot(ctx context.Context, f func() error) error {
 	g.answered = true
 	err := f()
 	g.answered = false
-	for _, rank := range g.asked { // f did not read to the end
-		if _, failed := g.world.Recv(ctx, rank); failed != nil {
-			return errors.Join(err, failed)
-		}
-	}
-	g.asked = nil
 	done := question{Done: true}
 	if err != nil {
 		done.Failed = err.Error()
@@ -214,6 +208,11 @@ func (d *gathered[T]) WriteTo(w io.Writer) (written int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.drain())
+		}
+	}()
 	write := func(b *block) error {
 		n, err := w.Write(b.joined(d.size))
 		written += int64(n)
@@ -244,6 +243,19 @@ func (d *gathered[T]) WriteTo(w io.Writer) (written int64, err error) {
 		return written, err
 	}
 	return written, write(before)
+}
+
+// drain receives the answers that are still to come, which the next reading would take for
+// its own.
+func (d *gathered[T]) drain() error {
+	for len(d.asked) > 0 {
+		rank := d.asked[0]
+		d.asked = d.asked[1:]
+		if _, err := d.world.Recv(context.Background(), rank); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ask asks the ranks for their pieces of a block, and takes the own one.

@@ -167,6 +167,27 @@ func TestGatherFails(t *testing.T) {
 			}
 		})
 	}
+	for rank, err := range eachRank(t, 4, func(w *mpi.World) error {
+		g := testGatherer(w, whole, of)
+		return g.atRoot(t.Context(), func() error {
+			d := &gathered[float32]{g, source{"w", 0}, 4}
+			if _, err := d.WriteTo(&failing{io.Discard, testChunk}); !errors.Is(err, syscall.ENOSPC) {
+				return fmt.Errorf("%w, want %w", err, syscall.ENOSPC)
+			}
+			var got bytes.Buffer
+			if _, err := d.WriteTo(&got); err != nil {
+				return err
+			}
+			if !bytes.Equal(got.Bytes(), appendFloats(nil, 4, whole)) {
+				return errors.New("it is not the whole array")
+			}
+			return nil
+		})
+	}) {
+		if err != nil {
+			t.Errorf("rank %d, reading again where a writer failed: %v", rank, err)
+		}
+	}
 	g := testGatherer(mpi.Local(1)[0], whole, cutEvenly(1, len(whole), 1, 1))
 	if _, err := (&gathered[float32]{g, source{"w", 0}, 4}).WriteTo(io.Discard); err == nil {
 		t.Error("it is read while the others do not take part")
