@@ -22,7 +22,7 @@ import (
 type gatherer[T kernel.Float] struct {
 	world *mpi.World
 	// part has the slices of this rank, by initializer. One that is not here is whole on
-	// every rank, and the same. Ranks behind those that a slice knows hold copies.
+	// every rank, and the same.
 	part  map[string]cut.Slice
 	whole *onnxio.Model // that is cut, with constants folded
 	// own returns what this rank holds of an initializer, or of a list of the optimiser's

@@ -42,7 +42,7 @@ type EpochMetrics struct {
 	TestTop5  *float64 `json:"test_top5,omitempty"`
 	Seconds   float64  `json:"seconds"`    // of training, without the test
 	Time      float64  `json:"time"`       // when the epoch ended, in seconds since 1970
-	PeakBytes int64    `json:"peak_bytes"` // of memory, of the process so far
+	PeakBytes int64    `json:"peak_bytes"` // of memory, of the process so far; over ranks of rank 0 alone
 	// GradientNorms are those of the epoch's last step, before clipping, of what
 	// is trained, by initializer.
 	GradientNorms map[string]float64 `json:"gradient_norms,omitempty"`
