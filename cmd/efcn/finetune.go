@@ -259,8 +259,10 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	return nil
 }
 
-// kept says what is left of a run that is interrupted there, and what goes on with it.
-func (f *finetuneFlags) kept(at finetune.Step, args []string) string {
+// kept says what is left of a run that is interrupted there, and what goes on with it,
+// under a launcher where it had several ranks.
+func (f *finetuneFlags) kept(at finetune.Step, e *env) string {
+	args := e.args
 	switch {
 	case f.checkpoint == "":
 		return "; nothing is kept (--checkpoint DIR keeps a run)"
@@ -271,7 +273,11 @@ func (f *finetuneFlags) kept(at finetune.Step, args []string) string {
 	if at.Epoch > 0 {
 		what = fmt.Sprintf("keeps the run up to here, epoch %d of %d", at.Epoch, f.epochs)
 	}
-	return fmt.Sprintf("; %s %s; go on with: %s", f.checkpoint, what, commandLine(args))
+	where := ""
+	if e.world != nil {
+		where = fmt.Sprintf(" under the same launcher, on %d ranks,", e.world.Size())
+	}
+	return fmt.Sprintf("; %s %s; go on%s with: %s", f.checkpoint, what, where, commandLine(args))
 }
 
 // train trains m, prints each epoch, and puts what it measured into result.
@@ -298,7 +304,7 @@ func (f *finetuneFlags) train(
 	}
 	bar := e.progress("finetune")
 	var at finetune.Step
-	e.kept = func() string { return f.kept(at, e.args) }
+	e.kept = func() string { return f.kept(at, e) }
 	o.Stepped = func(s finetune.Step) {
 		at = s
 		n := float64(s.Of)

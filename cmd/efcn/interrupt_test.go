@@ -7,6 +7,9 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+
+	"efcn/finetune"
+	"efcn/internal/mpi"
 )
 
 func TestInterruption(t *testing.T) {
@@ -33,6 +36,23 @@ func TestInterruption(t *testing.T) {
 		if got := (&env{kept: c.kept}).interruption(cmd, c.err); got != c.want {
 			t.Errorf("-o %q, %v: %q; want %q", c.output, c.err, got, c.want)
 		}
+	}
+}
+
+// A run of several ranks goes on under a launcher.
+func TestFinetuneKeeps(t *testing.T) {
+	f := finetuneFlags{checkpoint: "run"}
+	f.epochs = 5
+	e := &env{args: []string{"finetune", "a.onnx", "--checkpoint", "run"}}
+	line := "efcn finetune a.onnx --checkpoint run --resume"
+	want := "; run keeps the run up to here, epoch 2 of 5; go on with: " + line
+	if got := f.kept(finetune.Step{Epoch: 2}, e); got != want {
+		t.Errorf("%s; want %s", got, want)
+	}
+	e.world = mpi.Local(2)[0]
+	want = "; run keeps the run up to here, epoch 2 of 5; go on under the same launcher, on 2 ranks, with: " + line
+	if got := f.kept(finetune.Step{Epoch: 2}, e); got != want {
+		t.Errorf("%s; want %s", got, want)
 	}
 }
 
