@@ -194,7 +194,8 @@ func TestCutModelsTrainTheSameParameters(t *testing.T) {
 			shape: []int64{4, 3, 2}, size: 24,
 			inits: []*onnxio.Tensor{
 				integers("groups", 0, groups, -1), integers("channels", 0, 4, 3, 2),
-				onnxio.NewTensor("scale", []int64{groups}, scale), onnxio.NewTensor("zero", []int64{groups}, make([]float64, groups)),
+				onnxio.NewTensor("scale", []int64{groups}, scale),
+				onnxio.NewTensor("zero", []int64{groups}, make([]float64, groups)),
 				noise(rng, "s", 4, 1, 1), noise(rng, "b", 4, 1, 1),
 			},
 			nodes: []*onnxio.Node{
