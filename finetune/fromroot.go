@@ -66,18 +66,29 @@ func sameOnAll(ctx context.Context, w *mpi.World, err error, what string, thing 
 	return nil
 }
 
-// sameRun returns an error on all ranks unless all were given the same run. Of the model it
-// compares the nodes and the beginning of each tensor, which training changes like the rest.
-func sameRun(ctx context.Context, w *mpi.World, m *onnxio.Model, set *data.Set, o Options) error {
+// sameRun returns an error on all ranks unless all were given the same run; test may be
+// nil. Of the model it compares the nodes and the beginning of each tensor, which training
+// changes like the rest.
+func sameRun(ctx context.Context, w *mpi.World, m *onnxio.Model, train, test *data.Set, o Options) error {
 	if w == nil {
 		return nil
 	}
 	const most = 64 << 10
-	id, err := identify(m, set, o, w, most)
+	id, err := identify(m, train, o, w, most)
+	testHash := ""
+	if test != nil {
+		testHash = test.Hash()
+	}
 	for _, c := range []struct {
 		what  string
 		value any
-	}{{"model", id.Model}, {"training set", id.Data}, {"set of options", id.Options}, {"number of threads", id.Threads}} {
+	}{
+		{"model", id.Model},
+		{"training set", id.Data},
+		{"test set", testHash},
+		{"set of options", id.Options},
+		{"number of threads", id.Threads},
+	} {
 		if err := sameOnAll(ctx, w, err, c.what, c.value); err != nil {
 			return err
 		}

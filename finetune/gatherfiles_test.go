@@ -235,10 +235,25 @@ func TestSameRun(t *testing.T) {
 			if w.Rank() == 2 {
 				m, set = c.change(m, set, &o)
 			}
-			return sameRun(t.Context(), w, m, set, o)
+			return sameRun(t.Context(), w, m, set, nil, o)
 		}) {
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: rank %d: %v, want %s", what, rank, err, c.want)
+			}
+		}
+	}
+	const want = "rank 2 has another test set than rank 0"
+	test := toySet(20, 3)
+	for what, last := range map[string]*data.Set{"the same": toySet(20, 3), "a sample": toySet(20, 4), "none": nil} {
+		for rank, err := range eachRank(t, 3, func(w *mpi.World) error {
+			test := test
+			if w.Rank() == 2 {
+				test = last
+			}
+			return sameRun(t.Context(), w, toyModel(), toySet(30, 1), test, o)
+		}) {
+			if (err == nil) != (what == "the same") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("test set, %s: rank %d: %v, want %s", what, rank, err, want)
 			}
 		}
 	}

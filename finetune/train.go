@@ -174,7 +174,7 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 	if err := agree(ctx, o.World, o.Validate()); err != nil {
 		return nil, nil, err
 	}
-	if err := sameRun(ctx, o.World, m, train, o); err != nil {
+	if err := sameRun(ctx, o.World, m, train, test, o); err != nil {
 		return nil, nil, err
 	}
 	s, m, err := newRunOfRank(ctx, m, train, test, o)
