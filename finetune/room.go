@@ -2,10 +2,14 @@ package finetune
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
+
+	"efcn/internal/mpi"
 )
 
 // MemoryError says that a run takes more memory than this process can have.
@@ -17,6 +21,10 @@ type MemoryError struct {
 	Allowed               int64
 	Limit                 string // what allows no more: see [AvailableBytes]
 	Rank, Ranks           int    // which of how many it is that train the model
+	// Here is how many ranks of Ranks are on this machine, and Together what these need,
+	// where that is more than Allowed. 0 where this process alone needs more.
+	Here     int
+	Together int64
 }
 
 func (e *MemoryError) Error() string {
@@ -24,13 +32,74 @@ func (e *MemoryError) Error() string {
 	if e.Ranks > 1 {
 		who = fmt.Sprintf("the part of rank %d of %d", e.Rank, e.Ranks)
 	}
-	return fmt.Sprintf("%s takes at least %d bytes of memory (weights %d, values of a batch of %d %d), more than the %d "+
-		"that %s", who, e.Need, e.Weights, e.Batch, e.Values, e.Allowed, e.Limit)
+	together := ""
+	if e.Here > 0 {
+		together = fmt.Sprintf(", the parts of the %d ranks on this machine %d", e.Here, e.Together)
+	}
+	return fmt.Sprintf("%s takes at least %d bytes of memory (weights %d, values of a batch of %d %d)%s, more than the %d "+
+		"that %s", who, e.Need, e.Weights, e.Batch, e.Values, together, e.Allowed, e.Limit)
 }
 
-// checkRoom returns a *MemoryError if a run takes more memory than there is. The weights
-// have not been read yet.
-func (t *trainee[T]) checkRoom(o Options) error {
+// checkRoom returns a *MemoryError if a run takes more memory than this process can have,
+// or the ranks on this machine together more than it has. No rank has read weights yet, nor
+// does before all have called it.
+func (t *trainee[T]) checkRoom(ctx context.Context, o Options) error {
+	e := t.room(o)
+	if e.Ranks > 1 {
+		return e.checkTogether(ctx, t.ranks.World)
+	}
+	if e.Allowed, e.Limit = AvailableBytes(); e.Limit == "" || e.Need <= e.Allowed {
+		return nil
+	}
+	return e
+}
+
+// checkTogether returns e if the ranks of w on this machine, or this one, can't have what
+// they need.
+func (e *MemoryError) checkTogether(ctx context.Context, w *mpi.World) error {
+	// What is left is known before any rank hears of the others and begins to take it.
+	allowed, limit := AvailableBytes()
+	machine, known := machineBytes()
+	host, err := os.Hostname()
+	if err := agree(ctx, w, err); err != nil {
+		return err
+	}
+	all, err := w.AllgatherBytes(context.WithoutCancel(ctx), fmt.Appendf(nil, "%d %s", e.Need, host))
+	if err != nil {
+		return err
+	}
+	here, together := 0, int64(0)
+	for _, message := range all {
+		text, at, _ := strings.Cut(string(message), " ")
+		need, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		if at == host {
+			here, together = here+1, saturated(together, need)
+		}
+	}
+	switch {
+	case limit != "" && e.Need > allowed:
+		e.Allowed, e.Limit = allowed, limit
+	case known && together > machine:
+		e.Allowed, e.Limit, e.Here, e.Together = machine, machineLimit, here, together
+	default:
+		return nil
+	}
+	return e
+}
+
+// saturated is a + b, both from 0, or the largest number where that is larger.
+func saturated(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// room is what a run needs.
+func (t *trainee[T]) room(o Options) *MemoryError {
 	e := &MemoryError{Batch: o.Batch, Ranks: 1}
 	size := int64(dtypeSize[T]())
 	for name, init := range t.initializers {
@@ -52,9 +121,6 @@ func (t *trainee[T]) checkRoom(o Options) error {
 	}
 	e.Values = size * int64(o.Batch) * int64(values)
 	e.Need = e.Weights + e.Values
-	if e.Allowed, e.Limit = AvailableBytes(); e.Limit == "" || e.Need <= e.Allowed {
-		return nil
-	}
 	return e
 }
 
@@ -68,23 +134,37 @@ func (s *subset) freezes(name string) bool {
 // and what the limit is: "the machine has left", without swapping, or "the limit of the
 // process leaves", that of its address space. The limit is "" where nothing is known.
 func AvailableBytes() (left int64, limit string) {
-	f, err := os.Open("/proc/meminfo")
-	if err != nil {
-		return 0, ""
-	}
-	defer f.Close()
-	if kib, ok := numberAfter(bufio.NewScanner(f), "MemAvailable:"); ok {
-		left, limit = kib<<10, "the machine has left"
-	}
-	most, errMost := readNumber("/sys/fs/cgroup/memory.max")
-	used, errUsed := readNumber("/sys/fs/cgroup/memory.current")
-	if errMost == nil && errUsed == nil && limit != "" {
-		left = min(left, max(0, most-used+reclaimable("/sys/fs/cgroup/memory.stat")))
+	left, known := machineBytes()
+	if known {
+		limit = machineLimit
 	}
 	if space, ok := addressSpace(); ok && (limit == "" || space < left) {
 		left, limit = space, "the limit of the process leaves"
 	}
 	return left, limit
+}
+
+const machineLimit = "the machine has left"
+
+// machineBytes returns how much memory the processes of this machine, or of this container,
+// can have beside what they have, false where the system does not tell.
+func machineBytes() (left int64, known bool) {
+	f, err := os.Open("/proc/meminfo")
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	kib, known := numberAfter(bufio.NewScanner(f), "MemAvailable:")
+	if !known {
+		return 0, false
+	}
+	left = kib << 10
+	most, errMost := readNumber("/sys/fs/cgroup/memory.max")
+	used, errUsed := readNumber("/sys/fs/cgroup/memory.current")
+	if errMost == nil && errUsed == nil {
+		left = min(left, max(0, most-used+reclaimable("/sys/fs/cgroup/memory.stat")))
+	}
+	return left, true
 }
 
 // addressSpace returns how much of its address space this process may still take, false

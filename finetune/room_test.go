@@ -2,8 +2,11 @@ package finetune
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"efcn/convert"
@@ -33,10 +36,11 @@ func TestRoom(t *testing.T) {
 	m := embedWith(t, branchedModel(), convert.Options{Layout: record.Dense})
 	weights := func(w *mpi.World, optimizer Optimizer) int64 {
 		o := Options{Batch: 1 << 50, Optimizer: optimizer, World: w, CutFrom: 1}
-		_, _, err := newRunOfRank(t.Context(), m, toySet(70, 3), nil, o)
+		_, _, err := newRun(t.Context(), m, toySet(70, 3), nil, o)
 		e, ok := errors.AsType[*MemoryError](err)
 		if !ok || e.Need != e.Weights+e.Values || e.Values < 4*16<<50 || e.Need <= e.Allowed {
-			t.Fatalf("got %v", err)
+			t.Errorf("got %v", err)
+			return 0
 		}
 		return e.Weights
 	}
@@ -49,11 +53,42 @@ func TestRoom(t *testing.T) {
 	if sgd, adam := weights(nil, Optimizer{}), weights(nil, Optimizer{Method: Adam}); sgd != all || adam != 4*all {
 		t.Errorf("%d bytes, and %d with adam; want %d and 4 times that", sgd, adam, all)
 	}
-	parts := int64(0)
-	for _, w := range mpi.Local(2) {
-		parts += weights(w, Optimizer{})
+	var parts atomic.Int64
+	onRanks(2, func(w *mpi.World) { parts.Add(weights(w, Optimizer{})) })
+	if n := parts.Load(); n < all || n > all+all/10 { // biases of layers that are whole
+		t.Errorf("the parts of two ranks have %d bytes, the model %d", n, all)
 	}
-	if parts < all || parts > all+all/10 { // biases of layers that are whole
-		t.Errorf("the parts of two ranks have %d bytes, the model %d", parts, all)
+}
+
+// TestRoomTogether: what the ranks of one machine take together is compared with what it
+// has: one that takes 0.6 of it may train, two may not.
+func TestRoomTogether(t *testing.T) {
+	left, known := machineBytes()
+	if allowed, _ := AvailableBytes(); !known || allowed < left {
+		t.Skip("what the machine has is not what limits a process")
+	}
+	m := embedWith(t, branchedModel(), convert.Options{Layout: record.Dense})
+	for _, ranks := range []int{1, 2} {
+		onRanks(ranks, func(w *mpi.World) {
+			o := Options{Batch: 1, World: w, CutFrom: 1}
+			tr, err := newTraineeOver[float32](m, o)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			o.Batch = int(left * 6 / 10 / tr.room(o).Values)
+			err = tr.checkRoom(t.Context(), o)
+			if ranks == 1 {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			e, ok := errors.AsType[*MemoryError](err)
+			if !ok || e.Need > e.Allowed || e.Together <= e.Allowed || e.Here != 2 ||
+				!strings.Contains(err.Error(), fmt.Sprintf("the parts of the 2 ranks on this machine %d", e.Together)) {
+				t.Errorf("rank %d: got %v", w.Rank(), err)
+			}
+		})
 	}
 }

@@ -177,41 +177,47 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 	if err := sameRun(ctx, o.World, m, train, test, o); err != nil {
 		return nil, nil, err
 	}
-	s, m, err := newRunOfRank(ctx, m, train, test, o)
+	o = o.WithDefaults()
+	o.collect()
+	// Of what follows one of the ranks may be the one that fails.
+	m, t, err := newTraineeOfRun(ctx, m, o)
+	if err := agree(ctx, o.World, err); err != nil {
+		return nil, nil, err
+	}
+	if err := agree(ctx, o.World, t.checkRoom(ctx, o)); err != nil {
+		return nil, nil, err
+	}
+	s, err := newSessionOfRun(t, train, test, o)
 	return s, m, agree(ctx, o.World, err)
 }
 
-// newRunOfRank is newRun for one of the ranks, which may be the one that fails.
-func newRunOfRank(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Options,
-) (*session[float32], *onnxio.Model, error) {
-	o = o.WithDefaults()
-	o.collect()
+// newTraineeOfRun returns the model that a run starts from, and what this rank trains of it.
+func newTraineeOfRun(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, *trainee[float32], error) {
 	m, err := Prepare(ctx, m, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	t, err := newTraineeOver[float32](m, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := t.checkRoom(o); err != nil {
-		return nil, nil, err
-	}
+	return m, t, err
+}
+
+// newSessionOfRun reads the weights, and checks that the test set fits the model.
+func newSessionOfRun(t *trainee[float32], train, test *data.Set, o Options) (*session[float32], error) {
 	s, err := newSession(t, train, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if o.Init != "" || o.Refresh > 0 {
 		if _, err := t.subspaces(o.Init != ""); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	if test != nil {
 		if _, err := newFeeder(test, t.sampleShape()); err != nil {
-			return nil, nil, fmt.Errorf("test data: %w", err)
+			return nil, fmt.Errorf("test data: %w", err)
 		}
 	}
-	return s, m, nil
+	return s, nil
 }
 
 // Prepare returns the model that [Train] starts from: m, with its layers made
