@@ -96,7 +96,8 @@ type Options struct {
 	// not trained on. Default none.
 	Holdout Holdout
 	// Notice is called with a line about what is allowed but may be a mistake or a
-	// surprise: layers made dense, classes without samples. Default (nil): none.
+	// surprise: layers made dense, classes without samples, large layers that every rank
+	// of World has whole. Default (nil): none.
 	Notice func(text string)
 	// Collect is called where it pays to collect garbage: before weights are read
 	// into memory, where those of a run before may still be, and once all that the

@@ -27,6 +27,7 @@ func newTraineeOver[T kernel.Float](m *onnxio.Model, o Options) (*trainee[T], er
 	if err != nil {
 		return nil, err
 	}
+	o.remark(part)
 	t, err := newTrainee[T](part.Model, what)
 	if err != nil {
 		return nil, err
@@ -34,6 +35,20 @@ func newTraineeOver[T kernel.Float](m *onnxio.Model, o Options) (*trainee[T], er
 	t.ranks, t.part = &exchange[T]{World: w}, part
 	t.gather = &gatherer[T]{world: w, part: part.Slices, whole: part.Whole, own: t.own}
 	return t, t.addSupportsOfParts()
+}
+
+// remark tells of large layers that every rank trains, with why.
+func (o Options) remark(part *cut.Part) {
+	if o.World.Size() == 1 {
+		return
+	}
+	whole, nothing := part.Remarks()
+	for _, line := range whole {
+		o.notice("%s", line)
+	}
+	if nothing != "" {
+		o.notice("%s", nothing)
+	}
 }
 
 // needsSupport reports whether what is trained depends on which entries of a matrix are in

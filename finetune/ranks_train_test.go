@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"efcn/convert"
@@ -211,5 +212,38 @@ func nearModels(t *testing.T, what string, got, want *onnxio.Model) {
 				break
 			}
 		}
+	}
+}
+
+// TestWholeLayersNoticed: a large layer that every rank trains whole is told of with why,
+// and once more if no layer is cut.
+func TestWholeLayersNoticed(t *testing.T) {
+	const none = "no layer can be cut: every rank computes all of the model"
+	m := embedWith(t, branchedModel(), convert.Options{Layout: record.Dense})
+	for _, c := range []struct {
+		name    string
+		m       *onnxio.Model
+		ranks   int
+		cutFrom int64
+		want    string // of the lines
+		nothing bool
+	}{
+		{"convolutions", branchedModel(), 2, 1, "is read by a Conv; what is cut are the matrices of products", false},
+		{"one is large", branchedModel(), 2, 800, `"k2" is read by a Conv`, true},
+		{"small layers", m, 2, 1 << 20, "", true},
+		{"one rank", m, 1, 1, "", false},
+	} {
+		onRanks(c.ranks, func(w *mpi.World) {
+			var lines []string
+			o := Options{World: w, CutFrom: c.cutFrom, Notice: func(text string) { lines = append(lines, text) }}
+			if _, err := newTraineeOver[float32](c.m, o); err != nil {
+				t.Error(err)
+			}
+			text := strings.Join(lines, "\n")
+			if !strings.Contains(text, c.want) || strings.Contains(text, none) != c.nothing ||
+				c.want == "" && len(lines) > 1 || c.ranks == 1 && len(lines) > 0 {
+				t.Errorf("%s: rank %d: %q", c.name, w.Rank(), lines)
+			}
+		})
 	}
 }

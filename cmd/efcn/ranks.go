@@ -239,15 +239,16 @@ func (e *env) cut(m *onnxio.Model) (*onnxio.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	whole, nothing := part.Remarks()
+	for _, line := range whole {
+		e.logf("%s", line)
+	}
+	if nothing != "" {
+		e.notef("%s", nothing)
+	}
 	var own, all int64
 	for _, l := range part.Layers {
-		if l.Whole != "" {
-			e.logf("%s is whole on every rank: %s", l.Node, l.Whole)
-		}
 		own, all = own+l.Own, all+l.Bytes
-	}
-	if own == all {
-		e.notef("no layer can be cut: every rank computes all of the model")
 	}
 	e.logf("rank 0 has %s of %s of weights in large layers", formatBytes(own), formatBytes(all))
 	return part.Model, nil

@@ -64,6 +64,20 @@ type Layer struct {
 	Unrecorded string
 }
 
+// Remarks returns a line about each large layer that every rank has whole, and one about the
+// model if no layer is cut, "" if one is.
+func (p *Part) Remarks() (whole []string, nothing string) {
+	for _, l := range p.Layers {
+		if l.Whole != "" {
+			whole = append(whole, fmt.Sprintf("%s is whole on every rank: %s", l.Node, l.Whole))
+		}
+	}
+	if len(whole) == len(p.Layers) {
+		nothing = "no layer can be cut: every rank computes all of the model"
+	}
+	return whole, nothing
+}
+
 // Gather is an AllGather or, without Sizes, a Spread.
 type Gather struct {
 	Value string // of the whole model
