@@ -38,7 +38,8 @@ type Options struct {
 	// MaxBytes bounds the weights where layers are made dense first: TrainAll and
 	// TrainOffLocal do that to the local and sparse layers of an eFCN, TrainOffLocal to
 	// factored layers too. 0 means record.DefaultMaxBytes; layers that would not fit are
-	// refused. On several ranks, each of which makes its own rows, it is for each.
+	// refused. On several ranks it is for what each holds: its own rows, and all of the
+	// layers that are not cut.
 	MaxBytes int64
 	// Reinit starts from new weights, those of the function Reinit with Seed, in
 	// place of those of the model. It goes with TrainAll, with layers by name, and with

@@ -1,8 +1,10 @@
 package finetune
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -49,6 +51,23 @@ func (o Options) remark(part *cut.Part) {
 	if nothing != "" {
 		o.notice("%s", nothing)
 	}
+}
+
+// checkPart returns an error if the part of this rank, of a model whose layers of those
+// names were made dense, has more than MaxBytes of weights: some may be whole on every rank.
+func (o Options) checkPart(part *cut.Part, dense []string) error {
+	own, allowed := int64(0), cmp.Or(o.MaxBytes, record.DefaultMaxBytes)
+	for _, init := range part.Model.Graph.Initializers {
+		if init.Data != nil {
+			own += init.Data.Len()
+		}
+	}
+	if o.World.Size() == 1 || own <= allowed {
+		return nil
+	}
+	return fmt.Errorf("train %s needs dense layers: with %q in dense form rank %d of %d has %d bytes of weights, more than "+
+		"the %d allowed; allow more bytes, or train local", cmp.Or(o.Train, TrainAll), dense, o.World.Rank(), o.World.Size(),
+		own, allowed)
 }
 
 // needsSupport reports whether what is trained depends on which entries of a matrix are in

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
 	"efcn/convert/record"
+	"efcn/convert/restore"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -62,6 +65,31 @@ func TestResumeOnOtherRanks(t *testing.T) {
 	}
 	if runs != 30 {
 		t.Errorf("%d runs", runs)
+	}
+}
+
+// TestDensePart: a rank that holds more weights than are allowed, as no layer is cut, is
+// refused, though all ranks together are allowed as many as the model has.
+func TestDensePart(t *testing.T) {
+	m := embedAs(t, toyModel(), record.Local)
+	o := Options{MaxBytes: 1}
+	whole, ok := errors.AsType[*restore.DenseError](Check(m, toySet(70, 3), nil, o))
+	if !ok {
+		t.Fatal("one byte is enough")
+	}
+	half := (whole.Need + 1) / 2
+	for _, c := range []struct {
+		cutFrom, maxBytes int64
+		refused           bool
+	}{{1, half, false}, {1 << 20, half, true}, {1 << 20, whole.Need, false}, {1 << 20, math.MaxInt64, false}} {
+		for rank, err := range eachRank(t, 2, func(w *mpi.World) error {
+			return Check(m, toySet(70, 3), nil, Options{World: w, CutFrom: c.cutFrom, MaxBytes: c.maxBytes})
+		}) {
+			want := fmt.Sprintf("in dense form rank %d of 2 has", rank)
+			if (err != nil) != c.refused || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("cut from %d, at most %d bytes: rank %d: %v", c.cutFrom, c.maxBytes, rank, err)
+			}
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 
@@ -193,11 +194,14 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 
 // newTraineeOfRun returns the model that a run starts from, and what this rank trains of it.
 func newTraineeOfRun(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, *trainee[float32], error) {
-	m, err := Prepare(ctx, m, o)
+	m, dense, err := prepare(ctx, m, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	t, err := newTraineeOver[float32](m, o)
+	if err == nil && len(dense) > 0 && t.part != nil {
+		err = o.checkPart(t.part, dense)
+	}
 	return m, t, err
 }
 
@@ -224,43 +228,48 @@ func newSessionOfRun(t *trainee[float32], train, test *data.Set, o Options) (*se
 // dense and its weights set anew where the options want that. Train calls it;
 // what it returns can be given to Train in the place of m.
 func Prepare(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, error) {
+	prepared, _, err := prepare(ctx, m, o)
+	return prepared, err
+}
+
+// prepare is Prepare, and returns which layers it has made dense.
+func prepare(ctx context.Context, m *onnxio.Model, o Options) (_ *onnxio.Model, layers []string, err error) {
 	if what := o.Train; what == "" || what == TrainAll || what == TrainOffLocal {
-		var layers []string
-		var err error
 		layouts := []record.Layout{record.Local, record.Sparse}
 		if what == TrainOffLocal { // a factored layer has all of its matrix
 			layouts = append(layouts, record.Factored)
 		}
 		allowed, together := cmp.Or(o.MaxBytes, record.DefaultMaxBytes), ""
 		if o.World != nil && o.World.Size() > 1 {
-			allowed *= int64(o.World.Size())
+			// No rank has less than its share; what each has follows once the model is cut.
+			allowed = min(allowed, math.MaxInt64/int64(o.World.Size())) * int64(o.World.Size())
 			together = fmt.Sprintf(" on %d ranks", o.World.Size())
 		}
 		if m, layers, err = restore.ToDense(ctx, m, allowed, layouts...); err != nil {
 			var budget *restore.DenseError
 			if errors.As(err, &budget) {
-				return nil, fmt.Errorf("train %s needs dense layers: %w%s; allow more bytes, or train local",
+				return nil, nil, fmt.Errorf("train %s needs dense layers: %w%s; allow more bytes, or train local",
 					cmp.Or(what, TrainAll), err, together)
 			}
-			return nil, err
+			return nil, nil, err
 		}
 		if len(layers) > 0 {
 			o.notice("made dense to train %s: layers %q", cmp.Or(what, TrainAll), layers)
 		}
 	}
 	if !o.Reinit {
-		return m, nil
+		return m, layers, nil
 	}
 	if o.Train == TrainLocal {
 		if err := staysLocal(m); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	fresh, err := Reinit(m, o.Seed)
 	if err == nil {
 		o.notice("all weights are new: uniform up to 1/√fan-in, as PyTorch initialises by default, from seed %d", o.Seed)
 	}
-	return fresh, err
+	return fresh, layers, err
 }
 
 // staysLocal returns a *LayoutError where an embedded layer stores entries outside its
