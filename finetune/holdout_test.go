@@ -39,7 +39,12 @@ func TestHoldout(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if *e.Held != measured || e.Train.N != rest.N() {
+		// Of other batches than Evaluate's: products by our own kernels may round otherwise.
+		near := *e.Held
+		if math.Abs(near.Loss-measured.Loss) < 1e-6*measured.Loss {
+			near.Loss = measured.Loss
+		}
+		if near != measured || e.Train.N != rest.N() {
 			t.Errorf("epoch %d: %+v of %d samples; want %+v of %d", e.Epoch, *e.Held, e.Train.N, measured, rest.N())
 		}
 		models, losses = append(models, own), append(losses, measured.Loss)
