@@ -48,6 +48,14 @@ func (h Holdout) validate() error {
 	return nil
 }
 
+// NoFolderError says that several ranks are to keep the best model, parts of which each of
+// them has, without a folder of the run to keep it in.
+type NoFolderError struct{ Ranks int }
+
+func (e *NoFolderError) Error() string {
+	return fmt.Sprintf("holdout: %d ranks keep the best model in the folder of the run, and there is none", e.Ranks)
+}
+
 // Files in the folder of a run that holds samples out: what was measured on them, and the
 // best model so far.
 const (
@@ -78,11 +86,8 @@ type selection struct {
 // selecting parts the training set and returns what chooses by the smaller part.
 func selecting(ctx context.Context, train *data.Set, o Options, tell func(Epoch) error,
 ) (*selection, *data.Set, error) {
-	if err := o.Holdout.validate(); err != nil {
+	if err := agree(ctx, o.World, o.Validate()); err != nil {
 		return nil, nil, err
-	}
-	if o.Holdout.Best && o.World != nil && o.Checkpoint == "" {
-		return nil, nil, errors.New("holdout: several ranks keep the best model in the folder of the run, and there is none")
 	}
 	s := &selection{Holdout: o.Holdout, batch: o.Batch, world: o.World, dir: o.Checkpoint, tell: tell}
 	share := s.Share

@@ -94,7 +94,8 @@ type Options struct {
 	// it. It ends with the bits that a run without a stop ends with.
 	Resume bool
 	// Holdout ends the training early, or keeps the best of its models, by samples that are
-	// not trained on. Default none.
+	// not trained on. Several ranks keep the best in the folder of Checkpoint; without one
+	// that is a *NoFolderError. Default none.
 	Holdout Holdout
 	// Notice is called with a line about what is allowed but may be a mistake or a
 	// surprise: layers made dense, classes without samples, large layers that every rank
@@ -183,6 +184,9 @@ func (o Options) Validate() error {
 	}
 	if o.Snapshots != (Snapshots{}) && o.Checkpoint == "" {
 		errs = append(errs, errors.New("snapshots: want the folder of the checkpoint"))
+	}
+	if o.Holdout.Best && o.World != nil && o.World.Size() > 1 && o.Checkpoint == "" {
+		errs = append(errs, &NoFolderError{o.World.Size()})
 	}
 	errs = append(errs, o.Schedule.validate(), o.Holdout.validate())
 	errs = append(errs, o.Optimizer.validate()...)

@@ -215,6 +215,30 @@ func nearModels(t *testing.T, what string, got, want *onnxio.Model) {
 	}
 }
 
+// TestBestOverRanks: several ranks without a folder do not keep the best model, and say so
+// at once; a single one does, as one process does.
+func TestBestOverRanks(t *testing.T) {
+	m := embedWith(t, branchedModel(), convert.Options{Layout: record.Dense})
+	o := Options{
+		Epochs: 3, Batch: 30, Rate: 1, Clip: 1, Optimizer: Optimizer{Momentum: 0.5}, // the third gets worse
+		Holdout: Holdout{Best: true},
+	}
+	for rank, err := range trainJob(t, 2, m, o, nil).errs {
+		if e, ok := errors.AsType[*NoFolderError](err); !ok || e.Ranks != 2 {
+			t.Errorf("rank %d: %v", rank, err)
+		}
+	}
+	alone := trainJob(t, 1, m, o, nil).succeed(t)
+	if last := alone.epochs[len(alone.epochs)-1]; last.BestEpoch == last.Epoch {
+		t.Fatal("the last epoch is the best")
+	}
+	want, err := Train(t.Context(), m, toySet(70, 3), toySet(40, 4), o, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nearModels(t, "one rank", parsed(t, alone.model), want)
+}
+
 // TestWholeLayersNoticed: a large layer that every rank trains whole is told of with why,
 // and once more if no layer is cut.
 func TestWholeLayersNoticed(t *testing.T) {

@@ -174,7 +174,8 @@ A folder that another process trains in is refused.
 a share --holdout of the training images, which is not trained on; --save-best writes
 the model of the epoch where it was least. Which images these are follows from --seed.
 The test images choose nothing, so that --test stays an estimate. DIR gets held-out.jsonl
-and best.onnx; without --checkpoint the best model takes the memory of its weights.
+and best.onnx; without --checkpoint the best model takes the memory of its weights, and
+ranks under mpirun refuse --save-best.
 
 Under mpirun or srun the ranks train the model together: each holds and trains its rows
 of the large layers, and computes the rest as all do. Rank 0 reports and writes every
@@ -217,6 +218,14 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	o.World = e.world
+	if err := o.Validate(); err != nil { // what several ranks do not do, before data are read
+		return inFile(path, err)
+	}
 	if e.first() {
 		if err := keepFiles(f.output, m, true); err != nil {
 			return err
@@ -240,7 +249,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
 
 	result := tuned{Model: path}
-	trained, err := f.train(ctx, e, m, train, test, &result)
+	trained, err := f.train(ctx, e, m, train, test, o, &result)
 	if err != nil {
 		return inFile(path, err)
 	}
@@ -282,13 +291,8 @@ func (f *finetuneFlags) kept(at finetune.Step, e *env) string {
 
 // train trains m, prints each epoch, and puts what it measured into result.
 func (f *finetuneFlags) train(
-	ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, result *tuned,
+	ctx context.Context, e *env, m *onnxio.Model, train, test *data.Set, o finetune.Options, result *tuned,
 ) (*onnxio.Model, error) {
-	o, err := f.options()
-	if err != nil {
-		return nil, err
-	}
-	o.World = e.world
 	o.Notice = func(text string) { e.notef("efcn finetune: %s", text) }
 	o.About = map[string]string{
 		"program": "efcn " + version.String(), "command": commandLine(e.args),
