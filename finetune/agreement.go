@@ -13,8 +13,12 @@ import (
 // agreedError is an error of some ranks that all know of.
 type agreedError struct {
 	error
-	stopped bool // all of these ranks were told to stop, as ctx was done, and nothing failed
+	stopped   bool // all of these ranks were told to stop, as ctx was done, and nothing failed
+	notFinite bool // the loss is not finite on all that failed
 }
+
+// Is reports ErrNotFinite also on the ranks that have only heard of it.
+func (e *agreedError) Is(target error) bool { return target == ErrNotFinite && e.notFinite }
 
 // Unwrap returns context.Canceled where ranks were told to stop, also on the others.
 func (e *agreedError) Unwrap() error {
@@ -29,20 +33,27 @@ func (e *exchange[T]) agree(ctx context.Context, err error) error {
 	if e == nil {
 		return err
 	}
-	var counts [2]float64 // of ranks that were told to stop, and that failed
+	var counts [3]float64 // of ranks that were told to stop, that failed, and whose loss is not finite
 	switch {
 	case isStop(err):
 		counts[0] = 1
 	case err != nil:
 		counts[1] = 1
+		if errors.Is(err, ErrNotFinite) {
+			counts[2] = 1
+		}
 	}
 	if failed := e.sum(counts[:]); failed != nil {
 		return errors.Join(err, failed)
 	}
-	if counts == [2]float64{} {
+	stops, failures, notFinite := counts[0], counts[1], counts[2]
+	if stops+failures == 0 {
 		return nil
 	}
-	return &agreedError{e.Agree(context.WithoutCancel(ctx), err), counts[1] == 0}
+	return &agreedError{
+		error: e.Agree(context.WithoutCancel(ctx), err), stopped: failures == 0,
+		notFinite: failures > 0 && notFinite == failures,
+	}
 }
 
 func isStop(err error) bool {

@@ -3,6 +3,7 @@ package finetune
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -41,6 +42,21 @@ func TestAgree(t *testing.T) {
 	}
 }
 
+// TestAgreeNotFinite: that the loss is not finite on one rank all can tell, unless another
+// failed otherwise.
+func TestAgreeNotFinite(t *testing.T) {
+	broken := errors.New("the file is broken")
+	for _, other := range []error{nil, broken, context.Canceled} {
+		onRanks(3, func(w *mpi.World) {
+			own := []error{nil, fmt.Errorf("step 7: %w", ErrNotFinite), other}[w.Rank()]
+			err := (&exchange[float32]{World: w}).agree(t.Context(), own)
+			if want := !errors.Is(other, broken) || w.Rank() == 1; errors.Is(err, ErrNotFinite) != want {
+				t.Errorf("rank %d, another has %v: %v", w.Rank(), other, err)
+			}
+		})
+	}
+}
+
 // TestSameLoss: a last bit that one rank has otherwise is found.
 func TestSameLoss(t *testing.T) {
 	onRanks(3, func(w *mpi.World) {
@@ -64,7 +80,7 @@ func TestRanksDiverge(t *testing.T) {
 	m := embedWith(t, branchedModel(), convert.Options{Layout: record.Dense})
 	j := trainJob(t, 3, m, Options{Epochs: 3, Batch: 30, Rate: 1e20}, nil)
 	for rank, err := range j.errs {
-		if err == nil || !strings.Contains(err.Error(), "finite") {
+		if !errors.Is(err, ErrNotFinite) || !strings.Contains(err.Error(), "finite") {
 			t.Errorf("rank %d: %v", rank, err)
 		}
 	}
