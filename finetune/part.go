@@ -65,8 +65,8 @@ func (o Options) checkPart(part *cut.Part, dense []string) error {
 	if o.World.Size() == 1 || own <= allowed {
 		return nil
 	}
-	return fmt.Errorf("train %s needs dense layers: with %q in dense form rank %d of %d has %d bytes of weights, more than "+
-		"the %d allowed; allow more bytes, or train local", cmp.Or(o.Train, TrainAll), dense, o.World.Rank(), o.World.Size(),
+	return fmt.Errorf("train %s needs dense layers: with %q in dense form rank %d of %d has %d bytes of weights, more "+
+		"than the %d allowed; allow more bytes, or train local", cmp.Or(o.Train, TrainAll), dense, o.World.Rank(), o.World.Size(),
 		own, allowed)
 }
 

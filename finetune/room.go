@@ -36,8 +36,8 @@ func (e *MemoryError) Error() string {
 	if e.Here > 0 {
 		together = fmt.Sprintf(", the parts of the %d ranks on this machine %d", e.Here, e.Together)
 	}
-	return fmt.Sprintf("%s takes at least %d bytes of memory (weights %d, values of a batch of %d %d)%s, more than the %d "+
-		"that %s", who, e.Need, e.Weights, e.Batch, e.Values, together, e.Allowed, e.Limit)
+	return fmt.Sprintf("%s takes at least %d bytes of memory (weights %d, values of a batch of %d %d)%s, more than the "+
+		"%d that %s", who, e.Need, e.Weights, e.Batch, e.Values, together, e.Allowed, e.Limit)
 }
 
 // checkRoom returns a *MemoryError if a run takes more memory than this process can have,

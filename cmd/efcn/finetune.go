@@ -45,7 +45,8 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.what, "train", finetune.TrainAll,
 		"what is trained: all, local, off-local, tied or the name of a node with * and ?")
 	f.maxBytes = record.DefaultMaxBytes
-	flags.Var(&f.maxBytes, "max-bytes", "refuse to make layers dense where all weights would take more; under mpirun those of a rank")
+	flags.Var(&f.maxBytes, "max-bytes",
+		"refuse to make layers dense where all weights would take more; under mpirun those of a rank")
 	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
 	f.init = choice("", finetune.Inits()...)
 	flags.Var(&f.init, "init", "choose V of factored layers before the first step")
