@@ -66,8 +66,8 @@ func (o Options) checkPart(part *cut.Part, dense []string) error {
 		return nil
 	}
 	return fmt.Errorf("train %s needs dense layers: with %q in dense form rank %d of %d has %d bytes of weights, more "+
-		"than the %d allowed; allow more bytes, or train local", cmp.Or(o.Train, TrainAll), dense, o.World.Rank(), o.World.Size(),
-		own, allowed)
+		"than the %d allowed; allow more bytes, or train local", cmp.Or(o.Train, TrainAll), dense, o.World.Rank(),
+		o.World.Size(), own, allowed)
 }
 
 // needsSupport reports whether what is trained depends on which entries of a matrix are in
