@@ -52,7 +52,8 @@ type figure struct {
 	series []series
 	x, y   axis
 	scene  scene
-	bottom float64 // of the plot
+	bottom float64      // of the plot
+	edge   [][2]float64 // where values of points below the floor are written, from and until
 }
 
 // layout places everything that the chart shows.
@@ -424,7 +425,8 @@ func (f *figure) drawSeries() {
 	}
 }
 
-// drawMark draws a point, or where it is below the floor a mark at the edge with its value.
+// drawMark draws a point, or where it is below the floor a mark at the edge with its value,
+// if that has room beside those that are written.
 func (f *figure) drawMark(m mark, c ink) {
 	at := point{f.x.at(m.x), f.y.at(m.y)}
 	if m.y >= f.y.low {
@@ -434,7 +436,15 @@ func (f *figure) drawMark(m mark, c ink) {
 	f.scene.add(shape{kind: area, ink: c, opacity: 1, points: []point{
 		{at.x - 4, f.bottom - 8}, {at.x + 4, f.bottom - 8}, {at.x, f.bottom - 1},
 	}})
-	f.scene.write(at.x+7, f.bottom-3, textSize-1, start, notes, m.value)
+	from := at.x + 7
+	until := from + widthOf(m.value, textSize-1)
+	for _, e := range f.edge {
+		if from < e[1]+3 && e[0] < until+3 {
+			return
+		}
+	}
+	f.edge = append(f.edge, [2]float64{from, until})
+	f.scene.write(from, f.bottom-3, textSize-1, start, notes, m.value)
 }
 
 // named returns the series that have a name, and whether the names stand at the ends of
