@@ -1,7 +1,9 @@
 package finetune
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -101,17 +103,14 @@ func (e *exchange[T]) same(loss float64) error {
 	if e == nil {
 		return nil
 	}
-	// Integers of 32 bits are sums of one summand in float64.
-	halves := make([]float64, 2*e.Size())
-	bits := math.Float64bits(loss)
-	halves[2*e.Rank()], halves[2*e.Rank()+1] = float64(bits>>32), float64(uint32(bits))
-	if err := e.sum(halves); err != nil {
+	all, err := e.AllgatherBytes(context.Background(), binary.LittleEndian.AppendUint64(nil, math.Float64bits(loss)))
+	if err != nil {
 		return err
 	}
-	of := func(rank int) uint64 { return uint64(halves[2*rank])<<32 | uint64(halves[2*rank+1]) }
-	for rank := range e.Size() {
-		if of(rank) != of(0) {
-			return &DifferentValuesError{rank, math.Float64frombits(of(rank)), math.Float64frombits(of(0))}
+	for rank, bits := range all {
+		if !bytes.Equal(bits, all[0]) {
+			of := func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
+			return &DifferentValuesError{rank, of(bits), of(all[0])}
 		}
 	}
 	return nil

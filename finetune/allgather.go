@@ -118,13 +118,9 @@ func emitAllGather[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return n.Wrap(err)
 	}
-	axis, err := n.Int("axis", 1)
-	if err != nil {
-		return n.Wrap(err)
-	}
-	if axis != 1 || len(sizes) != ranks.Size() || len(x.shape) == 0 || sizes[ranks.Rank()] != int64(x.shape[0]) {
-		return n.Errorf("sizes %v along axis %d, on rank %d of %d, do not fit a sample of shape %v", sizes, axis,
-			ranks.Rank(), ranks.Size(), x.shape)
+	if len(sizes) != ranks.Size() || len(x.shape) == 0 || sizes[ranks.Rank()] != int64(x.shape[0]) {
+		return n.Errorf("sizes %v along axis 1, on rank %d of %d, do not fit a sample of shape %v", sizes, ranks.Rank(),
+			ranks.Size(), x.shape)
 	}
 	shape := append([]int{0}, x.shape[1:]...)
 	l := &allGather[T]{message: message[T]{ranks: ranks}, n: n.b.a.net.batch, partial: partial != 0}
