@@ -125,7 +125,10 @@ func (k *rankKiller) start(t *testing.T, ranks int, output, state string) *rankJ
 		args = append(args, "--checkpoint", filepath.Join(k.dir, state), "--checkpoint-every", "3", "--resume")
 	}
 	j.cmd = exec.Command(filepath.Join(filepath.Dir(k.library), "..", "bin", "mpirun"), args...)
-	j.cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "EFCN_OPENBLAS=off")
+	// A launcher that is killed leaves files behind, and Open MPI does not start ("listener
+	// thread failed to start") where it finds those of one with its own process number.
+	j.cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "EFCN_OPENBLAS=off",
+		"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 	j.cmd.Stderr = &j.said
 	if err := j.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -88,7 +88,9 @@ func (m installation) start(t *testing.T, ranks int, role string, env ...string)
 		cmd: exec.Command(m.mpirun, append(args, os.Args[0])...), ready: map[int]int{},
 		isReady: make(chan struct{}), done: make(chan error, 1),
 	}
-	j.cmd.Env = append(os.Environ(), "EFCN_MPI="+m.library, "EFCN_MPI_ROLE="+role,
+	// A launcher that is killed leaves files behind, and Open MPI does not start ("listener
+	// thread failed to start") where it finds those of one with its own process number.
+	j.cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir(), "EFCN_MPI="+m.library, "EFCN_MPI_ROLE="+role,
 		"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 	j.cmd.Env = append(j.cmd.Env, env...)
 	j.cmd.Stderr = &j.stderr
