@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Train, run and measure networks on 1, 2 and 4 ranks and compare what comes out. Needs numpy, onnx and torch.
+"""Train, run and measure networks on 1, 2 and 4 ranks and compare what comes out. Needs numpy and onnx.
 
 check_ranks.py EFCN LAUNCHER FOLDER starts EFCN by LAUNCHER, an mpirun with the flags that it needs,
 and works in FOLDER. The networks are LeNet and the 64-channel net of the eFCN paper in dense form,
-and a ResNet-20 whose layers are factored. Checked are
+a ResNet-20 whose layers are factored, and one that is only wide. Checked are
 
   values    efcn run and efcn measure give the bits of one process
   training  weights after three steps are those of one process within a bound, and the same bits
@@ -11,6 +11,7 @@ and a ResNet-20 whose layers are factored. Checked are
   memory    a rank holds its share of the weights, and no more than ALLOWED besides
   bytes     all ranks together send 4·B·(in + out)·(p − 1) in a step, where in and out are what is
             gathered between the layers that are cut
+  limit     two ranks train a network under a limit of memory that one process refuses with the figures
   signals   SIGTERM or SIGINT to one rank stops all, which save; going on gives the bits of a run that
             was not stopped
 
@@ -22,6 +23,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -30,16 +32,27 @@ import time
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODELS = ROOT / "testdata" / "models"
 ALLOWED = 200 << 20  # the program, MPI, values and buffers of a batch
 STEPS, RATE = 3, 0.01
+# Of what training moves the weights of a layer, in the 2-norm. Rounding alone is below 1e-4; but sums in
+# another order may move the input of a ReLU across 0, in one of a million places, whose gradient is then
+# another. A part that is left out is far above.
+FAR = 1e-2
 
-# What is gathered of a sample behind each cut layer, where pooling has made it less. Of all but the last
-# the gradient is summed over the ranks; that one is read by layers that every rank has whole.
-GATHERED = {"lenet": (8 * 12 * 12, 16 * 6 * 6), "skinnycnn": (64 * 8 * 8, 64 * 3 * 3, 64)}
+# What is gathered of a sample behind each cut layer, where pooling has made it less; of a factored one the
+# products by V too. Of all but the last the gradient is summed over the ranks; that one is read by layers that
+# every rank has whole.
+RANK = 4
+RESNET20 = [16 * 32 * 32] * 7 + [32 * 16 * 16] * 6 + [64 * 8 * 8] * 6
+GATHERED = {
+    "lenet": [8 * 12 * 12, 16 * 6 * 6],
+    "skinnycnn": [64 * 8 * 8, 64 * 3 * 3, 64],
+    "resnet20": [n for layer in RESNET20 for n in (RANK, layer)],
+}
 
 
 class Program:
@@ -108,77 +121,147 @@ def check(efcn, folder, name, model, batch):
         other = json.loads(stdout)["epochs"][0]["train_loss"]
         if not abs(other - loss) <= 1e-5 * abs(loss):
             sys.exit(f"{name}: {ranks} ranks have a loss of {other}, one has {loss}")
-        far = 0
+        far, norm = 0, np.linalg.norm
         for key, w in weights(path)[0].items():
-            largest = np.abs(want[key]).max(initial=0)
-            moved = max(np.abs(want[key] - before[key]).max(initial=0), 1e-3 * largest, 1e-30)
-            far = max(far, np.abs(w - want[key]).max(initial=0) / moved)
-        if not far <= 1e-3:
+            moved = max(norm(want[key] - before[key]), 1e-5 * norm(want[key]), 1e-30)
+            far = max(far, norm(w - want[key]) / moved)
+        if not far <= FAR:
             sys.exit(f"{name}: weights of {ranks} ranks differ from one's by {far:.1e} of what training moved them")
         memory = peaks(stderr)
         if len(memory) != ranks or not max(memory) <= total / ranks + ALLOWED:
             sys.exit(f"{name}: {ranks} ranks take {memory} bytes; the weights are {total}")
         text = f"{name}: {ranks} ranks: loss {other:.6f}, weights within {far:.1e}"
         text += f", at most {max(memory) / 1e6:.0f} MB, the weights are {total / 1e6:.0f}"
-        if name in GATHERED:
-            values, summed = GATHERED[name], GATHERED[name][:-1]
-            forward, backward = (4 * batch * sum(n) * (ranks - 1) * STEPS for n in (values, summed))
-            counted = sent(stderr, "Iallgatherv"), sent(stderr, "Ireduce_scatter")
-            if counted != (forward, backward):
-                sys.exit(f"{name}: {ranks} ranks send {counted} bytes; want {(forward, backward)}")
-            text += f", {sum(counted) / STEPS:,.0f} bytes a step"
-        print(text, flush=True)
+        values, summed = GATHERED[name], GATHERED[name][:-1]
+        forward, backward = (4 * batch * sum(n) * (ranks - 1) * STEPS for n in (values, summed))
+        counted = sent(stderr, "Iallgatherv"), sent(stderr, "Ireduce_scatter")
+        if counted != (forward, backward):
+            sys.exit(f"{name}: {ranks} ranks send {counted} bytes; want {(forward, backward)}")
+        print(f"{text}, {sum(counted) / STEPS:,.0f} bytes a step", flush=True)
     if trained(2, "-again")[0].read_bytes() != (folder / f"{name}-2.onnx").read_bytes():
         sys.exit(f"{name}: two ranks train to other bits when they do it again")
 
 
-def ranks_below(process, efcn):
-    """Return the processes of efcn that descend from one."""
-    parents, programs = {}, {}
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            pid = int(entry.name)
-            parents[pid] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            programs[pid] = os.path.samefile(entry / "exe", efcn)
-        except (OSError, ValueError):
-            continue
+def resnet20():
+    """Return a ResNet-20 (He and others, arXiv 1512.03385, §4.2, shortcuts of option A) with new weights.
 
-    def descends(pid):
-        while pid and pid != process:
-            pid = parents.get(pid)
-        return pid == process
+    The nodes are those that PyTorch's exporters write of make_resnet20.py's net.
+    """
+    rng = np.random.default_rng(0)
+    nodes, tensors, channels = [], [], 3
 
-    return sorted(pid for pid, is_efcn in programs.items() if is_efcn and descends(pid))
+    def constant(name, array):
+        tensors.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def node(kind, *inputs, **attributes):
+        nodes.append(helper.make_node(kind, inputs, [f"{kind}{len(nodes)}"], **attributes))
+        return nodes[-1].output[0]
+
+    def normalized(x, before, after, stride):
+        n = len(nodes)
+        w = rng.standard_normal((after, before, 3, 3), np.float32) * np.sqrt(2 / (9 * after), dtype=np.float32)
+        x = node("Conv", x, constant(f"w{n}", w), kernel_shape=[3, 3], pads=[1] * 4, strides=[stride] * 2)
+        ones, zeros = np.ones(after, np.float32), np.zeros(after, np.float32)
+        statistics = (constant(f"{k}{n}", v) for k, v in zip(("scale", "b", "mean", "var"), (ones, zeros, zeros, ones)))
+        return node("BatchNormalization", x, *statistics)
+
+    value = node("Relu", normalized("input", channels, 16, 1))
+    channels = 16
+    for after in [16] * 3 + [32] * 3 + [64] * 3:
+        stride, shortcut = after // channels, value
+        value = node("Relu", normalized(value, channels, after, stride))
+        value = normalized(value, after, after, 1)
+        if stride > 1:
+            ends = (constant(f"{k}{len(nodes)}", v) for k, v in (("from", [0, 0]), ("to", [32, 32]), ("axes", [2, 3])))
+            shortcut = node("Slice", shortcut, *ends, constant(f"by{len(nodes)}", [stride] * 2))
+            more = (after - channels) // 2
+            shortcut = node("Pad", shortcut, constant(f"pads{len(nodes)}", [0, more, 0, 0, 0, more, 0, 0]))
+        value, channels = node("Relu", node("Add", value, shortcut)), after
+    value = node("Flatten", node("GlobalAveragePool", value))
+    w = rng.standard_normal((10, 64), np.float32) / 8
+    nodes.append(helper.make_node("Gemm", [value, constant("w", w), constant("c", np.zeros(10, np.float32))], ["y"], transB=1))
+    return saved("resnet20", nodes, tensors)
 
 
-def check_signals(efcn, folder, name, model, batch):
-    """Stop trainings by a signal to one of two ranks, and go on."""
-    args = ["--data", f"npz:{folder}/{name}-data.npz", "--epochs", 20, "--batch", batch, "--lr", RATE]
-    whole = folder / f"{name}-whole.onnx"
-    efcn(2, "finetune", model, "-o", whole, *args)
-    for number, rank in ((signal.SIGTERM, 1), (signal.SIGINT, 0)):
-        out, run = folder / f"{name}-stopped.onnx", folder / f"{name}-{number.name}"
-        shutil.rmtree(run, ignore_errors=True)
-        out.unlink(missing_ok=True)
-        command = [*efcn.launcher, "-n", 2, efcn.efcn, "finetune", model, "-o", out, *args]
-        command += ["--checkpoint", run, "--threads", 1]
-        env, quiet = dict(os.environ, EFCN_OPENBLAS="off"), subprocess.DEVNULL
-        job = subprocess.Popen([str(c) for c in command], env=env, stdout=quiet, stderr=quiet)
-        metrics = run / "metrics.jsonl"
-        while job.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 1):
-            time.sleep(0.01)
-        processes = ranks_below(job.pid, efcn.efcn)
-        if len(processes) != 2:
-            sys.exit(f"{name}: the ranks are {processes}")
-        os.kill(processes[rank], number)
-        code = job.wait(timeout=120)
-        if code == 0 or out.exists():
-            sys.exit(f"{name}: {number.name} to rank {rank} does not stop the job (exit code {code})")
-        epochs = metrics.read_text().count("\n")
-        efcn(2, "finetune", model, "-o", out, *args, "--checkpoint", run, "--resume")
-        if out.read_bytes() != whole.read_bytes():
-            sys.exit(f"{name}: a run that {number.name} stopped goes on to other bits")
-        print(f"{name}: {number.name} to one rank after {epochs} epochs: exit code {code}, and goes on", flush=True)
+def wide():
+    """Return two convolutions whose dense forms are large: 117 million weights."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        "w1": rng.standard_normal((64, 3, 5, 5), np.float32) / 9,
+        "w2": rng.standard_normal((64, 64, 3, 3), np.float32) / 24,
+        "w3": rng.standard_normal((10, 4096), np.float32) / 64,
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "w1"], ["a"], "first", pads=[2] * 4, strides=[2, 2]),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Conv", ["b", "w2"], ["c"], "second", pads=[1] * 4, strides=[2, 2]),
+        helper.make_node("Flatten", ["c"], ["d"]),
+        helper.make_node("Gemm", ["d", "w3"], ["y"], "last", transB=1),
+    ]
+    return saved("wide", nodes, [numpy_helper.from_array(array, name) for name, array in arrays.items()])
+
+
+def saved(name, nodes, tensors):
+    """Return a checked model of 32×32 images and ten classes."""
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 10])],
+        tensors,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def check_limit(efcn, folder, model):
+    """Train a model on two ranks under a limit that one process can't train it under."""
+    rng, data = np.random.default_rng(0), folder / "wide-data.npz"
+    np.savez(data, x=rng.standard_normal((20, 3, 32, 32), dtype=np.float32), y=np.arange(20) % 10)
+
+    def train(limit, *launcher):
+        command = [*launcher, efcn.efcn, "finetune", model, "--data", f"npz:{data}", "-o", folder / "wide-out.onnx"]
+        command += ["--epochs", 1, "--batch", 10, "--optimizer", "adam", "--lr", 1e-4, "--threads", 1]
+
+        def lower():
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+        env = dict(os.environ, EFCN_OPENBLAS="off")
+        ran = subprocess.run([str(c) for c in command], capture_output=True, text=True, env=env, preexec_fn=lower)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def refused(limit):
+        code, text = train(limit)
+        figures = re.search(r"training takes at least (\d+) bytes .* more than the (\d+) that the limit", text)
+        if code != 2 or not figures:
+            sys.exit(f"wide: one process under a limit of {limit} bytes: exit code {code}, {text}")
+        return [int(n) for n in figures.groups()]
+
+    need, left = refused(2 << 30)
+    limit = (2 << 30) - left + need * 9 // 10
+    refused(limit)
+    code, text = train(limit, *efcn.launcher, "-n", 2)
+    if code != 0 or "epoch 1 of 1" not in text:
+        sys.exit(f"wide: two ranks under a limit of {limit} bytes: exit code {code}, {text}")
+    print(f"wide: takes {need / 1e6:.0f} MB; two ranks train under a limit that leaves {need * .9 / 1e6:.0f}", flush=True)
+
+
+MADE = {"resnet20": resnet20, "wide": wide}
+
+
+def network(name, folder):
+    """Return the file of a network, which is made if it has to be."""
+    path = folder / f"{name}.onnx"
+    if name == "lenet":
+        path = MODELS / "lenet-torchscript" / "model.onnx"
+    elif name in MADE:
+        onnx.save(MADE[name](), path)
+    else:
+        script = pathlib.Path(__file__).parent / "make_paper_nets.py"
+        subprocess.run([sys.executable, script, folder, "--only", name], check=True, stdout=subprocess.DEVNULL)
+    return path
 
 
 def main():
@@ -186,28 +269,26 @@ def main():
     parser.add_argument("efcn")
     parser.add_argument("launcher")
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--only", choices=["lenet", "skinnycnn", "resnet20"])
+    parser.add_argument("--only", choices=["lenet", "skinnycnn", "resnet20", "wide"])
     args = parser.parse_args()
     args.folder.mkdir(parents=True, exist_ok=True)
     efcn = Program(args.efcn, args.launcher)
-    scripts = pathlib.Path(__file__).parent
     made = 0
-    for name, layout, batch, maker in (
-        ("lenet", ["dense"], 50, None),
-        ("skinnycnn", ["dense"], 50, ["make_paper_nets.py", args.folder, "--only", "skinnycnn"]),
-        ("resnet20", ["factored", "--rank", "4"], 10, ["make_resnet20.py", args.folder, "--epochs", "0"]),
+    for name, layout, batch in (
+        ("lenet", ["dense"], 50),
+        ("skinnycnn", ["dense"], 50),
+        ("resnet20", ["factored", "--rank", RANK], 10),
+        ("wide", ["dense"], None),
     ):
         if args.only not in (None, name):
             continue
-        cnn = MODELS / "lenet-torchscript" / "model.onnx"
-        if maker:
-            cnn = args.folder / f"{name}.onnx"
-            if not cnn.exists():
-                command = [sys.executable, scripts / maker[0], *maker[1:]]
-                subprocess.run([str(c) for c in command], check=True, stdout=subprocess.DEVNULL)
+        cnn = network(name, args.folder)
         model = args.folder / f"{name}-efcn.onnx"
         efcn(1, "convert", cnn, "--layout", *layout, "-o", model)
-        check(efcn, args.folder, name, model, batch)
+        if batch is None:
+            check_limit(efcn, args.folder, model)
+        else:
+            check(efcn, args.folder, name, model, batch)
         if name == "lenet":
             check_signals(efcn, args.folder, name, model, batch)
         made += 1
