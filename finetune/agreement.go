@@ -1,12 +1,13 @@
 package finetune
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+
+	"efcn/internal/mpi"
 )
 
 // Ranks make the same calls in the same order, so that an error of one, or what a clock
@@ -30,12 +31,20 @@ func (e *agreedError) Unwrap() error {
 	return e.error
 }
 
-// agree returns an error on all ranks if one has one.
-func (e *exchange[T]) agree(ctx context.Context, err error) error {
-	if e == nil {
-		return err
+// agree returns an error on all ranks of w, which is nil for a run of one process, if one
+// has one: then an [agreedError].
+func agree(ctx context.Context, w *mpi.World, err error) error {
+	_, err = decide(ctx, w, err, false)
+	return err
+}
+
+// decide is agree, and returns what rank 0 says.
+func decide(ctx context.Context, w *mpi.World, err error, yes bool) (bool, error) {
+	if w == nil {
+		return yes, err
 	}
-	var counts [3]float64 // of ranks that were told to stop, that failed, and whose loss is not finite
+	// Of ranks that were told to stop, that failed, whose loss is not finite; and of rank 0.
+	var counts [4]float64
 	switch {
 	case isStop(err):
 		counts[0] = 1
@@ -45,17 +54,20 @@ func (e *exchange[T]) agree(ctx context.Context, err error) error {
 			counts[2] = 1
 		}
 	}
-	if failed := e.sum(counts[:]); failed != nil {
-		return errors.Join(err, failed)
+	if yes && w.Rank() == 0 {
+		counts[3] = 1
+	}
+	ctx = context.WithoutCancel(ctx)
+	if failed := mpi.AllreduceSlice(ctx, w, counts[:], mpi.Sum); failed != nil {
+		return false, errors.Join(err, failed)
 	}
 	stops, failures, notFinite := counts[0], counts[1], counts[2]
-	if stops+failures == 0 {
-		return nil
+	if stops+failures > 0 {
+		err = &agreedError{
+			error: w.Agree(ctx, err), stopped: failures == 0, notFinite: failures > 0 && notFinite == failures,
+		}
 	}
-	return &agreedError{
-		error: e.Agree(context.WithoutCancel(ctx), err), stopped: failures == 0,
-		notFinite: failures > 0 && notFinite == failures,
-	}
+	return counts[3] > 0, err
 }
 
 func isStop(err error) bool {
@@ -63,25 +75,12 @@ func isStop(err error) bool {
 }
 
 // mayBeSaved reports whether a run that ended with err has only been told to stop.
-func (e *exchange[T]) mayBeSaved(ctx context.Context, err error) bool {
-	if e == nil {
+func mayBeSaved(ctx context.Context, w *mpi.World, err error) bool {
+	if w == nil {
 		return ctx.Err() != nil && !errors.Is(err, ErrNotFinite)
 	}
 	agreed, ok := errors.AsType[*agreedError](err)
 	return ok && agreed.stopped
-}
-
-// fromFirst returns what rank 0 says.
-func (e *exchange[T]) fromFirst(yes bool) (bool, error) {
-	if e == nil {
-		return yes, nil
-	}
-	said := []float64{0}
-	if yes && e.Rank() == 0 {
-		said[0] = 1
-	}
-	err := e.sum(said)
-	return said[0] > 0, err
 }
 
 // DifferentValuesError says that ranks compute different values where they should compute
@@ -97,21 +96,17 @@ func (e *DifferentValuesError) Error() string {
 		"with one program, on as many threads and on one kind of processor", e.First, e.Loss, e.Rank)
 }
 
-// same returns a *DifferentValuesError if the ranks have other bits than rank 0 in a loss
+// sameLoss returns a *DifferentValuesError if a rank has other bits than rank 0 in a loss
 // that each has computed.
-func (e *exchange[T]) same(loss float64) error {
-	if e == nil {
+func sameLoss(w *mpi.World, loss float64) error {
+	if w == nil {
 		return nil
 	}
-	all, err := e.AllgatherBytes(context.Background(), binary.LittleEndian.AppendUint64(nil, math.Float64bits(loss)))
-	if err != nil {
-		return err
+	own := binary.LittleEndian.AppendUint64(nil, math.Float64bits(loss))
+	rank, other, first, err := w.Different(context.Background(), own)
+	if err == nil && rank > 0 {
+		of := func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
+		err = &DifferentValuesError{rank, of(other), of(first)}
 	}
-	for rank, bits := range all {
-		if !bytes.Equal(bits, all[0]) {
-			of := func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
-			return &DifferentValuesError{rank, of(bits), of(all[0])}
-		}
-	}
-	return nil
+	return err
 }

@@ -29,9 +29,9 @@ func TestAgree(t *testing.T) {
 		{"both", [3]error{broken, context.Canceled, nil}, false, "rank 0: the file is broken"},
 	} {
 		onRanks(3, func(w *mpi.World) {
-			e := &exchange[float32]{World: w}
-			err := e.agree(t.Context(), c.errs[w.Rank()])
-			if (err == nil) != (c.want == "") || e.mayBeSaved(t.Context(), err) != c.stops ||
+			// Rank 0 alone is asked, whether it fails or not.
+			yes, err := decide(t.Context(), w, c.errs[w.Rank()], (w.Rank() == 0) == c.stops)
+			if (err == nil) != (c.want == "") || mayBeSaved(t.Context(), w, err) != c.stops || yes != c.stops ||
 				errors.Is(err, context.Canceled) != (c.stops || isStop(c.errs[w.Rank()])) {
 				t.Errorf("%s: rank %d: %v", c.name, w.Rank(), err)
 			}
@@ -49,7 +49,7 @@ func TestAgreeNotFinite(t *testing.T) {
 	for _, other := range []error{nil, broken, context.Canceled} {
 		onRanks(3, func(w *mpi.World) {
 			own := []error{nil, fmt.Errorf("step 7: %w", ErrNotFinite), other}[w.Rank()]
-			err := (&exchange[float32]{World: w}).agree(t.Context(), own)
+			err := agree(t.Context(), w, own)
 			if want := !errors.Is(other, broken) || w.Rank() == 1; errors.Is(err, ErrNotFinite) != want {
 				t.Errorf("rank %d, another has %v: %v", w.Rank(), other, err)
 			}
@@ -60,15 +60,14 @@ func TestAgreeNotFinite(t *testing.T) {
 // TestSameLoss: a last bit that one rank has otherwise is found.
 func TestSameLoss(t *testing.T) {
 	onRanks(3, func(w *mpi.World) {
-		e := &exchange[float32]{World: w}
-		if err := e.same(-math.Pi); err != nil {
+		if err := sameLoss(w, -math.Pi); err != nil {
 			t.Error(err)
 		}
 		loss := 0.3
 		if w.Rank() == 2 {
 			loss = math.Nextafter(loss, 1)
 		}
-		differs, ok := errors.AsType[*DifferentValuesError](e.same(loss))
+		differs, ok := errors.AsType[*DifferentValuesError](sameLoss(w, loss))
 		if !ok || differs.Rank != 2 || differs.First != 0.3 || differs.Loss != math.Nextafter(0.3, 1) {
 			t.Errorf("got %v", differs)
 		}

@@ -10,6 +10,7 @@ import (
 	"efcn/finetune/data"
 	"efcn/internal/engines"
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -100,9 +101,7 @@ type evaluator struct {
 
 	following []int // indices
 
-	// agree makes an error of one rank one of all ranks that run the model together; nil for
-	// a model that runs by itself.
-	agree func(ctx context.Context, err error) error
+	world *mpi.World // the ranks that run the model together; nil for a model that runs by itself
 }
 
 // newEvaluator makes one that works in memory, which is its only while it runs,
@@ -177,9 +176,9 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 		}
 		err := e.feed.fetch(indices, following, e.feed.batch, e.x)
 		running := ctx
-		if e.agree != nil { // and no rank stops half-way
+		if e.world != nil { // no rank stops half-way
 			running = context.WithoutCancel(ctx)
-			err = e.agree(ctx, cmp.Or(err, ctx.Err()))
+			err = agree(ctx, e.world, cmp.Or(err, ctx.Err()))
 		}
 		if err != nil {
 			return err

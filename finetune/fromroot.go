@@ -1,7 +1,6 @@
 package finetune
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -14,14 +13,6 @@ import (
 
 // What the ranks of a run agree on besides what they compute together. A World that is nil
 // is that of a run of one rank.
-
-// agree returns an error on all ranks if one has one.
-func agree(ctx context.Context, w *mpi.World, err error) error {
-	if w == nil {
-		return err
-	}
-	return w.Agree(context.WithoutCancel(ctx), err)
-}
 
 // fromRoot returns on all ranks what f returns on rank 0.
 func fromRoot[V any](ctx context.Context, w *mpi.World, f func() (V, error)) (v V, err error) {
@@ -54,16 +45,11 @@ func sameOnAll(ctx context.Context, w *mpi.World, err error, what string, thing 
 		return err
 	}
 	digest := sha256.Sum256(text)
-	all, err := w.AllgatherBytes(context.WithoutCancel(ctx), digest[:])
-	if err != nil {
-		return err
+	rank, _, _, err := w.Different(context.WithoutCancel(ctx), digest[:])
+	if err == nil && rank > 0 {
+		err = fmt.Errorf("rank %d has another %s than rank 0; all need the same", rank, what)
 	}
-	for rank, other := range all {
-		if !bytes.Equal(other, all[0]) {
-			return fmt.Errorf("rank %d has another %s than rank 0; all need the same", rank, what)
-		}
-	}
-	return nil
+	return err
 }
 
 // sameRun returns an error on all ranks unless all were given the same run; test may be

@@ -104,7 +104,7 @@ func (s *session[T]) note(ctx context.Context, m *onnxio.Model, e Epoch) error {
 		}
 		return nil
 	})
-	return s.trainee.ranks.agree(ctx, err)
+	return agree(ctx, s.trainee.gather.job(), err)
 }
 
 // measure notes how far trained, if it is an eFCN, is from the CNN subspace and from m, which

@@ -134,7 +134,7 @@ func sumSquares[T kernel.Float](s support, first int, rows []T) (inside, outside
 // distances returns how far each trained initializer is from where it began.
 func (t *trainee[T]) distances() (map[string]float64, error) {
 	far, err := t.squaredDistances()
-	if err := t.ranks.agree(context.Background(), err); err != nil {
+	if err := agree(context.Background(), t.gather.job(), err); err != nil {
 		return nil, err
 	}
 	if err := t.sumParts(far); err != nil {

@@ -135,7 +135,7 @@ func (s *session[T]) evaluate(ctx context.Context, m *onnxio.Model, set *data.Se
 	if err != nil {
 		return Metrics{}, err
 	}
-	e.agree = t.ranks.agree
+	e.world = t.gather.job()
 	defer func() { err = errors.Join(err, e.session.Close()) }()
 	return e.metrics(ctx)
 }

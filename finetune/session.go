@@ -100,9 +100,7 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 		if e, err = newEvaluator(ctx, s.trainee.open, trained, test, n.batch, memory); err != nil {
 			return Metrics{}, err
 		}
-		if ranks := s.trainee.ranks; ranks != nil {
-			e.agree = ranks.agree
-		}
+		e.world = s.options.World
 		if s.trainee.live() {
 			s.tester = e
 		} else {
@@ -177,14 +175,15 @@ type savePoint struct {
 	time  time.Time
 }
 
-// due reports whether the run has to be saved within an epoch.
-func (s *session[T]) due() (bool, error) {
-	every := s.options.SaveEvery
-	due := s.options.Checkpoint != "" && every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps
-	if due || s.options.Checkpoint == "" || every.Time == 0 {
-		return due, nil
+// due reports whether the run has to be saved within an epoch, as the clock of this rank
+// has it.
+func (s *session[T]) due() bool {
+	if s.options.Checkpoint == "" {
+		return false
 	}
-	return s.trainee.ranks.fromFirst(time.Since(s.saved.time) >= every.Time)
+	every := s.options.SaveEvery
+	return every.Steps > 0 && s.at.Steps-s.saved.steps >= every.Steps ||
+		every.Time > 0 && time.Since(s.saved.time) >= every.Time
 }
 
 // save writes the checkpoint, if there is to be one. Weights that are not finite
@@ -193,7 +192,7 @@ func (s *session[T]) save(ctx context.Context) error {
 	if s.options.Checkpoint == "" {
 		return nil
 	}
-	if err := s.trainee.ranks.agree(ctx, s.trainee.finite()); err != nil {
+	if err := agree(ctx, s.options.World, s.trainee.finite()); err != nil {
 		return fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
 	}
 	arrays := s.trainee.arrays(s.options.Optimizer.States())
@@ -256,30 +255,35 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	begin, before := time.Now(), s.at.Seconds
 	e := Epoch{Epoch: s.at.Epoch, Of: s.options.Epochs}
 	for s.at.Samples < len(s.order) {
-		n, err := s.next(ctx)
+		n, due, err := s.next(ctx)
 		if err != nil {
 			return e, err
+		}
+		if due && s.at.Samples > 0 { // for the step before it; an epoch is saved at its end
+			s.at.Seconds = before + time.Since(begin).Seconds()
+			if err := s.save(ctx); err != nil {
+				return e, err
+			}
+			begin, before = time.Now(), s.at.Seconds // saving is no training
 		}
 		if err := s.step(n); err != nil {
 			return e, err
 		}
 		s.at.Seconds = before + time.Since(begin).Seconds()
-		kept, err := s.keep(ctx)
-		if err != nil {
-			return e, err
-		}
-		if kept {
-			begin, before = time.Now(), s.at.Seconds // keeping it is no training
+		if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
+			if err := s.snapshot(ctx); err != nil {
+				return e, err
+			}
+			begin, before = time.Now(), s.at.Seconds
 		}
 		if s.options.Stepped != nil {
 			s.options.Stepped(Step{s.at.Epoch, s.at.Samples, len(s.order), s.at.Loss / float64(s.at.Samples)})
 		}
 	}
-	ranks := s.trainee.ranks
-	if err := ranks.agree(ctx, s.trainee.finite()); err != nil {
+	if err := agree(ctx, s.options.World, s.trainee.finite()); err != nil {
 		return e, fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
 	}
-	if err := ranks.same(s.at.Loss); err != nil {
+	if err := sameLoss(s.options.World, s.at.Loss); err != nil {
 		return e, fmt.Errorf("epoch %d: %w", s.at.Epoch, err)
 	}
 	e.Steps, e.Seconds = s.at.Steps, s.at.Seconds
@@ -288,22 +292,23 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	return e, nil
 }
 
-// next returns the network of the next batch, with that loaded, if all ranks go on.
-func (s *session[T]) next(ctx context.Context) (*network[T], error) {
+// next returns the network of the next batch, with that loaded, if all ranks go on, and
+// whether the run has to be saved before it.
+func (s *session[T]) next(ctx context.Context) (n *network[T], due bool, err error) {
 	at := s.at.Samples
-	n := s.full
+	n = s.full
 	if len(s.order)-at < s.options.Batch {
 		n = s.rest
 	}
-	err := ctx.Err()
-	if err == nil {
+	if err = ctx.Err(); err == nil {
 		following := s.order[at+n.batch:]
 		err = s.load(n, s.order[at:at+n.batch], following[:min(len(following), s.options.Batch)])
 		if err != nil {
 			err = fmt.Errorf("training data: epoch %d: %w", s.at.Epoch, err)
 		}
 	}
-	return n, s.trainee.ranks.agree(ctx, err)
+	due, err = decide(ctx, s.options.World, err, s.due())
+	return n, due, err
 }
 
 // step takes a step on the batch that is loaded.
@@ -325,21 +330,6 @@ func (s *session[T]) step(n *network[T]) error {
 	s.at.Hits += n.hits
 	s.at.Samples += n.batch
 	return nil
-}
-
-// keep saves the model or the run, if that is due after a step, and reports whether it did.
-func (s *session[T]) keep(ctx context.Context) (kept bool, err error) {
-	if o := s.options; o.Snapshots.after(s.at.Steps, s.stepsAnEpoch()*o.Epochs) {
-		kept, err = true, s.snapshot(ctx)
-	}
-	if err != nil {
-		return kept, err
-	}
-	due, err := s.due()
-	if due && err == nil {
-		kept, err = true, s.save(ctx)
-	}
-	return kept, err
 }
 
 // beforeSteps does what comes before the first step of an epoch, if there was none yet.

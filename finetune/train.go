@@ -138,13 +138,13 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 			return s.evaluate(ctx, m, set, batch)
 		}
 		if err == nil {
-			err = t.ranks.agree(ctx, s.note(ctx, m, e))
+			err = agree(ctx, o.World, s.note(ctx, m, e))
 		}
 		if err == nil && onEpoch != nil {
-			err = t.ranks.agree(ctx, onEpoch(e))
+			err = agree(ctx, o.World, onEpoch(e))
 		}
 		if err != nil {
-			if t.ranks.mayBeSaved(ctx, err) {
+			if mayBeSaved(ctx, o.World, err) {
 				err = errors.Join(err, s.save(ctx))
 			}
 			return nil, err

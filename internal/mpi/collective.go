@@ -1,6 +1,7 @@
 package mpi
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -256,6 +257,21 @@ func (w *World) AllgatherBytes(ctx context.Context, own []byte) ([][]byte, error
 	give()
 	giveData()
 	return messages, nil
+}
+
+// Different returns the first rank that gives another message than rank 0, with both
+// messages; rank 0 where all give the same.
+func (w *World) Different(ctx context.Context, own []byte) (rank int, other, first []byte, err error) {
+	all, err := w.AllgatherBytes(ctx, own)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	for rank, other := range all {
+		if !bytes.Equal(other, all[0]) {
+			return rank, other, all[0], nil
+		}
+	}
+	return 0, nil, nil, nil
 }
 
 // Send sends a message to a rank, which has to call Recv.
