@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"unsafe"
 )
 
@@ -81,9 +82,9 @@ func memory[T Element](s []T) []byte {
 }
 
 // borrow returns a buffer of n elements of any value, which give keeps for the next
-// that needs as many bytes: steps of a training need the same ones over and over.
+// that needs about as many bytes: steps of a training need the same ones over and over.
 func borrow[T Element](w *World, n int) (data []T, give func(), err error) {
-	size := n * int(unsafe.Sizeof(*new(T)))
+	size := roundUp(n * int(unsafe.Sizeof(*new(T))))
 	if size == 0 {
 		return nil, func() {}, nil
 	}
@@ -105,4 +106,17 @@ func borrow[T Element](w *World, n int) (data []T, give func(), err error) {
 		w.scratch[size] = append(w.scratch[size], b)
 	}
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b.data))), n), give, nil
+}
+
+// roundUp returns how large a buffer for so many bytes is: a power of two, or a multiple of
+// a large one, so that lengths that are always others share buffers.
+func roundUp(bytes int) int {
+	const large = 4 << 20
+	if bytes > large {
+		return (bytes + large - 1) / large * large
+	}
+	if bytes == 0 {
+		return 0
+	}
+	return 1 << bits.Len(uint(bytes-1))
 }

@@ -171,3 +171,15 @@ func TestCut(t *testing.T) {
 		}
 	}
 }
+
+// TestRoundUp: a buffer holds what it is for, is at most twice as large, or 4 MiB larger,
+// and few sizes serve all.
+func TestRoundUp(t *testing.T) {
+	for bytes, want := range map[int]int{
+		0: 0, 1: 1, 8: 8, 9: 16, 1000: 1024, 4<<20 - 1: 4 << 20, 4 << 20: 4 << 20, 4<<20 + 1: 8 << 20, 9 << 20: 12 << 20,
+	} {
+		if got := roundUp(bytes); got != want {
+			t.Errorf("%d bytes: %d, want %d", bytes, got, want)
+		}
+	}
+}
