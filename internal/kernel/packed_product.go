@@ -1,3 +1,5 @@
+//go:build amd64
+
 package kernel
 
 // operand is op(a) or op(b) as the product sees it: lines, which are rows of

@@ -1,3 +1,5 @@
+//go:build amd64
+
 package kernel
 
 // plain is for products so small that anything cleverer takes longer.
