@@ -179,8 +179,9 @@ def resnet20():
             shortcut = node("Pad", shortcut, constant(f"pads{len(nodes)}", [0, more, 0, 0, 0, more, 0, 0]))
         value, channels = node("Relu", node("Add", value, shortcut)), after
     value = node("Flatten", node("GlobalAveragePool", value))
-    w = rng.standard_normal((10, 64), np.float32) / 8
-    nodes.append(helper.make_node("Gemm", [value, constant("w", w), constant("c", np.zeros(10, np.float32))], ["y"], transB=1))
+    w = constant("w", rng.standard_normal((10, 64), np.float32) / 8)
+    c = constant("c", np.zeros(10, np.float32))
+    nodes.append(helper.make_node("Gemm", [value, w, c], ["y"], transB=1))
     return saved("resnet20", nodes, tensors)
 
 
@@ -245,7 +246,7 @@ def check_limit(efcn, folder, model):
     code, text = train(limit, *efcn.launcher, "-n", 2)
     if code != 0 or "epoch 1 of 1" not in text:
         sys.exit(f"wide: two ranks under a limit of {limit} bytes: exit code {code}, {text}")
-    print(f"wide: takes {need / 1e6:.0f} MB; two ranks train under a limit that leaves {need * .9 / 1e6:.0f}", flush=True)
+    print(f"wide: takes {need / 1e6:.0f} MB; two ranks train where the limit leaves {need * 0.9 / 1e6:.0f}", flush=True)
 
 
 MADE = {"resnet20": resnet20, "wide": wide}
