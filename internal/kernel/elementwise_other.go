@@ -2,8 +2,6 @@
 
 package kernel
 
-import "unsafe"
-
 // vectorCode: there is no vector code for this processor; these functions are not
 // called.
 const vectorCode = false
@@ -37,5 +35,3 @@ func sproducts8(n int, mean float64, x, dy *float32, total, along *strands) {}
 func snormalise8(n int, mean, factor, offset float32, src, dst *float32) {}
 
 func sgradient8(n int, mean, slope, shift, factor float32, x, dy, dst *float32) {}
-
-func copyRows(rows int, src unsafe.Pointer, srcStep int, dst unsafe.Pointer, dstStep, size int) {}

@@ -31,8 +31,8 @@ var loadBackend = sync.OnceValue(func() backend {
 })
 
 // BLAS names the BLAS that multiplies: "OpenBLAS 0.3.21 ... (file)"; "efcn
-// (AVX-512)" or "efcn (AVX2)", the kernels of this package for amd64; or
-// "gonum". The environment variable EFCN_OPENBLAS chooses: "off" for no
+// (AVX-512)" or "efcn (AVX2)", the kernels of this package for amd64; "efcn
+// (NEON)", those for arm64; or "gonum". The environment variable EFCN_OPENBLAS chooses: "off" for no
 // OpenBLAS, otherwise the path of its library; unset, it is looked for under
 // its usual names. Without OpenBLAS the kernels of this package multiply, and
 // gonum on processors for which there are none.

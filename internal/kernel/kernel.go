@@ -4,8 +4,8 @@
 //
 // Start with Gemm; most of what is heavy goes through it. It runs on OpenBLAS
 // where that is found at run time (no cgo), elsewhere on kernels of its own in
-// assembly for AVX-512 and AVX2, and on gonum's BLAS on other processors; BLAS
-// names the one in use. Arrays are slices, row-major, without gaps. A slice that is
+// assembly for AVX-512, AVX2 and NEON, and on gonum's BLAS on other processors;
+// BLAS names the one in use. Arrays are slices, row-major, without gaps. A slice that is
 // too short for the sizes given panics before anything is written.
 //
 // Everything here runs on Threads() goroutines. The work is cut by shape and
@@ -17,6 +17,7 @@ package kernel
 //go:generate go run -C asm . local
 //go:generate go run -C asm . packed_thin
 //go:generate go run -C asm . packed_tile
+//go:generate go run -C asm ./neon
 
 // Float is the element type of every kernel.
 type Float interface{ float32 | float64 }

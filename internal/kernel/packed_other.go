@@ -1,6 +1,10 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
 
-// packed: there are micro-kernels for amd64 only.
+import "unsafe"
+
+// packed: there are micro-kernels for amd64 and arm64 only.
 func packed() (backend, bool) { return nil, false }
+
+func copyRows(rows int, src unsafe.Pointer, srcStep int, dst unsafe.Pointer, dstStep, size int) {}

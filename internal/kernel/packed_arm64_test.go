@@ -1,0 +1,4 @@
+package kernel
+
+// packedHere: every processor for arm64 has NEON.
+func packedHere() []backend { return []backend{packedNEON} }
