@@ -25,6 +25,7 @@ import (
 const folder = ".."
 
 var files = map[string]func(){
+	"local":  local,
 	"packed": packed,
 }
 

@@ -33,7 +33,7 @@ const (
 //	R0  rows in use           V0-V23   tile, three vectors a row
 //	R1  steps left            V24-V26  b
 //	R2  a, R3  b, move on     V27-V30  a: with float32 two of them
-//	R4  c, moves down         V24, V25 alpha and beta, after the loop
+//	R4  c, moves down         V30, V31 alpha and beta, after the loop
 //	R5  a row of c in bytes   V26-V28  a row of c, after the loop
 func (p precision) gemm() {
 	arrange("rows", "k", "a", "b", "c", "ldc")
@@ -55,7 +55,7 @@ func (p precision) gemm() {
 	jump("finish")
 	loop("four", "R1", func() { step(4) })
 	label("finish")
-	const alpha, beta, row = 24, 25, 26
+	const row = 26
 	p.loadOne(argument("alpha"), alpha)
 	p.loadOne(argument("beta"), beta)
 	p.jumpIfZero(beta, "set")
@@ -78,10 +78,11 @@ func (p precision) gemm() {
 	ret()
 }
 
-// lines4 puts into R10 to R13 where four lines begin, step bytes apart.
-func lines4(first, step string) {
-	move(first, "R10")
-	for i := range 3 {
+// lines puts into R10 and the registers after it where n lines begin, step bytes
+// apart.
+func lines(first, step string, n int) {
+	move(first, line(0))
+	for i := range n - 1 {
 		sum(step, line(i), line(i+1))
 	}
 }
@@ -96,7 +97,7 @@ func (p precision) transpose4() {
 	arrange("k", "src", "ld", "dst", "step")
 	shift("R2", p.shift)
 	shift("R4", p.shift)
-	lines4("R1", "R2")
+	lines("R1", "R2", 4)
 	counted("R0", p.lanes(), func() {
 		for i := range 4 {
 			p.loadNext(line(i), i, 1)
@@ -140,7 +141,7 @@ func (p precision) zip(n, m, low, high int) {
 func (p precision) dot4() {
 	arrange("k", "x", "ldx", "y", "sums")
 	shift("R2", p.shift)
-	lines4("R1", "R2")
+	lines("R1", "R2", 4)
 	zero(0, 8)
 	counted("R0", 2*p.lanes(), func() {
 		p.loadNext("R3", 8, 2)
@@ -198,7 +199,7 @@ func (p precision) dot() {
 func (p precision) axpy4() {
 	arrange("n", "factors", "x", "ldx", "y")
 	shift("R3", p.shift)
-	lines4("R2", "R3")
+	lines("R2", "R3", 4)
 	p.load("R1", 8, p.four())
 	counted("R0", 4*p.lanes(), func() {
 		p.load("R4", 0, 4)

@@ -72,6 +72,11 @@ func (p precision) storeOneNext(from int, base string) {
 	op("FMOV"+p.letter+".P", f(from), fmt.Sprintf("%d(%s)", p.size, base))
 }
 
+// broadcastStep reads one element into all lanes, and moves base on by a step.
+func (p precision) broadcastStep(base, step string, to int) {
+	op("VLD1R.P", at(base)+at(step), p.list(to, 1))
+}
+
 func zero(from, n int) {
 	for i := from; i < from+n; i++ {
 		v := fmt.Sprintf("V%d.B16", i)
