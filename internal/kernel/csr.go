@@ -182,6 +182,13 @@ type csrCall[T Float] struct {
 	edge [tileRows * dotCols]T
 }
 
+// csrCall32 and csrCall64 give assembly the offsets of the fields: the compiler
+// writes those of structs that are not generic to go_asm.h.
+type (
+	csrCall32 csrCall[float32] //nolint:unused // by assembly alone
+	csrCall64 csrCall[float64] //nolint:unused // by assembly alone
+)
+
 // csrCode is an instruction set's code for one tile: a row, or tileRows of them.
 type csrCode[T Float] struct {
 	// forward computes y = w·x + bias.

@@ -2,13 +2,6 @@ package kernel
 
 import "golang.org/x/sys/cpu"
 
-// csrCall32 and csrCall64 give csr_amd64.s the offsets of the fields: the compiler
-// writes those of structs that are not generic to go_asm.h.
-type (
-	csrCall32 csrCall[float32] //nolint:unused // by assembly alone
-	csrCall64 csrCall[float64] //nolint:unused // by assembly alone
-)
-
 var (
 	scsr512 = &csrCode[float32]{
 		forwardRow: sforwardRow512, forwardRows: sforwardRows512,

@@ -132,7 +132,7 @@ one:
 	JMP     ones
 
 done:
-	RET     
+	RET
 
 TEXT ·sinput128(SB), NOSPLIT, $0-56
 	MOVD    slots+0(FP), R0
@@ -260,7 +260,7 @@ one:
 	JMP     ones
 
 done:
-	RET     
+	RET
 
 TEXT ·sdots128(SB), NOSPLIT, $0-80
 	MOVD    rows+0(FP), R0
@@ -447,7 +447,7 @@ next:
 	ADD     $16, R7
 	SUBS    $4, R1
 	BGT     tile
-	RET     
+	RET
 
 TEXT ·dforward128(SB), NOSPLIT, $0-72
 	MOVD    rows+0(FP), R0
@@ -578,7 +578,7 @@ one:
 	JMP     ones
 
 done:
-	RET     
+	RET
 
 TEXT ·dinput128(SB), NOSPLIT, $0-56
 	MOVD    slots+0(FP), R0
@@ -706,7 +706,7 @@ one:
 	JMP     ones
 
 done:
-	RET     
+	RET
 
 TEXT ·ddots128(SB), NOSPLIT, $0-88
 	MOVD    rows+0(FP), R0
@@ -897,4 +897,4 @@ next:
 	ADD     $32, R7
 	SUBS    $4, R1
 	BGT     tile
-	RET     
+	RET

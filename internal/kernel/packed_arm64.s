@@ -158,7 +158,7 @@ finish:
 	WORD    $0x4f9f939c // FMUL V28.4S, V28.4S, V31.S[0]
 	WORD    $0x4f9e12fc // FMLA V28.4S, V23.4S, V30.S[0]
 	VST1.P  [V26.S4, V27.S4, V28.S4], (R4)(R5)
-	RET     
+	RET
 
 set:
 	WORD    $0x4f9e9000 // FMUL V0.4S, V0.4S, V30.S[0]
@@ -193,7 +193,7 @@ set:
 	WORD    $0x4f9e92d6 // FMUL V22.4S, V22.4S, V30.S[0]
 	WORD    $0x4f9e92f7 // FMUL V23.4S, V23.4S, V30.S[0]
 	VST1.P  [V21.S4, V22.S4, V23.S4], (R4)(R5)
-	RET     
+	RET
 
 TEXT ·dgemm8x6(SB), NOSPLIT, $0-64
 	MOVD    rows+0(FP), R0
@@ -350,7 +350,7 @@ finish:
 	WORD    $0x4fdf939c // FMUL V28.2D, V28.2D, V31.D[0]
 	WORD    $0x4fde12fc // FMLA V28.2D, V23.2D, V30.D[0]
 	VST1.P  [V26.D2, V27.D2, V28.D2], (R4)(R5)
-	RET     
+	RET
 
 set:
 	WORD    $0x4fde9000 // FMUL V0.2D, V0.2D, V30.D[0]
@@ -385,7 +385,7 @@ set:
 	WORD    $0x4fde92d6 // FMUL V22.2D, V22.2D, V30.D[0]
 	WORD    $0x4fde92f7 // FMUL V23.2D, V23.2D, V30.D[0]
 	VST1.P  [V21.D2, V22.D2, V23.D2], (R4)(R5)
-	RET     
+	RET
 
 TEXT ·stranspose4(SB), NOSPLIT, $0-40
 	MOVD    k+0(FP), R0
@@ -442,7 +442,7 @@ tail:
 	CBNZ    R0, tail
 
 done:
-	RET     
+	RET
 
 TEXT ·sdot4(SB), NOSPLIT, $0-40
 	MOVD    k+0(FP), R0
@@ -511,7 +511,7 @@ done:
 	WORD    $0x6e26d484 // FADDP V4.4S, V4.4S, V6.4S
 	WORD    $0x6e24d400 // FADDP V0.4S, V0.4S, V4.4S
 	VST1    [V0.S4], (R4)
-	RET     
+	RET
 
 TEXT ·sdot(SB), NOSPLIT, $0-32
 	MOVD    k+0(FP), R0
@@ -555,7 +555,7 @@ done:
 	WORD    $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	WORD    $0x6e20d400 // FADDP V0.4S, V0.4S, V0.4S
 	FMOVS   F0, (R3)
-	RET     
+	RET
 
 TEXT ·saxpy4(SB), NOSPLIT, $0-40
 	MOVD    n+0(FP), R0
@@ -619,7 +619,7 @@ tail:
 	CBNZ    R0, tail
 
 done:
-	RET     
+	RET
 
 TEXT ·dtranspose4(SB), NOSPLIT, $0-40
 	MOVD    k+0(FP), R0
@@ -670,7 +670,7 @@ tail:
 	CBNZ    R0, tail
 
 done:
-	RET     
+	RET
 
 TEXT ·ddot4(SB), NOSPLIT, $0-40
 	MOVD    k+0(FP), R0
@@ -738,7 +738,7 @@ done:
 	WORD    $0x6e62d400 // FADDP V0.2D, V0.2D, V2.2D
 	WORD    $0x6e66d481 // FADDP V1.2D, V4.2D, V6.2D
 	VST1    [V0.D2, V1.D2], (R4)
-	RET     
+	RET
 
 TEXT ·ddot(SB), NOSPLIT, $0-32
 	MOVD    k+0(FP), R0
@@ -781,7 +781,7 @@ done:
 	WORD    $0x4e60d440 // FADD V0.2D, V2.2D, V0.2D
 	WORD    $0x6e60d400 // FADDP V0.2D, V0.2D, V0.2D
 	FMOVD   F0, (R3)
-	RET     
+	RET
 
 TEXT ·daxpy4(SB), NOSPLIT, $0-40
 	MOVD    n+0(FP), R0
@@ -845,4 +845,4 @@ tail:
 	CBNZ    R0, tail
 
 done:
-	RET     
+	RET

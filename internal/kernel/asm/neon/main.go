@@ -25,6 +25,7 @@ import (
 const folder = ".."
 
 var files = map[string]func(){
+	"csr":    csr,
 	"local":  local,
 	"packed": packed,
 }
@@ -113,7 +114,8 @@ func arrange(names ...string) {
 }
 
 func op(name string, operands ...string) {
-	fmt.Fprintf(&text, "\t%-7s %s\n", name, strings.Join(operands, ", "))
+	line := fmt.Sprintf("\t%-7s %s", name, strings.Join(operands, ", "))
+	text.WriteString(strings.TrimRight(line, " ") + "\n")
 }
 
 func label(name string)  { fmt.Fprintf(&text, "\n%s:\n", name) }

@@ -72,7 +72,8 @@ func (p precision) storeOneNext(from int, base string) {
 	op("FMOV"+p.letter+".P", f(from), fmt.Sprintf("%d(%s)", p.size, base))
 }
 
-// broadcastStep reads one element into all lanes, and moves base on by a step.
+// broadcast reads one element into all lanes. broadcastStep moves base on as well.
+func (p precision) broadcast(base string, to int) { op("VLD1R", at(base), p.list(to, 1)) }
 func (p precision) broadcastStep(base, step string, to int) {
 	op("VLD1R.P", at(base)+at(step), p.list(to, 1))
 }
