@@ -15,6 +15,7 @@ package kernel
 
 //go:generate go run -C asm . csr
 //go:generate go run -C asm . local
+//go:generate go run -C asm . nhwc
 //go:generate go run -C asm . packed_thin
 //go:generate go run -C asm . packed_tile
 //go:generate go run -C asm ./neon

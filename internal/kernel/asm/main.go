@@ -1,6 +1,6 @@
 // Command asm writes the assembly of package kernel in which little but the registers
-// changes from line to line: csr_amd64.s, local_amd64.s, packed_thin_amd64.s and
-// packed_tile_amd64.s. Run it with go generate, which gives it one of these names.
+// changes from line to line: csr_amd64.s, local_amd64.s, nhwc_amd64.s,
+// packed_thin_amd64.s and packed_tile_amd64.s. Run it with go generate, which gives it one of these names.
 //
 // Registers are named, not allocated, so that a change here is the change that
 // the processor sees. Operands are in Go's order: the last is the destination.
@@ -46,9 +46,9 @@ func main() {
 	log.SetFlags(0)
 	flag.Parse()
 	name := flag.Arg(0)
-	write, ok := map[string]func(){"csr": csr, "local": local, "packed_thin": thin, "packed_tile": tile}[name]
+	write, ok := map[string]func(){"csr": csr, "local": local, "nhwc": nhwc, "packed_thin": thin, "packed_tile": tile}[name]
 	if !ok {
-		log.Fatal("usage: asm csr|local|packed_thin|packed_tile")
+		log.Fatal("usage: asm csr|local|nhwc|packed_thin|packed_tile")
 	}
 	os.Setenv("GOARCH", "amd64") // whatever this runs on
 	Package("efcn/internal/kernel")
