@@ -19,27 +19,45 @@ type comparison struct {
 	peers []string // names in step_pytorch.py
 	train string   // what is trained; all by default
 	own   []string // other nets of ours
+	batch int
 }
 
 // comparisons are the values of -net.
 var comparisons = map[string]comparison{
-	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}, "", nil},
-	"efcn":    {func() (*onnxio.Model, error) { return embedded(record.Dense) }, []string{"authors", "folded"}, "", nil},
+	"strided": {func() (*onnxio.Model, error) { return strided(), nil }, []string{"strided"}, "", nil, 250},
+	"efcn": {
+		func() (*onnxio.Model, error) { return embedded(record.Dense) }, []string{"authors", "folded"}, "", nil, 250,
+	},
 	"elcn": {
 		func() (*onnxio.Model, error) { return embedded(record.Local) },
 		[]string{"unfold, bmm", "views, bmm", "rows, bmm", "sparse CSR"},
-		finetune.TrainLocal, nil,
+		finetune.TrainLocal, nil, 250,
 	},
 	"sparse": {
 		func() (*onnxio.Model, error) { return embedded(record.Sparse) },
 		[]string{"sparse CSR", "rows, bmm"},
 		finetune.TrainLocal,
 		[]string{"elcn"},
+		250,
 	},
-	"factored": {func() (*onnxio.Model, error) { return embedded(record.Factored) }, nil, "", []string{"elcn"}},
-	"cnn":      {func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil},
+	"factored": {func() (*onnxio.Model, error) { return embedded(record.Factored) }, nil, "", []string{"elcn"}, 250},
+	"cnn": {
+		func() (*onnxio.Model, error) { return skinny(), nil }, []string{"cnn", "cnn, channels last"}, "", nil, 250,
+	},
 	"resnet": {
-		func() (*onnxio.Model, error) { return residual(), nil }, []string{"resnet", "resnet, channels last"}, "", nil,
+		func() (*onnxio.Model, error) { return residual(1), nil }, []string{"resnet", "resnet, channels last"}, "", nil, 250,
+	},
+	"resnet20": {
+		func() (*onnxio.Model, error) { return residual(3), nil },
+		[]string{"resnet20", "resnet20, channels last"},
+		"", nil,
+		128,
+	},
+	"mobilenet": {
+		func() (*onnxio.Model, error) { return mobile(), nil },
+		[]string{"mobilenet", "mobilenet, channels last"},
+		"", nil,
+		128,
 	},
 }
 
@@ -127,40 +145,6 @@ func skinny() *onnxio.Model {
 	return s.model(classes)
 }
 
-// residual is a small residual net with batch normalisation: the one for CIFAR of
-// He et al. (arXiv 1512.03385, section 4.2) with one block a stage, eight layers,
-// and projections where the size changes.
-func residual() *onnxio.Model {
-	s := newSketcher("residual", 3, 32, 32)
-	conv := func(in, out, kernel, stride int64) {
-		s.node("Conv", []int64{out, in, kernel, kernel}, onnxio.IntsAttr("strides", stride, stride),
-			onnxio.IntsAttr("pads", kernel/2, kernel/2, kernel/2, kernel/2))
-		s.normalise(out)
-	}
-	conv(3, 16, 3, 1)
-	s.node("Relu", nil)
-	in := int64(16)
-	for _, out := range []int64{16, 32, 64} {
-		from, stride := s.at, out/in
-		conv(in, out, 3, stride)
-		s.node("Relu", nil)
-		conv(out, out, 3, 1)
-		if stride > 1 {
-			inner := s.at
-			s.at = from
-			conv(in, out, 1, stride)
-			from, s.at = s.at, inner
-		}
-		s.add(from)
-		s.node("Relu", nil)
-		in = out
-	}
-	s.node("GlobalAveragePool", nil)
-	s.node("Flatten", nil)
-	s.node("Gemm", []int64{classes, in}, onnxio.IntAttr("transB", 1))
-	return s.model(classes)
-}
-
 // pad appends a Pad of images by so many pixels of zero on every side.
 func (s *sketcher) pad(by int64) {
 	s.node("Pad", nil)
@@ -168,27 +152,6 @@ func (s *sketcher) pad(by int64) {
 	n.Inputs = append(n.Inputs, n.Name+".pads")
 	s.Initializers = append(s.Initializers,
 		onnxio.NewTensor(n.Name+".pads", []int64{8}, []int64{0, 0, by, by, 0, 0, by, by}))
-}
-
-// normalise appends a BatchNormalization.
-func (s *sketcher) normalise(channels int64) {
-	s.node("BatchNormalization", nil)
-	n := s.Nodes[len(s.Nodes)-1]
-	for _, p := range []struct {
-		name  string
-		value float32
-	}{{"scale", 1}, {"bias", 0}, {"mean", 0}, {"variance", 1}} {
-		n.Inputs = append(n.Inputs, n.Name+"."+p.name)
-		s.Initializers = append(s.Initializers,
-			onnxio.NewTensor(n.Name+"."+p.name, []int64{channels}, slices.Repeat([]float32{p.value}, int(channels))))
-	}
-}
-
-// add appends the sum with another value.
-func (s *sketcher) add(value string) {
-	s.node("Add", nil)
-	n := s.Nodes[len(s.Nodes)-1]
-	n.Inputs = append(n.Inputs, value)
 }
 
 // embedded is skinny in FC space: its dense eFCN, its eLCN in local or sparse form, or

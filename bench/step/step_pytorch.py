@@ -1,5 +1,5 @@
 """The PyTorch side of bench/step: arguments threads, batch and the name of a net (see NETS
-below); for every number read from stdin that many steps of SGD, answered with the seconds of one."""
+below); for every number read from stdin that many steps of SGD, answered with the seconds of one and those of the processors."""
 
 import sys
 import time
@@ -48,16 +48,29 @@ class Block(nn.Module):
         return functional.relu(self.inner(x) + self.shortcut(x))
 
 
-def normalised(fan_in, channels, kernel, stride):
-    return nn.Conv2d(fan_in, channels, kernel, stride, kernel // 2), nn.BatchNorm2d(channels)
+def normalised(fan_in, channels, kernel, stride, groups=1):
+    return nn.Conv2d(fan_in, channels, kernel, stride, kernel // 2, groups=groups), nn.BatchNorm2d(channels)
 
 
-def residual():
-    """The residual net of eight layers."""
+def residual(blocks):
+    """The residual net with so many blocks a stage."""
+    stages = [block for c in (16, 32, 64) for block in (Block(max(16, c // 2), c), *(Block(c, c) for _ in range(blocks - 1)))]
     return nn.Sequential(
-        *normalised(3, 16, 3, 1), nn.ReLU(), Block(16, 16), Block(16, 32), Block(32, 64),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES)
+        *normalised(3, 16, 3, 1), nn.ReLU(), *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, CLASSES)
     )
+
+
+def mobile():
+    """MobileNetV2 for images of 32 x 32, with one block a stage."""
+    layers, fan_in = [*normalised(3, 32, 3, 1), nn.ReLU6()], 32
+    for expand, channels, stride in (1, 16, 1), (6, 24, 1), (6, 32, 2), (6, 64, 2), (6, 96, 1), (6, 160, 2), (6, 320, 1):
+        wide = fan_in * expand
+        if expand > 1:
+            layers += [*normalised(fan_in, wide, 1, 1), nn.ReLU6()]
+        layers += [*normalised(wide, wide, 3, stride, wide), nn.ReLU6(), *normalised(wide, channels, 1, 1)]
+        fan_in = channels
+    layers += [*normalised(fan_in, 1280, 1, 1), nn.ReLU6()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, CLASSES))
 
 
 def dense(pad, fan_in, channels, size):
@@ -161,8 +174,12 @@ NETS = {
     "strided": strided,
     "cnn": cnn,
     "cnn, channels last": cnn,
-    "resnet": residual,
-    "resnet, channels last": residual,
+    "resnet": lambda: residual(1),
+    "resnet, channels last": lambda: residual(1),
+    "resnet20": lambda: residual(3),
+    "resnet20, channels last": lambda: residual(3),
+    "mobilenet": mobile,
+    "mobilenet, channels last": mobile,
     "authors": authors,
     "folded": folded,
     "unfold, bmm": lambda: local(Unfold),
@@ -193,10 +210,10 @@ def main():
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {weights / 1e6:.2f} million weights", flush=True)
     for line in sys.stdin:
         count = int(line)
-        begin = time.perf_counter()
+        begin, busy = time.perf_counter(), time.process_time()
         for _ in range(count):
             step()
-        print((time.perf_counter() - begin) / count, flush=True)
+        print((time.perf_counter() - begin) / count, (time.process_time() - busy) / count, flush=True)
 
 
 if __name__ == "__main__":
