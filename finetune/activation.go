@@ -35,6 +35,8 @@ type elementwise[T kernel.Float] struct {
 	value func(dst, src []T)
 	slope func(dsrc, src, dst, ddst []T)
 	need  needs // slope is given nil for what it does not need
+	// device is the same on a device; nil for none.
+	device *deviceFunction
 }
 
 func (e elementwise[T]) needs() needs { return e.need }
@@ -96,6 +98,8 @@ func emitRelu[T kernel.Float](n *node[T]) error {
 		value: func(dst, src []T) { kernel.Clip(dst, src, 0, T(math.Inf(1))) },
 		slope: func(dsrc, _, dst, ddst []T) { kernel.Gate(dsrc, dst, ddst) },
 		need:  needs{output: true, inPlace: true},
+
+		device: &deviceFunction{rectifier: true},
 	})
 }
 

@@ -40,7 +40,8 @@ type networkForm[T kernel.Float] struct {
 	keepGradients bool
 	// memory is that of another network, which runs when this one does not.
 	memory [][]T
-	ranks  *exchange[T] // nil for one
+	ranks  *exchange[T]     // nil for one
+	device *deviceMemory[T] // nil for the processor
 	// plan replaces the plan of the memory; nil for that of memplan.
 	plan func(p *memplan.Program) *memplan.Plan
 }
@@ -60,6 +61,9 @@ func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
 // takes a parameter that no other layer reads: that would meet it half updated.
 func (a *assembler[T]) fused(l layer[T], i int, v input[T]) bool {
 	f, ok := l.(fusible[T])
+	if d, may := l.(deviceFusible); a.form.device != nil && may && !d.fusesOnDevice() {
+		return false
+	}
 	return ok && !a.form.keepGradients && v.param != nil && v.param.mask == nil && v.param.tie == nil &&
 		f.fuses(i) && a.uses[v.param] == 1
 }
@@ -122,6 +126,14 @@ func (a *assembler[T]) view(label string, rows, cols int, result *buffer[T], of 
 
 func (o *op[T]) apply() (*gorgonia.Node, error) { return gorgonia.ApplyOp(o, o.operands...) }
 
+// needs returns what of the forward pass a layer reads in its backward, where it runs.
+func (a *assembler[T]) needs(l layer[T]) needs {
+	if a.form.device != nil {
+		return deviceNeedsOf(l)
+	}
+	return needsOf(l)
+}
+
 // add puts a layer into the graph; its output has cols elements a sample.
 func (a *assembler[T]) add(label string, l layer[T], cols int, in []input[T]) (*gorgonia.Node, error) {
 	nodes, wrt := make(gorgonia.Nodes, len(in)), make([]bool, len(in))
@@ -149,15 +161,16 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []input[T]) (*
 		kept, _ := b.buffers()
 		o.writes = append(o.writes, kept...)
 	}
-	if needsOf(l).inPlace {
+	need := a.needs(l)
+	if need.inPlace {
 		o.inPlace = 0
 	}
 	if f, ok := l.(fallible); ok {
 		o.check = f.failure
 	}
-	o.wrt = wrt
+	o.layer, o.wrt = l, wrt
 	o.diff = func(_ gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error) {
-		return a.backward(label, l, in, output, grad)
+		return a.backward(label, o, need, in, output, grad)
 	}
 	n, err := o.apply()
 	if s, ok := l.(sender[T]); ok && err == nil {
@@ -171,9 +184,13 @@ func (a *assembler[T]) add(label string, l layer[T], cols int, in []input[T]) (*
 // a view. The gradient of a parameter that the layer updates itself is an empty
 // node.
 func (a *assembler[T]) backward(
-	label string, l layer[T], in []input[T], output, grad *gorgonia.Node,
+	label string, forward *op[T], need needs, in []input[T], output, grad *gorgonia.Node,
 ) (gorgonia.Nodes, error) {
-	g := &gradients[T]{net: a.net, layer: l, in: in, into: make([]*buffer[T], len(in)), din: make([][]T, len(in))}
+	l := forward.layer
+	g := &gradients[T]{
+		net: a.net, layer: l, forward: forward, needs: need, in: in, into: make([]*buffer[T], len(in)),
+		din: make([][]T, len(in)),
+	}
 	var wanted []int
 	results := make([]*buffer[T], len(in))
 	for i, v := range in {
@@ -223,12 +240,14 @@ func nodesOf[T kernel.Float](in []input[T]) gorgonia.Nodes {
 
 // gradients is the backward step of a layer.
 type gradients[T kernel.Float] struct {
-	net   *network[T]
-	layer layer[T]
-	in    []input[T]
-	into  []*buffer[T] // for the gradient at each input; nil for none
-	fused []int        // inputs that the layer updates itself
-	din   [][]T        // scratch of run
+	net     *network[T]
+	layer   layer[T]
+	forward *op[T] // of the layer
+	needs   needs
+	in      []input[T]
+	into    []*buffer[T] // for the gradient at each input; nil for none
+	fused   []int        // inputs that the layer updates itself
+	din     [][]T        // scratch of run
 	// early sends the gradient at input 0 to other ranks; nil where nothing is to be sent, or
 	// not yet.
 	early func(dout []T)
@@ -247,7 +266,8 @@ func (g *gradients[T]) send() {
 // describe makes o, of which the operands are the inputs of the layer, its output
 // and the gradient at that, the op of the step.
 func (g *gradients[T]) describe(o *op[T]) {
-	need := needsOf(g.layer)
+	need := g.needs
+	o.pass = g
 	for i, v := range g.in {
 		o.reads[i] = need.inputs || v.param != nil
 	}
@@ -305,7 +325,7 @@ func (a *assembler[T]) loss(logits *gorgonia.Node) (*gorgonia.Node, error) {
 	value := &buffer[T]{size: 1, data: make([]T, 1)}
 	slope := newBuffer[T](n.batch * n.classes)
 	loss := a.op("softmax cross-entropy", 1, 1, value, logits)
-	loss.writes = []*buffer[T]{slope}
+	loss.writes, loss.loss = []*buffer[T]{slope}, true
 	loss.run = func(in [][]T) {
 		total, hits := kernel.CrossEntropy(n.batch, n.classes, in[0], n.labels, slope.data)
 		n.loss, n.hits = total/float64(n.batch), hits
@@ -355,6 +375,10 @@ func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 	}
 	if err := a.checkHashes(); err != nil {
 		return nil, err
+	}
+	if a.form.device != nil {
+		n.device, err = a.planOnDevice(logits)
+		return n, err
 	}
 	if err := a.place(); err != nil {
 		return nil, err

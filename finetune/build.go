@@ -39,9 +39,10 @@ type trainee[T kernel.Float] struct {
 	// supports are those of dense embedded layers, by weight, where they have one.
 	supports map[string]support
 
-	ranks        *exchange[T]   // nil for a training on one rank
-	part         *cut.Part      // that this rank trains; nil where it trains all of the model
-	fixed        map[int]*fixed // by batch
+	device       *deviceMemory[T] // nil for the processor
+	ranks        *exchange[T]     // nil for a training on one rank
+	part         *cut.Part        // that this rank trains; nil where it trains all of the model
+	fixed        map[int]*fixed   // by batch
 	arrangements map[*onnxio.Node][]*arrangement[T]
 }
 
@@ -260,7 +261,7 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 
 func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	batch := form.batch
-	form.ranks = t.ranks
+	form.ranks, form.device = t.ranks, t.device
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic "+
 			"batch", t.input.Name, fixed.Value, batch)

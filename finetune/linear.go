@@ -55,6 +55,7 @@ type linear[T kernel.Float] struct {
 	rows, in, out int
 	transposed    bool
 	alpha, beta   T
+	many          bool // there are more rows than samples
 
 	// sparse means that the gradient at the output is mostly zero, and that the
 	// products of this backward skip the zeros.
@@ -244,7 +245,7 @@ func emitMatMul[T kernel.Float](n *node[T]) error {
 		return n.emitProducts()
 	}
 	last := len(x.shape) - 1
-	l := &linear[T]{rows: n.b.a.net.batch * product(x.shape[:last]), in: x.shape[last], alpha: 1, beta: 1}
+	l := &linear[T]{rows: n.b.a.net.batch * product(x.shape[:last]), in: x.shape[last], alpha: 1, beta: 1, many: last > 0}
 	w, err := n.weights(1, l)
 	if err != nil {
 		return err

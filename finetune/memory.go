@@ -22,11 +22,19 @@ func newBuffer[T kernel.Float](size int) *buffer[T] { return &buffer[T]{size: si
 type program[T kernel.Float] struct {
 	memplan.Program
 	ops     []*op[T]
+	works   []work[T]    // by operation
 	buffers []*buffer[T] // by value
 	values  map[*buffer[T]]memplan.Value
 	// at has the buffer of each node. Nodes that are not in it are parameters: they
 	// have memory of their own.
 	at map[*gorgonia.Node]*buffer[T]
+}
+
+// work is what an operation of a program is: an op, or a sum of values, which the first
+// of them holds in the end.
+type work[T kernel.Float] struct {
+	op  *op[T]
+	sum []*buffer[T]
 }
 
 // program lists what the graph does. Everything but the parameters is placed by
@@ -85,7 +93,7 @@ func (p *program[T]) add(o *op[T]) {
 			step.InPlace = []memplan.Pair{{Result: p.value(o.writes[0]), Operand: p.value(b)}}
 		}
 	}
-	p.ops, p.Operations = append(p.ops, o), append(p.Operations, step)
+	p.ops, p.works, p.Operations = append(p.ops, o), append(p.works, work[T]{op: o}), append(p.Operations, step)
 	o.turn = len(p.Operations)
 }
 
@@ -94,18 +102,19 @@ func (p *program[T]) add(o *op[T]) {
 // reader, so that from there on it holds the sum.
 func (p *program[T]) sum(n *gorgonia.Node) {
 	var step memplan.Operation
+	var all []*buffer[T]
 	operands := n.Graph().From(n.ID())
 	for first := true; operands.Next(); first = false {
 		b := p.at[operands.Node().(*gorgonia.Node)]
 		if b == nil {
 			continue
 		}
-		step.Reads = append(step.Reads, p.value(b))
+		step.Reads, all = append(step.Reads, p.value(b)), append(all, b)
 		if first {
 			p.at[n] = b
 		}
 	}
-	p.Operations = append(p.Operations, step)
+	p.works, p.Operations = append(p.works, work[T]{sum: all}), append(p.Operations, step)
 }
 
 // place gives every value its memory: that of the plan, in the given pieces as far

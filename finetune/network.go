@@ -31,6 +31,8 @@ type network[T kernel.Float] struct {
 	// what is there.
 	memory [][]T
 
+	device *deviceNetwork[T] // computes all of it; nil for the processor
+
 	// measured receives what is measured of the gradients of a step; nil where
 	// nothing is.
 	measured *gradientNorms[T]
@@ -54,6 +56,9 @@ type gradient[T kernel.Float] struct {
 // that x and labels hold. A loss that is not finite ends it before any parameter
 // changes.
 func (n *network[T]) step(u update[T]) error {
+	if n.device != nil {
+		return n.device.step(u)
+	}
 	n.rate, n.keep = T(u.rate), T(u.keep(u.rate))
 	if err := n.run(); err != nil {
 		return err
@@ -137,6 +142,10 @@ func (n *network[T]) notFinite() error {
 	case where == "":
 		where = "though all logits are"
 	}
+	return notFiniteAt(where)
+}
+
+func notFiniteAt(where string) error {
 	return fmt.Errorf("%w: %s; a smaller learning rate may work", ErrNotFinite, where)
 }
 

@@ -39,6 +39,12 @@ type op[T kernel.Float] struct {
 	clock *clock        // of the network
 	turn  int
 
+	// What the op is made of, for a device: the layer of which it is the forward pass, or its
+	// step of the backward pass, or the loss. A view has neither.
+	layer layer[T]
+	pass  *gradients[T]
+	loss  bool
+
 	wrt  []bool // which inputs have a gradient; nil on backward nodes
 	diff func(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgonia.Nodes, error)
 

@@ -36,6 +36,9 @@ type Thread struct {
 	modules map[string]uintptr // CUmodule by file
 	kernels map[string]*kernelFunction
 	staging Host[byte]
+	// counting means that [Thread.Count] runs, and counted is what it has come to.
+	counting bool
+	counted  int64
 	// What calls point to, here so that it stays where it is and calls make no garbage.
 	cells   [maxParameters * 16]uint64
 	pointer [maxParameters]unsafe.Pointer

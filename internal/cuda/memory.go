@@ -32,6 +32,10 @@ func Alloc[T Element](t *Thread, n int) (Buffer[T], error) {
 	if n == 0 {
 		return Buffer[T]{}, nil
 	}
+	if t.counting {
+		t.counted += int64((n*sizeOf[T]() + granularity - 1) / granularity * granularity)
+		return Buffer[T]{n: n}, nil
+	}
 	var at uintptr
 	err := t.call(cuMemAlloc, uintptr(unsafe.Pointer(&at)), uintptr(n*sizeOf[T]()))
 	if errors.Is(err, ErrOutOfMemory) {
@@ -46,6 +50,22 @@ func Alloc[T Element](t *Thread, n int) (Buffer[T], error) {
 	}
 	return Buffer[T]{address: at, n: n}, nil
 }
+
+// granularity is what the bytes of an allocation are rounded up to where they are counted.
+const granularity = 512
+
+// Count returns how many bytes of the device f allocates by [Alloc], and by what calls it.
+// Nothing is allocated or written while f runs: its buffers have sizes alone, and it must
+// add no other work to a stream.
+func (t *Thread) Count(f func() error) (int64, error) {
+	t.counting, t.counted = true, 0
+	defer func() { t.counting = false }()
+	err := f()
+	return t.counted, err
+}
+
+// BLASBytes is what the products of a stream take of the device beside their matrices.
+const BLASBytes = workspaceSize
 
 // Len is the number of elements.
 func (b Buffer[T]) Len() int { return b.n }
@@ -62,7 +82,7 @@ func (b Buffer[T]) Part(from, until int) Buffer[T] {
 // under way. An empty one is left alone.
 func (b Buffer[T]) Free(t *Thread) error {
 	switch {
-	case b.n == 0:
+	case b.n == 0, b.address == 0:
 		return nil
 	case b.part:
 		return errors.New("a part of a buffer is not freed")
@@ -84,7 +104,7 @@ func AllocHost[T Element](t *Thread, n int) (Host[T], error) {
 	if n < 0 || n > math.MaxInt/sizeOf[T]() {
 		return Host[T]{}, fmt.Errorf("a buffer of %d elements", n)
 	}
-	if n == 0 {
+	if n == 0 || t.counting {
 		return Host[T]{}, nil
 	}
 	var at unsafe.Pointer
@@ -101,6 +121,9 @@ func AllocHost[T Element](t *Thread, n int) (Host[T], error) {
 // Data is the contents of h, to be read and written when no copy of it is under way. It
 // must not be used after Free.
 func (h Host[T]) Data() []T { return h.data }
+
+// Part is elements from to until of h, which shares its memory. It is not freed.
+func (h Host[T]) Part(from, until int) Host[T] { return Host[T]{h.data[from:until:until]} }
 
 // Free gives the memory back, when no copy of it is under way.
 func (h Host[T]) Free(t *Thread) error {
@@ -184,7 +207,7 @@ func Read[T Element](s *Stream, values []T, src Buffer[T]) error {
 // staged calls move for parts of n elements with pinned memory for each.
 func staged[T Element](s *Stream, n int, move func(part Host[T], from, until int) error) error {
 	t := s.thread
-	if n == 0 {
+	if n == 0 || t.counting {
 		return nil
 	}
 	if len(t.staging.data) == 0 {

@@ -1,0 +1,196 @@
+package finetune
+
+import (
+	"errors"
+	"math"
+
+	"efcn/internal/cuda"
+	"efcn/internal/kernel"
+)
+
+// deviceUpdate is what moves parameters on a device. What changes from step to step lies
+// there.
+type deviceUpdate[T kernel.Float] struct {
+	numbers cuda.Buffer[T]
+	host    cuda.Host[T] // numbers
+	// What of numbers layers read: Step of the parameters, and the factors of the updates
+	// that layers do themselves. basis is for V of factored layers, which does not decay.
+	step, factors [2]cuda.Buffer[T]
+
+	squares cuda.Buffer[float64] // of all gradients, for clipping
+	room    cuda.Buffer[float64] // of cuda.SumSquares
+	norms   *deviceNorms[T]      // nil where nothing is ever measured
+	measure bool                 // in this step
+
+	parameters map[*parameter[T]]*deviceParameter[T]
+}
+
+// deviceParameter is a parameter on a device.
+type deviceParameter[T kernel.Float] struct {
+	*parameter[T]
+	w     cuda.Buffer[T]
+	state []cuda.Buffer[T]
+	mask  cuda.Buffer[uint32] // empty where everything is trained
+	ties  *cuda.Ties          // nil for none
+}
+
+func newDeviceUpdate[T kernel.Float](d *deviceMemory[T], t *cuda.Thread) (*deviceUpdate[T], error) {
+	u := &deviceUpdate[T]{parameters: map[*parameter[T]]*deviceParameter[T]{}}
+	if d.options.Checkpoint != "" {
+		var err error
+		if u.norms, err = newDeviceNorms(d, t); err != nil {
+			return nil, err
+		}
+	}
+	const size, factors = cuda.StepSize, 2
+	var errs [4]error
+	u.numbers, errs[0] = allocated[T](d, t, 2*(size+factors))
+	u.host, errs[1] = pinned[T](d, t, 2*(size+factors))
+	u.squares, errs[2] = allocated[float64](d, t, 1)
+	u.room, errs[3] = allocated[float64](d, t, cuda.SquaresRoom)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	for i := range 2 {
+		u.step[i] = u.numbers.Part(i*size, (i+1)*size)
+		u.factors[i] = u.numbers.Part(2*size+i*factors, 2*size+(i+1)*factors)
+	}
+	return u, nil
+}
+
+// begin brings the numbers of a step to the device, before it computes any of it.
+func (d *deviceUpdate[T]) begin(s *cuda.Stream, u *update[T]) error {
+	basis := *u
+	basis.WeightDecay = 0
+	numbers := d.host.Data()[:0]
+	for _, u := range []*update[T]{u, &basis} {
+		numbers = append(numbers, u.numbers().Values()...)
+	}
+	for _, u := range []*update[T]{u, &basis} {
+		numbers = append(numbers, -T(u.rate), T(u.keep(u.rate)))
+	}
+	return cuda.Upload(s, d.numbers, d.host)
+}
+
+// numbers are those of an update that change from step to step.
+func (u *update[T]) numbers() cuda.Step[T] {
+	n := float64(u.step)
+	return cuda.Step[T]{
+		Rate: T(u.rate), Factor: 1, Keep: T(u.keep(u.rate)),
+		Size: T(u.rate / (1 - math.Pow(adamBeta1, n))), Root: T(math.Sqrt(1 - math.Pow(adamBeta2, n))),
+	}
+}
+
+// of is which of the two numbers are those of p.
+func (d *deviceUpdate[T]) of(p *parameter[T]) int {
+	if p.basis {
+		return 1
+	}
+	return 0
+}
+
+// parameter returns a parameter on the device, with the optimiser's state.
+func (d *deviceMemory[T]) parameter(t *cuda.Thread, p *parameter[T]) (*deviceParameter[T], error) {
+	if found := d.update.parameters[p]; found != nil {
+		return found, nil
+	}
+	w, err := d.mirror(t, p.values)
+	if err != nil {
+		return nil, err
+	}
+	on := &deviceParameter[T]{parameter: p, w: w}
+	d.update.parameters[p] = on
+	if p.tie != nil {
+		return nil, errors.New("ties")
+	}
+	if p.mask != nil {
+		if on.mask, err = d.bits(t, len(p.values), p.mask); err != nil {
+			return nil, err
+		}
+	}
+	if p.frozen || d.options.Optimizer.States() == 0 {
+		return on, nil
+	}
+	p.grow(d.options.Optimizer.States())
+	for _, values := range p.state {
+		state, err := d.mirror(t, values)
+		if err != nil {
+			return nil, err
+		}
+		on.state = append(on.state, state)
+	}
+	return on, nil
+}
+
+// follow moves parameters along their gradients, as network.step does.
+func (d *deviceMemory[T]) follow(s *cuda.Stream, reads []deviceGradient[T]) error {
+	u, o := d.update, d.options
+	for i, g := range reads {
+		if err := u.restrict(s, g); err != nil {
+			return err
+		}
+		if o.Clip > 0 {
+			keep := 1.0
+			if i == 0 {
+				keep = 0
+			}
+			err := cuda.SumSquares(s, g.gradient, cuda.Buffer[uint32]{}, cuda.Outside, keep, u.room, u.squares)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if o.Clip > 0 && len(reads) > 0 {
+		for _, step := range u.step {
+			if err := cuda.ClipFactor(s, o.Clip, u.squares, step); err != nil {
+				return err
+			}
+		}
+	}
+	for _, g := range reads {
+		if err := u.move(s, o.Optimizer, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// restrict makes a gradient that of what is trained.
+func (d *deviceUpdate[T]) restrict(s *cuda.Stream, g deviceGradient[T]) error {
+	if d.measure {
+		if err := d.norms.whole(s, d, g.p.parameter, 0, g.gradient); err != nil {
+			return err
+		}
+	}
+	if g.p.mask.Len() > 0 {
+		if err := cuda.Restrict(s, g.p.mask, g.gradient); err != nil {
+			return err
+		}
+	}
+	if g.p.ties != nil {
+		if err := cuda.Tie(s, *g.p.ties, g.gradient); err != nil {
+			return err
+		}
+	}
+	if d.measure {
+		return d.norms.trained(s, d, g.p.parameter, 0, g.gradient)
+	}
+	return nil
+}
+
+// move moves a parameter along its gradient.
+func (d *deviceUpdate[T]) move(s *cuda.Stream, o Optimizer, g deviceGradient[T]) error {
+	if g.p.basis {
+		o.WeightDecay, o.Lambda = 0, 0
+	}
+	m := cuda.Move[T]{W: g.p.w, G: g.gradient, Step: d.step[d.of(g.p.parameter)], Mask: g.p.mask, Decay: T(o.WeightDecay)}
+	switch {
+	case o.Method == Adam || o.Method == AdamW:
+		return cuda.Adam(s, m, o.Method == AdamW, g.p.state[0], g.p.state[1])
+	case o.Method == BetaLasso:
+		return cuda.BetaLasso(s, m, T(o.Lambda), T(o.Beta*o.Lambda))
+	case o.Momentum > 0:
+		return cuda.Momentum(s, m, T(o.Momentum), o.Nesterov, g.p.state[0])
+	}
+	return cuda.SGD(s, m)
+}
