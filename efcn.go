@@ -170,7 +170,10 @@ func Verify(ctx context.Context, cnnPath, efcnPath string, o verify.Options) (*v
 }
 
 // Measure returns how far training took the eFCN at path from the CNN subspace and,
-// if cnnPath is not "", from the CNN there that it was made from.
+// if cnnPath is not "", from the CNN there that it was made from. By that CNN the layers
+// of an eFCN that has lost its record are recognised; without it the error is
+// [record.ErrMissing], and if some cannot be told apart, a [*convert.UnrecognisedError]:
+// [convert.Recognise] takes names for those.
 func Measure(ctx context.Context, path, cnnPath string) (*record.Deviation, error) {
 	efcn, err := Open(path)
 	if err != nil {
@@ -182,7 +185,14 @@ func Measure(ctx context.Context, path, cnnPath string) (*record.Deviation, erro
 		if err != nil {
 			return nil, err
 		}
-		origin, err = convert.Embedding(efcn, cnn)
+		rec, err := record.Read(efcn)
+		switch {
+		case err != nil:
+		case rec == nil:
+			efcn, origin, _, err = convert.Recognise(efcn, cnn, nil)
+		default:
+			origin, err = convert.Embedding(efcn, cnn)
+		}
 		var of *convert.CNNError
 		if errors.As(err, &of) {
 			return nil, inFile(cnnPath, of.Err)

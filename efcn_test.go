@@ -98,6 +98,43 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestMeasureWithoutRecord: a trained eFCN whose metadata is gone is as far from its CNN as
+// with them, and without that CNN nothing is known.
+func TestMeasureWithoutRecord(t *testing.T) {
+	dir := t.TempDir()
+	trained, bare := filepath.Join(dir, "efcn.onnx"), filepath.Join(dir, "bare.onnx")
+	if _, err := efcn.Convert(t.Context(), lenet, trained, convert.Options{Layout: record.Dense}); err != nil {
+		t.Fatal(err)
+	}
+	few := efcn.Images{Train: strings.TrimSuffix(images, "500") + "50"}
+	if _, err := efcn.Train(t.Context(), trained, trained, few, finetune.Options{Epochs: 1, Rate: 0.01}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := efcn.Open(trained)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Metadata = nil
+	if err := efcn.Save(t.Context(), bare, m); err != nil {
+		t.Fatal(err)
+	}
+	want, err := efcn.Measure(t.Context(), trained, lenet)
+	if err != nil || !(want.Distance > 0) {
+		t.Fatalf("deviation %+v (%v)", want, err)
+	}
+	got, err := efcn.Measure(t.Context(), bare, lenet)
+	if err != nil || got.Distance != want.Distance || got.OffLocal != want.OffLocal || *got.FromCNN != *want.FromCNN {
+		t.Errorf("deviation %+v (%v)\nwant %+v", got, err, want)
+	}
+	if _, err := efcn.Measure(t.Context(), bare, ""); !errors.Is(err, record.ErrMissing) {
+		t.Errorf("without the CNN: %v", err)
+	}
+	var open *convert.UnrecognisedError
+	if _, err := efcn.Measure(t.Context(), bare, "testdata/models/plain-torchscript/model.onnx"); !errors.As(err, &open) {
+		t.Errorf("with another CNN: %v", err)
+	}
+}
+
 // TestRun: inputs by order, outputs in order, and what does not fit.
 func TestRun(t *testing.T) {
 	m, err := efcn.Open(lenet)
