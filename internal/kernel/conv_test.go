@@ -174,7 +174,9 @@ func TestConv(t *testing.T) {
 	}
 }
 
-func TestConvRandomGeometries(t *testing.T) {
+func TestConvRandomGeometries(t *testing.T) { withoutVectors(t, checkRandomConvs) }
+
+func checkRandomConvs(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	for range 150 {
 		checkConv(t, randomConv[float32](rng), 1+rng.IntN(3), rng)

@@ -16,6 +16,9 @@ var (
 // csrCodeHere returns the code for vectors of 128 bits, which all processors for
 // arm64 have.
 func csrCodeHere[T Float]() *csrCode[T] {
+	if !vectorCode {
+		return nil
+	}
 	if code, ok := any(scsr128).(*csrCode[T]); ok {
 		return code
 	}

@@ -1,10 +1,10 @@
-//go:build !amd64
+//go:build !amd64 && !arm64
 
 package kernel
 
-// vectorCode: there is no vector code for this processor; these functions are not
+// vectorCode is false: there is none for this processor, and these functions are not
 // called.
-const vectorCode = false
+var vectorCode bool
 
 func sscale(n int, factor, offset float32, src, dst *float32) {}
 

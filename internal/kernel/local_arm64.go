@@ -10,6 +10,9 @@ var (
 // localCodeHere returns the code for vectors of 128 bits, which all processors for
 // arm64 have.
 func localCodeHere[T Float]() *localCode[T] {
+	if !vectorCode {
+		return nil
+	}
 	if code, ok := any(slocal128).(*localCode[T]); ok {
 		return code
 	}
@@ -19,6 +22,9 @@ func localCodeHere[T Float]() *localCode[T] {
 // transposeRows does as many rows of transpose as there is vector code for, and
 // returns their number.
 func transposeRows[T Float](rows, cols int, src []T, lds int, dst []T, ldd int) int {
+	if !vectorCode {
+		return 0
+	}
 	done := 0
 	for ; done+4 <= rows; done += 4 {
 		switch dst := any(dst).(type) {

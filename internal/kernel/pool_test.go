@@ -146,7 +146,9 @@ func TestPools(t *testing.T) {
 	}
 }
 
-func TestPoolsRandomGeometries(t *testing.T) {
+func TestPoolsRandomGeometries(t *testing.T) { withoutVectors(t, checkRandomPools) }
+
+func checkRandomPools(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 12))
 	for range 200 {
 		checkPools[float32](t, randomWindow(rng, true), 1+rng.IntN(4), rng)

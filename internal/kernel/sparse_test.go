@@ -60,10 +60,9 @@ func FuzzGemmSparse(f *testing.F) {
 
 // The vector code and the plain code of addTerms agree within rounding, and
 // neither touches what lies beside.
-func TestAddTerms(t *testing.T) {
-	if !vectorCode {
-		t.Log("no vector code for this processor: the plain code against the definition")
-	}
+func TestAddTerms(t *testing.T) { withoutVectors(t, checkAddTerms) }
+
+func checkAddTerms(t *testing.T) {
 	rng := rand.New(rand.NewPCG(23, 24))
 	for _, width := range []int{wideStrip, narrowStrip} {
 		for count := range 12 {
@@ -97,7 +96,9 @@ func TestAddTerms(t *testing.T) {
 	}
 }
 
-func TestMostlyZero(t *testing.T) {
+func TestMostlyZero(t *testing.T) { withoutVectors(t, checkMostlyZero) }
+
+func checkMostlyZero(t *testing.T) {
 	v := make([]float32, 100_000)
 	if !MostlyZero(v) || MostlyZero(v[:0]) {
 		t.Error("zeros are mostly zero, nothing is not")

@@ -25,9 +25,10 @@ import (
 const folder = ".."
 
 var files = map[string]func(){
-	"csr":    csr,
-	"local":  local,
-	"packed": packed,
+	"csr":         csr,
+	"elementwise": elementwise,
+	"local":       local,
+	"packed":      packed,
 }
 
 var (
@@ -95,7 +96,7 @@ func implement(name string) {
 			offset += size
 		}
 	}
-	fmt.Fprintf(&text, "\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, (offset+7)/8*8)
+	fmt.Fprintf(&text, "\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, offset)
 }
 
 func argument(name string) string {

@@ -72,6 +72,11 @@ func (p precision) storeOneNext(from int, base string) {
 	op("FMOV"+p.letter+".P", f(from), fmt.Sprintf("%d(%s)", p.size, base))
 }
 
+// spread copies the first lane of a vector to the others.
+func (p precision) spread(i int) {
+	op("VDUP", fmt.Sprintf("V%d.%s[0]", i, p.letter), p.v(i))
+}
+
 // broadcast reads one element into all lanes. broadcastStep moves base on as well.
 func (p precision) broadcast(base string, to int) { op("VLD1R", at(base), p.list(to, 1)) }
 func (p precision) broadcastStep(base, step string, to int) {
@@ -103,6 +108,8 @@ func (p precision) three(name string, code uint32, n, m, d int) {
 }
 
 func (p precision) add(n, m, d int) { p.three("FADD", 0x4e20d400, n, m, d) }
+func (p precision) sub(n, m, d int) { p.three("FSUB", 0x4ea0d400, n, m, d) }
+func (p precision) mul(n, m, d int) { p.three("FMUL", 0x6e20dc00, n, m, d) }
 
 // pairs adds neighbours: of n into the lower half of d, of m into the upper half.
 func (p precision) pairs(n, m, d int) { p.three("FADDP", 0x6e20d400, n, m, d) }
