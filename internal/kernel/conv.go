@@ -83,6 +83,9 @@ func (c Conv[T]) BackwardInput(n int, dy, w, dx []T) {
 			return
 		}
 	}
+	if inputOfImages(&l, n, dy, w, dx) {
+		return
+	}
 	Parallel(n*l.groups, 1, func(lo, hi int) {
 		var col *[]T
 		if !l.pointwise() {
@@ -125,6 +128,9 @@ func (c Conv[T]) BackwardWeights(n int, x, dy, dw, db []T) {
 			backwardWeightsSparse(s, n, x, dy, dw)
 			return
 		}
+	}
+	if weightsOfImages(&l, n, x, dy, dw) {
+		return
 	}
 	// Each share of the images has a sum of its own; the shares are fixed by n
 	// and Threads(), and added in order.

@@ -24,6 +24,7 @@ func (c Conv[T]) ForwardThen(n int, x, w, bias, y []T, then Then[T]) {
 		f.byPhases()
 	case l.direct():
 		forwardDirect(&l, n, x, w, bias, y, then)
+	case forwardImages(&f):
 	case n*l.groups < Threads() && l.out > l.outSize:
 		f.byChannels()
 	case n > 1 && l.outSize < fewPositions && l.out > l.outSize:

@@ -18,6 +18,7 @@ package kernel
 //go:generate go run -C asm . nhwc
 //go:generate go run -C asm . packed_thin
 //go:generate go run -C asm . packed_tile
+//go:generate go run -C asm . panels
 //go:generate go run -C asm ./neon
 
 // Float is the element type of every kernel.

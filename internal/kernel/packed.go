@@ -37,6 +37,7 @@ type routines[T Float] struct {
 	dot        func(k int, x, y, sum *T)
 	dot4       func(k int, x *T, ldx int, y, sums *T)
 	axpy4      func(n int, factors, x *T, ldx int, y *T)
+	columns    *columnRoutines[T] // nil where there are none
 
 	calls sync.Pool // of *gemmCall[T]
 }
@@ -105,3 +106,16 @@ func saxpy4(n int, factors, x *float32, ldx int, y *float32)
 //
 //go:noescape
 func daxpy4(n int, factors, x *float64, ldx int, y *float64)
+
+// columnRoutines are what a product of columns takes beside routines.
+type columnRoutines[T Float] struct {
+	lanes int // of a vector; a panel is two wide
+	// gather copies elements of src from offsets[step] on, those that mask has, to
+	// a panel, for each of k steps.
+	gather func(k int, offsets *int, src, dst *T, mask uint32)
+	// outer adds to a tile of sums the products of what its rows read in an image, from
+	// offsets[row] on, and of vectors of dy, at each position of some lines.
+	// outerHalf is for vectors of which only the first half is in use.
+	outer, outerHalf func(lines, width, pitch int, offsets *int, src, dy, sums *T)
+	along            func(n int, offsets *int, src, dy, sums *T)
+}

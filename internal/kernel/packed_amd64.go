@@ -8,24 +8,29 @@ import (
 
 var (
 	packedAVX512 = &packedBLAS{
-		"efcn (AVX-512)", singleRoutines(12, 4, 32, sgemm12x32), doubleRoutines(12, 4, 16, dgemm12x16),
+		"efcn (AVX-512)", singleRoutines(12, 4, 32, sgemm12x32, singleColumns),
+		doubleRoutines(12, 4, 16, dgemm12x16, doubleColumns),
 	}
 	packedAVX2 = &packedBLAS{
-		"efcn (AVX2)", singleRoutines(6, 6, 16, sgemm6x16), doubleRoutines(6, 6, 8, dgemm6x8),
+		"efcn (AVX2)", singleRoutines(6, 6, 16, sgemm6x16, nil), doubleRoutines(6, 6, 8, dgemm6x8, nil),
 	}
 )
 
-func singleRoutines(rows, unit, cols int, tile tileFunc[float32]) *routines[float32] {
+func singleRoutines(
+	rows, unit, cols int, tile tileFunc[float32], columns *columnRoutines[float32],
+) *routines[float32] {
 	return &routines[float32]{
 		rows: rows, rowUnit: unit, cols: cols, depth: 384, down: 240, across: 256, sharedLimit: 2 << 20,
-		tile: tile, transpose4: stranspose4, dot: sdot, dot4: sdot4, axpy4: saxpy4,
+		tile: tile, transpose4: stranspose4, dot: sdot, dot4: sdot4, axpy4: saxpy4, columns: columns,
 	}
 }
 
-func doubleRoutines(rows, unit, cols int, tile tileFunc[float64]) *routines[float64] {
+func doubleRoutines(
+	rows, unit, cols int, tile tileFunc[float64], columns *columnRoutines[float64],
+) *routines[float64] {
 	return &routines[float64]{
 		rows: rows, rowUnit: unit, cols: cols, depth: 256, down: 180, across: 192, sharedLimit: 1 << 20,
-		tile: tile, transpose4: dtranspose4, dot: ddot, dot4: ddot4, axpy4: daxpy4,
+		tile: tile, transpose4: dtranspose4, dot: ddot, dot4: ddot4, axpy4: daxpy4, columns: columns,
 	}
 }
 
@@ -42,8 +47,8 @@ func packed() (backend, bool) {
 
 // The micro-kernels compute c = alpha·a·b + beta·c for one full tile of c; a
 // and b are packed panels of k steps, k at least 1, and ldc counts elements.
-// With beta = 0, c is not read. Only the first rows of the tile, at least 1, are
-// computed; the others are overwritten with anything. asm/tile.go writes them.
+// With beta = 0, c is not read. Only the first rows of the tile, at least 1 and
+// rounded up to rowUnit, are computed and written. asm/tile.go writes them.
 
 //go:noescape
 func sgemm12x32(rows, k int, a, b, c *float32, ldc int, alpha, beta float32)

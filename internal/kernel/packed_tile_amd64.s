@@ -216,6 +216,8 @@ finish:
 	VMOVUPS      Z24, (DX)
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x04
+	JLE          done0
 	VMULPS       (DX), Z31, Z24
 	VMULPS       64(DX), Z31, Z25
 	VFMADD231PS  Z8, Z30, Z24
@@ -244,6 +246,8 @@ finish:
 	VMOVUPS      Z24, (DX)
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x08
+	JLE          done0
 	VMULPS       (DX), Z31, Z24
 	VMULPS       64(DX), Z31, Z25
 	VFMADD231PS  Z16, Z30, Z24
@@ -272,6 +276,8 @@ finish:
 	VMOVUPS      Z24, (DX)
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         R8, DX
+
+done0:
 	VZEROUPPER
 	RET
 
@@ -296,6 +302,8 @@ set:
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x04
+	JLE     done1
 	VMULPS  Z8, Z30, Z8
 	VMULPS  Z9, Z30, Z9
 	VMOVUPS Z8, (DX)
@@ -316,6 +324,8 @@ set:
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x08
+	JLE     done1
 	VMULPS  Z16, Z30, Z16
 	VMULPS  Z17, Z30, Z17
 	VMOVUPS Z16, (DX)
@@ -336,6 +346,8 @@ set:
 	VMOVUPS Z22, (DX)
 	VMOVUPS Z23, 64(DX)
 	ADDQ    R8, DX
+
+done1:
 	VZEROUPPER
 	RET
 
@@ -703,6 +715,8 @@ finish:
 	VMOVUPS      Z24, (DX)
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x04
+	JLE          done0
 	VMULPD       (DX), Z31, Z24
 	VMULPD       64(DX), Z31, Z25
 	VFMADD231PD  Z8, Z30, Z24
@@ -731,6 +745,8 @@ finish:
 	VMOVUPS      Z24, (DX)
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x08
+	JLE          done0
 	VMULPD       (DX), Z31, Z24
 	VMULPD       64(DX), Z31, Z25
 	VFMADD231PD  Z16, Z30, Z24
@@ -759,6 +775,8 @@ finish:
 	VMOVUPS      Z24, (DX)
 	VMOVUPS      Z25, 64(DX)
 	ADDQ         R8, DX
+
+done0:
 	VZEROUPPER
 	RET
 
@@ -783,6 +801,8 @@ set:
 	VMOVUPS Z6, (DX)
 	VMOVUPS Z7, 64(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x04
+	JLE     done1
 	VMULPD  Z8, Z30, Z8
 	VMULPD  Z9, Z30, Z9
 	VMOVUPS Z8, (DX)
@@ -803,6 +823,8 @@ set:
 	VMOVUPS Z14, (DX)
 	VMOVUPS Z15, 64(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x08
+	JLE     done1
 	VMULPD  Z16, Z30, Z16
 	VMULPD  Z17, Z30, Z17
 	VMOVUPS Z16, (DX)
@@ -823,6 +845,8 @@ set:
 	VMOVUPS Z22, (DX)
 	VMOVUPS Z23, 64(DX)
 	ADDQ    R8, DX
+
+done1:
 	VZEROUPPER
 	RET
 

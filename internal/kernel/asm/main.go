@@ -1,6 +1,6 @@
 // Command asm writes the assembly of package kernel in which little but the registers
-// changes from line to line: csr_amd64.s, local_amd64.s, nhwc_amd64.s,
-// packed_thin_amd64.s and packed_tile_amd64.s. Run it with go generate, which gives it one of these names.
+// changes from line to line: csr_amd64.s, local_amd64.s, nhwc_amd64.s, packed_thin_amd64.s,
+// packed_tile_amd64.s and panels_amd64.s. Run it with go generate, which gives it one of these names.
 //
 // Registers are named, not allocated, so that a change here is the change that
 // the processor sees. Operands are in Go's order: the last is the destination.
@@ -28,17 +28,17 @@ type precision struct {
 	size   int    // bytes of an element
 	shift  int    // its logarithm
 
-	broadcast, add, addBroadcast, mul, fma, fmaBroadcast, moveScalar, fmaScalar func(...Op)
+	broadcast, add, addBroadcast, mul, fma, fmaBroadcast, moveScalar, fmaScalar, moveMasked func(...Op)
 }
 
 var precisions = []precision{
 	{
 		"s", 4, 2,
-		VBROADCASTSS, VADDPS, VADDPS_BCST, VMULPS, VFMADD231PS, VFMADD231PS_BCST, VMOVSS, VFMADD231SS,
+		VBROADCASTSS, VADDPS, VADDPS_BCST, VMULPS, VFMADD231PS, VFMADD231PS_BCST, VMOVSS, VFMADD231SS, VMOVUPS,
 	},
 	{
 		"d", 8, 3,
-		VBROADCASTSD, VADDPD, VADDPD_BCST, VMULPD, VFMADD231PD, VFMADD231PD_BCST, VMOVSD, VFMADD231SD,
+		VBROADCASTSD, VADDPD, VADDPD_BCST, VMULPD, VFMADD231PD, VFMADD231PD_BCST, VMOVSD, VFMADD231SD, VMOVUPD,
 	},
 }
 
@@ -46,9 +46,11 @@ func main() {
 	log.SetFlags(0)
 	flag.Parse()
 	name := flag.Arg(0)
-	write, ok := map[string]func(){"csr": csr, "local": local, "nhwc": nhwc, "packed_thin": thin, "packed_tile": tile}[name]
+	write, ok := map[string]func(){
+		"csr": csr, "local": local, "nhwc": nhwc, "packed_thin": thin, "packed_tile": tile, "panels": panels,
+	}[name]
 	if !ok {
-		log.Fatal("usage: asm csr|local|nhwc|packed_thin|packed_tile")
+		log.Fatal("usage: asm csr|local|nhwc|packed_thin|packed_tile|panels")
 	}
 	os.Setenv("GOARCH", "amd64") // whatever this runs on
 	Package("efcn/internal/kernel")

@@ -20,7 +20,7 @@ import (
 //	DI  b, moves on by two vectors a step
 //	CX  steps left
 //	R10 rows in use, with AVX-512: the loop leaves out the last four or eight if
-//	    it may, and what is written to their rows means nothing
+//	    it may, and their rows are not written
 //	DX  c, moves down row by row
 //	R8  row of c to the next, in bytes
 //
@@ -32,7 +32,7 @@ import (
 //	beta      Z31                 Y15   (after the loop)
 func tile() {
 	for _, p := range precisions {
-		for _, k := range []tileCode{{p, 12, 64, z, 31}, {p, 6, 32, y, 15}} {
+		for _, k := range []tileCode{{p, 12, 64, z, 31, 0}, {p, 6, 32, y, 15, 0}} {
 			implement(fmt.Sprintf("%sgemm%dx%d", k.prefix, k.rows, 2*k.width/k.size))
 			k.gemm()
 		}
@@ -46,6 +46,7 @@ type tileCode struct {
 	width    int // bytes of a vector
 	register func(i int) Register
 	last     int // register
+	ends     int // of the function, as far as it is written
 }
 
 // pair is register i and the one after it.
@@ -56,7 +57,7 @@ func (k tileCode) pair(i int) []Register {
 func (k tileCode) alpha() Register { return k.register(k.last - 1) }
 func (k tileCode) beta() Register  { return k.register(k.last) }
 
-func (k tileCode) gemm() {
+func (k *tileCode) gemm() {
 	if k.rows == 12 {
 		MOVQ(address(Param("rows")), R10)
 	}
@@ -134,11 +135,18 @@ func (k tileCode) loop(label string, rows int) {
 }
 
 // eachRow runs body for each row of the tile, and returns.
-func (k tileCode) eachRow(body func(c Mem, sums []Register)) {
+func (k *tileCode) eachRow(body func(c Mem, sums []Register)) {
+	done := fmt.Sprintf("done%d", k.ends)
+	k.ends++
 	for r := range k.rows {
+		if k.rows == 12 && r > 0 && r%4 == 0 {
+			CMPQ(R10, Imm(uint64(r)))
+			JLE(LabelRef(done))
+		}
 		body(Mem{Base: RDX}, k.pair(2*r))
 		ADDQ(R8, RDX)
 	}
+	Label(done)
 	VZEROUPPER()
 	RET()
 }

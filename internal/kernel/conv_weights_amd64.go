@@ -1,0 +1,177 @@
+package kernel
+
+// The gradient at the weights of a convolution of many images: at each position of the
+// output, the outer product of what the taps read there and of the gradient. What the
+// taps read is taken from frames, a value at a time, and the gradient from a copy that
+// has its channels last, a vector at a time. Of a pointwise layer the one with more
+// channels is read where it lies, and the other copied.
+
+// mostShared bounds the elements of weights for which every thread has a sum of its own,
+// over some of the images. Of larger ones each thread sums some, over all images.
+const mostShared = 1 << 16
+
+// outerRows is how many rows a tile of sums has, and a panel of vectors.
+const outerRows = 12
+
+// weightGradient is that sum. What is read in frames are its rows, and what is copied
+// its vectors.
+type weightGradient[T Float] struct {
+	*routines[T]
+	layer   *layer
+	framing framing
+	n       int
+	// planes that rows are read from, and vectors: channels and elements of those
+	rows, vectors   []T
+	channels, taps  int // of rows
+	plane           int
+	count, elements int // of vectors
+	swapped         bool
+	reading         reading
+	offsets         []int // of the rows of a block
+	panels          int   // of vectors
+	shares, blocks  int   // of images, and of channels
+	block           int   // channels of a block
+	sums            int   // elements of the sums of a block
+	together        int   // images in work at a time
+	band            int   // lines in work at a time
+}
+
+// newWeightGradient returns nil where the layer is not one for this.
+func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *weightGradient[T] {
+	f, ok := l.framing(n)
+	if !ok {
+		return nil
+	}
+	g := &weightGradient[T]{
+		routines: r, layer: l, framing: f, n: n, rows: x, vectors: dy, channels: l.in, taps: l.rows / l.in,
+		plane: f.plane, count: l.out, elements: l.outSize, reading: f.reading(l), shares: 1, blocks: 1,
+	}
+	if g.swapped = f.whole && l.out > l.in; g.swapped {
+		g.rows, g.vectors, g.channels, g.count = dy, x, l.out, l.in
+	}
+	g.block = g.channels
+	if g.channels*g.taps*g.count <= mostShared {
+		g.shares = min(Threads(), n)
+	} else {
+		g.block = max(ceilDiv(4*outerRows, g.taps), ceilDiv(g.channels, 4*Threads()))
+		g.blocks = ceilDiv(g.channels, g.block)
+	}
+	rows := g.block * g.taps
+	for i := range roundUp(rows, outerRows) {
+		i = min(i, rows-1) // what pads the last tile is computed and not used
+		g.offsets = append(g.offsets, i/g.taps*g.plane+f.offsets[i%g.taps])
+	}
+	g.panels = ceilDiv(g.count, r.cols)
+	g.sums = len(g.offsets) * g.panels * r.cols
+	g.together = max(1, min(ceilDiv(256, l.outSize), n/g.shares, mostFrame/max(1, g.block*g.plane)))
+	g.band = max(1, min(g.reading.lines, 1024/g.reading.width))
+	return g
+}
+
+// compute writes dw.
+func (g *weightGradient[T]) compute(dw []T) {
+	groups := g.layer.groups
+	sums := borrow[T](groups * g.shares * g.blocks * g.sums)
+	defer giveBack(sums)
+	Parallel(groups*g.shares*g.blocks, 1, func(lo, hi int) {
+		frames := borrow[T](g.together * g.block * g.plane)
+		copies := borrow[T](g.together * g.panels * g.cols * g.band * g.reading.width)
+		clear(*frames)
+		for i := lo; i < hi; i++ {
+			g.add((*sums)[i*g.sums:(i+1)*g.sums], i/g.blocks/g.shares, i/g.blocks%g.shares, i%g.blocks, *frames, *copies)
+		}
+		giveBack(copies)
+		giveBack(frames)
+	})
+	Parallel(groups*g.blocks, 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			group, block := i/g.blocks, i%g.blocks
+			first := (group*g.shares*g.blocks + block) * g.sums
+			for share := 1; share < g.shares; share++ {
+				add((*sums)[first:first+g.sums], (*sums)[first+share*g.blocks*g.sums:][:g.sums])
+			}
+			g.store((*sums)[first:first+g.sums], group, block, dw)
+		}
+	})
+}
+
+// half reports whether only the first vector of each pair of a panel is in use.
+func (g *weightGradient[T]) half(panel int) bool { return g.count-panel*g.cols <= g.columns.lanes }
+
+// add computes the sums of a block of rows over a share of the images.
+func (g *weightGradient[T]) add(sums []T, group, share, block int, frames, copies []T) {
+	clear(sums)
+	l, read := g.layer, g.reading
+	first, channels := block*g.block, min(g.block, g.channels-block*g.block)
+	step, end := g.block*g.plane, g.n*(share+1)/g.shares
+	source := frames
+	if g.framing.whole {
+		step = l.groups * g.channels * g.plane
+	}
+	for image := g.n * share / g.shares; image < end; image += g.together {
+		count := min(g.together, end-image)
+		at := image*l.groups + group
+		if g.framing.whole {
+			source = g.rows[(at*g.channels+first)*g.plane:]
+		}
+		for k := 0; k < count && !g.framing.whole; k++ {
+			from := (at+k*l.groups)*g.channels + first
+			lay(l, &g.framing, g.rows[from*l.inSize:(from+channels)*l.inSize], frames[k*step:])
+		}
+		for line := 0; line < read.lines; line += g.band {
+			lines := min(g.band, read.lines-line)
+			depth := lines * read.width
+			for k := range count {
+				v := g.vectors[(at+k*l.groups)*g.count*g.elements:][:g.count*g.elements]
+				g.pack(
+					copies[k*depth*g.panels*g.cols:], g.cols, operand[T]{v, g.elements, 1}.at(0, line*read.width), g.count, depth,
+				)
+			}
+			g.products(sums, channels*g.taps, count, lines, source[line*read.pitch:], step, copies)
+		}
+	}
+}
+
+// products adds to the sums what lines of some images contribute.
+func (g *weightGradient[T]) products(sums []T, rows, count, lines int, source []T, step int, copies []T) {
+	width, pitch := g.reading.width, g.reading.pitch
+	depth := lines * width
+	if pitch == width {
+		lines, width = 1, depth
+	}
+	for r := 0; r < rows; r += outerRows {
+		for panel := range g.panels {
+			outer, sum := g.columns.outer, &sums[(r*g.panels+panel*outerRows)*g.cols]
+			if g.half(panel) {
+				outer = g.columns.outerHalf
+			}
+			for k := range count {
+				vectors := &copies[(k*g.panels+panel)*g.cols*depth]
+				outer(lines, width, pitch, &g.offsets[r], &source[k*step], vectors, sum)
+			}
+		}
+	}
+}
+
+// store writes the sums of a block to where they belong.
+func (g *weightGradient[T]) store(sums []T, group, block int, dw []T) {
+	l := g.layer
+	dw = dw[group*l.out*l.rows:]
+	first := block * g.block * g.taps
+	for r := range min(g.block*g.taps, g.channels*g.taps-first) {
+		for panel := range g.panels {
+			tile := sums[(r/outerRows*outerRows*g.panels+panel*outerRows)*g.cols:]
+			width := g.cols
+			if g.half(panel) {
+				width = g.columns.lanes
+			}
+			for i, v := range tile[r%outerRows*width:][:min(width, g.count-panel*g.cols)] {
+				if v0 := panel*g.cols + i; g.swapped {
+					dw[(first+r)*l.rows+v0] = v
+				} else {
+					dw[v0*l.rows+first+r] = v
+				}
+			}
+		}
+	}
+}
