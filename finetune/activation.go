@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 )
 
@@ -113,7 +114,7 @@ func emitLeakyRelu[T kernel.Float](n *node[T]) error {
 			return v * T(alpha), T(alpha)
 		}
 		return v, 1
-	}))
+	}).on(cuda.LeakyRelu, float64(alpha), 0))
 }
 
 // piecewise makes an elementwise layer of a function that returns its value
@@ -140,7 +141,7 @@ func emitElu[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return n.Wrap(err)
 	}
-	return n.emitElementwise(exponential[T](float64(alpha), 1))
+	return n.emitElementwise(exponential[T](float64(alpha), 1).on(cuda.Elu, float64(alpha), 1))
 }
 
 func emitSelu[T kernel.Float](n *node[T]) error {
@@ -152,7 +153,7 @@ func emitSelu[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return n.Wrap(err)
 	}
-	return n.emitElementwise(exponential[T](float64(alpha), float64(gamma)))
+	return n.emitElementwise(exponential[T](float64(alpha), float64(gamma)).on(cuda.Elu, float64(alpha), float64(gamma)))
 }
 
 // emitCelu is v above 0 and alpha·(e^(v/alpha) − 1) below.
@@ -177,7 +178,7 @@ func emitCelu[T kernel.Float](n *node[T]) error {
 				return 1
 			}
 			return math.Exp(v / a)
-		}))
+		}).on(cuda.Celu, a, 0))
 }
 
 func emitThresholdedRelu[T kernel.Float](n *node[T]) error {
@@ -190,7 +191,7 @@ func emitThresholdedRelu[T kernel.Float](n *node[T]) error {
 			return 0, 0
 		}
 		return v, 1
-	}))
+	}).on(cuda.ThresholdedRelu, float64(alpha), 0))
 }
 
 // emitShrink brings v nearer to 0 by bias, and to 0 where it is within lambd of it.
@@ -209,7 +210,7 @@ func emitShrink[T kernel.Float](n *node[T]) error {
 		default:
 			return 0, 0
 		}
-	}))
+	}).on(cuda.Shrink, float64(lambd), float64(bias)))
 }
 
 func emitSwish[T kernel.Float](n *node[T]) error {
@@ -223,7 +224,7 @@ func emitSwish[T kernel.Float](n *node[T]) error {
 		func(v, _ float64) float64 {
 			s := sigmoid(a * v)
 			return s + a*v*s*(1-s)
-		}))
+		}).on(cuda.Swish, a, 0))
 }
 
 // exponential is gamma·v above 0 and gamma·alpha·(eᵛ − 1) below.
@@ -274,7 +275,7 @@ func emitClip[T kernel.Float](n *node[T]) error {
 		default:
 			return v, 1
 		}
-	}))
+	}).on(cuda.ClipBoth, float64(low), float64(high)))
 }
 
 func emitHardSigmoid[T kernel.Float](n *node[T]) error {
@@ -286,7 +287,7 @@ func emitHardSigmoid[T kernel.Float](n *node[T]) error {
 	if err != nil {
 		return n.Wrap(err)
 	}
-	return n.emitElementwise(hardSigmoid(T(alpha), T(beta)))
+	return n.emitElementwise(hardSigmoid(T(alpha), T(beta)).on(cuda.HardSigmoid, float64(alpha), float64(beta)))
 }
 
 func hardSigmoid[T kernel.Float](alpha, beta T) elementwise[T] {
@@ -312,7 +313,7 @@ func emitHardSwish[T kernel.Float](n *node[T]) error {
 		default:
 			return v * (v + 3) / 6, (2*v + 3) / 6
 		}
-	}))
+	}).on(cuda.HardSwish, 0, 0))
 }
 
 func emitGelu[T kernel.Float](n *node[T]) error {
@@ -326,7 +327,7 @@ func emitGelu[T kernel.Float](n *node[T]) error {
 			func(v float64) float64 { return 0.5 * v * (1 + math.Erf(v/math.Sqrt2)) },
 			func(v, _ float64) float64 {
 				return 0.5*(1+math.Erf(v/math.Sqrt2)) + v*math.Exp(-v*v/2)/math.Sqrt(2*math.Pi)
-			}))
+			}).on(cuda.Gelu, 0, 0))
 	case "tanh":
 		c := math.Sqrt(2 / math.Pi)
 		return n.emitElementwise(scalar[T](
@@ -334,7 +335,7 @@ func emitGelu[T kernel.Float](n *node[T]) error {
 			func(v, _ float64) float64 {
 				t := math.Tanh(c * (v + 0.044715*v*v*v))
 				return 0.5*(1+t) + 0.5*v*(1-t*t)*c*(1+3*0.044715*v*v)
-			}))
+			}).on(cuda.GeluTanh, 0, 0))
 	default:
 		return n.Errorf("attribute approximate: %q is not one of none, tanh", form)
 	}

@@ -116,7 +116,7 @@ func testDeviceGradients(t *testing.T, d *cuda.Device) {
 		})
 	}
 	t.Logf("without a form on a device: %q", slices.Sorted(maps.Keys(without)))
-	if got, want := len(all)-len(without), 19; got != want {
+	if got, want := len(all)-len(without), 173; got != want {
 		t.Errorf("%d of %d sketches run on a device, want %d", got, len(all), want)
 	}
 	if checked == 0 {

@@ -223,7 +223,7 @@ func (n *node[T]) emitLinear(l *linear[T], shape []int, x value, w, bias *parame
 	if err != nil {
 		return n.Wrap(err)
 	}
-	sparse := &sparseLinear[T]{products, l.rows, l.in, l.out, l.transposed, l.alpha, l.beta}
+	sparse := &sparseLinear[T]{products, l.rows, l.in, l.out, l.transposed, l.alpha, l.beta, l.many}
 	return n.emit(sparse, shape, []value{x}, w, bias)
 }
 

@@ -151,6 +151,7 @@ type sparseLinear[T kernel.Float] struct {
 	rows, in, out int
 	transposed    bool
 	alpha, beta   T
+	many          bool // there are more rows than samples
 }
 
 func (l *sparseLinear[T]) forward(in [][]T, y []T) {

@@ -90,6 +90,17 @@ func NewCSRPlan(c CSR) (*CSRPlan, error) {
 	return p, nil
 }
 
+// Pattern returns the pattern that the plan was made of, with columns of its own.
+func (p *CSRPlan) Pattern() CSR {
+	c := CSR{Rows: p.rows, Cols: p.cols, Starts: p.starts, Columns: make([]int32, p.starts[p.rows])}
+	for _, t := range p.tiles {
+		for _, r := range t.rows[:t.count] {
+			copy(c.row(r), p.columns[t.at:t.at+t.n])
+		}
+	}
+	return c
+}
+
 func (c CSR) row(r int32) []int32 { return c.Columns[c.Starts[r]:c.Starts[r+1]] }
 
 // bundles lists the rows that have the same columns, in the order of the first
