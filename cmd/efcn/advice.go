@@ -71,6 +71,10 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *verify.InputShapeError) string {
 		return fmt.Sprintf("%v with --input-shape %s=DIMS", e, e.Input)
 	}),
+	when(func(e *verify.PrecisionError) string {
+		return fmt.Sprintf("%v (--as %s judges by that)", e, e.Narrow())
+	}),
+	when(func(e *verify.CoarserError) string { return fmt.Sprintf("%v (--as %s judges by that)", e, e.Type) }),
 	when(func(e *ort.NotFoundError) string { return e.Error() + " with --ort-lib FILE" }),
 	when(func(e *ort.LibraryError) string { return fmt.Sprintf("--ort-lib %s: %v", e.File, e.Err) }),
 	when(func(e *mpi.SizeError) string {

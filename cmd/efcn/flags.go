@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -123,9 +124,13 @@ func (f *batchAxes) Type() string   { return "NAME=AXIS" }
 type oneOf struct {
 	value   string
 	allowed []string
+	instead map[string]string // what is said of others that may be expected
 }
 
 func (f *oneOf) Set(s string) error {
+	if text := f.instead[s]; text != "" {
+		return errors.New(text)
+	}
 	if !slices.Contains(f.allowed, s) {
 		return fmt.Errorf("want %s%s", strings.Join(f.allowed, ", "), didYouMean(s, f.allowed))
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"efcn/internal/arrays"
+	"efcn/internal/engine"
 	"efcn/onnxio"
 )
 
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 41
+const scripts = 42
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
@@ -154,6 +155,24 @@ var scriptCommands = map[string]func(ts *testscript.TestScript, neg bool, args [
 		ts.Check(err)
 		values[0] = math.Nextafter32(values[0], 1)
 		m.Graph.Initializers[i] = onnxio.NewTensor(old.Name, old.Dims, values)
+		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
+		ts.Check(err)
+	},
+	// set IN OUT NAME VALUE: copies a model with the first element of a constant changed, in the
+	// type that it has.
+	"set": func(ts *testscript.TestScript, _ bool, args []string) {
+		m, err := onnxio.Read(ts.MkAbs(args[0]))
+		ts.Check(err)
+		value, err := strconv.ParseFloat(args[3], 64)
+		ts.Check(err)
+		i := slices.IndexFunc(m.Graph.Initializers, func(t *onnxio.Tensor) bool { return t.Name == args[2] })
+		if i < 0 {
+			ts.Fatalf("no initializer %q", args[2])
+		}
+		v, err := engine.FromONNX[float64](m.Graph.Initializers[i])
+		ts.Check(err)
+		v.F[0] = value
+		m.Graph.Initializers[i] = engine.ToONNX(args[2], v)
 		_, err = onnxio.Write(ts.MkAbs(args[1]), m, onnxio.WriteOptions{})
 		ts.Check(err)
 	},

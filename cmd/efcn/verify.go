@@ -24,6 +24,7 @@ type verifyFlags struct {
 	seed        uint64 // Default 0.
 	inputs      string
 	rtol, atol  float64 // Default 0 and 0: the derived bounds alone decide.
+	as          oneOf   // Default "": in the types of both models.
 	skip        []string
 	engines     []string
 	library     string // of ONNX Runtime
@@ -41,6 +42,14 @@ func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.inputs, "inputs", "", "run these too: X.npz, X.npy or a folder of ONNX test data")
 	flags.Float64Var(&f.rtol, "rtol", 0, "relative tolerance that the outputs have to meet as well")
 	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
+	f.as = oneOf{
+		allowed: []string{onnxio.Float16.String(), onnxio.BFloat16.String()},
+		instead: map[string]string{
+			onnxio.Int8.String(): "what lies outside the calibrated range is cut off, which no rounding bounds; " +
+				"--rtol and --atol judge by a tolerance",
+		},
+	}
+	flags.Var(&f.as, "as", "judge EFCN by the rounding of the type that it stores its numbers in: float16 or bfloat16")
 	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
 	flags.StringSliceVar(&f.engines, "engine", nil,
 		"compare the outputs in these engines too: onnxruntime, onnx-go, or A:B for CNN in A and EFCN in B")
@@ -73,6 +82,13 @@ With --rtol or --atol the outputs have to meet that tolerance. Of a CNN and the 
 that was made from it the derived bounds have to hold as well. Of any other two models
 the tolerance alone decides, and the verdict says whether they are equal beyond
 rounding, too.
+
+--as float16 (or bfloat16) judges what was made of CNN in that type: each parameter, and
+the result of each node, may be rounded to it once, which the bounds allow for. What EFCN
+has in that type is rounded after each node; sums are taken in single and in double
+precision, as most engines take them. A result beyond the largest number of the type is
+infinite, and its node is named. There is no structure check, and no sample is large. An
+int8 model has no such bound: what lies outside the calibrated range is cut off.
 
 Any two models can be compared whose inputs and outputs agree in number, types
 and shapes, by name or else by order; of two that are not a CNN and its eFCN the
@@ -134,9 +150,20 @@ func (f *verifyFlags) validate(cnnPath string, candidates []string) error {
 	return nil
 }
 
+// asType is the type that --as names.
+func (f *verifyFlags) asType() onnxio.DataType {
+	for _, t := range []onnxio.DataType{onnxio.Float16, onnxio.BFloat16} {
+		if f.as.value == t.String() {
+			return t
+		}
+	}
+	return onnxio.Undefined
+}
+
 func (f *verifyFlags) options() verify.Options {
 	o := verify.Options{
-		Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, Skip: f.skip, MaxMemory: int64(f.maxMemory),
+		Samples: f.samples, Seed: f.seed, RTol: f.rtol, ATol: f.atol, As: f.asType(), Skip: f.skip,
+		MaxMemory:   int64(f.maxMemory),
 		InputShapes: f.shapes, BatchAxes: f.batch, Engines: f.engines, Open: efcn.Engines{Library: f.library}.Open,
 	}
 	if f.samples == 0 {

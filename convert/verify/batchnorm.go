@@ -23,7 +23,11 @@ func init() {
 func batchNormRounds(b *bounds, node *onnxio.Node, ds [][]float64,
 	differs bool,
 ) (out [][]float64, done bool, err error) {
-	if normalisesByBatch(node) || anyBound(ds[1:]) {
+	others, err := b.beyondRounding(node.Inputs[1:], ds[1:])
+	if err != nil {
+		return nil, true, err
+	}
+	if normalisesByBatch(node) || others {
 		if !differs {
 			return nil, true, nil
 		}
@@ -86,6 +90,13 @@ func (b *bounds) foldedBound(s *sum, norm *batchNorm, shape []int) []float64 {
 			gain = scale * s.gain[i]
 			d[i] += own * (1 + g) * gain
 		}
+		// Either the weights are rounded or their products with s, and so is what a node of
+		// the weights alone computes.
+		relative, absolute := b.weights(s, i)
+		stored := own * (1 + g) * (2*scale*relative + math.Max(1, scale)*absolute)
+		if b.narrow != nil {
+			d[i] += stored + (1+g)*b.normStored(norm, c, (s.magnitude[i]+s.gainAt(i))*(1+2*b.narrow.unit)+2*absolute)
+		}
 		if own*(1+g)*(m+gain) >= b.huge || own*(1+g)*s.magnitude[i] >= b.huge {
 			d[i] = math.Inf(1)
 		}
@@ -116,7 +127,7 @@ func (b *bounds) normOf(node *onnxio.Node, channels int) (*batchNorm, error) {
 		if err != nil {
 			return nil, err
 		}
-		if d != nil || v == nil {
+		if v == nil || b.exceeds(d, v.F) {
 			return nil, fmt.Errorf("input %d (%q) is computed at run time, with rounding errors", i+1, name)
 		}
 		p[i] = v.F
@@ -174,7 +185,12 @@ func eachChannel(shape []int, f func(channel, i int)) {
 }
 
 // batchNorm is a BatchNormalization at inference, by channel, in float64.
-type batchNorm struct{ scale, mean, beta []float64 }
+type batchNorm struct {
+	scale, mean, beta []float64
+	// What the scale is made of: gamma/√variance, with epsilon in the variance.
+	gamma, variance []float64
+	epsilon         float64
+}
 
 // shift returns (b−mean)·scale + beta for a channel and how far it may be off.
 func (n *batchNorm) shift(o int, b float64) (value, slack float64) {
@@ -220,9 +236,10 @@ func newBatchNorm(node *onnxio.Node, channels int, p [4][]float64) (*batchNorm, 
 			return nil, fmt.Errorf("input %d: want %d values, one a channel, got %d", i+1, channels, len(v))
 		}
 	}
-	b := &batchNorm{beta: p[1], mean: p[2]}
+	b := &batchNorm{beta: p[1], mean: p[2], gamma: p[0], epsilon: float64(epsilon)}
 	for c := range channels {
-		b.scale = append(b.scale, p[0][c]/math.Sqrt(p[3][c]+float64(epsilon)))
+		b.variance = append(b.variance, p[3][c]+float64(epsilon))
+		b.scale = append(b.scale, p[0][c]/math.Sqrt(b.variance[c]))
 	}
 	return b, nil
 }

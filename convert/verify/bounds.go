@@ -20,6 +20,8 @@ type arithmetic struct {
 	// may have in either model besides: 0, or the unit roundoff of float32 where
 	// nothing says how the second model was made.
 	parameters float64
+	// narrow is the type that the second model stores numbers in; nil for that of the first.
+	narrow *narrow
 }
 
 func arithmeticOf[T kernel.Float]() arithmetic {
@@ -95,7 +97,7 @@ type bounds struct {
 func (b *bounds) of(name string) ([]float64, error) {
 	node := b.net.Producer(name)
 	if node == nil || b.reset[name] {
-		return nil, nil
+		return b.given(name)
 	}
 	if d, ok := b.known[name]; ok {
 		return d, nil
@@ -124,7 +126,7 @@ func (b *bounds) of(name string) ([]float64, error) {
 				d[k] = math.Inf(1)
 			}
 		}
-		b.known[name] = b.whole(name, d)
+		b.known[name] = b.whole(name, b.stored(node, name, d))
 	}
 	return b.known[name], nil
 }
@@ -161,7 +163,7 @@ func anyBound(ds [][]float64) bool {
 func (b *bounds) inputs(node *onnxio.Node) (ds [][]float64, any bool, err error) {
 	ds = make([][]float64, len(node.Inputs))
 	for i, in := range node.Inputs {
-		if in == "" {
+		if in == "" || b.net.constants[in] != nil && b.net.isLinear(node) { // weights: see sum
 			continue
 		}
 		if ds[i], err = b.of(in); err != nil {
@@ -327,7 +329,7 @@ func (b *bounds) single(node *onnxio.Node, ds [][]float64, differs bool) ([][]fl
 	}
 	if op.lipschitz != nil {
 		if l, ok := op.lipschitz(b.net, node); ok && (differs || !op.exact) {
-			return b.function(node, ds[0], l, op.exact)
+			return b.function(node, ds, l)
 		}
 	}
 	if !differs {

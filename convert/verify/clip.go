@@ -5,8 +5,8 @@ import "efcn/onnxio"
 // https://onnx.ai/onnx/operators/onnx__Clip.html
 func init() {
 	register(operator{
-		name: "Clip", elementwise: true, lipschitz: slope(1), exact: true, anyEngine: true, defaults: clipDefaults,
-		integers: passedOn, notNegative: clipNotNegative,
+		name: "Clip", elementwise: true, lipschitz: slope(1), exact: true, limits: true, anyEngine: true,
+		defaults: clipDefaults, integers: passedOn, notNegative: clipNotNegative,
 	})
 }
 

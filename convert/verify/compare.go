@@ -55,7 +55,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 		return nil
 	}
 	c.runner = newRunner[T](v.efcn)
-	c.runner.ran = v.meter.tick
+	c.runner.ran, c.runner.rounds = v.meter.tick, c.bounder.narrow != nil
 	v.meter.begin(c.bounder.name, len(feeds)*(len(cnn.graph.Nodes)+len(v.efcn.graph.Nodes)))
 	var err error
 	for _, n := range []*net{v.efcn, cnn} { // of the first, only what it cannot run is asked
@@ -137,7 +137,7 @@ func (c *comparison[T]) endToEnd(f feed, results [2]map[string]*engine.Tensor[T]
 			o.Unbounded += int64(max(a.Len(), b.Len()))
 			continue
 		}
-		if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
+		if !slices.Equal(a.Shape, b.Shape) || !c.options.holdsAs(a.Type, b.Type) {
 			o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second, b.Type,
 				b.Shape)
 			continue
@@ -165,7 +165,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 	return func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
 		value, ok := c.holds(name)
 		own := values[value]
-		if !ok || own == nil || c.cnn.Producer(value) == nil || own.Type != v.Type {
+		if !ok || own == nil || c.cnn.Producer(value) == nil || !c.options.holdsAs(own.Type, v.Type) {
 			return v, nil
 		}
 		if own.Len() != v.Len() {
@@ -179,7 +179,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 			return nil, err
 		}
 		if c.record == nil && !c.verifier.agreed[value] {
-			d = conclusive(own, d, b.nearSteps[value])
+			d = conclusive(own, d, b.nearSteps[value], b.conclusiveShare())
 		}
 		var here Distance
 		measure(&here, own, v, d, f.first)
@@ -189,7 +189,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 		c.distance[value].add(&here)
 		if c.record != nil || here.Over == 0 && here.Unbounded == 0 {
 			b.reset[value] = true
-			return &engine.Tensor[T]{Type: own.Type, Shape: v.Shape, F: own.F, I: own.I}, nil
+			return standIn(own, v), nil
 		}
 		return v, nil
 	}
@@ -197,14 +197,14 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 
 // conclusive returns a bound with +Inf for what is too large to say anything about
 // an element: see conclusiveShare. Of those near a step the height of that is the bound.
-func conclusive[T kernel.Float](v *engine.Tensor[T], d []float64, near []int) []float64 {
+func conclusive[T kernel.Float](v *engine.Tensor[T], d []float64, near []int, share float64) []float64 {
 	if d == nil || !v.Type.IsFloat() {
 		return d
 	}
 	scales := sampleScales(v)
 	out := slices.Clone(d)
 	for i, limit := range d {
-		if limit > conclusiveShare*scales[i*len(scales)/len(d)] {
+		if limit > share*scales[i*len(scales)/len(d)] {
 			out[i] = math.Inf(1)
 		}
 	}
@@ -303,6 +303,10 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 		if r.Parting, err = c.partAt(ctx, first, feeds); err != nil {
 			return err
 		}
+	}
+	if text := c.overflow(); text != "" && len(r.Findings)+len(faults) > before {
+		at := c.nonFinite["efcninfinite"]
+		r.find(Finding{Check: name, Kind: overflowKind, Node: at.Node, Op: at.Op, Value: at.Value, Text: text})
 	}
 	for _, f := range faults {
 		if p := r.Parting; p != nil && p.Precision == name {

@@ -311,6 +311,7 @@ func (v *verifier) arithmetic(a arithmetic) arithmetic {
 		a = arithmeticOf[float32]()
 		a.name = name
 	}
+	a.narrow = narrowOf(v.options.As)
 	return a
 }
 

@@ -167,7 +167,7 @@ func (v *verifier) engines(ctx context.Context) (err error) {
 		return err
 	}
 	runs := &engineRuns{verifier: v, sessions: s, bounder: &bounder{
-		arithmetic: arithmeticOf[float32](), net: v.cnn,
+		arithmetic: v.arithmetic(arithmeticOf[float32]()), net: v.cnn,
 		hidden:   func(string) bool { return true }, // an engine may merge any two nodes
 		replaced: func(string) bool { return true },
 		abs:      make(map[string]*engine.Tensor[float64]),
@@ -319,7 +319,7 @@ func (r *engineRuns) batch(ctx context.Context, f feed, all []*engineComparison)
 	for _, c := range all {
 		for _, o := range c.outcomes {
 			a, b := results[0][c.pair.names[0]][o.Name], results[1][c.pair.names[1]][r.signature.outputs[o.Name]]
-			if !slices.Equal(a.Shape, b.Shape) || a.Type != b.Type {
+			if !slices.Equal(a.Shape, b.Shape) || !r.options.holdsAs(a.Type, b.Type) {
 				o.mismatch = fmt.Sprintf("%s gives %s %v, %s %s %v", o.words.first, a.Type, a.Shape, o.words.second,
 					b.Type, b.Shape)
 				continue

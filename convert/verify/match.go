@@ -12,8 +12,14 @@ import (
 
 // conclusiveShare is the part of a sample's scale beyond which a bound says nothing: two
 // values that are further apart than that are not taken for one because rounding
-// might explain it. See sampleScales.
-const conclusiveShare = 0x1p-10
+// might explain it. See sampleScales. In a narrow type it is 2⁸ of its units, 2⁻³ in
+// float16 and 1 in bfloat16, as a layer may add up a hundred times what it comes to.
+func (a arithmetic) conclusiveShare() float64 {
+	if a.narrow != nil {
+		return math.Min(1, 0x1p8*a.narrow.unit)
+	}
+	return 0x1p-10
+}
 
 // mostNear is the part of a value's elements of which no more may lie on the other
 // side of a step for it to be taken for the same value.
@@ -59,7 +65,7 @@ func (m *matcher) run(ctx context.Context, feeds []feed) error {
 		return named(m.cnn.model, err)
 	}
 	second := newRunner[float64](m.efcn)
-	second.ran = m.meter.tick
+	second.ran, second.rounds = m.meter.tick, narrowOf(m.options.As) != nil
 	m.meter.begin("matching", len(feeds)*(len(m.cnn.graph.Nodes)+len(m.efcn.graph.Nodes)))
 	for i, f := range feeds {
 		if err := m.batch(ctx, first, second, f, i == 0); err != nil {
@@ -132,7 +138,7 @@ func (m *matcher) batch(ctx context.Context, e observer[float64], second *runner
 				return v, nil
 			}
 			b.bounds.startAt(a)
-			return &engine.Tensor[float64]{Type: v.Type, Shape: v.Shape, F: own[a].F, I: own[a].I}, nil
+			return standIn(own[a], v), nil
 		},
 	})
 }
@@ -182,7 +188,7 @@ func (b *batchMatcher) dropUnlike(name string, v *engine.Tensor[float64]) error 
 		if b.scales[a] == nil {
 			b.scales[a] = sampleScales(own)
 		}
-		same, err := agrees(own, v, b.scales[a], func() ([]float64, []int, error) {
+		same, err := agrees(own, v, b.scales[a], b.bounds.conclusiveShare(), func() ([]float64, []int, error) {
 			d, err := b.bounds.of(a)
 			return d, b.bounds.nearSteps[a], err
 		})
@@ -225,7 +231,9 @@ func sampleScales[T kernel.Float](v *engine.Tensor[T]) []float64 {
 // agrees reports whether two values are equal within the bound, where that says
 // anything, or is that of a step which an element is near to. The bound, and which
 // elements are near one, is asked for only of values that are close.
-func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]float64, []int, error)) (bool, error) {
+func agrees(a, b *engine.Tensor[float64], scales []float64, share float64,
+	bound func() ([]float64, []int, error),
+) (bool, error) {
 	if a.Type.IsFloat() != b.Type.IsFloat() {
 		return false, nil
 	}
@@ -237,7 +245,7 @@ func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]floa
 			continue
 		}
 		exact = false
-		if !a.Type.IsFloat() || diff > conclusiveShare*scales[i*len(scales)/n] {
+		if !a.Type.IsFloat() || diff > share*scales[i*len(scales)/n] {
 			if far = append(far, i); len(far) > n/mostNear {
 				return false, nil
 			}
@@ -258,7 +266,7 @@ func agrees(a, b *engine.Tensor[float64], scales []float64, bound func() ([]floa
 	for i := range n {
 		_, stepped := slices.BinarySearch(near, i)
 		if diff := differ(a, b, i); diff > d[i] ||
-			diff != 0 && !stepped && d[i] > conclusiveShare*scales[i*len(scales)/n] {
+			diff != 0 && !stepped && d[i] > share*scales[i*len(scales)/n] {
 			return false, nil
 		}
 	}

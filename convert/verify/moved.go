@@ -61,13 +61,13 @@ func (b *bounds) moved(node *onnxio.Node, ds [][]float64) ([][]float64, error) {
 		}
 		data := i == 0 || m.data != nil && m.data(i)
 		switch {
-		case v == nil || i > 0 && i == m.fill:
-		case !data && ds[i] != nil: // what steers it may differ
+		case v == nil || i > 0 && i == m.fill && ds[i] == nil:
+		case !data && i != m.fill && ds[i] != nil && b.net.constants[name] == nil: // what steers it may differ
 			if !m.sameShape {
 				b.loosen(node)
 			}
 			return b.unknown(node), nil
-		case data:
+		case data || i == m.fill:
 			in[i] = like(v, ds[i])
 		default:
 			in[i] = v

@@ -50,7 +50,7 @@ func (c *comparison[T]) atSteps(f feed, values [2]map[string]*engine.Tensor[T], 
 			s.Elements += int64(own.Len())
 			s.Near += int64(len(near))
 			other := values[1][name]
-			if other == nil || other.Type != own.Type || other.Len() != own.Len() || total.loose[name] {
+			if other == nil || !c.options.holdsAs(own.Type, other.Type) || other.Len() != own.Len() || total.loose[name] {
 				continue
 			}
 			for _, i := range near {

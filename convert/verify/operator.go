@@ -133,6 +133,8 @@ type operator struct {
 	// lipschitz returns a Lipschitz constant of a function of the first input, element by
 	// element; ok is false where none is known.
 	lipschitz func(n *net, node *onnxio.Node) (l float64, ok bool)
+	// limits claims that its other inputs are limits of the result.
+	limits bool
 	// exact claims that this function is computed without rounding.
 	exact bool
 	// lacking bounds its outputs where the embedded engine does not have it; nil: no bound is

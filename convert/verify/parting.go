@@ -228,11 +228,11 @@ func (c *comparison[T]) again(ctx context.Context, f feed, r region, agree func(
 		}
 		a, ok := c.holds(name)
 		own := values[a]
-		if !ok || own == nil || !agree(a) || own.Len() != v.Len() || own.Type != v.Type {
+		if !ok || own == nil || !agree(a) || own.Len() != v.Len() || !c.options.holdsAs(own.Type, v.Type) {
 			return v, nil
 		}
 		run.bounds.reset[a] = true
-		return &engine.Tensor[T]{Type: own.Type, Shape: v.Shape, F: own.F, I: own.I}, nil
+		return standIn(own, v), nil
 	}})
 	return run, err
 }
@@ -350,7 +350,7 @@ func (c *comparison[T]) differences(a, b region) []string {
 				texts = append(texts, fmt.Sprintf("input %d of %q and %q: %s and %s", k, node.Label(), twin.Label(),
 					inputText(x), inputText(y)))
 			case t != nil && u != nil:
-				if text := constantsApart(t, u); text != "" {
+				if text := constantsApart(t, u, c.bounder.narrow); text != "" {
 					texts = append(texts,
 						fmt.Sprintf("input %d of %q and %q, constants %q and %q: %s", k, node.Label(), twin.Label(), x,
 							y, text))
@@ -368,10 +368,14 @@ func inputText(name string) string {
 	return fmt.Sprintf("%q", name)
 }
 
-// constantsApart says how two constants differ; "" if they do not, or cannot be read.
-func constantsApart(t, u *onnxio.Tensor) string {
+// constantsApart says how two constants differ; "" if they do not, or cannot be read. In the narrow
+// type of the second model they differ beyond what rounding to that is.
+func constantsApart(t, u *onnxio.Tensor, to *narrow) string {
 	if !slices.Equal(t.Dims, u.Dims) {
 		return fmt.Sprintf("shapes %v and %v", t.Dims, u.Dims)
+	}
+	if to != nil && t.Type != u.Type && t.Type.IsFloat() && u.Type.IsFloat() {
+		return to.constantsApart(t, u)
 	}
 	x, errX := elements(t)
 	y, errY := elements(u)

@@ -23,6 +23,9 @@ type Report struct {
 	EFCN string `json:"efcn"` // path
 	// As is the type that the CNN was converted to before it was compared, if it was.
 	As record.As `json:"as,omitempty"`
+	// JudgedAs is the type that the second model was taken to store its numbers in, where
+	// that is not the first's: see Options.As.
+	JudgedAs string `json:"judged_as,omitempty"`
 	// Recorded reports whether the second model carries the record of a conversion.
 	Recorded bool      `json:"recorded"`
 	Checks   []Check   `json:"checks"`
@@ -145,7 +148,7 @@ type Outcome struct {
 	AbsQuantiles []Figure `json:"abs_quantiles,omitempty"`
 	RelQuantiles []Figure `json:"rel_quantiles,omitempty"`
 	// Ulps are those of the distance in units in the last place (float32 numbers
-	// between the two), of Float32 only.
+	// between the two), of Float32 only, and of models that are not judged as a type of 16 bits.
 	Ulps []int64 `json:"ulps,omitempty"`
 	// Agree of Rows samples have their largest element in the same place; of Ties
 	// of them the CNN has more than one that is largest. Margin is the most by
@@ -181,7 +184,8 @@ type FirstNonFinite struct {
 type Finding struct {
 	Check string `json:"check"` // Structure, Float64 or Float32
 	// Kind says what was compared: record, node, attribute, entry, bias, index,
-	// padding; layer, output, step; run where a model could not be run.
+	// padding; layer, output, step; overflow where the second model is infinite in a type of 16
+	// bits; run where a model could not be run.
 	Kind  string `json:"kind"`
 	Node  string `json:"node,omitempty"`
 	Op    string `json:"op,omitempty"`

@@ -30,6 +30,7 @@ type runner[T kernel.Float] struct {
 	last    map[string]*onnxio.Node      // by value: the last node that takes it
 	held    int64                        // heldElements
 	ran     func()                       // called after every node; nil for none
+	rounds  bool                         // what is of a type of 16 bits is rounded to it
 }
 
 func newRunner[T kernel.Float](n *net) *runner[T] {
@@ -85,6 +86,9 @@ func (r *runner[T]) run(ctx context.Context, passes ...pass[T]) error {
 			for i, name := range node.Outputs {
 				if name == "" {
 					continue
+				}
+				if r.rounds {
+					engine.Round(out[k][i].Type, out[k][i].F)
 				}
 				if envs[k][name], err = p.see(name, out[k][i]); err != nil {
 					return err

@@ -149,7 +149,7 @@ func (d *drawing) feed(first, done, size int) feed {
 			}
 			switch {
 			case !d.integers[i]:
-				randomSample(d.random[i], number, t.F[s*each:(s+1)*each])
+				randomSample(d.random[i], number, t.F[s*each:(s+1)*each], d.options.largeScale())
 			case t.F != nil:
 				randomIntegers(d.random[i], number, d.ranges[i],
 					func(k int, v int64) { t.F[s*each+k] = float32(v) }, each)
@@ -264,11 +264,20 @@ func (o *Options) freeBatch(inputs []*onnxio.ValueInfo) bool {
 	return false
 }
 
+// largeScale is how much larger than others a large random sample is. In 16 bits none is:
+// float16 ends at 65504, and what a Softmax makes of large numbers their rounding decides.
+func (o *Options) largeScale() float32 {
+	if o.As != onnxio.Undefined {
+		return 1
+	}
+	return 1024
+}
+
 // randomSample fills x with random numbers; what kind depends on the sample's
 // number, so that any 8 in a row have all kinds: normal (three of them, one
 // of which tie moves), uniform on [−1, 1), uniform on [0, 1) as pixels are, nine of ten zero, large,
 // tiny. Sample 7 is all zeros.
-func randomSample(r *rand.Rand, sample int, x []float32) {
+func randomSample(r *rand.Rand, sample int, x []float32, large float32) {
 	for i := range x {
 		v := float32(r.NormFloat64())
 		switch sample % 8 {
@@ -281,7 +290,7 @@ func randomSample(r *rand.Rand, sample int, x []float32) {
 				v = 0
 			}
 		case 5:
-			v *= 1024
+			v *= large
 		case 6:
 			v *= 1.0 / 1024
 		case 7:

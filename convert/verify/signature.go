@@ -14,21 +14,23 @@ import (
 type signature struct {
 	inputs, outputs map[string]string // name in the first model -> name in the second
 	named           []string          // what was matched by order, in words
+	// types are those of inputs, by name in the second model, where they differ.
+	types map[string]onnxio.DataType
 }
 
 // matchSignatures pairs the inputs and outputs of two models: those of one name, and
 // the others in their order, if element types and shapes fit.
-func matchSignatures(a, b *net) (*signature, error) {
-	f := &signature{}
+func matchSignatures(a, b *net, o *Options) (*signature, error) {
+	f := &signature{types: make(map[string]onnxio.DataType)}
 	var err error
-	if f.inputs, err = f.match("inputs", a.graph.FeedInputs(), b.graph.FeedInputs()); err != nil {
+	if f.inputs, err = f.match("inputs", a.graph.FeedInputs(), b.graph.FeedInputs(), o); err != nil {
 		return nil, err
 	}
-	f.outputs, err = f.match("outputs", a.graph.Outputs, b.graph.Outputs)
+	f.outputs, err = f.match("outputs", a.graph.Outputs, b.graph.Outputs, o)
 	return f, err
 }
 
-func (f *signature) match(what string, a, b []*onnxio.ValueInfo) (map[string]string, error) {
+func (f *signature) match(what string, a, b []*onnxio.ValueInfo, o *Options) (map[string]string, error) {
 	refuse := func(why string) (map[string]string, error) {
 		return nil, fmt.Errorf("the models have different %s: %s and %s; %s", what, describe(a), describe(b), why)
 	}
@@ -41,12 +43,25 @@ func (f *signature) match(what string, a, b []*onnxio.ValueInfo) (map[string]str
 			return slices.ContainsFunc(other, func(w *onnxio.ValueInfo) bool { return w.Name == v.Name })
 		})
 	}
+	mine, others := without(a, b), without(b, a)
 	for _, v := range a {
+		w := v
+		if i := slices.Index(mine, v); i >= 0 {
+			w = others[i]
+		} else if i := slices.IndexFunc(b, func(w *onnxio.ValueInfo) bool { return w.Name == v.Name }); i >= 0 {
+			w = b[i]
+		}
+		if v.Type.Elem != w.Type.Elem && o.holdsAs(v.Type.Elem, w.Type.Elem) {
+			f.types[w.Name] = w.Type.Elem
+		}
+		e := &PrecisionError{v.Name, v.Type.Elem, w.Type.Elem}
+		if o.As == onnxio.Undefined && e.Narrow() != onnxio.Undefined {
+			return nil, e
+		}
 		pairs[v.Name] = v.Name
 	}
-	mine, others := without(a, b), without(b, a)
 	for i, v := range mine {
-		if !fits(v.Type, others[i].Type) {
+		if !o.fits(v.Type, others[i].Type) {
 			return refuse(fmt.Sprintf("%q and %q are of one place and do not fit", v.Name, others[i].Name))
 		}
 		pairs[v.Name] = others[i].Name
@@ -56,8 +71,8 @@ func (f *signature) match(what string, a, b []*onnxio.ValueInfo) (map[string]str
 }
 
 // fits reports whether two declarations may be of the same value.
-func fits(a, b onnxio.TensorType) bool {
-	if a.Elem != b.Elem && a.Elem != onnxio.Undefined && b.Elem != onnxio.Undefined {
+func (o *Options) fits(a, b onnxio.TensorType) bool {
+	if !o.holdsAs(a.Elem, b.Elem) && a.Elem != onnxio.Undefined && b.Elem != onnxio.Undefined {
 		return false
 	}
 	if !a.HasShape || !b.HasShape {
@@ -80,11 +95,14 @@ func describe(infos []*onnxio.ValueInfo) string {
 	return strings.Join(list, ", ")
 }
 
-// feedsOf returns inputs by their names in the second model.
+// feedsOf returns inputs by their names, and in their types, in the second model.
 func feedsOf[T kernel.Float](f *signature, x map[string]*engine.Tensor[T]) map[string]*engine.Tensor[T] {
 	feeds := make(map[string]*engine.Tensor[T], len(x))
 	for name, v := range x {
 		feeds[f.inputs[name]] = v
+		if t := f.types[f.inputs[name]]; t != onnxio.Undefined && v.Type.IsFloat() {
+			feeds[f.inputs[name]] = standIn(v, &engine.Tensor[T]{Type: t, Shape: v.Shape})
+		}
 	}
 	return feeds
 }

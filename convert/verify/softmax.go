@@ -25,7 +25,8 @@ func softmaxAxis(opset int64) int64 {
 
 // softmaxBound bounds Softmax and LogSoftmax over n elements that are at most δ
 // apart, δ the largest bound of a sample: y changes by a factor of at most
-// exp(2δ), and each evaluation rounds like a sum of n with a few functions more.
+// exp(2δ), as does 1 − y, the sum of the others, and each evaluation rounds like a sum of
+// n with a few functions more.
 func softmaxBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, error) {
 	d, y := ds[0], b.values.value(node.Output(0))
 	out := make([]float64, len(y.F))
@@ -47,7 +48,8 @@ func softmaxBound(b *bounds, node *onnxio.Node, ds [][]float64) ([]float64, erro
 				out[k] = own * (2*delta + 2*g*(v+1))
 				continue
 			}
-			out[k] = math.Min(own*(v*math.Expm1(2*delta)*(1+2*g)+2*g*v)+2*b.tiny, 1+2*g)
+			out[k] = own*math.Min(v, math.Max(0, 1-v)+2*g)*math.Expm1(2*delta)*(1+2*g) + own*2*g*v + 2*b.tiny
+			out[k] = math.Min(out[k], 1+2*g)
 		}
 	}
 	return out, nil

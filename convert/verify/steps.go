@@ -55,7 +55,7 @@ func (b *bounds) conclusive(node *onnxio.Node, ds [][]float64) [][]float64 {
 	for i, d := range ds {
 		out[i] = d
 		if v := b.values.value(node.Input(i)); v != nil {
-			out[i] = conclusive(v, d, nil)
+			out[i] = conclusive(v, d, nil, b.conclusiveShare())
 		}
 	}
 	return out

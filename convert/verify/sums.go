@@ -14,6 +14,18 @@ type sum struct {
 	magnitude, gain []float64
 	terms           int
 	most            float64 // the largest |x|
+	// weighted claims that the entries are stored numbers; mostOf is then the largest |x| + d
+	// of each sample, or of all of them.
+	weighted, bias bool
+	mostOf         []float64
+}
+
+// gainAt is what element i gains from the bounds of the inputs.
+func (s *sum) gainAt(i int) float64 {
+	if s.gain == nil {
+		return 0
+	}
+	return s.gain[i]
 }
 
 // isLinear reports whether a node is a linear operator that rounds.
@@ -51,6 +63,7 @@ func (b *bounds) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 	}
 	data := b.net.dataOf(node)
 	in[data] = sizes(in[data])
+	x := in[data]
 	out, err := b.run(absolute, in...)
 	if err != nil {
 		return nil, err
@@ -62,7 +75,11 @@ func (b *bounds) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 	if s.terms, err = operatorOf(node).terms(node, in, out[0]); err != nil {
 		return nil, err
 	}
+	if s.weighted = operatorOf(node).weighted; s.weighted && b.narrow != nil {
+		s.mostOf = largest(node, data, x, ds[data], out[0].Shape)
+	}
 	bias := len(in) > 2 && in[2] != nil
+	s.bias = bias
 	if ds[data] == nil && (!bias || ds[2] == nil) {
 		return s, nil
 	}
@@ -83,7 +100,8 @@ func (b *bounds) linearBound(s *sum) []float64 {
 	under := 2 * float64(s.terms) * b.tiny
 	d := make([]float64, len(s.magnitude))
 	for i, m := range s.magnitude {
-		d[i] = own*2*g*m + under
+		relative, absolute := b.weights(s, i)
+		d[i] = own*2*g*m + under + (1+g)*(relative+absolute)
 		gain := 0.0
 		if s.gain != nil {
 			gain = s.gain[i]
@@ -94,6 +112,24 @@ func (b *bounds) linearBound(s *sum) []float64 {
 		}
 	}
 	return d
+}
+
+// largest returns the largest |x| + d of each sample of a linear node's data, of all samples
+// where its output may have another first axis.
+func largest(node *onnxio.Node, data int, x *engine.Tensor[float64], d []float64, out []int) []float64 {
+	samples := 1
+	if data == 0 && node.Attr("transA") == nil && len(x.Shape) > 1 && len(out) > 1 && x.Shape[0] == out[0] {
+		samples = max(1, x.Shape[0])
+	}
+	most := make([]float64, samples)
+	for i, v := range x.F {
+		if d != nil {
+			v += d[i]
+		}
+		s := i * samples / len(x.F)
+		most[s] = math.Max(most[s], v)
+	}
+	return most
 }
 
 // inputsAnOutput is how many terms an output has where every input counts for one output.

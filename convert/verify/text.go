@@ -31,10 +31,18 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], cnn, names[1], r.EFCN)
 	}
+	if r.JudgedAs != "" {
+		fmt.Fprintf(b, "B is judged as %s: its parameters and the result of each node may be rounded to that; "+
+			"what it has in %s is rounded after every node\n", r.JudgedAs, r.JudgedAs)
+	}
 	fmt.Fprintf(b, "%d samples, seed %d\n", r.Samples, r.Seed)
 	if r.Random > 0 {
-		fmt.Fprintf(b, "%d are random, at many scales (normal, uniform, mostly zero; times 1024, divided by 1024): "+
-			"figures on real data may be others\n", r.Random)
+		large := "times 1024, "
+		if r.JudgedAs != "" {
+			large = ""
+		}
+		fmt.Fprintf(b, "%d are random, at many scales (normal, uniform, mostly zero; %sdivided by 1024): "+
+			"figures on real data may be others\n", r.Random, large)
 	}
 	if r.OneAtATime != "" {
 		fmt.Fprintf(b, "run one at a time, since the models take no two: %s\n", onnxio.Printable(r.OneAtATime))

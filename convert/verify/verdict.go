@@ -11,6 +11,9 @@ func (r *Report) Verdict() string {
 	switch {
 	case !r.Equal():
 		return "NOT EQUAL" + r.where()
+	case r.JudgedAs != "" && r.RTol == 0 && r.ATol == 0:
+		return fmt.Sprintf("EQUAL within the rounding of %s on the %d samples that were run; "+
+			"nothing is known of other inputs", r.JudgedAs, r.Samples)
 	case r.RTol != 0 || r.ATol != 0:
 		return r.verdictOfTolerance()
 	case r.Checks[0].Status != OK: // the structure
@@ -59,6 +62,11 @@ func (r *Report) verdictOfTolerance() string {
 // where names the place at which models part that are not equal.
 func (r *Report) where() string {
 	f, ok := r.FirstDifference()
+	if i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.Kind == overflowKind }); i >= 0 {
+		over := r.Findings[i]
+		return fmt.Sprintf(": %s overflows %s at node %q (%s), as the check %q shows", r.words().second, r.JudgedAs,
+			over.Node, over.Op, over.Check)
+	}
 	switch {
 	case !ok:
 		return ""

@@ -38,6 +38,11 @@ type Options struct {
 	// |eFCN − CNN| ≤ ATol + RTol·|CNN|. Default 0 and 0: there is no tolerance,
 	// and only the derived bounds decide.
 	RTol, ATol float64
+	// As is the type that the second model stores its numbers in, Float16 or BFloat16,
+	// where the first has a wider one: parameters and the results of nodes may then be
+	// rounded to it, which the bounds allow for (narrow.go). What the second model has in that type
+	// is rounded after every node. Default (Undefined): both models have the same types.
+	As onnxio.DataType
 	// Skip names checks to leave out: Structure, Float64, Float32. Default none.
 	Skip []string
 	// Ran is called with every batch that the float32 check runs: the inputs and
@@ -82,6 +87,9 @@ func (o Options) Validate() error {
 		if name != Structure && name != Float64 && name != Float32 {
 			return fmt.Errorf("skip: no check is called %q; %s, %s and %s are", name, Structure, Float64, Float32)
 		}
+	}
+	if o.As != onnxio.Undefined && narrowOf(o.As) == nil {
+		return &NarrowTypeError{o.As}
 	}
 	if _, err := o.pairs(); err != nil {
 		return err
@@ -179,6 +187,9 @@ func Verify(ctx context.Context, cnn, efcn *onnxio.Model, o Options) (r *Report,
 	other := v.cnn.elsewhere
 	defer func() { err = errors.Join(err, other.close()) }()
 	v.report.As = as
+	if o.As != onnxio.Undefined {
+		v.report.JudgedAs = o.As.String()
+	}
 	if err := v.run(ctx); err != nil {
 		return nil, err
 	}
@@ -201,9 +212,12 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	if err != nil {
 		return nil, named(efcn, err)
 	}
-	f, err := matchSignatures(a, b)
+	f, err := matchSignatures(a, b, o)
 	if err != nil {
 		return nil, err
+	}
+	if err := narrowOf(o.As).noCoarser(b); err != nil {
+		return nil, named(efcn, err)
 	}
 	rec, err := record.Read(efcn)
 	if err != nil {
@@ -212,7 +226,7 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	if cnnRecord, err := record.Read(cnn); err == nil && cnnRecord != nil {
 		rec = nil // two eFCNs: the record is not about the first
 	}
-	if len(f.named) > 0 {
+	if len(f.named) > 0 || o.As != onnxio.Undefined {
 		rec = nil // an eFCN has the names of its CNN
 	}
 	if a, err = a.settled(inputs); err != nil {
@@ -251,7 +265,7 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 // there: the inputs and outputs are compared.
 func sameType(cnn, efcn *onnxio.Model, o Options) (*onnxio.Model, record.As, error) {
 	rec, err := record.Read(efcn)
-	if err != nil || rec == nil || rec.As != record.AsFloat32 {
+	if err != nil || rec == nil || rec.As != record.AsFloat32 || o.As != onnxio.Undefined {
 		return cnn, "", nil // an error is reported with the record
 	}
 	folded, err := constants.Fold(cnn, constants.Options{})

@@ -53,7 +53,7 @@ func (x *exec[T]) cast(v *Tensor[T], to onnxio.DataType) (*Tensor[T], error) {
 	switch {
 	case to.IsFloat():
 		copy(y.F, floatsOf(v))
-		roundTo(to, y.F)
+		Round(to, y.F)
 	case to == onnxio.Bool:
 		for i := range y.I {
 			if v.Type.IsFloat() && v.F[i] != 0 || !v.Type.IsFloat() && v.I[i] != 0 {
@@ -69,9 +69,10 @@ func (x *exec[T]) cast(v *Tensor[T], to onnxio.DataType) (*Tensor[T], error) {
 	return y, nil
 }
 
-// roundTo rounds to the precision of the 16-bit types. The others are held at
-// the engine's precision.
-func roundTo[T kernel.Float](t onnxio.DataType, v []T) {
+// Round rounds v, in place, to the precision of the 16-bit types, as a Cast to them does:
+// to nearest, ties to even, to infinity what is too large. Of other types it leaves v alone,
+// which the engine holds at its own precision.
+func Round[T kernel.Float](t onnxio.DataType, v []T) {
 	switch t {
 	case onnxio.Float16:
 		for i, e := range v {

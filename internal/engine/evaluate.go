@@ -84,6 +84,6 @@ func rounded[T kernel.Float](v *Tensor[T]) *Tensor[T] {
 			r.F[k] = T(float32(e))
 		}
 	}
-	roundTo(v.Type, r.F)
+	Round(v.Type, r.F)
 	return &r
 }
