@@ -148,22 +148,21 @@ func pass(name string, constants, sources []string, results []result, body func(
 // bi: NaN is greater than anything else, and of equals the lower index goes first.
 func pick(i int, v vectors) {
 	a, ai, b, bi := v.source(0, i), v.source(1, i), v.source(2, i), v.source(3, i)
-	aNumber, bNumber, first, scratch := v.scratch(0, i), v.scratch(1, i), v.scratch(2, i), v.scratch(3, i)
-	equal(a, a, aNumber)
-	equal(b, b, bNumber)
-	greater(a, b, first)
-	without(bNumber, aNumber, scratch)
-	op("VORR", bits(scratch), bits(first), bits(first))
-	op("VORR", bits(aNumber), bits(bNumber), bits(scratch)) // one is a number
-	same := aNumber
-	equal(a, b, same)
-	word("ORN", 0x4ee01c00, same, scratch, same, fmt.Sprintf("V%d.16B, V%d.16B, V%d.16B", same, same, scratch))
-	lower := bNumber
+	first, second, lower, scratch := v.scratch(0, i), v.scratch(1, i), v.scratch(2, i), v.scratch(3, i)
+	above(a, b, first, scratch)
+	above(b, a, second, scratch)
 	single.three("CMGT", 0x4ea03400, bi, ai, lower)
-	op("VAND", bits(lower), bits(same), bits(same))
-	op("VORR", bits(same), bits(first), bits(first))
+	without(lower, second, lower)
+	op("VORR", bits(lower), bits(first), bits(first))
 	insert(first, a, b)
 	insert(first, ai, bi)
+}
+
+// above sets the bits of d where n > m or n alone is NaN.
+func above(n, m, d, scratch int) {
+	equal(m, m, d)
+	single.three("FCMGE", 0x6e20e400, m, n, scratch)
+	without(d, scratch, d)
 }
 
 // greater and equal set the bits of d, lane by lane, where n > m and n = m, and clear
