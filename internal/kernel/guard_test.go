@@ -1,0 +1,124 @@
+//go:build linux
+
+package kernel
+
+import (
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"unsafe"
+)
+
+// guarded returns a copy of v that ends where the memory of this process does: a read
+// or a write behind its last element ends the test program.
+func guarded[E any](t *testing.T, v []E) []E {
+	t.Helper()
+	page := syscall.Getpagesize()
+	size := len(v) * int(unsafe.Sizeof(*new(E)))
+	whole := roundUp(max(size, 1), page)
+	memory, err := syscall.Mmap(-1, 0, whole+page, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Munmap(memory); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := syscall.Mprotect(memory[whole:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	at := unsafe.Pointer(unsafe.SliceData(memory[whole-size:]))
+	copied := unsafe.Slice((*E)(at), len(v))
+	copy(copied, v)
+	return copied
+}
+
+func guardedRandom[T Float](t *testing.T, rng *rand.Rand, n int) []T {
+	t.Helper()
+	return guarded(t, random[T](rng, n))
+}
+
+// No code reads or writes behind what it is given, whatever is left over of its
+// vectors.
+func TestGuarded(t *testing.T) {
+	for seed := range uint64(12) {
+		// A test of its own gives its memory back.
+		t.Run("", func(t *testing.T) { guardLayers[float32](t, rand.New(rand.NewPCG(41, seed))) })
+		t.Run("", func(t *testing.T) { guardLayers[float64](t, rand.New(rand.NewPCG(42, seed))) })
+	}
+	for n := 1; n < 40; n++ {
+		t.Run("", func(t *testing.T) { guardPasses(t, rand.New(rand.NewPCG(43, uint64(n))), n) })
+	}
+}
+
+func guardLayers[T Float](t *testing.T, rng *rand.Rand) {
+	for range 4 {
+		m, n, k := 1+rng.IntN(40), 1+rng.IntN(40), 1+rng.IntN(40)
+		if rng.IntN(3) == 0 {
+			m = 1 + rng.IntN(thinRows)
+		}
+		a, b, c := guardedRandom[T](t, rng, m*k), guardedRandom[T](t, rng, k*n), guardedRandom[T](t, rng, m*n)
+		for _, blas := range packedHere() {
+			multiply(blas, false, false, m, n, k, 1, a, k, b, n, 1, c, n)
+			multiply(blas, true, false, m, n, k, 1, a, m, b, n, 0, c, n)
+			multiply(blas, false, true, m, n, k, 1, a, k, b, k, 0, c, n)
+		}
+		GemmSparse(false, m, n, k, 1, a, k, b, n, 1, c, n)
+	}
+	local, batch := convolutionTable(1+rng.IntN(4), 1+rng.IntN(9), 3+rng.IntN(3)), 1+rng.IntN(20)
+	for _, code := range localCodes[T]() {
+		layer, err := newLocalLayer(local, batch, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, bias := guardedRandom[T](t, rng, len(local.Table)*local.Out), guardedRandom[T](t, rng, local.Positions*local.Out)
+		guardLayer(t, rng, layer, batch*local.Block, batch*local.Positions*local.Out, w, bias)
+	}
+	matrix, batch := csrCase(rng)
+	plan, err := NewCSRPlan(matrix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, code := range csrCodes[T]() {
+		layer, err := newCSRLayer(plan, batch, code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, bias := guardedRandom[T](t, rng, len(matrix.Columns)), guardedRandom[T](t, rng, matrix.Rows)
+		guardLayer(t, rng, layer, batch*matrix.Cols, batch*matrix.Rows, w, bias)
+	}
+}
+
+// guardLayer runs the three products of a layer.
+func guardLayer[T Float](t *testing.T, rng *rand.Rand, layer interface {
+	Forward(x, w, bias, y []T)
+	LoadGradient(dy []T)
+	BackwardWeights(alpha, beta T, dw []T)
+	BackwardInput(w, dx []T)
+}, in, out int, w, bias []T,
+) {
+	x, y := guardedRandom[T](t, rng, in), guardedRandom[T](t, rng, out)
+	layer.Forward(x, w, bias, y)
+	layer.LoadGradient(y)
+	layer.BackwardInput(w, x)
+	layer.BackwardWeights(1, 1, w)
+}
+
+func guardPasses(t *testing.T, rng *rand.Rand, n int) {
+	a, b := guardedRandom[float32](t, rng, n), guardedRandom[float32](t, rng, n)
+	dst, index, other := guarded(t, make([]float32, n)), guarded(t, make([]int32, n)), guarded(t, make([]int32, n))
+	scalar := func() []float32 { return guardedRandom[float32](t, rng, 1) }
+	mean, variance, scale := scalar(), scalar(), scalar()
+	ScaleShift(dst, a, 2, 1)
+	Clip(dst, a, 0, 6)
+	Add(dst, a, b)
+	Gate(dst, a, b)
+	maximum(dst, a, b)
+	greatest(dst, index, a, index, b, other)
+	everySecond(dst[n-(n+1)/2:], a)
+	lanes, factors := guarded(t, make([]float32, tapLanes)), guardedRandom[float32](t, rng, 2)
+	sumTaps(lanes, guardedRandom[float32](t, rng, n+tapLanes), []int{0, n}, factors, 1)
+	BatchNorm(1, 1, n, a, scale, scale, 1e-5, dst, mean, variance)
+	BatchNormBackward(1, 1, n, a, b, scale, mean, variance, 1e-5, dst, scalar(), scalar())
+}
