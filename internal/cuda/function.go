@@ -31,6 +31,7 @@ const (
 	LeakyRelu // A: alpha
 	Log
 	Mish
+	Pow // A: the exponent
 	Reciprocal
 	Round
 	Shrink // A: lambd; B: bias

@@ -47,6 +47,9 @@ var functionTable = []struct {
 	{f: LeakyRelu, a: 0.01, value: func(v float64) float64 { return max(0, v) + 0.01*min(0, v) }, from: -3, until: 3, kinks: map[float64]float64{0: 0.01}},
 	{f: Log, value: math.Log, from: 0.1, until: 3},
 	{f: Mish, value: func(v float64) float64 { return v * math.Tanh(math.Log1p(math.Exp(v))) }, from: -3, until: 3},
+	{f: Pow, a: 3, value: func(v float64) float64 { return v * v * v }, from: -3, until: 3, kinks: map[float64]float64{0: 0}},
+	{f: Pow, a: 0.5, value: math.Sqrt, from: 0.1, until: 3},
+	{f: Pow, a: 0, value: func(float64) float64 { return 1 }, from: -3, until: 3, kinks: map[float64]float64{0: 0}},
 	{f: Reciprocal, value: func(v float64) float64 { return 1 / v }, from: 0.2, until: 3},
 	{f: Round, value: math.RoundToEven, from: -3, until: 3, breaks: []float64{-2.5, -1.5, -0.5, 0.5, 1.5, 2.5}},
 	{f: Shrink, a: 0.5, b: 0.25, value: func(v float64) float64 {

@@ -5,8 +5,8 @@
 
 enum Function {
     ABS, ACOS, ACOSH, ASIN, ASINH, ATAN, ATANH, CEIL, CELU, CLIP, COS, COSH, ELU, ERF, EXP, FLOOR, GELU, GELU_TANH,
-    HARD_SIGMOID, HARD_SWISH, LEAKY_RELU, LOG, MISH, RECIPROCAL, ROUND, SHRINK, SIGMOID, SIGN, SIN, SINH, SOFTPLUS,
-    SOFTSIGN, SQRT, SWISH, TAN, TANH, THRESHOLDED_RELU
+    HARD_SIGMOID, HARD_SWISH, LEAKY_RELU, LOG, MISH, POW, RECIPROCAL, ROUND, SHRINK, SIGMOID, SIGN, SIN, SINH,
+    SOFTPLUS, SOFTSIGN, SQRT, SWISH, TAN, TANH, THRESHOLDED_RELU
 };
 
 const double PI = 3.14159265358979323846;
@@ -46,6 +46,7 @@ __device__ inline double value(int function, double a, double b, double v) {
     case LEAKY_RELU: return v <= 0 ? v * a : v;
     case LOG: return log(v);
     case MISH: return v * tanh(softplus(v));
+    case POW: return pow(v, a);
     case RECIPROCAL: return 1 / v;
     case ROUND: return rint(v);
     case SHRINK: return v < -a ? v + b : v > a ? v - b : 0;
@@ -97,6 +98,7 @@ __device__ inline double slope(int function, double a, double b, double v, doubl
         double t = tanh(softplus(v));
         return t + v * (1 - t * t) * sigmoid(v);
     }
+    case POW: return a == 0 ? 0 : a * pow(v, a - 1);
     case RECIPROCAL: return -y * y;
     case SHRINK: return v < -a || v > a ? 1 : 0;
     case SIGMOID: return y * (1 - y);
