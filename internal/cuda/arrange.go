@@ -3,16 +3,37 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"efcn/internal/kernel"
 )
 
 // Arrangement moves rows: row r of the output is row From[r] of the input, or stays what
-// it was.
+// it was. It is also how an operand is broadcast over a result ([Combine]), and how rows
+// are put into groups: row r is in group From[r] ([Reduce], [GroupNorm]).
 type Arrangement struct {
 	in, out int // rows
+	gaps    bool
 	from    Buffer[int32]
 	readers readers
+}
+
+// whole returns an error of a call for an arrangement in which some rows of so many are
+// from nowhere.
+func (a *Arrangement) whole(call string, rows int) error {
+	if a.gaps || a.out != rows {
+		return fmt.Errorf("%s: an arrangement of %d rows, with gaps: %v; want %d without any", call, a.out, a.gaps, rows)
+	}
+	return nil
+}
+
+// columns is how many sums over the lists of rows a block makes side by side; see
+// kernels/lists.h. Their order depends on it.
+func (a *Arrangement) columns() int {
+	if a.out <= 8*a.in {
+		return team
+	}
+	return 32
 }
 
 // readers list for each of some things the places that read it, in ascending order: those
@@ -61,7 +82,7 @@ func NewArrangement(t *Thread, in int, from []int32) (*Arrangement, error) {
 			return nil, fmt.Errorf("arrange: row %d is from row %d of %d", r, i, in)
 		}
 	}
-	a := &Arrangement{in: in, out: len(from)}
+	a := &Arrangement{in: in, out: len(from), gaps: slices.Contains(from, -1)}
 	var errs [2]error
 	a.from, errs[0] = Made(t, from)
 	a.readers, errs[1] = newReaders(t, in, from)

@@ -101,10 +101,32 @@ func (c *Conv[T]) BackwardInput(s *Stream, dy, w, dx Buffer[T]) error {
 	if err != nil {
 		return err
 	}
-	elements := c.InChannels * c.InSize() * c.N
-	if err := Clear(s, dx.Part(0, elements)); err != nil {
+	if err := Clear(s, dx.Part(0, c.InChannels*c.InSize()*c.N)); err != nil {
 		return err
 	}
+	return c.addInput(s, v, dy, w, dx)
+}
+
+// Transposed computes y, the transposed convolution of x, whose gradients are those of the
+// embedded convolution with the parts exchanged: x is OutChannels×Out×n, and y
+// InChannels×In×n. An empty bias, of InChannels elements otherwise, adds nothing.
+func (c *Conv[T]) Transposed(s *Stream, x, w, bias, y Buffer[T]) error {
+	if bias.n == 0 {
+		return c.BackwardInput(s, x, w, y)
+	}
+	v, err := c.check("transposed conv", y, w, x)
+	if err = errors.Join(err, check("transposed conv", need{"bias", bias.n, c.InChannels})); err != nil {
+		return err
+	}
+	if err := Spread(s, c.InSize()*c.N, bias.Part(0, c.InChannels), y); err != nil {
+		return err
+	}
+	return c.addInput(s, v, x, w, y)
+}
+
+// addInput adds the gradient at the input to dx.
+func (c *Conv[T]) addInput(s *Stream, v window, dy, w, dx Buffer[T]) error {
+	elements := c.InChannels * c.InSize() * c.N
 	return c.stretches(func(p0, p1 int) error {
 		width, ldy, strideW, strideCol, strideY := c.product(p0, p1)
 		err := Gemm(s, Product[T]{

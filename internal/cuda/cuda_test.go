@@ -139,7 +139,7 @@ func TestCompiled(t *testing.T) {
 }
 
 // kernelCount is how many kernels there are, in both precisions together.
-const kernelCount = 84
+const kernelCount = 110
 
 func TestReadEntriesRefuses(t *testing.T) {
 	for _, text := range []string{

@@ -32,10 +32,17 @@ var deviceTests = []struct {
 	{"local", testLocal},
 	{"csr", testCSR},
 	{"pooling", testPooling},
+	{"p-norms of windows", testLpPooling},
 	{"conv", testConv},
 	{"batch normalisation", testNorm},
 	{"loss", testLoss},
 	{"softmax", testSoftmax},
+	{"pairs", testPairs},
+	{"reductions", testReduce},
+	{"normalisation of groups", testGroupNorm},
+	{"local response normalisation", testLRN},
+	{"mixing", testMix},
+	{"products of values", testProducts},
 	{"optimisers", testOptimizers},
 	{"ties and masks", testTies},
 	{"a network", testNetwork},
@@ -115,8 +122,8 @@ func TestDevice(t *testing.T) {
 	if live := stand.live(); live != 0 {
 		t.Errorf("%d things are left when the device is closed", live)
 	}
-	if ran != 20 {
-		t.Errorf("%d tests ran, want 20", ran)
+	if ran != 27 {
+		t.Errorf("%d tests ran, want 27", ran)
 	}
 	if stand == nil {
 		return
@@ -128,8 +135,8 @@ func TestDevice(t *testing.T) {
 		}
 		ran++
 	}
-	if ran != 25 {
-		t.Errorf("%d tests ran, want 25", ran)
+	if ran != 32 {
+		t.Errorf("%d tests ran, want 32", ran)
 	}
 }
 

@@ -211,6 +211,70 @@ func poolCase[T kernel.Float](t *testing.T, r *rig, w kernel.Window) {
 	})
 }
 
+func testLpPooling(t *testing.T, r *rig) {
+	for _, w := range poolCases() {
+		for _, p := range []float64{1, 2, 3} {
+			lpPoolCase[float32](t, r, w, p)
+			lpPoolCase[float64](t, r, w, p)
+		}
+	}
+	r.run(t, func(a *arena) { // a norm that is 0 by underflow
+		w := poolCases()[6]
+		x, y, dx := put(a, slices.Repeat([]float64{1e-200}, 12)), room[float64](a, 1), room[float64](a, 12)
+		a.do(LpPool(a.Stream, w, 2, 1, 1, x, y))
+		a.do(LpPoolBackward(a.Stream, w, 2, 1, 1, x, y, put(a, []float64{1}), dx))
+		same(t, "gradient from a norm of 0", get(a, dx), make([]float64, 12))
+	})
+}
+
+// lpPoolCase compares with the definition: windows of 3 axes or fewer, padding being 0.
+func lpPoolCase[T kernel.Float](t *testing.T, r *rig, w kernel.Window, p float64) {
+	t.Helper()
+	const n, channels = 2, 2
+	rng := rand.New(rand.NewPCG(4, 5))
+	in, out := w.InSize(), w.OutSize()
+	x, dy := random[T](rng, channels*in*n), random[T](rng, channels*out*n)
+	clear(x[:min(len(x), 4)]) // 0 has no derivative, and is given none
+	for i, v := range x {
+		if i >= 4 {
+			x[i] += T(math.Copysign(0.01, float64(v)))
+		}
+	}
+	at := double(x)
+	compute := func() []float64 {
+		y := make([]float64, len(dy))
+		for i := range y {
+			for tap := range w.Taps() {
+				q, inside, o, k := 0, true, i/n%out, tap
+				var place []int
+				for a := len(w.In) - 1; a >= 0; a-- {
+					place = append([]int{o%w.Out[a]*w.Stride[a] + k%w.Kernel[a]*w.Dilation[a] - w.PadBegin[a]}, place...)
+					o, k = o/w.Out[a], k/w.Kernel[a]
+				}
+				for a, c := range place {
+					inside = inside && c >= 0 && c < w.In[a]
+					q = q*w.In[a] + c
+				}
+				if inside {
+					y[i] += math.Pow(math.Abs(at[(i/n/out*in+q)*n+i%n]), p)
+				}
+			}
+			y[i] = math.Pow(y[i], 1/p)
+		}
+		return y
+	}
+	r.run(t, func(a *arena) {
+		xs, y, dx := put(a, x), room[T](a, len(dy)), room[T](a, len(x))
+		what := fmt.Sprintf("%+v: %v-norm", w, p)
+		a.do(LpPool(a.Stream, w, p, channels, n, xs, y))
+		agrees(t, what, get(a, y), compute())
+		a.do(LpPoolBackward(a.Stream, w, p, channels, n, xs, y, put(a, dy), dx))
+		got := get(a, dx)
+		same(t, what+": gradient at 0", got[:4], make([]T, 4))
+		slopes(t, what+": gradient", got[4:], at[4:], func() float64 { return dot(double(dy), compute()) })
+	})
+}
+
 func sizes[T kernel.Float](v []T) []T {
 	s := make([]T, len(v))
 	for i, x := range v {

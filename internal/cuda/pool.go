@@ -62,3 +62,28 @@ func AveragePoolBackward[T kernel.Float](
 	}
 	return launch[T](s, "average_pool_backward", over(in), planes, word(n), v, word(flag(includePad)), dy, dx)
 }
+
+// LpPool computes the p-norm of each window, padding counting as zeros.
+func LpPool[T kernel.Float](s *Stream, w kernel.Window, p float64, planes, n int, x, y Buffer[T]) error {
+	v, err := toWindow("lp_pool", w)
+	in, out := planes*w.InSize()*n, planes*w.OutSize()*n
+	err = errors.Join(err, checkInts("lp_pool", n), check("lp_pool", need{"x", x.n, in}, need{"y", y.n, out}))
+	if err != nil {
+		return err
+	}
+	return launch[T](s, "lp_pool", over(out), planes, word(n), v, p, x, y)
+}
+
+// LpPoolBackward computes dx from dy, x and what [LpPool] returned.
+func LpPoolBackward[T kernel.Float](
+	s *Stream, w kernel.Window, p float64, planes, n int, x, y, dy, dx Buffer[T],
+) error {
+	v, err := toWindow("lp_pool_backward", w)
+	in, out := planes*w.InSize()*n, planes*w.OutSize()*n
+	err = errors.Join(err, checkInts("lp_pool_backward", n), check("lp_pool_backward", need{"x", x.n, in},
+		need{"y", y.n, out}, need{"dy", dy.n, out}, need{"dx", dx.n, in}))
+	if err != nil {
+		return err
+	}
+	return launch[T](s, "lp_pool_backward", over(in), planes, word(n), v, p, x, y, dy, dx)
+}

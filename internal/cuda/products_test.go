@@ -330,9 +330,79 @@ func convCase[T kernel.Float](t *testing.T, r *rig, c kernel.Conv[T], reference 
 		near(t, what+": y", get(a, gotY), y, yMass, c.InChannels/c.Groups*c.Taps()+1)
 		near(t, what+": dx", get(a, gotDX), dx, dxMass, c.OutChannels*c.Taps())
 		near(t, what+": dw", get(a, gotDW), gradient, gradientMass, n*c.OutSize()+1)
+		// Transposed: what is dx there, and a bias.
+		shift := random[T](rng, c.InChannels)
+		shifted, shiftedMass := make([]float64, n*in), make([]float64, n*in)
+		for i := range shifted {
+			b := float64(shift[i/(c.InSize()*n)])
+			shifted[i], shiftedMass[i] = dx[i]+b, dxMass[i]+math.Abs(b)
+		}
+		a.do(layer.Transposed(a.Stream, dys, ws, put(a, shift), gotDX))
+		near(t, what+": transposed", get(a, gotDX), shifted, shiftedMass, c.OutChannels*c.Taps()+1)
+		a.do(layer.Transposed(a.Stream, dys, ws, Buffer[T]{}, gotDX))
+		near(t, what+": transposed without bias", get(a, gotDX), dx, dxMass, c.OutChannels*c.Taps())
 		layer.Room = layer.Room.Part(0, least-1)
 		if err := layer.Forward(a.Stream, xs, ws, Buffer[T]{}, gotY); err == nil {
 			t.Error("too little room is taken")
+		}
+	})
+}
+
+func testProducts(t *testing.T, r *rig) {
+	for _, c := range []struct {
+		m, n, k       int
+		aAt, bAt, cAt []int32
+	}{
+		{5, 6, 3, []int32{0}, []int32{0}, []int32{0}},
+		{4, 1, 9, []int32{0, 36, 0}, []int32{9, 0, 0}, []int32{4, 8, 0}}, // factors in common
+		{1, 8, 1, []int32{2, 0, 1}, []int32{0, 8, 8}, []int32{0, 8, 16}},
+	} {
+		productsCase[float32](t, r, c.m, c.n, c.k, c.aAt, c.bAt, c.cAt)
+		productsCase[float64](t, r, c.m, c.n, c.k, c.aAt, c.bAt, c.cAt)
+	}
+}
+
+// productsCase compares products of every sample with sums in float64.
+func productsCase[T kernel.Float](t *testing.T, r *rig, m, n, k int, aAt, bAt, cAt []int32) {
+	t.Helper()
+	const batch = 7
+	rng := rand.New(rand.NewPCG(25, uint64(m)))
+	sizeA, sizeB, sizeC := int(slices.Max(aAt))+m*k, int(slices.Max(bAt))+k*n, int(slices.Max(cAt))+m*n
+	x, y, dz := random[T](rng, sizeA*batch), random[T](rng, sizeB*batch), random[T](rng, sizeC*batch)
+	compute := func(of func([]T) []float64) (z, dx, dy []float64) {
+		x, y, dz := of(x), of(y), of(dz)
+		z, dx, dy = make([]float64, len(dz)), make([]float64, len(x)), make([]float64, len(y))
+		for p := range aAt {
+			for i := range m * n * k * batch {
+				j, row, column, l := i%batch, i/batch%m, i/batch/m%n, i/batch/m/n
+				a := (int(aAt[p])+row*k+l)*batch + j
+				b := (int(bAt[p])+l*n+column)*batch + j
+				c := (int(cAt[p])+row*n+column)*batch + j
+				z[c] += x[a] * y[b]
+				dx[a] += dz[c] * y[b]
+				dy[b] += dz[c] * x[a]
+			}
+		}
+		return z, dx, dy
+	}
+	z, dx, dy := compute(double[T])
+	massZ, massDX, massDY := compute(size[T])
+	r.run(t, func(a *arena) {
+		p, err := NewProducts(a.thread, m, n, k, batch, aAt, bAt, cAt)
+		if a.do(err); err != nil {
+			return
+		}
+		a.free = append(a.free, func() error { return p.Free(a.thread) })
+		xs, ys, dzs := put(a, x), put(a, y), put(a, dz)
+		gotZ, gotDX, gotDY := room[T](a, len(z)), room[T](a, len(x)), room[T](a, len(y))
+		a.do(MultiplyValues(a.Stream, p, xs, ys, gotZ))
+		a.do(MultiplyValuesA(a.Stream, p, dzs, ys, gotDX))
+		a.do(MultiplyValuesB(a.Stream, p, xs, dzs, gotDY))
+		near(t, "products", get(a, gotZ), z, massZ, k)
+		near(t, "products: da", get(a, gotDX), dx, massDX, n*len(aAt))
+		near(t, "products: db", get(a, gotDY), dy, massDY, m*len(aAt))
+		if MultiplyValues(a.Stream, p, xs, ys.Part(0, len(y)-1), gotZ) == nil {
+			t.Error("a factor that is too short is taken")
 		}
 	})
 }

@@ -33,16 +33,17 @@ template <typename T> using Out = T*;
 const int TEAM = 256;
 
 // team_sum returns the sum of value over the threads of a block, which have room for
-// TEAM values in common. Its order does not depend on timing.
-template <typename T, typename Room> __device__ T team_sum(T value, Room room) {
+// TEAM values in common, or over those threads whose numbers have one remainder by
+// columns, a power of 2. Its order does not depend on timing.
+template <typename T, typename Room> __device__ T team_sum(T value, Room room, int columns = 1) {
     int me = threadIdx.x;
     room[me] = value;
     __syncthreads();
-    for (int half = TEAM / 2; half > 0; half /= 2) {
+    for (int half = TEAM / 2; half >= columns; half /= 2) {
         if (me < half) room[me] += room[me + half];
         __syncthreads();
     }
-    T total = room[0];
+    T total = room[me % columns];
     __syncthreads(); // room is free again
     return total;
 }
