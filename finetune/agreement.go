@@ -2,6 +2,7 @@ package finetune
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -87,26 +88,55 @@ func mayBeSaved(ctx context.Context, w *mpi.World, err error) bool {
 // the same: they run other programs, or on other numbers of threads, or on processors with
 // other instructions.
 type DifferentValuesError struct {
-	Rank        int // that has another value than rank 0
-	Loss, First float64
+	What        string // "training loss", or "hash of the weights"
+	Rank, First int    // ranks that differ
+	Value, Want string // of rank Rank, and of rank First
 }
 
 func (e *DifferentValuesError) Error() string {
-	return fmt.Sprintf("the training loss is %v on rank 0 and %v on rank %d, where they compute the same; run all ranks "+
-		"with one program, on as many threads and on one kind of processor", e.First, e.Loss, e.Rank)
+	return fmt.Sprintf("the %s is %s on rank %d and %s on rank %d, where they compute the same; run all ranks with one "+
+		"program, on as many threads and on one kind of processor", e.What, e.Want, e.First, e.Value, e.Rank)
 }
 
-// sameLoss returns a *DifferentValuesError if a rank has other bits than rank 0 in a loss
-// that each has computed.
+// sameLoss returns a *DifferentValuesError if a rank of w has other bits than rank 0 in a
+// loss that each has computed.
 func sameLoss(w *mpi.World, loss float64) error {
-	if w == nil {
-		return nil
-	}
 	own := binary.LittleEndian.AppendUint64(nil, math.Float64bits(loss))
+	return sameBytes(w, "training loss", own, func(b []byte) string {
+		return fmt.Sprint(math.Float64frombits(binary.LittleEndian.Uint64(b)))
+	})
+}
+
+func sameBytes(w *mpi.World, what string, own []byte, format func(b []byte) string) error {
 	rank, other, first, err := w.Different(context.Background(), own)
 	if err == nil && rank > 0 {
-		of := func(b []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(b)) }
-		err = &DifferentValuesError{rank, of(other), of(first)}
+		err = &DifferentValuesError{What: what, Rank: rank, Value: format(other), Want: format(first)}
 	}
 	return err
+}
+
+// same returns a *DifferentValuesError unless all ranks have come to the same loss, and all
+// groups to the same weights. Within a group the loss shows what every rank has whole;
+// between groups it does not, as it is a sum over these.
+func (s *session[T]) same() error {
+	t := s.trainee.team
+	if t == nil {
+		return nil
+	}
+	err := sameLoss(t.all, s.at.Loss)
+	if err != nil || !t.isGrouped() {
+		return err
+	}
+	h := sha256.New()
+	for _, a := range s.trainee.arrays(0) {
+		if err := writeFloats(h, dtypeSize[T](), a.values); err != nil {
+			return err
+		}
+	}
+	err = sameBytes(t.peers, "hash of the weights", h.Sum(nil), func(b []byte) string { return fmt.Sprintf("%x", b[:4]) })
+	if d, ok := errors.AsType[*DifferentValuesError](err); ok {
+		d.First = t.group.Rank()
+		d.Rank = d.Rank*t.group.Size() + d.First
+	}
+	return agree(context.Background(), t.all, err)
 }

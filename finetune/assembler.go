@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -34,23 +35,26 @@ type assembler[T kernel.Float] struct {
 
 // networkForm is how a network is made.
 type networkForm[T kernel.Float] struct {
-	batch int
+	batch int // samples that a step takes, over all groups
 	// keepGradients makes every gradient a value that can be read; otherwise a
 	// layer may update a parameter without one.
 	keepGradients bool
 	// memory is that of another network, which runs when this one does not.
 	memory [][]T
-	ranks  *exchange[T]     // nil for one
+	team   *team            // nil for one process
+	ranks  *exchange[T]     // the same
 	device *deviceMemory[T] // nil for the processor
 	// plan replaces the plan of the memory; nil for that of memplan.
 	plan func(p *memplan.Program) *memplan.Plan
 }
 
 func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
-	c := &clock{}
+	c, share := &clock{}, form.team.share(form.batch)
 	return &assembler[T]{
 		form: form, clock: c, graph: gorgonia.NewGraph(),
-		net:    &network[T]{batch: form.batch, ranks: form.ranks, labels: make([]int, form.batch), clock: c},
+		net: &network[T]{
+			batch: share.n, share: share, team: form.team, ranks: form.ranks, labels: make([]int, share.n), clock: c,
+		},
 		leaves: map[*parameter[T]]*gorgonia.Node{},
 		uses:   map[*parameter[T]]int{}, reads: map[*gorgonia.Node]int{}, senders: map[*gorgonia.Node]sender[T]{},
 		done: map[*parameter[T]]bool{},
@@ -61,11 +65,14 @@ func newAssembler[T kernel.Float](form networkForm[T]) *assembler[T] {
 // takes a parameter that no other layer reads: that would meet it half updated.
 func (a *assembler[T]) fused(l layer[T], i int, v input[T]) bool {
 	f, ok := l.(fusible[T])
+	if !ok || a.form.keepGradients || v.param == nil || v.param.mask != nil || v.param.tie != nil {
+		return false
+	}
 	if d, may := l.(deviceFusible); a.form.device != nil && may && !d.fusesOnDevice() {
 		return false
 	}
-	return ok && !a.form.keepGradients && v.param != nil && v.param.mask == nil && v.param.tie == nil &&
-		f.fuses(i) && a.uses[v.param] == 1
+	fuses, inParts := f.fuses(i)
+	return fuses && a.uses[v.param] == 1 && (inParts || !a.form.team.isGrouped())
 }
 
 // input makes the node of the batch's samples, of size elements each.
@@ -248,6 +255,7 @@ type gradients[T kernel.Float] struct {
 	into    []*buffer[T] // for the gradient at each input; nil for none
 	fused   []int        // inputs that the layer updates itself
 	din     [][]T        // scratch of run
+	err     error        // of the updates that the layer does itself
 	// early sends the gradient at input 0 to other ranks; nil where nothing is to be sent, or
 	// not yet.
 	early func(dout []T)
@@ -286,8 +294,11 @@ func (g *gradients[T]) describe(o *op[T]) {
 		o.further, o.writes = kept, append(o.writes, scratch...)
 	}
 	o.run = g.run
-	if f, ok := g.layer.(fallible); ok {
-		o.check = f.failure
+	o.check = func() error {
+		if f, ok := g.layer.(fallible); ok && f.failure() != nil {
+			return f.failure()
+		}
+		return g.err
 	}
 }
 
@@ -299,7 +310,9 @@ func (g *gradients[T]) run(values [][]T) {
 	}
 	n := len(g.in)
 	g.sent = false
-	p := pass[T]{in: values[:n], out: values[n], dout: values[n+1], din: g.din, ready: g.ready}
+	p := pass[T]{
+		in: values[:n], out: values[n], dout: values[n+1], din: g.din, ready: g.ready, part: g.net.partOf,
+	}
 	g.layer.backward(p)
 	g.send()
 	if g.net.probe != nil {
@@ -307,15 +320,44 @@ func (g *gradients[T]) run(values [][]T) {
 		return
 	}
 	for _, i := range g.fused {
-		l, param, keep := g.layer.(fusible[T]), g.in[i].param, g.net.keep
-		if g.net.measured != nil {
-			g.net.measured.fused(param, l, p, i)
-		}
-		if param.basis {
-			keep = 1
-		}
-		l.update(p, i, g.net.rate, keep)
+		g.update(p, i)
 	}
+}
+
+// update has the layer update the parameter at its input i.
+func (g *gradients[T]) update(p pass[T], i int) {
+	l, param, keep := g.layer.(fusible[T]), g.in[i].param, g.net.keep
+	if param.basis {
+		keep = 1
+	}
+	if g.net.team.isGrouped() {
+		g.updateOverGroups(p, i, keep)
+		return
+	}
+	if g.net.measured != nil {
+		g.net.measured.fused(param, l, p, i)
+	}
+	l.update(p, i, g.net.rate, keep)
+}
+
+// updateOverGroups makes the gradient at input i a part at a time, adds that up over the
+// groups, and moves the parameter along the sum.
+func (g *gradients[T]) updateOverGroups(p pass[T], i int, keep T) {
+	param, rate := g.in[i].param, g.net.rate
+	measure := g.net.measured.parts(param)
+	g.err = nil
+	g.layer.(fusible[T]).gradient(p, i, func(at int, part []T) {
+		if g.err = cmp.Or(g.err, g.net.ranks.sumGradients(part)); g.err != nil {
+			return
+		}
+		measure(at, part)
+		w := param.values[at : at+len(part)]
+		kernel.Parallel(len(w), elementGrain, func(lo, hi int) {
+			for k := lo; k < hi; k++ {
+				w[k] = keep*w[k] - rate*part[k]
+			}
+		})
+	})
 }
 
 // loss adds the softmax cross-entropy of the logits.
@@ -326,16 +368,23 @@ func (a *assembler[T]) loss(logits *gorgonia.Node) (*gorgonia.Node, error) {
 	slope := newBuffer[T](n.batch * n.classes)
 	loss := a.op("softmax cross-entropy", 1, 1, value, logits)
 	loss.writes, loss.loss = []*buffer[T]{slope}, true
+	var failed error
 	loss.run = func(in [][]T) {
 		total, hits := kernel.CrossEntropy(n.batch, n.classes, in[0], n.labels, slope.data)
-		n.loss, n.hits = total/float64(n.batch), hits
+		multiply(T(n.share.weight()), slope.data)
+		sums := []float64{total, float64(hits)}
+		if n.share.idle {
+			clear(sums)
+		}
+		failed = n.team.sumOverGroups(sums)
+		n.loss, n.hits = sums[0]/float64(n.share.batch), int(sums[1])
 		value.data[0] = T(n.loss)
 	}
 	loss.check = func() error {
-		if isNotFinite(n.loss) {
+		if failed == nil && isNotFinite(n.loss) {
 			return ErrNotFinite
 		}
-		return nil
+		return failed
 	}
 	loss.wrt = []bool{true}
 	loss.diff = func(_ gorgonia.Nodes, output, _ *gorgonia.Node) (gorgonia.Nodes, error) {

@@ -35,6 +35,11 @@ func (b *batchNorm[T]) forward(in [][]T, y []T) {
 		return
 	}
 	kernel.BatchNorm(b.n, b.channels, b.size, in[0], in[1], in[2], b.epsilon, y, b.mean, b.variance)
+	b.moveStatistics()
+}
+
+// moveStatistics moves the running statistics towards those of the batch.
+func (b *batchNorm[T]) moveStatistics() {
 	for c := range b.channels {
 		b.runningMean[c] = T(float64(b.runningMean[c])*b.momentum + float64(b.mean[c])*(1-b.momentum))
 		b.runningVariance[c] = T(float64(b.runningVariance[c])*b.momentum + float64(b.variance[c])*(1-b.momentum))
@@ -96,7 +101,7 @@ func emitBatchNorm[T kernel.Float](n *node[T]) error {
 	if len(x.shape) == 0 {
 		return n.Errorf("the input has no channel axis")
 	}
-	l := &batchNorm[T]{
+	l := batchNorm[T]{
 		n: n.b.a.net.batch, channels: x.shape[0], size: product(x.shape[1:]),
 		epsilon: float64(epsilon), momentum: float64(momentum),
 	}
@@ -127,5 +132,8 @@ func emitBatchNorm[T kernel.Float](n *node[T]) error {
 		return n.Errorf("scale and bias: want initializers")
 	}
 	l.frozen, l.unused = scale.frozen && bias.frozen, make([]T, l.channels)
-	return n.emit(l, x.shape, []value{x}, scale, bias)
+	if t := n.b.t.team; t.isGrouped() {
+		return n.emit(newGroupedBatchNorm(l, t, n.b.a.net.share), x.shape, []value{x}, scale, bias)
+	}
+	return n.emit(&l, x.shape, []value{x}, scale, bias)
 }

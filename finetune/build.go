@@ -40,7 +40,8 @@ type trainee[T kernel.Float] struct {
 	supports map[string]support
 
 	device       *deviceMemory[T] // nil for the processor
-	ranks        *exchange[T]     // nil for a training on one rank
+	team         *team            // nil for a training in one process
+	ranks        *exchange[T]     // the same
 	part         *cut.Part        // that this rank trains; nil where it trains all of the model
 	fixed        map[int]*fixed   // by batch
 	arrangements map[*onnxio.Node][]*arrangement[T]
@@ -260,8 +261,11 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 }
 
 func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
-	batch := form.batch
-	form.ranks, form.device = t.ranks, t.device
+	form.team, form.ranks, form.device = t.team, t.ranks, t.device
+	if form.device != nil && form.team.isGrouped() {
+		return nil, errors.New("groups of ranks train on processors, not on a device")
+	}
+	batch := form.team.share(form.batch).n
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic "+
 			"batch", t.input.Name, fixed.Value, batch)

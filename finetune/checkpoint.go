@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"efcn/convert/cut"
 	"efcn/finetune/data"
@@ -60,6 +61,7 @@ type identity struct {
 	Options string `json:"options"` // as JSON
 	Threads int    `json:"threads"` // results repeat at one number of threads only
 	Ranks   int    `json:"ranks,omitempty"`
+	Groups  int    `json:"groups,omitempty"` // of ranks
 }
 
 type checkpointHeader struct {
@@ -95,6 +97,9 @@ func identify(m *onnxio.Model, set *data.Set, o Options, w *mpi.World, most int6
 	id := identity{Threads: kernel.Threads()}
 	if w != nil && w.Size() > 1 {
 		id.Ranks = w.Size()
+	}
+	if o.Groups > 1 {
+		id.Groups = o.Groups
 	}
 	h := sha256.New()
 	write := func(d onnxio.Data) error {
@@ -160,11 +165,25 @@ func (id identity) differs(saved identity) error {
 		return errors.New("it is of a run on other data")
 	case id.Options != saved.Options:
 		return fmt.Errorf("it is of a run with other options: %s; this one has %s", saved.Options, id.Options)
-	case id.Ranks == saved.Ranks && id.Threads != saved.Threads:
+	case id.Threads != saved.Threads && id.isDividedAs(saved):
 		return fmt.Errorf("it is of a run on %d threads, this one has %d; results repeat at one number only", saved.Threads,
 			id.Threads)
 	}
 	return nil
+}
+
+// isDividedAs reports whether as many ranks have the same part in both runs.
+func (id identity) isDividedAs(other identity) bool {
+	return id.Ranks == other.Ranks && id.Groups == other.Groups
+}
+
+// ranks says how many ranks a run has.
+func (id identity) ranks() string {
+	text := strconv.Itoa(max(1, id.Ranks))
+	if id.Groups > 0 {
+		text += fmt.Sprintf(" in %d groups", id.Groups)
+	}
+	return text
 }
 
 // arrays lists everything that training changes.

@@ -10,7 +10,6 @@ import (
 	"efcn/finetune/data"
 	"efcn/internal/engines"
 	"efcn/internal/kernel"
-	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -101,7 +100,9 @@ type evaluator struct {
 
 	following []int // indices
 
-	world *mpi.World // the ranks that run the model together; nil for a model that runs by itself
+	// team is the ranks that run the model: each group takes some of the batches. nil for a
+	// model that runs by itself.
+	team *team
 }
 
 // newEvaluator makes one that works in memory, which is its only while it runs,
@@ -154,58 +155,76 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 	return e, nil
 }
 
-// each calls visit with the logits of each batch, as many rows as there are
-// labels.
+// each calls visit with the logits of each batch that this rank's group takes, as many rows
+// as there are labels.
 func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []float32, labels []int)) error {
 	defer func() { _ = e.feed.wait() }() // what an error leaves to be made ahead
+	group, groups := e.team.groups()
 	batch := len(e.labels)
-	for at := 0; at < e.set.N(); at += batch {
-		count := min(batch, e.set.N()-at)
-		rows := count
-		if e.input.Type.Shape[0].Known() {
-			rows = batch // the last batch is filled up with what was there before
+	for first := 0; first < e.set.N(); first += batch * groups {
+		at := first + batch*group
+		count := min(batch, max(0, e.set.N()-at))
+		var err error
+		if count > 0 {
+			err = e.load(at, count, at+batch*groups)
 		}
-		indices := e.indices[:count]
-		for i := range indices {
-			indices[i] = at + i
-			e.labels[i] = e.set.Labels[at+i]
-		}
-		following := e.following[:min(batch, e.set.N()-at-count)]
-		for i := range following {
-			following[i] = at + count + i
-		}
-		err := e.feed.fetch(indices, following, e.feed.batch, e.x)
 		running := ctx
-		if e.world != nil { // no rank stops half-way
+		if e.team != nil { // no rank stops half-way
 			running = context.WithoutCancel(ctx)
-			err = agree(ctx, e.world, cmp.Or(err, ctx.Err()))
+			err = agree(ctx, e.team.all, cmp.Or(err, ctx.Err()))
+		}
+		if err == nil && count > 0 {
+			err = e.run(running, count, visit)
 		}
 		if err != nil {
 			return err
 		}
-		shape := []int64{int64(rows)}
-		for _, d := range sampleShape(e.input) {
-			shape = append(shape, int64(d))
-		}
-		got, err := e.session.Run(running,
-			[]*onnxio.Tensor{onnxio.NewTensor(e.input.Name, shape, e.x[:rows*product(sampleShape(e.input))])})
-		if err != nil {
-			return err
-		}
-		dims := got[0].Dims
-		logits, err := onnxio.Floats[float32](got[0])
-		if err != nil {
-			return err
-		}
-		if len(logits) == 0 || len(dims) < 2 || dims[0] != int64(rows) {
-			return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", e.output, rows, dims)
-		}
-		classes := len(logits) / rows
-		if classes < e.set.Classes {
-			return fmt.Errorf("output %q: the data has %d classes, the model tells %d apart", e.output, e.set.Classes, classes)
-		}
-		visit(classes, logits[:count*classes], e.labels[:count])
 	}
+	return nil
+}
+
+// load loads count samples from at on; the next batch will begin at next.
+func (e *evaluator) load(at, count, next int) error {
+	indices := e.indices[:count]
+	for i := range indices {
+		indices[i] = at + i
+		e.labels[i] = e.set.Labels[at+i]
+	}
+	following := e.following[:min(len(e.labels), max(0, e.set.N()-next))]
+	for i := range following {
+		following[i] = next + i
+	}
+	return e.feed.fetch(indices, following, e.feed.batch, e.x)
+}
+
+// run runs the model on the count samples that are loaded, and calls visit.
+func (e *evaluator) run(ctx context.Context, count int, visit func(classes int, logits []float32, labels []int)) error {
+	rows := count
+	if e.input.Type.Shape[0].Known() {
+		rows = len(e.labels) // the last batch is filled up with what was there before
+	}
+	shape := []int64{int64(rows)}
+	for _, d := range sampleShape(e.input) {
+		shape = append(shape, int64(d))
+	}
+	got, err := e.session.Run(ctx,
+		[]*onnxio.Tensor{onnxio.NewTensor(e.input.Name, shape, e.x[:rows*product(sampleShape(e.input))])})
+	if err != nil {
+		return err
+	}
+	dims := got[0].Dims
+	logits, err := onnxio.Floats[float32](got[0])
+	if err != nil {
+		return err
+	}
+	if len(logits) == 0 || len(dims) < 2 || dims[0] != int64(rows) {
+		return fmt.Errorf("output %q: want a row of logits for each of %d samples, got shape %v", e.output, rows, dims)
+	}
+	classes := len(logits) / rows
+	if classes < e.set.Classes {
+		return fmt.Errorf("output %q: the data has %d classes, the model tells %d apart", e.output, e.set.Classes, classes)
+	}
+	visit(classes, logits[:count*classes], e.labels[:count])
 	return nil
 }
 
@@ -213,10 +232,17 @@ func (e *evaluator) each(ctx context.Context, visit func(classes int, logits []f
 func (e *evaluator) metrics(ctx context.Context) (Metrics, error) {
 	sum := Metrics{}
 	err := e.each(ctx, func(classes int, logits []float32, labels []int) { sum.add(classes, logits, labels) })
+	if e.team.isGrouped() {
+		err = agree(ctx, e.team.all, err) // a group may have had no batch to find it with
+	}
 	if err != nil {
 		return Metrics{}, err
 	}
-	return sum.mean(), nil
+	sums := []float64{float64(sum.N), sum.Loss, sum.Top1, sum.Top5}
+	if err := e.team.sumOverGroups(sums); err != nil {
+		return Metrics{}, err
+	}
+	return Metrics{N: int(sums[0]), Loss: sums[1], Top1: sums[2], Top5: sums[3]}.mean(), nil
 }
 
 // add counts a batch in: sums, not means.

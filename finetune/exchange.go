@@ -8,14 +8,17 @@ import (
 	"efcn/internal/mpi"
 )
 
-// exchange is what the layers of a trainee have that send values to other ranks.
-// A nil one is that of a training on one rank.
+// exchange is what the layers of a trainee have that send values to other ranks of their
+// group. A nil one is that of a training in one process.
 type exchange[T kernel.Float] struct {
-	*mpi.World
+	*mpi.World       // the group
+	team       *team // it is of; nil for one group
 
 	mutex sync.Mutex
 	size  int             // elements of the largest buffer that a layer asks for
 	spare []mpi.Buffer[T] // of size elements each
+
+	gradients mpi.Buffer[T] // what sumGradients sends
 }
 
 // reserve says that a layer will borrow buffers of size elements.
@@ -45,12 +48,59 @@ func (e *exchange[T]) giveBack(b mpi.Buffer[T]) {
 	e.spare = append(e.spare, b)
 }
 
-// sum adds up over the ranks, in their order.
+// sum adds up over the ranks of the group, in their order.
 func (e *exchange[T]) sum(values []float64) error {
 	if e == nil {
 		return nil
 	}
 	return mpi.AllreduceSlice(context.Background(), e.World, values, mpi.Sum)
+}
+
+// sumGradients adds lists up over the groups, partSize elements at a time.
+func (e *exchange[T]) sumGradients(lists ...[]T) error {
+	if e == nil || !e.team.isGrouped() {
+		return nil
+	}
+	left := 0
+	for _, l := range lists {
+		left += len(l)
+	}
+	if size := min(left, partSize); len(e.gradients.Data()) < size {
+		if err := e.gradients.Free(e.World); err != nil {
+			return err
+		}
+		var err error
+		if e.gradients, err = mpi.Alloc[T](e.World, size); err != nil {
+			return err
+		}
+	}
+	for at := 0; left > 0; {
+		n := min(left, len(e.gradients.Data()))
+		b := e.gradients.Part(0, n)
+		visitStretch(lists, at, b.Data(), func(list, packed []T) { copy(packed, list) })
+		if err := mpi.Allreduce(context.Background(), e.team.peers, b, mpi.Sum); err != nil {
+			return err
+		}
+		visitStretch(lists, at, b.Data(), func(list, packed []T) { copy(list, packed) })
+		at, left = at+n, left-n
+	}
+	return nil
+}
+
+// visitStretch calls visit with the parts of lists that packed holds one behind the other:
+// len(packed) elements, of which element at of all lists is the first.
+func visitStretch[T kernel.Float](lists [][]T, at int, packed []T, visit func(list, packed []T)) {
+	for _, l := range lists {
+		if at >= len(l) {
+			at -= len(l)
+			continue
+		}
+		n := min(len(l)-at, len(packed))
+		visit(l[at:at+n], packed[:n])
+		if packed, at = packed[n:], 0; len(packed) == 0 {
+			return
+		}
+	}
 }
 
 // sender is a layer whose backward pass begins with messages to other ranks. Where

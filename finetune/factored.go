@@ -124,7 +124,7 @@ func (l *factored[T]) addGradient(p pass[T], i int, alpha, beta T, dst []T) {
 	kernel.Gemm(true, false, rows, cols, l.rows, alpha, left, rows, right, cols, beta, dst, cols)
 }
 
-func (l *factored[T]) fuses(i int) bool { return i == 1 || i >= l.v }
+func (l *factored[T]) fuses(i int) (fuses, inParts bool) { return i == 1 || i >= l.v, i >= l.v }
 
 func (l *factored[T]) update(p pass[T], i int, rate, keep T) {
 	if i < l.v {
@@ -137,9 +137,9 @@ func (l *factored[T]) update(p pass[T], i int, rate, keep T) {
 func (l *factored[T]) gradient(p pass[T], i int, visit func(at int, part []T)) {
 	switch i {
 	case l.v:
-		productParts(l.rows, l.rank, l.in, 1, l.dvx.data, p.in[0], visit)
+		productParts(p, false, l.rows, l.rank, l.in, 1, l.dvx.data, p.in[0], visit)
 	case l.v + 1:
-		productParts(l.rows, l.out, l.rank, 1, p.dout, l.vx.data, visit)
+		productParts(p, false, l.rows, l.out, l.rank, 1, p.dout, l.vx.data, visit)
 	default:
 		l.local.gradient(l.ofLocal(p), i, visit)
 	}

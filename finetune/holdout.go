@@ -89,7 +89,7 @@ func selecting(ctx context.Context, train *data.Set, o Options, tell func(Epoch)
 	if err := agree(ctx, o.World, o.Validate()); err != nil {
 		return nil, nil, err
 	}
-	s := &selection{Holdout: o.Holdout, batch: o.Batch, world: o.World, dir: o.Checkpoint, tell: tell}
+	s := &selection{Holdout: o.Holdout, batch: o.WithDefaults().Batch, world: o.World, dir: o.Checkpoint, tell: tell}
 	share := s.Share
 	if share == 0 {
 		share = DefaultShare

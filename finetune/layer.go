@@ -26,6 +26,8 @@ type pass[T kernel.Float] struct {
 	// ready is to be called where more is computed after the gradient at input 0, which is
 	// then sent to other ranks if it has to be. What was not called is called after backward.
 	ready func()
+	// part returns memory for so many elements of a gradient, until it is called again.
+	part func(n int) []T
 }
 
 // needs is which values of the forward pass a layer reads in its backward: they
@@ -59,7 +61,8 @@ type buffered[T kernel.Float] interface {
 // called after backward of the same step.
 type fusible[T kernel.Float] interface {
 	layer[T]
-	fuses(i int) bool
+	// fuses reports whether it can, and whether gradient makes parts of about partSize.
+	fuses(i int) (fuses, inParts bool)
 	update(p pass[T], i int, rate, keep T)
 	// gradient makes the gradient at input i after all and calls visit with its
 	// parts in order: at is the index of the first element of a part, which

@@ -113,7 +113,7 @@ func (l *linear[T]) addGradient(p pass[T], alpha, beta T, dst []T) {
 	kernel.Gemm(true, false, l.in, l.out, l.rows, alpha, p.in[0], l.in, p.dout, l.out, beta, dst, l.out)
 }
 
-func (l *linear[T]) fuses(i int) bool { return i == 1 }
+func (l *linear[T]) fuses(i int) (fuses, inParts bool) { return i == 1, true }
 
 // update subtracts rate·gradient from the weights as the product is formed:
 // the gradient, as large as the weights, is never written down.
@@ -121,27 +121,33 @@ func (l *linear[T]) update(p pass[T], _ int, rate, keep T) {
 	l.addGradient(p, -rate*l.alpha, keep, p.in[1])
 }
 
-// partSize is how many elements of a gradient are made at a time to be measured.
+// partSize is how many elements of a gradient are made, or sent to other groups, at a time.
 const partSize = 1 << 20
 
 func (l *linear[T]) gradient(p pass[T], _ int, visit func(at int, part []T)) {
 	// A row of the weights belongs to a column of one factor.
 	if l.transposed {
-		productParts(l.rows, l.out, l.in, l.alpha, p.dout, p.in[0], visit)
+		productParts(p, l.sparse, l.rows, l.out, l.in, l.alpha, p.dout, p.in[0], visit)
 		return
 	}
-	productParts(l.rows, l.in, l.out, l.alpha, p.in[0], p.dout, visit)
+	productParts(p, false, l.rows, l.in, l.out, l.alpha, p.in[0], p.dout, visit)
 }
 
 // productParts makes alpha·leftᵀ·right, rows×cols, and calls visit with its parts in
 // order: at is the index of the first element of a part, which holds whole rows. left
-// and right have n rows.
-func productParts[T kernel.Float](n, rows, cols int, alpha T, left, right []T, visit func(at int, part []T)) {
+// and right have n rows; sparse means that left is mostly zero.
+func productParts[T kernel.Float](p pass[T], sparse bool, n, rows, cols int, alpha T, left, right []T,
+	visit func(at int, part []T),
+) {
 	step := min(rows, 1+partSize/max(1, cols))
-	part := make([]T, step*cols)
+	part := p.part(step * cols)
 	for r := 0; r < rows; r += step {
 		m := min(step, rows-r)
-		kernel.Gemm(true, false, m, cols, n, alpha, left[r:], rows, right, cols, 0, part[:m*cols], cols)
+		if sparse {
+			kernel.GemmSparse(true, m, cols, n, alpha, left[r:], rows, right, cols, 0, part[:m*cols], cols)
+		} else {
+			kernel.Gemm(true, false, m, cols, n, alpha, left[r:], rows, right, cols, 0, part[:m*cols], cols)
+		}
 		visit(r*cols, part[:m*cols])
 	}
 }

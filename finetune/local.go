@@ -96,7 +96,7 @@ func (l *local[T]) backward(p pass[T]) {
 	}
 }
 
-func (l *local[T]) fuses(i int) bool { return i == 1 }
+func (l *local[T]) fuses(i int) (fuses, inParts bool) { return i == 1, false }
 
 func (l *local[T]) update(p pass[T], _ int, rate, keep T) {
 	l.BackwardWeights(-rate, keep, p.in[1])

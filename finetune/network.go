@@ -1,6 +1,8 @@
 package finetune
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -12,17 +14,20 @@ import (
 
 // network is the training graph of one batch size: forward, loss, backward.
 type network[T kernel.Float] struct {
-	batch   int
+	batch   int // samples that it computes: its group's share of the batch
+	share   batchShare
 	classes int
 
 	x      []T   // batch × sample: the step's input
 	labels []int // batch
 	rate   T     // the fused updates are w ← keep·w − rate·∇
 	keep   T
-	loss   float64
-	hits   int
+	loss   float64 // mean over the whole batch
+	hits   int     // in the whole batch
 
-	ranks   *exchange[T] // that compute the network together; nil for one
+	team    *team        // whose groups have shares of the batch; nil for one process
+	ranks   *exchange[T] // that compute the network together; nil for one process
+	part    []T          // of a gradient: see pass.part
 	machine gorgonia.VM
 	clock   *clock
 	reads   []gradient[T]
@@ -41,9 +46,7 @@ type network[T kernel.Float] struct {
 	// the updates that layers do themselves.
 	probe func(g *gradients[T], p pass[T])
 
-	// suspect receives, unless nil, what is first found in a forward pass that is
-	// not finite.
-	suspect *string
+	suspect *suspect // receives what a forward pass finds; nil where nothing is looked for
 }
 
 // gradient is where a finished step finds the gradient of a parameter.
@@ -61,6 +64,9 @@ func (n *network[T]) step(u update[T]) error {
 	}
 	n.rate, n.keep = T(u.rate), T(u.keep(u.rate))
 	if err := n.run(); err != nil {
+		return err
+	}
+	if err := n.sumGradients(); err != nil {
 		return err
 	}
 	for _, g := range n.reads {
@@ -81,6 +87,23 @@ func (n *network[T]) step(u update[T]) error {
 		g.p.follow(&u, factor, elements[T](g.node.Value()))
 	}
 	return nil
+}
+
+// sumGradients adds up over the groups the gradients that are there to be read.
+func (n *network[T]) sumGradients() error {
+	lists := make([][]T, len(n.reads))
+	for i, g := range n.reads {
+		lists[i] = elements[T](g.node.Value())
+	}
+	return n.ranks.sumGradients(lists...)
+}
+
+// partOf returns memory for n elements of a gradient.
+func (n *network[T]) partOf(elements int) []T {
+	if len(n.part) < elements {
+		n.part = make([]T, elements)
+	}
+	return n.part[:elements]
 }
 
 // gradientNorm is the norm of all gradients that are there to be read.
@@ -132,12 +155,16 @@ func (n *network[T]) runMachine() error {
 // notFinite returns the error that names where in the forward pass a loss that is not
 // finite begins. The pass is taken again: its first values are overwritten.
 func (n *network[T]) notFinite() error {
-	var where string
-	n.suspect = &where
-	err := n.runMachine() // the loss ends it again
+	n.suspect = &suspect{}
+	again := n.runMachine() // the loss ends it again
+	found, err := n.suspect.first(n.team)
 	n.suspect = nil
+	if err != nil {
+		return err
+	}
+	where := found.Where
 	switch {
-	case err == nil:
+	case again == nil:
 		where = "but not when it was computed again"
 	case where == "":
 		where = "though all logits are"
@@ -152,12 +179,40 @@ func notFiniteAt(where string) error {
 // inspect looks for what is not finite in the weights or the output of a layer,
 // unless something has been found or nothing is suspected.
 func (n *network[T]) inspect(label, what string, values []T) {
-	if n.suspect == nil || *n.suspect != "" {
+	if n.suspect == nil || n.suspect.Where != "" {
 		return
 	}
 	if v, ok := findNotFinite(values); ok {
-		*n.suspect = fmt.Sprintf("%v first shows in the %s of %s", v, what, label)
+		*n.suspect = suspect{n.clock.turn, fmt.Sprintf("%v first shows in the %s of %s", v, what, label)}
 	}
+}
+
+// suspect is what is first found in a forward pass that is not finite.
+type suspect struct {
+	Turn  int    // of the pass
+	Where string // "" for nothing
+}
+
+// first returns what was first found of what the groups found in their samples.
+func (s *suspect) first(t *team) (first suspect, err error) {
+	if !t.isGrouped() {
+		return *s, nil
+	}
+	text, err := json.Marshal(s)
+	if err != nil {
+		return first, err
+	}
+	all, err := t.peers.AllgatherBytes(context.Background(), text)
+	for _, text := range all {
+		var s suspect
+		if err := json.Unmarshal(text, &s); err != nil {
+			return first, err
+		}
+		if s.Where != "" && (first.Where == "" || s.Turn < first.Turn) {
+			first = s
+		}
+	}
+	return first, err
 }
 
 func isNotFinite(v float64) bool { return math.IsNaN(v) || math.IsInf(v, 0) }

@@ -85,18 +85,22 @@ func (m *gradientNorms[T]) trained(p *parameter[T], gradient []T) {
 // fused measures the gradient of a parameter that the layer updates itself: it
 // is made again, a part at a time, to be looked at.
 func (m *gradientNorms[T]) fused(p *parameter[T], l fusible[T], at pass[T], input int) {
-	var inside, outside, all float64
+	l.gradient(at, input, m.parts(p))
+}
+
+// parts returns what measures a gradient a part at a time.
+func (m *gradientNorms[T]) parts(p *parameter[T]) (add func(at int, part []T)) {
+	if m == nil {
+		return func(int, []T) {}
+	}
 	s := m.supports[p.name]
-	l.gradient(at, input, func(first int, part []T) {
-		all += kernel.SumSquares(part)
+	return func(at int, part []T) {
+		m.squares.Trained[p.name] += kernel.SumSquares(part)
 		if s.Map != nil {
-			in, out := sumSquares(s, first/s.Cols(), part)
-			inside, outside = inside+in, outside+out
+			in, out := sumSquares(s, at/s.Cols(), part)
+			m.squares.Inside[p.name] += in
+			m.squares.Outside[p.name] += out
 		}
-	})
-	m.squares.Trained[p.name] = all
-	if s.Map != nil {
-		m.squares.Inside[p.name], m.squares.Outside[p.name] = inside, outside
 	}
 }
 

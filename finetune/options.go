@@ -68,6 +68,12 @@ type Options struct {
 	// come to the same losses and metrics. Rank 0 alone writes files. Default (nil): this
 	// process trains the model by itself.
 	World *mpi.World
+	// Groups divides the ranks of World into so many groups of as many ranks: each has the
+	// whole network, cut over its ranks, and takes a share of every batch. Gradients are
+	// summed over the groups before weights move, and a BatchNormalization normalises by the
+	// statistics of the whole batch. 0 means one group; a number that does not divide the
+	// ranks is a *GroupsError.
+	Groups int
 	// CutFrom is from how many bytes of weights on a layer is cut over the ranks; smaller ones
 	// are trained by each. 0 means [cut.DefaultLeast].
 	CutFrom int64
@@ -169,9 +175,16 @@ func (o Options) Validate() error {
 	if o.Refresh < 0 {
 		errs = append(errs, fmt.Errorf("refresh: %d is negative", o.Refresh))
 	}
-	if o.World != nil && o.World.Size() > 1 && (o.Init != "" || o.Refresh > 0) {
+	if o.ranks() > 1 && (o.Init != "" || o.Refresh > 0) {
 		errs = append(errs, errors.New("init and refresh choose V of factored layers, of which several ranks have parts; "+
 			"train on one rank, or leave V as it is"))
+	}
+	if o.Groups < 0 {
+		errs = append(errs, fmt.Errorf("groups: %d is negative", o.Groups))
+	} else if ranks := o.ranks(); o.Groups > 0 && ranks%o.Groups != 0 {
+		errs = append(errs, &GroupsError{Groups: o.Groups, Ranks: ranks})
+	} else if batch := o.WithDefaults().Batch; o.Groups > 1 && batch > 0 && batch < o.Groups {
+		errs = append(errs, fmt.Errorf("a batch of %d cannot be cut over %d groups of ranks", batch, o.Groups))
 	}
 	if o.CutFrom < 0 {
 		errs = append(errs, fmt.Errorf("cut from: %d bytes is negative", o.CutFrom))
@@ -185,8 +198,8 @@ func (o Options) Validate() error {
 	if o.Snapshots != (Snapshots{}) && o.Checkpoint == "" {
 		errs = append(errs, errors.New("snapshots: want the folder of the checkpoint"))
 	}
-	if o.Holdout.Best && o.World != nil && o.World.Size() > 1 && o.Checkpoint == "" {
-		errs = append(errs, &NoFolderError{o.World.Size()})
+	if ranks := o.ranks(); o.Holdout.Best && ranks > 1 && o.Checkpoint == "" {
+		errs = append(errs, &NoFolderError{ranks})
 	}
 	errs = append(errs, o.Schedule.validate(), o.Holdout.validate())
 	errs = append(errs, o.Optimizer.validate()...)
@@ -216,6 +229,27 @@ func (o Options) WithDefaults() Options {
 	o.Optimizer = o.Optimizer.withDefaults()
 	return o
 }
+
+// GroupsError says that ranks can't be divided into so many groups of as many ranks.
+type GroupsError struct{ Groups, Ranks int }
+
+func (e *GroupsError) Error() string {
+	if e.Ranks == 1 {
+		return fmt.Sprintf("%d groups of ranks, where there is one process", e.Groups)
+	}
+	return fmt.Sprintf("%d groups of ranks: want a number that divides the %d ranks", e.Groups, e.Ranks)
+}
+
+// ranks is how many train the model together.
+func (o Options) ranks() int {
+	if o.World == nil {
+		return 1
+	}
+	return o.World.Size()
+}
+
+// ranksOfGroup is how many have the network together.
+func (o Options) ranksOfGroup() int { return o.ranks() / max(1, o.Groups) }
 
 // initBatches is InitBatches, 0 where it has no effect.
 func (o Options) initBatches() int {

@@ -16,34 +16,33 @@ import (
 	"efcn/onnxio"
 )
 
-// newTraineeOver is newTrainee for what the ranks of o.World train together: the part of
-// this one.
-func newTraineeOver[T kernel.Float](m *onnxio.Model, o Options) (*trainee[T], error) {
-	w, what := o.World, o.Train
-	if w == nil {
-		return newTrainee[T](m, what)
+// newTraineeOver is newTrainee for what the ranks of a team train together: the part of
+// this one. It sends nothing.
+func newTraineeOver[T kernel.Float](m *onnxio.Model, team *team, o Options) (*trainee[T], error) {
+	if team == nil {
+		return newTrainee[T](m, o.Train)
 	}
 	part, err := cut.Model(m, cut.Options{
-		Rank: w.Rank(), Ranks: w.Size(), Least: o.CutFrom, Support: needsSupport(what),
+		Rank: team.group.Rank(), Ranks: team.group.Size(), Least: o.CutFrom, Support: needsSupport(o.Train),
 	})
 	if err != nil {
 		return nil, err
 	}
-	o.remark(part)
-	t, err := newTrainee[T](part.Model, what)
+	if team.group.Size() > 1 {
+		o.remark(part)
+	}
+	t, err := newTrainee[T](part.Model, o.Train)
 	if err != nil {
 		return nil, err
 	}
-	t.ranks, t.part = &exchange[T]{World: w}, part
-	t.gather = &gatherer[T]{world: w, part: part.Slices, whole: part.Whole, own: t.own}
+	t.team, t.part = team, part
+	t.ranks = &exchange[T]{World: team.group, team: team}
+	t.gather = &gatherer[T]{world: team.all, part: part.Slices, whole: part.Whole, own: t.own}
 	return t, t.addSupportsOfParts()
 }
 
 // remark tells of large layers that every rank trains, with why.
 func (o Options) remark(part *cut.Part) {
-	if o.World.Size() == 1 {
-		return
-	}
 	whole, nothing := part.Remarks()
 	for _, line := range whole {
 		o.notice("%s", line)
@@ -62,7 +61,7 @@ func (o Options) checkPart(part *cut.Part, dense []string) error {
 			own += init.Data.Len()
 		}
 	}
-	if o.World.Size() == 1 || own <= allowed {
+	if o.ranksOfGroup() == 1 || own <= allowed {
 		return nil
 	}
 	return fmt.Errorf("train %s needs dense layers: with %q in dense form rank %d of %d has %d bytes of weights, more "+
@@ -131,11 +130,11 @@ func (s *session[T]) evaluate(ctx context.Context, m *onnxio.Model, set *data.Se
 	if err != nil {
 		return Metrics{}, err
 	}
-	e, err := newEvaluator(ctx, t.open, trained, set, batch, nil)
+	e, err := newEvaluator(ctx, t.open, trained, set, t.team.largestShare(batch), nil)
 	if err != nil {
 		return Metrics{}, err
 	}
-	e.world = t.gather.job()
+	e.team = t.team
 	defer func() { err = errors.Join(err, e.session.Close()) }()
 	return e.metrics(ctx)
 }

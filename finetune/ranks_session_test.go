@@ -56,7 +56,11 @@ func trainOn[T kernel.Float](t *testing.T, ranks int, m *onnxio.Model, o Options
 	run := func(w *mpi.World) (*session[T], error) {
 		o := o.WithDefaults()
 		o.World, o.CutFrom = w, 1
-		tr, err := newTraineeOver[T](m, o)
+		team, err := newTeam(t.Context(), w, o.Groups)
+		if err != nil {
+			return nil, err
+		}
+		tr, err := newTraineeOver[T](m, team, o)
 		if err != nil {
 			return nil, err
 		}

@@ -87,7 +87,10 @@ func checkMetrics(t *testing.T, what, dir, wantDir string) {
 		g := got[i]
 		near("train loss", g.TrainLoss, w.TrainLoss)
 		near("test loss", *g.TestLoss, *w.TestLoss)
-		near("deviation", g.Deviation.Distance, w.Deviation.Distance)
+		near("test top-5", *g.TestTop5, *w.TestTop5)
+		if w.Deviation != nil {
+			near("deviation", g.Deviation.Distance, w.Deviation.Distance)
+		}
 		for field, of := range map[string][2]map[string]float64{
 			"gradient norm": {g.GradientNorms, w.GradientNorms}, "gradient inside": {g.GradientInside, w.GradientInside},
 			"gradient outside": {g.GradientOutside, w.GradientOutside}, "travelled": {g.Travelled, w.Travelled},
@@ -104,24 +107,49 @@ func checkMetrics(t *testing.T, what, dir, wantDir string) {
 }
 
 // TestTrainOverRanks: the losses, the metrics, the checkpoint and the model of a run on
-// several ranks are those of one process but for rounding; the same again bit for bit; and
-// a run that one of its ranks was told to stop goes on to the same bits, or near them on
-// another number of ranks.
+// several ranks, in groups or not, are those of one process but for rounding; the same again
+// bit for bit; and a run that one of its ranks was told to stop goes on to the same bits, or
+// near them on another number of ranks or groups.
 func TestTrainOverRanks(t *testing.T) {
+	embedded := func(layout record.Layout) *onnxio.Model {
+		made := convert.Options{Layout: layout}
+		if layout == record.Factored {
+			made.Rank = 4
+		}
+		return embedWith(t, branchedModel(), made)
+	}
+	type division struct{ ranks, groups int }
 	runs := 0
-	for _, layout := range []record.Layout{record.Dense, record.Local, record.Sparse, record.Factored} {
-		t.Run(string(layout), func(t *testing.T) {
-			made := convert.Options{Layout: layout}
-			if layout == record.Factored {
-				made.Rank = 4
-			}
-			m := embedWith(t, branchedModel(), made)
+	for _, c := range []struct {
+		name    string
+		m       *onnxio.Model
+		on, off division // off which it goes on
+		plain   bool     // SGD, so that layers update their weights themselves
+	}{
+		{"dense", embedded(record.Dense), division{3, 0}, division{2, 0}, false},
+		{"local", embedded(record.Local), division{3, 0}, division{2, 0}, false},
+		{"sparse", embedded(record.Sparse), division{3, 0}, division{2, 0}, false},
+		{"factored", embedded(record.Factored), division{3, 0}, division{2, 0}, false},
+		{"CNN in groups", branchedModel(), division{4, 4}, division{2, 2}, false},
+		{"dense in groups", embedded(record.Dense), division{4, 2}, division{3, 0}, true},
+		{"factored in groups", embedded(record.Factored), division{2, 2}, division{4, 2}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m := c.m
 			o := Options{
 				Epochs: 2, Batch: 30, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.5}, Clip: 1,
 				Schedule: Schedule{Kind: "cosine"}, Snapshots: Snapshots{Every: 4}, SaveEvery: Interval{Steps: 2},
 			}
-			if layout == record.Local || layout == record.Sparse {
+			if c.plain {
+				o.Optimizer, o.Clip = Optimizer{}, 0
+			}
+			if c.name == "local" || c.name == "sparse" {
 				o.Train = TrainLocal
+			}
+			last := c.on.ranks - 1
+			train := func(d division, o Options, stop func(rank int, s Step) bool) *job {
+				o.Groups = d.groups
+				return trainJob(t, d.ranks, m, o, stop)
 			}
 			dir := t.TempDir()
 			in := func(name string) Options {
@@ -135,43 +163,43 @@ func TestTrainOverRanks(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			first := trainJob(t, 3, m, in("first"), nil).succeed(t)
-			checkMetrics(t, "three ranks", filepath.Join(dir, "first"), alone.Checkpoint)
-			nearModels(t, "three ranks", parsed(t, first.model), whole)
-			if again := trainJob(t, 3, m, in("again"), nil).succeed(t); !bytes.Equal(again.model, first.model) {
+			first := train(c.on, in("first"), nil).succeed(t)
+			checkMetrics(t, "several ranks", filepath.Join(dir, "first"), alone.Checkpoint)
+			nearModels(t, "several ranks", parsed(t, first.model), whole)
+			if again := train(c.on, in("again"), nil).succeed(t); !bytes.Equal(again.model, first.model) {
 				t.Error("the model has other bits when it is trained again")
 			}
 
 			chosen := in("chosen")
 			chosen.Holdout = Holdout{Best: true, Patience: 1}
 			chosen.Rate, chosen.Epochs = 2, 4 // with which it gets worse
-			if a, b := trainJob(t, 3, m, chosen, nil).succeed(t), bestOf(t, chosen.Checkpoint); !bytes.Equal(a.model, b) {
+			if a, b := train(c.on, chosen, nil).succeed(t), bestOf(t, chosen.Checkpoint); !bytes.Equal(a.model, b) {
 				t.Error("the model is not that of the best epoch")
 			}
 
-			stopped := trainJob(t, 3, m, in("stopped"), func(rank int, s Step) bool { return rank == 2 && s.Epoch == 2 })
+			stopped := train(c.on, in("stopped"), func(rank int, s Step) bool { return rank == last && s.Epoch == 2 })
 			for rank, err := range stopped.errs {
 				if !errors.Is(err, context.Canceled) {
-					t.Fatalf("rank %d: %v, when rank 2 was told to stop", rank, err)
+					t.Fatalf("rank %d: %v, when rank %d was told to stop", rank, err, last)
 				}
 			}
-			if err := os.CopyFS(filepath.Join(dir, "fewer"), os.DirFS(filepath.Join(dir, "stopped"))); err != nil {
+			if err := os.CopyFS(filepath.Join(dir, "other"), os.DirFS(filepath.Join(dir, "stopped"))); err != nil {
 				t.Fatal(err)
 			}
 			resume := in("stopped")
 			resume.Resume = true
-			if on := trainJob(t, 3, m, resume, nil).succeed(t); !bytes.Equal(on.model, first.model) {
+			if on := train(c.on, resume, nil).succeed(t); !bytes.Equal(on.model, first.model) {
 				t.Error("a run that was stopped comes to other bits")
 			}
-			resume.Checkpoint = filepath.Join(dir, "fewer")
-			on := trainJob(t, 2, m, resume, nil).succeed(t)
-			nearModels(t, "from three ranks on two", parsed(t, on.model), whole)
-			checkMetrics(t, "from three ranks on two", resume.Checkpoint, alone.Checkpoint)
+			resume.Checkpoint = filepath.Join(dir, "other")
+			on := train(c.off, resume, nil).succeed(t)
+			nearModels(t, "on other ranks", parsed(t, on.model), whole)
+			checkMetrics(t, "on other ranks", resume.Checkpoint, alone.Checkpoint)
 			runs++
 		})
 	}
-	if runs != 4 {
-		t.Errorf("%d layouts", runs)
+	if runs != 7 {
+		t.Errorf("%d runs", runs)
 	}
 }
 
@@ -260,7 +288,7 @@ func TestWholeLayersNoticed(t *testing.T) {
 		onRanks(c.ranks, func(w *mpi.World) {
 			var lines []string
 			o := Options{World: w, CutFrom: c.cutFrom, Notice: func(text string) { lines = append(lines, text) }}
-			if _, err := newTraineeOver[float32](c.m, o); err != nil {
+			if _, err := newTraineeOver[float32](c.m, &team{all: w, group: w}, o); err != nil {
 				t.Error(err)
 			}
 			text := strings.Join(lines, "\n")

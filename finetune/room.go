@@ -46,7 +46,7 @@ func (e *MemoryError) Error() string {
 func (t *trainee[T]) checkRoom(ctx context.Context, o Options) error {
 	e := t.room(o)
 	if e.Ranks > 1 {
-		return e.checkTogether(ctx, t.ranks.World)
+		return e.checkTogether(ctx, t.team.all)
 	}
 	if e.Allowed, e.Limit = AvailableBytes(); e.Limit == "" || e.Need <= e.Allowed {
 		return nil
@@ -100,26 +100,32 @@ func saturated(a, b int64) int64 {
 
 // room is what a run needs.
 func (t *trainee[T]) room(o Options) *MemoryError {
-	e := &MemoryError{Batch: o.Batch, Ranks: 1}
-	size := int64(dtypeSize[T]())
+	e := &MemoryError{Batch: t.team.share(o.Batch).n, Ranks: 1}
+	size, trained := int64(dtypeSize[T]()), int64(0)
 	for name, init := range t.initializers {
 		if !init.Type.IsFloat() || t.links.Uses(name) == 0 {
 			continue
 		}
+		elements := int64(product(toInts(init.Dims)))
 		copies := o.WeightCopies()
 		if t.subset.freezes(name) {
 			copies = 1
+		} else {
+			trained += elements
 		}
-		e.Weights += int64(copies) * size * int64(product(toInts(init.Dims)))
+		e.Weights += int64(copies) * size * elements
+	}
+	if t.team.isGrouped() { // gradients are sent in parts, and a part of the sum arrives from each group
+		e.Weights += 2 * size * min(trained, partSize)
 	}
 	values := product(t.sampleShape())
 	if t.part != nil {
-		e.Rank, e.Ranks = t.ranks.Rank(), t.ranks.Size()
+		e.Rank, e.Ranks = t.team.all.Rank(), t.team.all.Size()
 		for _, g := range t.part.Gathers {
 			values += g.Size
 		}
 	}
-	e.Values = size * int64(o.Batch) * int64(values)
+	e.Values = size * int64(e.Batch) * int64(values)
 	e.Need = e.Weights + e.Values
 	return e
 }

@@ -71,7 +71,7 @@ func TestRoomTogether(t *testing.T) {
 	for _, ranks := range []int{1, 2} {
 		onRanks(ranks, func(w *mpi.World) {
 			o := Options{Batch: 1, World: w, CutFrom: 1}
-			tr, err := newTraineeOver[float32](m, o)
+			tr, err := newTraineeOver[float32](m, &team{all: w, group: w}, o)
 			if err != nil {
 				t.Error(err)
 				return

@@ -97,10 +97,11 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 		// As many samples as a step takes, in the memory of a step.
 		n := cmp.Or(s.full, s.rest)
 		memory, _ := any(n.memory).([][]float32)
-		if e, err = newEvaluator(ctx, s.trainee.open, trained, test, n.batch, memory); err != nil {
+		batch := s.trainee.team.largestShare(n.share.batch)
+		if e, err = newEvaluator(ctx, s.trainee.open, trained, test, batch, memory); err != nil {
 			return Metrics{}, err
 		}
-		e.world = s.options.World
+		e.team = s.trainee.team
 		if s.trainee.live() {
 			s.tester = e
 		} else {
@@ -155,9 +156,9 @@ func (s *session[T]) resume(ctx context.Context) error {
 		return fmt.Errorf("checkpoint: the run in %s is past epoch %d; want as many epochs as it has had, "+
 			"or another folder", o.Checkpoint, o.Epochs)
 	}
-	if saved.Ranks != s.id.Ranks {
-		o.notice("the run in %s was on %d ranks and goes on with %d: it ends like one that was not stopped within rounding, "+
-			"not bit for bit", o.Checkpoint, max(1, saved.Ranks), max(1, s.id.Ranks))
+	if !s.id.isDividedAs(saved) {
+		o.notice("the run in %s was on %s ranks and goes on with %s: it ends like one that was not stopped within rounding, "+
+			"not bit for bit", o.Checkpoint, saved.ranks(), s.id.ranks())
 	}
 	if s.at.Subspace > 0 {
 		all, err := s.trainee.subspaces(false)
@@ -283,7 +284,7 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 	if err := agree(ctx, s.options.World, s.trainee.finite()); err != nil {
 		return e, fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
 	}
-	if err := sameLoss(s.options.World, s.at.Loss); err != nil {
+	if err := s.same(); err != nil {
 		return e, fmt.Errorf("epoch %d: %w", s.at.Epoch, err)
 	}
 	e.Steps, e.Seconds = s.at.Steps, s.at.Seconds
@@ -296,14 +297,10 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 // whether the run has to be saved before it.
 func (s *session[T]) next(ctx context.Context) (n *network[T], due bool, err error) {
 	at := s.at.Samples
-	n = s.full
-	if len(s.order)-at < s.options.Batch {
-		n = s.rest
-	}
+	n, batch := s.batch(at)
 	if err = ctx.Err(); err == nil {
-		following := s.order[at+n.batch:]
-		err = s.load(n, s.order[at:at+n.batch], following[:min(len(following), s.options.Batch)])
-		if err != nil {
+		_, following := s.batch(at + n.share.batch)
+		if err = s.load(n, batch, following); err != nil {
 			err = fmt.Errorf("training data: epoch %d: %w", s.at.Epoch, err)
 		}
 	}
@@ -311,11 +308,25 @@ func (s *session[T]) next(ctx context.Context) (n *network[T], due bool, err err
 	return n, due, err
 }
 
+// batch returns the network of the batch that begins with sample at of the epoch's order,
+// and what of it that computes; nothing where the epoch ends there.
+func (s *session[T]) batch(at int) (n *network[T], samples []int) {
+	left := s.order[at:]
+	if n = s.full; len(left) < s.options.Batch {
+		n = s.rest
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	return n, n.share.of(left)
+}
+
 // step takes a step on the batch that is loaded.
 func (s *session[T]) step(n *network[T]) error {
 	at := s.at.Samples
 	s.at.Steps++
-	if s.options.Checkpoint != "" && at+n.batch == len(s.order) {
+	count := n.share.batch
+	if s.options.Checkpoint != "" && at+count == len(s.order) {
 		n.measured = s.trainee.newGradientNorms()
 	}
 	err := n.step(s.update())
@@ -324,11 +335,11 @@ func (s *session[T]) step(n *network[T]) error {
 		n.measured = nil
 	}
 	if err != nil {
-		return fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+n.batch-1, err)
+		return fmt.Errorf("step %d (epoch %d, samples %d to %d): %w", s.at.Steps, s.at.Epoch, at, at+count-1, err)
 	}
-	s.at.Loss += n.loss * float64(n.batch)
+	s.at.Loss += n.loss * float64(count)
 	s.at.Hits += n.hits
-	s.at.Samples += n.batch
+	s.at.Samples += count
 	return nil
 }
 

@@ -218,7 +218,7 @@ func (l *sparseLinear[T]) backward(p pass[T]) {
 // needs: where w is transposed the kernel has a copy of the input in an order of its own.
 func (l *sparseLinear[T]) needs() needs { return needs{inputs: !l.transposed} }
 
-func (l *sparseLinear[T]) fuses(i int) bool { return i == 1 }
+func (l *sparseLinear[T]) fuses(i int) (fuses, inParts bool) { return i == 1, false }
 
 func (l *sparseLinear[T]) update(p pass[T], _ int, rate, keep T) {
 	l.BackwardWeights(-rate*l.alpha, keep, p.in[1])

@@ -102,6 +102,9 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		if s.tester != nil {
 			err = errors.Join(err, s.tester.session.Close())
 		}
+		if err == nil {
+			err = s.trainee.team.close()
+		}
 	}()
 	t, o := s.trainee, s.options
 	if o.Checkpoint != "" {
@@ -165,7 +168,10 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 // it begins. It does not look at a checkpoint.
 func Check(m *onnxio.Model, train, test *data.Set, o Options) error {
 	o.Notice = nil
-	_, _, err := newRun(context.Background(), m, train, test, o)
+	s, _, err := newRun(context.Background(), m, train, test, o)
+	if err == nil {
+		err = s.trainee.team.close()
+	}
 	return err
 }
 
@@ -180,8 +186,12 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 	}
 	o = o.WithDefaults()
 	o.collect()
+	team, err := newTeam(ctx, o.World, o.Groups)
+	if err != nil {
+		return nil, nil, err
+	}
 	// Of what follows one of the ranks may be the one that fails.
-	m, t, err := newTraineeOfRun(ctx, m, o)
+	m, t, err := newTraineeOfRun(ctx, m, team, o)
 	if err := agree(ctx, o.World, err); err != nil {
 		return nil, nil, err
 	}
@@ -193,12 +203,13 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 }
 
 // newTraineeOfRun returns the model that a run starts from, and what this rank trains of it.
-func newTraineeOfRun(ctx context.Context, m *onnxio.Model, o Options) (*onnxio.Model, *trainee[float32], error) {
+func newTraineeOfRun(ctx context.Context, m *onnxio.Model, team *team, o Options,
+) (*onnxio.Model, *trainee[float32], error) {
 	m, dense, err := prepare(ctx, m, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := newTraineeOver[float32](m, o)
+	t, err := newTraineeOver[float32](m, team, o)
 	if err == nil && len(dense) > 0 && t.part != nil {
 		err = o.checkPart(t.part, dense)
 	}
@@ -240,10 +251,10 @@ func prepare(ctx context.Context, m *onnxio.Model, o Options) (_ *onnxio.Model, 
 			layouts = append(layouts, record.Factored)
 		}
 		allowed, together := cmp.Or(o.MaxBytes, record.DefaultMaxBytes), ""
-		if o.World != nil && o.World.Size() > 1 {
+		if ranks := o.ranksOfGroup(); ranks > 1 {
 			// No rank has less than its share; what each has follows once the model is cut.
-			allowed = min(allowed, math.MaxInt64/int64(o.World.Size())) * int64(o.World.Size())
-			together = fmt.Sprintf(" on %d ranks", o.World.Size())
+			allowed = min(allowed, math.MaxInt64/int64(ranks)) * int64(ranks)
+			together = fmt.Sprintf(" on %d ranks", ranks)
 		}
 		if m, layers, err = restore.ToDense(ctx, m, allowed, layouts...); err != nil {
 			var budget *restore.DenseError
