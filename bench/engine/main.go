@@ -57,6 +57,7 @@ func run(model, inputs, profileTo string, runs int) error {
 	if err != nil {
 		return err
 	}
+	eng.Pack()
 	if _, err := eng.Run(ctx, feeds); err != nil {
 		return err
 	}

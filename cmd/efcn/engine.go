@@ -52,7 +52,7 @@ func (f *engineFlags) open(ctx context.Context, e *env, m *onnxio.Model, double 
 		}
 	}
 	s, err := engines.Options{
-		Float64: double, Library: f.library, Threads: kernel.Threads(), World: e.world,
+		Float64: double, Library: f.library, Threads: kernel.Threads(), World: e.world, Pack: e.world == nil,
 	}.Open(ctx, f.engine.value, m)
 	if err == nil {
 		e.logf("engine %s: %s", s.Name(), s)

@@ -52,9 +52,22 @@ func addFloats[T kernel.Float](dst, a, b []T) {
 func arithmetic[T kernel.Float](row func(dst, a, b []T), intRow func(dst, a, b []int64),
 	unsignedRow func(dst, a, b []uint64),
 ) builder[T] {
-	return func(*node) (compute[T], error) {
+	return func(n *node) (compute[T], error) {
+		n.eitherLayout = true
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			a, b := in[0], in[1]
+			if a.last || b.last {
+				y, err := x.zipLast(a, b, row)
+				if y != nil || err != nil {
+					return one(y, err)
+				}
+				if a, err = x.rowMajor(a); err != nil {
+					return nil, err
+				}
+				if b, err = x.rowMajor(b); err != nil {
+					return nil, err
+				}
+			}
 			if unsignedRow != nil && slices.Contains(b.I, 0) {
 				return nil, errors.New("integer division by zero")
 			}

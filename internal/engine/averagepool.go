@@ -16,11 +16,16 @@ func averagePool[T kernel.Float](n *node) (compute[T], error) {
 	n.need("kernel_shape")
 	w := windowOf(n, n.version >= 19, n.version >= 10)
 	includePad := n.flag("count_include_pad", false)
+	n.eitherLayout = true
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
 		y, g, err := x.pooled(v, w)
 		if err != nil || len(y.F) == 0 {
 			return one(y, err)
+		}
+		if v.last {
+			kernel.AveragePoolLast(g, includePad, v.Shape[0], v.Shape[1], v.F, y.F)
+			return []*Tensor[T]{y}, nil
 		}
 		kernel.AveragePool(g, includePad, v.Shape[0]*v.Shape[1], v.F, y.F)
 		return []*Tensor[T]{y}, nil

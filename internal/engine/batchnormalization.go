@@ -40,6 +40,14 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 			return trained(x, in, y, channels, epsilon, momentum)
 		}), nil
 	}
+	n.affine = affine[T](func(in []*Tensor[T]) (factor, offset []float64) {
+		for _, p := range in[1:] {
+			if p == nil || len(p.Shape) != 1 || len(p.F) != len(in[1].F) {
+				return nil, nil
+			}
+		}
+		return normalization(in, epsilon)
+	})
 	n.follow = follower[T](func(y *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
 		channels := y.Shape[1]
 		for _, p := range in[1:] {
@@ -47,7 +55,7 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 				return nil
 			}
 		}
-		factor, offset := normalization(in, epsilon)
+		factor, offset := roundedNormalization(in, epsilon)
 		inner := product(y.Shape[2:])
 		return func(at int, part []T) {
 			c := at / inner % channels
@@ -58,7 +66,7 @@ func batchNormalization[T kernel.Float](n *node) (compute[T], error) {
 		if len(y.F) == 0 {
 			return []*Tensor[T]{y}, nil
 		}
-		factor, offset := normalization(in, epsilon)
+		factor, offset := roundedNormalization(in, epsilon)
 		scaleChannels(y, in[0], channels, factor, offset)
 		return []*Tensor[T]{y}, nil
 	}), nil
@@ -153,13 +161,23 @@ func trained[T kernel.Float](x *exec[T], in []*Tensor[T], y *Tensor[T], channels
 
 // normalization returns what each channel is multiplied by and what is added
 // then, from scale, B, mean and var.
-func normalization[T kernel.Float](in []*Tensor[T], epsilon float64) (factor, offset []T) {
+func normalization[T kernel.Float](in []*Tensor[T], epsilon float64) (factor, offset []float64) {
 	scale, b, mean, variance := in[1].F, in[2].F, in[3].F, in[4].F
-	factor, offset = make([]T, len(scale)), make([]T, len(scale))
+	factor, offset = make([]float64, len(scale)), make([]float64, len(scale))
 	for c := range scale {
 		f := float64(scale[c]) / math.Sqrt(float64(variance[c])+epsilon)
-		factor[c] = T(f)
-		offset[c] = T(float64(b[c]) - float64(mean[c])*f)
+		factor[c] = f
+		offset[c] = float64(b[c]) - float64(mean[c])*f
+	}
+	return factor, offset
+}
+
+// roundedNormalization is normalization at the precision of the values.
+func roundedNormalization[T kernel.Float](in []*Tensor[T], epsilon float64) (factor, offset []T) {
+	f, o := normalization(in, epsilon)
+	factor, offset = make([]T, len(f)), make([]T, len(f))
+	for c := range f {
+		factor[c], offset[c] = T(f[c]), T(o[c])
 	}
 	return factor, offset
 }

@@ -18,16 +18,24 @@ func clip[T kernel.Float](n *node) (compute[T], error) {
 	if n.version < 11 {
 		return clipByAttributes[T](n), nil
 	}
-	n.follow = follower[T](func(_ *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
+	between := bounds[T](func(in []*Tensor[T]) (lo, hi T, ok bool) {
 		for _, bound := range in[1:] {
 			if bound != nil && len(bound.F) != 1 {
-				return nil
+				return 0, 0, false
 			}
 		}
 		if in[0] != nil {
+			return 0, 0, false
+		}
+		lo, hi = floatBounds(in)
+		return lo, hi, true
+	})
+	n.bounds, n.eitherLayout = between, true
+	n.follow = follower[T](func(_ *Tensor[T], in []*Tensor[T]) kernel.Then[T] {
+		lo, hi, ok := between(in)
+		if !ok {
 			return nil
 		}
-		lo, hi := floatBounds(in)
 		return func(_ int, part []T) { kernel.Clip(part, part, lo, hi) }
 	})
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
@@ -59,6 +67,7 @@ func clipByAttributes[T kernel.Float](n *node) compute[T] {
 	}
 	row := func(dst, src []T) { kernel.Clip(dst, src, lower, upper) }
 	n.follow = mapFollower(row)
+	n.bounds, n.eitherLayout = bounds[T](func([]*Tensor[T]) (lo, hi T, ok bool) { return lower, upper, true }), true
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		if !in[0].Type.IsFloat() {
 			return nil, fmt.Errorf("%s needs opset 12", in[0].Type)

@@ -16,6 +16,7 @@ func init() {
 func concat[T kernel.Float](n *node) (compute[T], error) {
 	n.need("axis")
 	axis := n.int("axis", 1)
+	n.eitherLayout = true
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		first := in[0]
 		a, err := axisIndex(axis, len(first.Shape))
@@ -36,6 +37,9 @@ func concat[T kernel.Float](n *node) (compute[T], error) {
 				return nil, fmt.Errorf("inputs of shape %v and %v differ off axis %d", first.Shape, v.Shape, a)
 			}
 			shape[a] += v.Shape[a]
+		}
+		if slices.ContainsFunc(in, func(v *Tensor[T]) bool { return v.last }) {
+			return one(x.concatLast(in, a, shape))
 		}
 		y, err := x.alloc(first.Type, shape)
 		if err != nil {
@@ -64,4 +68,38 @@ func copyBlocks[E any](dst []E, d, dstStep int, src []E, s, srcStep, blocks, n i
 	for k := range blocks {
 		copy(dst[d+k*dstStep:d+k*dstStep+n], src[s+k*srcStep:s+k*srcStep+n])
 	}
+}
+
+// concatLast is Concat to a value of the given shape where the channels of some inputs are
+// last: along them, or else row-major.
+func (x *exec[T]) concatLast(in []*Tensor[T], axis int, shape []int) (*Tensor[T], error) {
+	lie := x.toLast
+	if axis != 1 {
+		lie = x.rowMajor
+	}
+	parts := make([]*Tensor[T], len(in))
+	for i, v := range in {
+		var err error
+		if parts[i], err = lie(v); err != nil {
+			return nil, err
+		}
+	}
+	y, err := x.fresh(in[0].Type, shape)
+	if err != nil {
+		return nil, err
+	}
+	outer, inner := product(shape[:axis]), product(shape[axis+1:])
+	if axis == 1 {
+		y.last = !y.isLast()
+		outer, inner = shape[0]*inner, 1
+	}
+	row, at := shape[axis]*inner, 0
+	for _, v := range parts {
+		n := v.Shape[axis] * inner
+		kernel.Parallel(outer, max(1, rowGrain/max(1, n)), func(lo, hi int) {
+			copyBlocks(y.F, at+lo*row, row, v.F, lo*n, n, hi-lo, n)
+		})
+		at += n
+	}
+	return y, nil
 }

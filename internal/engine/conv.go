@@ -15,36 +15,28 @@ func init() {
 	register(operator{name: "Conv", limits: "1 to 3 spatial axes", inputs: "fff"}, conv[float32], conv[float64])
 }
 
+// convNode is the attributes of a Conv.
+type convNode struct {
+	window
+	group int64
+}
+
 func conv[T kernel.Float](n *node) (compute[T], error) {
-	w, group := windowOf(n, true, false), n.int("group", 1)
-	if group < 1 || group > math.MaxInt32 {
+	n.conv = &convNode{windowOf(n, true, false), n.int("group", 1)}
+	if group := n.conv.group; group < 1 || group > math.MaxInt32 {
 		n.refuse("attribute group: want at least 1, got %d", group)
 	}
 	n.leads = true
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v, weight, bias := in[0], in[1], in[2]
-		size, err := spatial(v.Shape)
+		if bias != nil && len(weight.Shape) > 0 && !slices.Equal(bias.Shape, weight.Shape[:1]) {
+			return nil, fmt.Errorf("B has shape %v; want %v", bias.Shape, weight.Shape[:1])
+		}
+		g, err := n.conv.geometry(v.Shape, weight.Shape)
 		if err != nil {
 			return nil, err
 		}
-		if len(weight.Shape) != len(v.Shape) {
-			return nil, fmt.Errorf("W has shape %v; want as many axes as the input's %v", weight.Shape, v.Shape)
-		}
-		taps := weight.Shape[2:]
-		if err := w.checkKernel(taps); err != nil {
-			return nil, err
-		}
-		c := kernel.Conv[T]{Groups: int(group), InChannels: v.Shape[1], OutChannels: weight.Shape[0]}
-		if weight.Shape[1]*c.Groups != c.InChannels {
-			return nil, fmt.Errorf("W of shape %v with group %d takes %d channels, the input %v has %d", weight.Shape,
-				group, weight.Shape[1]*c.Groups, v.Shape, c.InChannels)
-		}
-		if bias != nil && !slices.Equal(bias.Shape, weight.Shape[:1]) {
-			return nil, fmt.Errorf("B has shape %v; want %v", bias.Shape, weight.Shape[:1])
-		}
-		if c.Window, err = w.resolve(size, taps); err != nil {
-			return nil, err
-		}
+		c := kernel.Conv[T](g)
 		if c.InChannels == 0 || c.OutChannels == 0 {
 			return one(x.biasAlone(v.Type, append([]int{v.Shape[0], c.OutChannels}, c.Out...), bias))
 		}
@@ -62,6 +54,29 @@ func conv[T kernel.Float](n *node) (compute[T], error) {
 		c.ForwardThen(v.Shape[0], v.F, weight.F, b, y.F, x.then(y))
 		return []*Tensor[T]{y}, nil
 	}, nil
+}
+
+// geometry works out the convolution of an input with weights of the given shapes.
+func (n *convNode) geometry(in, weight []int) (kernel.Conv[float32], error) {
+	var c kernel.Conv[float32]
+	size, err := spatial(in)
+	if err != nil {
+		return c, err
+	}
+	if len(weight) != len(in) {
+		return c, fmt.Errorf("W has shape %v; want as many axes as the input's %v", weight, in)
+	}
+	taps := weight[2:]
+	if err := n.checkKernel(taps); err != nil {
+		return c, err
+	}
+	c = kernel.Conv[float32]{Groups: int(n.group), InChannels: in[1], OutChannels: weight[0]}
+	if weight[1]*c.Groups != c.InChannels {
+		return c, fmt.Errorf("W of shape %v with group %d takes %d channels, the input %v has %d", weight, n.group,
+			weight[1]*c.Groups, in, c.InChannels)
+	}
+	c.Window, err = n.resolve(size, taps)
+	return c, err
 }
 
 // biasAlone is the result of a convolution that sums up nothing: its bias.

@@ -66,6 +66,10 @@ func each[T kernel.Float](f func(T) T) func(dst, src []T) {
 func mapped[T kernel.Float](row func(dst, src []T)) builder[T] {
 	return func(n *node) (compute[T], error) {
 		n.follow = mapFollower(row)
+		n.eitherLayout = true
+		if n.OpType == "Relu" {
+			n.bounds = bounds[T](func([]*Tensor[T]) (lo, hi T, ok bool) { return 0, T(math.Inf(1)), true })
+		}
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) { return one(x.apply(in[0], row)) }, nil
 	}
 }
@@ -85,6 +89,7 @@ func (x *exec[T]) apply(v *Tensor[T], row func(dst, src []T)) (*Tensor[T], error
 	if err != nil {
 		return nil, err
 	}
+	y.last = v.last
 	kernel.Parallel(len(v.F), rowGrain/4, func(lo, hi int) { row(y.F[lo:hi], v.F[lo:hi]) })
 	for i, e := range v.I { // only Relu takes integers
 		y.I[i] = max(e, 0)

@@ -28,7 +28,8 @@ type pending[T kernel.Float] struct {
 type turn struct {
 	step      int
 	followers []int
-	local     int // which of program.locals
+	local     int         // which of program.locals
+	packed    *packedConv // nil: the step is none, or not packed
 }
 
 // planTurns finds what follows what. Nodes without inputs go first: exporters

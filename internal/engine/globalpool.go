@@ -11,13 +11,19 @@ import (
 // (https://onnx.ai/onnx/operators/onnx__GlobalAveragePool.html): every spatial
 // axis becomes 1.
 func init() {
-	register(operator{name: "GlobalAveragePool", inputs: "f"}, globalPool(meanOf[float32]), globalPool(meanOf[float64]))
-	register(operator{name: "GlobalMaxPool", inputs: "f"}, globalPool(maxOf[float32]), globalPool(maxOf[float64]))
+	register(operator{name: "GlobalAveragePool", inputs: "f"},
+		globalPool(meanOf[float32], kernel.GlobalAverageLast[float32]),
+		globalPool(meanOf[float64], kernel.GlobalAverageLast[float64]))
+	register(operator{name: "GlobalMaxPool", inputs: "f"},
+		globalPool(maxOf[float32], nil), globalPool(maxOf[float64], nil))
 	register(operator{name: "GlobalLpPool", inputs: "f"}, globalLpPool[float32], globalLpPool[float64])
 }
 
-func globalPool[T kernel.Float](f func([]T) T) builder[T] {
-	return func(*node) (compute[T], error) {
+// globalPool makes the builder of what f makes of a plane. last is nil, or does that where
+// the channels are the last axis.
+func globalPool[T kernel.Float](f func([]T) T, last func(n, channels, size int, x, y []T)) builder[T] {
+	return func(n *node) (compute[T], error) {
+		n.eitherLayout = last != nil
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			v := in[0]
 			if len(v.Shape) < 2 {
@@ -35,6 +41,10 @@ func globalPool[T kernel.Float](f func([]T) T) builder[T] {
 			if err != nil {
 				return nil, err
 			}
+			if v.last {
+				last(v.Shape[0], v.Shape[1], inner, v.F, y.F)
+				return []*Tensor[T]{y}, nil
+			}
 			onLines(y.F, v.F, len(y.F), inner, 1, 1, func(dst, src []T) { dst[0] = f(src) })
 			return []*Tensor[T]{y}, nil
 		}, nil
@@ -46,7 +56,7 @@ func globalLpPool[T kernel.Float](n *node) (compute[T], error) {
 	if p < 1 {
 		n.refuse("attribute p: want 1 or more, got %v", p)
 	}
-	return globalPool(func(v []T) T { return lpNorm(v, p) })(n)
+	return globalPool(func(v []T) T { return lpNorm(v, p) }, nil)(n)
 }
 
 // lpNorm is (Σ|v|^p)^(1/p).

@@ -19,6 +19,7 @@ func maxPool[T kernel.Float](n *node) (compute[T], error) {
 	w := windowOf(n, n.version >= 10, n.version >= 10)
 	indices := n.Output(1) != ""
 	byColumn := n.version >= 8 && n.flag("storage_order", false)
+	n.eitherLayout = !indices
 	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 		v := in[0]
 		y, g, err := x.pooled(v, w)
@@ -34,6 +35,10 @@ func maxPool[T kernel.Float](n *node) (compute[T], error) {
 			argmax = make([]int32, y.Len())
 		}
 		if y.Len() == 0 {
+			return out, nil
+		}
+		if v.last {
+			kernel.MaxPoolLast(g, v.Shape[0], v.Shape[1], v.F, y.F)
 			return out, nil
 		}
 		planes := v.Shape[0] * v.Shape[1]
@@ -84,7 +89,11 @@ func (x *exec[T]) pooled(v *Tensor[T], w window) (*Tensor[T], kernel.Window, err
 			return nil, g, fmt.Errorf("kernel_shape %v over %v is absurdly large", g.Kernel, g.Out)
 		}
 	}
-	y, err := x.fresh(v.Type, append([]int{v.Shape[0], v.Shape[1]}, g.Out...))
+	shape := append([]int{v.Shape[0], v.Shape[1]}, g.Out...)
+	y, err := x.fresh(v.Type, shape)
+	if err == nil {
+		y.last = v.last && !y.isLast()
+	}
 	return y, g, err
 }
 

@@ -20,6 +20,12 @@ type node struct {
 	captured []string // set by a builder that has subgraphs
 	leads    bool     // set by a builder whose result asks exec.then
 	follow   any      // set by a builder to the follower[T] that does the node's work in place
+	// eitherLayout is set by a builder whose result takes values with their channels last.
+	eitherLayout bool
+	conv         *convNode // set by the builder of a Conv
+	// bounds and affine are set by a builder whose node clips its first input, or
+	// multiplies and adds a number a channel, to the bounds[T] and affine[T] that tell.
+	bounds, affine any
 
 	read []string
 	errs []error

@@ -41,6 +41,11 @@ type step[T kernel.Float] struct {
 	free     []int // values that no later step and no output needs
 	leads    bool  // compute asks exec.then
 	follow   follower[T]
+	// What only some operators have, see node.
+	eitherLayout bool
+	conv         *convNode
+	bounds       bounds[T]
+	affine       affine[T]
 }
 
 // exec is one run: what a computing node may ask for.
@@ -265,6 +270,9 @@ func (p *program[T]) run(x *exec[T], lookup func(name string) *Tensor[T]) ([]*Te
 	result := make([]*Tensor[T], len(p.outs))
 	for k, i := range p.outs {
 		v, err := f.value(i)
+		if err == nil && v.last {
+			v, err = f.rowMajor(i)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("graph output %q: %w", p.outputs[k], err)
 		}
@@ -303,6 +311,9 @@ func (f *frame[T]) inputs(s *step[T], except int) ([]*Tensor[T], error) {
 			continue
 		}
 		v, err := f.value(i)
+		if err == nil && v.last && !s.eitherLayout {
+			v, err = f.rowMajor(i)
+		}
 		if err != nil {
 			return nil, s.node.Wrap(err)
 		}
@@ -313,6 +324,11 @@ func (f *frame[T]) inputs(s *step[T], except int) ([]*Tensor[T], error) {
 
 // take does a turn.
 func (f *frame[T]) take(t turn) error {
+	if t.packed != nil {
+		if done, err := f.packed(t); done || err != nil {
+			return err
+		}
+	}
 	if t.step >= 0 {
 		return f.do(t)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/internal/kernel"
 	"efcn/onnxio"
@@ -53,6 +54,7 @@ func reduce[T kernel.Float](name string, f func([]T) T, ints func(onnxio.DataTyp
 		keep := n.flag("keepdims", true)
 		noop := n.version >= inputSince && n.flag("noop_with_empty_axes", false)
 		axesOf := axesSource[T](n, inputSince)
+		n.eitherLayout = name == "ReduceMean"
 		return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
 			v := in[0]
 			axes, _, err := axesOf(in[1])
@@ -65,6 +67,15 @@ func reduce[T kernel.Float](name string, f func([]T) T, ints func(onnxio.DataTyp
 			}
 			for i := range reduced {
 				reduced[i] = reduced[i] || len(axes) == 0 && !noop
+			}
+			overPlanes := v.last && slices.Equal(reduced, []bool{false, false, true, true})
+			if v.last && !overPlanes {
+				if v, err = x.rowMajor(v); err != nil {
+					return nil, err
+				}
+			}
+			if overPlanes && product(v.Shape) > 0 {
+				return one(x.planeMeans(v, keep))
 			}
 			r := newReducer(v.Shape, reduced, keep)
 			y, err := x.alloc(v.Type, r.shape)
@@ -84,6 +95,19 @@ func reduce[T kernel.Float](name string, f func([]T) T, ints func(onnxio.DataTyp
 			return []*Tensor[T]{y}, nil
 		}, nil
 	}
+}
+
+// planeMeans is ReduceMean over the spatial axes of a value whose channels are last.
+func (x *exec[T]) planeMeans(v *Tensor[T], keep bool) (*Tensor[T], error) {
+	shape := []int{v.Shape[0], v.Shape[1]}
+	if keep {
+		shape = append(shape, 1, 1)
+	}
+	y, err := x.fresh(v.Type, shape)
+	if err == nil {
+		kernel.GlobalAverageLast(v.Shape[0], v.Shape[1], v.Shape[2]*v.Shape[3], v.F, y.F)
+	}
+	return y, err
 }
 
 // reducer is the geometry of a reduction: result k takes the elements at

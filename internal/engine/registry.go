@@ -85,11 +85,14 @@ func prepareIn[T kernel.Float](n *onnxio.Node, versions map[string]int64, outer 
 	if err != nil {
 		return nil, n.Wrap(err)
 	}
-	follow, _ := nn.follow.(follower[T])
-	return &step[T]{
+	s := &step[T]{
 		node: n, op: op, required: schema.MinInputs, compute: c, captured: nn.captured, leads: nn.leads,
-		follow: follow,
-	}, nil
+		eitherLayout: nn.eitherLayout, conv: nn.conv,
+	}
+	s.follow, _ = nn.follow.(follower[T])
+	s.bounds, _ = nn.bounds.(bounds[T])
+	s.affine, _ = nn.affine.(affine[T])
+	return s, nil
 }
 
 // reads lists the names of the values a step takes: its inputs, then what its

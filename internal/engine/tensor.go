@@ -21,6 +21,8 @@ type Tensor[T kernel.Float] struct {
 	Shape []int
 	F     []T
 	I     []int64
+
+	last bool // within a run: the elements lie N×H×W×C, see last.go
 }
 
 // Len returns the number of elements.

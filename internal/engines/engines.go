@@ -45,6 +45,10 @@ type Options struct {
 	// see convert/cut. Only the embedded engine does that. Default nil: this process
 	// alone.
 	World *mpi.World
+	// Pack lets the embedded engine compute from packed copies of weights, which must not
+	// change while the session is open, and several nodes at once; see
+	// [engine.Engine.Pack]. Default false: node by node, as the file has them.
+	Pack bool
 }
 
 // Session is a model made ready in one engine. One goroutine at a time may use it.
@@ -73,9 +77,9 @@ func (o Options) Open(ctx context.Context, name string, m *onnxio.Model) (*Sessi
 	switch name {
 	case Embedded:
 		if o.Float64 {
-			return openEmbedded[float64](o.World, m)
+			return openEmbedded[float64](o, m)
 		}
-		return openEmbedded[float32](o.World, m)
+		return openEmbedded[float32](o, m)
 	case ONNXRuntime:
 		library, err := ort.Load(o.Library)
 		if err != nil {
@@ -159,10 +163,13 @@ func converted(t *onnxio.Tensor, want onnxio.DataType) (*onnxio.Tensor, error) {
 	return engine.ToONNX(t.Name, v), nil
 }
 
-func openEmbedded[T kernel.Float](w *mpi.World, m *onnxio.Model) (*Session, error) {
-	e, err := engine.NewOver[T](w, m)
+func openEmbedded[T kernel.Float](o Options, m *onnxio.Model) (*Session, error) {
+	e, err := engine.NewOver[T](o.World, m)
 	if err != nil {
 		return nil, first(err)
+	}
+	if o.Pack {
+		e.Pack()
 	}
 	run := func(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
 		feeds := make(map[string]*engine.Tensor[T], len(inputs))

@@ -158,7 +158,9 @@ func TestPackedConvSpecialValues(t *testing.T) {
 	if !CanPackConv() {
 		t.Skip("no code for this processor")
 	}
-	special := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.Copysign(0, -1)), 3, -3}
+	special := []float32{
+		float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.Copysign(0, -1)), 3, -3,
+	}
 	one, zero := []int{1, 1}, []int{0, 0}
 	w := window([]int{1, len(special)}, one, one, one, zero, zero, []int{1, len(special)})
 	want := make([]float32, len(special))

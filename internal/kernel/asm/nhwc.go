@@ -208,7 +208,8 @@ func depthwise() {
 		VMOVUPS(at(0, RCX, RBX, 1), z(16))
 		ADDQ(RSI, RDX)
 		for p, m := range []Mem{
-			{Base: RDX}, at(0, RDX, R8, 1), at(0, RDX, R8, 2), at(0, RDX, R9, 1),
+			{Base: RDX},
+			at(0, RDX, R8, 1), at(0, RDX, R8, 2), at(0, RDX, R9, 1),
 			at(0, RDX, R8, 4), at(0, RDX, R10, 1), at(0, RDX, R9, 2), at(0, RDX, R11, 1),
 		}[:n] {
 			VFMADD231PS(m, z(16), K1, z(p))
