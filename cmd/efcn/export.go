@@ -22,12 +22,25 @@ type exportFlags struct {
 	layer  string
 	output string
 	mask   bool
+	json   bool
+}
+
+// exported is what export --json prints.
+type exported struct {
+	Model  string `json:"model"`
+	Layer  string `json:"layer"`
+	Rows   int    `json:"rows"`
+	Cols   int    `json:"cols"`
+	Mask   bool   `json:"mask"` // the support in place of the weights
+	Output string `json:"output"`
+	Bytes  int64  `json:"bytes"`
 }
 
 func (f *exportFlags) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&f.layer, "layer", "", "name of the layer's node")
 	flags.StringVarP(&f.output, "output", "o", "", "file to write: .npz, .mtx, .npy, .png or .svg")
 	flags.BoolVar(&f.mask, "mask", false, "the support in place of the weights: 1 inside, 0 outside")
+	addJSONFlag(flags, &f.json)
 }
 
 // exporters write a matrix in the format of a file's extension.
@@ -144,6 +157,9 @@ func (f *exportFlags) run(ctx context.Context, e *env, path string) error {
 	})
 	if err != nil {
 		return inFile(f.output, err)
+	}
+	if f.json {
+		return printJSON(e.out, exported{path, f.layer, a.Rows, a.Cols, f.mask, f.output, n})
 	}
 	fmt.Fprintf(e.aside(f.output), "wrote %s (%d x %d, %s)\n", f.output, a.Rows, a.Cols, formatBytes(n))
 	return nil

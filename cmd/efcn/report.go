@@ -17,12 +17,21 @@ type reportFlags struct {
 	output  string
 	noCheck bool
 	samples int // Default 16.
+	json    bool
+}
+
+// reported is what report --json prints.
+type reported struct {
+	Folder string `json:"folder"`
+	Output string `json:"output"`
+	Bytes  int    `json:"bytes"`
 }
 
 func (f *reportFlags) addFlags(flags *pflag.FlagSet) {
 	addOutputFlag(flags, &f.output)
 	flags.BoolVar(&f.noCheck, "no-check", false, "do not verify the embeddings")
 	flags.IntVar(&f.samples, "samples", 16, "random inputs to verify an embedding on")
+	addJSONFlag(flags, &f.json)
 }
 
 func (f *reportFlags) validate(flags *pflag.FlagSet) error {
@@ -34,7 +43,7 @@ func (f *reportFlags) validate(flags *pflag.FlagSet) error {
 	case f.noCheck && flags.Changed("samples"):
 		return usagef("--samples is for the check that --no-check leaves out")
 	}
-	return nil
+	return oneOnStdout(f.output, f.json)
 }
 
 func newReport(e *env) *cobra.Command {
@@ -79,7 +88,10 @@ func (f *reportFlags) run(ctx context.Context, e *env, dir string) error {
 	if err := e.writeOutput(f.output, func(w io.Writer) error { _, err := w.Write(page); return err }); err != nil {
 		return err
 	}
-	if f.output == "-" {
+	switch {
+	case f.json:
+		return printJSON(e.out, reported{dir, f.output, len(page)})
+	case f.output == "-":
 		return nil
 	}
 	fmt.Fprintf(e.aside(f.output), "wrote %s (%s)\n", f.output, formatBytes(int64(len(page))))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"efcn/convert/verify"
 	"efcn/internal/arrays"
 	"efcn/internal/engines"
 	"efcn/onnxio"
@@ -25,6 +27,7 @@ type runFlags struct {
 	engine engineFlags
 	dtype  oneOf // Default float32.
 	bench  int   // Default 0: none.
+	json   bool
 }
 
 func (f *runFlags) addFlags(flags *pflag.FlagSet) {
@@ -35,6 +38,7 @@ func (f *runFlags) addFlags(flags *pflag.FlagSet) {
 	f.engine.addFlags(flags)
 	flags.Var(&f.dtype, "dtype", "precision that the embedded engine computes in")
 	flags.IntVar(&f.bench, "bench", 0, "time this many runs more")
+	addJSONFlag(flags, &f.json)
 }
 
 func newRun(e *env) *cobra.Command {
@@ -55,7 +59,7 @@ absolute), and the exit code is 1 if they differ.
 			if f.inputs == "" {
 				return usagef("--inputs is missing")
 			}
-			if err := wantArchive("-o", f.output); err != nil {
+			if err := cmp.Or(wantArchive("-o", f.output), oneOnStdout(f.output, f.json)); err != nil {
 				return err
 			}
 			if f.bench < 0 {
@@ -108,78 +112,148 @@ func runModel(ctx context.Context, e *env, f *runFlags, path string) (err error)
 	if err := e.alike(ctx, results); err != nil {
 		return inFile(path, err)
 	}
-	text := e.results(f.output)
-	if err := printArrays(text, results); err != nil {
+	r := ran{Model: path, Engine: session.Name(), EngineVersion: session.String()}
+	if r.Outputs, err = describeArrays(results); err != nil {
 		return err
+	}
+	if r.Expected, err = compareExpected(results, given.Outputs); err != nil {
+		return inFile(f.inputs, err)
 	}
 	if f.output != "" {
 		if err := e.writeOutput(f.output, func(w io.Writer) error { return arrays.WriteNPZ(w, results) }); err != nil {
 			return err
 		}
-		if f.output != "-" {
-			fmt.Fprintf(e.aside(f.output), "wrote %s\n", f.output)
-		}
+		r.Output = f.output
 	}
 	if f.bench > 0 {
-		if err := bench(ctx, text, session, inputs, f.bench); err != nil {
+		if r.Bench, err = bench(ctx, session, inputs, f.bench); err != nil {
 			return inFile(path, err)
 		}
 	}
-	return compareExpected(text, f.inputs, results, given.Outputs)
+	if f.json {
+		err = printJSON(e.out, r)
+	} else {
+		r.print(e, f.output)
+	}
+	if err == nil && slices.ContainsFunc(r.Expected, func(x expectedOutput) bool { return !x.Equal }) {
+		err = errNo
+	}
+	return err
 }
 
-func printArrays(w io.Writer, all []*onnxio.Tensor) error {
+// ran is what run --json prints.
+type ran struct {
+	Model         string           `json:"model"`
+	Engine        string           `json:"engine"`
+	EngineVersion string           `json:"engine_version"`
+	Outputs       []ranOutput      `json:"outputs"`
+	Expected      []expectedOutput `json:"expected,omitempty"` // of a folder of ONNX test data
+	Output        string           `json:"output,omitempty"`   // the file that was written
+	Bench         *timed           `json:"bench,omitempty"`
+}
+
+// ranOutput says what an output is like. One without elements has no figures.
+type ranOutput struct {
+	Name  string         `json:"name"`
+	Type  string         `json:"type"`
+	Shape []int64        `json:"shape"`
+	Min   *verify.Figure `json:"min,omitempty"`
+	Mean  *verify.Figure `json:"mean,omitempty"`
+	Max   *verify.Figure `json:"max,omitempty"`
+}
+
+// expectedOutput says how far an output is from the expected one.
+type expectedOutput struct {
+	Output        string        `json:"output"`
+	Equal         bool          `json:"equal"` // within the tolerance of ONNX's own tests
+	Shape         []int64       `json:"shape"`
+	ExpectedShape []int64       `json:"expected_shape"`
+	Max           verify.Figure `json:"max"` // largest |difference|
+	Over          int           `json:"over"`
+	Elements      int           `json:"elements"`
+
+	text string
+}
+
+// timed are the times of some runs, in seconds.
+type timed struct {
+	Runs    int     `json:"runs"`
+	Fastest float64 `json:"fastest_seconds"`
+	Median  float64 `json:"median_seconds"`
+	Slowest float64 `json:"slowest_seconds"`
+}
+
+// print prints the result as text.
+func (r *ran) print(e *env, output string) {
+	text := e.results(output)
 	var rows [][]string
+	for _, o := range r.Outputs {
+		row := []string{o.Name, o.Type, formatShape(o.Shape), "", "", ""}
+		for i, v := range []*verify.Figure{o.Min, o.Mean, o.Max} {
+			if v != nil {
+				row[3+i] = fmt.Sprintf("%.6g", float64(*v))
+			}
+		}
+		rows = append(rows, row)
+	}
+	printTable(text, []string{"output", "type", "shape", ">min", ">mean", ">max"}, rows)
+	if output != "" && output != "-" {
+		fmt.Fprintf(e.aside(output), "wrote %s\n", output)
+	}
+	if b := r.Bench; b != nil {
+		fmt.Fprintf(text, "%d runs: fastest %.3f ms, median %.3f ms, slowest %.3f ms (%s)\n",
+			b.Runs, 1e3*b.Fastest, 1e3*b.Median, 1e3*b.Slowest, r.EngineVersion)
+	}
+	for _, x := range r.Expected {
+		fmt.Fprintln(text, x.text)
+	}
+}
+
+// describeArrays says what arrays are like.
+func describeArrays(all []*onnxio.Tensor) ([]ranOutput, error) {
+	var outputs []ranOutput
 	for _, a := range all {
 		values, err := arrays.Numbers(a)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		row := []string{a.Name, a.Type.String(), formatShape(a.Dims), "", "", ""}
+		o := ranOutput{Name: a.Name, Type: a.Type.String(), Shape: a.Dims}
 		if len(values) > 0 {
 			lo, hi, sum := math.Inf(1), math.Inf(-1), 0.0
 			for _, v := range values {
 				// The built-in min and max carry a NaN through.
 				lo, hi, sum = min(lo, v), max(hi, v), sum+v
 			}
-			row[3], row[4], row[5] = fmt.Sprintf("%.6g", lo), fmt.Sprintf("%.6g", sum/float64(len(values))), fmt.Sprintf("%.6g",
-				hi)
+			least, mean, most := verify.Figure(lo), verify.Figure(sum/float64(len(values))), verify.Figure(hi)
+			o.Min, o.Mean, o.Max = &least, &mean, &most
 		}
-		rows = append(rows, row)
+		outputs = append(outputs, o)
 	}
-	printTable(w, []string{"output", "type", "shape", ">min", ">mean", ">max"}, rows)
-	return nil
+	return outputs, nil
 }
 
 // bench times n runs after the first, which has made ready what is made once.
-func bench(ctx context.Context, w io.Writer, session *engines.Session, inputs []*onnxio.Tensor, n int) error {
+func bench(ctx context.Context, session *engines.Session, inputs []*onnxio.Tensor, n int) (*timed, error) {
 	times := make([]time.Duration, n)
 	for i := range times {
 		start := time.Now()
 		if _, err := session.Run(ctx, inputs); err != nil {
-			return err
+			return nil, err
 		}
 		times[i] = time.Since(start)
 	}
 	slices.Sort(times)
-	ms := func(d time.Duration) string { return fmt.Sprintf("%.3f ms", float64(d)/1e6) }
-	fmt.Fprintf(w, "%d runs: fastest %s, median %s, slowest %s (%s)\n",
-		n, ms(times[0]), ms(times[n/2]), ms(times[n-1]), session)
-	return nil
+	return &timed{n, times[0].Seconds(), times[n/2].Seconds(), times[n-1].Seconds()}, nil
 }
 
-// compareExpected prints how far outputs are from those of a folder of ONNX test
-// data. They differ: the answer is no.
-func compareExpected(w io.Writer, dir string, got, want []*onnxio.Tensor) error {
+// compareExpected says how far outputs are from those of a folder of ONNX test data.
+func compareExpected(got, want []*onnxio.Tensor) ([]expectedOutput, error) {
 	differences, err := arrays.Compare(got, want)
-	if err != nil {
-		return inFile(dir, err)
-	}
+	var all []expectedOutput
 	for _, d := range differences {
-		fmt.Fprintln(w, d)
+		all = append(all, expectedOutput{
+			d.Name, d.Equal(), d.Got, d.Want, verify.Figure(d.Max), d.Over, d.Elements, d.String(),
+		})
 	}
-	if !slices.ContainsFunc(differences, func(d arrays.Difference) bool { return !d.Equal() }) {
-		return nil
-	}
-	return errNo
+	return all, err
 }

@@ -32,6 +32,7 @@ var documents = map[string][]any{
 	"compress":    {compressed{}},
 	"convert":     {converted{}},
 	"eval":        {evaluated{}},
+	"export":      {exported{}},
 	"finetune":    {tuned{}},
 	"inspect":     {summary{}},
 	"interpolate": {interpolated{}},
@@ -39,6 +40,8 @@ var documents = map[string][]any{
 	"merge":       {studied{}},
 	"project":     {projected{}},
 	"relax":       {studied{}, relax.Estimate{}},
+	"report":      {reported{}},
+	"run":         {ran{}},
 	"verify":      {verify.Report{}, compared{}},
 	"version":     {versioned{}},
 }
@@ -212,6 +215,7 @@ func TestSchemasHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	cnn := filepath.Join(root, "testdata", "models", "plain-torchscript", "model.onnx")
+	inputs := filepath.Join(filepath.Dir(cnn), "inputs.npz")
 	small := filepath.Join(root, "testdata", "study", "cnn.onnx")
 	set := func(name string, n int, options string) string {
 		folder := filepath.Join(root, "testdata", "fashion-mnist")
@@ -252,11 +256,15 @@ func TestSchemasHold(t *testing.T) {
 		{"measure", "tuned.onnx", "--cnn", cnn, "--spectrum", "4"},
 		{"compress", "tuned.onnx", "-o", "less.onnx", "--layout", "factored", "--rank", "2", "--data", test},
 		{"project", "tuned.onnx", "-o", "near.onnx"},
+		{"run", "efcn.onnx", "--inputs", inputs},
+		{"run", "efcn.onnx", "--inputs", inputs, "-o", "y.npz", "--bench", "1"},
+		{"export", "efcn.onnx", "--layer", "/conv1/Conv", "-o", "a.npz"},
 		{"interpolate", "efcn.onnx", "tuned.onnx", "--data", train, "--test", test, "--points", "3"},
 		study(0, "--dry-run"),
 		study(0, "-o", "a"),
 		study(1, "-o", "b"),
 		{"merge", "a", "b", "-o", "both"},
+		{"report", "both", "-o", "page.html", "--no-check"},
 	} {
 		var out, stderr bytes.Buffer
 		code := execute(t.Context(), append(line, "--json"), strings.NewReader(""), &out, &stderr)
