@@ -52,22 +52,22 @@ func (d *draft) claim(try func(name string) error) error {
 	}
 }
 
-// fill writes content of that size to the draft, which is new, and with sync makes
-// sure that it is on the disk.
-func (d *draft) fill(ctx context.Context, content io.WriterTo, size int64, sync bool) error {
+// fill writes content of that size to the draft, which is new, and unless the options say
+// otherwise makes sure that it is on the disk.
+func (d *draft) fill(ctx context.Context, content io.WriterTo, size int64, opts WriteOptions) error {
 	err := reserve(d.File, size)
 	if err != nil {
 		return fmt.Errorf("no room for %d bytes: %w", size, plain(err))
 	}
 	var out io.Writer = d.File
-	if sync {
+	if !opts.NoSync {
 		out = &syncingWriter{f: d.File}
 	}
 	b := bufio.NewWriterSize(out, writeBuffer)
-	if _, err = content.WriteTo(&contextWriter{ctx, b}); err == nil {
+	if _, err = content.WriteTo(&contextWriter{ctx: ctx, w: b, progress: opts.Progress, size: size}); err == nil {
 		err = b.Flush()
 	}
-	if err == nil && sync {
+	if err == nil && !opts.NoSync {
 		err = d.Sync()
 	}
 	return plain(err)
@@ -113,15 +113,22 @@ func (s *syncingWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// contextWriter stops writing when its context is done.
+// contextWriter stops writing when its context is done, and says how much is written.
 type contextWriter struct {
-	ctx context.Context // for the length of one write
-	w   io.Writer
+	ctx           context.Context // for the length of one write
+	w             io.Writer
+	progress      func(done, of int64) // nil for none
+	written, size int64
 }
 
 func (c *contextWriter) Write(p []byte) (int, error) {
 	if err := c.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return c.w.Write(p)
+	n, err := c.w.Write(p)
+	c.written += int64(n)
+	if c.progress != nil {
+		c.progress(c.written, c.size)
+	}
+	return n, err
 }

@@ -25,6 +25,9 @@ type WriteOptions struct {
 	// NoSync does not wait until the disk has everything: where the machine itself
 	// stops soon after, the file can be torn, and the old one gone. Default false.
 	NoSync bool
+	// Progress is called while the file is written that has the data, with how many of its bytes
+	// are. Default (nil): it is not called.
+	Progress func(done, of int64)
 
 	limit int64 // bytes of a protobuf message; default maxMessage
 }
@@ -117,10 +120,11 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	}
 	w = Written{Path: path}
 	if opts.External == ExternalAlways || model.size > limit && opts.External != ExternalNever {
-		if model, err = writeExternal(ctx, path, m, !opts.NoSync, &w); err != nil {
+		if model, err = writeExternal(ctx, path, m, opts, &w); err != nil {
 			return Written{}, err
 		}
 		if data := w.DataPath; data != "" {
+			opts.Progress = nil // what is left is small
 			defer func() {
 				if err != nil {
 					os.Remove(data)
@@ -137,7 +141,7 @@ func write(ctx context.Context, path string, m *Model, opts WriteOptions) (w Wri
 	if err != nil {
 		return Written{}, plain(err)
 	}
-	if err := f.fill(ctx, model, model.size, !opts.NoSync); err != nil {
+	if err := f.fill(ctx, model, model.size, opts); err != nil {
 		f.discard()
 		return Written{}, err
 	}

@@ -72,7 +72,7 @@ func (d *dataFile) WriteTo(w io.Writer) (int64, error) {
 // writeExternal writes the large initializers of m to a new file beside path, which
 // it notes in w, and returns the encoded model that refers to it. There is none
 // if there is nothing to put into it. On an error no file is left.
-func writeExternal(ctx context.Context, path string, m *Model, sync bool, w *Written) (*rope, error) {
+func writeExternal(ctx context.Context, path string, m *Model, opts WriteOptions, w *Written) (*rope, error) {
 	d := layOut(m)
 	if len(d.tensors) == 0 {
 		return new(encoder).model(m)
@@ -81,7 +81,7 @@ func writeExternal(ctx context.Context, path string, m *Model, sync bool, w *Wri
 	if err != nil {
 		return nil, plain(err)
 	}
-	if err = f.fill(ctx, d, d.size, sync); err == nil {
+	if err = f.fill(ctx, d, d.size, opts); err == nil {
 		err = plain(f.finish())
 	}
 	var r *rope

@@ -179,8 +179,11 @@ func (f *convertFlags) run(ctx context.Context, e *env, path string) error {
 		if err != nil {
 			return inFile(path, err)
 		}
-		w, err := e.writeModel(ctx, f.output, efcn,
-			onnxio.WriteOptions{External: onnxio.ExternalData(f.external.value), NoSync: f.noSync})
+		bar := e.progress("convert")
+		w, err := e.writeModel(ctx, f.output, efcn, onnxio.WriteOptions{
+			External: onnxio.ExternalData(f.external.value), NoSync: f.noSync, Progress: bar.writing(f.output),
+		})
+		bar.clear()
 		if err != nil {
 			return err
 		}

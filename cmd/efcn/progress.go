@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/term"
+
+	"efcn/onnxio"
 )
 
 // progress shows how far a command is: on a terminal as one line that is written anew,
@@ -75,6 +77,13 @@ func columns(f *os.File) int {
 // at shows that done of total things called title are done.
 func (p *progress) at(title string, done, total int) {
 	p.show(stage{title: title, done: float64(done), of: float64(total)})
+}
+
+// writing shows how much of a file is written.
+func (p *progress) writing(path string) func(done, of int64) {
+	return func(done, of int64) {
+		p.show(stage{title: "writing " + onnxio.Printable(path), done: float64(done), of: float64(of)})
+	}
 }
 
 // show shows a stage. The time left is counted anew where other work has begun: with

@@ -56,7 +56,11 @@ func (f *projectFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return inFile(path, err)
 	}
-	w, err := e.writeModel(ctx, f.output, cnn, onnxio.WriteOptions{External: onnxio.ExternalData(f.external.value)})
+	bar := e.progress("project")
+	w, err := e.writeModel(ctx, f.output, cnn, onnxio.WriteOptions{
+		External: onnxio.ExternalData(f.external.value), Progress: bar.writing(f.output),
+	})
+	bar.clear()
 	if err != nil {
 		return err
 	}
