@@ -61,8 +61,8 @@ func (k csrTile) lines(n int, body func()) {
 	op("CMP", imm(n), "R5")
 	op("BLT", next)
 	body()
-	add(imm(n*lineBytes), "R4")
-	add(imm(n*lineBytes), "R7")
+	advance(imm(n*lineBytes), "R4")
+	advance(imm(n*lineBytes), "R7")
 	op("SUB", imm(n), "R5")
 	jump(name)
 }
@@ -93,7 +93,7 @@ func (k csrTile) column(columns, to string) {
 // y puts into R15 where this line of a row is.
 func (k csrTile) y(row int) {
 	op("MOVD", k.field("y", row), "R15")
-	add("R7", "R15")
+	advance("R7", "R15")
 }
 
 // forward computes y = w·x + bias: four rows take one line at a time, a row alone
@@ -200,7 +200,7 @@ func (k csrTile) dots() {
 	k.loadOne(k.field("alpha", 0), alpha)
 	k.loadOne(k.field("beta", 0), beta)
 	k.finish(0, "R6", "set")
-	add(imm(4*k.size), "R6")
+	advance(imm(4*k.size), "R6")
 	op("SUBS", "$4", "R1")
 	op("BGT", "tile")
 	ret()

@@ -62,17 +62,17 @@ func elementwise() {
 		terms(lines)
 	}
 	implement("ssum8")
-	sums(nil, []string{"src", "sums"}, func(i int) {
+	strands(nil, []string{"src", "sums"}, func(i int) {
 		double.add(i, 16+i, i)
 	})
 	implement("ssquares8")
-	sums([]string{"mean"}, []string{"src", "sums"}, func(i int) {
+	strands([]string{"mean"}, []string{"src", "sums"}, func(i int) {
 		double.sub(16+i, 31, 16+i)
 		double.mul(16+i, 16+i, 16+i)
 		double.add(i, 16+i, i)
 	})
 	implement("sproducts8")
-	sums([]string{"mean"}, []string{"x", "dy", "total", "along"}, func(i int) {
+	strands([]string{"mean"}, []string{"x", "dy", "total", "along"}, func(i int) {
 		double.add(i, 20+i, i)
 		double.sub(16+i, 31, 16+i)
 		double.mul(20+i, 16+i, 16+i)
@@ -138,7 +138,7 @@ func pass(name string, constants, sources []string, results []result, body func(
 		op("BGE", fmt.Sprintf("by%d", n))
 		label(next)
 		if n > 1 {
-			add(imm(n), "R0")
+			advance(imm(n), "R0")
 		}
 	}
 	ret()
@@ -193,7 +193,7 @@ func everySecond() {
 	op("SUBS", "$4", "R0")
 	op("BGE", "several")
 	label("few")
-	add("$5", "R0")
+	advance("$5", "R0")
 	loop("one", "R0", func() {
 		op("FMOVS.P", "8(R1)", "F0")
 		op("FMOVS.P", "F0", "4(R2)")
@@ -231,7 +231,7 @@ func taps() {
 	})
 	single.storeNext(0, 4, "R5")
 	single.storeNext(4, 4, "R5")
-	add("$128", "R4")
+	advance("$128", "R4")
 	op("SUBS", "$32", "R0")
 	op("BGT", "stretch")
 	ret()
@@ -258,7 +258,7 @@ func terms(lines int) {
 	loop("term", "R0", func() {
 		op("MOVWU", "term32_offset(R1)", "R4")
 		single.loadOne("term32_factor(R1)", factor)
-		add("$term32__size", "R1")
+		advance("$term32__size", "R1")
 		op("ADD", "R4<<2", "R2", "R4")
 		columns("R4", factor)
 	})
@@ -274,11 +274,11 @@ func terms(lines int) {
 	ret()
 }
 
-// sums adds to sums of eight strands in float64, which are V0 to V3, and, if there
+// strands adds to sums of eight strands in float64, which are V0 to V3, and, if there
 // are two stretches, V4 to V7. body adds vector i, of two strands; it finds the
 // elements from V16 on, those of the second stretch from V20 on, and the constant
 // in V31.
-func sums(constants, pointers []string, body func(i int)) {
+func strands(constants, pointers []string, body func(i int)) {
 	op("MOVD", argument("n"), "R0")
 	for _, c := range constants {
 		double.loadOne(argument(c), 31)

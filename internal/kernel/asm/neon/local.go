@@ -119,7 +119,7 @@ func (p precision) input() {
 			p.loadNext("R10", theLine, lineVectors)
 			if n == 1 {
 				p.loadOne("(R9)", theWeights)
-				add("R4", "R9")
+				advance("R4", "R9")
 			} else {
 				p.loadStep("R9", "R4", theWeights, p.four())
 			}
@@ -133,7 +133,7 @@ func (p precision) input() {
 			}
 			p.store(theLine, lineVectors, "R12")
 		}
-		add(imm(n*p.size), "R3")
+		advance(imm(n*p.size), "R3")
 	})
 }
 
@@ -174,8 +174,8 @@ func (p precision) dots() {
 				}
 			}
 		}
-		add("R4", "R9")
-		add("R6", "R10")
+		advance("R4", "R9")
+		advance("R6", "R10")
 	})
 	for row := range 4 {
 		p.sums4([4]int{4 * row, 4*row + 1, 4*row + 2, 4*row + 3}, 4*row)
@@ -186,15 +186,15 @@ func (p precision) dots() {
 	move("R0", "R10")
 	for row := range 4 {
 		p.finish(4*row, "R9", inner(4)+fmt.Sprint(row))
-		add("R8", "R9")
+		advance("R8", "R9")
 		if row < 3 {
 			op("SUB", "$1", "R10")
 			op("CBZ", "R10", "next")
 		}
 	}
 	label("next")
-	add(imm(4*lineBytes), "R5")
-	add(imm(4*p.size), "R7")
+	advance(imm(4*lineBytes), "R5")
+	advance(imm(4*p.size), "R7")
 	op("SUBS", "$4", "R1")
 	op("BGT", "tile")
 	ret()

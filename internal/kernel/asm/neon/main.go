@@ -128,9 +128,10 @@ func imm(n int) string   { return fmt.Sprintf("$%d", n) }
 func at(r string) string { return "(" + r + ")" }
 
 func shift(register string, by int) { op("LSL", imm(by), register) }
-func add(n, register string)        { op("ADD", n, register) }
-func move(from, to string)          { op("MOVD", from, to) }
-func sum(a, b, to string)           { op("ADD", a, b, to) }
+
+// advance adds to a register.
+func advance(n, register string) { op("ADD", n, register) }
+func move(from, to string)       { op("MOVD", from, to) }
 
 // loop runs body as often as a counter says, which is at least 1.
 func loop(name, counter string, body func()) {

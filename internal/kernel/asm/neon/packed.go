@@ -83,7 +83,7 @@ func (p precision) gemm() {
 func lines(first, step string, n int) {
 	move(first, line(0))
 	for i := range n - 1 {
-		sum(step, line(i), line(i+1))
+		op("ADD", step, line(i), line(i+1))
 	}
 }
 
@@ -121,7 +121,7 @@ func (p precision) transpose4() {
 			p.loadOneNext(line(i), i)
 			p.storeOne(i, fmt.Sprintf("%d(R3)", i*p.size))
 		}
-		add("R4", "R3")
+		advance("R4", "R3")
 	})
 	ret()
 }

@@ -40,6 +40,7 @@ func (p precision) list(from, n int) string {
 // loadNext moves base to what lies behind them, and loadStep by as much as the
 // register step has.
 func (p precision) load(base string, to, n int) { op("VLD1", at(base), p.list(to, n)) }
+
 func (p precision) loadNext(base string, to, n int) {
 	op("VLD1.P", fmt.Sprintf("%d(%s)", 16*n, base), p.list(to, n))
 }
@@ -50,6 +51,7 @@ func (p precision) loadStep(base, step string, to, n int) {
 
 // store, storeNext and storeStep write in the same ways.
 func (p precision) store(from, n int, base string) { op("VST1", p.list(from, n), at(base)) }
+
 func (p precision) storeNext(from, n int, base string) {
 	op("VST1.P", p.list(from, n), fmt.Sprintf("%d(%s)", 16*n, base))
 }
@@ -79,6 +81,7 @@ func (p precision) spread(i int) {
 
 // broadcast reads one element into all lanes. broadcastStep moves base on as well.
 func (p precision) broadcast(base string, to int) { op("VLD1R", at(base), p.list(to, 1)) }
+
 func (p precision) broadcastStep(base, step string, to int) {
 	op("VLD1R.P", at(base)+at(step), p.list(to, 1))
 }
