@@ -17,7 +17,7 @@ func init() {
 	register(operator{name: "Sub", inputs: "nn"},
 		arithmetic(subRow[float32], subRow[int64], nil), arithmetic(subRow[float64], subRow[int64], nil))
 	register(operator{name: "Mul", inputs: "nn"},
-		arithmetic(mulRow[float32], mulRow[int64], nil), arithmetic(mulRow[float64], mulRow[int64], nil))
+		arithmetic(mulFloats[float32], mulRow[int64], nil), arithmetic(mulFloats[float64], mulRow[int64], nil))
 	register(operator{name: "Div", inputs: "nn"},
 		arithmetic(divRow[float32], divRow[int64], divRow[uint64]), arithmetic(divRow[float64], divRow[int64],
 			divRow[uint64]))
@@ -45,6 +45,15 @@ func addFloats[T kernel.Float](dst, a, b []T) {
 		return
 	}
 	addRow(dst, a, b)
+}
+
+// mulFloats is mulRow, by the kernel where the operands are as long.
+func mulFloats[T kernel.Float](dst, a, b []T) {
+	if len(a) == len(dst) && len(b) == len(dst) {
+		kernel.Mul(dst, a, b)
+		return
+	}
+	mulRow(dst, a, b)
 }
 
 // arithmetic makes the builder of an operator from its row functions. unsignedRow

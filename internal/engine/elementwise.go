@@ -9,12 +9,12 @@ import (
 // Functions of one floating-point element without attributes.
 func init() {
 	unary("Relu", relu[float32], relu[float64])
-	unary("Sigmoid", each(sigmoid[float32]), each(sigmoid[float64]))
+	register(operator{name: "Sigmoid", inputs: "f"}, sigmoids[float32], sigmoids[float64])
 	unary("Tanh", each(tanh[float32]), each(tanh[float64]))
 	unary("Softplus", each(softplus[float32]), each(softplus[float64]))
 	unary("Softsign", each(softsign[float32]), each(softsign[float64]))
 	unary("Mish", each(mish[float32]), each(mish[float64]))
-	unary("HardSwish", each(hardSwish[float32]), each(hardSwish[float64]))
+	unary("HardSwish", kernel.HardSwish[float32], kernel.HardSwish[float64])
 	for _, f := range []struct {
 		name string
 		f    func(float64) float64
@@ -102,6 +102,17 @@ func relu[T kernel.Float](dst, src []T) {
 	kernel.Clip(dst, src, 0, T(math.Inf(1)))
 }
 
+// sigmoids is Sigmoid, in a packed run by vector code.
+func sigmoids[T kernel.Float](n *node) (compute[T], error) {
+	plain, err := mapped(each(sigmoid[T]))(n)
+	return func(x *exec[T], in []*Tensor[T]) ([]*Tensor[T], error) {
+		if x.packed {
+			return one(x.apply(in[0], kernel.Sigmoid[T]))
+		}
+		return plain(x, in)
+	}, err
+}
+
 // sigmoid takes exp of a number that isn't positive, which can't overflow.
 func sigmoid[T kernel.Float](v T) T {
 	x := float64(v)
@@ -127,8 +138,4 @@ func softsign[T kernel.Float](v T) T {
 func mish[T kernel.Float](v T) T {
 	x := float64(v)
 	return T(x * math.Tanh(max(x, 0)+math.Log1p(math.Exp(-math.Abs(x)))))
-}
-
-func hardSwish[T kernel.Float](v T) T {
-	return v * max(0, min(1, v/6+0.5))
 }

@@ -46,6 +46,7 @@ type Engine[T kernel.Float] struct {
 	arenas   sync.Pool       // of *arena[T], between runs
 	lent     atomic.Pointer[arena[T]]
 	ranks    *gathering[T]
+	packed   bool
 }
 
 // New makes m ready. Every node that the engine cannot run is named in the
@@ -142,6 +143,7 @@ func (e *Engine[T]) Observe(ctx context.Context, feeds map[string]*Tensor[T],
 	x := &exec[T]{ctx: ctx, elements: e.elements, see: see, ranks: e.ranks}
 	var lent *arena[T]
 	if see == nil {
+		x.packed = e.packed
 		// What an observer sees may be kept by mistake; it gets memory of its own.
 		if lent = e.lent.Swap(nil); lent != nil {
 			x.memory = lent

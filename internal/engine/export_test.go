@@ -14,7 +14,7 @@ func (e *Engine[T]) LocalLayers() int { return len(e.graph.locals) }
 func (e *Engine[T]) PackedConvs() int {
 	n := 0
 	for _, t := range e.graph.turns {
-		if t.packed != nil {
+		if t.packed != nil && t.packed.node != nil {
 			n++
 		}
 	}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -10,8 +11,9 @@ import (
 
 // A convolution of two axes by constant weights is computed in float32 with the weights
 // packed, where the processor has the code for it and [Engine.Pack] allows it. A
-// BatchNormalization of its result is multiplied into the weights; the sum with another
-// branch and a clipping are done with the sums in registers. That rounds otherwise than
+// BatchNormalization of its result is multiplied into the weights; any other is a
+// depthwise convolution of one tap. The sum with another branch and a clipping are done
+// with the sums in registers. That rounds otherwise than
 // the nodes one by one do, so a run that is observed goes without, as does every engine
 // that is not told to.
 
@@ -28,7 +30,8 @@ type affine[T kernel.Float] func(in []*Tensor[T]) (factor, offset []float64)
 // none.
 type packedConv struct {
 	normalize, add, clip int
-	weight               []int // its shape
+	node                 *convNode // nil: the step is a BatchNormalization
+	weight               []int     // its shape
 
 	once sync.Once
 	conv *kernel.PackedConv
@@ -43,6 +46,7 @@ func (e *Engine[T]) Pack() {
 	if _, single := any(e).(*Engine[float32]); !single || !kernel.CanPackConv() {
 		return
 	}
+	e.packed = true
 	p := e.graph
 	constants := map[int]bool{}
 	for k, c := range p.constants {
@@ -52,15 +56,19 @@ func (e *Engine[T]) Pack() {
 		return !slices.ContainsFunc(in, func(i int) bool { return i >= 0 && !constants[i] })
 	}
 	for i := range p.turns {
-		if t := &p.turns[i]; t.step >= 0 && p.steps[t.step].conv != nil && fixed(p.steps[t.step].in[1:]) {
-			t.packed = p.packable(t.followers, fixed)
+		t := &p.turns[i]
+		if t.step < 0 {
+			continue
+		}
+		if s := p.steps[t.step]; (s.conv != nil || s.affine != nil) && fixed(s.in[1:]) {
+			t.packed = p.packable(s.conv, t.followers, fixed)
 		}
 	}
 }
 
 // packable returns a packed convolution with what of its followers can be done along.
-func (p *program[T]) packable(followers []int, fixed func([]int) bool) *packedConv {
-	c, k := &packedConv{normalize: -1, add: -1, clip: -1}, 0
+func (p *program[T]) packable(node *convNode, followers []int, fixed func([]int) bool) *packedConv {
+	c, k := &packedConv{normalize: -1, add: -1, clip: -1, node: node}, 0
 	next := func(fits func(s *step[T]) bool) int {
 		if k == len(followers) || !fits(p.steps[followers[k]]) {
 			return -1
@@ -85,11 +93,18 @@ func (f *frame[T]) packed(t turn) (bool, error) {
 	if err != nil || len(v.Shape) != 4 || !v.Type.IsFloat() {
 		return false, nil
 	}
+	if c.node == nil && !v.last {
+		return false, nil // alone it is as well row-major
+	}
 	c.once.Do(func() { c.err = f.pack(t) })
 	if c.err != nil {
 		return false, nil
 	}
-	g, err := s.conv.geometry(v.Shape, c.weight)
+	node := c.node
+	if node == nil {
+		node = &convNode{group: int64(c.weight[0])}
+	}
+	g, err := node.geometry(v.Shape, c.weight)
 	if err != nil || g.InChannels == 0 || g.OutChannels == 0 || g.Validate() != nil {
 		return false, nil
 	}
@@ -134,27 +149,57 @@ func (f *frame[T]) packed(t turn) (bool, error) {
 	return true, nil
 }
 
+// fetch reads constant i, which is not kept, nil for none.
+func (f *frame[T]) fetch(i int) (*Tensor[T], error) {
+	if i < 0 {
+		return nil, nil
+	}
+	return f.pending[i].fetch()
+}
+
+// factors reads what the step s, a BatchNormalization, makes of each channel.
+func (f *frame[T]) factors(s *step[T]) (factor, offset []float64, err error) {
+	in := make([]*Tensor[T], len(s.in))
+	for k, i := range s.in[1:] {
+		if in[k+1], err = f.fetch(i); err != nil {
+			return nil, nil, err
+		}
+	}
+	if factor, offset = s.affine(in); len(factor) == 0 {
+		return nil, nil, errors.New("its inputs do not fit")
+	}
+	return factor, offset, nil
+}
+
 // pack packs the weights.
 func (f *frame[T]) pack(t turn) error {
 	s, c := f.steps[t.step], t.packed
-	fetch := func(i int) (*Tensor[T], error) {
-		if i < 0 {
-			return nil, nil
+	if c.node == nil {
+		factor, offset, err := f.factors(s)
+		if err != nil {
+			return err
 		}
-		return f.pending[i].fetch() // which is not kept
+		channels := len(factor)
+		w, b := make([]float32, channels), make([]float32, channels)
+		for i := range w {
+			w[i], b[i] = float32(factor[i]), float32(offset[i])
+		}
+		c.weight = []int{channels, 1, 1, 1}
+		c.conv = kernel.PackConv(channels, channels, channels, 1, 1, w, b)
+		return nil
 	}
-	weight, err := fetch(s.in[1])
+	weight, err := f.fetch(s.in[1])
 	if err != nil {
 		return err
 	}
-	bias, err := fetch(s.in[2])
+	bias, err := f.fetch(s.in[2])
 	if err != nil {
 		return err
 	}
 	if len(weight.Shape) != 4 || len(weight.F) == 0 || bias != nil && !slices.Equal(bias.Shape, weight.Shape[:1]) {
 		return fmt.Errorf("W has shape %v", weight.Shape)
 	}
-	outs, group := weight.Shape[0], int(s.conv.group)
+	outs, group := weight.Shape[0], int(c.node.group)
 	if outs%group != 0 {
 		return fmt.Errorf("%d groups of %d channels", group, outs)
 	}
@@ -163,14 +208,10 @@ func (f *frame[T]) pack(t turn) error {
 		copy(b, any(bias.F).([]float32))
 	}
 	if c.normalize >= 0 {
-		n := f.steps[t.followers[c.normalize]]
-		in := make([]*Tensor[T], len(n.in))
-		for k, i := range n.in[1:] {
-			if in[k+1], err = fetch(i); err != nil {
-				return err
-			}
+		factor, offset, err := f.factors(f.steps[t.followers[c.normalize]])
+		if err != nil {
+			return err
 		}
-		factor, offset := n.affine(in)
 		if len(factor) != outs {
 			return fmt.Errorf("%d channels, %d factors", outs, len(factor))
 		}

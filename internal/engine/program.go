@@ -54,6 +54,7 @@ type exec[T kernel.Float] struct {
 	elements int
 	see      func(name string, v *Tensor[T]) error
 	memory   *arena[T]     // nil: none is kept
+	packed   bool          // the engine is, and nobody observes the run
 	ranks    *gathering[T] // nil: this process alone runs the model
 	// resampled, unless nil, is told what a Resize would do, instead of that being
 	// done; its error ends the run.

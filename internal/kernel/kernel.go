@@ -14,6 +14,7 @@
 package kernel
 
 //go:generate go run -C asm . csr
+//go:generate go run -C asm . functions
 //go:generate go run -C asm . local
 //go:generate go run -C asm . nhwc
 //go:generate go run -C asm . packed_thin

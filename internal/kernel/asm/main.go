@@ -1,6 +1,7 @@
 // Command asm writes the assembly of package kernel in which little but the registers
-// changes from line to line: csr_amd64.s, local_amd64.s, nhwc_amd64.s, packed_thin_amd64.s,
-// packed_tile_amd64.s and panels_amd64.s. Run it with go generate, which gives it one of these names.
+// changes from line to line: csr_amd64.s, functions_amd64.s, local_amd64.s, nhwc_amd64.s,
+// packed_thin_amd64.s, packed_tile_amd64.s and panels_amd64.s. Run it with go generate,
+// which gives it one of these names.
 //
 // Registers are named, not allocated, so that a change here is the change that
 // the processor sees. Operands are in Go's order: the last is the destination.
@@ -47,10 +48,11 @@ func main() {
 	flag.Parse()
 	name := flag.Arg(0)
 	write, ok := map[string]func(){
-		"csr": csr, "local": local, "nhwc": nhwc, "packed_thin": thin, "packed_tile": tile, "panels": panels,
+		"csr": csr, "functions": functions, "local": local, "nhwc": nhwc, "packed_thin": thin, "packed_tile": tile,
+		"panels": panels,
 	}[name]
 	if !ok {
-		log.Fatal("usage: asm csr|local|nhwc|packed_thin|packed_tile|panels")
+		log.Fatal("usage: asm csr|functions|local|nhwc|packed_thin|packed_tile|panels")
 	}
 	os.Setenv("GOARCH", "amd64") // whatever this runs on
 	Package("efcn/internal/kernel")
