@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -223,16 +224,16 @@ func (l *scale[T]) backward(p pass[T]) {
 
 // The functions of Add, Sub, Mul and Div, with their derivatives.
 var (
-	sumOf        = pairwise{func(a, b float64) float64 { return a + b }, constantSlopes(1, 1)}
-	differenceOf = pairwise{func(a, b float64) float64 { return a - b }, constantSlopes(1, -1)}
+	sumOf        = pairwise{func(a, b float64) float64 { return a + b }, constantSlopes(1, 1), cuda.PairAdd}
+	differenceOf = pairwise{func(a, b float64) float64 { return a - b }, constantSlopes(1, -1), cuda.PairSub}
 	productOf    = pairwise{func(a, b float64) float64 { return a * b }, [2]func(a, b float64) float64{
 		func(_, b float64) float64 { return b },
 		func(a, _ float64) float64 { return a },
-	}}
+	}, cuda.PairMul}
 	quotientOf = pairwise{func(a, b float64) float64 { return a / b }, [2]func(a, b float64) float64{
 		func(_, b float64) float64 { return 1 / b },
 		func(a, b float64) float64 { return -a / b / b },
-	}}
+	}, cuda.PairDiv}
 )
 
 func constantSlopes(a, b float64) [2]func(a, b float64) float64 {

@@ -37,3 +37,43 @@ func (j join[T]) onDevice(*formMaker[T]) (deviceForm[T], error) {
 		},
 	}, nil
 }
+
+func (gate[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
+	d := devicePair[T]{input: [2]int{0, 1}}
+	d.F, d.N, d.Moves = cuda.PairMul, m.n, [2]bool{true, true}
+	return d.form(), nil
+}
+
+// spreadForm is f of a value and a constant or weight, which lies over it and is operand
+// number at. fixed are the values of a constant, nil for a weight.
+func spreadForm[T float32 | float64](
+	m *formMaker[T], l spread, f cuda.Pair, at int, fixed []T,
+) (deviceForm[T], error) {
+	d := devicePair[T]{input: [2]int{0, 0}}
+	d.F, d.N, d.Moves[1-at], d.input[at] = f, m.n, true, 1
+	var err error
+	if d.Over[at], err = m.rows(l.count, l.size, func(r int) int { return r / l.inner % l.count }); err != nil {
+		return deviceForm[T]{}, err
+	}
+	if fixed != nil {
+		d.input[at] = -1
+		if d.fixed[at], err = m.constant(fixed); err != nil {
+			return deviceForm[T]{}, err
+		}
+	}
+	return d.form(), nil
+}
+
+func (l *shift[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
+	switch {
+	case l.a < 0: // c − x
+		return spreadForm(m, l.spread, cuda.PairSub, 0, l.fixed)
+	case l.b < 0:
+		return spreadForm(m, l.spread, cuda.PairSub, 1, l.fixed)
+	}
+	return spreadForm(m, l.spread, cuda.PairAdd, 1, l.fixed)
+}
+
+func (l *scale[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
+	return spreadForm(m, l.spread, cuda.PairMul, 1, l.fixed)
+}

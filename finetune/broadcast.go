@@ -3,6 +3,7 @@ package finetune
 import (
 	"slices"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -170,6 +171,7 @@ func sum[T kernel.Float](l *layout, j int, dst []T, term func(at [3]int) float64
 type pairwise struct {
 	value  func(a, b float64) float64
 	slopes [2]func(a, b float64) float64
+	on     cuda.Pair // the same on a device
 }
 
 // zip applies a function to two operands, broadcast. Either may be a constant.
@@ -178,6 +180,8 @@ type zip[T kernel.Float] struct {
 	f     pairwise
 	input [2]int // of the layer, that is the operand; -1 for a constant
 	fixed [2][]T // the constant
+	// weight is the operand that is a weight, -1 for none.
+	weight int
 }
 
 func (z *zip[T]) needs() needs { return needs{inputs: true} }
@@ -270,7 +274,9 @@ func (n *node[T]) zip(f pairwise, operands [2]operand[T]) (*zip[T], []value, []*
 	if err != nil {
 		return nil, nil, nil, nil, err
 	}
-	z := &zip[T]{layout: newLayout(out, [2][]int{operands[0].dims, operands[1].dims}), f: f, input: [2]int{-1, -1}}
+	z := &zip[T]{
+		layout: newLayout(out, [2][]int{operands[0].dims, operands[1].dims}), f: f, input: [2]int{-1, -1}, weight: -1,
+	}
 	var values []value
 	var params []*parameter[T]
 	for j, a := range operands {
@@ -278,7 +284,7 @@ func (n *node[T]) zip(f pairwise, operands [2]operand[T]) (*zip[T], []value, []*
 		case a.value != nil:
 			z.input[j], values = len(values), append(values, *a.value)
 		case a.param != nil:
-			z.input[j], params = 1, append(params, a.param) // the other operand is input 0
+			z.input[j], z.weight, params = 1, j, append(params, a.param) // the other operand is input 0
 		default:
 			z.fixed[j] = a.fixed
 		}

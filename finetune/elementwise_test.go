@@ -14,6 +14,12 @@ func through(opset, size int64, nodes []*onnxio.Node, inits ...*onnxio.Tensor) s
 	return sketch{shape: []int64{2, 4, 5}, nodes: nodes, inits: inits, size: size, opset: opset}
 }
 
+// ofSamples is s where a constant has an entry for every sample.
+func ofSamples(s sketch) sketch {
+	s.oneBatch = true
+	return s
+}
+
 // elementwiseSketches has the functions of one element, and of several that are
 // broadcast, in the forms they have.
 func elementwiseSketches() map[string]sketch {
@@ -64,6 +70,8 @@ func pairs(cases map[string]sketch) {
 		"sample": {2, 4, 5}, "whole": {1, 2, 4, 5},
 	}
 	for _, op := range []string{"Add", "Sub", "Mul", "Div"} {
+		c := noise(rng, "c", sketchBatch, 1, 4, 5)
+		cases[op+" of samples"] = ofSamples(through(0, 40, []*onnxio.Node{apply(op, "x c", "y")}, c))
 		for what, dims := range constants {
 			c := noise(rng, "c", dims...)
 			cases[op+" "+what] = through(0, 40, []*onnxio.Node{apply(op, "x c", "y")}, c)
@@ -152,6 +160,8 @@ func prelus(cases map[string]sketch) {
 	} {
 		cases["PRelu "+what] = through(0, 40, []*onnxio.Node{apply("PRelu", "x s", "y")}, noise(rng, "s", dims...))
 	}
+	cases["PRelu of samples"] = ofSamples(through(0, 40, []*onnxio.Node{apply("PRelu", "x s", "y")},
+		noise(rng, "s", sketchBatch, 2, 1, 1)))
 	cases["PRelu computed"] = through(0, 40,
 		[]*onnxio.Node{apply("GlobalAveragePool", "x", "s"), apply("PRelu", "x s", "y")})
 }

@@ -29,6 +29,9 @@ func normalizationSketches() map[string]sketch {
 		noise(rng, "b"))
 	node("LayerNormalization 0", 17, "LayerNormalization", "x s b", axis(0))(noise(rng, "s", 1, 2, 4, 5),
 		noise(rng, "b", 2, 1, 1))
+	node("LayerNormalization 0 of samples", 17, "LayerNormalization", "x s b", axis(0))(
+		noise(rng, "s", sketchBatch, 1, 4, 5), noise(rng, "b", 5))
+	cases["LayerNormalization 0 of samples"] = ofSamples(cases["LayerNormalization 0 of samples"])
 	node("RMSNormalization", 23, "RMSNormalization", "x s", axis(-2))(noise(rng, "s", 4, 5))
 	node("RMSNormalization broadcast", 23, "RMSNormalization", "x s", axis(1))(noise(rng, "s", 5))
 	node("InstanceNormalization", 17, "InstanceNormalization", "x s b")(noise(rng, "s", 2), noise(rng, "b", 2))

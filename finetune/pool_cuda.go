@@ -29,3 +29,15 @@ func (l *averagePool[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
 		},
 	}, nil
 }
+
+func (l *lpPool[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
+	planes := l.planes / m.n
+	return deviceForm[T]{
+		forward: func(s *cuda.Stream, in []cuda.Buffer[T], y cuda.Buffer[T]) error {
+			return cuda.LpPool(s, l.Window, l.p, planes, m.n, in[0], y)
+		},
+		backward: func(s *cuda.Stream, p devicePass[T]) error {
+			return cuda.LpPoolBackward(s, l.Window, l.p, planes, m.n, p.in[0], p.out, p.dout, p.din[0])
+		},
+	}, nil
+}

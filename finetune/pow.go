@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 )
 
@@ -24,7 +25,7 @@ var power = pairwise{math.Pow, [2]func(a, b float64) float64{
 		}
 		return math.Pow(a, b) * math.Log(a)
 	},
-}}
+}, cuda.PairPow}
 
 // emitPow takes a constant base or exponent, neither of which is trained, or none.
 // https://onnx.ai/onnx/operators/onnx__Pow.html
@@ -45,12 +46,12 @@ func emitPow[T kernel.Float](n *node[T]) error {
 	}
 	switch b := float64(operands[1].fixed[0]); b {
 	case 2:
-		return n.emitElementwise(piecewise(func(v T) (T, T) { return v * v, 2 * v }))
+		return n.emitElementwise(piecewise(func(v T) (T, T) { return v * v, 2 * v }).on(cuda.Pow, 2, 0))
 	case 0.5:
-		return n.emitElementwise(scalar[T](math.Sqrt, func(_, fv float64) float64 { return 0.5 / fv }))
+		return n.emitElementwise(scalar[T](math.Sqrt, func(_, fv float64) float64 { return 0.5 / fv }).on(cuda.Sqrt, 0, 0))
 	default:
 		return n.emitElementwise(scalar[T](
 			func(v float64) float64 { return power.value(v, b) },
-			func(v, _ float64) float64 { return power.slopes[0](v, b) }))
+			func(v, _ float64) float64 { return power.slopes[0](v, b) }).on(cuda.Pow, b, 0))
 	}
 }

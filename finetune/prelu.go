@@ -3,6 +3,7 @@ package finetune
 import (
 	"slices"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
@@ -35,6 +36,7 @@ var leak = pairwise{
 		},
 		func(a, _ float64) float64 { return min(a, 0) },
 	},
+	cuda.PairLeak,
 }
 
 // emitPRelu trains the slope where it is a constant. The slope is broadcast to x, and

@@ -12,8 +12,9 @@ import (
 type products[T kernel.Float] struct {
 	m, n, k       int
 	aAt, bAt, cAt []int32
-	// a and b are the inputs that hold the factors.
-	a, b int
+	// a and b are the inputs that hold the factors, of which weight says which is a weight:
+	// -1 for none.
+	a, b, weight int
 }
 
 func (*products[T]) needs() needs { return needs{inputs: true} }
@@ -73,7 +74,10 @@ func (n *node[T]) emitProducts() error {
 	if a[len(a)-1] != b[len(b)-2] {
 		return misfit
 	}
-	l := &products[T]{m: a[len(a)-2], k: a[len(a)-1], n: b[len(b)-1], a: factors[0].input, b: factors[1].input}
+	l := &products[T]{m: a[len(a)-2], k: a[len(a)-1], n: b[len(b)-1], a: factors[0].input, b: factors[1].input, weight: -1}
+	if len(weights) > 0 {
+		l.weight = 1 // after the value
+	}
 	rank := max(len(a), len(b)) - 2
 	for i := range factors {
 		// The batch has to be the first axis of the result.

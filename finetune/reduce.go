@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 )
 
@@ -27,6 +28,9 @@ func init() {
 type reducer[T kernel.Float] struct {
 	value func(x []T, at []int32) float64
 	slope func(x []T, at []int32, y, g float64, dx []T)
+	// on is the same on a device, a sum times factor.
+	on     cuda.Reduction
+	factor float64
 }
 
 // reduction reduces n samples of size elements: output o of a sample takes those
@@ -143,8 +147,9 @@ func (n *node[T]) reducedAxes(x value) ([]int, error) {
 }
 
 // summing reduces to the sum of term, whose derivative is slope.
-func summing[T kernel.Float](term, slope func(v float64) float64) reducer[T] {
+func summing[T kernel.Float](on cuda.Reduction, term, slope func(v float64) float64) reducer[T] {
 	return reducer[T]{
+		on: on,
 		value: func(x []T, at []int32) (sum float64) {
 			for _, i := range at {
 				sum += term(float64(x[i]))
@@ -162,6 +167,7 @@ func summing[T kernel.Float](term, slope func(v float64) float64) reducer[T] {
 // scaled reduces to factor times the sum.
 func scaled[T kernel.Float](factor float64) reducer[T] {
 	return reducer[T]{
+		on: cuda.ReduceSum, factor: factor,
 		value: func(x []T, at []int32) (sum float64) {
 			for _, i := range at {
 				sum += float64(x[i])
@@ -178,8 +184,9 @@ func scaled[T kernel.Float](factor float64) reducer[T] {
 
 // extreme reduces to the element that no other is further than. Equal ones share the
 // gradient, as in PyTorch's amax and amin.
-func extreme[T kernel.Float](further func(a, b T) bool) reducer[T] {
+func extreme[T kernel.Float](on cuda.Reduction, further func(a, b T) bool) reducer[T] {
 	return reducer[T]{
+		on: on,
 		value: func(x []T, at []int32) float64 {
 			best := x[at[0]]
 			for _, i := range at[1:] {
@@ -234,11 +241,11 @@ func emitReduceMean[T kernel.Float](n *node[T]) error {
 }
 
 func emitReduceMax[T kernel.Float](n *node[T]) error {
-	return n.emitExtreme(extreme(func(a, b T) bool { return a > b }))
+	return n.emitExtreme(extreme(cuda.ReduceMax, func(a, b T) bool { return a > b }))
 }
 
 func emitReduceMin[T kernel.Float](n *node[T]) error {
-	return n.emitExtreme(extreme(func(a, b T) bool { return a < b }))
+	return n.emitExtreme(extreme(cuda.ReduceMin, func(a, b T) bool { return a < b }))
 }
 
 func (n *node[T]) emitExtreme(r reducer[T]) error {
@@ -253,7 +260,7 @@ func (n *node[T]) emitExtreme(r reducer[T]) error {
 }
 
 func emitReduceL1[T kernel.Float](n *node[T]) error {
-	return n.emitReduction(summing[T](math.Abs, func(v float64) float64 {
+	return n.emitReduction(summing[T](cuda.ReduceL1, math.Abs, func(v float64) float64 {
 		if v == 0 {
 			return 0
 		}
@@ -266,13 +273,15 @@ func emitReduceSumSquare[T kernel.Float](n *node[T]) error {
 }
 
 func squares[T kernel.Float]() reducer[T] {
-	return summing[T](func(v float64) float64 { return v * v }, func(v float64) float64 { return 2 * v })
+	return summing[T](cuda.ReduceSumSquare, func(v float64) float64 { return v * v },
+		func(v float64) float64 { return 2 * v })
 }
 
 // emitReduceL2 has the gradient 0 where the norm is 0, as PyTorch has.
 func emitReduceL2[T kernel.Float](n *node[T]) error {
 	sum := squares[T]()
 	return n.emitReduction(reducer[T]{
+		on:    cuda.ReduceL2,
 		value: func(x []T, at []int32) float64 { return math.Sqrt(sum.value(x, at)) },
 		slope: func(x []T, at []int32, y, g float64, dx []T) {
 			if y != 0 {
@@ -288,6 +297,7 @@ func emitReduceL2[T kernel.Float](n *node[T]) error {
 func emitReduceLogSum[T kernel.Float](n *node[T]) error {
 	sum := scaled[T](1)
 	return n.emitReduction(reducer[T]{
+		on:    cuda.ReduceLogSum,
 		value: func(x []T, at []int32) float64 { return math.Log(sum.value(x, at)) },
 		slope: func(x []T, at []int32, y, g float64, dx []T) { sum.slope(x, at, y, g/sum.value(x, at), dx) },
 	}, false)
@@ -295,6 +305,7 @@ func emitReduceLogSum[T kernel.Float](n *node[T]) error {
 
 func emitReduceLogSumExp[T kernel.Float](n *node[T]) error {
 	return n.emitReduction(reducer[T]{
+		on: cuda.ReduceLogSumExp,
 		value: func(x []T, at []int32) float64 {
 			most := math.Inf(-1)
 			for _, i := range at {
@@ -320,6 +331,7 @@ func emitReduceLogSumExp[T kernel.Float](n *node[T]) error {
 // emitReduceProd has for the derivative by an element the product of the others.
 func emitReduceProd[T kernel.Float](n *node[T]) error {
 	return n.emitReduction(reducer[T]{
+		on: cuda.ReduceProd,
 		value: func(x []T, at []int32) float64 {
 			y := 1.0
 			for _, i := range at {

@@ -3,6 +3,7 @@ package finetune
 import (
 	"math"
 
+	"efcn/internal/cuda"
 	"efcn/internal/kernel"
 )
 
@@ -21,11 +22,11 @@ var (
 	greater = pairwise{math.Max, [2]func(a, b float64) float64{
 		func(a, b float64) float64 { return share(a, b) },
 		func(a, b float64) float64 { return share(b, a) },
-	}}
+	}, cuda.PairMax}
 	lesser = pairwise{math.Min, [2]func(a, b float64) float64{
 		func(a, b float64) float64 { return share(b, a) },
 		func(a, b float64) float64 { return share(a, b) },
-	}}
+	}, cuda.PairMin}
 )
 
 // share is 1 where a is above b, half where they are equal, else 0.
