@@ -18,7 +18,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"efcn/convert/cut"
 	"efcn/finetune/data"
@@ -179,7 +178,10 @@ func (id identity) isDividedAs(other identity) bool {
 
 // ranks says how many ranks a run has.
 func (id identity) ranks() string {
-	text := strconv.Itoa(max(1, id.Ranks))
+	if id.Ranks <= 1 {
+		return "1 rank"
+	}
+	text := fmt.Sprintf("%d ranks", id.Ranks)
 	if id.Groups > 0 {
 		text += fmt.Sprintf(" in %d groups", id.Groups)
 	}

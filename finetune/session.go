@@ -157,7 +157,7 @@ func (s *session[T]) resume(ctx context.Context) error {
 			"or another folder", o.Checkpoint, o.Epochs)
 	}
 	if !s.id.isDividedAs(saved) {
-		o.notice("the run in %s was on %s ranks and goes on with %s: it ends like one that was not stopped within rounding, "+
+		o.notice("the run in %s was on %s and goes on with %s: it ends like one that was not stopped within rounding, "+
 			"not bit for bit", o.Checkpoint, saved.ranks(), s.id.ranks())
 	}
 	if s.at.Subspace > 0 {

@@ -57,6 +57,12 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *finetune.MemoryError) string {
 		return e.Error() + "; a smaller --batch or plain sgd takes less, and mpirun -n N leaves each of N processes a part"
 	}),
+	when(func(e *finetune.GroupsError) string {
+		if e.Ranks == 1 {
+			return e.Error() + fmt.Sprintf("; start --data-parallel %d with mpirun -n P, P a multiple of it", e.Groups)
+		}
+		return e.Error() + " (--data-parallel)"
+	}),
 	when(func(e *finetune.NoFolderError) string { return e.Error() + " (--checkpoint DIR)" }),
 	when(func(e *relax.MemoryError) string {
 		text := e.Error() + "; a smaller --batch, plain sgd or --layout factored with a smaller --rank takes less"

@@ -31,6 +31,7 @@ type finetuneFlags struct {
 	refresh     int   // Default 0: never.
 
 	maxBytes byteSize // Default 2 GiB.
+	groups   int      // --data-parallel. Default 1.
 
 	checkpoint string // Default none.
 	saveEvery  string // --checkpoint-every. Default 1m.
@@ -47,6 +48,8 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.maxBytes = record.DefaultMaxBytes
 	flags.Var(&f.maxBytes, "max-bytes",
 		"refuse to make layers dense where all weights would take more; under mpirun those of a rank")
+	flags.IntVar(&f.groups, "data-parallel", 1,
+		"under mpirun, groups of ranks that each have the network and take a share of every batch")
 	flags.BoolVar(&f.reinit, "reinit", false, "start from new weights, as PyTorch initialises by default, from --seed")
 	f.init = choice("", finetune.Inits()...)
 	flags.Var(&f.init, "init", "choose V of factored layers before the first step")
@@ -74,6 +77,8 @@ func (f *finetuneFlags) validate() error {
 		return oneOnStdout(f.output, f.json)
 	case f.what == "":
 		return usagef("--train is empty; want all, local, off-local, tied or the name of a node")
+	case f.groups < 1:
+		return usagef("--data-parallel %d; want a number of groups from 1", f.groups)
 	case f.initBatches < 1:
 		return usagef("--init-batches %d; want a number from 1", f.initBatches)
 	case f.initBatches != finetune.Options{}.WithDefaults().InitBatches && f.refresh == 0 &&
@@ -182,6 +187,11 @@ Under mpirun or srun the ranks train the model together: each holds and trains i
 of the large layers, and computes the rest as all do. Rank 0 reports and writes every
 file. On as many ranks and threads a run has the same bits again; between numbers of
 ranks it differs by rounding, and --resume goes on with a run on any number.
+--data-parallel N makes N groups of them: each has the whole network, cut over its
+ranks, and takes a share of every batch. Gradients are summed over the groups, and a
+BatchNormalization normalises by the whole batch, so that a step is that of one process
+but for rounding. It is for CNNs, whose convolutions every rank of a group computes, and
+where the values of a batch are what is large.
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
@@ -223,7 +233,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if err != nil {
 		return err
 	}
-	o.World = e.world
+	o.World, o.Groups = e.world, f.groups
 	if err := o.Validate(); err != nil { // what several ranks do not do, before data are read
 		return inFile(path, err)
 	}
@@ -248,6 +258,9 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 		e.logf("%s: normalised with mean %.4v, standard deviation %.4v", f.data, train.Mean, train.Std)
 	}
 	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+	if f.groups > 1 {
+		e.logf("%d groups of %d ranks take a share of each batch", f.groups, e.world.Size()/f.groups)
+	}
 
 	result := tuned{Model: path}
 	trained, err := f.train(ctx, e, m, train, test, o, &result)
