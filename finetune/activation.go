@@ -266,16 +266,12 @@ func emitClip[T kernel.Float](n *node[T]) error {
 			return n.Errorf("input %d: want one bound, got %d", 1+i, len(v))
 		}
 	}
-	return n.emitElementwise(piecewise(func(v T) (T, T) {
-		switch {
-		case v >= high, low > high: // where the bounds cross, the upper one wins
-			return high, 0
-		case v <= low:
-			return low, 0
-		default:
-			return v, 1
-		}
-	}).on(cuda.ClipBoth, float64(low), float64(high)))
+	// Where the bounds cross, the upper one wins, here and there.
+	return n.emitElementwise(elementwise[T]{
+		value: func(dst, src []T) { kernel.Clip(dst, src, low, high) },
+		slope: func(dsrc, _, dst, ddst []T) { kernel.GateBetween(dsrc, dst, ddst, low, high) },
+		need:  needs{output: true, inPlace: true},
+	}.on(cuda.ClipBoth, float64(low), float64(high)))
 }
 
 func emitHardSigmoid[T kernel.Float](n *node[T]) error {

@@ -92,6 +92,14 @@ func checkElementwise(t *testing.T) {
 			}
 			Clip(got, a, bounds[0], bounds[1])
 			same("Clip", n, got, want)
+			for i, v := range a {
+				want[i] = b[i]
+				if v <= bounds[0] || v >= bounds[1] {
+					want[i] = 0
+				}
+			}
+			GateBetween(got, a, b, bounds[0], bounds[1])
+			same("GateBetween", n, got, want)
 		}
 		Clip(a, a, nan, nan) // in place
 		ScaleShift(a, a, f, o)
@@ -179,6 +187,7 @@ func TestElementwiseRefusesUnequalLengths(t *testing.T) {
 		"Clip":       func(a, b []float32) { Clip(a, b, 0, 1) },
 		"Add":        func(a, b []float32) { Add(a, a, b) },
 		"Gate":       func(a, b []float32) { Gate(a, b, a) },
+		"between":    func(a, b []float32) { GateBetween(a, b, a, 0, 1) },
 		"greatest":   func(a, b []float32) { greatest(a, make([]int32, 3), a, make([]int32, 3), b, make([]int32, 4)) },
 	} {
 		func() {
