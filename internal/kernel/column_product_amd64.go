@@ -48,25 +48,31 @@ type columnProduct[T Float] struct {
 // packedSize is how many elements an m×k matrix and a bias take, packed.
 func packedSize[T Float](r *routines[T], m, k int) int { return roundUp(m, r.rows) * (k + 1) }
 
-// newColumnProduct packs a and the bias, unless it is nil, into a buffer of packedSize.
-func newColumnProduct[T Float](r *routines[T], read reading, m int, a, bias, packed []T) *columnProduct[T] {
-	k := len(read.offsets)
-	p := &columnProduct[T]{routines: r, reading: read, m: m, k: k, bias: bias != nil, packed: packed}
-	if p.bias {
+// newColumnProduct returns a product with a matrix that is to be packed.
+func newColumnProduct[T Float](r *routines[T], read reading, m int, bias bool) columnProduct[T] {
+	p := columnProduct[T]{routines: r, reading: read, m: m, k: len(read.offsets), bias: bias}
+	if bias {
 		p.k++
-		whole := borrow[T](m * p.k)
+	}
+	p.slab = ceilDiv(p.k, ceilDiv(p.k, r.depth))
+	return p
+}
+
+// use packs a and, if the product has one, the bias, into a buffer of packedSize.
+func (p *columnProduct[T]) use(a, bias, packed []T) {
+	p.packed = packed
+	if p.bias {
+		whole := borrow[T](p.m * p.k)
 		defer giveBack(whole)
 		for i, b := range bias {
-			copy((*whole)[i*p.k:], a[i*k:(i+1)*k])
-			(*whole)[i*p.k+k] = b
+			copy((*whole)[i*p.k:], a[i*(p.k-1):(i+1)*(p.k-1)])
+			(*whole)[(i+1)*p.k-1] = b
 		}
 		a = *whole
 	}
-	p.slab = ceilDiv(p.k, ceilDiv(p.k, r.depth))
 	for s := 0; s < p.k; s += p.slab {
-		p.pack(packed[roundUp(m, r.rows)*s:], r.rows, operand[T]{a, p.k, 1}.at(0, s), m, min(p.slab, p.k-s))
+		p.pack(packed[roundUp(p.m, p.rows)*s:], p.rows, operand[T]{a, p.k, 1}.at(0, s), p.m, min(p.slab, p.k-s))
 	}
-	return p
 }
 
 // images is where a columnProduct reads and writes: the frame of image i begins at
@@ -89,7 +95,7 @@ func (p *columnProduct[T]) multiply(im images[T], then Then[T]) {
 	own := borrow[T](block*p.slab + p.rows*p.cols)
 	defer giveBack(own)
 	columns, edge := (*own)[:block*p.slab], (*own)[block*p.slab:]
-	var list [64]stretch
+	var list [256]stretch // as many positions as are computed at a time
 	for q0 := 0; q0 < total; q0 += block {
 		q1 := min(q0+block, total)
 		for s := 0; s < p.k; s += p.slab {
@@ -101,8 +107,11 @@ func (p *columnProduct[T]) multiply(im images[T], then Then[T]) {
 				p.column(im, p.writes(list[:0], im, q, min(q+p.cols, q1)), s, depth, &columns[(q-q0)*depth], edge)
 			}
 		}
+		if then == nil {
+			continue
+		}
 		for _, w := range p.writes(list[:0], im, q0, q1) {
-			for i := 0; i < p.m && then != nil; i++ {
+			for i := range p.m {
 				then(w.at+i*im.ld, im.c[w.at+i*im.ld:][:w.n])
 			}
 		}

@@ -73,7 +73,9 @@ func (l *layer) direct() bool { return l.in == 1 && l.groups > 1 }
 func (c Conv[T]) BackwardInput(n int, dy, w, dx []T) {
 	l := c.layer()
 	if l.direct() {
-		backwardInputDirect(&l, n, dy, w, dx)
+		if !inputByPhases(&l, n, dy, w, dx) {
+			backwardInputDirect(&l, n, dy, w, dx)
+		}
 		return
 	}
 	if MostlyZero(dy) {
@@ -119,7 +121,9 @@ func (c Conv[T]) BackwardWeights(n int, x, dy, dw, db []T) {
 		sumPlanes(n, c.OutChannels, l.outSize, dy, db)
 	}
 	if l.direct() {
-		backwardWeightsDirect(&l, n, x, dy, dw)
+		if !weightsByPhases(&l, n, x, dy, dw) {
+			backwardWeightsDirect(&l, n, x, dy, dw)
+		}
 		return
 	}
 	if MostlyZero(dy) {

@@ -27,13 +27,14 @@ type weightGradient[T Float] struct {
 	count, elements int // of vectors
 	swapped         bool
 	reading         reading
-	offsets         []int // of the rows of a block
-	panels          int   // of vectors
-	shares, blocks  int   // of images, and of channels
-	block           int   // channels of a block
-	sums            int   // elements of the sums of a block
-	together        int   // images in work at a time
-	band            int   // lines in work at a time
+	offsets         []int  // of the rows of a block
+	held            *[]int // the same, borrowed: giveBack it
+	panels          int    // of vectors
+	shares, blocks  int    // of images, and of channels
+	block           int    // channels of a block
+	sums            int    // elements of the sums of a block
+	together        int    // images in work at a time
+	band            int    // lines in work at a time
 }
 
 // newWeightGradient returns nil where the layer is not one for this.
@@ -44,7 +45,11 @@ func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *wei
 	}
 	g := &weightGradient[T]{
 		routines: r, layer: l, framing: f, n: n, rows: x, vectors: dy, channels: l.in, taps: l.rows / l.in,
-		plane: f.plane, count: l.out, elements: l.outSize, reading: f.reading(l), shares: 1, blocks: 1,
+		plane: f.plane, count: l.out, elements: l.outSize, shares: 1, blocks: 1,
+		reading: reading{lines: l.volume.out[1], width: l.volume.out[2], pitch: f.width},
+	}
+	if f.whole {
+		g.reading.lines = l.outSize / g.reading.width // of any number of axes
 	}
 	if g.swapped = f.whole && l.out > l.in; g.swapped {
 		g.rows, g.vectors, g.channels, g.count = dy, x, l.out, l.in
@@ -57,9 +62,11 @@ func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *wei
 		g.blocks = ceilDiv(g.channels, g.block)
 	}
 	rows := g.block * g.taps
-	for i := range roundUp(rows, outerRows) {
-		i = min(i, rows-1) // what pads the last tile is computed and not used
-		g.offsets = append(g.offsets, i/g.taps*g.plane+f.offsets[i%g.taps])
+	g.held = borrow[int](roundUp(rows, outerRows))
+	g.offsets = *g.held
+	for i := range g.offsets {
+		r := min(i, rows-1) // what pads the last tile is computed and not used
+		g.offsets[i] = r/g.taps*g.plane + f.offsets[r%g.taps]
 	}
 	g.panels = ceilDiv(g.count, r.cols)
 	g.sums = len(g.offsets) * g.panels * r.cols
@@ -116,7 +123,7 @@ func (g *weightGradient[T]) add(sums []T, group, share, block int, frames, copie
 		}
 		for k := 0; k < count && !g.framing.whole; k++ {
 			from := (at+k*l.groups)*g.channels + first
-			lay(l, &g.framing, g.rows[from*l.inSize:(from+channels)*l.inSize], frames[k*step:])
+			lay(l, &g.framing.phases, g.rows[from*l.inSize:(from+channels)*l.inSize], frames[k*step:])
 		}
 		for line := 0; line < read.lines; line += g.band {
 			lines := min(g.band, read.lines-line)
@@ -174,4 +181,52 @@ func (g *weightGradient[T]) store(sums []T, group, block int, dw []T) {
 			}
 		}
 	}
+}
+
+// alongRows is how many taps are summed at once: those of a kernel of 3×3.
+const alongRows = 9
+
+// weightsByPhases computes dw of a layer of one input channel a group, and reports
+// whether it is one for this.
+func weightsByPhases[T Float](l *layer, n int, x, dy, dw []T) bool {
+	r := columnsHere[T]()
+	if r == nil || !l.phased() || l.outSize == 0 || l.inSize == 0 {
+		return false
+	}
+	p, lanes, blocks := l.phases(), r.columns.lanes, ceilDiv(l.rows, alongRows)
+	held := borrow[int](blocks * alongRows)
+	defer giveBack(p.held)
+	defer giveBack(held)
+	offsets := *held
+	clear(offsets[copy(offsets, p.offsets):]) // what is not used reads something, too
+	Parallel(l.groups, 1, func(lo, hi int) {
+		frame, lines, sums := borrow[T](p.scratch), borrow[T](p.flat), borrow[T](l.out*blocks*alongRows*lanes)
+		defer giveBack(frame)
+		defer giveBack(lines)
+		defer giveBack(sums)
+		clear(*frame)
+		clear(*lines) // what is between them stays zero
+		for group := lo; group < hi; group++ {
+			clear(*sums)
+			for image := range n {
+				at := image*l.groups + group
+				lay(l, &p, x[at*l.inSize:(at+1)*l.inSize], *frame)
+				for o := range l.out {
+					copyLines(
+						l.volume.out[1], l.volume.out[2], dy[(at*l.out+o)*l.outSize:], l.volume.out[2], 1, *lines, p.width,
+					)
+					for b := range blocks {
+						r.columns.along(
+							p.flat, &offsets[b*alongRows], &(*frame)[0], &(*lines)[0], &(*sums)[(o*blocks+b)*alongRows*lanes],
+						)
+					}
+				}
+			}
+			for i := range l.out * l.rows {
+				at := (i/l.rows*blocks*alongRows + i%l.rows) * lanes
+				dw[group*l.out*l.rows+i] = sum((*sums)[at : at+lanes])
+			}
+		}
+	})
+	return true
 }
