@@ -3,6 +3,7 @@ package convert
 import (
 	"fmt"
 
+	"efcn/convert/record"
 	"efcn/onnxio"
 )
 
@@ -17,6 +18,14 @@ type OtherTypeError struct {
 func (e *OtherTypeError) Error() string {
 	return fmt.Sprintf("node %q (%s): its data are %s, and only float32 is embedded; "+
 		"converted as a whole to float32, which rounds the weights, it would be", e.Node, e.Op, e.Type)
+}
+
+// AlreadyError reports a model that is an eFCN: it carries the record of a conversion.
+type AlreadyError struct{}
+
+func (*AlreadyError) Error() string {
+	return fmt.Sprintf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first",
+		record.Key)
 }
 
 // BudgetError says that a plan needs more bytes than Options.MaxBytes allows.

@@ -265,8 +265,7 @@ func convertible(m *onnxio.Model) error {
 	case err != nil:
 		return err
 	case rec != nil:
-		return fmt.Errorf("it is an eFCN already (metadata %q); convert the CNN it came from, or project it back first",
-			record.Key)
+		return new(AlreadyError)
 	case len(m.Graph.Outputs) == 0:
 		return errors.New("the graph has no outputs")
 	case m.Opset("") < onnxio.OldestOpset:

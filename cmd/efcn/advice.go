@@ -48,6 +48,14 @@ var advice = []func(error) (text string, ok bool){
 		return fmt.Sprintf("%v; %s--max-bytes %d would fit", e, layout, e.Need)
 	}),
 	when(compressBudget),
+	when(func(e *convert.AlreadyError) string { return e.Error() + " (--to LAYOUT takes it to another layout)" }),
+	when(func(e *compress.LossError) string {
+		verb := "cuts it"
+		if e.OffLocal == 0 {
+			verb = "rounds them"
+		}
+		return fmt.Sprintf("%v (efcn compress --layout %s %s)", e, e.To, verb)
+	}),
 	when(func(e *compress.SparseSizeError) string {
 		return e.Error() + "; a smaller --keep or --layout factored takes less"
 	}),

@@ -29,6 +29,7 @@ type convertFlags struct {
 	batch    batchAxes   // Default none.
 	purpose  oneOf       // Default none.
 	as       oneOf       // Default none.
+	to       oneOf       // Default none.
 	noSync   bool
 	strict   bool
 	dryRun   bool
@@ -58,6 +59,8 @@ func (f *convertFlags) addFlags(flags *pflag.FlagSet) {
 	flags.Var(&f.maxBytes, "max-bytes", "refuse an eFCN with more bytes of weights")
 	flags.BoolVar(&f.noSync, "no-sync", false, "do not wait until the output is on the disk, as cp does not")
 	addShapeFlags(flags, &f.shapes, &f.batch)
+	f.to = choice("", record.Dense, record.Sparse, record.Local, record.Factored)
+	flags.Var(&f.to, "to", "of an eFCN: take it to this layout, if that loses nothing")
 	f.as = choice("", record.AsFloat32)
 	flags.Var(&f.as, "as", "convert the whole model to this type first: inputs, outputs and weights")
 	flags.BoolVar(&f.strict, "strict", false,
@@ -125,9 +128,20 @@ takes no part. Such a product has no kernel: measure and project leave it out.
 --maxpool relu writes MaxPool, GlobalMaxPool and ReduceMax exactly as a tree of
 max(a,b) = b + relu(a-b): a matrix and a Relu for each level, and one matrix
 more, which --fold may multiply into what follows. Where the values can be
-negative b is relu(b) - relu(-b).`,
+negative b is relu(b) - relu(-b).
+
+efcn convert EFCN --to LAYOUT takes an eFCN, trained or not, to another layout in which
+every weight has the same bits. What would lose something is refused, by the layer: weights
+outside the support in local and factored form, and a U V that is not zero in any other
+(efcn compress cuts these, or multiplies out). A layer that becomes factored has U = 0 and a
+new V. Layers that the CNN had fully connected, and products, stay, unless it is dense.`,
 		Args: args("MODEL"),
-		RunE: onFile(e, f.validate, f.run),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.to.value != "" {
+				return f.relayout(cmd, e, args[0])
+			}
+			return onFile(e, f.validate, f.run)(cmd, args)
+		},
 	}
 	f.addFlags(cmd.Flags())
 	return cmd

@@ -30,7 +30,7 @@ var update = flag.Bool("update", false, "write the files that tests compare with
 var documents = map[string][]any{
 	"check":       {checked{}},
 	"compress":    {compressed{}},
-	"convert":     {converted{}},
+	"convert":     {converted{}, compressed{}},
 	"eval":        {evaluated{}},
 	"export":      {exported{}},
 	"finetune":    {tuned{}},
@@ -246,6 +246,7 @@ func TestSchemasHold(t *testing.T) {
 		{"convert", cnn, "-o", "efcn.onnx"},
 		{"convert", cnn, "-o", "products.onnx", "--fold", "all", "--maxpool", "relu"},
 		{"convert", cnn, "-o", "factored.onnx", "--layout", "factored", "--rank", "4"},
+		{"convert", "efcn.onnx", "--to", "local", "-o", "local.onnx"},
 		{"inspect", "efcn.onnx"},
 		{"verify", cnn, "efcn.onnx", "--samples", "8"},
 		{"verify", cnn, "products.onnx", "--samples", "8", "--engine", "onnx-go"},
