@@ -182,3 +182,30 @@ func TestGroupsNotFinite(t *testing.T) {
 		})
 	}
 }
+
+// TestGroupsRoom: a rank takes what its group's samples take, and the memory in which
+// gradients are summed besides.
+func TestGroupsRoom(t *testing.T) {
+	const batch = 31
+	room := func(w *mpi.World, groups int) *MemoryError {
+		team, err := newTeam(t.Context(), w, groups)
+		if err != nil {
+			t.Error(err)
+		}
+		o := Options{Batch: batch, World: w, Groups: groups}.WithDefaults()
+		tr, err := newTraineeOver[float32](branchedModel(), team, o)
+		if err != nil {
+			t.Error(err)
+		}
+		return tr.room(o)
+	}
+	alone := room(nil, 1)
+	onRanks(2, func(w *mpi.World) {
+		samples := batch/2 + w.Rank()
+		got := room(w, 2)
+		// All weights are trained, and few enough to be sent at once.
+		if got.Batch != samples || got.Values*batch != alone.Values*int64(samples) || got.Weights != 3*alone.Weights {
+			t.Errorf("rank %d: %v; one process: %v", w.Rank(), got, alone)
+		}
+	})
+}

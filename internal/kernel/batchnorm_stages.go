@@ -25,7 +25,9 @@ func BatchNormSquares[T Float](n, channels, size int, x []T, means, sums []float
 }
 
 // BatchNormOutput computes y from the mean and the variance over all samples.
-func BatchNormOutput[T Float](n, channels, size int, x, scale, bias []T, means, variances []float64, eps float64, y []T) {
+func BatchNormOutput[T Float](n, channels, size int, x, scale, bias []T, means, variances []float64, eps float64,
+	y []T,
+) {
 	perChannel(n, channels, size, func(c int, planes func(visit func(lo, hi int))) {
 		a := T(float64(scale[c]) / math.Sqrt(variances[c]+eps))
 		planes(func(lo, hi int) { Normalise(y[lo:hi], x[lo:hi], T(means[c]), a, bias[c]) })
