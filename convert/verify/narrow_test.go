@@ -12,7 +12,7 @@ import (
 	"efcn/onnxio"
 )
 
-// TestNarrowFiles: what ONNX Runtime's converter to float16 and numpy's bfloat16 make of two
+// TestNarrowFiles: what ONNX Runtime's converter to float16 and the bfloat16 of ml_dtypes make of two
 // networks is equal to them within the rounding of these types; it is not in a wider one.
 func TestNarrowFiles(t *testing.T) {
 	for _, name := range []string{"lenet-torchscript", "resnet-torchscript"} {
