@@ -2,7 +2,8 @@
 """Print how wide interval arithmetic is on ways to write a maximum as matrices and Relu.
 
 maxpool_widths.py computes the maximum of 4 numbers in intervals around random centres, of a given radius,
-in ways that all are exact for numbers, and prints the mean width of each over that of the maximum itself.
+in ways that all are exact for numbers (the last one within the intervals only), and prints the mean width of
+each over that of the maximum itself. The centres are moved so that no number is below 0, as behind a Relu.
 docs/for-verifiers.md has the table. Needs numpy.
 """
 
@@ -32,6 +33,23 @@ def both_sides(a, b):
     return total[0] / 2, total[1] / 2
 
 
+def beside_sum(a, b):
+    """Return the interval of y - relu(y - s): y is b + relu(a - b), and of numbers from 0 on at most s = a + b."""
+    y = one_sided(a, b)
+    over = relu_of_difference(y, plus(a, b))
+    return y[0] - over[1], y[1] - over[0]
+
+
+def within_region(a, b):
+    """Return the interval of b + relu(a - b) between what a and b are at least, and at most, in their intervals.
+
+    With u and l constants of the region, min(y, u) is u - relu(u - y), and max(y, l) is l + relu(y - l).
+    """
+    y = one_sided(a, b)
+    low, high = np.maximum(a[0], b[0]), np.maximum(a[1], b[1])
+    return np.clip(y[0], low, high), np.clip(y[1], low, high)
+
+
 def tree(pair, x):
     """Return the maximum by halves."""
     while len(x) > 1:
@@ -52,6 +70,8 @@ WAYS = {
     "chain, the next number as b": lambda x: chain(one_sided, x, False),
     "chain, the maximum so far as b": lambda x: chain(one_sided, x, True),
     "tree, the mean of both orders": lambda x: tree(both_sides, x),
+    "tree, with the bound a + b of numbers from 0 on": lambda x: tree(beside_sum, x),
+    "tree, with the bounds of this region as constants": lambda x: tree(within_region, x),
 }
 
 
@@ -64,9 +84,9 @@ def main():
     for name, way in WAYS.items():
         cells = []
         for radius in radii:
-            x = [(c - radius, c + radius) for c in centres]
-            low, high = way(x)
-            largest = centres.max(axis=0)
+            numbers = centres - centres.min(axis=0) + radius
+            low, high = way([(c - radius, c + radius) for c in numbers])
+            largest = numbers.max(axis=0)
             assert (low <= largest + 1e-12).all() and (high >= largest - 1e-12).all(), name
             cells.append(f"{(high - low).mean() / (2 * radius):.2f}")  # the maximum is as wide as its numbers
         print(f"| {name} | " + " | ".join(cells) + " |")
