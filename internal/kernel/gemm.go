@@ -30,12 +30,12 @@ var loadBackend = sync.OnceValue(func() backend {
 	return chooseBackend(os.Getenv("EFCN_OPENBLAS"))
 })
 
-// BLAS names the BLAS that multiplies: "OpenBLAS 0.3.21 ... (file)"; "efcn
-// (AVX-512)" or "efcn (AVX2)", the kernels of this package for amd64; "efcn
-// (NEON)", those for arm64; or "gonum". The environment variable EFCN_OPENBLAS chooses: "off" for no
-// OpenBLAS, otherwise the path of its library; unset, it is looked for under
-// its usual names. Without OpenBLAS the kernels of this package multiply, and
-// gonum on processors for which there are none.
+// BLAS names the BLAS that multiplies, but for products of few rows: "OpenBLAS 0.3.21 ...
+// (file)"; "efcn (AVX-512)" or "efcn (AVX2)", the kernels of this package for amd64; "efcn
+// (NEON)", those for arm64; or "gonum". The environment variable EFCN_OPENBLAS chooses:
+// "off" for no OpenBLAS, otherwise the path of its library; unset, it is looked for under
+// its usual names. Without OpenBLAS the kernels of this package multiply, and gonum on
+// processors for which there are none.
 func BLAS() string { return loadBackend().String() }
 
 // Gemm computes c = alpha·op(a)·op(b) + beta·c, where op(a) is m×k, op(b) is
@@ -45,7 +45,22 @@ func BLAS() string { return loadBackend().String() }
 // does not matter. It panics if a leading dimension is shorter than a row or a
 // slice too short. c must not overlap a or b.
 func Gemm[T Float](transA, transB bool, m, n, k int, alpha T, a []T, lda int, b []T, ldb int, beta T, c []T, ldc int) {
-	multiply(loadBackend(), transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+	multiply(backendFor(m, n), transA, transB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
+}
+
+// fewRows is up to how many rows, or columns, of a result the kernels of this package
+// multiply even where OpenBLAS is found: it copies all of the other operand, which takes
+// longer than to multiply with it where it lies.
+const fewRows = 4
+
+// backendFor returns what computes a product of m rows and n columns.
+func backendFor(m, n int) backend {
+	if min(m, n) <= fewRows {
+		if own, ok := packed(); ok {
+			return own
+		}
+	}
+	return loadBackend()
 }
 
 func multiply[T Float](

@@ -268,34 +268,45 @@ func (f *nhwcForward) chunk(first, last int, panels []nhwcPanel) {
 // the last are the last again.
 func (f *nhwcForward) offsets(dst []int, first, last, zeros int) {
 	v, size := f.v, 4*f.in
-	w := first % v.out[2]
-	h, image := first/v.out[2]%v.out[1], first/v.outSize()
-	for p := first; p < last; p++ {
-		at := (p - first) / nhwcRows * f.taps * nhwcRows
-		row := (p - first) % nhwcRows
-		top, left := v.source(1, h, 0), v.source(2, w, 0)
-		base := ((image*v.in[1]+top)*v.in[2] + left) * size
-		for t1 := range v.kernel[1] {
-			down := t1 * v.dilation[1]
-			inside := uint(top+down) < uint(v.in[1])
-			for t2 := range v.kernel[2] {
-				right := t2 * v.dilation[2]
-				offset := zeros
-				if inside && uint(left+right) < uint(v.in[2]) {
-					offset = base + (down*v.in[2]+right)*size
+	if v.pointwise() {
+		for i := range last - first {
+			dst[i] = (first + i) * size
+		}
+		f.repeatLast(dst, last-first)
+		return
+	}
+	all := dst
+	var top, left, base [nhwcRows]int
+	w, h, image := first%v.out[2], first/v.out[2]%v.out[1], first/v.outSize()
+	for p := first; p < last; p += nhwcRows {
+		rows := min(nhwcRows, last-p)
+		for r := range rows {
+			top[r], left[r] = v.source(1, h, 0), v.source(2, w, 0)
+			base[r] = ((image*v.in[1]+top[r])*v.in[2] + left[r]) * size
+			if w++; w == v.out[2] {
+				w = 0
+				if h++; h == v.out[1] {
+					h, image = 0, image+1
 				}
-				dst[at+row] = offset
-				at += nhwcRows
 			}
 		}
-		if w++; w == v.out[2] {
-			w = 0
-			if h++; h == v.out[1] {
-				h, image = 0, image+1
+		for t1 := range v.kernel[1] {
+			down := t1 * v.dilation[1]
+			for t2 := range v.kernel[2] {
+				right := t2 * v.dilation[2]
+				at := (down*v.in[2] + right) * size
+				for r := range rows {
+					offset := zeros
+					if uint(top[r]+down) < uint(v.in[1]) && uint(left[r]+right) < uint(v.in[2]) {
+						offset = base[r] + at
+					}
+					dst[r] = offset
+				}
+				dst = dst[nhwcRows:]
 			}
 		}
 	}
-	f.repeatLast(dst, last-first)
+	f.repeatLast(all, last-first)
 }
 
 // lineOffsets is offsets where x is lines with their padding, and a tap a line of a window.
