@@ -62,7 +62,7 @@ func (f *demoFlags) run(ctx context.Context, e *env) error {
 		efcn  = filepath.Join(f.output, "efcn.onnx")
 		tuned = filepath.Join(f.output, "efcn-tuned.onnx")
 		run   = filepath.Join(f.output, "run")
-		train = images("train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz")
+		train = images("train-images-10k-idx3-ubyte.gz", "train-labels-10k-idx1-ubyte.gz") + "&limit=1500"
 		test  = images("test-images-2k-idx3-ubyte.gz", "test-labels-2k-idx1-ubyte.gz")
 	)
 	if err := os.RemoveAll(run); err != nil {
