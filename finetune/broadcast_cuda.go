@@ -49,16 +49,15 @@ func (d *devicePair[T]) form() deviceForm[T] {
 	}
 }
 
-// rows makes the arrangement in which row r of so many has to do with row of(r) of in
-// others; nil where that is r itself.
+// rows makes the arrangement in which row r of so many meets row of(r) of in others, which
+// are broadcast over them; nil where nothing is.
 func (m *formMaker[T]) rows(in, rows int, of func(r int) int) (*cuda.Arrangement, error) {
-	from, own := make([]int32, rows), in == rows
+	if in == rows {
+		return nil, nil
+	}
+	from := make([]int32, rows)
 	for r := range from {
 		from[r] = int32(of(r))
-		own = own && of(r) == r
-	}
-	if own {
-		return nil, nil
 	}
 	return m.arrangement(in, from)
 }

@@ -69,7 +69,7 @@ func TestGradients(t *testing.T) {
 			total += checkGradients(t, n)
 		})
 	}
-	if want := 21029; total != want {
+	if want := 21096; total != want {
 		t.Errorf("checked %d derivatives, want %d", total, want)
 	}
 }
