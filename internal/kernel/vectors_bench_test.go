@@ -48,7 +48,7 @@ func vectorWork[T Float]() []benchWork {
 	x, y, z := random[T](rng, m*k), random[T](rng, k*n), make([]T, m*n)
 	work := []benchWork{
 		{"gemm", m * n * k, func() { Gemm(false, false, m, n, k, 1, x, k, y, n, 0, z, n) }},
-		{"gemm of four rows", 4 * n * k, func() { Gemm(false, false, 4, n, k, 1, x, k, y, n, 0, z, n) }},
+		{"gemm of eight rows", 8 * n * k, func() { Gemm(false, false, 8, n, k, 1, x, k, y, n, 0, z, n) }},
 	}
 	work = append(work, layerWork[T](rng, 32)...)
 	if _, single := any(x).([]float32); !single {
