@@ -52,7 +52,7 @@ func TestGroupsTrain(t *testing.T) {
 					continue
 				}
 			}
-			tolerance := 1e-9
+			tolerance := roundingOf[float64]()
 			if o.Optimizer.Method == AdamW && c.model == "cnn" {
 				// Of b1, in front of a BatchNormalization, the gradient is 0 but for rounding, about 1e-17, which
 				// Adam divides by its size and 1e-8: in each of four steps b1 may move by 0.05·1e-9 otherwise,

@@ -79,7 +79,7 @@ func checkMetrics(t *testing.T, what, dir, wantDir string) {
 		t.Fatalf("%s: %d lines of metrics, want %d", what, len(got), len(want))
 	}
 	near := func(field string, a, b float64) {
-		if !(math.Abs(a-b) <= 1e-4*max(1e-3, math.Abs(b))) {
+		if !(math.Abs(a-b) <= roundingOf[float32]()*max(1e-3, math.Abs(b))) {
 			t.Errorf("%s: %s is %v, want %v", what, field, a, b)
 		}
 	}
@@ -235,7 +235,7 @@ func nearModels(t *testing.T, what string, got, want *onnxio.Model) {
 			largest = max(largest, math.Abs(float64(v)))
 		}
 		for i := range w {
-			if d := math.Abs(float64(g[i]) - float64(w[i])); !(d <= 1e-4*largest) {
+			if d := math.Abs(float64(g[i]) - float64(w[i])); !(d <= roundingOf[float32]()*largest) {
 				t.Errorf("%s: %s[%d] is %v, want %v", what, init.Name, i, g[i], w[i])
 				break
 			}
