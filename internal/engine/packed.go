@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -149,6 +150,10 @@ func (f *frame[T]) packed(t turn) (bool, error) {
 	return true, nil
 }
 
+// largeWeight is from how many elements on what was read of a weight is to be free before
+// the next one is read. A collection takes less time than to read so many.
+const largeWeight = 1 << 20
+
 // fetch reads constant i, which is not kept, nil for none.
 func (f *frame[T]) fetch(i int) (*Tensor[T], error) {
 	if i < 0 {
@@ -185,7 +190,7 @@ func (f *frame[T]) pack(t turn) error {
 			w[i], b[i] = float32(factor[i]), float32(offset[i])
 		}
 		c.weight = []int{channels, 1, 1, 1}
-		c.conv = kernel.PackConv(channels, channels, channels, 1, 1, w, b)
+		c.conv = kernel.PackConv(channels, channels, channels, 1, 1, w, nil, b)
 		return nil
 	}
 	weight, err := f.fetch(s.in[1])
@@ -203,29 +208,28 @@ func (f *frame[T]) pack(t turn) error {
 	if outs%group != 0 {
 		return fmt.Errorf("%d groups of %d channels", group, outs)
 	}
-	w, b := any(weight.F).([]float32), make([]float32, outs)
+	b := make([]float32, outs)
 	if bias != nil {
 		copy(b, any(bias.F).([]float32))
 	}
+	var factor, offset []float64
 	if c.normalize >= 0 {
-		factor, offset, err := f.factors(f.steps[t.followers[c.normalize]])
-		if err != nil {
+		if factor, offset, err = f.factors(f.steps[t.followers[c.normalize]]); err != nil {
 			return err
 		}
 		if len(factor) != outs {
 			return fmt.Errorf("%d channels, %d factors", outs, len(factor))
 		}
-		w = slices.Clone(w)
-		each := len(w) / outs
-		for o, f := range factor {
-			for i := range w[o*each : (o+1)*each] {
-				w[o*each+i] = float32(float64(w[o*each+i]) * f)
-			}
-			b[o] = float32(float64(b[o])*f + offset[o])
+		for o, k := range factor {
+			b[o] = float32(float64(b[o])*k + offset[o])
 		}
 	}
 	c.weight = weight.Shape
-	c.conv = kernel.PackConv(group, weight.Shape[1]*group, outs, weight.Shape[2], weight.Shape[3], w, b)
+	w := any(weight.F).([]float32)
+	c.conv = kernel.PackConv(group, weight.Shape[1]*group, outs, weight.Shape[2], weight.Shape[3], w, factor, b)
+	if len(w) >= largeWeight {
+		runtime.GC() // so that the next one is read into its memory
+	}
 	return nil
 }
 

@@ -39,9 +39,10 @@ type nhwcPanel struct {
 func CanPackConv() bool { return nhwcHere }
 
 // PackConv packs the weights w, out×(in/groups)×height×width, of a convolution of two
-// axes, and its bias, of out elements or nil. Groups of few channels are computed
-// together, with zeros for the weights between them.
-func PackConv(groups, in, out, height, width int, w, bias []float32) *PackedConv {
+// axes, and its bias, of out elements or nil. Unless scale is nil, the weights of each output
+// channel are multiplied by its number there. Groups of few channels are computed together,
+// with zeros for the weights between them.
+func PackConv(groups, in, out, height, width int, w []float32, scale []float64, bias []float32) *PackedConv {
 	p := &PackedConv{
 		groups: groups, in: in, out: out, kernel: [2]int{height, width},
 		depthwise: groups == in && in == out && groups > 1,
@@ -53,7 +54,7 @@ func PackConv(groups, in, out, height, width int, w, bias []float32) *PackedConv
 		step := roundUp(out, 16)
 		p.weights = make([]float32, taps*step)
 		for i, v := range w[:out*taps] {
-			p.weights[i%taps*step+i/taps] = v
+			p.weights[i%taps*step+i/taps] = scaled(v, scale, i/taps)
 		}
 		return p
 	}
@@ -75,14 +76,14 @@ func PackConv(groups, in, out, height, width int, w, bias []float32) *PackedConv
 	p.weights = make([]float32, size)
 	Parallel(len(p.panels), 1, func(lo, hi int) {
 		for _, panel := range p.panels[lo:hi] {
-			p.pack(panel, w, taps, each, of)
+			p.pack(panel, w, scale, taps, each, of)
 		}
 	})
 	return p
 }
 
 // pack writes the weights of a panel, taps×depth×columns.
-func (p *PackedConv) pack(panel nhwcPanel, w []float32, taps, each, of int) {
+func (p *PackedConv) pack(panel nhwcPanel, w []float32, scale []float64, taps, each, of int) {
 	cols := 16 * panel.vectors
 	dst := p.weights[panel.weights:][:taps*panel.depth*cols]
 	for o := panel.first; o < panel.first+panel.cols; o++ {
@@ -90,10 +91,18 @@ func (p *PackedConv) pack(panel nhwcPanel, w []float32, taps, each, of int) {
 		for c := range each {
 			at := (group*each+c-panel.from)*cols + o - panel.first
 			for t, v := range w[(o*each+c)*taps:][:taps] {
-				dst[t*panel.depth*cols+at] = v
+				dst[t*panel.depth*cols+at] = scaled(v, scale, o)
 			}
 		}
 	}
+}
+
+// scaled returns v times the number of output channel o, if there is one.
+func scaled(v float32, scale []float64, o int) float32 {
+	if scale == nil {
+		return v
+	}
+	return float32(float64(v) * scale[o])
 }
 
 // Finish is what is done with the elements of a result while they are in registers:

@@ -35,7 +35,7 @@ func BenchmarkPackedConv(b *testing.B) {
 		)
 		rng := rand.New(rand.NewPCG(1, 1))
 		x, weights := random[float32](rng, c.in*c.size*c.size), random[float32](rng, c.out*c.in/c.groups*c.kernel*c.kernel)
-		p := PackConv(c.groups, c.in, c.out, c.kernel, c.kernel, weights, nil)
+		p := PackConv(c.groups, c.in, c.out, c.kernel, c.kernel, weights, nil, nil)
 		y := make([]float32, c.out*out*out)
 		b.Run(fmt.Sprintf("%dto%d/%d/%dx%d", c.in, c.out, c.size, c.kernel, c.kernel), func(b *testing.B) {
 			b.ReportAllocs()

@@ -31,7 +31,7 @@ func checkPackedConv(t *testing.T, c Conv[float32], n int, rng *rand.Rand) {
 		want.add(i, float64(bias[i/c.OutSize()%c.OutChannels]))
 	}
 	naiveConv(c, n, func(y, ix, iw int) { want.add(y, float64(x[ix])*float64(w[iw])) })
-	p := PackConv(c.Groups, c.InChannels, c.OutChannels, c.Kernel[0], c.Kernel[1], w, bias)
+	p := PackConv(c.Groups, c.InChannels, c.OutChannels, c.Kernel[0], c.Kernel[1], w, nil, bias)
 	last := lastAxis(n, c.InChannels, c.InSize(), x)
 	report := func(what string, y []float32) {
 		t.Helper()
@@ -174,7 +174,7 @@ func TestPackedConvSpecialValues(t *testing.T) {
 			}
 		}
 		y := make([]float32, len(x))
-		p := PackConv(groups, groups, groups, 1, 1, []float32{1, 1}[:groups], bias)
+		p := PackConv(groups, groups, groups, 1, 1, []float32{1, 1}[:groups], nil, bias)
 		p.Forward(w, 1, x, y, Finish{Lo: 0, Hi: 6})
 		for i, v := range want {
 			if got := y[i*groups]; math.Float32bits(got) != math.Float32bits(v) && (got == got || v == v) {
