@@ -113,11 +113,12 @@ type inputGradient[T Float] struct {
 	dy, w, dx []T
 	whole     bool  // dy is read where it lies
 	offsets   []int // of the columns of all parts
-	packed    []T   // weights of all parts, for the group in work
+	packed    []T   // weights of all parts, group by group
+	size      int   // of those of a group
 }
 
 // newInputGradient returns nil where the layer is not one for products of columns.
-func newInputGradient[T Float](l *layer, n int, dy, w, dx []T) *inputGradient[T] {
+func newInputGradient[T Float](r *routines[T], l *layer, n int, dy, w, dx []T) *inputGradient[T] {
 	f, ok := l.framing(n)
 	if !ok {
 		return nil
@@ -126,16 +127,28 @@ func newInputGradient[T Float](l *layer, n int, dy, w, dx []T) *inputGradient[T]
 	if l.stride[1]*l.stride[2] > mostStride {
 		return nil
 	}
-	g := &inputGradient[T]{layer: l, n: n, dy: dy, w: w, dx: dx, whole: l.pointwise()}
+	g, ok := r.columns.inputs.Get().(*inputGradient[T])
+	if !ok {
+		g = new(inputGradient[T])
+	}
+	parts := g.parts[:0]
+	*g = inputGradient[T]{layer: l, n: n, dy: dy, w: w, dx: dx, whole: l.pointwise()}
 	if g.whole {
 		one := class{n: 1, taps: 1}
 		all := one
 		all.n = l.inSize
-		g.inputFrame = inputFrame{height: 1, width: l.inSize, parts: []inputPart{{one, all}}}
-	} else if g.inputFrame = l.inputFrame(); l.out*g.plane() > mostFrame {
+		g.inputFrame = inputFrame{height: 1, width: l.inSize, parts: append(parts, inputPart{one, all})}
+	} else if g.inputFrame = l.inputFrame(parts); l.out*g.plane() > mostFrame {
+		g.done(r)
 		return nil
 	}
 	return g
+}
+
+// done keeps g for another layer.
+func (g *inputGradient[T]) done(r *routines[T]) {
+	*g = inputGradient[T]{inputFrame: inputFrame{parts: g.parts}} // keep no caller's array alive
+	r.columns.inputs.Put(g)
 }
 
 // matrix writes the weights of a group as a part multiplies by them: a row for each
@@ -149,9 +162,9 @@ func (g *inputGradient[T]) matrix(group int, p *inputPart, a []T) {
 	}
 }
 
-// product returns that of a part, with the weights of the group in work.
-func (g *inputGradient[T]) product(r *routines[T], part int) columnProduct[T] {
-	from, packed := 0, 0
+// product returns that of a part, with the weights of a group.
+func (g *inputGradient[T]) product(r *routines[T], part, group int) columnProduct[T] {
+	from, packed := 0, group*g.size
 	for _, p := range g.parts[:part] {
 		k := g.out * p.down.taps * p.across.taps
 		from, packed = from+k, packed+packedSize(r, g.in, k)
@@ -165,11 +178,10 @@ func (g *inputGradient[T]) product(r *routines[T], part int) columnProduct[T] {
 }
 
 func (g *inputGradient[T]) compute(r *routines[T]) {
-	size := 0
 	for _, p := range g.parts {
-		size += packedSize(r, g.in, g.out*p.down.taps*p.across.taps)
+		g.size += packedSize(r, g.in, g.out*p.down.taps*p.across.taps)
 	}
-	packed, matrix, offsets := borrow[T](size), borrow[T](g.out*g.rows), borrow[int](g.out*g.taps())
+	packed, matrix, offsets := borrow[T](g.groups*g.size), borrow[T](g.out*g.rows), borrow[int](g.out*g.taps())
 	defer giveBack(packed)
 	defer giveBack(matrix)
 	defer giveBack(offsets)
@@ -177,21 +189,20 @@ func (g *inputGradient[T]) compute(r *routines[T]) {
 	for i := range g.parts {
 		g.offsets = g.inputFrame.offsets(g.layer, g.out, &g.parts[i], g.offsets)
 	}
-	for group := range g.groups {
-		for i := range g.parts {
-			g.matrix(group, &g.parts[i], *matrix)
-			product := g.product(r, i)
-			product.use(*matrix, nil, product.packed)
-		}
-		g.group(r, group)
+	for i := range len(g.parts) * g.groups {
+		part, group := i/g.groups, i%g.groups
+		g.matrix(group, &g.parts[part], *matrix)
+		product := g.product(r, part, group)
+		product.use(*matrix, nil, product.packed)
 	}
+	g.multiply(r)
 }
 
-// group computes what belongs to a group.
-func (g *inputGradient[T]) group(r *routines[T], group int) {
+// multiply computes images in sets.
+func (g *inputGradient[T]) multiply(r *routines[T]) {
 	frame, image := g.out*g.plane(), g.in*g.inSize
 	together, apart := g.together(g.n, g.inSize, frame), g.stride[1]*g.stride[2] > 1
-	Parallel(ceilDiv(g.n, together), 1, func(lo, hi int) {
+	Parallel(ceilDiv(g.n, together)*g.groups, 1, func(lo, hi int) {
 		im := images[T]{step: g.groups * frame, cStep: g.groups * image, ld: g.inSize}
 		if !g.whole {
 			frames := borrow[T](together * frame)
@@ -205,8 +216,9 @@ func (g *inputGradient[T]) group(r *routines[T], group int) {
 			im.c = *beside
 		}
 		for i := lo; i < hi; i++ {
-			first := i*together*g.groups + group
-			im.count = min(together, g.n-i*together)
+			group, set := i%g.groups, i/g.groups*together
+			first := set*g.groups + group
+			im.count = min(together, g.n-set)
 			if g.whole {
 				im.src = g.dy[first*frame:]
 			}
@@ -220,7 +232,7 @@ func (g *inputGradient[T]) group(r *routines[T], group int) {
 				}
 			}
 			for j := range g.parts {
-				product := g.product(r, j)
+				product := g.product(r, j, group)
 				if !apart {
 					im.c = g.dx[first*image:]
 					product.multiply(im, nil)
@@ -258,11 +270,12 @@ func inputOfImages[T Float](l *layer, n int, dy, w, dx []T) bool {
 	if r == nil {
 		return false
 	}
-	g := newInputGradient(l, n, dy, w, dx)
+	g := newInputGradient(r, l, n, dy, w, dx)
 	if g == nil {
 		return false
 	}
 	g.compute(r)
+	g.done(r)
 	return true
 }
 
@@ -276,7 +289,6 @@ func weightsOfImages[T Float](l *layer, n int, x, dy, dw []T) bool {
 		return false
 	}
 	g.compute(dw)
-	giveBack(g.framing.held)
-	giveBack(g.held)
+	g.done()
 	return true
 }

@@ -61,7 +61,7 @@ func checkImages[T Float](t *testing.T, c Conv[T], n int) {
 	if _, ok := l.framing(n); !ok {
 		t.Error("forward: not one for products of columns")
 	}
-	if newInputGradient[T](&l, n, nil, nil, nil) == nil {
+	if newInputGradient(columnsHere[T](), &l, n, nil, nil, nil) == nil {
 		t.Error("gradient at the input: not one for products of columns")
 	}
 	if newWeightGradient[T](columnsHere[T](), &l, n, nil, nil) == nil {

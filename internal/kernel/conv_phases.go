@@ -207,8 +207,9 @@ type inputFrame struct {
 // inputPart is the positions of a class along each axis.
 type inputPart struct{ down, across class }
 
-func (l *layer) inputFrame() inputFrame {
-	f := inputFrame{parts: make([]inputPart, 0, l.stride[1]*l.stride[2])}
+// inputFrame returns that of a layer, with the parts in a list that may have room.
+func (l *layer) inputFrame(parts []inputPart) inputFrame {
+	f := inputFrame{parts: slices.Grow(parts[:0], l.stride[1]*l.stride[2])}
 	f.lead[0], f.height = l.around(1)
 	f.lead[1], f.width = l.around(2)
 	for r := range l.stride[1] {
@@ -285,7 +286,7 @@ func inputByPhases[T Float](l *layer, n int, dy, w, dx []T) bool {
 	if !l.phased() || l.stride[1]*l.stride[2] > mostStride || l.outSize == 0 || l.inSize == 0 {
 		return false
 	}
-	f := l.inputFrame()
+	f := l.inputFrame(nil)
 	if f.plane() > maxPhases*(l.inSize+l.outSize)+1<<12 {
 		return false
 	}

@@ -43,7 +43,11 @@ func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *wei
 	if !ok {
 		return nil
 	}
-	g := &weightGradient[T]{
+	g, ok := r.columns.weights.Get().(*weightGradient[T])
+	if !ok {
+		g = new(weightGradient[T])
+	}
+	*g = weightGradient[T]{
 		routines: r, layer: l, framing: f, n: n, rows: x, vectors: dy, channels: l.in, taps: l.rows / l.in,
 		plane: f.plane, count: l.out, elements: l.outSize, shares: 1, blocks: 1,
 		reading: reading{lines: l.volume.out[1], width: l.volume.out[2], pitch: f.width},
@@ -73,6 +77,15 @@ func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *wei
 	g.together = max(1, min(ceilDiv(256, l.outSize), n/g.shares, mostFrame/max(1, g.block*g.plane)))
 	g.band = max(1, min(g.reading.lines, 1024/g.reading.width))
 	return g
+}
+
+// done keeps g for another layer.
+func (g *weightGradient[T]) done() {
+	giveBack(g.framing.held)
+	giveBack(g.held)
+	r := g.routines
+	*g = weightGradient[T]{} // keep no caller's array alive
+	r.columns.weights.Put(g)
 }
 
 // compute writes dw.

@@ -117,5 +117,9 @@ type columnRoutines[T Float] struct {
 	// offsets[row] on, and of vectors of dy, at each position of some lines.
 	// outerHalf is for vectors of which only the first half is in use.
 	outer, outerHalf func(lines, width, pitch int, offsets *int, src, dy, sums *T)
-	along            func(n int, offsets *int, src, dy, sums *T)
+	// along adds to nine vectors of sums the products of n elements of dy with those of
+	// src from nine offsets on.
+	along func(n int, offsets *int, src, dy, sums *T)
+
+	inputs, weights sync.Pool // of *inputGradient[T] and *weightGradient[T]
 }

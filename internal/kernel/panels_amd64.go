@@ -48,6 +48,10 @@ func salong9(n int, offsets *int, src, dy, sums *float32)
 func dalong9(n int, offsets *int, src, dy, sums *float64)
 
 var (
-	singleColumns = &columnRoutines[float32]{16, sgather, souter12x32, souter12x16, salong9}
-	doubleColumns = &columnRoutines[float64]{8, dgather, douter12x16, douter12x8, dalong9}
+	singleColumns = &columnRoutines[float32]{
+		lanes: 16, gather: sgather, outer: souter12x32, outerHalf: souter12x16, along: salong9,
+	}
+	doubleColumns = &columnRoutines[float64]{
+		lanes: 8, gather: dgather, outer: douter12x16, outerHalf: douter12x8, along: dalong9,
+	}
 )
