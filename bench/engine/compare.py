@@ -5,8 +5,8 @@ The models are skeletons of testdata/zoo with random weights, at 224×224 (fill_
 has to be downloaded, or any file of one input. For each model and batch, `efcn run --bench` and ONNX
 Runtime take turns, a few runs each, so that whatever else the machine does meets both. Printed are, for each, the median
 over the rounds of the rounds' medians and the fastest run of all, the processor time of a run (all
-threads together, which a busy machine disturbs least; ONNX Runtime's threads do not spin in these
-runs), their ratios, the peak memory of efcn's process, and how far apart the outputs are. Needs onnx, onnxruntime and numpy; builds efcn
+threads together, the least of the rounds, which a busy machine disturbs least, on one thread at that;
+ONNX Runtime's threads do not spin in these runs), their ratios, the peak memory of efcn's process, and how far apart the outputs are. Needs onnx, onnxruntime and numpy; builds efcn
 with go unless --efcn names one.
 """
 
@@ -135,7 +135,9 @@ def compare(binary, name, batch, args, folder):
     rounds = [(ours.round(args.runs), theirs.round(args.runs)) for _ in range(args.rounds)]
     fastest = [min(r[side][0] for r in rounds) for side in (0, 1)]
     median = [statistics.median(r[side][1] for r in rounds) for side in (0, 1)]
-    processor = [side.processor(args.runs * (4 if batch == 1 else 1)) for side in (ours, theirs)]
+    runs = args.runs * (4 if batch == 1 else 1)
+    spent = [(ours.processor(runs), theirs.processor(runs)) for _ in range(args.rounds)]
+    processor = [min(r[side] for r in spent) for side in (0, 1)]
     got = np.load(ours.outputs)[theirs.name]
     apart = np.abs(got - theirs.output).max() / np.abs(theirs.output).max()
     print(
