@@ -152,7 +152,7 @@ func (f *frame[T]) packed(t turn) (bool, error) {
 
 // largeWeight is from how many elements on what was read of a weight is to be free before
 // the next one is read. A collection takes less time than to read so many.
-const largeWeight = 1 << 20
+const largeWeight = 1 << 16
 
 // fetch reads constant i, which is not kept, nil for none.
 func (f *frame[T]) fetch(i int) (*Tensor[T], error) {
