@@ -49,6 +49,10 @@ type join[T kernel.Float] struct{ a, b T }
 func (j join[T]) forward(in [][]T, out []T) {
 	kernel.Parallel(len(out), elementGrain, func(lo, hi int) {
 		x, y := in[0][lo:hi], in[1][lo:hi]
+		if j.a == 1 && j.b == 1 {
+			kernel.Add(out[lo:hi], x, y)
+			return
+		}
 		for i, v := range x {
 			out[lo+i] = j.a*v + j.b*y[i]
 		}
@@ -63,6 +67,10 @@ func (j join[T]) backward(p pass[T]) {
 			continue
 		}
 		kernel.Parallel(len(p.dout), elementGrain, func(lo, hi int) {
+			if factor == 1 {
+				copy(p.din[i][lo:hi], p.dout[lo:hi])
+				return
+			}
 			for k, g := range p.dout[lo:hi] {
 				p.din[i][lo+k] = factor * g
 			}

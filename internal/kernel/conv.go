@@ -183,16 +183,15 @@ func fill[T Float](dst []T, v T) {
 }
 
 // sumPlanes sums the positions of each channel over n images of x,
-// n×channels×size.
+// n×channels×size, in float64.
 func sumPlanes[T Float](n, channels, size int, x, sums []T) {
 	Parallel(channels, 1+1<<14/max(1, n*size), func(lo, hi int) {
 		for c := lo; c < hi; c++ {
-			var total T
+			var total strands
 			for image := range n {
-				at := (image*channels + c) * size
-				total += sum(x[at : at+size])
+				addValues(&total, x[(image*channels+c)*size:][:size])
 			}
-			sums[c] = total
+			sums[c] = T(total.sum())
 		}
 	})
 }
