@@ -16,11 +16,11 @@
 //	mobilenet MobileNetV2 with one block a stage, at batch 128
 //	strided  dense layers 3072 → 3072 → 1536 → 768 → 10 with ReLU between them
 //
-// The batch is 250 where nothing else is said. All sides start from random weights and train on random data: the time of a
-// step does not depend on them. They take turns, a few steps each, on the same
-// number of threads, so that whatever else the machine does meets all; the
-// ratio is taken of the medians. On a busy machine the processor time of one thread
-// each (-threads 1) says more: threads of PyTorch wait for each other.
+// The batch is 250 where nothing else is said. All sides start from random weights and
+// train on random data: the time of a step does not depend on them. They take turns, a
+// few steps each, on the same number of threads, so that whatever else the machine does
+// meets all; the ratio is taken of the medians. On a busy machine the processor time of
+// one thread each (-threads 1) says more: threads of PyTorch wait for each other.
 package main
 
 import (
@@ -96,8 +96,8 @@ func (b *bench) run(ctx context.Context, python, script, profileTo string) error
 		return err
 	}
 	fmt.Printf("%s %s/%s, %d threads, %s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, b.threads, kernel.BLAS())
-	fmt.Printf("%-20s %.2f million weights, batch %d, %d turns of %d steps each\n", "efcn", float64(weights(m))/1e6, b.batch,
-		b.rounds, b.steps)
+	fmt.Printf("%-20s %.2f million weights, batch %d, %d turns of %d steps each\n", "efcn", float64(weights(m))/1e6,
+		b.batch, b.rounds, b.steps)
 	var commands []*exec.Cmd
 	threads := strconv.Itoa(b.threads)
 	var names []string
