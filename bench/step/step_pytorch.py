@@ -1,5 +1,5 @@
-"""The PyTorch side of bench/step: arguments threads, batch and the name of a net (see NETS
-below); for every number read from stdin that many steps of SGD, answered with the seconds of one and those of the processors."""
+"""The PyTorch side of bench/step: arguments threads, batch, the name of a net (see NETS
+below) and a device (default cpu; cuda computes in float32 without TF32); for every number read from stdin that many steps of SGD, answered with the seconds of one and those of the processors."""
 
 import sys
 import time
@@ -190,11 +190,12 @@ NETS = {
 
 
 def main():
-    threads, batch, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    threads, batch, name, device = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], (sys.argv[4:] or ["cpu"])[0]
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    net = NETS[name]()
-    x, y = torch.randn(batch, 3, 32, 32), torch.randint(0, CLASSES, (batch,))
+    torch.backends.cudnn.allow_tf32 = False
+    net = NETS[name]().to(device)
+    x, y = torch.randn(batch, 3, 32, 32).to(device), torch.randint(0, CLASSES, (batch,)).to(device)
     if "channels last" in name:
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(net.parameters(), lr=0.01)
@@ -205,7 +206,12 @@ def main():
         loss(net(x), y).backward()
         optimiser.step()
 
+    def wait():
+        if device != "cpu":
+            torch.cuda.synchronize()
+
     step()
+    wait()
     weights = sum(p._nnz() if p.layout == torch.sparse_csr else p.numel() for p in net.parameters())
     print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {weights / 1e6:.2f} million weights", flush=True)
     for line in sys.stdin:
@@ -213,6 +219,7 @@ def main():
         begin, busy = time.perf_counter(), time.process_time()
         for _ in range(count):
             step()
+        wait()
         print((time.perf_counter() - begin) / count, (time.process_time() - busy) / count, flush=True)
 
 
