@@ -44,6 +44,9 @@ type networkForm[T kernel.Float] struct {
 	team   *team            // nil for one process
 	ranks  *exchange[T]     // the same
 	device *deviceMemory[T] // nil for the processor
+	// evaluates means that the network computes logits alone, as the model does once it is
+	// trained: batches are normalised by running statistics. On a device only.
+	evaluates bool
 	// plan replaces the plan of the memory; nil for that of memplan.
 	plan func(p *memplan.Program) *memplan.Plan
 }
@@ -398,6 +401,12 @@ func (a *assembler[T]) loss(logits *gorgonia.Node) (*gorgonia.Node, error) {
 // the graph.
 func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 	n := a.net
+	if a.form.evaluates {
+		var err error
+		n.classes = logits.Shape()[1]
+		n.device, err = a.planOnDevice(logits)
+		return n, err
+	}
 	cost, err := a.loss(logits)
 	if err != nil {
 		return nil, err
@@ -429,7 +438,7 @@ func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 		n.device, err = a.planOnDevice(logits)
 		return n, err
 	}
-	if err := a.place(); err != nil {
+	if err := a.place(logits); err != nil {
 		return nil, err
 	}
 	n.machine = gorgonia.NewTapeMachine(a.graph)
@@ -441,8 +450,8 @@ func (a *assembler[T]) finish(logits *gorgonia.Node) (*network[T], error) {
 }
 
 // place plans the memory of the network and makes it.
-func (a *assembler[T]) place() error {
-	p, err := a.program()
+func (a *assembler[T]) place(logits *gorgonia.Node) error {
+	p, err := a.program(logits)
 	if err != nil {
 		return err
 	}

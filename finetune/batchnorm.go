@@ -131,7 +131,7 @@ func emitBatchNorm[T kernel.Float](n *node[T]) error {
 	if scale == nil || bias == nil {
 		return n.Errorf("scale and bias: want initializers")
 	}
-	l.frozen, l.unused = scale.frozen && bias.frozen, make([]T, l.channels)
+	l.frozen, l.unused = n.b.a.form.evaluates || scale.frozen && bias.frozen, make([]T, l.channels)
 	if t := n.b.t.team; t.isGrouped() {
 		return n.emit(newGroupedBatchNorm(l, t, n.b.a.net.share), x.shape, []value{x}, scale, bias)
 	}

@@ -301,7 +301,7 @@ func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 		return nil, fmt.Errorf("output %q has the batch on axis %d; training needs it on the first axis", t.logits,
 			logits.axis)
 	}
-	if !logits.wants {
+	if !logits.wants && !form.evaluates {
 		if len(t.params) > 0 {
 			return nil, fmt.Errorf("train %s: the model has no weights of that kind", t.subset.what)
 		}

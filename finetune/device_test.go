@@ -17,6 +17,8 @@ var deviceTests = []struct {
 	test func(t *testing.T, d *cuda.Device)
 }{
 	{"gradients", testDeviceGradients},
+	{"optimisers", testDeviceOptimizers},
+	{"whole nets", testDeviceNets},
 }
 
 // TestDevice: training on a device comes to what it comes to on the processor. Without a
@@ -47,20 +49,23 @@ func TestDevice(t *testing.T) {
 
 // onDevice returns the network of a model on a device, and its memory.
 func onDevice[T float32 | float64](
-	t *testing.T, d *cuda.Device, m *onnxio.Model, batch int, keep bool, o Options,
+	t *testing.T, m *onnxio.Model, batch int, keep bool, o Options,
 ) (*trainee[T], *network[T], error) {
 	t.Helper()
 	tr, err := newTrainee[T](m, TrainAll)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.device = newDeviceMemory(d, tr, o.WithDefaults())
+	tr.device = newDeviceMemory(tr, o.WithDefaults())
 	n, err := tr.network(batch, keep)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := tr.device.open(t.Context()); err != nil {
+	if err := tr.device.check(t.Context()); err != nil {
 		return nil, nil, err
+	}
+	if err := tr.device.open(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := tr.device.close(); err != nil {
@@ -80,7 +85,7 @@ func testDeviceGradients(t *testing.T, d *cuda.Device) {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		t.Run(name, func(t *testing.T) {
 			m := all[name].model(3)
-			_, there, err := onDevice[float64](t, d, m, sketchBatch, true, Options{})
+			_, there, err := onDevice[float64](t, m, sketchBatch, true, Options{Device: d})
 			var missing *DeviceError
 			if errors.As(err, &missing) {
 				without[name] = true

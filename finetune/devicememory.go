@@ -15,7 +15,7 @@ import (
 type deviceMemory[T kernel.Float] struct {
 	device   *cuda.Device
 	trainee  *trainee[T]
-	options  Options // of which the optimiser matters here, and whether norms are measured
+	options  Options
 	networks []*deviceNetwork[T]
 
 	counting bool
@@ -44,22 +44,28 @@ type deviceFeed[T kernel.Float] struct {
 	known cuda.Host[float64]   // the same on the host
 }
 
-func newDeviceMemory[T kernel.Float](d *cuda.Device, t *trainee[T], o Options) *deviceMemory[T] {
-	return &deviceMemory[T]{device: d, trainee: t, options: o}
+func newDeviceMemory[T kernel.Float](t *trainee[T], o Options) *deviceMemory[T] {
+	return &deviceMemory[T]{device: o.Device, trainee: t, options: o}
 }
 
-// open allocates what the networks that were made take, and readies them. It returns a
-// *cuda.MemoryError, and allocates nothing, where that is more than is free.
-func (d *deviceMemory[T]) open(ctx context.Context) error {
+// check returns a *DeviceError where a layer has no form on the device, and a
+// *cuda.MemoryError where the networks that were made take more than is free. It allocates
+// nothing.
+func (d *deviceMemory[T]) check(ctx context.Context) error {
 	return d.device.Do(ctx, func(t *cuda.Thread) error {
 		need, err := d.need(t)
-		if err == nil {
-			err = t.Fits(need)
-		}
 		if err != nil {
 			return err
 		}
-		if err = d.build(t); err != nil {
+		return t.Fits(need)
+	})
+}
+
+// open allocates what the networks take, after check, and readies them.
+func (d *deviceMemory[T]) open(ctx context.Context) error {
+	return d.device.Do(ctx, func(t *cuda.Thread) error {
+		err := d.build(t)
+		if err != nil {
 			err = errors.Join(err, d.free(t))
 		}
 		return err
@@ -68,7 +74,7 @@ func (d *deviceMemory[T]) open(ctx context.Context) error {
 
 // need returns how many bytes of the device build takes.
 func (d *deviceMemory[T]) need(t *cuda.Thread) (int64, error) {
-	d.counting, d.most = true, 0
+	d.counting, d.most, d.missing = true, 0, nil
 	bytes, err := t.Count(func() error { return d.build(t) })
 	d.counting = false
 	if err == nil && len(d.missing) > 0 {
@@ -105,11 +111,11 @@ func (d *deviceMemory[T]) build(t *cuda.Thread) (err error) {
 	return nil
 }
 
-// makeFeed makes room for the samples of the largest network.
+// makeFeed makes room for the samples of the largest network, and for logits.
 func (d *deviceMemory[T]) makeFeed(t *cuda.Thread) (err error) {
 	elements, samples := 0, 0
 	for _, n := range d.networks {
-		elements, samples = max(elements, n.samples.size), max(samples, n.net.batch)
+		elements, samples = max(elements, n.samples.size, n.logits.size), max(samples, n.net.batch)
 	}
 	f := &d.feed
 	var errs [10]error
@@ -173,32 +179,34 @@ func (d *deviceMemory[T]) do(f func(t *cuda.Thread) error) error {
 	return d.device.Do(context.Background(), f)
 }
 
-// read copies what the device has of each of lists to the host.
-func (d *deviceMemory[T]) read(lists [][]T) error {
-	return d.do(func(t *cuda.Thread) error {
-		for _, values := range lists {
-			b, ok := d.mirrors[unsafe.SliceData(values)]
-			if !ok { // no network reads it
-				continue
-			}
-			if err := cuda.Read(t.Stream(), values, b); err != nil {
-				return err
-			}
-		}
+// read brings what training changes to the host, with the optimiser's state or without.
+func (d *deviceMemory[T]) read(states bool) error {
+	if d == nil {
 		return nil
-	})
+	}
+	return d.each(states, func(s *cuda.Stream, values []T, b cuda.Buffer[T]) error { return cuda.Read(s, values, b) })
 }
 
-// write does the opposite.
-func (d *deviceMemory[T]) write(lists [][]T) error {
+// write brings all of it to the device.
+func (d *deviceMemory[T]) write() error {
+	if d == nil {
+		return nil
+	}
+	return d.each(true, func(s *cuda.Stream, values []T, b cuda.Buffer[T]) error { return cuda.Write(s, b, values) })
+}
+
+// each calls move for what training changes and the device has.
+func (d *deviceMemory[T]) each(states bool, move func(s *cuda.Stream, values []T, b cuda.Buffer[T]) error) error {
+	of := 0
+	if states {
+		of = d.options.Optimizer.States()
+	}
 	return d.do(func(t *cuda.Thread) error {
-		for _, values := range lists {
-			b, ok := d.mirrors[unsafe.SliceData(values)]
-			if !ok {
-				continue
-			}
-			if err := cuda.Write(t.Stream(), b, values); err != nil {
-				return err
+		for _, a := range d.trainee.arrays(of) {
+			if b, ok := d.mirrors[unsafe.SliceData(a.values)]; ok {
+				if err := move(t.Stream(), a.values, b); err != nil {
+					return err
+				}
 			}
 		}
 		return nil

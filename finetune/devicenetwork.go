@@ -52,7 +52,7 @@ type deviceGradient[T kernel.Float] struct {
 
 // planOnDevice plans the memory of the network there.
 func (a *assembler[T]) planOnDevice(logits *gorgonia.Node) (*deviceNetwork[T], error) {
-	p, err := a.program()
+	p, err := a.program(logits)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,9 @@ func (n *deviceNetwork[T]) add(m *formMaker[T], w work[T]) error {
 	case o.layer != nil:
 		form, err := formOf(m, o.layer)
 		if errors.Is(err, errNoForm) && n.memory.counting {
-			n.memory.missing = append(n.memory.missing, o.label)
+			if !slices.Contains(n.memory.missing, o.label) {
+				n.memory.missing = append(n.memory.missing, o.label)
+			}
 			err = nil
 		}
 		if err != nil {

@@ -101,7 +101,9 @@ func (d *deviceMemory[T]) parameter(t *cuda.Thread, p *parameter[T]) (*devicePar
 	on := &deviceParameter[T]{parameter: p, w: w}
 	d.update.parameters[p] = on
 	if p.tie != nil {
-		return nil, errors.New("ties")
+		if on.ties, err = d.ties(t, p); err != nil {
+			return nil, err
+		}
 	}
 	if p.mask != nil {
 		if on.mask, err = d.bits(t, len(p.values), p.mask); err != nil {
@@ -120,6 +122,23 @@ func (d *deviceMemory[T]) parameter(t *cuda.Thread, p *parameter[T]) (*devicePar
 		on.state = append(on.state, state)
 	}
 	return on, nil
+}
+
+// ties brings the lists of entries that move together to the device.
+func (d *deviceMemory[T]) ties(t *cuda.Thread, p *parameter[T]) (*cuda.Ties, error) {
+	starts, entries := []int64{0}, []int64(nil)
+	p.tie.lists(len(p.values), func(list []int64) {
+		entries = append(entries, list...)
+		starts = append(starts, int64(len(entries)))
+	})
+	on := &cuda.Ties{}
+	var errs [4]error
+	on.Starts, errs[0] = allocated[int64](d, t, len(starts))
+	on.Entries, errs[1] = allocated[int64](d, t, len(entries))
+	if errors.Join(errs[:]...) == nil {
+		errs[2], errs[3] = cuda.Write(t.Stream(), on.Starts, starts), cuda.Write(t.Stream(), on.Entries, entries)
+	}
+	return on, errors.Join(errs[:]...)
 }
 
 // follow moves parameters along their gradients, as network.step does.

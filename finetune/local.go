@@ -69,6 +69,7 @@ func findForm(l *record.Layer, links *onnxio.Links) (*engine.LocalForm, error) {
 type local[T kernel.Float] struct {
 	*kernel.LocalLayer[T]
 	rows, out int
+	geometry  kernel.Local // with its table
 }
 
 func (l *local[T]) forward(in [][]T, y []T) {
@@ -195,7 +196,7 @@ func localOf[T kernel.Float](b *builder[T], c *localChain) (*local[T], value, []
 	if err := checkPadding(k, weights.values); err != nil {
 		return nil, x, nil, product.Wrap(err)
 	}
-	l := &local[T]{kl, b.a.net.batch, k.Groups * k.Out * k.Positions}
+	l := &local[T]{kl, b.a.net.batch, k.Groups * k.Out * k.Positions, k}
 	if !c.Biased {
 		return l, x, []*parameter[T]{weights}, nil
 	}

@@ -6,7 +6,7 @@ import "efcn/internal/cuda"
 func (*local[T]) deviceNeeds() needs { return needs{inputs: true} }
 
 func (l *local[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
-	d, err := cuda.NewLocal(m.thread, l.Local, m.n)
+	d, err := cuda.NewLocal(m.thread, l.geometry, m.n)
 	if err != nil {
 		return deviceForm[T]{}, err
 	}

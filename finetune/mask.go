@@ -97,11 +97,20 @@ func clearOthers[T kernel.Float](k *mask, g []T) {
 	k.each(false, func(lo, hi int) { clear(g[lo:hi]) })
 }
 
-// tieDense puts in place of the entries of a matrix [out, in] that share a
-// coefficient their mean.
-func tieDense[T kernel.Float](m *affine.Map, g []T) {
+// tie is which entries of a parameter move together: blocks of neighbours, or what shares
+// a coefficient of a map.
+type tie struct {
+	block int // elements; 0 for a map
+	*affine.Map
+	// walk calls its visitor for every position of output channel o with where the entries
+	// of the position's taps are.
+	walk func(o int, mean func(p int, at func(c, tap int) int))
+}
+
+// tieDense ties the entries of a matrix [out, in].
+func tieDense(m *affine.Map) *tie {
 	cols, channels := m.Cols(), m.InChannels/m.Groups
-	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
+	return &tie{Map: m, walk: func(o int, mean func(p int, at func(c, tap int) int)) {
 		first := o / (m.OutChannels / m.Groups) * channels
 		var taps []affine.Tap
 		for p := range m.Taps.Out {
@@ -109,45 +118,50 @@ func tieDense[T kernel.Float](m *affine.Map, g []T) {
 			row := (o*m.Taps.Out + p) * cols
 			mean(p, func(c, j int) int { return row + (first+c)*m.Taps.In + int(taps[j].In) })
 		}
-	}, g)
+	}}
 }
 
-// tieLocal does the same to weights in local form.
-func tieLocal[T kernel.Float](m *affine.Map, g []T) {
+// tieLocal ties weights in local form.
+func tieLocal(m *affine.Map) *tie {
 	dims, slots := m.LocalDims()
 	out, width := int(dims[2]), int(dims[3])
-	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
+	return &tie{Map: m, walk: func(o int, mean func(p int, at func(c, tap int) int)) {
 		for p := range m.Taps.Out {
 			row := ((o/out*m.Taps.Out+p)*out + o%out) * width
 			mean(p, func(c, j int) int { return row + c*slots + j })
 		}
-	}, g)
+	}}
 }
 
-// tieChannels averages over ties, row by row of the kernel. walk calls its visitor
-// for every position of output channel o with where the entries of the position's
-// taps are in g.
-func tieChannels[T kernel.Float](m *affine.Map, walk func(o int, mean func(p int, at func(c, tap int) int)), g []T) {
-	channels, rows := m.InChannels/m.Groups, m.Tied()
-	kernel.Parallel(len(rows), 1, func(lo, hi int) {
-		sums := make([]float64, channels*m.Taps.Coefs)
-		counts := make([]int, len(sums))
-		var taps []affine.Tap
-		each := func(o int, visit func(coef, entry int)) {
-			walk(o, func(p int, at func(c, tap int) int) {
-				taps = m.Taps.At(p, taps)
-				for c := range channels {
-					for j, t := range taps {
-						visit(c*m.Taps.Coefs+int(t.Coef), at(c, j))
-					}
-				}
-			})
+// each calls visit for every entry of output channel o with the coefficient that it has
+// in a row of the kernel.
+func (t *tie) each(o int, visit func(coef, entry int)) {
+	var taps []affine.Tap
+	t.walk(o, func(p int, at func(c, tap int) int) {
+		taps = t.Taps.At(p, taps)
+		for c := range t.InChannels / t.Groups {
+			for j, tap := range taps {
+				visit(c*t.Taps.Coefs+int(tap.Coef), at(c, j))
+			}
 		}
+	})
+}
+
+// average puts in place of the entries of g that are tied their mean.
+func average[T kernel.Float](t *tie, g []T) {
+	if t.block > 0 {
+		averageBlocks(t.block, g)
+		return
+	}
+	rows := t.Tied()
+	kernel.Parallel(len(rows), 1, func(lo, hi int) {
+		sums := make([]float64, t.InChannels/t.Groups*t.Taps.Coefs)
+		counts := make([]int, len(sums))
 		for _, tied := range rows[lo:hi] {
 			clear(sums)
 			clear(counts)
 			for _, o := range tied {
-				each(o, func(coef, entry int) {
+				t.each(o, func(coef, entry int) {
 					sums[coef] += float64(g[entry])
 					counts[coef]++
 				})
@@ -156,15 +170,15 @@ func tieChannels[T kernel.Float](m *affine.Map, walk func(o int, mean func(p int
 				sums[i] /= float64(max(1, n))
 			}
 			for _, o := range tied {
-				each(o, func(coef, entry int) { g[entry] = T(sums[coef]) })
+				t.each(o, func(coef, entry int) { g[entry] = T(sums[coef]) })
 			}
 		}
 	})
 }
 
-// tieBlocks puts in place of every block of so many elements its mean.
-func tieBlocks[T kernel.Float](size int, g []T) {
-	for at := 0; size > 0 && at < len(g); at += size {
+// averageBlocks puts in place of every block of so many elements its mean.
+func averageBlocks[T kernel.Float](size int, g []T) {
+	for at := 0; at < len(g); at += size {
 		var sum float64
 		for _, v := range g[at : at+size] {
 			sum += float64(v)
@@ -172,6 +186,36 @@ func tieBlocks[T kernel.Float](size int, g []T) {
 		mean := T(sum / float64(size))
 		for i := range g[at : at+size] {
 			g[at+i] = mean
+		}
+	}
+}
+
+// lists calls visit for the entries that are tied with each other, of n in all. What is
+// tied with nothing else may be left out.
+func (t *tie) lists(n int, visit func(entries []int64)) {
+	var list []int64
+	for at := 0; t.block > 0 && at < n; at += t.block {
+		list = list[:0]
+		for i := at; i < at+t.block; i++ {
+			list = append(list, int64(i))
+		}
+		visit(list)
+	}
+	if t.block > 0 {
+		return
+	}
+	of := make([][]int64, t.InChannels/t.Groups*t.Taps.Coefs)
+	for _, tied := range t.Tied() {
+		for i := range of {
+			of[i] = of[i][:0]
+		}
+		for _, o := range tied {
+			t.each(o, func(coef, entry int) { of[coef] = append(of[coef], int64(entry)) })
+		}
+		for _, entries := range of {
+			if len(entries) > 1 {
+				visit(entries)
+			}
 		}
 	}
 }

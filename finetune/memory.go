@@ -39,7 +39,7 @@ type work[T kernel.Float] struct {
 
 // program lists what the graph does. Everything but the parameters is placed by
 // the plan.
-func (a *assembler[T]) program() (*program[T], error) {
+func (a *assembler[T]) program(logits *gorgonia.Node) (*program[T], error) {
 	nodes, err := gorgonia.Sort(a.graph) // as the machine does when it compiles the graph
 	if err != nil {
 		return nil, err
@@ -57,6 +57,9 @@ func (a *assembler[T]) program() (*program[T], error) {
 	}
 	// The samples stay, so that the step can be taken again.
 	p.Outputs = append(p.Outputs, p.value(a.samples))
+	if a.form.evaluates {
+		p.Outputs = append(p.Outputs, p.value(p.at[logits]))
+	}
 	for _, g := range a.net.reads {
 		if b := p.at[g.node]; b != nil {
 			p.Outputs = append(p.Outputs, p.value(b))

@@ -10,11 +10,11 @@ type parameter[T kernel.Float] struct {
 	state  [][]T // of the optimiser, list by list as long as values; made at the first step
 	since  int   // the step after which state began
 
-	cut    bool        // each rank has a part of it; else all have it whole, and the same
-	frozen bool        // nothing of it is trained
-	basis  bool        // V of a factored layer: weight decay and beta-lasso leave it alone
-	mask   *mask       // what of it is trained; nil for everything
-	tie    func(g []T) // averages a gradient over entries that move together; nil if none do
+	cut    bool  // each rank has a part of it; else all have it whole, and the same
+	frozen bool  // nothing of it is trained
+	basis  bool  // V of a factored layer: weight decay and beta-lasso leave it alone
+	mask   *mask // what of it is trained; nil for everything
+	tie    *tie  // entries that move together; nil if none do
 }
 
 // statistic is a running mean or variance: an initializer that a layer updates
@@ -59,6 +59,6 @@ func (p *parameter[T]) restrict(gradient []T) {
 		clearOthers(p.mask, gradient)
 	}
 	if p.tie != nil {
-		p.tie(gradient)
+		average(p.tie, gradient)
 	}
 }

@@ -119,18 +119,21 @@ func (t *trainee[T]) isCut(name string) bool {
 // evaluate measures the model as it is, of which m is the whole, in memory of its own.
 func (s *session[T]) evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (_ Metrics, err error) {
 	t := s.trainee
-	if t.part == nil {
+	if t.part == nil && t.device == nil {
 		trained, err := t.export(m)
 		if err != nil {
 			return Metrics{}, err
 		}
 		return Evaluate(ctx, trained, set, batch)
 	}
-	trained, err := t.running(t.part.Model)
+	if t.part != nil {
+		m = t.part.Model
+	}
+	trained, err := t.running(m)
 	if err != nil {
 		return Metrics{}, err
 	}
-	e, err := newEvaluator(ctx, t.open, trained, set, t.team.largestShare(batch), nil)
+	e, err := newEvaluator(ctx, s.open, trained, set, t.team.largestShare(batch), nil)
 	if err != nil {
 		return Metrics{}, err
 	}
@@ -139,14 +142,17 @@ func (s *session[T]) evaluate(ctx context.Context, m *onnxio.Model, set *data.Se
 	return e.metrics(ctx)
 }
 
-// open makes a model ready on the ranks that train it.
-func (t *trainee[T]) open(ctx context.Context, m *onnxio.Model) (Session, error) {
-	if t.ranks == nil {
-		return embedded(ctx, m)
+// open makes a model ready on the ranks, or on the device, that train it.
+func (s *session[T]) open(ctx context.Context, m *onnxio.Model) (Session, error) {
+	switch ranks := s.trainee.ranks; {
+	case s.measures != nil: // in which the weights are those under training
+		return deviceSession[T]{s.measures.device}, nil
+	case ranks != nil:
+		session, err := engines.Options{World: ranks.World}.Open(ctx, engines.Embedded, m)
+		if err != nil {
+			return nil, err
+		}
+		return session, nil
 	}
-	s, err := engines.Options{World: t.ranks.World}.Open(ctx, engines.Embedded, m)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
+	return embedded(ctx, m)
 }

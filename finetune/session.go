@@ -28,8 +28,9 @@ type session[T kernel.Float] struct {
 	id       identity // of the run, where it is saved
 	saved    savePoint
 	narrowed []float32
-	tester   *evaluator // of the arrays under training; nil where it cannot be of them, or not yet
-	origin   *origin    // nil until it is asked for
+	measures *network[T] // on a device: computes logits; nil on the processor
+	tester   *evaluator  // of the arrays under training; nil where it cannot be of them, or not yet
+	origin   *origin     // nil until it is asked for
 }
 
 func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*session[T], error) {
@@ -44,6 +45,9 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 		return nil, fmt.Errorf("training data: %w", err)
 	}
 	s := &session[T]{options: o, trainee: t, feed: feed, order: make([]int, set.N()), at: progress{Epoch: 1}}
+	if o.Device != nil {
+		t.device = newDeviceMemory(t, o)
+	}
 	if set.N() >= o.Batch {
 		if s.full, err = t.network(o.Batch, !o.fuses()); err != nil {
 			return nil, err
@@ -55,6 +59,11 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 			form.memory = s.full.memory
 		}
 		if s.rest, err = t.networkOf(form); err != nil {
+			return nil, err
+		}
+	}
+	if t.device != nil {
+		if s.measures, err = t.networkOf(networkForm[T]{batch: cmp.Or(s.full, s.rest).batch, evaluates: true}); err != nil {
 			return nil, err
 		}
 	}
@@ -98,7 +107,7 @@ func (s *session[T]) test(ctx context.Context, m *onnxio.Model, test *data.Set) 
 		n := cmp.Or(s.full, s.rest)
 		memory, _ := any(n.memory).([][]float32)
 		batch := s.trainee.team.largestShare(n.share.batch)
-		if e, err = newEvaluator(ctx, s.trainee.open, trained, test, batch, memory); err != nil {
+		if e, err = newEvaluator(ctx, s.open, trained, test, batch, memory); err != nil {
 			return Metrics{}, err
 		}
 		e.team = s.trainee.team
@@ -134,6 +143,9 @@ func (s *session[T]) begin(ctx context.Context, m *onnxio.Model, train *data.Set
 		if err := s.resume(ctx); err != nil {
 			return err
 		}
+	}
+	if err := s.trainee.device.write(); err != nil {
+		return err
 	}
 	s.saved = savePoint{s.at.Steps, time.Now()}
 	return g.atRoot(ctx, func() error {
@@ -192,6 +204,9 @@ func (s *session[T]) due() bool {
 func (s *session[T]) save(ctx context.Context) error {
 	if s.options.Checkpoint == "" {
 		return nil
+	}
+	if err := s.trainee.device.read(true); err != nil {
+		return err
 	}
 	if err := agree(ctx, s.options.World, s.trainee.finite()); err != nil {
 		return fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)
@@ -280,6 +295,9 @@ func (s *session[T]) epoch(ctx context.Context) (Epoch, error) {
 		if s.options.Stepped != nil {
 			s.options.Stepped(Step{s.at.Epoch, s.at.Samples, len(s.order), s.at.Loss / float64(s.at.Samples)})
 		}
+	}
+	if err := s.trainee.device.read(false); err != nil {
+		return e, err
 	}
 	if err := agree(ctx, s.options.World, s.trainee.finite()); err != nil {
 		return e, fmt.Errorf("after step %d (epoch %d): %w", s.at.Steps, s.at.Epoch, err)

@@ -56,6 +56,9 @@ func (s Snapshots) after(step, total int) bool {
 
 // snapshot keeps the model as it is after the step that was taken last.
 func (s *session[T]) snapshot(ctx context.Context) error {
+	if err := s.trainee.device.read(false); err != nil {
+		return err
+	}
 	trained, err := s.trainee.export(s.model)
 	if err != nil {
 		return err

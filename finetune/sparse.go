@@ -127,21 +127,20 @@ func (t *trainee[T]) checkPattern(l *record.Layer) error {
 	return nil
 }
 
-// tieSparse puts in place of the stored entries that share a coefficient their
-// mean.
-func tieSparse[T kernel.Float](m *affine.Map, s *sparseMatrix, g []T) {
+// tieSparse ties stored entries.
+func tieSparse(m *affine.Map, s *sparseMatrix) *tie {
 	rows, entry := s.Starts, func(i int) int { return i }
 	if s.inside != nil {
 		rows, entry = s.inside.first, func(i int) int { return s.inside.entries[i] }
 	}
-	tieChannels(m, func(o int, mean func(p int, at func(c, tap int) int)) {
+	return &tie{Map: m, walk: func(o int, mean func(p int, at func(c, tap int) int)) {
 		channels := m.InChannels / m.Groups
 		for p := range m.Taps.Out {
 			row := rows[o*m.Taps.Out+p]
 			taps := (rows[o*m.Taps.Out+p+1] - row) / max(1, channels)
 			mean(p, func(c, j int) int { return entry(row + c*taps + j) })
 		}
-	}, g)
+	}}
 }
 
 // sparseLinear is y = alpha·x·op(w) + beta·b over rows of x, as linear is, with the

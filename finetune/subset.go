@@ -207,8 +207,7 @@ func selectEntries[T float32 | float64](s *subset, p *parameter[T]) error {
 	case s.mode == TrainOffLocal:
 		p.frozen = true
 	case bias != nil && s.mode == TrainTied && !bias.Connected():
-		size := s.maps[bias.Weight].Taps.Out
-		p.tie = func(g []T) { tieBlocks(size, g) }
+		p.tie = &tie{block: s.maps[bias.Weight].Taps.Out}
 	}
 	return nil
 }
@@ -224,7 +223,7 @@ func (s *subset) mayTie(vector, source string) bool {
 func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *record.Layer, m *affine.Map) error {
 	switch {
 	case l.Layout.LocalForm() && s.mode == TrainTied:
-		p.tie = func(g []T) { tieLocal(m, g) }
+		p.tie = tieLocal(m)
 		return nil
 	case l.Layout.LocalForm():
 		return nil
@@ -234,7 +233,7 @@ func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *record.Lay
 			p.mask = &mask{support: m, stored: matrix.inside}
 		}
 		if s.mode == TrainTied {
-			p.tie = func(g []T) { tieSparse(m, matrix, g) }
+			p.tie = tieSparse(m, matrix)
 		}
 		return nil
 	}
@@ -243,7 +242,7 @@ func selectMatrix[T float32 | float64](s *subset, p *parameter[T], l *record.Lay
 	}
 	p.mask = &mask{support: m, outside: s.mode == TrainOffLocal}
 	if s.mode == TrainTied {
-		p.tie = func(g []T) { tieDense(m, g) }
+		p.tie = tieDense(m)
 	}
 	return nil
 }

@@ -118,6 +118,12 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		}
 		defer func() { err = errors.Join(err, release()) }()
 	}
+	if t.device != nil {
+		if err := t.device.open(ctx); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, t.device.close()) }()
+	}
 	o.collect()
 	var before *Metrics
 	if o.Before != nil && test != nil {
@@ -198,7 +204,7 @@ func newRun(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Optio
 	if err := agree(ctx, o.World, t.checkRoom(ctx, o)); err != nil {
 		return nil, nil, err
 	}
-	s, err := newSessionOfRun(t, train, test, o)
+	s, err := newSessionOfRun(ctx, t, train, test, o)
 	return s, m, agree(ctx, o.World, err)
 }
 
@@ -217,10 +223,15 @@ func newTraineeOfRun(ctx context.Context, m *onnxio.Model, team *team, o Options
 }
 
 // newSessionOfRun reads the weights, and checks that the test set fits the model.
-func newSessionOfRun(t *trainee[float32], train, test *data.Set, o Options) (*session[float32], error) {
+func newSessionOfRun(ctx context.Context, t *trainee[float32], train, test *data.Set, o Options) (*session[float32], error) {
 	s, err := newSession(t, train, o)
 	if err != nil {
 		return nil, err
+	}
+	if t.device != nil {
+		if err := t.device.check(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if o.Init != "" || o.Refresh > 0 {
 		if _, err := t.subspaces(o.Init != ""); err != nil {

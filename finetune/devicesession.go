@@ -1,0 +1,64 @@
+package finetune
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"efcn/internal/cuda"
+	"efcn/internal/kernel"
+	"efcn/onnxio"
+)
+
+// deviceSession runs a network on a device as Session has it. It may be used while the
+// network is there, and needs no closing.
+type deviceSession[T kernel.Float] struct{ *deviceNetwork[T] }
+
+// Run computes the logits of any number of samples, as many at a time as the network takes.
+func (s deviceSession[T]) Run(ctx context.Context, inputs []*onnxio.Tensor) ([]*onnxio.Tensor, error) {
+	if len(inputs) != 1 || len(inputs[0].Dims) < 1 {
+		return nil, fmt.Errorf("%d inputs; want one", len(inputs))
+	}
+	x, err := onnxio.Floats[T](inputs[0])
+	if err != nil {
+		return nil, err
+	}
+	rows, size := int(inputs[0].Dims[0]), s.samples.size/s.net.batch
+	if len(x) != rows*size {
+		return nil, fmt.Errorf("%d elements for %d samples; want %d each", len(x), rows, size)
+	}
+	logits := make([]float32, 0, rows*s.net.classes)
+	for at := 0; at < rows; at += s.net.batch {
+		n := min(s.net.batch, rows-at)
+		part, err := s.run(ctx, x[at*size:(at+n)*size])
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range part[:n*s.net.classes] {
+			logits = append(logits, float32(v))
+		}
+	}
+	return []*onnxio.Tensor{onnxio.NewTensor("logits", []int64{int64(rows), int64(s.net.classes)}, logits)}, nil
+}
+
+// Close does nothing: the network belongs to a run.
+func (deviceSession[T]) Close() error { return nil }
+
+// run computes the logits of at most a batch of samples, and of anything in place of the
+// rest.
+func (n *deviceNetwork[T]) run(ctx context.Context, x []T) ([]T, error) {
+	copy(n.net.x, x)
+	batch, classes := n.net.batch, n.net.classes
+	logits := make([]T, batch*classes)
+	err := n.memory.device.Do(ctx, func(t *cuda.Thread) error {
+		s, out := t.Stream(), n.memory.feed.copied.Part(0, len(logits))
+		if err := n.load(s); err != nil {
+			return err
+		}
+		if err := runAll(s, n.forward); err != nil {
+			return err
+		}
+		return errors.Join(cuda.Transpose(s, classes, batch, n.at[n.logits], out), cuda.Read(s, logits, out))
+	})
+	return logits, err
+}
