@@ -61,6 +61,7 @@ type identity struct {
 	Threads int    `json:"threads"` // results repeat at one number of threads only
 	Ranks   int    `json:"ranks,omitempty"`
 	Groups  int    `json:"groups,omitempty"` // of ranks
+	Device  string `json:"device,omitempty"` // "" is the processor
 }
 
 type checkpointHeader struct {
@@ -94,6 +95,9 @@ func (a array[T]) slice() cut.Slice {
 // identify identifies a run, by at most most bytes of each tensor of its model.
 func identify(m *onnxio.Model, set *data.Set, o Options, w *mpi.World, most int64) (identity, error) {
 	id := identity{Threads: kernel.Threads()}
+	if o.Device != nil {
+		id.Device = o.Device.Kind()
+	}
 	if w != nil && w.Size() > 1 {
 		id.Ranks = w.Size()
 	}
@@ -164,7 +168,7 @@ func (id identity) differs(saved identity) error {
 		return errors.New("it is of a run on other data")
 	case id.Options != saved.Options:
 		return fmt.Errorf("it is of a run with other options: %s; this one has %s", saved.Options, id.Options)
-	case id.Threads != saved.Threads && id.isDividedAs(saved):
+	case id.Threads != saved.Threads && id.Device == "" && saved.Device == "" && id.isDividedAs(saved):
 		return fmt.Errorf("it is of a run on %d threads, this one has %d; results repeat at one number only", saved.Threads,
 			id.Threads)
 	}

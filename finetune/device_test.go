@@ -19,6 +19,9 @@ var deviceTests = []struct {
 	{"gradients", testDeviceGradients},
 	{"optimisers", testDeviceOptimizers},
 	{"whole nets", testDeviceNets},
+	{"train", testDeviceTrain},
+	{"resume", testDeviceResume},
+	{"full at every allocation", testDeviceFull},
 }
 
 // TestDevice: training on a device comes to what it comes to on the processor. Without a

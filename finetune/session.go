@@ -172,6 +172,10 @@ func (s *session[T]) resume(ctx context.Context) error {
 		o.notice("the run in %s was on %s and goes on with %s: it ends like one that was not stopped within rounding, "+
 			"not bit for bit", o.Checkpoint, saved.ranks(), s.id.ranks())
 	}
+	if saved.Device != s.id.Device {
+		o.notice("the run in %s was on %s and goes on with %s: it ends like one that was not stopped within rounding, "+
+			"not bit for bit", o.Checkpoint, cmp.Or(saved.Device, "the processor"), cmp.Or(s.id.Device, "the processor"))
+	}
 	if s.at.Subspace > 0 {
 		all, err := s.trainee.subspaces(false)
 		if err != nil {

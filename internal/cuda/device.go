@@ -28,6 +28,15 @@ type Device struct {
 	calls   chan func()
 }
 
+// Kind is what two devices have in common that compute the same bits, with this version of
+// cuBLAS.
+func (d *Device) Kind() string {
+	if d.tf32 {
+		return d.Name + " with TF32"
+	}
+	return d.Name
+}
+
 // Thread is what may be called on a device's thread, in [Device.Do].
 type Thread struct {
 	device  *Device
