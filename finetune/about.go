@@ -90,6 +90,9 @@ func (s *session[T]) describe(ctx context.Context, m *onnxio.Model, before *Metr
 			Refresh: o.Refresh,
 			Augment: o.Augment, Seed: o.Seed, Threads: kernel.Threads(), Products: fmt.Sprint(kernel.BLAS()),
 		}
+		if o.Device != nil {
+			a.Products = "cuBLAS on " + o.Device.Kind()
+		}
 		if s.at.Steps == 0 { // else a version without about.json began the run
 			a.Begun = time.Now().UTC().Truncate(time.Second)
 		}

@@ -62,3 +62,35 @@ func (n *deviceNetwork[T]) run(ctx context.Context, x []T) ([]T, error) {
 	})
 	return logits, err
 }
+
+// OnDevice makes models ready on a device for [EvaluateIn], batches of so many samples at a
+// time. A session has its memory there to itself until it is closed.
+func OnDevice(d *cuda.Device, batch int) Opener {
+	return func(ctx context.Context, m *onnxio.Model) (Session, error) {
+		t, err := newTrainee[float32](m, "*") // every layer, in whatever layout it is
+		if err != nil {
+			return nil, err
+		}
+		if fixed := t.input.Type.Shape[0]; fixed.Known() {
+			batch = int(fixed.Value)
+		}
+		t.device = newDeviceMemory(t, Options{Device: d}.WithDefaults())
+		n, err := t.networkOf(networkForm[float32]{batch: batch, evaluates: true})
+		if err != nil {
+			return nil, err
+		}
+		if err := t.device.check(ctx); err != nil {
+			return nil, err
+		}
+		if err := t.device.open(ctx); err != nil {
+			return nil, err
+		}
+		return &ownedSession{deviceSession[float32]{n.device}}, nil
+	}
+}
+
+// ownedSession is a deviceSession with memory of its own.
+type ownedSession struct{ deviceSession[float32] }
+
+// Close gives the memory back.
+func (s *ownedSession) Close() error { return s.memory.close() }

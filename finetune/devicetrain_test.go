@@ -21,7 +21,7 @@ import (
 func testDeviceTrain(t *testing.T, d *cuda.Device) {
 	train, test := toySet(57, 3), toySet(45, 4)
 	for name, m := range map[string]*onnxio.Model{
-		"cnn": plain(toyModel()), "factored": embedAs(t, plain(groupedModel()), record.Factored),
+		"cnn": toyModel(), "factored": embedAs(t, groupedModel(), record.Factored),
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := Options{Epochs: 2, Batch: 10, Rate: 0.05, Device: d, Checkpoint: t.TempDir(), Snapshots: Snapshots{Every: 7}}
@@ -71,7 +71,7 @@ func testDeviceResume(t *testing.T, d *cuda.Device) {
 		"sgd": {}, "adam": {Optimizer: Optimizer{Method: Adam}, Clip: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := plain(toyModel())
+			m := toyModel()
 			o.Epochs, o.Batch, o.Rate, o.Device = 2, 10, 0.05, d
 			whole, err := Train(t.Context(), m, train, test, o, nil)
 			if err != nil {
@@ -131,7 +131,7 @@ func testDeviceFull(t *testing.T, d *cuda.Device) {
 		return int(int32(got))
 	}
 	set := toySet(25, 3)
-	m := embedAs(t, plain(groupedModel()), record.Factored)
+	m := embedAs(t, groupedModel(), record.Factored)
 	o := Options{Epochs: 1, Batch: 10, Rate: 0.05, Device: d, Optimizer: Optimizer{Momentum: 0.9}, Checkpoint: t.TempDir()}
 	if _, err := Train(t.Context(), m, set, nil, o, nil); err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"efcn/finetune/landscape"
 	"efcn/finetune/relax"
 	"efcn/finetune/report"
+	"efcn/internal/cuda"
 	"efcn/internal/mpi"
 	"efcn/internal/ort"
 )
@@ -70,6 +71,10 @@ var advice = []func(error) (text string, ok bool){
 			return e.Error() + fmt.Sprintf("; start --data-parallel %d with mpirun -n P, P a multiple of it", e.Groups)
 		}
 		return e.Error() + " (--data-parallel)"
+	}),
+	when(func(e *finetune.DeviceError) string { return e.Error() + " (--device cpu)" }),
+	when(func(e *cuda.MemoryError) string {
+		return e.Error() + "; a smaller --batch takes less, and --device cpu the memory of the machine"
 	}),
 	when(func(e *finetune.NoFolderError) string { return e.Error() + " (--checkpoint DIR)" }),
 	when(func(e *relax.MemoryError) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -11,6 +12,8 @@ import (
 	"efcn/convert/verify"
 	"efcn/finetune"
 	"efcn/finetune/data"
+	"efcn/internal/cuda"
+	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
@@ -19,6 +22,7 @@ type evalFlags struct {
 	skip   skipBad
 	batch  int // Default 250.
 	engine engineFlags
+	device deviceFlags
 	json   bool
 }
 
@@ -27,6 +31,7 @@ func (f *evalFlags) addFlags(flags *pflag.FlagSet) {
 	f.skip.addFlags(flags)
 	flags.IntVar(&f.batch, "batch", 250, "images to run at once")
 	f.engine.addFlags(flags)
+	f.device.addFlags(flags)
 	addJSONFlag(flags, &f.json)
 }
 
@@ -37,7 +42,11 @@ func (f *evalFlags) validate() error {
 	if f.batch < 1 {
 		return usagef("--batch %d; want a number from 1", f.batch)
 	}
-	return f.engine.validate()
+	if f.device.device != "cpu" && f.engine.engine.value != engines.Embedded {
+		return usagef("--engine %s computes where it likes; --device is for --engine %s", f.engine.engine.value,
+			engines.Embedded)
+	}
+	return cmp.Or(f.engine.validate(), f.device.validate())
 }
 
 func newEval(e *env) *cobra.Command {
@@ -49,6 +58,8 @@ func newEval(e *env) *cobra.Command {
 cross-entropy) and how often the right class is first, or among the first five.
 
 ` + ranksHelp + `
+` + deviceHelp + `
+
 ` + dataHelp,
 		Args: args("MODEL"),
 		RunE: onFile(e, f.validate, f.run),
@@ -68,8 +79,13 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	e.noteSkipped("eval", f.data, set)
 	bar := e.progress("eval")
+	device, release, err := f.device.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer release()
 	open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
-		s, err := f.engine.open(ctx, e, m, false)
+		s, err := f.open(ctx, e, device, m)
 		if err != nil {
 			return nil, err
 		}
@@ -90,6 +106,21 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	fmt.Fprintf(e.out, "%s: %s\n", path, result)
 	return nil
+}
+
+// open makes a model ready in the engine that was chosen, or on a device.
+func (f *evalFlags) open(ctx context.Context, e *env, d *cuda.Device, m *onnxio.Model) (finetune.Session, error) {
+	switch {
+	case d == nil:
+		s, err := f.engine.open(ctx, e, m, false)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case e.world != nil && e.world.Size() > 1:
+		return nil, fmt.Errorf("%d ranks compute on processors; a device works for one", e.world.Size())
+	}
+	return finetune.OnDevice(d, f.batch)(ctx, m)
 }
 
 // evaluated is what eval --json prints.

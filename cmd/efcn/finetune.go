@@ -21,6 +21,7 @@ import (
 type finetuneFlags struct {
 	trainFlags
 	holdoutFlags
+	deviceFlags
 	output string
 	what   string // --train. Default all.
 	reinit bool   // Default false.
@@ -42,6 +43,7 @@ type finetuneFlags struct {
 func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 	f.trainFlags.addFlags(flags, finetune.Options{}.WithDefaults().Epochs)
 	f.holdoutFlags.addFlags(flags)
+	f.deviceFlags.addFlags(flags)
 	addOutputFlag(flags, &f.output)
 	flags.StringVar(&f.what, "train", finetune.TrainAll,
 		"what is trained: all, local, off-local, tied or the name of a node with * and ?")
@@ -67,7 +69,7 @@ func (f *finetuneFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 func (f *finetuneFlags) validate() error {
-	if err := cmp.Or(f.trainFlags.validate(), f.holdoutFlags.validate()); err != nil {
+	if err := cmp.Or(f.trainFlags.validate(), f.holdoutFlags.validate(), f.deviceFlags.validate()); err != nil {
 		return err
 	}
 	switch {
@@ -193,6 +195,11 @@ BatchNormalization normalises by the whole batch, so that a step is that of one 
 but for rounding. It is for CNNs, whose convolutions every rank of a group computes, and
 where the values of a batch are what is large.
 
+` + deviceHelp + `
+Checkpoints go from the processor to a GPU and back; the run then ends as one that was
+not stopped does within rounding, not bit for bit. On a GPU there is one rank, and V of
+factored layers is as the model has it: no --init, no --refresh.
+
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of
 the training set.`,
@@ -234,6 +241,12 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	o.World, o.Groups = e.world, f.groups
+	device, release, err := f.deviceFlags.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer release()
+	o.Device = device
 	if err := o.Validate(); err != nil { // what several ranks do not do, before data are read
 		return inFile(path, err)
 	}
@@ -257,7 +270,9 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 	if train.Mean != nil {
 		e.logf("%s: normalised with mean %.4v, standard deviation %.4v", f.data, train.Mean, train.Std)
 	}
-	e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+	if device == nil {
+		e.logf("matrix products by %s on %d threads", kernel.BLAS(), kernel.Threads())
+	}
 	if f.groups > 1 {
 		e.logf("%d groups of %d ranks take a share of each batch", f.groups, e.world.Size()/f.groups)
 	}

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 43
+const scripts = 45
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of
@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 			images := filepath.Join(root, "testdata", "fashion-mnist")
 			env.Setenv("ROOT", root)
 			env.Setenv("EFCN_MPI", os.Getenv("EFCN_MPI"))
+			env.Setenv("EFCN_CUDA", os.Getenv("EFCN_CUDA"))
 			env.Setenv("OMPI_ALLOW_RUN_AS_ROOT", "1") // in a container
 			env.Setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1")
 			env.Setenv("MODELS", filepath.Join(root, "testdata", "models"))
@@ -61,12 +62,14 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: scriptCommands,
-		// mpi: EFCN_MPI names a library, whose launcher the command ranks starts.
+		// mpi: EFCN_MPI names a library, whose launcher the command ranks starts. cuda: EFCN_CUDA
+		// names a folder that has CUDA or a stand-in for it.
 		Condition: func(name string) (bool, error) {
-			if name != "mpi" {
+			variable, ok := map[string]string{"mpi": "EFCN_MPI", "cuda": "EFCN_CUDA"}[name]
+			if !ok {
 				return false, fmt.Errorf("no condition is called %q", name)
 			}
-			library := os.Getenv("EFCN_MPI")
+			library := os.Getenv(variable)
 			return library != "" && library != "off", nil
 		},
 	})
