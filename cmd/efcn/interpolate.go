@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -40,6 +41,7 @@ type interpolateFlags struct {
 	batch     int     // Default 250, in the other modes too.
 	rate      float64 // Default 0.1.
 	seed      uint64  // Default 0.
+	device    deviceFlags
 }
 
 // ofString are the flags that only mode string has a use for.
@@ -61,6 +63,7 @@ func (f *interpolateFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.batch, "batch", s.Batch, "images at once, or a step of a string")
 	flags.Float64Var(&f.rate, "lr", s.Rate, "string: learning rate")
 	flags.Uint64Var(&f.seed, "seed", 0, "string: seed of the order of the images")
+	f.device.addFlags(flags)
 	addJSONFlag(flags, &f.json)
 }
 
@@ -85,6 +88,9 @@ CNN EFCN is the path from the eFCN of the CNN.
 The barrier is how far the loss rises above the greater of its two ends. Of factored
 layers U and V are the weights, and a path leaves U*V even where both ends have the same.
 
+` + deviceHelp + `
+Modes average and string compute on the processor alone.
+
 ` + dataHelp,
 		Args: args("A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,7 +102,7 @@ layers U and V are the weights, and a path leaves U*V even where both ends have 
 			case f.batch < 1:
 				return usagef("--batch %d; want a number from 1", f.batch)
 			}
-			if err := oneOnStdout(f.output, f.json); err != nil {
+			if err := cmp.Or(oneOnStdout(f.output, f.json), f.device.validate()); err != nil {
 				return err
 			}
 			if f.plot != "" {
@@ -143,6 +149,17 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 			if err := atomicfile.Check(path); err != nil {
 				return err
 			}
+		}
+	}
+	device, release, err := f.device.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if device != nil {
+		o.Open = finetune.OnDevice(device, f.batch)
+		if err := o.Validate(); err != nil {
+			return inFile(pathA+" and "+pathB, err)
 		}
 	}
 	train, test, err := data.OpenBoth(ctx, f.skipBad.in(f.data), f.skipBad.in(f.test))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,7 @@ type relaxFlags struct {
 	maxMemory   byteSize // Default: what the machine has left.
 	checkpoints bool     // --keep-checkpoints. Default false.
 	shard       string   // Default: what a launcher says, otherwise all runs.
+	device      deviceFlags
 	dryRun      bool
 	json        bool
 }
@@ -53,6 +55,7 @@ type relaxFlags struct {
 func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 	defaults := relax.Options{}.WithDefaults()
 	f.trainFlags.addFlags(flags, defaults.Train.Epochs)
+	f.device.addFlags(flags)
 	f.maxBytes = record.DefaultMaxBytes
 	flags.StringVarP(&f.output, "output", "o", "", "folder of the study; one that holds the same study goes on")
 	flags.IntSliceVar(&f.relaxEpochs, "relax-epochs", defaults.RelaxEpochs,
@@ -86,7 +89,7 @@ func (f *relaxFlags) addFlags(flags *pflag.FlagSet) {
 }
 
 func (f *relaxFlags) validate(flags *pflag.FlagSet, args []string) error {
-	if err := f.trainFlags.validate(); err != nil {
+	if err := cmp.Or(f.trainFlags.validate(), f.device.validate()); err != nil {
 		return err
 	}
 	given := len(f.cnnAt) > 0
@@ -213,6 +216,10 @@ a study together: each gets the same command and DIR, and its share of the runs 
 --shard I/N, or, without the flag, by what a Slurm job array, srun or mpirun tells
 it. Any of them can be stopped and started again; report shows what is finished.
 
+` + deviceHelp + `
+The distances of an eFCN from the CNN are measured on the processor; --dry-run names the
+device and times a few steps on it.
+
 ` + dataHelp,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, e, args) },
@@ -279,9 +286,18 @@ func (f *relaxFlags) run(cmd *cobra.Command, e *env, args []string) error {
 		return err
 	}
 	ctx := cmd.Context()
+	device, release, err := f.device.open(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer release()
 	study, where, err := f.study(ctx, e, args)
 	if err != nil {
 		return err
+	}
+	study.Options.Train.Device = device
+	if err := study.Options.Validate(); err != nil {
+		return inFile(where, err)
 	}
 	defer collectOften()()
 	study.Options.Train.Collect = collectNow
@@ -368,6 +384,9 @@ func (f *relaxFlags) estimate(ctx context.Context, e *env, study *relax.Study, w
 		return printJSON(e.out, estimate)
 	}
 	printPlan(e.out, where, estimate.Plan)
+	if d := study.Options.Train.Device; d != nil {
+		fmt.Fprintf(e.out, "device: %s\n", d)
+	}
 	printEstimate(e.out, estimate)
 	return nil
 }

@@ -59,6 +59,9 @@ type Options struct {
 	// Batch is how many samples are run at once when a place is measured.
 	// Default (0) 250.
 	Batch int
+	// Open makes the models of a path ready where they are measured. Modes Average and
+	// String compute on the processor alone. Default (nil): there.
+	Open finetune.Opener
 	// String says how a path of mode String is found.
 	String StringOptions
 	// Progress is called before every place that is measured and every epoch of a
@@ -76,6 +79,9 @@ func (o Options) Validate() error {
 	}
 	if o.Batch < 0 {
 		return fmt.Errorf("batch: %d is negative", o.Batch)
+	}
+	if m := o.mode(); o.Open != nil && (m == String || m == Average) {
+		return fmt.Errorf("mode %s computes on the processor", m)
 	}
 	if o.mode() != String {
 		if o.String != (StringOptions{}) {
@@ -183,12 +189,12 @@ func (p *Path) prepare(ctx context.Context, pair *pair, train, test *data.Set, o
 			return nil, err
 		}
 		p.Distance, p.Length = pair.distance(), s.length()
-		return evaluated(s.at, train, test, o.Batch), nil
+		return evaluated(s.at, train, test, o), nil
 	default:
 		curved := p.Mode == Curvilinear
 		p.Distance, p.Length = pair.distance(), pair.length(curved, o.points())
 		between := func(t float64) (*onnxio.Model, error) { return pair.between(t, curved), nil }
-		return evaluated(between, train, test, o.Batch), nil
+		return evaluated(between, train, test, o), nil
 	}
 }
 
@@ -196,17 +202,23 @@ func (p *Path) prepare(ctx context.Context, pair *pair, train, test *data.Set, o
 type metricsAt func(ctx context.Context, t float64) (train finetune.Metrics, test *finetune.Metrics, err error)
 
 // evaluated measures the model at each place.
-func evaluated(model func(t float64) (*onnxio.Model, error), train, test *data.Set, batch int) metricsAt {
+func evaluated(model func(t float64) (*onnxio.Model, error), train, test *data.Set, o Options) metricsAt {
+	measure := func(ctx context.Context, m *onnxio.Model, set *data.Set) (finetune.Metrics, error) {
+		if o.Open != nil {
+			return finetune.EvaluateIn(ctx, o.Open, m, set, o.Batch)
+		}
+		return finetune.Evaluate(ctx, m, set, o.Batch)
+	}
 	return func(ctx context.Context, t float64) (m finetune.Metrics, tested *finetune.Metrics, err error) {
 		w, err := model(t)
 		if err != nil {
 			return m, nil, err
 		}
-		if m, err = finetune.Evaluate(ctx, w, train, batch); err != nil || test == nil {
+		if m, err = measure(ctx, w, train); err != nil || test == nil {
 			return m, nil, err
 		}
 		tested = new(finetune.Metrics)
-		*tested, err = finetune.Evaluate(ctx, w, test, batch)
+		*tested, err = measure(ctx, w, test)
 		return m, tested, err
 	}
 }

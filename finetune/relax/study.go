@@ -546,7 +546,11 @@ func (s *Study) evaluate(ctx context.Context, m *onnxio.Model, test *data.Set) (
 	if collect := s.Options.Train.Collect; collect != nil {
 		collect() // the weights of what was done before
 	}
-	return finetune.Evaluate(ctx, m, test, s.Options.Train.Batch)
+	batch := s.Options.Train.Batch
+	if d := s.Options.Train.Device; d != nil {
+		return finetune.EvaluateIn(ctx, finetune.OnDevice(d, batch), m, test, batch)
+	}
+	return finetune.Evaluate(ctx, m, test, batch)
 }
 
 // measure returns what there is to say of a model that is not trained yet.
