@@ -1,5 +1,6 @@
 """The PyTorch side of bench/step: arguments threads, batch, the name of a net (see NETS
-below) and a device (default cpu; cuda computes in float32 without TF32); for every number read from stdin that many steps of SGD, answered with the seconds of one and those of the processors."""
+below) and a device (default cpu; cuda computes in float32 without TF32); for every number read
+from stdin that many steps of SGD, answered with the seconds of one and those of the processors."""
 
 import sys
 import time
