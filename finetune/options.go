@@ -184,8 +184,8 @@ func (o Options) Validate() error {
 			"train on one rank, or leave V as it is"))
 	}
 	if o.Device != nil && (o.Init != "" || o.Refresh > 0) {
-		errs = append(errs, errors.New("init and refresh choose V of factored layers on the processor; train there, or leave "+
-			"V as it is"))
+		errs = append(errs, errors.New("init and refresh choose V of factored layers on the processor; train there, or "+
+			"leave V as it is"))
 	}
 	if o.Device != nil && o.World != nil && o.World.Size() > 1 {
 		errs = append(errs, fmt.Errorf("%d ranks train on processors; train on a device with one rank", o.World.Size()))

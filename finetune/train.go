@@ -223,7 +223,9 @@ func newTraineeOfRun(ctx context.Context, m *onnxio.Model, team *team, o Options
 }
 
 // newSessionOfRun reads the weights, and checks that the test set fits the model.
-func newSessionOfRun(ctx context.Context, t *trainee[float32], train, test *data.Set, o Options) (*session[float32], error) {
+func newSessionOfRun(
+	ctx context.Context, t *trainee[float32], train, test *data.Set, o Options,
+) (*session[float32], error) {
 	s, err := newSession(t, train, o)
 	if err != nil {
 		return nil, err

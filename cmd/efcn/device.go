@@ -18,7 +18,8 @@ type deviceFlags struct {
 }
 
 func (f *deviceFlags) addFlags(flags *pflag.FlagSet) {
-	flags.StringVar(&f.device, "device", "cpu", "where to compute: cpu, or cuda[:N], an NVIDIA GPU (not yet run on hardware)")
+	flags.StringVar(&f.device, "device", "cpu",
+		"where to compute: cpu, or cuda[:N], an NVIDIA GPU (not yet run on hardware)")
 	flags.BoolVar(&f.tf32, "tf32", false,
 		"on a GPU, let products of float32 round their factors to 10 bits of mantissa, many times as fast")
 }

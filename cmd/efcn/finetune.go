@@ -241,7 +241,7 @@ func (f *finetuneFlags) run(ctx context.Context, e *env, path string) error {
 		return err
 	}
 	o.World, o.Groups = e.world, f.groups
-	device, release, err := f.deviceFlags.open(ctx, e)
+	device, release, err := f.open(ctx, e)
 	if err != nil {
 		return err
 	}
