@@ -134,6 +134,28 @@ func TestGroupsRefuses(t *testing.T) {
 	})
 }
 
+// TestGroupsAcrossSamples: what normalises over the batch is refused, as a group has a share of it.
+func TestGroupsAcrossSamples(t *testing.T) {
+	all := sketches()
+	for _, name := range []string{"MeanVarianceNormalization", "LpNormalization 2 of the batch", "LayerNormalization 0"} {
+		onRanks(2, func(w *mpi.World) {
+			o := Options{World: w, Groups: 2, CutFrom: 1}.WithDefaults()
+			team, err := newTeam(t.Context(), w, o.Groups)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			tr, err := newTraineeOver[float64](all[name].model(3), team, o)
+			if err == nil {
+				_, err = tr.network(sketchBatch, false)
+			}
+			if err == nil || !strings.Contains(err.Error(), "across the samples of a batch") {
+				t.Errorf("%s, rank %d: %v", name, w.Rank(), err)
+			}
+		})
+	}
+}
+
 // TestGroupsDiffer: a group that comes to other weights is found, though all ranks have the
 // same loss.
 func TestGroupsDiffer(t *testing.T) {

@@ -29,6 +29,9 @@ func emitLayerNorm[T kernel.Float](centred bool) emitter[T] {
 			return n.Wrap(err)
 		}
 		axis, err := n.axis(x, -1)
+		if err == nil && axis == 0 {
+			err = n.acrossSamples()
+		}
 		if err != nil {
 			return err
 		}

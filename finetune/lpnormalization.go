@@ -82,6 +82,9 @@ func emitLpNorm[T kernel.Float](n *node[T]) error {
 		return n.Errorf("attribute p: want 1 or 2, got %d", p)
 	}
 	axis, err := n.axis(x, -1)
+	if err == nil && axis == 0 {
+		err = n.acrossSamples()
+	}
 	if err != nil {
 		return err
 	}

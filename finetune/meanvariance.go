@@ -99,7 +99,11 @@ func emitMeanVariance[T kernel.Float](n *node[T]) error {
 		if a < -rank || a >= rank {
 			return n.Errorf("axes %v of a value of %d axes", axes, rank)
 		}
-		axes[i] = (a + rank) % rank
+		if axes[i] = (a + rank) % rank; axes[i] == 0 {
+			if err := n.acrossSamples(); err != nil {
+				return err
+			}
+		}
 	}
 	for a, d := range shape {
 		k := 0

@@ -78,6 +78,9 @@ func emitSoftmax[T kernel.Float](log bool) emitter[T] {
 		}
 		flat, def := softmaxForm(n.opset)
 		axis, err := n.axis(x, def)
+		if err == nil && axis == 0 {
+			err = n.acrossSamples()
+		}
 		if err != nil {
 			return err
 		}
@@ -110,6 +113,20 @@ func softmaxLogits(n *onnxio.Node, opset int64) (string, error) {
 		return "", n.Errorf("axis %d; the loss needs the classes at axis 1", axis)
 	}
 	return n.Input(0), nil
+}
+
+// acrossSamples returns an error where what a layer computes across the samples of a batch
+// would not be that of the batch: groups of ranks have shares of it, and on a device the
+// last one of those that are measured is filled up with anything.
+func (n *node[T]) acrossSamples() error {
+	switch {
+	case n.b.t.team.isGrouped():
+		return n.Errorf("it computes across the samples of a batch, of which groups of ranks have shares")
+	case n.b.a.form.device != nil && n.b.a.form.evaluates && !n.b.t.input.Type.Shape[0].Known():
+		return n.Errorf("it computes across the samples of a batch, and what is measured on a device is filled up to one; " +
+			"compute on the processor")
+	}
+	return nil
 }
 
 // axis returns the attribute of that name as an axis of x, the batch being 0.
