@@ -62,7 +62,7 @@ func deviceNeedsOf[T kernel.Float](l layer[T]) needs {
 type DeviceError struct{ What []string }
 
 func (e *DeviceError) Error() string {
-	return fmt.Sprintf("%v: %s; train on the processor", errNoForm, strings.Join(e.What, ", "))
+	return fmt.Sprintf("%v: %s; compute on the processor", errNoForm, strings.Join(e.What, ", "))
 }
 
 var errNoForm = errors.New("no form on a device")

@@ -67,6 +67,7 @@ func (n *deviceNetwork[T]) run(ctx context.Context, x []T) ([]T, error) {
 // time. A session has its memory there to itself until it is closed.
 func OnDevice(d *cuda.Device, batch int) Opener {
 	return func(ctx context.Context, m *onnxio.Model) (Session, error) {
+		batch := batch                        // of this model
 		t, err := newTrainee[float32](m, "*") // every layer, in whatever layout it is
 		if err != nil {
 			return nil, err

@@ -102,7 +102,11 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 	}
 	result := measure(metrics)
 	if f.json {
-		return printJSON(e.out, evaluated{path, f.data, f.engine.engine.value, result})
+		engine := f.engine.engine.value
+		if device != nil {
+			engine = "cuBLAS on " + device.Kind()
+		}
+		return printJSON(e.out, evaluated{path, f.data, engine, result})
 	}
 	fmt.Fprintf(e.out, "%s: %s\n", path, result)
 	return nil

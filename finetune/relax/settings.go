@@ -76,6 +76,9 @@ func (s *Study) settings() (*Settings, error) {
 		Clip: o.Train.Clip, Augment: o.Train.Augment,
 		Data: s.Data.Hash(), Test: s.Test.Hash(), Products: fmt.Sprint(kernel.BLAS()),
 	}
+	if d := o.Train.Device; d != nil {
+		t.Products = "cuBLAS on " + d.Kind()
+	}
 	if r := o.relaxed(); r != EFCN {
 		t.Relaxed = r
 	}

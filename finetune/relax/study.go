@@ -122,6 +122,7 @@ func (s *Study) checkRuns() error {
 	}
 	for _, k := range kinds {
 		o := s.Options.Train
+		o.Checkpoint = string(k) // a run has one, which takes memory; it is not looked at here
 		o.Train, o.Init, o.Refresh = k.train(), k.Init(), k.Refresh()
 		m, err := s.embed(s.origin(), k)
 		if err == nil {
