@@ -306,6 +306,7 @@ func (g *gradients[T]) describe(o *op[T]) {
 }
 
 func (g *gradients[T]) run(values [][]T) {
+	g.err = nil
 	for i, b := range g.into {
 		if b != nil {
 			g.din[i] = b.data
@@ -348,7 +349,6 @@ func (g *gradients[T]) update(p pass[T], i int) {
 func (g *gradients[T]) updateOverGroups(p pass[T], i int, keep T) {
 	param, rate := g.in[i].param, g.net.rate
 	measure := g.net.measured.parts(param)
-	g.err = nil
 	g.layer.(fusible[T]).gradient(p, i, func(at int, part []T) {
 		if g.err = cmp.Or(g.err, g.net.ranks.sumGradients(part)); g.err != nil {
 			return

@@ -49,7 +49,9 @@ var advice = []func(error) (text string, ok bool){
 		return fmt.Sprintf("%v; %s--max-bytes %d would fit", e, layout, e.Need)
 	}),
 	when(compressBudget),
-	when(func(e *convert.AlreadyError) string { return e.Error() + " (--to LAYOUT takes it to another layout)" }),
+	when(func(e *convert.AlreadyError) string {
+		return e.Error() + " (efcn convert --to LAYOUT takes it to another layout)"
+	}),
 	when(func(e *compress.LossError) string {
 		verb := "cuts it"
 		if e.OffLocal == 0 {

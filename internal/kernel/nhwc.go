@@ -125,7 +125,8 @@ func (p *PackedConv) Planar(w Window) bool {
 }
 
 // Forward computes y, N×Out×channels, from n images x, N×In×channels, and then does
-// finish. y must not overlap x; its elements may be those of finish.Add.
+// finish. y must not overlap x; unless the convolution is depthwise, its elements may be those of
+// finish.Add.
 func (p *PackedConv) Forward(w Window, n int, x, y []float32, finish Finish) {
 	if n*w.OutSize()*p.out == 0 {
 		return
