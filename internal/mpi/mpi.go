@@ -103,6 +103,10 @@ func Init(ctx context.Context, options Options) (*World, error) {
 		return nil, err
 	}
 	if isStarted(os.Getenv) {
+		// A panic that nobody guards, and what the runtime ends the process for, are then a
+		// signal. A rank that exits with a code of its own can go unnoticed by MPICH's
+		// launcher, which leaves the others waiting: one in 30 did.
+		debug.SetTraceback("crash")
 		go w.watch(parent)
 	}
 	return w, w.call(ctx, func() error { return w.signals.settle() })
