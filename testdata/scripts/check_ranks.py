@@ -185,6 +185,55 @@ def resnet20():
     return saved("resnet20", nodes, tensors)
 
 
+def ranks_below(process, efcn):
+    """Return the processes of efcn that descend from one."""
+    parents, programs = {}, {}
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            pid = int(entry.name)
+            parents[pid] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            programs[pid] = os.path.samefile(entry / "exe", efcn)
+        except (OSError, ValueError):
+            continue
+
+    def descends(pid):
+        while pid and pid != process:
+            pid = parents.get(pid)
+        return pid == process
+
+    return sorted(pid for pid, is_efcn in programs.items() if is_efcn and descends(pid))
+
+
+def check_signals(efcn, folder, name, model, batch):
+    """Stop trainings by a signal to one of two ranks, and go on."""
+    args = ["--data", f"npz:{folder}/{name}-data.npz", "--epochs", 20, "--batch", batch, "--lr", RATE]
+    whole = folder / f"{name}-whole.onnx"
+    efcn(2, "finetune", model, "-o", whole, *args)
+    for number, rank in ((signal.SIGTERM, 1), (signal.SIGINT, 0)):
+        out, run = folder / f"{name}-stopped.onnx", folder / f"{name}-{number.name}"
+        shutil.rmtree(run, ignore_errors=True)
+        out.unlink(missing_ok=True)
+        command = [*efcn.launcher, "-n", 2, efcn.efcn, "finetune", model, "-o", out, *args]
+        command += ["--checkpoint", run, "--threads", 1]
+        env, quiet = dict(os.environ, EFCN_OPENBLAS="off"), subprocess.DEVNULL
+        job = subprocess.Popen([str(c) for c in command], env=env, stdout=quiet, stderr=quiet)
+        metrics = run / "metrics.jsonl"
+        while job.poll() is None and not (metrics.exists() and metrics.read_text().count("\n") > 1):
+            time.sleep(0.01)
+        processes = ranks_below(job.pid, efcn.efcn)
+        if len(processes) != 2:
+            sys.exit(f"{name}: the ranks are {processes}")
+        os.kill(processes[rank], number)
+        code = job.wait(timeout=120)
+        if code == 0 or out.exists():
+            sys.exit(f"{name}: {number.name} to rank {rank} does not stop the job (exit code {code})")
+        epochs = metrics.read_text().count("\n")
+        efcn(2, "finetune", model, "-o", out, *args, "--checkpoint", run, "--resume")
+        if out.read_bytes() != whole.read_bytes():
+            sys.exit(f"{name}: a run that {number.name} stopped goes on to other bits")
+        print(f"{name}: {number.name} to one rank after {epochs} epochs: exit code {code}, and goes on", flush=True)
+
+
 def wide():
     """Return two convolutions whose dense forms are large: 117 million weights."""
     rng = np.random.default_rng(0)
