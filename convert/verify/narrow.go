@@ -3,6 +3,7 @@ package verify
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"efcn/internal/engine"
 	"efcn/internal/kernel"
@@ -84,10 +85,14 @@ func (e *CoarserError) Error() string {
 	return fmt.Sprintf("%q is %s, which is coarser than %s", e.Value, e.Type, e.As)
 }
 
-// noCoarser refuses a model with constants or inputs that are coarser than the type.
-func (n *narrow) noCoarser(m *net) error {
+// check refuses a model with constants or inputs that are coarser than the type, and one that
+// has nothing in it. n is nil where models are not judged as a type.
+func (n *narrow) check(m *net) error {
+	if n == nil {
+		return nil
+	}
 	check := func(name string, t onnxio.DataType) error {
-		if other := narrowOf(t); n != nil && other != nil && other.unit > n.unit {
+		if other := narrowOf(t); other != nil && other.unit > n.unit {
 			return &CoarserError{name, t, n.elem}
 		}
 		return nil
@@ -102,7 +107,30 @@ func (n *narrow) noCoarser(m *net) error {
 			return err
 		}
 	}
+	if !storedIn(n.elem, m.graph) {
+		return &UnusedTypeError{n.elem}
+	}
 	return nil
+}
+
+// UnusedTypeError reports a second model that stores nothing in the type that it is judged as.
+type UnusedTypeError struct{ As onnxio.DataType }
+
+func (e *UnusedTypeError) Error() string {
+	return fmt.Sprintf("no input, output, constant or Cast is %s, and models in wider types have closer bounds", e.As)
+}
+
+// storedIn reports whether a graph has an input, output, constant, Cast or subgraph of the type.
+func storedIn(t onnxio.DataType, g *onnxio.Graph) bool {
+	is := func(c *onnxio.Tensor) bool { return c.Type == t }
+	isValue := func(v *onnxio.ValueInfo) bool { return v.Type.Elem == t }
+	isAttribute := func(a *onnxio.Attribute) bool {
+		return a.T != nil && is(a.T) || (a.Name == "to" || a.Name == "dtype") && a.I == int64(t) ||
+			a.G != nil && storedIn(t, a.G)
+	}
+	return slices.ContainsFunc(g.Initializers, is) || slices.ContainsFunc(g.Inputs, isValue) ||
+		slices.ContainsFunc(g.Outputs, isValue) ||
+		slices.ContainsFunc(g.Nodes, func(n *onnxio.Node) bool { return slices.ContainsFunc(n.Attributes, isAttribute) })
 }
 
 // one is what rounding x to the type may change.

@@ -216,7 +216,7 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := narrowOf(o.As).noCoarser(b); err != nil {
+	if err := narrowOf(o.As).check(b); err != nil {
 		return nil, named(efcn, err)
 	}
 	rec, err := record.Read(efcn)
