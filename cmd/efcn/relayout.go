@@ -35,6 +35,9 @@ func (f *convertFlags) relayout(cmd *cobra.Command, e *env, path string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.checkRanks(efcn); err != nil {
+		return inFile(path, err)
+	}
 	if !f.dryRun {
 		if err := keepFiles(f.output, efcn, true); err != nil {
 			return err
@@ -66,6 +69,21 @@ func (f *convertFlags) relayout(cmd *cobra.Command, e *env, path string) error {
 	printCompressed(text, report)
 	if result.Output != nil {
 		fmt.Fprintln(text, result.Output)
+	}
+	return nil
+}
+
+// checkRanks returns an error if --rank is given and a layer is factored already, of another.
+func (f *convertFlags) checkRanks(efcn *onnxio.Model) error {
+	rec, err := record.Read(efcn)
+	if err != nil || rec == nil || f.rank == 0 {
+		return err
+	}
+	for _, l := range rec.Layers {
+		if l.Layout == record.Factored && l.Rank != int64(f.rank) {
+			return fmt.Errorf("layer %q is factored already, of rank %d; --rank %d is for layers that are not", l.Node, l.Rank,
+				f.rank)
+		}
 	}
 	return nil
 }
