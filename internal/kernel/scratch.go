@@ -24,7 +24,8 @@ type block struct {
 // borrow returns a buffer of n elements of a type without pointers, their
 // content unspecified. Give it back with giveBack.
 func borrow[E any](n int) *[]E {
-	words := max(1, (n*int(unsafe.Sizeof(*new(E)))+7)/8)
+	// Room for one element where n is 0: the memory is E's all the same.
+	words := (max(n, 1)*int(unsafe.Sizeof(*new(E))) + 7) / 8
 	b := takeBlock(words)
 	if b == nil {
 		// Rounded up by an eighth at most, so that one that grows a little does not
