@@ -9,9 +9,9 @@ check_relu.py EFCN converts models with --maxpool relu --fold=all --layout dense
     Marabou     reads plain-torchscript and a small net with two poolings, and its solver finds the
                 outputs of ONNX Runtime from its own equations, to 1e-4 of the largest
 
-check_relu.py EFCN --read MODEL.onnx converts one model and only lets Marabou read it, and prints
-the variables, the seconds and the memory that takes: Marabou writes out every zero of a matrix, so
-that lenet-torchscript takes about 7 GB.
+check_relu.py EFCN --read MODEL.onnx converts one model and only lets Marabou read it and its eFCN, and
+prints the variables, the processor's seconds and the memory that takes: Marabou writes out every zero of
+a matrix, so that the eFCN of lenet-dynamo takes about 7 GB.
 
 Needs numpy, onnx, onnxruntime and maraboupy.
 """
@@ -116,13 +116,13 @@ def evaluate(name, out, inputs, samples):
     print(f"ok {name}: Marabou, {network.numVars} variables, {relus} Relu, {samples} samples")
 
 
-def read(out):
-    """Let Marabou read a model, and say what that takes."""
-    start = time.monotonic()
-    network = Marabou.read_onnx(str(out))
-    seconds = time.monotonic() - start
+def read(name, path):
+    """Let Marabou read a model, and print what that takes."""
+    start = time.process_time()
+    network = Marabou.read_onnx(str(path))
+    seconds = time.process_time() - start
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{network.numVars} variables, {len(network.reluList)} Relu: {seconds:.0f} s, {memory:.1f} GiB")
+    print(f"{name}: {network.numVars} variables, {len(network.reluList)} Relu: {seconds:.1f} s, {memory:.1f} GiB")
 
 
 def main():
@@ -137,7 +137,8 @@ def main():
         folder = pathlib.Path(folder)
         if args.read:
             convert(args.efcn, args.read, folder / "model.onnx")
-            read(folder / "model.onnx")
+            read("CNN", args.read)
+            read("eFCN", folder / "model.onnx")
             return 0
         try:
             for name, allowed in NAMES.items():
