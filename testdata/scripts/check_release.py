@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Check the archives of a release, and the lists of modules beside them.
 
-check_release.py DIST COMMIT looks into every archive that goreleaser has made in the folder DIST of the
-commit COMMIT. Each has to hold the program, for the system and processor that its name says, by the
-header of the program and by what Go wrote into it, from COMMIT without changes; and as many manual pages
-as the others, completions for four shells, and the three files that people look for. The list of modules
-of each platform has to have the versions of go.mod.
+check_release.py DIST COMMIT [PLATFORM] looks into every archive that goreleaser has made in the folder DIST
+of the commit COMMIT, for six platforms or for one such as linux-amd64. Each has to hold the program, for the
+system and processor that its name says, by the header of the program and by what Go wrote into it, from COMMIT
+without changes; and as many manual pages as the others, completions for four shells, and the three files that
+people look for. The list of modules of each platform has to have the versions of go.mod.
 
 Needs Go.
 """
@@ -22,6 +22,7 @@ import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SHELLS = ("bash", "zsh", "fish", "powershell")
+PLATFORMS = [f"{system}-{processor}" for system in ("linux", "darwin", "windows") for processor in ("amd64", "arm64")]
 OTHERS = {"LICENSE", "README.md", "CHANGELOG.md", *(f"completions/efcn.{shell}" for shell in SHELLS)}
 
 
@@ -72,25 +73,27 @@ def check_modules(path):
 
 def main():
     """Check every platform."""
-    dist, commit = pathlib.Path(sys.argv[1]), sys.argv[2]
+    dist, commit, platforms = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3:] or PLATFORMS
+    archives = sorted(p for p in dist.glob("efcn-*") if p.suffix in (".gz", ".zip"))
+    assert len(archives) == len(platforms), archives
     pages = None
-    for system in "linux", "darwin", "windows":
-        for processor in "amd64", "arm64":
-            (archive,) = [p for p in dist.glob(f"efcn-*-{system}-{processor}.*") if p.suffix in (".gz", ".zip")]
-            files = contents(archive)
-            program = files.pop("efcn.exe" if system == "windows" else "efcn")
-            assert machine(program) == (system, processor), f"{archive}: the program is for {machine(program)}"
-            info = built(program)
-            assert (info["GOOS"], info["GOARCH"], info["CGO_ENABLED"]) == (system, processor, "0"), info
-            assert (info["vcs.revision"], info["vcs.modified"], info["-trimpath"]) == (commit, "false", "true"), info
-            manual = {name for name in files if name.startswith("man/man1/")}
-            pages = pages or manual
-            assert manual == pages and "man/man1/efcn-convert.1" in manual, manual ^ pages
-            assert files.keys() - manual == OTHERS, files.keys() - manual ^ OTHERS
-            assert all(files.values()), "an empty file"
-            (modules,) = dist.glob(f"efcn-*-{system}-{processor}.cdx.json")
-            print(f"{archive.name}: {archive.stat().st_size / 1e6:.1f} MB, program {len(program) / 1e6:.1f} MB, "
-                  f"{len(manual)} manual pages, {check_modules(modules)} modules")  # fmt: skip
+    for platform in platforms:
+        system, processor = platform.split("-")
+        (archive,) = [p for p in archives if f"-{platform}." in p.name]
+        files = contents(archive)
+        program = files.pop("efcn.exe" if system == "windows" else "efcn")
+        assert machine(program) == (system, processor), f"{archive}: the program is for {machine(program)}"
+        info = built(program)
+        assert (info["GOOS"], info["GOARCH"], info["CGO_ENABLED"]) == (system, processor, "0"), info
+        assert (info["vcs.revision"], info["vcs.modified"], info["-trimpath"]) == (commit, "false", "true"), info
+        manual = {name for name in files if name.startswith("man/man1/")}
+        pages = pages or manual
+        assert manual == pages and "man/man1/efcn-convert.1" in manual, manual ^ pages
+        assert files.keys() - manual == OTHERS, files.keys() - manual ^ OTHERS
+        assert all(files.values()), "an empty file"
+        (modules,) = dist.glob(f"efcn-*-{platform}.cdx.json")
+        print(f"{archive.name}: {archive.stat().st_size / 1e6:.1f} MB, program {len(program) / 1e6:.1f} MB, "
+              f"{len(manual)} manual pages, {check_modules(modules)} modules")  # fmt: skip
 
 
 if __name__ == "__main__":
