@@ -79,7 +79,10 @@ static double tf32(float v) {
     return v;
 }
 
-template <typename T> static double read(const T *from, bool coarse) { return coarse ? tf32(*from) : *from; }
+template <bool coarse, typename T> static double read(T v) {
+    if constexpr (coarse) return tf32(v);
+    return v;
+}
 
 // Matrix is a factor or the result: rows×cols in columns ld apart, stride from one of a
 // batch to the next.
@@ -103,18 +106,26 @@ struct Matrix {
     }
 };
 
-template <typename T>
+// multiply sums in the order of k, a column of the result at a time, and reads a by columns.
+template <bool coarse, typename T>
 static void multiply(bool ta, bool tb, int64_t k, double alpha, const T *a, int64_t lda, const T *b, int64_t ldb,
-                     double beta, T *c, const Matrix &of, bool coarse) {
-    for (int64_t j = 0; j < of.cols; j++)
+                     double beta, T *c, const Matrix &of) {
+    if (alpha == 0) k = 0;
+    std::vector<double> column(k), sums(of.rows);
+    for (int64_t j = 0; j < of.cols; j++) {
+        for (int64_t l = 0; l < k; l++) column[l] = read<coarse>(b[tb ? j + l * ldb : l + j * ldb]);
+        sums.assign(of.rows, 0);
+        if (ta)
+            for (int64_t i = 0; i < of.rows; i++)
+                for (int64_t l = 0; l < k; l++) sums[i] += read<coarse>(a[l + i * lda]) * column[l];
+        else
+            for (int64_t l = 0; l < k; l++)
+                for (int64_t i = 0; i < of.rows; i++) sums[i] += read<coarse>(a[i + l * lda]) * column[l];
         for (int64_t i = 0; i < of.rows; i++) {
-            double sum = 0;
-            for (int64_t l = 0; alpha != 0 && l < k; l++)
-                sum += read(&a[ta ? l + i * lda : i + l * lda], coarse) *
-                       read(&b[tb ? j + l * ldb : l + j * ldb], coarse);
             T &to = c[i + j * of.ld];
-            to = (T)(beta == 0 ? alpha * sum : alpha * sum + beta * to);
+            to = (T)(beta == 0 ? alpha * sums[i] : alpha * sums[i] + beta * to);
         }
+    }
 }
 
 template <typename T>
@@ -137,8 +148,9 @@ static int gemm(Handle *h, bool ta, bool tb, int64_t k, const void *alpha, Matri
             scale = *pa;
             keep = *pb;
         }
+        auto *product = coarse ? multiply<true, T> : multiply<false, T>;
         for (int64_t i = 0; i < batch; i++)
-            multiply<T>(ta, tb, k, scale, a.at<T>(i), a.ld, b.at<T>(i), b.ld, keep, c.at<T>(i), c, coarse);
+            product(ta, tb, k, scale, a.at<T>(i), a.ld, b.at<T>(i), b.ld, keep, c.at<T>(i), c);
     }));
 }
 

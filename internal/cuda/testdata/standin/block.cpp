@@ -1,25 +1,81 @@
 // How the stand-in runs a kernel: block after block, and the threads of one in turns.
 #include "standin.h"
 
-#include <setjmp.h>
+#include <stdint.h>
 #include <string.h>
+#ifndef __x86_64__
 #include <ucontext.h>
+#endif
 
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
-thread_local standin::Index threadIdx, blockIdx, blockDim, gridDim;
+// Kernels run one at a time, under driver.cpp's lock, whichever thread of the host waits for them.
+standin::Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace standin {
 
+void runFiber();
+
+// Place is where calls on a stack go on. change leaves one for another, and returns when
+// somebody comes back. swapcontext asks the system for the signal mask each time, which
+// takes most of the time of a kernel.
+#ifdef __x86_64__
+typedef void *Place;
+
+extern "C" __attribute__((visibility("hidden"))) void standinChange(Place &from, const Place &to);
+asm(R"(
+    .text
+    .hidden standinChange
+    .globl standinChange
+    .type standinChange, @function
+standinChange:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq (%rsi), %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .size standinChange, . - standinChange
+)");
+void change(Place &from, const Place &to) { standinChange(from, to); }
+
+// begin makes the place at which runFiber begins on an empty stack.
+void begin(Place &at, char *stack, size_t size) {
+    void **top = reinterpret_cast<void **>((uintptr_t)(stack + size) / 16 * 16);
+    *--top = nullptr; // runFiber returns to nowhere
+    *--top = reinterpret_cast<void *>(&runFiber);
+    at = top - 6; // registers
+}
+#else
+typedef ucontext_t Place;
+
+void change(Place &from, const Place &to) { swapcontext(&from, &to); }
+
+void begin(Place &at, char *stack, size_t size) {
+    getcontext(&at);
+    at.uc_stack.ss_sp = stack;
+    at.uc_stack.ss_size = size;
+    at.uc_link = nullptr;
+    makecontext(&at, runFiber, 0);
+}
+#endif
+
 // Fiber is a thread of a block: a stack of its own, which goes from one block to the next.
-// Switches are jumps: swapcontext would ask the kernel for the signal mask each time.
 struct Fiber {
     std::unique_ptr<char[]> stack;
-    ucontext_t start;
-    jmp_buf at;
+    Place at;
     bool begun = false;
 };
 
@@ -29,7 +85,7 @@ struct Block {
     bool team;
     void *launch;
     void (*thread)(void *);
-    jmp_buf scheduler;
+    Place scheduler;
     std::vector<Fiber> *fibers;
     std::vector<char> ended;
     int at;            // the thread that runs
@@ -37,7 +93,7 @@ struct Block {
     std::string fault; // of one of them
 };
 
-thread_local Block *block;
+Block *block;
 
 void *shared(const void *key, size_t bytes) {
     auto &room = block->shared[key];
@@ -49,10 +105,7 @@ void *shared(const void *key, size_t bytes) {
 }
 
 // yield leaves a thread until the scheduler comes back to it, maybe for another block.
-void yield() {
-    Fiber &f = (*block->fibers)[block->at];
-    if (_setjmp(f.at) == 0) _longjmp(block->scheduler, 1);
-}
+void yield() { change((*block->fibers)[block->at].at, block->scheduler); }
 
 void barrier() {
     if (!block->team) fault("__syncthreads in a KERNEL, whose threads do not wait for each other");
@@ -78,22 +131,19 @@ void resume(Block &b, int t) {
     Fiber &f = (*b.fibers)[t];
     b.at = t;
     threadIdx = {(unsigned)t, 0, 0};
-    if (_setjmp(b.scheduler) != 0) return;
-    if (f.begun) _longjmp(f.at, 1);
-    f.begun = true;
-    if (!f.stack) f.stack.reset(new char[size]);
-    getcontext(&f.start);
-    f.start.uc_stack.ss_sp = f.stack.get();
-    f.start.uc_stack.ss_size = size;
-    f.start.uc_link = nullptr;
-    makecontext(&f.start, runFiber, 0);
-    setcontext(&f.start);
+    if (!f.begun) {
+        f.begun = true;
+        if (!f.stack) f.stack.reset(new char[size]);
+        // Stacks that begin at the same place of a page would meet in a few lines of the cache.
+        begin(f.at, f.stack.get(), size - t * 192);
+    }
+    change(b.scheduler, f.at);
 }
 
 // runTeam runs the threads of a block from barrier to barrier: in ascending order in even
 // blocks, in descending order in odd ones, so that a barrier that is missing shows.
 void runTeam(Block &b, int n, bool descending) {
-    static thread_local std::vector<Fiber> fibers;
+    static std::vector<Fiber> fibers;
     if ((int)fibers.size() < n) fibers.resize(n);
     b.fibers = &fibers;
     b.ended.assign(n, false);
@@ -124,7 +174,7 @@ struct Run {
     unsigned threads;
 };
 
-thread_local const Run *running;
+const Run *running;
 
 void eachBlock(void *launch, void (*thread)(void *)) {
     const Run &s = *running;

@@ -121,7 +121,7 @@ void barrier();
 
 } // namespace standin
 
-extern thread_local standin::Index threadIdx, blockIdx, blockDim, gridDim;
+extern standin::Index threadIdx, blockIdx, blockDim, gridDim;
 
 inline void __syncthreads() { standin::barrier(); }
 
