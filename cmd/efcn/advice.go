@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"efcn"
@@ -95,7 +96,12 @@ var advice = []func(error) (text string, ok bool){
 	when(func(e *verify.PrecisionError) string {
 		return fmt.Sprintf("%v (--as %s judges by that)", e, e.Narrow())
 	}),
-	when(func(e *verify.CoarserError) string { return fmt.Sprintf("%v (--as %s judges by that)", e, e.Type) }),
+	when(func(e *verify.CoarserError) string {
+		if !slices.Contains(judgedTypes, e.Type) {
+			return e.Error()
+		}
+		return fmt.Sprintf("%v (--as %s judges by that)", e, e.Type)
+	}),
 	when(func(e *ort.NotFoundError) string { return e.Error() + " with --ort-lib FILE" }),
 	when(func(e *ort.LibraryError) string { return fmt.Sprintf("--ort-lib %s: %v", e.File, e.Err) }),
 	when(func(e *mpi.SizeError) string {

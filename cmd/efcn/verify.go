@@ -36,20 +36,20 @@ type verifyFlags struct {
 	json        bool
 }
 
+// judgedTypes are the types that --as names.
+var judgedTypes = []onnxio.DataType{onnxio.Float16, onnxio.BFloat16, onnxio.Int8}
+
 func (f *verifyFlags) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&f.samples, "samples", 64, "random inputs to run both models on")
 	flags.Uint64Var(&f.seed, "seed", 0, "seed of the random inputs")
 	flags.StringVar(&f.inputs, "inputs", "", "run these too: X.npz, X.npy or a folder of ONNX test data")
 	flags.Float64Var(&f.rtol, "rtol", 0, "relative tolerance that the outputs have to meet as well")
 	flags.Float64Var(&f.atol, "atol", 0, "absolute tolerance that the outputs have to meet as well")
-	f.as = oneOf{
-		allowed: []string{onnxio.Float16.String(), onnxio.BFloat16.String()},
-		instead: map[string]string{
-			onnxio.Int8.String(): "what lies outside the calibrated range is cut off, which no rounding bounds; " +
-				"--rtol and --atol judge by a tolerance",
-		},
+	for _, t := range judgedTypes {
+		f.as.allowed = append(f.as.allowed, t.String())
 	}
-	flags.Var(&f.as, "as", "judge EFCN by the rounding of the type that it stores its numbers in: float16 or bfloat16")
+	flags.Var(&f.as, "as",
+		"judge EFCN by the rounding of the type that it stores its numbers in: float16, bfloat16 or int8")
 	flags.StringSliceVar(&f.skip, "skip", nil, "checks to leave out: structure, float64, float32")
 	flags.StringSliceVar(&f.engines, "engine", nil,
 		"compare the outputs in these engines too: onnxruntime, onnx-go, or A:B for CNN in A and EFCN in B")
@@ -87,8 +87,15 @@ rounding, too.
 the result of each node, may be rounded to it once, which the bounds allow for. What EFCN
 has in that type is rounded after each node; sums are taken in single and in double
 precision, as most engines take them. A result beyond the largest number of the type is
-infinite, and its node is named. There is no structure check, and no sample is large. An
-int8 model has no such bound: what lies outside the calibrated range is cut off.
+infinite, and its node is named. There is no structure check, and no sample is large.
+
+--as int8 judges what a quantizer made of CNN, in QDQ format (QuantizeLinear and
+DequantizeLinear around each operator). Each integer has to stand for the number of CNN
+that is nearest, each node has to compute what CNN's does, and each quantizer the number
+nearest to what it is given. What lies outside its range is cut off by a known amount:
+that is no fault, but the report has for every value how many numbers do, and warns of
+more than one in a thousand of your own samples. CNN is the model that was quantized,
+after any preprocessing. To judge on your own data alone: --samples 0 --inputs X.npz.
 
 Any two models can be compared whose inputs and outputs agree in number, types
 and shapes, by name or else by order; of two that are not a CNN and its eFCN the
@@ -152,7 +159,7 @@ func (f *verifyFlags) validate(cnnPath string, candidates []string) error {
 
 // asType is the type that --as names.
 func (f *verifyFlags) asType() onnxio.DataType {
-	for _, t := range []onnxio.DataType{onnxio.Float16, onnxio.BFloat16} {
+	for _, t := range judgedTypes {
 		if f.as.value == t.String() {
 			return t
 		}

@@ -43,3 +43,12 @@ func tensors(arrays map[string]*array) []*onnxio.Tensor {
 	}
 	return all
 }
+
+// asShape returns the dims of a tensor in a file as the shape of one in memory.
+func asShape(dims []int64) []int {
+	shape := make([]int, len(dims))
+	for i, d := range dims {
+		shape[i] = int(d)
+	}
+	return shape
+}

@@ -23,7 +23,11 @@ func init() {
 func batchNormRounds(b *bounds, node *onnxio.Node, ds [][]float64,
 	differs bool,
 ) (out [][]float64, done bool, err error) {
-	others, err := b.beyondRounding(node.Inputs[1:], ds[1:])
+	read := 1
+	if b.quant != nil {
+		read = 3 // that scale and bias are other numbers is bounded: see storedNorm
+	}
+	others, err := b.beyondRounding(node.Inputs[read:], ds[read:])
 	if err != nil {
 		return nil, true, err
 	}
@@ -170,7 +174,9 @@ func (b *bounds) normBound(node *onnxio.Node, d []float64) ([]float64, error) {
 	for _, v := range in.F {
 		s.most = math.Max(s.most, v)
 	}
-	return b.foldedBound(s, norm, x.Shape), nil
+	bound := b.foldedBound(s, norm, x.Shape)
+	b.storedNorm(node, norm, in.F, bound, d)
+	return bound, nil
 }
 
 // eachChannel calls f with the channel and index of every element of a value.

@@ -77,6 +77,7 @@ type bounder struct {
 	// replaced says of a value of the CNN that a Gemm computes it in the second.
 	replaced func(name string) bool
 	abs      map[string]*engine.Tensor[float64] // |constant| by name
+	quant    *quantization                      // nil where the second model is not judged as int8
 }
 
 // bounds are those of one batch.
@@ -97,7 +98,11 @@ type bounds struct {
 func (b *bounds) of(name string) ([]float64, error) {
 	node := b.net.Producer(name)
 	if node == nil || b.reset[name] {
-		return b.given(name)
+		d, err := b.given(name)
+		if err != nil {
+			return nil, err
+		}
+		return b.quantized(name, d)
 	}
 	if d, ok := b.known[name]; ok {
 		return d, nil
@@ -126,7 +131,9 @@ func (b *bounds) of(name string) ([]float64, error) {
 				d[k] = math.Inf(1)
 			}
 		}
-		b.known[name] = b.whole(name, b.stored(node, name, d))
+		if b.known[name], err = b.quantized(name, b.whole(name, b.stored(node, name, d))); err != nil {
+			return nil, err
+		}
 	}
 	return b.known[name], nil
 }

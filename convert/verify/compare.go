@@ -16,17 +16,18 @@ import (
 // comparison runs two models at one precision and compares what they compute.
 type comparison[T kernel.Float] struct {
 	*verifier
-	cnn       *net // the CNN as it is compared at this precision
-	bounder   *bounder
-	engine    observer[T] // of the CNN
-	runner    *runner[T]  // of the eFCN
-	holds     func(name string) (string, bool)
-	held      map[string]*onnxio.Node // by value of the CNN: the eFCN's node
-	distance  map[string]*Distance    // by value of the CNN
-	outputs   []*outcome
-	nonFinite map[string]*FirstNonFinite // by model and kind
-	steps     map[string]*NearStep       // by value of the CNN, end to end
-	unjudged  string                     // why an output is left to the other engines
+	cnn           *net // the CNN as it is compared at this precision
+	bounder       *bounder
+	engine        observer[T] // of the CNN
+	runner        *runner[T]  // of the eFCN
+	holds         func(name string) (string, bool)
+	held          map[string]*onnxio.Node // by value of the CNN: the eFCN's node
+	distance      map[string]*Distance    // by value of the CNN
+	outputs       []*outcome
+	nonFinite     map[string]*FirstNonFinite // by model and kind
+	steps         map[string]*NearStep       // by value of the CNN, end to end
+	quantizedRows map[*quantizer]*QuantizedValue
+	unjudged      string // why an output is left to the other engines
 }
 
 // compare runs both models on every batch and appends the outcome to the
@@ -35,7 +36,7 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 	c := &comparison[T]{
 		verifier: v, cnn: cnn, holds: v.holds(cnn),
 		distance: make(map[string]*Distance), nonFinite: make(map[string]*FirstNonFinite),
-		steps: make(map[string]*NearStep),
+		steps: make(map[string]*NearStep), quantizedRows: make(map[*quantizer]*QuantizedValue),
 	}
 	c.held = heldBy(v.efcn, c.holds)
 	c.bounder = &bounder{
@@ -43,9 +44,9 @@ func compare[T kernel.Float](ctx context.Context, v *verifier, cnn *net) error {
 		hidden:   func(name string) bool { return c.held[name] == nil },
 		replaced: func(name string) bool { return v.efcn.embeds(c.held[name]) },
 		abs:      make(map[string]*engine.Tensor[float64]),
-		products: productsOf(cnn, v.record),
+		products: productsOf(cnn, v.record), quant: v.quant,
 	}
-	if v.record == nil {
+	if !v.paired() {
 		c.bounder.parameters = 0x1p-24
 	}
 	var size T
@@ -163,13 +164,16 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 	b *bounds,
 ) func(string, *engine.Tensor[T]) (*engine.Tensor[T], error) {
 	return func(name string, v *engine.Tensor[T]) (*engine.Tensor[T], error) {
+		if z := c.quant.given(name); z != nil && values[z.value] != nil && values[z.value].Len() == v.Len() {
+			return c.quantizedValue(z, f, values[z.value], v)
+		}
 		value, ok := c.holds(name)
 		own := values[value]
 		if !ok || own == nil || c.cnn.Producer(value) == nil || !c.options.holdsAs(own.Type, v.Type) {
 			return v, nil
 		}
 		if own.Len() != v.Len() {
-			if c.record != nil {
+			if c.paired() {
 				c.misshapen(value, own.Shape, v.Shape)
 			}
 			return v, nil
@@ -178,7 +182,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 		if err != nil {
 			return nil, err
 		}
-		if c.record == nil && !c.verifier.agreed[value] {
+		if !c.paired() && !c.verifier.agreed[value] {
 			d = conclusive(own, d, b.nearSteps[value], b.conclusiveShare())
 		}
 		var here Distance
@@ -187,7 +191,7 @@ func (c *comparison[T]) layerByLayer(f feed, values map[string]*engine.Tensor[T]
 			c.distance[value] = &Distance{Exact: true}
 		}
 		c.distance[value].add(&here)
-		if c.record != nil || here.Over == 0 && here.Unbounded == 0 {
+		if c.paired() || here.Over == 0 && here.Unbounded == 0 {
 			b.reset[value] = true
 			return standIn(own, v), nil
 		}
@@ -284,6 +288,7 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	r, name := c.report, c.bounder.name
 	before := len(r.Findings)
 	summary, first := c.concludeValues()
+	summary += c.concludeQuantized()
 	c.concludeSteps()
 	var faults []Finding
 	for _, o := range c.outputs {
@@ -298,7 +303,7 @@ func (c *comparison[T]) conclude(ctx context.Context, feeds []feed) error {
 	if len(r.Findings) == before && len(faults) == 0 {
 		first = "" // a tolerance allows for it
 	}
-	if first != "" && r.Parting == nil {
+	if first != "" && r.Parting == nil && c.quant == nil {
 		var err error
 		if r.Parting, err = c.partAt(ctx, first, feeds); err != nil {
 			return err
@@ -362,7 +367,7 @@ func (c *comparison[T]) concludeValues() (summary, first string) {
 			if d.Over > 0 && first == "" {
 				first = value
 			}
-			if d.Over > 0 && (c.record != nil || !c.options.tolerance() && !c.cnn.IsOutput(value)) {
+			if d.Over > 0 && (c.paired() || !c.options.tolerance() && !c.cnn.IsOutput(value)) {
 				r.find(c.finding("layer", value, d.over(value, r.words())))
 			}
 		}
@@ -426,14 +431,14 @@ func (c *comparison[T]) faults(o *outcome) []string {
 		if text := o.beyond(); text != "" {
 			texts = append(texts, text)
 		}
-		if c.record == nil {
+		if !c.paired() {
 			return texts // the tolerance is what the caller calls equal
 		}
 	}
 	if o.Over > 0 {
 		texts = append(texts, o.over(o.Name, o.words))
 	}
-	if c.record != nil {
+	if c.paired() {
 		return texts
 	}
 	// Bounds that start again at every value that agrees are closer than those

@@ -306,7 +306,7 @@ func outer(g *onnxio.Graph) []string {
 // the other may compute in the embedded engine. Both the CNN and its eFCN have them,
 // and are given the same.
 func (v *verifier) arithmetic(a arithmetic) arithmetic {
-	if v.record == nil && len(v.cnn.lacks)+len(v.efcn.lacks) > 0 {
+	if !v.paired() && len(v.cnn.lacks)+len(v.efcn.lacks) > 0 {
 		name := a.name
 		a = arithmeticOf[float32]()
 		a.name = name

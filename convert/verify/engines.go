@@ -247,6 +247,10 @@ func (v *verifier) unbounded() string {
 			return fmt.Sprintf("constant %q is %s, in which engines round as they like", t.Name, t.Type)
 		}
 	}
+	if v.quant != nil {
+		return "where an engine rounds otherwise, each quantizer may take the other of two neighbouring integers, " +
+			"and end to end that adds up"
+	}
 	steady := make(map[string]bool) // what the inputs' shapes alone decide
 	for _, node := range v.cnn.graph.Nodes {
 		if operatorOf(node).ofShape || !slices.ContainsFunc(node.Inputs, func(name string) bool {
@@ -429,7 +433,7 @@ func (v *verifier) engineFaults(o *outcome) []string {
 	if text := o.beyond(); text != "" {
 		texts = append(texts, fmt.Sprintf("between %s and %s, %s", o.words.first, o.words.second, text))
 	}
-	if o.Over > 0 && (v.record != nil || !v.options.tolerance()) { // see faults
+	if o.Over > 0 && (v.paired() || !v.options.tolerance()) { // see faults
 		texts = append(texts, o.over(o.Name, o.words))
 	}
 	return texts

@@ -285,6 +285,10 @@ func (v *verifier) holds(cnn *net) func(name string) (string, bool) {
 	}
 }
 
+// paired reports whether it is known, without a look at what they hold, which value of the second
+// model is which of the first: from a record, or as the second is the first, quantized.
+func (v *verifier) paired() bool { return v.record != nil || v.quant != nil }
+
 // renamed counts the values that agree under different names.
 func (v *verifier) renamed() int {
 	n := 0

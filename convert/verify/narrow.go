@@ -49,8 +49,8 @@ func narrowOf(t onnxio.DataType) *narrow {
 type NarrowTypeError struct{ Type onnxio.DataType }
 
 func (e *NarrowTypeError) Error() string {
-	return fmt.Sprintf("no bound is known for models in %s; %s and %s have one", e.Type, onnxio.Float16,
-		onnxio.BFloat16)
+	return fmt.Sprintf("no bound is known for models in %s; %s, %s and %s have one", e.Type, onnxio.Float16,
+		onnxio.BFloat16, onnxio.Int8)
 }
 
 // PrecisionError reports an input or output that one model has in a type of 16 bits, and the other
@@ -117,6 +117,9 @@ func (n *narrow) check(m *net) error {
 type UnusedTypeError struct{ As onnxio.DataType }
 
 func (e *UnusedTypeError) Error() string {
+	if e.As == onnxio.Int8 {
+		return "there is no DequantizeLinear, so it stores nothing as integers with a scale"
+	}
 	return fmt.Sprintf("no input, output, constant or Cast is %s, and models in wider types have closer bounds", e.As)
 }
 
@@ -154,6 +157,9 @@ func standIn[T kernel.Float](own, v *engine.Tensor[T]) *engine.Tensor[T] {
 
 // given is the bound of a value that both models are given: nil where they see the same bits.
 func (b *bounds) given(name string) ([]float64, error) {
+	if t := b.apartOf(name); t != nil {
+		return t.F, nil
+	}
 	if b.narrow == nil {
 		return nil, nil
 	}
@@ -269,12 +275,8 @@ func (n *narrow) constantsApart(t, u *onnxio.Tensor) string {
 	if count == 0 {
 		return ""
 	}
-	dims := make([]int, len(t.Dims))
-	for i, d := range t.Dims {
-		dims[i] = int(d)
-	}
 	return fmt.Sprintf("%d of %d elements differ by more than rounding to %s, the first at %v: %v and %v", count, len(x),
-		n.elem, unravel(first, dims), x[first], y[first])
+		n.elem, unravel(first, asShape(t.Dims)), x[first], y[first])
 }
 
 // overflowKind is the kind of a finding that names where the second model is infinite.

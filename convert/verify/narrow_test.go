@@ -147,8 +147,8 @@ func TestNarrowNotSaid(t *testing.T) {
 	if e, ok := errors.AsType[*verify.PrecisionError](err); !ok || e.Narrow() != onnxio.Float16 {
 		t.Errorf("%v", err)
 	}
-	_, err = verify.Verify(context.Background(), a, b, verify.Options{As: onnxio.Int8})
-	if e, ok := errors.AsType[*verify.NarrowTypeError](err); !ok || e.Type != onnxio.Int8 {
+	_, err = verify.Verify(context.Background(), a, b, verify.Options{As: onnxio.Int16})
+	if e, ok := errors.AsType[*verify.NarrowTypeError](err); !ok || e.Type != onnxio.Int16 {
 		t.Errorf("%v", err)
 	}
 }

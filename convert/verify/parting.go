@@ -393,11 +393,7 @@ func constantsApart(t, u *onnxio.Tensor, to *narrow) string {
 	if n == 0 {
 		return ""
 	}
-	dims := make([]int, len(t.Dims))
-	for i, d := range t.Dims {
-		dims[i] = int(d)
-	}
-	return fmt.Sprintf("%d of %d elements differ, the first at %v: %s and %s", n, len(x), unravel(first, dims),
+	return fmt.Sprintf("%d of %d elements differ, the first at %v: %s and %s", n, len(x), unravel(first, asShape(t.Dims)),
 		bitsText(t.Type, x[first]), bitsText(u.Type, y[first]))
 }
 

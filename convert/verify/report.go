@@ -35,6 +35,10 @@ type Report struct {
 	// Steps are the values with elements that rounding may bring to either side of
 	// a step, end to end.
 	Steps []NearStep `json:"steps,omitempty"`
+	// QuantizedConstants and QuantizedValues are what the second model has as integers, where it is
+	// judged as int8.
+	QuantizedConstants []QuantizedConstant `json:"quantized_constants,omitempty"`
+	QuantizedValues    []QuantizedValue    `json:"quantized_values,omitempty"`
 	// Elsewhere are the nodes that ran in another engine.
 	Elsewhere []Elsewhere `json:"elsewhere,omitempty"`
 	// Engines compares the outputs in other engines, where that was asked for.
@@ -184,7 +188,7 @@ type FirstNonFinite struct {
 type Finding struct {
 	Check string `json:"check"` // Structure, Float64 or Float32
 	// Kind says what was compared: record, node, attribute, entry, bias, index,
-	// padding; layer, output, step; overflow where the second model is infinite in a type of 16
+	// padding, quantizer; layer, output, step; overflow where the second model is infinite in a type of 16
 	// bits; run where a model could not be run.
 	Kind  string `json:"kind"`
 	Node  string `json:"node,omitempty"`

@@ -18,6 +18,7 @@ type sum struct {
 	// of each sample, or of all of them.
 	weighted, bias bool
 	mostOf         []float64
+	stored         []float64 // what the second model's weights add; nil for none: see storedBound
 }
 
 // gainAt is what element i gains from the bounds of the inputs.
@@ -63,12 +64,16 @@ func (b *bounds) linear(node *onnxio.Node, ds [][]float64) (*sum, error) {
 	}
 	data := b.net.dataOf(node)
 	in[data] = sizes(in[data])
+	stored, err := b.storedBound(node, in, ds[data])
+	if err != nil {
+		return nil, err
+	}
 	x := in[data]
 	out, err := b.run(absolute, in...)
 	if err != nil {
 		return nil, err
 	}
-	s := &sum{magnitude: out[0].F}
+	s := &sum{magnitude: out[0].F, stored: stored}
 	for _, v := range in[data].F {
 		s.most = math.Max(s.most, v)
 	}
@@ -106,6 +111,9 @@ func (b *bounds) linearBound(s *sum) []float64 {
 		if s.gain != nil {
 			gain = s.gain[i]
 			d[i] += own * (1 + g) * gain
+		}
+		if s.stored != nil {
+			d[i] += own * (1 + g) * s.stored[i]
 		}
 		if own*(1+g)*(m+gain) >= b.huge {
 			d[i] = math.Inf(1) // a partial sum may overflow in one order and not in another

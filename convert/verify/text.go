@@ -20,6 +20,7 @@ const maxFindings = 20
 func (r *Report) WriteText(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "%s\n\n", r.Verdict())
+	r.writeWarnings(b)
 	if r.CNN != "" || r.EFCN != "" {
 		names := [2]string{"CNN", "eFCN"}
 		if !r.Recorded {
@@ -31,14 +32,21 @@ func (r *Report) WriteText(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "%-4s  %s\n%-4s  %s\n", names[0], cnn, names[1], r.EFCN)
 	}
-	if r.JudgedAs != "" {
+	switch {
+	case r.JudgedAs == onnxio.Int8.String():
+		fmt.Fprint(b, "B is judged as int8: each integer has to stand for the nearest number that it can, and what lies "+
+			"outside a range is cut off at its end\n")
+	case r.JudgedAs != "":
 		fmt.Fprintf(b, "B is judged as %s: its parameters and the result of each node may be rounded to that; "+
 			"what it has in %s is rounded after every node\n", r.JudgedAs, r.JudgedAs)
 	}
 	fmt.Fprintf(b, "%d samples, seed %d\n", r.Samples, r.Seed)
 	if r.Random > 0 {
 		large := "times 1024, "
-		if r.JudgedAs != "" {
+		switch {
+		case r.JudgedAs == onnxio.Int8.String():
+			large = "within the range that B has for its input; "
+		case r.JudgedAs != "":
 			large = ""
 		}
 		fmt.Fprintf(b, "%d are random, at many scales (normal, uniform, mostly zero; %sdivided by 1024): "+
@@ -59,6 +67,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(b, "\nnot in the embedded engine, which lacks them, and in single precision in float64 too\n  %s\n",
 			strings.Join(lines, "\n  "))
 	}
+	r.writeQuantized(b)
 	r.writeLayers(b)
 	r.writeOutputs(b)
 	r.writeSteps(b)

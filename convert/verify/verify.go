@@ -76,8 +76,9 @@ type Options struct {
 	// (nil): it is not called.
 	Progress func(check string, done, of int)
 
-	whole, unread map[string]bool   // inputs without a batch axis, inputs that no node reads
-	given         map[string]*array // Inputs, by name
+	whole, unread map[string]bool       // inputs without a batch axis, inputs that no node reads
+	given         map[string]*array     // Inputs, by name
+	within        map[string][2]float64 // what random numbers for an input are drawn from, by name
 	ran           func(inputs, cnn, efcn map[string]*array) error
 }
 
@@ -88,7 +89,7 @@ func (o Options) Validate() error {
 			return fmt.Errorf("skip: no check is called %q; %s, %s and %s are", name, Structure, Float64, Float32)
 		}
 	}
-	if o.As != onnxio.Undefined && narrowOf(o.As) == nil {
+	if o.As != onnxio.Undefined && o.As != onnxio.Int8 && narrowOf(o.As) == nil {
 		return &NarrowTypeError{o.As}
 	}
 	if _, err := o.pairs(); err != nil {
@@ -238,6 +239,12 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	if rec != nil {
 		a.inputsOf(b)
 	}
+	var quant *quantization
+	if o.As == onnxio.Int8 {
+		if quant, err = quantizationOf(a, b, efcn, f); err != nil {
+			return nil, named(efcn, err)
+		}
+	}
 	other := &elsewhere{
 		open: o.Open, sessions: make(map[*onnxio.Node]Session),
 		ran: make(map[*onnxio.Node][]*onnxio.Node), model: make(map[*onnxio.Node]string),
@@ -249,7 +256,7 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 		return nil, named(efcn, err)
 	}
 	return &verifier{
-		files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, options: o,
+		files: [2]*onnxio.Model{cnn, efcn}, cnn: a, efcn: b, signature: f, record: rec, quant: quant, options: o,
 		meter: meter{report: o.Progress},
 		report: &Report{
 			CNN: cnn.Path, EFCN: efcn.Path, Recorded: rec != nil,
@@ -370,6 +377,7 @@ type verifier struct {
 	cnn, efcn *net
 	signature *signature
 	record    *record.Record
+	quant     *quantization // nil unless the second model is judged as int8
 	options   *Options
 	meter     meter
 	report    *Report
@@ -389,7 +397,9 @@ func (v *verifier) run(ctx context.Context) error {
 		return err
 	}
 	v.values = make(map[string]*Value)
-	if v.options.runs() && v.record == nil && len(v.feeds) > 0 {
+	if v.quant != nil {
+		v.matched = v.quant.pairs
+	} else if v.options.runs() && v.record == nil && len(v.feeds) > 0 {
 		if err := v.match(ctx); err != nil {
 			return err
 		}
@@ -425,6 +435,9 @@ func (v *verifier) draw(ctx context.Context) error {
 	if err = v.options.settleBatch(v.cnn.model); err != nil {
 		return named(v.cnn.model, err)
 	}
+	if v.quant != nil {
+		v.options.within = v.quant.inputRanges(v.cnn)
+	}
 	if v.feeds, err = v.options.feeds(v.cnn); err != nil {
 		return err
 	}
@@ -458,6 +471,8 @@ func (v *verifier) checks(ctx context.Context) error {
 	switch {
 	case v.options.skips(Structure):
 		v.skipped(Structure, asked)
+	case v.quant != nil:
+		v.quant.check(v.report)
 	case v.record == nil:
 		v.skipped(Structure, v.pairing())
 	default:
