@@ -49,7 +49,7 @@ func Sigmoid[T Float](dst, src []T) {
 
 // vectors512 is vectors for code that takes AVX-512.
 func vectors512[T Float](dst, src []T) (d, s []float32, ok bool) {
-	if !nhwcHere {
+	if !functionsHere {
 		return nil, nil, false
 	}
 	return vectors(dst, src)

@@ -1,7 +1,11 @@
 package kernel
 
-// The functions of asm/functions.go take n of at least 1 elements, and AVX-512 as nhwcHere
-// tells.
+import "golang.org/x/sys/cpu"
+
+// functionsHere reports whether this processor runs the functions of asm/functions.go.
+var functionsHere = vectorCode && cpu.X86.HasAVX512F
+
+// They take n of at least 1 elements.
 
 //go:noescape
 func smul512(n int, a, b, dst *float32)

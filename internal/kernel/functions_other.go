@@ -2,6 +2,8 @@
 
 package kernel
 
+const functionsHere = false
+
 func smul512(int, *float32, *float32, *float32) {}
 
 func shardswish512(int, *float32, *float32) {}

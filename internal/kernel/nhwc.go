@@ -10,15 +10,23 @@ import (
 // weights reads the input where it lies, and no columns are gathered (Dukhan, "The
 // Indirect Convolution Algorithm", arXiv:1907.02129).
 
-// nhwcRows and nhwcCols are the positions and channels of a tile.
-const (
-	nhwcRows = 12
-	nhwcCols = 32
-)
+// nhwcCode is an instruction set's code for such convolutions.
+type nhwcCode struct {
+	rows, lanes int // positions of a tile; channels of a vector, of which a tile has two
+	tile        func(*nhwcCall)
+	depthwise   func(*depthwiseCall)
+}
+
+// cols is the channels of a tile.
+func (c *nhwcCode) cols() int { return 2 * c.lanes }
+
+// mostNHWCRows bounds the positions of a tile.
+const mostNHWCRows = 12
 
 // PackedConv is a convolution of two axes in float32 with its weights packed for
 // arrays N×H×W×C. PackConv makes one.
 type PackedConv struct {
+	code            *nhwcCode
 	groups, in, out int // channels of all groups
 	kernel          [2]int
 	depthwise       bool
@@ -36,18 +44,24 @@ type nhwcPanel struct {
 }
 
 // CanPackConv reports whether this processor has the code for PackedConv.
-func CanPackConv() bool { return nhwcHere }
+func CanPackConv() bool { return nhwcHere != nil }
 
 // PackConv packs the weights w, out×(in/groups)×height×width, of a convolution of two
 // axes, and its bias, of out elements or nil. Unless scale is nil, the weights of each output
 // channel are multiplied by its number there. Groups of few channels are computed together,
 // with zeros for the weights between them.
 func PackConv(groups, in, out, height, width int, w []float32, scale []float64, bias []float32) *PackedConv {
+	return packConv(nhwcHere, groups, in, out, height, width, w, scale, bias)
+}
+
+func packConv(
+	code *nhwcCode, groups, in, out, height, width int, w []float32, scale []float64, bias []float32,
+) *PackedConv {
 	p := &PackedConv{
-		groups: groups, in: in, out: out, kernel: [2]int{height, width},
+		code: code, groups: groups, in: in, out: out, kernel: [2]int{height, width},
 		depthwise: groups == in && in == out && groups > 1,
 	}
-	p.bias = make([]float32, roundUp(out, nhwcCols)+nhwcCols)
+	p.bias = make([]float32, roundUp(out, code.cols())+code.cols())
 	copy(p.bias, bias)
 	taps := height * width
 	if p.depthwise {
@@ -60,18 +74,18 @@ func PackConv(groups, in, out, height, width int, w []float32, scale []float64, 
 	}
 	p.zeros = make([]float32, in)
 	each, of := in/groups, out/groups
-	wide := nhwcCols
-	if of <= 16 && groups > 1 {
-		wide = 16
+	wide := code.cols()
+	if of <= code.lanes && groups > 1 {
+		wide = code.lanes
 	}
 	size := 0
 	for first := 0; first < out; first += wide {
 		panel := nhwcPanel{first: first, cols: min(wide, out-first), weights: size}
-		panel.vectors = ceilDiv(panel.cols, 16)
+		panel.vectors = ceilDiv(panel.cols, code.lanes)
 		panel.from = first / of * each
 		panel.depth = ((first+panel.cols-1)/of+1)*each - panel.from
 		p.panels = append(p.panels, panel)
-		size += taps * panel.depth * 16 * panel.vectors
+		size += taps * panel.depth * code.lanes * panel.vectors
 	}
 	p.weights = make([]float32, size)
 	Parallel(len(p.panels), 1, func(lo, hi int) {
@@ -84,7 +98,7 @@ func PackConv(groups, in, out, height, width int, w []float32, scale []float64, 
 
 // pack writes the weights of a panel, taps×depth×columns.
 func (p *PackedConv) pack(panel nhwcPanel, w []float32, scale []float64, taps, each, of int) {
-	cols := 16 * panel.vectors
+	cols := p.code.lanes * panel.vectors
 	dst := p.weights[panel.weights:][:taps*panel.depth*cols]
 	for o := panel.first; o < panel.first+panel.cols; o++ {
 		group := o / of
@@ -139,13 +153,13 @@ func (p *PackedConv) Forward(w Window, n int, x, y []float32, finish Finish) {
 	v := w.volume()
 	f := nhwcForward{PackedConv: p, v: &v, x: x, y: y, finish: finish, taps: p.kernel[0] * p.kernel[1]}
 	f.positions = n * w.OutSize()
-	tiles := ceilDiv(f.positions, nhwcRows)
+	tiles := ceilDiv(f.positions, f.code.rows)
 	chunks, groups := f.share(tiles)
-	each := ceilDiv(tiles, chunks)
+	each := ceilDiv(tiles, chunks) * f.code.rows
 	Parallel(chunks*groups, 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			first, g := i/groups*each*nhwcRows, i%groups
-			last := min(first+each*nhwcRows, f.positions)
+			first, g := i/groups*each, i%groups
+			last := min(first+each, f.positions)
 			if first < last {
 				f.chunk(first, last, p.panels[len(p.panels)*g/groups:len(p.panels)*(g+1)/groups])
 			}
@@ -224,7 +238,7 @@ type nhwcForward struct {
 // input of a chunk is to stay in a second-level cache, and threads need several each.
 func (f *nhwcForward) share(tiles int) (chunks, groups int) {
 	const chunkBytes = 1 << 17
-	tileBytes := 4 * nhwcRows * f.in * f.v.stride[1] * f.v.stride[2]
+	tileBytes := 4 * f.code.rows * f.in * f.v.stride[1] * f.v.stride[2]
 	chunks = ceilDiv(tiles, max(1, chunkBytes/tileBytes))
 	if Threads() == 1 {
 		return chunks, 1
@@ -242,8 +256,9 @@ func (f *nhwcForward) share(tiles int) (chunks, groups int) {
 
 // chunk computes positions [first, last) of the channels of some panels.
 func (f *nhwcForward) chunk(first, last int, panels []nhwcPanel) {
-	tiles := ceilDiv(last-first, nhwcRows)
-	offsets := borrow[int](tiles * f.taps * nhwcRows)
+	rows := f.code.rows
+	tiles := ceilDiv(last-first, rows)
+	offsets := borrow[int](tiles * f.taps * rows)
 	defer giveBack(offsets)
 	call := &nhwcCall{x: &f.x[0], taps: f.taps, ldy: 4 * f.out, lo: f.finish.Lo, hi: f.finish.Hi}
 	if f.line != 0 {
@@ -260,15 +275,15 @@ func (f *nhwcForward) chunk(first, last int, panels []nhwcPanel) {
 		call.weights, call.bias = &f.weights[panel.weights], &f.bias[panel.first]
 		call.vectors, call.mask = panel.vectors, maskOf(panel.cols)
 		for t := range tiles {
-			p := first + t*nhwcRows
-			call.rows = min(nhwcRows, last-p)
-			call.offsets = &(*offsets)[t*f.taps*nhwcRows]
+			p := first + t*rows
+			call.rows = min(rows, last-p)
+			call.offsets = &(*offsets)[t*f.taps*rows]
 			at := (f.first+p)*f.out + panel.first
 			call.y = &f.y[at]
 			if f.finish.Add != nil {
 				call.add = &f.finish.Add[at]
 			}
-			snhwc12x32(call)
+			f.code.tile(call)
 		}
 	}
 }
@@ -286,10 +301,10 @@ func (f *nhwcForward) offsets(dst []int, first, last, zeros int) {
 		return
 	}
 	all := dst
-	var top, left, base [nhwcRows]int
+	var top, left, base [mostNHWCRows]int
 	w, h, image := first%v.out[2], first/v.out[2]%v.out[1], first/v.outSize()
-	for p := first; p < last; p += nhwcRows {
-		rows := min(nhwcRows, last-p)
+	for p := first; p < last; p += f.code.rows {
+		rows := min(f.code.rows, last-p)
 		for r := range rows {
 			top[r], left[r] = v.source(1, h, 0), v.source(2, w, 0)
 			base[r] = ((image*v.in[1]+top[r])*v.in[2] + left[r]) * size
@@ -312,7 +327,7 @@ func (f *nhwcForward) offsets(dst []int, first, last, zeros int) {
 					}
 					dst[r] = offset
 				}
-				dst = dst[nhwcRows:]
+				dst = dst[f.code.rows:]
 			}
 		}
 	}
@@ -321,13 +336,13 @@ func (f *nhwcForward) offsets(dst []int, first, last, zeros int) {
 
 // lineOffsets is offsets where x is lines with their padding, and a tap a line of a window.
 func (f *nhwcForward) lineOffsets(dst []int) {
-	v, size := f.v, 4*f.in
+	v, size, rows := f.v, 4*f.in, f.code.rows
 	for p := range f.positions {
-		at := p / nhwcRows * f.taps * nhwcRows
+		at := p / rows * f.taps * rows
 		base := p/v.out[2]*v.stride[1]*f.line + p%v.out[2]*v.stride[2]
 		for t := range f.taps {
-			dst[at+p%nhwcRows] = (base + t*v.dilation[1]*f.line) * size
-			at += nhwcRows
+			dst[at+p%rows] = (base + t*v.dilation[1]*f.line) * size
+			at += rows
 		}
 	}
 	f.repeatLast(dst, f.positions)
@@ -335,13 +350,14 @@ func (f *nhwcForward) lineOffsets(dst []int) {
 
 // repeatLast fills the last tile of so many positions with the last of them.
 func (f *nhwcForward) repeatLast(dst []int, positions int) {
-	rows := positions % nhwcRows
-	if rows == 0 {
+	rows := f.code.rows
+	used := positions % rows
+	if used == 0 {
 		return
 	}
-	for tap := dst[positions/nhwcRows*f.taps*nhwcRows:]; len(tap) >= nhwcRows; tap = tap[nhwcRows:] {
-		for r := rows; r < nhwcRows; r++ {
-			tap[r] = tap[rows-1]
+	for tap := dst[positions/rows*f.taps*rows:]; len(tap) >= rows; tap = tap[rows:] {
+		for r := used; r < rows; r++ {
+			tap[r] = tap[used-1]
 		}
 	}
 }

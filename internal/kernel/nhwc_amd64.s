@@ -568,9 +568,573 @@ done:
 	VZEROUPPER
 	RET
 
-// func sdepthwise(call *depthwiseCall)
+// func snhwc6x16(call *nhwcCall)
+// Requires: AVX, AVX2, FMA3
+TEXT ·snhwc6x16(SB), NOSPLIT, $16-8
+	MOVQ    call+0(FP), R15
+	MOVQ    nhwcCall_weights+0(R15), R13
+	MOVQ    nhwcCall_offsets+0(R15), AX
+	MOVQ    AX, (SP)
+	MOVQ    nhwcCall_taps+0(R15), AX
+	MOVQ    AX, 8(SP)
+	MOVQ    nhwcCall_bias+0(R15), AX
+	VMOVUPS (AX), Y0
+	VMOVUPS 32(AX), Y1
+	VMOVAPS Y0, Y2
+	VMOVAPS Y1, Y3
+	VMOVAPS Y0, Y4
+	VMOVAPS Y1, Y5
+	VMOVAPS Y0, Y6
+	VMOVAPS Y1, Y7
+	VMOVAPS Y0, Y8
+	VMOVAPS Y1, Y9
+	VMOVAPS Y0, Y10
+	VMOVAPS Y1, Y11
+	CMPQ    nhwcCall_vectors+0(R15), $0x01
+	JEQ     narrow
+	CMPQ    nhwcCall_rows+0(R15), $0x02
+	JLE     tap2x16
+	CMPQ    nhwcCall_rows+0(R15), $0x04
+	JLE     tap4x16
+	JMP     tap6x16
+
+narrow:
+	CMPQ nhwcCall_rows+0(R15), $0x02
+	JLE  tap2x8
+	CMPQ nhwcCall_rows+0(R15), $0x04
+	JLE  tap4x8
+	JMP  tap6x8
+
+tap6x16:
+	MOVQ    (SP), R14
+	MOVQ    (R14), AX
+	MOVQ    8(R14), BX
+	MOVQ    16(R14), CX
+	MOVQ    24(R14), DX
+	MOVQ    32(R14), SI
+	MOVQ    40(R14), DI
+	ADDQ    $0x30, (SP)
+	MOVQ    nhwcCall_x+0(R15), R14
+	ADDQ    nhwcCall_depth+0(R15), R14
+	ADDQ    R14, AX
+	ADDQ    R14, BX
+	ADDQ    R14, CX
+	ADDQ    R14, DX
+	ADDQ    R14, SI
+	ADDQ    R14, DI
+	MOVQ    nhwcCall_depth+0(R15), R14
+	NEGQ    R14
+	PCALIGN $0x20
+
+channel6x16:
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (AX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS (CX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS (SI)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         $0x00000040, R13
+	ADDQ         $0x04, R14
+	JNE          channel6x16
+	DECQ         8(SP)
+	JNE          tap6x16
+	JMP          finish
+
+tap4x16:
+	MOVQ    (SP), R14
+	MOVQ    (R14), AX
+	MOVQ    8(R14), BX
+	MOVQ    16(R14), CX
+	MOVQ    24(R14), DX
+	ADDQ    $0x30, (SP)
+	MOVQ    nhwcCall_x+0(R15), R14
+	ADDQ    nhwcCall_depth+0(R15), R14
+	ADDQ    R14, AX
+	ADDQ    R14, BX
+	ADDQ    R14, CX
+	ADDQ    R14, DX
+	MOVQ    nhwcCall_depth+0(R15), R14
+	NEGQ    R14
+	PCALIGN $0x20
+
+channel4x16:
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (AX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS (CX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	ADDQ         $0x00000040, R13
+	ADDQ         $0x04, R14
+	JNE          channel4x16
+	DECQ         8(SP)
+	JNE          tap4x16
+	JMP          finish
+
+tap2x16:
+	MOVQ    (SP), R14
+	MOVQ    (R14), AX
+	MOVQ    8(R14), BX
+	ADDQ    $0x30, (SP)
+	MOVQ    nhwcCall_x+0(R15), R14
+	ADDQ    nhwcCall_depth+0(R15), R14
+	ADDQ    R14, AX
+	ADDQ    R14, BX
+	MOVQ    nhwcCall_depth+0(R15), R14
+	NEGQ    R14
+	PCALIGN $0x20
+
+channel2x16:
+	VMOVUPS      (R13), Y12
+	VMOVUPS      32(R13), Y13
+	VBROADCASTSS (AX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	ADDQ         $0x00000040, R13
+	ADDQ         $0x04, R14
+	JNE          channel2x16
+	DECQ         8(SP)
+	JNE          tap2x16
+	JMP          finish
+
+tap6x8:
+	MOVQ    (SP), R14
+	MOVQ    (R14), AX
+	MOVQ    8(R14), BX
+	MOVQ    16(R14), CX
+	MOVQ    24(R14), DX
+	MOVQ    32(R14), SI
+	MOVQ    40(R14), DI
+	ADDQ    $0x30, (SP)
+	MOVQ    nhwcCall_x+0(R15), R14
+	ADDQ    nhwcCall_depth+0(R15), R14
+	ADDQ    R14, AX
+	ADDQ    R14, BX
+	ADDQ    R14, CX
+	ADDQ    R14, DX
+	ADDQ    R14, SI
+	ADDQ    R14, DI
+	MOVQ    nhwcCall_depth+0(R15), R14
+	NEGQ    R14
+	PCALIGN $0x20
+
+channel6x8:
+	VMOVUPS      (R13), Y12
+	VBROADCASTSS (AX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (BX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VBROADCASTSS (CX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (DX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VBROADCASTSS (SI)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VBROADCASTSS (DI)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	ADDQ         $0x00000020, R13
+	ADDQ         $0x04, R14
+	JNE          channel6x8
+	DECQ         8(SP)
+	JNE          tap6x8
+	JMP          finish
+
+tap4x8:
+	MOVQ    (SP), R14
+	MOVQ    (R14), AX
+	MOVQ    8(R14), BX
+	MOVQ    16(R14), CX
+	MOVQ    24(R14), DX
+	ADDQ    $0x30, (SP)
+	MOVQ    nhwcCall_x+0(R15), R14
+	ADDQ    nhwcCall_depth+0(R15), R14
+	ADDQ    R14, AX
+	ADDQ    R14, BX
+	ADDQ    R14, CX
+	ADDQ    R14, DX
+	MOVQ    nhwcCall_depth+0(R15), R14
+	NEGQ    R14
+	PCALIGN $0x20
+
+channel4x8:
+	VMOVUPS      (R13), Y12
+	VBROADCASTSS (AX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (BX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VBROADCASTSS (CX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (DX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	ADDQ         $0x00000020, R13
+	ADDQ         $0x04, R14
+	JNE          channel4x8
+	DECQ         8(SP)
+	JNE          tap4x8
+	JMP          finish
+
+tap2x8:
+	MOVQ    (SP), R14
+	MOVQ    (R14), AX
+	MOVQ    8(R14), BX
+	ADDQ    $0x30, (SP)
+	MOVQ    nhwcCall_x+0(R15), R14
+	ADDQ    nhwcCall_depth+0(R15), R14
+	ADDQ    R14, AX
+	ADDQ    R14, BX
+	MOVQ    nhwcCall_depth+0(R15), R14
+	NEGQ    R14
+	PCALIGN $0x20
+
+channel2x8:
+	VMOVUPS      (R13), Y12
+	VBROADCASTSS (AX)(R14*1), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (BX)(R14*1), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	ADDQ         $0x00000020, R13
+	ADDQ         $0x04, R14
+	JNE          channel2x8
+	DECQ         8(SP)
+	JNE          tap2x8
+
+finish:
+	MOVQ         nhwcCall_y+0(R15), AX
+	MOVQ         nhwcCall_ldy+0(R15), CX
+	MOVQ         nhwcCall_rows+0(R15), DX
+	MOVQ         nhwcCall_add+0(R15), BX
+	MOVL         nhwcCall_mask+0(R15), SI
+	CMPL         SI, $0x0000ffff
+	JEQ          both
+	CMPL         SI, $0x000000ff
+	JEQ          first
+	VMOVD        SI, X15
+	VPBROADCASTD X15, Y15
+	VPSLLVD      toSign<>+0(SB), Y15, Y14
+	VPSRLD       $0x08, Y15, Y15
+	VPSLLVD      toSign<>+0(SB), Y15, Y15
+	TESTQ        BX, BX
+	JEQ          clip_masked
+	MOVQ         DX, SI
+	VMASKMOVPS   (BX), Y14, Y12
+	VADDPS       Y12, Y0, Y0
+	VMASKMOVPS   32(BX), Y15, Y13
+	VADDPS       Y13, Y1, Y1
+	DECQ         SI
+	JEQ          clip_masked
+	ADDQ         CX, BX
+	VMASKMOVPS   (BX), Y14, Y12
+	VADDPS       Y12, Y2, Y2
+	VMASKMOVPS   32(BX), Y15, Y13
+	VADDPS       Y13, Y3, Y3
+	DECQ         SI
+	JEQ          clip_masked
+	ADDQ         CX, BX
+	VMASKMOVPS   (BX), Y14, Y12
+	VADDPS       Y12, Y4, Y4
+	VMASKMOVPS   32(BX), Y15, Y13
+	VADDPS       Y13, Y5, Y5
+	DECQ         SI
+	JEQ          clip_masked
+	ADDQ         CX, BX
+	VMASKMOVPS   (BX), Y14, Y12
+	VADDPS       Y12, Y6, Y6
+	VMASKMOVPS   32(BX), Y15, Y13
+	VADDPS       Y13, Y7, Y7
+	DECQ         SI
+	JEQ          clip_masked
+	ADDQ         CX, BX
+	VMASKMOVPS   (BX), Y14, Y12
+	VADDPS       Y12, Y8, Y8
+	VMASKMOVPS   32(BX), Y15, Y13
+	VADDPS       Y13, Y9, Y9
+	DECQ         SI
+	JEQ          clip_masked
+	ADDQ         CX, BX
+	VMASKMOVPS   (BX), Y14, Y12
+	VADDPS       Y12, Y10, Y10
+	VMASKMOVPS   32(BX), Y15, Y13
+	VADDPS       Y13, Y11, Y11
+	DECQ         SI
+	JEQ          clip_masked
+	ADDQ         CX, BX
+
+clip_masked:
+	VBROADCASTSS nhwcCall_lo+0(R15), Y12
+	VBROADCASTSS nhwcCall_hi+0(R15), Y13
+
+	// The sum is the second operand, so that NaN stays, and -0 at a bound of 0.
+	VMAXPS     Y0, Y12, Y0
+	VMINPS     Y0, Y13, Y0
+	VMASKMOVPS Y0, Y14, (AX)
+	VMAXPS     Y1, Y12, Y1
+	VMINPS     Y1, Y13, Y1
+	VMASKMOVPS Y1, Y15, 32(AX)
+	DECQ       DX
+	JEQ        done
+	ADDQ       CX, AX
+	VMAXPS     Y2, Y12, Y2
+	VMINPS     Y2, Y13, Y2
+	VMASKMOVPS Y2, Y14, (AX)
+	VMAXPS     Y3, Y12, Y3
+	VMINPS     Y3, Y13, Y3
+	VMASKMOVPS Y3, Y15, 32(AX)
+	DECQ       DX
+	JEQ        done
+	ADDQ       CX, AX
+	VMAXPS     Y4, Y12, Y4
+	VMINPS     Y4, Y13, Y4
+	VMASKMOVPS Y4, Y14, (AX)
+	VMAXPS     Y5, Y12, Y5
+	VMINPS     Y5, Y13, Y5
+	VMASKMOVPS Y5, Y15, 32(AX)
+	DECQ       DX
+	JEQ        done
+	ADDQ       CX, AX
+	VMAXPS     Y6, Y12, Y6
+	VMINPS     Y6, Y13, Y6
+	VMASKMOVPS Y6, Y14, (AX)
+	VMAXPS     Y7, Y12, Y7
+	VMINPS     Y7, Y13, Y7
+	VMASKMOVPS Y7, Y15, 32(AX)
+	DECQ       DX
+	JEQ        done
+	ADDQ       CX, AX
+	VMAXPS     Y8, Y12, Y8
+	VMINPS     Y8, Y13, Y8
+	VMASKMOVPS Y8, Y14, (AX)
+	VMAXPS     Y9, Y12, Y9
+	VMINPS     Y9, Y13, Y9
+	VMASKMOVPS Y9, Y15, 32(AX)
+	DECQ       DX
+	JEQ        done
+	ADDQ       CX, AX
+	VMAXPS     Y10, Y12, Y10
+	VMINPS     Y10, Y13, Y10
+	VMASKMOVPS Y10, Y14, (AX)
+	VMAXPS     Y11, Y12, Y11
+	VMINPS     Y11, Y13, Y11
+	VMASKMOVPS Y11, Y15, 32(AX)
+	DECQ       DX
+	JEQ        done
+	ADDQ       CX, AX
+
+both:
+	TESTQ   BX, BX
+	JEQ     clip_both
+	MOVQ    DX, SI
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y0, Y0
+	VMOVUPS 32(BX), Y13
+	VADDPS  Y13, Y1, Y1
+	DECQ    SI
+	JEQ     clip_both
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y2, Y2
+	VMOVUPS 32(BX), Y13
+	VADDPS  Y13, Y3, Y3
+	DECQ    SI
+	JEQ     clip_both
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y4, Y4
+	VMOVUPS 32(BX), Y13
+	VADDPS  Y13, Y5, Y5
+	DECQ    SI
+	JEQ     clip_both
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y6, Y6
+	VMOVUPS 32(BX), Y13
+	VADDPS  Y13, Y7, Y7
+	DECQ    SI
+	JEQ     clip_both
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y8, Y8
+	VMOVUPS 32(BX), Y13
+	VADDPS  Y13, Y9, Y9
+	DECQ    SI
+	JEQ     clip_both
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y10, Y10
+	VMOVUPS 32(BX), Y13
+	VADDPS  Y13, Y11, Y11
+	DECQ    SI
+	JEQ     clip_both
+	ADDQ    CX, BX
+
+clip_both:
+	VBROADCASTSS nhwcCall_lo+0(R15), Y12
+	VBROADCASTSS nhwcCall_hi+0(R15), Y13
+
+	// The sum is the second operand, so that NaN stays, and -0 at a bound of 0.
+	VMAXPS  Y0, Y12, Y0
+	VMINPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMAXPS  Y1, Y12, Y1
+	VMINPS  Y1, Y13, Y1
+	VMOVUPS Y1, 32(AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y2, Y12, Y2
+	VMINPS  Y2, Y13, Y2
+	VMOVUPS Y2, (AX)
+	VMAXPS  Y3, Y12, Y3
+	VMINPS  Y3, Y13, Y3
+	VMOVUPS Y3, 32(AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y4, Y12, Y4
+	VMINPS  Y4, Y13, Y4
+	VMOVUPS Y4, (AX)
+	VMAXPS  Y5, Y12, Y5
+	VMINPS  Y5, Y13, Y5
+	VMOVUPS Y5, 32(AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y6, Y12, Y6
+	VMINPS  Y6, Y13, Y6
+	VMOVUPS Y6, (AX)
+	VMAXPS  Y7, Y12, Y7
+	VMINPS  Y7, Y13, Y7
+	VMOVUPS Y7, 32(AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y8, Y12, Y8
+	VMINPS  Y8, Y13, Y8
+	VMOVUPS Y8, (AX)
+	VMAXPS  Y9, Y12, Y9
+	VMINPS  Y9, Y13, Y9
+	VMOVUPS Y9, 32(AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y10, Y12, Y10
+	VMINPS  Y10, Y13, Y10
+	VMOVUPS Y10, (AX)
+	VMAXPS  Y11, Y12, Y11
+	VMINPS  Y11, Y13, Y11
+	VMOVUPS Y11, 32(AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+
+first:
+	TESTQ   BX, BX
+	JEQ     clip_first
+	MOVQ    DX, SI
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y0, Y0
+	DECQ    SI
+	JEQ     clip_first
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y2, Y2
+	DECQ    SI
+	JEQ     clip_first
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y4, Y4
+	DECQ    SI
+	JEQ     clip_first
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y6, Y6
+	DECQ    SI
+	JEQ     clip_first
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y8, Y8
+	DECQ    SI
+	JEQ     clip_first
+	ADDQ    CX, BX
+	VMOVUPS (BX), Y12
+	VADDPS  Y12, Y10, Y10
+	DECQ    SI
+	JEQ     clip_first
+	ADDQ    CX, BX
+
+clip_first:
+	VBROADCASTSS nhwcCall_lo+0(R15), Y12
+	VBROADCASTSS nhwcCall_hi+0(R15), Y13
+
+	// The sum is the second operand, so that NaN stays, and -0 at a bound of 0.
+	VMAXPS  Y0, Y12, Y0
+	VMINPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y2, Y12, Y2
+	VMINPS  Y2, Y13, Y2
+	VMOVUPS Y2, (AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y4, Y12, Y4
+	VMINPS  Y4, Y13, Y4
+	VMOVUPS Y4, (AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y6, Y12, Y6
+	VMINPS  Y6, Y13, Y6
+	VMOVUPS Y6, (AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y8, Y12, Y8
+	VMINPS  Y8, Y13, Y8
+	VMOVUPS Y8, (AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+	VMAXPS  Y10, Y12, Y10
+	VMINPS  Y10, Y13, Y10
+	VMOVUPS Y10, (AX)
+	DECQ    DX
+	JEQ     done
+	ADDQ    CX, AX
+
+done:
+	VZEROUPPER
+	RET
+
+// func sdepthwise512(call *depthwiseCall)
 // Requires: AVX, AVX512F
-TEXT ·sdepthwise(SB), NOSPLIT, $16-8
+TEXT ·sdepthwise512(SB), NOSPLIT, $16-8
 	MOVQ         call+0(FP), R15
 	MOVQ         depthwiseCall_x+0(R15), SI
 	MOVQ         SI, (SP)
@@ -803,3 +1367,489 @@ tap1:
 done:
 	VZEROUPPER
 	RET
+
+// func sdepthwise256(call *depthwiseCall)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sdepthwise256(SB), NOSPLIT, $16-8
+	MOVQ         call+0(FP), R15
+	MOVQ         depthwiseCall_x+0(R15), SI
+	MOVQ         SI, (SP)
+	MOVQ         depthwiseCall_y+0(R15), DI
+	MOVQ         DI, 8(SP)
+	MOVL         depthwiseCall_mask+0(R15), SI
+	VMOVD        SI, X15
+	VPBROADCASTD X15, Y15
+	VPSLLVD      toSign<>+0(SB), Y15, Y14
+	VPSRLD       $0x08, Y15, Y15
+	VPSLLVD      toSign<>+0(SB), Y15, Y15
+	MOVQ         depthwiseCall_step+0(R15), R8
+	LEAQ         (R8)(R8*2), R9
+	LEAQ         (R8)(R8*4), R10
+	MOVQ         depthwiseCall_positions+0(R15), R14
+
+positions6:
+	CMPQ R14, $0x06
+	JLT  positions2
+	MOVQ (SP), SI
+	MOVQ 8(SP), DI
+	XORQ BX, BX
+	MOVQ depthwiseCall_channels+0(R15), AX
+
+block6:
+	MOVQ    depthwiseCall_table+0(R15), R12
+	MOVQ    depthwiseCall_taps+0(R15), R13
+	MOVQ    depthwiseCall_bias+0(R15), CX
+	VMOVUPS (CX)(BX*1), Y0
+	VMOVAPS Y0, Y2
+	VMOVAPS Y0, Y4
+	VMOVAPS Y0, Y6
+	VMOVAPS Y0, Y8
+	VMOVAPS Y0, Y10
+	VMOVUPS 32(CX)(BX*1), Y1
+	VMOVAPS Y1, Y3
+	VMOVAPS Y1, Y5
+	VMOVAPS Y1, Y7
+	VMOVAPS Y1, Y9
+	VMOVAPS Y1, Y11
+	CMPQ    AX, $0x40
+	JGE     both6
+	CMPQ    AX, $0x20
+	JEQ     first6
+
+masked_tap6:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	ADDQ         SI, DX
+	VMASKMOVPS   (DX), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y0
+	VMASKMOVPS   32(DX), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y1
+	VMASKMOVPS   (DX)(R8*1), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y2
+	VMASKMOVPS   32(DX)(R8*1), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y3
+	VMASKMOVPS   (DX)(R8*2), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y4
+	VMASKMOVPS   32(DX)(R8*2), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y5
+	VMASKMOVPS   (DX)(R9*1), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y6
+	VMASKMOVPS   32(DX)(R9*1), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y7
+	VMASKMOVPS   (DX)(R8*4), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y8
+	VMASKMOVPS   32(DX)(R8*4), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y9
+	VMASKMOVPS   (DX)(R10*1), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y10
+	VMASKMOVPS   32(DX)(R10*1), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y11
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          masked_tap6
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMASKMOVPS   Y0, Y14, (DX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMASKMOVPS   Y1, Y15, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMASKMOVPS   Y2, Y14, (DX)
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMASKMOVPS   Y3, Y15, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMASKMOVPS   Y4, Y14, (DX)
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMASKMOVPS   Y5, Y15, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMASKMOVPS   Y6, Y14, (DX)
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMASKMOVPS   Y7, Y15, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMASKMOVPS   Y8, Y14, (DX)
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMASKMOVPS   Y9, Y15, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMASKMOVPS   Y10, Y14, (DX)
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	VMASKMOVPS   Y11, Y15, 32(DX)
+	JMP          next6
+
+first6:
+first_tap6:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	VMOVUPS      (CX)(BX*1), Y12
+	ADDQ         SI, DX
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  (DX)(R8*1), Y12, Y2
+	VFMADD231PS  (DX)(R8*2), Y12, Y4
+	VFMADD231PS  (DX)(R9*1), Y12, Y6
+	VFMADD231PS  (DX)(R8*4), Y12, Y8
+	VFMADD231PS  (DX)(R10*1), Y12, Y10
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          first_tap6
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMOVUPS      Y2, (DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMOVUPS      Y4, (DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMOVUPS      Y6, (DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMOVUPS      Y8, (DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMOVUPS      Y10, (DX)
+	JMP          next6
+
+both6:
+both_tap6:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	VMOVUPS      (CX)(BX*1), Y12
+	VMOVUPS      32(CX)(BX*1), Y13
+	ADDQ         SI, DX
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  32(DX), Y13, Y1
+	VFMADD231PS  (DX)(R8*1), Y12, Y2
+	VFMADD231PS  32(DX)(R8*1), Y13, Y3
+	VFMADD231PS  (DX)(R8*2), Y12, Y4
+	VFMADD231PS  32(DX)(R8*2), Y13, Y5
+	VFMADD231PS  (DX)(R9*1), Y12, Y6
+	VFMADD231PS  32(DX)(R9*1), Y13, Y7
+	VFMADD231PS  (DX)(R8*4), Y12, Y8
+	VFMADD231PS  32(DX)(R8*4), Y13, Y9
+	VFMADD231PS  (DX)(R10*1), Y12, Y10
+	VFMADD231PS  32(DX)(R10*1), Y13, Y11
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          both_tap6
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (DX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMOVUPS      Y2, (DX)
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y4, Y12, Y4
+	VMINPS       Y4, Y13, Y4
+	VMOVUPS      Y4, (DX)
+	VMAXPS       Y5, Y12, Y5
+	VMINPS       Y5, Y13, Y5
+	VMOVUPS      Y5, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y6, Y12, Y6
+	VMINPS       Y6, Y13, Y6
+	VMOVUPS      Y6, (DX)
+	VMAXPS       Y7, Y12, Y7
+	VMINPS       Y7, Y13, Y7
+	VMOVUPS      Y7, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y8, Y12, Y8
+	VMINPS       Y8, Y13, Y8
+	VMOVUPS      Y8, (DX)
+	VMAXPS       Y9, Y12, Y9
+	VMINPS       Y9, Y13, Y9
+	VMOVUPS      Y9, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y10, Y12, Y10
+	VMINPS       Y10, Y13, Y10
+	VMOVUPS      Y10, (DX)
+	VMAXPS       Y11, Y12, Y11
+	VMINPS       Y11, Y13, Y11
+	VMOVUPS      Y11, 32(DX)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	SUBQ         $0x40, AX
+	JG           block6
+
+next6:
+	IMUL3Q $0x06, depthwiseCall_ldy+0(R15), DX
+	ADDQ   DX, 8(SP)
+	IMUL3Q $0x06, R8, DX
+	ADDQ   DX, (SP)
+	SUBQ   $0x06, R14
+	JMP    positions6
+
+positions2:
+	CMPQ R14, $0x02
+	JLT  positions1
+	MOVQ (SP), SI
+	MOVQ 8(SP), DI
+	XORQ BX, BX
+	MOVQ depthwiseCall_channels+0(R15), AX
+
+block2:
+	MOVQ    depthwiseCall_table+0(R15), R12
+	MOVQ    depthwiseCall_taps+0(R15), R13
+	MOVQ    depthwiseCall_bias+0(R15), CX
+	VMOVUPS (CX)(BX*1), Y0
+	VMOVAPS Y0, Y2
+	VMOVUPS 32(CX)(BX*1), Y1
+	VMOVAPS Y1, Y3
+	CMPQ    AX, $0x40
+	JGE     both2
+	CMPQ    AX, $0x20
+	JEQ     first2
+
+masked_tap2:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	ADDQ         SI, DX
+	VMASKMOVPS   (DX), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y0
+	VMASKMOVPS   32(DX), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y1
+	VMASKMOVPS   (DX)(R8*1), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y2
+	VMASKMOVPS   32(DX)(R8*1), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y3
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          masked_tap2
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMASKMOVPS   Y0, Y14, (DX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMASKMOVPS   Y1, Y15, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMASKMOVPS   Y2, Y14, (DX)
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMASKMOVPS   Y3, Y15, 32(DX)
+	JMP          next2
+
+first2:
+first_tap2:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	VMOVUPS      (CX)(BX*1), Y12
+	ADDQ         SI, DX
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  (DX)(R8*1), Y12, Y2
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          first_tap2
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMOVUPS      Y2, (DX)
+	JMP          next2
+
+both2:
+both_tap2:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	VMOVUPS      (CX)(BX*1), Y12
+	VMOVUPS      32(CX)(BX*1), Y13
+	ADDQ         SI, DX
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  32(DX), Y13, Y1
+	VFMADD231PS  (DX)(R8*1), Y12, Y2
+	VFMADD231PS  32(DX)(R8*1), Y13, Y3
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          both_tap2
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (DX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         depthwiseCall_ldy+0(R15), DX
+	VMAXPS       Y2, Y12, Y2
+	VMINPS       Y2, Y13, Y2
+	VMOVUPS      Y2, (DX)
+	VMAXPS       Y3, Y12, Y3
+	VMINPS       Y3, Y13, Y3
+	VMOVUPS      Y3, 32(DX)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	SUBQ         $0x40, AX
+	JG           block2
+
+next2:
+	IMUL3Q $0x02, depthwiseCall_ldy+0(R15), DX
+	ADDQ   DX, 8(SP)
+	IMUL3Q $0x02, R8, DX
+	ADDQ   DX, (SP)
+	SUBQ   $0x02, R14
+	JMP    positions2
+
+positions1:
+	CMPQ R14, $0x01
+	JLT  done
+	MOVQ (SP), SI
+	MOVQ 8(SP), DI
+	XORQ BX, BX
+	MOVQ depthwiseCall_channels+0(R15), AX
+
+block1:
+	MOVQ    depthwiseCall_table+0(R15), R12
+	MOVQ    depthwiseCall_taps+0(R15), R13
+	MOVQ    depthwiseCall_bias+0(R15), CX
+	VMOVUPS (CX)(BX*1), Y0
+	VMOVUPS 32(CX)(BX*1), Y1
+	CMPQ    AX, $0x40
+	JGE     both1
+	CMPQ    AX, $0x20
+	JEQ     first1
+
+masked_tap1:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	ADDQ         SI, DX
+	VMASKMOVPS   (DX), Y14, Y12
+	VFMADD231PS  (CX)(BX*1), Y12, Y0
+	VMASKMOVPS   32(DX), Y15, Y13
+	VFMADD231PS  32(CX)(BX*1), Y13, Y1
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          masked_tap1
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMASKMOVPS   Y0, Y14, (DX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMASKMOVPS   Y1, Y15, 32(DX)
+	JMP          next1
+
+first1:
+first_tap1:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	VMOVUPS      (CX)(BX*1), Y12
+	ADDQ         SI, DX
+	VFMADD231PS  (DX), Y12, Y0
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          first_tap1
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (DX)
+	JMP          next1
+
+both1:
+both_tap1:
+	MOVQ         (R12), DX
+	MOVQ         8(R12), CX
+	ADDQ         depthwiseCall_weights+0(R15), CX
+	VMOVUPS      (CX)(BX*1), Y12
+	VMOVUPS      32(CX)(BX*1), Y13
+	ADDQ         SI, DX
+	VFMADD231PS  (DX), Y12, Y0
+	VFMADD231PS  32(DX), Y13, Y1
+	ADDQ         $0x10, R12
+	DECQ         R13
+	JNE          both_tap1
+	VBROADCASTSS depthwiseCall_lo+0(R15), Y12
+	VBROADCASTSS depthwiseCall_hi+0(R15), Y13
+	MOVQ         DI, DX
+	VMAXPS       Y0, Y12, Y0
+	VMINPS       Y0, Y13, Y0
+	VMOVUPS      Y0, (DX)
+	VMAXPS       Y1, Y12, Y1
+	VMINPS       Y1, Y13, Y1
+	VMOVUPS      Y1, 32(DX)
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	ADDQ         $0x40, BX
+	SUBQ         $0x40, AX
+	JG           block1
+
+next1:
+	IMUL3Q $0x01, depthwiseCall_ldy+0(R15), DX
+	ADDQ   DX, 8(SP)
+	IMUL3Q $0x01, R8, DX
+	ADDQ   DX, (SP)
+	SUBQ   $0x01, R14
+	JMP    positions1
+
+done:
+	VZEROUPPER
+	RET
+
+DATA toSign<>+0(SB)/4, $0x0000001f
+DATA toSign<>+4(SB)/4, $0x0000001e
+DATA toSign<>+8(SB)/4, $0x0000001d
+DATA toSign<>+12(SB)/4, $0x0000001c
+DATA toSign<>+16(SB)/4, $0x0000001b
+DATA toSign<>+20(SB)/4, $0x0000001a
+DATA toSign<>+24(SB)/4, $0x00000019
+DATA toSign<>+28(SB)/4, $0x00000018
+GLOBL toSign<>(SB), RODATA|NOPTR, $32

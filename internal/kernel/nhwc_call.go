@@ -1,12 +1,12 @@
 package kernel
 
-// nhwcCall is what snhwc12x32 works on. Sizes that count bytes say so; rows and taps are
-// at least 1, depth at least 4.
+// nhwcCall is what the code of a tile works on. Sizes that count bytes say so; rows and
+// taps are at least 1, depth at least 4.
 type nhwcCall struct {
 	x       *float32 // what offsets count from
-	offsets *int     // taps×nhwcRows, in bytes
-	weights *float32 // taps×channels×16·vectors
-	bias    *float32 // 32 numbers
+	offsets *int     // taps×rows of a tile, in bytes
+	weights *float32 // taps×channels×lanes·vectors
+	bias    *float32 // of all columns of a tile
 	y       *float32
 	add     *float32 // nil, or laid out as y
 	taps    int
@@ -18,7 +18,7 @@ type nhwcCall struct {
 	lo, hi  float32
 }
 
-// depthwiseCall is what sdepthwise works on.
+// depthwiseCall is what the code of a depthwise convolution works on.
 type depthwiseCall struct {
 	x         *float32
 	table     *[2]int  // by tap: bytes from x for the first position, and from weights

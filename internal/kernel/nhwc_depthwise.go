@@ -93,5 +93,5 @@ func (d *depthwiseLine) positions(lo, hi int) {
 		return
 	}
 	call.x, call.table, call.taps, call.positions = &d.x[from], &d.table[0], taps, hi-lo
-	sdepthwise(call)
+	d.code.depthwise(call)
 }

@@ -2,8 +2,5 @@
 
 package kernel
 
-const nhwcHere = false
-
-func snhwc12x32(*nhwcCall) {}
-
-func sdepthwise(*depthwiseCall) {}
+// nhwcHere: there is code for arrays whose last axis is the channels for amd64 only.
+var nhwcHere *nhwcCode

@@ -6,6 +6,15 @@ import (
 	"testing"
 )
 
+// lastAxis moves the channels of n×channels×size to the last axis.
+func lastAxis(n, channels, size int, x []float32) []float32 {
+	y := make([]float32, len(x))
+	for i, v := range x {
+		y[(i/size/channels*size+i%size)*channels+i/size%channels] = v
+	}
+	return y
+}
+
 // Poolings over the last axis give the bits of those of planes, and means to their
 // rounding; moving channels there and back changes nothing.
 func TestPoolLast(t *testing.T) {

@@ -4,20 +4,35 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"golang.org/x/sys/cpu"
 )
 
-// lastAxis moves the channels of n×channels×size to the last axis.
-func lastAxis(n, channels, size int, x []float32) []float32 {
-	y := make([]float32, len(x))
-	for i, v := range x {
-		y[(i/size/channels*size+i%size)*channels+i/size%channels] = v
+// nhwcCodes are the codes of packed convolutions that run here.
+func nhwcCodes() map[string]*nhwcCode {
+	codes := map[string]*nhwcCode{}
+	if vectorCode {
+		codes["AVX2"] = nhwc256
 	}
-	return y
+	if vectorCode && cpu.X86.HasAVX512F {
+		codes["AVX-512"] = nhwc512
+	}
+	return codes
+}
+
+// eachNHWC runs body with every code that runs here.
+func eachNHWC(t *testing.T, body func(t *testing.T, code *nhwcCode)) {
+	if !CanPackConv() {
+		t.Skip("no code for this processor")
+	}
+	for name, code := range nhwcCodes() {
+		t.Run(name, func(t *testing.T) { body(t, code) })
+	}
 }
 
 // checkPackedConv compares a convolution with the definition: without and with what
 // follows it.
-func checkPackedConv(t *testing.T, c Conv[float32], n int, rng *rand.Rand) {
+func checkPackedConv(t *testing.T, code *nhwcCode, c Conv[float32], n int, rng *rand.Rand) {
 	t.Helper()
 	if err := c.Validate(); err != nil {
 		t.Fatal(err)
@@ -31,7 +46,7 @@ func checkPackedConv(t *testing.T, c Conv[float32], n int, rng *rand.Rand) {
 		want.add(i, float64(bias[i/c.OutSize()%c.OutChannels]))
 	}
 	naiveConv(c, n, func(y, ix, iw int) { want.add(y, float64(x[ix])*float64(w[iw])) })
-	p := PackConv(c.Groups, c.InChannels, c.OutChannels, c.Kernel[0], c.Kernel[1], w, nil, bias)
+	p := packConv(code, c.Groups, c.InChannels, c.OutChannels, c.Kernel[0], c.Kernel[1], w, nil, bias)
 	last := lastAxis(n, c.InChannels, c.InSize(), x)
 	report := func(what string, y []float32) {
 		t.Helper()
@@ -102,31 +117,32 @@ func packedGeometries() []Conv[float32] {
 }
 
 func TestPackedConv(t *testing.T) {
-	if !CanPackConv() {
-		t.Skip("no code for this processor")
-	}
-	defer SetThreads(0)
-	rng := rand.New(rand.NewPCG(1, 2))
-	for _, threads := range []int{1, 3} {
-		SetThreads(threads)
-		for _, c := range packedGeometries() {
-			for _, n := range []int{0, 1, 3} {
-				checkPackedConv(t, c, n, rng)
+	eachNHWC(t, func(t *testing.T, code *nhwcCode) {
+		defer SetThreads(0)
+		rng := rand.New(rand.NewPCG(1, 2))
+		for _, threads := range []int{1, 3} {
+			SetThreads(threads)
+			for _, c := range packedGeometries() {
+				for _, n := range []int{0, 1, 3} {
+					checkPackedConv(t, code, c, n, rng)
+				}
 			}
 		}
-	}
+	})
 }
 
 // Large enough that positions and channels are both cut among threads.
 func TestPackedConvLarge(t *testing.T) {
-	if !CanPackConv() {
-		t.Skip("no code for this processor")
-	}
-	rng := rand.New(rand.NewPCG(3, 4))
-	one, three := []int{1, 1}, []int{3, 3}
-	checkPackedConv(t, Conv[float32]{1, 160, 200, window([]int{6, 5}, three, one, one, one, one, []int{6, 5})}, 2, rng)
-	checkPackedConv(t, Conv[float32]{1, 3, 40, window([]int{90, 80}, three, one, one, one, one, []int{90, 80})}, 1, rng)
-	checkPackedConv(t, Conv[float32]{24, 24, 24, window([]int{60, 80}, three, one, one, one, one, []int{60, 80})}, 2, rng)
+	eachNHWC(t, func(t *testing.T, code *nhwcCode) {
+		rng := rand.New(rand.NewPCG(3, 4))
+		one, three := []int{1, 1}, []int{3, 3}
+		same := func(height, width int) Window {
+			return window([]int{height, width}, three, one, one, one, one, []int{height, width})
+		}
+		checkPackedConv(t, code, Conv[float32]{1, 160, 200, same(6, 5)}, 2, rng)
+		checkPackedConv(t, code, Conv[float32]{1, 3, 40, same(90, 80)}, 1, rng)
+		checkPackedConv(t, code, Conv[float32]{24, 24, 24, same(60, 80)}, 2, rng)
+	})
 }
 
 func FuzzPackedConv(f *testing.F) {
@@ -148,16 +164,20 @@ func FuzzPackedConv(f *testing.F) {
 				c.Groups = 1 + rng.IntN(70)
 				c.InChannels, c.OutChannels = c.Groups, c.Groups
 			}
-			checkPackedConv(t, c, 1+rng.IntN(3), rng)
+			n := 1 + rng.IntN(3)
+			for _, code := range nhwcCodes() {
+				checkPackedConv(t, code, c, n, rng)
+			}
 		}
 	})
 }
 
 // NaN and infinities pass, and a bound of 0 keeps -0, as Clip has them.
 func TestPackedConvSpecialValues(t *testing.T) {
-	if !CanPackConv() {
-		t.Skip("no code for this processor")
-	}
+	eachNHWC(t, checkPackedSpecialValues)
+}
+
+func checkPackedSpecialValues(t *testing.T, code *nhwcCode) {
 	special := []float32{
 		float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1)), float32(math.Copysign(0, -1)), 3, -3,
 	}
@@ -174,7 +194,7 @@ func TestPackedConvSpecialValues(t *testing.T) {
 			}
 		}
 		y := make([]float32, len(x))
-		p := PackConv(groups, groups, groups, 1, 1, []float32{1, 1}[:groups], nil, bias)
+		p := packConv(code, groups, groups, groups, 1, 1, []float32{1, 1}[:groups], nil, bias)
 		p.Forward(w, 1, x, y, Finish{Lo: 0, Hi: 6})
 		for i, v := range want {
 			if got := y[i*groups]; math.Float32bits(got) != math.Float32bits(v) && (got == got || v == v) {
