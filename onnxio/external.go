@@ -51,27 +51,34 @@ type region struct {
 
 func (r region) Len() int64 { return r.length }
 
-func (r region) WriteTo(w io.Writer) (int64, error) {
+func (r region) WriteTo(w io.Writer) (int64, error) { return writeFiled(w, r) }
+
+func (r region) open() (*os.File, int64, error) {
 	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
 	if err != nil {
-		return 0, fmt.Errorf("external data %q: %w", r.location, rooted(err))
+		return nil, 0, r.wrap(rooted(err))
 	}
-	defer f.Close()
-	if err := r.unchanged(f); err != nil {
-		return 0, err
+	if err := unchanged(f, r.size, r.modified); err != nil {
+		f.Close()
+		return nil, 0, r.wrap(err)
 	}
-	n, err := io.Copy(w, io.NewSectionReader(f, r.offset, r.length))
-	if err == nil && n != r.length {
-		err = fmt.Errorf("external data %q: got %d of %d bytes", r.location, n, r.length)
-	}
-	return n, err
+	return f, r.offset, nil
 }
 
-func (r region) unchanged(f *os.File) error {
-	if err := unchanged(f, r.size, r.modified); err != nil {
-		return fmt.Errorf("external data %q: %w", r.location, err)
+func (r region) wrap(err error) error { return fmt.Errorf("external data %q: %w", r.location, err) }
+
+// writeFiled writes content that lies in a file to w.
+func writeFiled(w io.Writer, d filed) (int64, error) {
+	f, offset, err := d.open()
+	if err != nil {
+		return 0, err
 	}
-	return nil
+	defer f.Close()
+	n, err := io.Copy(w, io.NewSectionReader(f, offset, d.Len()))
+	if err == nil && n != d.Len() {
+		err = d.wrap(fmt.Errorf("got %d of %d bytes", n, d.Len()))
+	}
+	return n, err
 }
 
 // unchanged reports whether f still has the size and time that it had when the
@@ -98,30 +105,29 @@ type inFile struct {
 
 func (d inFile) Len() int64 { return d.length }
 
-func (d inFile) WriteTo(w io.Writer) (int64, error) {
+func (d inFile) WriteTo(w io.Writer) (int64, error) { return writeFiled(w, d) }
+
+func (d inFile) open() (*os.File, int64, error) {
 	f, err := os.Open(d.path)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", d.path, plain(err))
+		return nil, 0, d.wrap(plain(err))
 	}
-	defer f.Close()
 	if err := unchanged(f, d.size, d.modified); err != nil {
-		return 0, fmt.Errorf("%s: %w", d.path, err)
+		f.Close()
+		return nil, 0, d.wrap(err)
 	}
-	n, err := io.Copy(w, io.NewSectionReader(f, d.offset, d.length))
-	if err == nil && n != d.length {
-		err = fmt.Errorf("%s: got %d of %d bytes", d.path, n, d.length)
-	}
-	return n, err
+	return f, d.offset, nil
 }
+
+func (d inFile) wrap(err error) error { return fmt.Errorf("%s: %w", d.path, err) }
 
 // check reports whether the region is still there, without reading it.
 func (r region) check() error {
-	f, err := os.OpenInRoot(r.folder, filepath.FromSlash(r.location))
+	f, _, err := r.open()
 	if err != nil {
-		return fmt.Errorf("external data %q: %w", r.location, rooted(err))
+		return err
 	}
-	defer f.Close()
-	return r.unchanged(f)
+	return f.Close()
 }
 
 // openFolder opens the folder of the model at path.

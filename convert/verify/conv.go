@@ -89,18 +89,13 @@ func (n *net) windowMatrix(
 		return nil, fmt.Errorf("B: want %d values, got %d", filters, len(bias))
 	}
 	s := newSupport(axes)
+	w := &windows{
+		support: s, groupIn: groupIn, groupOut: groupOut,
+		taps: func(o, c int) []float32 { return kernel[filter(o, c)*s.kernel:][:s.kernel] },
+	}
 	return &matrix{
 		rows: filters * s.out, cols: channels * s.in, hasBias: hasBias,
-		bias: func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
-		entries: func(r int, entry func(int, float64, float64)) {
-			o := r / s.out
-			s.move(r % s.out)
-			for c := o / groupOut * groupIn; c < (o/groupOut+1)*groupIn; c++ {
-				taps := kernel[filter(o, c)*s.kernel:][:s.kernel]
-				for _, h := range s.hits {
-					entry(c*s.in+h.in, float64(taps[h.tap]), 0)
-				}
-			}
-		},
+		bias:    func(r int) (float64, float64) { return float64(bias[r/s.out]), 0 },
+		entries: w.entries, windows: w,
 	}, nil
 }

@@ -198,8 +198,8 @@ func (s *structure) dense(node *onnxio.Node, weight *onnxio.Tensor, m *matrix, r
 	}
 	c := newRowChecker(m)
 	err := c.check(weight)
-	s.compared += int64(c.row) * int64(c.cols)
-	row.NonZeros, row.Wrong = c.nonzero, c.wrong
+	s.compared += c.done.Load() * int64(c.cols)
+	row.NonZeros, row.Wrong = c.nonzero.Load(), c.wrong
 	if err != nil {
 		s.fault("node", node, row.Output, "its matrix %q cannot be read: %v", weight.Name, err)
 		return false

@@ -200,8 +200,8 @@ func TestRowChecker(t *testing.T) {
 			if err := c.check(inPieces(data, piece, 6)); err != nil {
 				t.Fatal(err)
 			}
-			if c.row != 2 || c.nonzero != 6 {
-				t.Fatalf("pieces of %d: %d rows, %d entries", piece, c.row, c.nonzero)
+			if rows, entries := c.done.Load(), c.nonzero.Load(); rows != 2 || entries != 6 {
+				t.Fatalf("pieces of %d: %d rows, %d entries", piece, rows, entries)
 			}
 			switch {
 			case wrong < 0 && c.wrong != 0:

@@ -127,10 +127,10 @@ func (s *structure) local(f *localNodes, m *matrix, in layerInput, row *Layer) {
 		return
 	}
 	for _, first := range []struct{ kind, text string }{
-		{"entry", c.differs},
-		{"padding", c.padding},
-		{"index", c.missing},
-		{"index", c.surplus},
+		{"entry", c.differs.text},
+		{"padding", c.padding.text},
+		{"index", c.missing.text},
+		{"index", c.surplus.text},
 		{"index", c.unused()},
 	} {
 		if first.text != "" {
@@ -288,7 +288,7 @@ func (s *structure) localTable(f *localNodes, t *localTable, fault func(string, 
 // int32sBelow returns the elements of an integer tensor, of which each is 0 ≤ i < end;
 // with an error those before it.
 func int32sBelow(t *onnxio.Tensor, end int64) ([]int32, error) {
-	var list []int32
+	list := make([]int32, 0, t.Data.Len()/t.Type.Size())
 	for block, err := range onnxio.IntBlocks(t, 1<<12) {
 		if err != nil {
 			return list, err

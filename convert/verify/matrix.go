@@ -33,6 +33,9 @@ type matrix struct {
 	// union says of the local form that a position sees what any of its outputs
 	// reads.
 	union bool
+	// windows says the same as entries of a convolution, where its rows can be made faster and
+	// many of one channel are the same; nil of any other.
+	windows *windows
 
 	outShape, inShape []int // without the batch axis
 }
@@ -51,6 +54,11 @@ func (m *matrix) scaled(norm *batchNorm) *matrix {
 	perChannel := m.rows / len(norm.scale)
 	s := *m
 	s.hasBias = true
+	if m.windows != nil {
+		w := *m.windows
+		w.scale = norm.scale
+		s.windows = &w
+	}
 	s.entries = func(r int, entry func(int, float64, float64)) {
 		scale := norm.scale[r/perChannel]
 		m.entries(r, func(c int, k, _ float64) { entry(c, k*scale, 0) })
