@@ -30,7 +30,7 @@ func addition[T kernel.Float](n *node) (compute[T], error) {
 		if other == nil {
 			other = in[1]
 		}
-		if other == nil || other.Type != y.Type || !slices.Equal(other.Shape, y.Shape) {
+		if other == nil || other.last || other.Type != y.Type || !slices.Equal(other.Shape, y.Shape) {
 			return nil
 		}
 		return func(at int, part []T) { kernel.Add(part, part, other.F[at:at+len(part)]) }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -41,6 +42,10 @@ func (g *packedGraph) integers(most int, dims ...int64) string {
 	}
 	name := fmt.Sprint("c", len(g.graph.Initializers))
 	g.graph.Initializers = append(g.graph.Initializers, onnxio.NewTensor(name, dims, v))
+	if g.rng.IntN(4) == 0 { // what a node gives is not packed
+		g.graph.Nodes = append(g.graph.Nodes, op("Identity "+name+" -> "+name+"i"))
+		name += "i"
+	}
 	return name
 }
 
@@ -138,7 +143,9 @@ func (g *packedGraph) grow() {
 			v = g.normalized(v)
 		}
 		if u := g.alike(v); g.rng.IntN(2) == 0 {
-			v = g.add(fmt.Sprintf("Add %s %s", v.name, u.name), packedValue{v.name, v.channels, v.size, v.most + u.most})
+			names := []string{v.name, u.name}
+			g.rng.Shuffle(2, func(i, j int) { names[i], names[j] = names[j], names[i] })
+			v = g.add("Add "+strings.Join(names, " "), packedValue{v.name, v.channels, v.size, v.most + u.most})
 		}
 		switch g.rng.IntN(3) {
 		case 0:
@@ -309,6 +316,52 @@ func TestPack(t *testing.T) {
 	}
 	if packed < 300 {
 		t.Errorf("%d convolutions were packed, want 300", packed)
+	}
+}
+
+// TestPackedOperandOfAdd: an Add behind a convolution that is not packed, of what a packed one
+// gives with the channels last, adds what belongs together.
+func TestPackedOperandOfAdd(t *testing.T) {
+	if !kernel.CanPackConv() {
+		t.Skip("no code for this processor")
+	}
+	rng := rand.New(rand.NewPCG(3, 77))
+	integers := func(n int) []float32 {
+		v := make([]float32, n)
+		for i := range v {
+			v[i] = float32(rng.IntN(5) - 2)
+		}
+		return v
+	}
+	for _, nodes := range [][]*onnxio.Node{
+		{op("Conv x w1 -> a"), op("Identity b0 -> b1"), op("Conv x w2 b1 -> b"), op("Add b a -> y")},
+		{op("Conv x w1 -> a"), op("Identity w2 -> w3"), op("Conv x w3 -> b"), op("Add a b -> y")},
+	} {
+		m := &onnxio.Model{IRVersion: 8, Opsets: []onnxio.Opset{{Version: 17}}, Graph: &onnxio.Graph{
+			Inputs: []*onnxio.ValueInfo{info("x", -1, 3, 4, 4)}, Outputs: []*onnxio.ValueInfo{info("y", -1, 5, 4, 4)},
+			Initializers: []*onnxio.Tensor{
+				onnxio.NewTensor("w1", []int64{5, 3, 1, 1}, integers(15)), onnxio.NewTensor("w2", []int64{5, 3, 1, 1}, integers(15)),
+				onnxio.NewTensor("b0", []int64{5}, integers(5)),
+			},
+			Nodes: nodes,
+		}}
+		e, err := New[float32](m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Pack()
+		feeds := map[string]*Tensor[float32]{"x": {Type: onnxio.Float32, Shape: []int{1, 3, 4, 4}, F: integers(48)}}
+		want, err := plain(e, feeds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := e.Run(context.Background(), feeds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := within4Ulp(got, want); err != nil || e.PackedConvs() != 1 {
+			t.Errorf("%v; %d convolutions are packed, want 1", err, e.PackedConvs())
+		}
 	}
 }
 

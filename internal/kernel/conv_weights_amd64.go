@@ -28,6 +28,7 @@ type weightGradient[T Float] struct {
 	swapped         bool
 	reading         reading
 	offsets         []int  // of the rows of a block
+	last            []int  // of the last tile of the last block
 	held            *[]int // the same, borrowed: giveBack it
 	panels          int    // of vectors
 	shares, blocks  int    // of images, and of channels
@@ -66,11 +67,18 @@ func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *wei
 		g.blocks = ceilDiv(g.channels, g.block)
 	}
 	rows := g.block * g.taps
-	g.held = borrow[int](roundUp(rows, outerRows))
-	g.offsets = *g.held
+	whole := roundUp(rows, outerRows)
+	g.held = borrow[int](whole + outerRows)
+	g.offsets, g.last = (*g.held)[:whole], (*g.held)[whole:]
+	// What pads the last tile of a block is computed and not used. That of the last block has
+	// offsets of its own: behind its channels the image may end.
+	offset := func(r int) int { return r/g.taps*g.plane + f.offsets[r%g.taps] }
 	for i := range g.offsets {
-		r := min(i, rows-1) // what pads the last tile is computed and not used
-		g.offsets[i] = r/g.taps*g.plane + f.offsets[r%g.taps]
+		g.offsets[i] = offset(min(i, rows-1))
+	}
+	rows = (g.channels - (g.blocks-1)*g.block) * g.taps
+	for i := range g.last {
+		g.last[i] = offset(min((rows-1)/outerRows*outerRows+i, rows-1))
 	}
 	g.panels = ceilDiv(g.count, r.cols)
 	g.sums = len(g.offsets) * g.panels * r.cols
@@ -147,19 +155,23 @@ func (g *weightGradient[T]) add(sums []T, group, share, block int, frames, copie
 					copies[k*depth*g.panels*g.cols:], g.cols, operand[T]{v, g.elements, 1}.at(0, line*read.width), g.count, depth,
 				)
 			}
-			g.products(sums, channels*g.taps, count, lines, source[line*read.pitch:], step, copies)
+			g.products(sums, channels*g.taps, block == g.blocks-1, count, lines, source[line*read.pitch:], step, copies)
 		}
 	}
 }
 
 // products adds to the sums what lines of some images contribute.
-func (g *weightGradient[T]) products(sums []T, rows, count, lines int, source []T, step int, copies []T) {
+func (g *weightGradient[T]) products(sums []T, rows int, lastBlock bool, count, lines int, source []T, step int, copies []T) {
 	width, pitch := g.reading.width, g.reading.pitch
 	depth := lines * width
 	if pitch == width {
 		lines, width = 1, depth
 	}
 	for r := 0; r < rows; r += outerRows {
+		offsets := &g.offsets[r]
+		if lastBlock && r+outerRows >= rows {
+			offsets = &g.last[0]
+		}
 		for panel := range g.panels {
 			outer, sum := g.columns.outer, &sums[(r*g.panels+panel*outerRows)*g.cols]
 			if g.half(panel) {
@@ -167,7 +179,7 @@ func (g *weightGradient[T]) products(sums []T, rows, count, lines int, source []
 			}
 			for k := range count {
 				vectors := &copies[(k*g.panels+panel)*g.cols*depth]
-				outer(lines, width, pitch, &g.offsets[r], &source[k*step], vectors, sum)
+				outer(lines, width, pitch, offsets, &source[k*step], vectors, sum)
 			}
 		}
 	}

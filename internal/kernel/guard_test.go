@@ -47,9 +47,55 @@ func TestGuarded(t *testing.T) {
 		t.Run("", func(t *testing.T) { guardLayers[float32](t, rand.New(rand.NewPCG(41, seed))) })
 		t.Run("", func(t *testing.T) { guardLayers[float64](t, rand.New(rand.NewPCG(42, seed))) })
 	}
-	for n := 1; n < 40; n++ {
+	for n := 1; n < 70; n++ {
 		t.Run("", func(t *testing.T) { guardPasses(t, rand.New(rand.NewPCG(43, uint64(n))), n) })
 	}
+	for seed := range uint64(100) {
+		t.Run("", func(t *testing.T) {
+			rng := rand.New(rand.NewPCG(44, seed))
+			c, n := randomConv[float32](rng), 1+rng.IntN(12)
+			guardConv(t, rng, c, n)
+			guardConv(t, rng, Conv[float64](c), n)
+		})
+	}
+}
+
+// The last channels that a thread takes may be fewer than those of the others.
+func TestGuardedImages(t *testing.T) {
+	defer SetThreads(0)
+	for _, threads := range []int{2, 8, 16} {
+		SetThreads(threads)
+		for _, channels := range [][2]int{{256, 1024}, {320, 1280}, {500, 140}} {
+			t.Run("", func(t *testing.T) {
+				w := window([]int{2, 2}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{0, 0}, []int{0, 0}, []int{2, 2})
+				c := Conv[float32]{1, channels[0], channels[1], w}
+				guardConv(t, rand.New(rand.NewPCG(45, 1)), c, 64)
+				guardConv(t, rand.New(rand.NewPCG(45, 2)), Conv[float64](c), 9)
+			})
+		}
+	}
+}
+
+// guardConv runs a convolution and its gradients, those of a dy that is mostly zero too.
+func guardConv[T Float](t *testing.T, rng *rand.Rand, c Conv[T], n int) {
+	x := guardedRandom[T](t, rng, n*c.InChannels*c.InSize())
+	dy := guardedRandom[T](t, rng, n*c.OutChannels*c.OutSize())
+	w := guardedRandom[T](t, rng, c.OutChannels*c.InChannels/c.Groups*c.Taps())
+	bias := guardedRandom[T](t, rng, c.OutChannels)
+	y, dx := guarded(t, make([]T, len(dy))), guarded(t, make([]T, len(x)))
+	dw, dbias := guarded(t, make([]T, len(w))), guarded(t, make([]T, len(bias)))
+	c.Forward(n, x, w, bias, y)
+	for range 2 {
+		c.BackwardInput(n, dy, w, dx)
+		c.BackwardWeights(n, x, dy, dw, dbias)
+		for i := range dy {
+			if rng.IntN(20) > 0 {
+				dy[i] = 0
+			}
+		}
+	}
+	ToLast(n, c.InChannels, c.InSize(), x, dx)
+	ToPlanes(n, c.InChannels, c.InSize(), x, dx)
 }
 
 func guardLayers[T Float](t *testing.T, rng *rand.Rand) {
@@ -114,6 +160,12 @@ func guardPasses(t *testing.T, rng *rand.Rand, n int) {
 	Clip(dst, a, 0, 6)
 	Add(dst, a, b)
 	Gate(dst, a, b)
+	GateBetween(dst, a, b, 0, 1)
+	Mul(dst, a, b)
+	HardSwish(dst, a)
+	Sigmoid(dst, a)
+	Normalise(dst, a, 1, 1, 1)
+	CrossEntropy(1, n, a, []int{n - 1}, dst)
 	maximum(dst, a, b)
 	greatest(dst, index, a, index, b, other)
 	everySecond(dst[n-(n+1)/2:], a)

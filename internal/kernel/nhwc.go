@@ -135,7 +135,8 @@ var NoFinish = Finish{Lo: float32(math.Inf(-1)), Hi: float32(math.Inf(1))}
 func (p *PackedConv) Planar(w Window) bool {
 	v := w.volume()
 	lines, length := v.frame(0, v.outSize())
-	return p.groups == 1 && p.in <= 4 && v.dilation[2] == 1 && lines*length <= 4*(v.inSize()+v.outSize())
+	most := 4 * (v.inSize() + v.outSize())
+	return p.groups == 1 && p.in <= 4 && v.dilation[2] == 1 && lines <= most && length <= most && lines*length <= most
 }
 
 // Forward computes y, N×Out×channels, from n images x, N×In×channels, and then does
@@ -199,7 +200,7 @@ func (p *PackedConv) framed(v *volume, image, first, last int, x, y []float32, f
 	right := min(length, left+v.in[2])
 	for i := range lines {
 		line, s := (*frame)[i*length*p.in:][:length*p.in], top+i
-		if s < 0 || s >= v.in[1] {
+		if s < 0 || s >= v.in[1] || left == right {
 			clear(line)
 			continue
 		}
@@ -238,8 +239,9 @@ type nhwcForward struct {
 // input of a chunk is to stay in a second-level cache, and threads need several each.
 func (f *nhwcForward) share(tiles int) (chunks, groups int) {
 	const chunkBytes = 1 << 17
-	tileBytes := 4 * f.code.rows * f.in * f.v.stride[1] * f.v.stride[2]
-	chunks = ceilDiv(tiles, max(1, chunkBytes/tileBytes))
+	// A tile reads no more of an image than there is; strides may be as large as an int32.
+	step := min(f.v.stride[1], f.v.in[1]) * min(f.v.stride[2], f.v.in[2])
+	chunks = ceilDiv(tiles, max(1, chunkBytes/max(1, 4*f.code.rows*f.in*step)))
 	if Threads() == 1 {
 		return chunks, 1
 	}
@@ -260,7 +262,11 @@ func (f *nhwcForward) chunk(first, last int, panels []nhwcPanel) {
 	tiles := ceilDiv(last-first, rows)
 	offsets := borrow[int](tiles * f.taps * rows)
 	defer giveBack(offsets)
-	call := &nhwcCall{x: &f.x[0], taps: f.taps, ldy: 4 * f.out, lo: f.finish.Lo, hi: f.finish.Hi}
+	x := f.x
+	if len(x) == 0 { // images without elements: all is padding
+		x = f.zeros
+	}
+	call := &nhwcCall{x: &x[0], taps: f.taps, ldy: 4 * f.out, lo: f.finish.Lo, hi: f.finish.Hi}
 	if f.line != 0 {
 		f.lineOffsets(*offsets)
 	} else {
@@ -271,7 +277,7 @@ func (f *nhwcForward) chunk(first, last int, panels []nhwcPanel) {
 		if f.line != 0 {
 			call.depth *= f.kernel[1]
 		}
-		call.x = &f.x[panel.from]
+		call.x = &x[panel.from]
 		call.weights, call.bias = &f.weights[panel.weights], &f.bias[panel.first]
 		call.vectors, call.mask = panel.vectors, maskOf(panel.cols)
 		for t := range tiles {

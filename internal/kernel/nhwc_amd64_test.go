@@ -203,3 +203,21 @@ func checkPackedSpecialValues(t *testing.T, code *nhwcCode) {
 		}
 	}
 }
+
+// Windows that lie in the padding, images without elements, and strides as large as a model can
+// have are computed like any others.
+func TestPackedConvExtremes(t *testing.T) {
+	ones := []int{1, 1}
+	eachNHWC(t, func(t *testing.T, code *nhwcCode) {
+		rng := rand.New(rand.NewPCG(10, 10))
+		for _, w := range []Window{
+			window([]int{4, 1}, ones, []int{1, 5}, ones, []int{0, 3}, []int{0, 0}, []int{4, 1}),
+			window([]int{5, 5}, ones, []int{1 << 30, 1 << 30}, ones, []int{0, 0}, []int{0, 0}, ones),
+			window([]int{0, 3}, []int{3, 3}, ones, ones, []int{2, 1}, []int{2, 1}, []int{2, 3}),
+			window([]int{5, 5}, ones, []int{1 << 30, 1 << 30}, ones, []int{1<<31 - 1, 1<<31 - 1},
+				[]int{1<<30 + 9, 1<<30 + 9}, []int{4, 4}),
+		} {
+			checkPackedConv(t, code, Conv[float32]{1, 2, 3, w}, 2, rng)
+		}
+	})
+}
