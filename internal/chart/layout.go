@@ -203,7 +203,7 @@ func (c *Chart) series(x, y axis) []series {
 			top, bottom := l.Y+l.Spread, max(l.Y-l.Spread, y.low)
 			s.bands = [][]point{{{x.low, top}, {x.high, top}, {x.high, bottom}, {x.low, bottom}}}
 		}
-		note := l.Name + ": " + withSpread(l.Y, l.Spread)
+		note := l.Name + ": " + withSpread(l.Y, l.Spread, decimals(l.Y))
 		for _, at := range []float64{0.1, 0.5, 0.9} {
 			s.points = append(s.points, mark{point{x.low + at*(x.high-x.low), l.Y}, note, ""})
 		}
@@ -303,7 +303,7 @@ func (c *Chart) marks(l Line) []mark {
 		if at := slices.IndexFunc(c.Ticks, func(t Tick) bool { return t.X == x }); at >= 0 {
 			place = c.Ticks[at].Name
 		}
-		value := withSpread(l.Y[i], spread)
+		value := withSpread(l.Y[i], spread, l.decimals(l.Y[i]))
 		note := axis + " " + place + ": " + value
 		if l.Name != "" {
 			note = l.Name + ", " + note
@@ -311,17 +311,36 @@ func (c *Chart) marks(l Line) []mark {
 				note = c.Sequence + " " + note
 			}
 		}
-		all = append(all, mark{point{x, l.Y[i]}, note, brief(l.Y[i])})
+		all = append(all, mark{point{x, l.Y[i]}, note, withSpread(l.Y[i], 0, l.decimals(l.Y[i]))})
 	}
 	return all
 }
 
-// withSpread writes a value with four digits and its spread with as many decimals.
-func withSpread(v, spread float64) string {
-	if !(spread > 0) {
-		return brief(v)
+// withSpread writes a value and its spread.
+func withSpread(v, spread float64, decimals int) string {
+	switch {
+	case !(spread > 0) && v == 0:
+		return "0"
+	case !(spread > 0):
+		return Number(v, decimals)
 	}
-	return brief(v) + " ± " + Number(spread, decimals(v))
+	return Number(v, decimals) + " ± " + Number(spread, decimals)
+}
+
+// decimals is how many a value of the line is written with: those of the largest, which
+// has four digits, and more where that leaves fewer than three. Whole numbers without a
+// spread, such as counts, have none.
+func (l *Line) decimals(v float64) int {
+	largest, whole := 0.0, !slices.ContainsFunc(l.Spread, func(s float64) bool { return s > 0 })
+	for _, y := range l.Y {
+		if finite(y) {
+			largest, whole = max(largest, math.Abs(y)), whole && y == math.Trunc(y)
+		}
+	}
+	if whole {
+		return 0
+	}
+	return max(decimals(largest), decimals(v)-1)
 }
 
 func brief(v float64) string {
@@ -436,14 +455,21 @@ func (f *figure) drawMark(m mark, c ink) {
 	f.scene.add(shape{kind: area, ink: c, opacity: 1, points: []point{
 		{at.x - 4, f.bottom - 8}, {at.x + 4, f.bottom - 8}, {at.x, f.bottom - 1},
 	}})
+	wide := widthOf(m.value, textSize-1)
 	from := at.x + 7
-	until := from + widthOf(m.value, textSize-1)
+	if from+wide > f.x.to { // names may stand there
+		from = at.x - 7 - wide
+	}
+	until := from + wide
 	for _, e := range f.edge {
 		if from < e[1]+3 && e[0] < until+3 {
 			return
 		}
 	}
 	f.edge = append(f.edge, [2]float64{from, until})
+	f.scene.add(shape{kind: area, ink: paper, opacity: 1, points: []point{ // over a line, which would cross it
+		{from - 1, f.bottom - 13}, {until + 1, f.bottom - 13}, {until + 1, f.bottom - 1}, {from - 1, f.bottom - 1},
+	}})
 	f.scene.write(from, f.bottom-3, textSize-1, start, notes, m.value)
 }
 

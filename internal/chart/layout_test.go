@@ -142,8 +142,30 @@ func TestFloor(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The point that is cut off has its value at the edge.
-	if !strings.Contains(b.String(), ">7.300</text>") {
+	if !strings.Contains(b.String(), ">7.30</text>") {
 		t.Error("the value below the floor is not there")
+	}
+	// No line crosses it: the ground is between, and a value at the end stands left of its mark.
+	for _, name := range []string{"floor", "all below"} {
+		scene, err := charts()[name].layout()
+		if err != nil {
+			t.Fatal(err)
+		}
+		values, curves := 0, 0
+		for i, p := range scene.shapes {
+			switch {
+			case p.kind == line && p.size > 1:
+				curves = i
+			case p.kind == text && p.size == textSize-1:
+				values++
+				if under := scene.shapes[i-1]; i < curves || under.kind != area || under.ink != paper {
+					t.Errorf("%s: a line may cross %q", name, p.text)
+				}
+			}
+		}
+		if values == 0 {
+			t.Errorf("%s: no value below the floor", name)
+		}
 	}
 }
 
@@ -268,8 +290,8 @@ func TestNotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"<title>eFCN, relax time 10: 78 ± 0.40</title>", "<title>CNN when embedded, relax time 0: 7.300 ± 0.400</title>",
-		"<title>CNN: 76 ± 0.30</title>",
+		"<title>eFCN, relax time 10: 78.00 ± 0.40</title>", "<title>CNN when embedded, relax time 0: 7.30 ± 0.40</title>",
+		"<title>CNN: 76.00 ± 0.30</title>",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %s", want)

@@ -51,7 +51,7 @@ var viridis = []color.NRGBA{
 // sequential is the colour at a place from 0 to 1. The lightest part of the scale would
 // not be seen on white, nor the darkest on a dark page.
 func sequential(at float64) ink {
-	return ink{scale(0.85 * at), scale(0.3 + 0.7*at)}
+	return ink{scale(0.75 * at), scale(0.35 + 0.65*at)}
 }
 
 // scale is viridis at a place from 0 to 1.
