@@ -197,9 +197,11 @@ func (s *study) drawnOver(k relax.Kind) string {
 func (s *study) accuracyTable() *table {
 	t := newTable("model", ">at the end (%)", ">best (%)", ">at the start (%)", ">nearest CNN (%)", ">deviation d",
 		">off-local share s", ">distance travelled", ">train loss", ">runs")
-	t.Caption = "Accuracies on the test samples; “from 5” is relaxed at epoch 5, where the eFCN starts as the CNN is; " +
-		"d, s, the distance travelled and the train loss at the end; nearest CNN: the accuracy of the projection back. " +
-		"± is the standard deviation over the seeds."
+	times := s.folder.Settings.RelaxEpochs
+	t.Name = "Accuracies, run by run"
+	t.Caption = fmt.Sprintf("Accuracies on the test samples; “from %[1]d” is relaxed at epoch %[1]d, where the eFCN "+
+		"starts as the CNN is; d, s, the distance travelled and the train loss at the end; nearest CNN: the accuracy of "+
+		"the projection back. ± is the standard deviation over the seeds.", times[len(times)-1])
 	for _, sum := range s.trained() {
 		runs := number(int64(sum.Runs))
 		if sum.Failed > 0 {

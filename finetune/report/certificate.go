@@ -44,6 +44,7 @@ func (s *study) certificate(ctx context.Context) (*section, error) {
 		return nil, nil
 	}
 	t := newTable("CNN", "embedded", "verdict", ">entries compared", ">float64", ">float32", "argmax")
+	t.Name = "Embedding by embedding"
 	t.Caption = "Entries: stored numbers of the eFCN that were compared bit for bit with the CNN's parameters, and are " +
 		"equal where the verdict says so. Float64, float32: the largest difference of an output. Argmax: samples on which " +
 		"both models choose the same class."
@@ -152,7 +153,8 @@ func (s *study) verify(
 
 // planOf lists the layers of a record.
 func planOf(rec *record.Record) (*section, error) {
-	t := newTable("layer", "op", "input > output", "geometry", ">matrix", ">non-zeros", ">density", "layout")
+	t := newTable("layer", "op", "input → output", "geometry", ">matrix", ">non-zeros", ">density", "layout")
+	t.Name = "Layer by layer"
 	t.Caption = "The layers that were embedded. Non-zeros are the entries that the CNN's operator can reach: geometry, " +
 		"not values."
 	var entries, support int64
@@ -167,7 +169,7 @@ func planOf(rec *record.Record) (*section, error) {
 			nonZeros = m.NonZeros()
 		}
 		entries, support = entries+rows*cols, support+nonZeros
-		t.add(l.Node, l.Op, shape(l.InputShape)+" > "+shape(l.OutputShape), geometry(&l), number(rows)+" × "+number(cols),
+		t.add(l.Node, l.Op, shape(l.InputShape)+" → "+shape(l.OutputShape), geometry(&l), number(rows)+" × "+number(cols),
 			number(nonZeros), share(nonZeros, rows*cols), layout(&l))
 	}
 	return &section{

@@ -28,6 +28,10 @@ func (s *study) panels(part *section, m measure, caption string) {
 		if i > 0 {
 			c.Title += ", " + name(k, nil)
 		}
+		if len(c.Lines) > 0 && !slices.ContainsFunc(c.Lines, func(l chart.Line) bool { return slices.Max(l.Y) > 0 }) {
+			part.Text = append(part.Text, fmt.Sprintf("Of the %s the %s is 0 after every epoch.", name(k, nil), m.title))
+			continue
+		}
 		text := caption
 		if c.Floor != nil {
 			text += fmt.Sprintf(" What is below %s is cut off.", short(*c.Floor))
@@ -174,7 +178,8 @@ const aboutDeviation = "d = ‖W − P(W)‖/‖W‖, where P drops what lies ou
 // first seed.
 func (s *study) layerTable() *table {
 	t := newTable("run", "layer", "op", ">d", ">s", ">entries not zero", ">of them local")
-	t.Caption = "Layer by layer at the end of every run of the first seed."
+	t.Name = "Layer by layer"
+	t.Caption = "At the end of every run of the first seed."
 	for _, r := range s.folder.Results {
 		if r.Final.Deviation == nil || r.Seed == nil || *r.Seed != s.folder.Settings.Seed {
 			continue

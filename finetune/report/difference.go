@@ -123,6 +123,7 @@ func (s *study) cnnFinals(relaxed int) map[uint64]float64 {
 // the fully-connected network.
 func (s *study) differences() *table {
 	t := newTable("model", ">− CNN", ">95 % interval", ">seeds", ">− FCN", ">95 % interval", ">seeds")
+	t.Name = "Differences, run by run"
 	t.Caption = "Accuracy at the end minus that of " + s.cnnName() + " and of the standard fully-connected network, in " +
 		"percentage points, seed by seed: the mean and its interval by Student's t, over the seeds that both sides have."
 	fcn := s.finals(relax.FCN, -1)

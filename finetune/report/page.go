@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed" // the page
 	"encoding/base64"
+	"html"
 	"html/template"
 	"io"
 	"strings"
@@ -14,7 +15,8 @@ import (
 //go:embed page.html
 var pageText string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageText))
+var pageTemplate = template.Must(
+	template.New("page").Funcs(template.FuncMap{"breakable": breakable}).Parse(pageText))
 
 // page is what is shown, in the order of its fields.
 type page struct {
@@ -61,6 +63,7 @@ type tile struct {
 // table is a table; Right says which columns are set to the right, and Wrap
 // that the others may break their lines. Its first column names the row.
 type table struct {
+	Name    string // where it is folded
 	Caption string
 	Header  []string
 	Right   []bool
@@ -87,6 +90,22 @@ type gallery struct {
 type tileRow struct {
 	Unit  string
 	Tiles []tile
+}
+
+// breakable is a command line or a specification of data in HTML: a line may end where a
+// part of it does, and not within an option.
+func breakable(text string) template.HTML {
+	words := strings.Split(text, " ")
+	for i, word := range words {
+		escaped := html.EscapeString(word)
+		if strings.HasPrefix(word, "-") {
+			words[i] = `<span class="option">` + escaped + "</span>"
+		} else {
+			parts := strings.NewReplacer(",", ",<wbr>", "&amp;", "<wbr>&amp;", "?", "?<wbr>").Replace(escaped)
+			words[i] = strings.TrimSuffix(parts, "<wbr>")
+		}
+	}
+	return template.HTML(strings.Join(words, " ")) // escaped above
 }
 
 func (p *page) write(w io.Writer) error { return pageTemplate.Execute(w, p) }

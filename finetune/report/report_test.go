@@ -117,11 +117,15 @@ func TestStudyPage(t *testing.T) {
 	if pictures["data:image/png"] != 32 {
 		t.Errorf("pictures %v", pictures)
 	}
-	// Of the eFCN and of the eLCN: accuracy 2 and 1, training 4 each, d and s each, gradients 3
-	// and the distance alone; and d at the end. Each has an SVG and a CSV.
+	// Of the eFCN and of the eLCN: accuracy 2 and 1, training 4 each, d each and s of the eFCN alone,
+	// as that of the eLCN is 0, gradients 3 and the distance alone; and d at the end. Each has an SVG
+	// and a CSV.
 	drawn := strings.Count(page, "<svg ")
-	if drawn != 20 || pictures["data:image/svg+xml"] != drawn || pictures["data:text/csv;charset=utf-8"] != drawn {
+	if drawn != 19 || pictures["data:image/svg+xml"] != drawn || pictures["data:text/csv;charset=utf-8"] != drawn {
 		t.Errorf("%d figures, files %v", drawn, pictures)
+	}
+	if !strings.Contains(page, "Of the eLCN the off-local share s over training is 0 after every epoch.") {
+		t.Error("what is not drawn is not said")
 	}
 	for _, want := range []string{
 		"accuracy", "deviation", "training", "gradients", "weights", "plan", "certificate",
@@ -267,7 +271,7 @@ func trainedRun(t *testing.T, about map[string]string, epochs int) string {
 
 func TestRunPage(t *testing.T) {
 	dir := trainedRun(t, map[string]string{
-		"model": "nets/small.onnx", "data": "idx:a,b?limit=200", "command": "efcn finetune <&>", "program": "efcn v1",
+		"model": "nets/small.onnx", "data": "idx:a,b?limit=200", "command": "efcn finetune <&> -o", "program": "efcn v1",
 	}, 3)
 	page := write(t, dir, Options{})
 	about, err := finetune.ReadAbout(dir)
@@ -277,11 +281,12 @@ func TestRunPage(t *testing.T) {
 	for _, want := range []string{
 		"<title>Training of small.onnx</title>", "After 3 epochs, 12 steps, ", `<section id="deviation">`,
 		`<section id="gradients">`, `<section id="weights">`, `<section id="plan">`, "after step 12",
-		"<dd>nets/small.onnx</dd>", "<dd>idx:a,b?limit=200</dd>", "<dd>efcn finetune &lt;&amp;&gt;</dd>", "<dd>efcn v1</dd>",
+		"<dd>nets/small.onnx</dd>", "<dd>idx:a,<wbr>b?<wbr>limit=200</dd>",
+		"<dd>efcn finetune &lt;<wbr>&amp;&gt; <span class=\"option\">-o</span></dd>", "<dd>efcn v1</dd>",
 		"sgd, learning rate 0.01, batch 50; 3 epochs; trained: all; seed 0", fmt.Sprint(about.Begun.Year()),
 		// What was measured before the first step: in the sentence, on the axis, in the table.
 		fmt.Sprintf("before, %.2f %% were", 100**about.TestTop1),
-		fmt.Sprintf("<title>test, epoch 0: %g</title>", 100**about.TestTop1),
+		fmt.Sprintf("<title>test, epoch 0: %g", 100**about.TestTop1),
 		`<tr><td class="right">0</td><td class="right">` + percent(*about.TestTop1) + "</td>",
 		"<title>all, epoch 0: 0</title>", "<title>epoch 0: 0</title>",
 	} {

@@ -236,9 +236,10 @@ const shownEpochs = 25
 func epochTable(lines []finetune.EpochMetrics) *table {
 	t := newTable(">epoch", ">test top-1 (%)", ">train top-1 (%)", ">test loss", ">train loss", ">d", ">s",
 		">learning rate", ">seconds", ">peak memory (MiB)")
+	t.Name = "Epoch by epoch"
 	every := (len(lines) + shownEpochs - 1) / shownEpochs
 	if every > 1 {
-		t.Caption = fmt.Sprintf("Every %dth epoch, and the last.", every)
+		t.Caption = fmt.Sprintf("One epoch of %d, and the last.", every)
 	}
 	for i := range lines {
 		m := &lines[i]

@@ -222,6 +222,15 @@ func relaxOf(epoch *int) int {
 	return *epoch
 }
 
+// joined lists kinds of runs by the names that --with has for them.
+func joined(kinds []relax.Kind) string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, string(k))
+	}
+	return strings.Join(names, ", ")
+}
+
 // settings lists what settings.json says.
 func (s *study) settings() *section {
 	t := s.folder.Settings
@@ -237,7 +246,7 @@ func (s *study) settings() *section {
 	if t.Products != "" {
 		list.add("matrix products", t.Products)
 	}
-	list.add("trained at every relax time", string(t.Embedded()[0]))
+	list.add("trained at every relax time", joined(t.Embedded()))
 	list.add("relax epochs", strings.Join(times, ", "))
 	list.add("epochs", fmt.Sprintf("%d, of the CNN %d", t.Epochs, t.CNNEpochs))
 	list.add("seeds", fmt.Sprintf("%d, from %d", t.Seeds, t.Seed))

@@ -124,7 +124,7 @@ func drawLayer(models []*onnxio.Model, titles []string, l *record.Layer) (*galle
 		return nil, err
 	}
 	g := &gallery{
-		Caption: fmt.Sprintf("%s (%s): %s > %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)),
+		Caption: fmt.Sprintf("%s (%s): %s → %s", l.Node, l.Op, shape(l.InputShape), shape(l.OutputShape)),
 		Header:  titles,
 	}
 	outline := make([]bool, m.Taps.In)
