@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"math"
+	"slices"
 )
 
 // LocalShape is the shape of a layer in local form: a batched matrix product in
@@ -90,17 +91,59 @@ func (f localForm) WriteWeights(w io.Writer) error {
 	perChunk := min(blocks, max(1, ChunkBytes/blockBytes))
 	return writeChunks(w, (blocks+perChunk-1)/perChunk, func() filler {
 		buf := make([]byte, perChunk*blockBytes)
+		var held []blockOf // what buf has, block by block, where it is worth knowing
+		if blockBytes > 64*f.taps {
+			held = make([]blockOf, perChunk)
+		}
 		var taps []Tap
 		return func(c int) []byte {
 			lo, hi := c*perChunk, min((c+1)*perChunk, blocks)
 			for i := lo; i < hi; i++ {
-				g, p := i/f.Taps.Out, i%f.Taps.Out
-				taps = f.Taps.At(p, taps)
-				f.putBlock(buf[(i-lo)*blockBytes:(i-lo+1)*blockBytes], g, taps)
+				g, at := i/f.Taps.Out, i-lo
+				taps = f.Taps.At(i%f.Taps.Out, taps)
+				block := buf[at*blockBytes:][:blockBytes]
+				switch {
+				case held != nil && held[at].is(g, taps):
+					continue
+				case held != nil && at > 0 && held[at-1].is(g, taps):
+					copy(block, buf[(at-1)*blockBytes:])
+				default:
+					f.putBlock(block, g, taps)
+				}
+				if held != nil {
+					held[at].set(g, taps)
+				}
 			}
 			return buf[:(hi-lo)*blockBytes]
 		}
 	})
+}
+
+// blockOf says of which group, and of which coefficients by slot, a block of weights is.
+// Positions that see the same have the same block.
+type blockOf struct {
+	group int
+	coefs []int32 // nil of no block
+}
+
+func (b *blockOf) is(g int, taps []Tap) bool {
+	if b.coefs == nil || b.group != g || len(b.coefs) != len(taps) {
+		return false
+	}
+	for j, t := range taps {
+		if b.coefs[j] != t.Coef {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *blockOf) set(g int, taps []Tap) {
+	b.group = g
+	b.coefs = slices.Grow(b.coefs[:0], len(taps)+1) // it is no longer nil
+	for _, t := range taps {
+		b.coefs = append(b.coefs, t.Coef)
+	}
 }
 
 // putBlock stores the weights of one group at a position with those taps.
@@ -111,9 +154,10 @@ func (f localForm) putBlock(block []byte, g int, taps []Tap) {
 		row := f.KernelRow(g*f.OutPerGroup + o)
 		for c := range channels {
 			k := f.Kernel[(row*channels+c)*coefs:][:coefs]
-			slots := block[4*((o*channels+c)*f.taps):]
-			for j, t := range taps {
-				binary.LittleEndian.PutUint32(slots[4*j:], math.Float32bits(k[t.Coef]))
+			slots := block[4*((o*channels+c)*f.taps):][:4*len(taps)]
+			for _, t := range taps {
+				binary.LittleEndian.PutUint32(slots, math.Float32bits(k[t.Coef]))
+				slots = slots[4:]
 			}
 		}
 	}

@@ -161,12 +161,15 @@ func TestWindowsDense(t *testing.T) {
 			change(i, all[i])
 			checked++
 		}
-		for by := 1; by < w.filters; by++ { // each row is that of another filter
-			others := rotated(all, by*newSupport(w.axes).out*m.cols)
+		out := newSupport(w.axes).out
+		for name, others := range map[string][]uint32{
+			"the next filter":  rotated(all, out*m.cols),
+			"the first filter": slices.Repeat(all[:out*m.cols], w.filters),
+		} {
 			c := newRowChecker(m)
-			if err := c.check(onnxio.NewTensor("w", nil, floatsOf(others))); err != nil || c.wrong != differing(all, others) {
-				t.Errorf("%s, rows of the filter %d further: %d are wrong (%v); want %d", w.name, by, c.wrong, err,
-					differing(all, others))
+			err := c.check(onnxio.NewTensor("w", nil, floatsOf(others)))
+			if want := differing(all, others); err != nil || c.wrong != want {
+				t.Errorf("%s, rows of %s: %d are wrong (%v); want %d", w.name, name, c.wrong, err, want)
 			}
 		}
 	}
@@ -247,6 +250,7 @@ func TestWindowsLocal(t *testing.T) {
 				"the next position": rotated(all, table.out*table.slots),
 				"the next output":   rotated(all, table.slots),
 				"the next group":    rotated(all, len(all)/w.group),
+				"the first group":   slices.Repeat(all[:len(all)/w.group], w.group),
 				"other slots":       straight,
 			} {
 				c := newLocalChecker(table, m)
