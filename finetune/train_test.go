@@ -154,6 +154,9 @@ func TestTrainLearns(t *testing.T) {
 
 	// Everything that is trained moved, nothing else changed.
 	for _, init := range m.Graph.Initializers {
+		if init.Name == "kb" {
+			continue // in front of a BatchNormalization a bias does nothing: rounding moves it, or not
+		}
 		moved := !slices.Equal(floatsOf(t, m, init.Name), floatsOf(t, trained, init.Name))
 		if want := init.Name != "half"; moved != want {
 			t.Errorf("%s moved: %v, want %v", init.Name, moved, want)

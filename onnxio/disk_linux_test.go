@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestKilled kills a process that is writing a model and its external data. Where
@@ -21,7 +22,8 @@ func TestKilled(t *testing.T) {
 				return err
 			}
 			fmt.Println("half")
-			select {}
+			time.Sleep(time.Hour) // select{} alone is a deadlock, which Go ends
+			return nil
 		})
 		_, err := Write(path, m, WriteOptions{External: ExternalData(os.Getenv("EFCN_TEST_EXTERNAL"))})
 		t.Fatalf("written: %v", err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestLock(t *testing.T) {
@@ -87,7 +88,7 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 		if _, err := os.Stdout.WriteString("locked\n"); err != nil {
 			t.Fatal(err)
 		}
-		select {}
+		time.Sleep(time.Hour) // select{} alone is a deadlock, which Go ends
 	}
 	dir := t.TempDir()
 	other := exec.Command(os.Args[0], "-test.run=TestLockEndsWithItsProcess")

@@ -14,6 +14,8 @@ func TestConvOfImages(t *testing.T) {
 	if columnsHere[float32]() == nil {
 		t.Skip("there are no products of columns for this processor")
 	}
+	defer SetThreads(0)
+	SetThreads(2) // more threads want more images
 	square := func(size, kernel, stride, pad int) Window {
 		out := (size+2*pad-kernel)/stride + 1
 		return window([]int{size, size}, []int{kernel, kernel}, []int{stride, stride}, []int{1, 1},
@@ -71,6 +73,8 @@ func checkImages[T Float](t *testing.T, c Conv[T], n int) {
 }
 
 func TestConvOfImagesRandomGeometries(t *testing.T) {
+	defer SetThreads(0)
+	SetThreads(2) // more threads want more images
 	rng, taken := rand.New(rand.NewPCG(11, 12)), 0
 	for range 60 {
 		c := randomConv[float32](rng)

@@ -368,6 +368,8 @@ func TestCSRRefuses(t *testing.T) {
 func TestCSRAllocations(t *testing.T) {
 	c := csrOf(convolutionTable(3, 10, 8)) // rows in fours and alone, entries that are no multiple of four
 	const n, steps = 40, 20
+	defer SetThreads(0)
+	SetThreads(2) // what threads share out grows with their number
 	plan, err := NewCSRPlan(c)
 	if err != nil {
 		t.Fatal(err)

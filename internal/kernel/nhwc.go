@@ -49,7 +49,7 @@ func CanPackConv() bool { return nhwcHere != nil }
 // PackConv packs the weights w, out×(in/groups)×height×width, of a convolution of two
 // axes, and its bias, of out elements or nil. Unless scale is nil, the weights of each output
 // channel are multiplied by its number there. Groups of few channels are computed together,
-// with zeros for the weights between them.
+// with zeros for the weights between them: an infinity or NaN in one makes a NaN in its neighbours.
 func PackConv(groups, in, out, height, width int, w []float32, scale []float64, bias []float32) *PackedConv {
 	return packConv(nhwcHere, groups, in, out, height, width, w, scale, bias)
 }

@@ -300,7 +300,7 @@ def main():
     parser.add_argument("efcn", metavar="EFCN", help="the program to check")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="of the models' names")
     parser.add_argument("--quick", action="store_true", help=f"one of {QUICK} models, always the same")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="models at once")
+    parser.add_argument("--jobs", type=int, default=min(os.cpu_count(), 8), help="models at once")
     parser.add_argument("--folder", type=pathlib.Path, help="skeletons, instead of the archive")
     parser.add_argument("--timeout", type=float, default=120, help="seconds for a command")
     parser.add_argument("--report", type=pathlib.Path, help="file for one JSON line a model")

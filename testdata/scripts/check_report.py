@@ -124,7 +124,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def browse(chromium, folder, scheme, *arguments):
     """Run the browser and return what it prints."""
     return subprocess.run(
-        [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync", "--hide-scrollbars",
          f"--user-data-dir={folder / 'profile'}", f"--blink-settings=preferredColorScheme={SCHEMES[scheme]}", *arguments],
         capture_output=True, text=True, timeout=120, check=True).stdout

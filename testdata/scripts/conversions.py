@@ -127,7 +127,7 @@ def main():
     )
     parser.add_argument("efcn", metavar="EFCN", help="the program to try")
     parser.add_argument("--quick", action="store_true", help=f"one of {QUICK} cases, always the same")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="commands at once")
+    parser.add_argument("--jobs", type=int, default=min(os.cpu_count(), 8), help="commands at once")
     args = parser.parse_args()
     build = Build(args.efcn)
     cases = []
