@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -166,7 +167,7 @@ func (c *localChecker) some(block, o int, rows []byte) {
 		c.compareRow(rows[i*unit:(i+1)*unit], g, p, o+i)
 	}
 	if right != nil && right.kept && c.wrong == wrong {
-		right.add(g, o*unit, rows, (c.support-support)/int64(len(rows)/unit))
+		right.add(g, o*unit, c.out*unit, rows, (c.support-support)/int64(len(rows)/unit))
 	}
 }
 
@@ -184,12 +185,12 @@ func (c *localChecker) same(right *rightBlock, g, o int, rows []byte) bool {
 	return true
 }
 
-// add notes that rows, which begin at that byte of a block of group g, are right.
-func (r *rightBlock) add(g, at int, rows []byte, support int64) {
+// add notes that rows, which begin at that byte of a block of group g, of so many, are right.
+func (r *rightBlock) add(g, at, size int, rows []byte, support int64) {
 	r.Lock()
 	defer r.Unlock()
-	if r.group < g {
-		r.group, r.bytes = g, r.bytes[:0]
+	if r.group < g || r.bytes == nil {
+		r.group, r.bytes = g, slices.Grow(r.bytes[:0], size)
 	}
 	if r.group == g && at <= len(r.bytes) && at+len(rows) > len(r.bytes) {
 		r.support = support
