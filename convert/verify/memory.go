@@ -49,6 +49,9 @@ func (v *verifier) weightBytes(size int64) int64 {
 	for _, t := range v.cnn.constants {
 		if n, err := onnxio.NumElements(t.Dims); err == nil {
 			total += n * (size + 2*8)
+			if v.quant != nil { // how far they are apart
+				total += n * 8
+			}
 		}
 	}
 	largest := int64(0) // of those that no linear layer streams

@@ -29,7 +29,10 @@ type quantization struct {
 	of    map[string][]*quantizer // by value of the first model
 	reads []inputPair
 	// apart is how far a constant of the second model is from the first's, by its name there.
-	apart    map[string][]float64
+	apart map[string][]float64
+	// slack is how far constants of the first model may be off that BatchNormalizations were multiplied
+	// into; nil where none were.
+	slack    map[string][]float64
 	rows     []QuantizedConstant
 	findings []Finding
 }
@@ -70,13 +73,14 @@ func (e *QuantizedFormError) Error() string {
 		"(quantize_static of ONNX Runtime writes it with QuantFormat.QDQ)", e.Node, e.Op, e.Why)
 }
 
-// quantizationOf reads what the second model quantizes, and compares it with the first. raw is the second as
-// it was read.
-func quantizationOf(a, b *net, raw *onnxio.Model, f *signature) (*quantization, error) {
+// quantizationOf reads what the second model quantizes, and compares it with the first. raw is the second
+// as it was read; slack see quantization.
+func quantizationOf(a, b *net, raw *onnxio.Model, f *signature, slack map[string][]float64) (*quantization, error) {
 	q, err := readQuantization(raw, b)
 	if err != nil {
 		return nil, err
 	}
+	q.slack = slack
 	if err := q.pair(a, b, f); err != nil {
 		return nil, err
 	}

@@ -55,6 +55,9 @@ func (q *quantization) check(r *Report) {
 	}
 	c.Summary = fmt.Sprintf("%d integers in %d constants, for numbers of A that are at most %.3g steps away; %d are cut "+
 		"off; %d quantizers between the same nodes as in A", numbers, len(q.rows), furthest, cutOff, len(q.quantizers))
+	if n := len(q.slack) / 2; n > 0 {
+		c.Summary += fmt.Sprintf("; %d BatchNormalizations of A are multiplied into what is in front of them", n)
+	}
 	if len(q.findings) > 0 {
 		c.Status = Failed
 	}
@@ -103,6 +106,9 @@ func (q *quantization) stored(in inputPair, t *onnxio.Tensor, s *storedNumbers) 
 		k := scaleOf(i)
 		lo, hi := s.grid.ends(k)
 		size, slack := s.grid.scale[k], storedError*math.Abs(x)
+		if merged := q.slack[in.first]; merged != nil {
+			slack += merged[i]
+		}
 		off := math.Abs(v[i] - math.Max(lo, math.Min(hi, x)))
 		// What B runs with is rounded to float32 once more, or twice where it is no 24 bits.
 		apart[i] = math.Max(apart[i], math.Abs(v[i]-x)+0x1p-23*math.Abs(v[i]))
@@ -133,6 +139,20 @@ func (q *quantization) stored(in inputPair, t *onnxio.Tensor, s *storedNumbers) 
 func (q *quantization) plain(in inputPair, t, u *onnxio.Tensor) {
 	if u == nil || !t.Type.IsFloat() || !u.Type.IsFloat() {
 		return // integers steer: what they do shows when the models run
+	}
+	if slack := q.slack[in.first]; slack != nil {
+		x, errX := onnxio.Floats[float64](t)
+		y, errY := onnxio.Floats[float64](u)
+		within := errX == nil && errY == nil && slices.Equal(t.Dims, u.Dims)
+		apart := make([]float64, len(x))
+		for i := 0; within && i < len(x); i++ {
+			apart[i] = math.Abs(x[i] - y[i])
+			within = apart[i] <= slack[i]
+		}
+		if within {
+			q.apart[in.first] = apart
+			return
+		}
 	}
 	if text := constantsApart(t, u, nil); text != "" {
 		q.find(in, in.kindOf(), fmt.Sprintf("input %d, constants %q and %q: %s", in.input, in.first, in.second, text))

@@ -141,9 +141,13 @@ func (r *rounder) fold(node, bn *onnxio.Node) error {
 	c := *node
 	c.Outputs = []string{bn.Output(0)}
 	label := bn.Output(0)
+	var stored []float32
+	if held := r.held[label]; held != nil {
+		stored = r.efcn.biasOf(held)
+	}
 	c.Inputs = []string{
 		node.Input(0), constant(r, label+"/weight", dims, scaled),
-		constant(r, label+"/bias", []int64{int64(channels)}, shifts(norm, bias, r.efcn.biasOf(r.held[label]))),
+		constant(r, label+"/bias", []int64{int64(channels)}, shifts(norm, bias, stored)),
 	}
 	r.node(&c)
 	return nil

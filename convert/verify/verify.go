@@ -241,7 +241,7 @@ func newVerifier(cnn, efcn *onnxio.Model, o *Options) (*verifier, error) {
 	}
 	var quant *quantization
 	if o.As == onnxio.Int8 {
-		if quant, err = quantizationOf(a, b, efcn, f); err != nil {
+		if quant, a, err = quantizationBeside(a, b, efcn, f, inputs); err != nil {
 			return nil, named(efcn, err)
 		}
 	}
