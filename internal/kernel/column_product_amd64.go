@@ -1,6 +1,6 @@
 package kernel
 
-// Products of weights with the columns of many images, with AVX-512. They are products
+// Products of weights with the columns of many images. They are products
 // of packed panels, as those of Gemm are, whose columns are gathered into panels at
 // once: from frames, in which an image has its padding around it, so that a tap reads
 // at the same offset for all positions. Weights are packed once for all images.
@@ -8,10 +8,9 @@ package kernel
 // columnBLAS has the routines of these products; nil on processors without them. Tests
 // replace it.
 var columnBLAS = func() *packedBLAS {
-	if b, ok := packed(); ok && b == packedAVX512 {
-		return packedAVX512
-	}
-	return nil
+	b, _ := packed()
+	p, _ := b.(*packedBLAS)
+	return p
 }()
 
 // columnsHere returns the routines of one precision, nil where there are none.
@@ -158,7 +157,7 @@ func (p *columnProduct[T]) fill(panel []T, im images[T], reads []stretch, s, dep
 		return
 	}
 	for _, r := range reads {
-		p.columns.gather(steps, &p.offsets[s], &im.src[r.at], &panel[r.lane], 1<<r.n-1)
+		p.columns.gather(steps, &p.offsets[s], &im.src[r.at], &panel[r.lane], r.n)
 	}
 }
 

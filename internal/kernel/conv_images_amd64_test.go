@@ -7,13 +7,23 @@ import (
 	"testing"
 )
 
+// eachColumns runs body with the products of columns of every instruction set that this
+// processor has.
+func eachColumns(t *testing.T, body func(t *testing.T)) {
+	if columnsHere[float32]() == nil {
+		t.Skip("there are no products of columns for this processor")
+	}
+	defer func(b *packedBLAS) { columnBLAS = b }(columnBLAS)
+	eachPacked(t, func(t *testing.T, blas backend) {
+		columnBLAS = blas.(*packedBLAS)
+		body(t)
+	})
+}
+
 // Convolutions of images enough for products of columns, in all three directions: what
 // fills tiles, panels and slabs of k, what does not, and weights of which no thread has a
 // sum of its own.
 func TestConvOfImages(t *testing.T) {
-	if columnsHere[float32]() == nil {
-		t.Skip("there are no products of columns for this processor")
-	}
 	defer SetThreads(0)
 	SetThreads(2) // more threads want more images
 	square := func(size, kernel, stride, pad int) Window {
@@ -49,12 +59,14 @@ func TestConvOfImages(t *testing.T) {
 		{"one axis", 1, 6, 5, 9, window([]int{40}, []int{5}, []int{2}, []int{1}, []int{2}, []int{2}, []int{20})},
 		{"many images in a band of lines", 1, 2, 3, 8, square(48, 3, 1, 1)},
 	}
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			checkImages(t, Conv[float32]{c.groups, c.in, c.out, c.w}, c.n)
-			checkImages(t, Conv[float64]{c.groups, c.in, c.out, c.w}, c.n)
-		})
-	}
+	eachColumns(t, func(t *testing.T) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				checkImages(t, Conv[float32]{c.groups, c.in, c.out, c.w}, c.n)
+				checkImages(t, Conv[float64]{c.groups, c.in, c.out, c.w}, c.n)
+			})
+		}
+	})
 }
 
 func checkImages[T Float](t *testing.T, c Conv[T], n int) {
@@ -75,22 +87,27 @@ func checkImages[T Float](t *testing.T, c Conv[T], n int) {
 func TestConvOfImagesRandomGeometries(t *testing.T) {
 	defer SetThreads(0)
 	SetThreads(2) // more threads want more images
-	rng, taken := rand.New(rand.NewPCG(11, 12)), 0
-	for range 60 {
-		c := randomConv[float32](rng)
-		n := 4 + rng.IntN(9)
-		if l := c.layer(); columnsHere[float32]() != nil && !l.direct() {
-			if _, ok := l.framing(n); ok {
-				taken++
+	eachColumns(t, func(t *testing.T) {
+		rng, taken := rand.New(rand.NewPCG(11, 12)), 0
+		for range 60 {
+			c := randomConv[float32](rng)
+			n := 4 + rng.IntN(9)
+			if l := c.layer(); !l.direct() {
+				if _, ok := l.framing(n); ok {
+					taken++
+				}
 			}
+			checkConv(t, c, n, rng)
+			checkConv(t, Conv[float64](c), n, rng)
 		}
-		checkConv(t, c, n, rng)
-		checkConv(t, Conv[float64](c), n, rng)
-	}
-	if taken < 20 && columnsHere[float32]() != nil {
-		t.Errorf("%d of 60 convolutions are products of columns; want 20 at least", taken)
-	}
+		if taken < 20 {
+			t.Errorf("%d of 60 convolutions are products of columns; want 20 at least", taken)
+		}
+	})
 }
+
+// Depthwise convolutions have code of the same routines.
+func TestConvEveryCode(t *testing.T) { eachColumns(t, TestConv) }
 
 // What other processors compute with.
 func TestConvWithoutProductsOfColumns(t *testing.T) {
@@ -105,10 +122,9 @@ func TestConvWithoutProductsOfColumns(t *testing.T) {
 }
 
 // The gradient at large weights is the same at any number of threads.
-func TestConvOfImagesOfManyWeights(t *testing.T) {
-	if columnsHere[float32]() == nil {
-		t.Skip("other code has a sum for each thread")
-	}
+func TestConvOfImagesOfManyWeights(t *testing.T) { eachColumns(t, checkManyWeights) }
+
+func checkManyWeights(t *testing.T) {
 	rng := rand.New(rand.NewPCG(15, 16))
 	c := Conv[float32]{1, 96, 96, window(
 		[]int{4, 4}, []int{3, 3}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{4, 4},

@@ -10,8 +10,8 @@ package kernel
 // over some of the images. Of larger ones each thread sums some, over all images.
 const mostShared = 1 << 16
 
-// outerRows is how many rows a tile of sums has, and a panel of vectors.
-const outerRows = 12
+// leastRows is how many rows a block has at least: the vectors are copied for each.
+const leastRows = 48
 
 // weightGradient is that sum. What is read in frames are its rows, and what is copied
 // its vectors.
@@ -63,22 +63,23 @@ func newWeightGradient[T Float](r *routines[T], l *layer, n int, x, dy []T) *wei
 	if g.channels*g.taps*g.count <= mostShared {
 		g.shares = min(Threads(), n)
 	} else {
-		g.block = max(ceilDiv(4*outerRows, g.taps), ceilDiv(g.channels, 4*Threads()))
+		g.block = max(ceilDiv(leastRows, g.taps), ceilDiv(g.channels, 4*Threads()))
 		g.blocks = ceilDiv(g.channels, g.block)
 	}
 	rows := g.block * g.taps
-	whole := roundUp(rows, outerRows)
-	g.held = borrow[int](whole + outerRows)
+	high := r.columns.rows
+	whole := roundUp(rows, high)
+	g.held = borrow[int](whole + high)
 	g.offsets, g.last = (*g.held)[:whole], (*g.held)[whole:]
 	// What pads the last tile of a block is computed and not used. That of the last block has
 	// offsets of its own: behind its channels the image may end.
-	offset := func(r int) int { return r/g.taps*g.plane + f.offsets[r%g.taps] }
+	offset := func(row int) int { return row/g.taps*g.plane + f.offsets[row%g.taps] }
 	for i := range g.offsets {
 		g.offsets[i] = offset(min(i, rows-1))
 	}
 	rows = (g.channels - (g.blocks-1)*g.block) * g.taps
 	for i := range g.last {
-		g.last[i] = offset(min((rows-1)/outerRows*outerRows+i, rows-1))
+		g.last[i] = offset(min((rows-1)/high*high+i, rows-1))
 	}
 	g.panels = ceilDiv(g.count, r.cols)
 	g.sums = len(g.offsets) * g.panels * r.cols
@@ -162,18 +163,18 @@ func (g *weightGradient[T]) add(sums []T, group, share, block int, frames, copie
 
 // products adds to the sums what lines of some images contribute.
 func (g *weightGradient[T]) products(sums []T, rows int, lastBlock bool, count, lines int, source []T, step int, copies []T) {
-	width, pitch := g.reading.width, g.reading.pitch
+	width, pitch, high := g.reading.width, g.reading.pitch, g.columns.rows
 	depth := lines * width
 	if pitch == width {
 		lines, width = 1, depth
 	}
-	for r := 0; r < rows; r += outerRows {
+	for r := 0; r < rows; r += high {
 		offsets := &g.offsets[r]
-		if lastBlock && r+outerRows >= rows {
+		if lastBlock && r+high >= rows {
 			offsets = &g.last[0]
 		}
 		for panel := range g.panels {
-			outer, sum := g.columns.outer, &sums[(r*g.panels+panel*outerRows)*g.cols]
+			outer, sum := g.columns.outer, &sums[(r*g.panels+panel*high)*g.cols]
 			if g.half(panel) {
 				outer = g.columns.outerHalf
 			}
@@ -189,15 +190,15 @@ func (g *weightGradient[T]) products(sums []T, rows int, lastBlock bool, count, 
 func (g *weightGradient[T]) store(sums []T, group, block int, dw []T) {
 	l := g.layer
 	dw = dw[group*l.out*l.rows:]
-	first := block * g.block * g.taps
+	first, high := block*g.block*g.taps, g.columns.rows
 	for r := range min(g.block*g.taps, g.channels*g.taps-first) {
 		for panel := range g.panels {
-			tile := sums[(r/outerRows*outerRows*g.panels+panel*outerRows)*g.cols:]
+			tile := sums[(r/high*high*g.panels+panel*high)*g.cols:]
 			width := g.cols
 			if g.half(panel) {
 				width = g.columns.lanes
 			}
-			for i, v := range tile[r%outerRows*width:][:min(width, g.count-panel*g.cols)] {
+			for i, v := range tile[r%high*width:][:min(width, g.count-panel*g.cols)] {
 				if v0 := panel*g.cols + i; g.swapped {
 					dw[(first+r)*l.rows+v0] = v
 				} else {

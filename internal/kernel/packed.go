@@ -110,9 +110,10 @@ func daxpy4(n int, factors, x *float64, ldx int, y *float64)
 // columnRoutines are what a product of columns takes beside routines.
 type columnRoutines[T Float] struct {
 	lanes int // of a vector; a panel is two wide
-	// gather copies elements of src from offsets[step] on, those that mask has, to
-	// a panel, for each of k steps.
-	gather func(k int, offsets *int, src, dst *T, mask uint32)
+	rows  int // of a tile of sums
+	// gather copies n elements of src from offsets[step] on to a panel, for each of k
+	// steps. n is from 1 to lanes.
+	gather func(k int, offsets *int, src, dst *T, n int)
 	// outer adds to a tile of sums the products of what its rows read in an image, from
 	// offsets[row] on, and of vectors of dy, at each position of some lines.
 	// outerHalf is for vectors of which only the first half is in use.

@@ -8,11 +8,12 @@ import (
 
 var (
 	packedAVX512 = &packedBLAS{
-		"efcn (AVX-512)", singleRoutines(12, 4, 32, sgemm12x32, singleColumns),
-		doubleRoutines(12, 4, 16, dgemm12x16, doubleColumns),
+		"efcn (AVX-512)", singleRoutines(12, 4, 32, sgemm12x32, singleColumns512),
+		doubleRoutines(12, 4, 16, dgemm12x16, doubleColumns512),
 	}
 	packedAVX2 = &packedBLAS{
-		"efcn (AVX2)", singleRoutines(6, 6, 16, sgemm6x16, nil), doubleRoutines(6, 6, 8, dgemm6x8, nil),
+		"efcn (AVX2)", singleRoutines(6, 2, 16, sgemm6x16, singleColumns256),
+		doubleRoutines(6, 2, 8, dgemm6x8, doubleColumns256),
 	}
 )
 

@@ -354,6 +354,7 @@ done1:
 // func sgemm6x16(rows int, k int, a *float32, b *float32, c *float32, ldc int, alpha float32, beta float32)
 // Requires: AVX, FMA3, MMX+
 TEXT ·sgemm6x16(SB), NOSPLIT, $0-56
+	MOVQ rows+0(FP), R10
 	MOVQ k+8(FP), CX
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), DI
@@ -393,9 +394,13 @@ TEXT ·sgemm6x16(SB), NOSPLIT, $0-56
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
+	CMPQ       R10, $0x02
+	JLE        loop2
+	CMPQ       R10, $0x04
+	JLE        loop4
 	PCALIGN    $0x20
 
-loop:
+loop6:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSS (SI), Y14
@@ -419,7 +424,45 @@ loop:
 	ADDQ         $0x18, SI
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNE          loop
+	JNE          loop6
+	JMP          finish
+
+loop4:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(SI), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS 8(SI), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS 12(SI), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	ADDQ         $0x18, SI
+	ADDQ         $0x00000040, DI
+	DECQ         CX
+	JNE          loop4
+	JMP          finish
+
+loop2:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSS (SI), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS 4(SI), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	ADDQ         $0x18, SI
+	ADDQ         $0x00000040, DI
+	DECQ         CX
+	JNE          loop2
+
+finish:
 	VBROADCASTSS alpha+48(FP), Y14
 	MOVL         beta+52(FP), AX
 	SHLL         $0x01, AX
@@ -439,6 +482,8 @@ loop:
 	VMOVUPS      Y12, (DX)
 	VMOVUPS      Y13, 32(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x02
+	JLE          done0
 	VMULPS       (DX), Y15, Y12
 	VMULPS       32(DX), Y15, Y13
 	VFMADD231PS  Y4, Y14, Y12
@@ -453,6 +498,8 @@ loop:
 	VMOVUPS      Y12, (DX)
 	VMOVUPS      Y13, 32(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x04
+	JLE          done0
 	VMULPS       (DX), Y15, Y12
 	VMULPS       32(DX), Y15, Y13
 	VFMADD231PS  Y8, Y14, Y12
@@ -467,6 +514,8 @@ loop:
 	VMOVUPS      Y12, (DX)
 	VMOVUPS      Y13, 32(DX)
 	ADDQ         R8, DX
+
+done0:
 	VZEROUPPER
 	RET
 
@@ -481,6 +530,8 @@ set:
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x02
+	JLE     done1
 	VMULPS  Y4, Y14, Y4
 	VMULPS  Y5, Y14, Y5
 	VMOVUPS Y4, (DX)
@@ -491,6 +542,8 @@ set:
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x04
+	JLE     done1
 	VMULPS  Y8, Y14, Y8
 	VMULPS  Y9, Y14, Y9
 	VMOVUPS Y8, (DX)
@@ -501,6 +554,8 @@ set:
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
 	ADDQ    R8, DX
+
+done1:
 	VZEROUPPER
 	RET
 
@@ -853,6 +908,7 @@ done1:
 // func dgemm6x8(rows int, k int, a *float64, b *float64, c *float64, ldc int, alpha float64, beta float64)
 // Requires: AVX, FMA3, MMX+
 TEXT ·dgemm6x8(SB), NOSPLIT, $0-64
+	MOVQ rows+0(FP), R10
 	MOVQ k+8(FP), CX
 	MOVQ a+16(FP), SI
 	MOVQ b+24(FP), DI
@@ -892,9 +948,13 @@ TEXT ·dgemm6x8(SB), NOSPLIT, $0-64
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y11, Y11, Y11
+	CMPQ       R10, $0x02
+	JLE        loop2
+	CMPQ       R10, $0x04
+	JLE        loop4
 	PCALIGN    $0x20
 
-loop:
+loop6:
 	VMOVUPS      (DI), Y12
 	VMOVUPS      32(DI), Y13
 	VBROADCASTSD (SI), Y14
@@ -918,7 +978,45 @@ loop:
 	ADDQ         $0x30, SI
 	ADDQ         $0x00000040, DI
 	DECQ         CX
-	JNE          loop
+	JNE          loop6
+	JMP          finish
+
+loop4:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSD (SI), Y14
+	VFMADD231PD  Y12, Y14, Y0
+	VFMADD231PD  Y13, Y14, Y1
+	VBROADCASTSD 8(SI), Y15
+	VFMADD231PD  Y12, Y15, Y2
+	VFMADD231PD  Y13, Y15, Y3
+	VBROADCASTSD 16(SI), Y14
+	VFMADD231PD  Y12, Y14, Y4
+	VFMADD231PD  Y13, Y14, Y5
+	VBROADCASTSD 24(SI), Y15
+	VFMADD231PD  Y12, Y15, Y6
+	VFMADD231PD  Y13, Y15, Y7
+	ADDQ         $0x30, SI
+	ADDQ         $0x00000040, DI
+	DECQ         CX
+	JNE          loop4
+	JMP          finish
+
+loop2:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      32(DI), Y13
+	VBROADCASTSD (SI), Y14
+	VFMADD231PD  Y12, Y14, Y0
+	VFMADD231PD  Y13, Y14, Y1
+	VBROADCASTSD 8(SI), Y15
+	VFMADD231PD  Y12, Y15, Y2
+	VFMADD231PD  Y13, Y15, Y3
+	ADDQ         $0x30, SI
+	ADDQ         $0x00000040, DI
+	DECQ         CX
+	JNE          loop2
+
+finish:
 	VBROADCASTSD alpha+48(FP), Y14
 	MOVQ         beta+56(FP), AX
 	SHLQ         $0x01, AX
@@ -938,6 +1036,8 @@ loop:
 	VMOVUPS      Y12, (DX)
 	VMOVUPS      Y13, 32(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x02
+	JLE          done0
 	VMULPD       (DX), Y15, Y12
 	VMULPD       32(DX), Y15, Y13
 	VFMADD231PD  Y4, Y14, Y12
@@ -952,6 +1052,8 @@ loop:
 	VMOVUPS      Y12, (DX)
 	VMOVUPS      Y13, 32(DX)
 	ADDQ         R8, DX
+	CMPQ         R10, $0x04
+	JLE          done0
 	VMULPD       (DX), Y15, Y12
 	VMULPD       32(DX), Y15, Y13
 	VFMADD231PD  Y8, Y14, Y12
@@ -966,6 +1068,8 @@ loop:
 	VMOVUPS      Y12, (DX)
 	VMOVUPS      Y13, 32(DX)
 	ADDQ         R8, DX
+
+done0:
 	VZEROUPPER
 	RET
 
@@ -980,6 +1084,8 @@ set:
 	VMOVUPS Y2, (DX)
 	VMOVUPS Y3, 32(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x02
+	JLE     done1
 	VMULPD  Y4, Y14, Y4
 	VMULPD  Y5, Y14, Y5
 	VMOVUPS Y4, (DX)
@@ -990,6 +1096,8 @@ set:
 	VMOVUPS Y6, (DX)
 	VMOVUPS Y7, 32(DX)
 	ADDQ    R8, DX
+	CMPQ    R10, $0x04
+	JLE     done1
 	VMULPD  Y8, Y14, Y8
 	VMULPD  Y9, Y14, Y9
 	VMOVUPS Y8, (DX)
@@ -1000,5 +1108,7 @@ set:
 	VMOVUPS Y10, (DX)
 	VMOVUPS Y11, 32(DX)
 	ADDQ    R8, DX
+
+done1:
 	VZEROUPPER
 	RET

@@ -5,25 +5,27 @@
 #include "textflag.h"
 #include "go_asm.h"
 
-// func sgather(k int, offsets *int, src *float32, dst *float32, mask uint32)
+// func sgather512(k int, offsets *int, src *float32, dst *float32, n int)
 // Requires: AVX, AVX512F
-TEXT ·sgather(SB), NOSPLIT, $0-36
-	MOVQ    k+0(FP), CX
-	MOVQ    offsets+8(FP), R8
-	MOVQ    src+16(FP), SI
-	MOVQ    dst+24(FP), DI
-	MOVL    mask+32(FP), AX
-	KMOVW   AX, K1
-	XORQ    DX, DX
-	PCALIGN $0x20
+TEXT ·sgather512(SB), NOSPLIT, $0-40
+	MOVQ  k+0(FP), BX
+	MOVQ  offsets+8(FP), R8
+	MOVQ  src+16(FP), SI
+	MOVQ  dst+24(FP), DI
+	MOVQ  n+32(FP), CX
+	XORQ  DX, DX
+	MOVL  $0x00000001, AX
+	SHLL  CL, AX
+	DECL  AX
+	KMOVW AX, K1
 
 gather:
 	MOVQ    (R8)(DX*8), AX
 	VMOVUPS (SI)(AX*4), K1, Z0
 	VMOVUPS Z0, K1, (DI)
-	ADDQ    $0x80, DI
+	ADDQ    $0x00000080, DI
 	INCQ    DX
-	CMPQ    DX, CX
+	CMPQ    DX, BX
 	JL      gather
 	VZEROUPPER
 	RET
@@ -132,7 +134,7 @@ position:
 	VBROADCASTSS (R13)(R14*4), Z27
 	VFMADD231PS  Z24, Z27, Z22
 	VFMADD231PS  Z25, Z27, Z23
-	ADDQ         $0x80, R15
+	ADDQ         $0x00000080, R15
 	INCQ         R14
 	CMPQ         R14, 8(SP)
 	JL           position
@@ -240,7 +242,7 @@ position:
 	VFMADD231PS.BCST (R11)(R14*4), Z24, Z9
 	VFMADD231PS.BCST (R12)(R14*4), Z24, Z10
 	VFMADD231PS.BCST (R13)(R14*4), Z24, Z11
-	ADDQ             $0x80, R15
+	ADDQ             $0x00000080, R15
 	INCQ             R14
 	CMPQ             R14, 8(SP)
 	JL               position
@@ -269,9 +271,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func salong9(n int, offsets *int, src *float32, dy *float32, sums *float32)
+// func salong9x16(n int, offsets *int, src *float32, dy *float32, sums *float32)
 // Requires: AVX, AVX512F
-TEXT ·salong9(SB), NOSPLIT, $0-40
+TEXT ·salong9x16(SB), NOSPLIT, $0-40
 	MOVQ    offsets+8(FP), R15
 	MOVQ    src+16(FP), R14
 	MOVQ    (R15), AX
@@ -308,16 +310,16 @@ TEXT ·salong9(SB), NOSPLIT, $0-40
 	PCALIGN $0x20
 
 lanes:
-	VMOVUPS     (R15)(R14*4), Z24
-	VFMADD231PS (AX)(R14*4), Z24, Z0
-	VFMADD231PS (BX)(R14*4), Z24, Z1
-	VFMADD231PS (CX)(R14*4), Z24, Z2
-	VFMADD231PS (DX)(R14*4), Z24, Z3
-	VFMADD231PS (SI)(R14*4), Z24, Z4
-	VFMADD231PS (DI)(R14*4), Z24, Z5
-	VFMADD231PS (R8)(R14*4), Z24, Z6
-	VFMADD231PS (R9)(R14*4), Z24, Z7
-	VFMADD231PS (R10)(R14*4), Z24, Z8
+	VMOVUPS     (R15)(R14*4), Z15
+	VFMADD231PS (AX)(R14*4), Z15, Z0
+	VFMADD231PS (BX)(R14*4), Z15, Z1
+	VFMADD231PS (CX)(R14*4), Z15, Z2
+	VFMADD231PS (DX)(R14*4), Z15, Z3
+	VFMADD231PS (SI)(R14*4), Z15, Z4
+	VFMADD231PS (DI)(R14*4), Z15, Z5
+	VFMADD231PS (R8)(R14*4), Z15, Z6
+	VFMADD231PS (R9)(R14*4), Z15, Z7
+	VFMADD231PS (R10)(R14*4), Z15, Z8
 	ADDQ        $0x10, R14
 	CMPQ        R14, R12
 	JL          lanes
@@ -334,25 +336,322 @@ lanes:
 	VZEROUPPER
 	RET
 
-// func dgather(k int, offsets *int, src *float64, dst *float64, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·dgather(SB), NOSPLIT, $0-36
-	MOVQ    k+0(FP), CX
-	MOVQ    offsets+8(FP), R8
-	MOVQ    src+16(FP), SI
-	MOVQ    dst+24(FP), DI
-	MOVL    mask+32(FP), AX
-	KMOVW   AX, K1
-	XORQ    DX, DX
+// func sgather256(k int, offsets *int, src *float32, dst *float32, n int)
+// Requires: AVX
+TEXT ·sgather256(SB), NOSPLIT, $0-40
+	MOVQ k+0(FP), BX
+	MOVQ offsets+8(FP), R8
+	MOVQ src+16(FP), SI
+	MOVQ dst+24(FP), DI
+	MOVQ n+32(FP), CX
+	XORQ DX, DX
+	SHLQ $0x02, CX
+	CMPQ CX, $0x20
+	JEQ  whole
+	CMPQ CX, $0x10
+	JGE  halves
+	CMPQ CX, $0x08
+	JGE  quarters
+
+one:
+	MOVQ   (R8)(DX*8), AX
+	VMOVSS (SI)(AX*4), X0
+	VMOVSS X0, (DI)
+	ADDQ   $0x00000040, DI
+	INCQ   DX
+	CMPQ   DX, BX
+	JL     one
+	VZEROUPPER
+	RET
+
+quarters:
+	MOVQ   (R8)(DX*8), AX
+	LEAQ   (SI)(AX*4), AX
+	VMOVSD (AX), X0
+	VMOVSD -8(AX)(CX*1), X1
+	VMOVSD X0, (DI)
+	VMOVSD X1, -8(DI)(CX*1)
+	ADDQ   $0x00000040, DI
+	INCQ   DX
+	CMPQ   DX, BX
+	JL     quarters
+	VZEROUPPER
+	RET
+
+halves:
+	MOVQ    (R8)(DX*8), AX
+	LEAQ    (SI)(AX*4), AX
+	VMOVUPS (AX), X0
+	VMOVUPS -16(AX)(CX*1), X1
+	VMOVUPS X0, (DI)
+	VMOVUPS X1, -16(DI)(CX*1)
+	ADDQ    $0x00000040, DI
+	INCQ    DX
+	CMPQ    DX, BX
+	JL      halves
+	VZEROUPPER
+	RET
+
+whole:
+	MOVQ    (R8)(DX*8), AX
+	VMOVUPS (SI)(AX*4), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000040, DI
+	INCQ    DX
+	CMPQ    DX, BX
+	JL      whole
+	VZEROUPPER
+	RET
+
+// func souter6x16(lines int, width int, pitch int, offsets *int, src *float32, dy *float32, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·souter6x16(SB), NOSPLIT, $24-56
+	MOVQ    offsets+24(FP), R15
+	MOVQ    src+32(FP), R14
+	MOVQ    (R15), AX
+	LEAQ    (R14)(AX*4), AX
+	MOVQ    8(R15), BX
+	LEAQ    (R14)(BX*4), BX
+	MOVQ    16(R15), CX
+	LEAQ    (R14)(CX*4), CX
+	MOVQ    24(R15), DX
+	LEAQ    (R14)(DX*4), DX
+	MOVQ    32(R15), SI
+	LEAQ    (R14)(SI*4), SI
+	MOVQ    40(R15), DI
+	LEAQ    (R14)(DI*4), DI
+	MOVQ    sums+48(FP), R15
+	VMOVUPS (R15), Y0
+	VMOVUPS 32(R15), Y1
+	VMOVUPS 64(R15), Y2
+	VMOVUPS 96(R15), Y3
+	VMOVUPS 128(R15), Y4
+	VMOVUPS 160(R15), Y5
+	VMOVUPS 192(R15), Y6
+	VMOVUPS 224(R15), Y7
+	VMOVUPS 256(R15), Y8
+	VMOVUPS 288(R15), Y9
+	VMOVUPS 320(R15), Y10
+	VMOVUPS 352(R15), Y11
+	MOVQ    lines+0(FP), R14
+	MOVQ    R14, (SP)
+	MOVQ    width+8(FP), R14
+	MOVQ    R14, 8(SP)
+	MOVQ    pitch+16(FP), R15
+	SUBQ    R14, R15
+	MOVQ    R15, 16(SP)
+	XORQ    R14, R14
+	MOVQ    dy+40(FP), R15
 	PCALIGN $0x20
+
+position:
+	VMOVUPS      (R15), Y12
+	VMOVUPS      32(R15), Y13
+	VBROADCASTSS (AX)(R14*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VFMADD231PS  Y13, Y14, Y1
+	VBROADCASTSS (BX)(R14*4), Y15
+	VFMADD231PS  Y12, Y15, Y2
+	VFMADD231PS  Y13, Y15, Y3
+	VBROADCASTSS (CX)(R14*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y13, Y14, Y5
+	VBROADCASTSS (DX)(R14*4), Y15
+	VFMADD231PS  Y12, Y15, Y6
+	VFMADD231PS  Y13, Y15, Y7
+	VBROADCASTSS (SI)(R14*4), Y14
+	VFMADD231PS  Y12, Y14, Y8
+	VFMADD231PS  Y13, Y14, Y9
+	VBROADCASTSS (DI)(R14*4), Y15
+	VFMADD231PS  Y12, Y15, Y10
+	VFMADD231PS  Y13, Y15, Y11
+	ADDQ         $0x00000040, R15
+	INCQ         R14
+	CMPQ         R14, 8(SP)
+	JL           position
+	ADDQ         16(SP), R14
+	SUBQ         $0x01, (SP)
+	JLE          done
+	ADDQ         width+8(FP), R14
+	MOVQ         R14, 8(SP)
+	SUBQ         width+8(FP), R14
+	JMP          position
+
+done:
+	MOVQ    sums+48(FP), R15
+	VMOVUPS Y0, (R15)
+	VMOVUPS Y1, 32(R15)
+	VMOVUPS Y2, 64(R15)
+	VMOVUPS Y3, 96(R15)
+	VMOVUPS Y4, 128(R15)
+	VMOVUPS Y5, 160(R15)
+	VMOVUPS Y6, 192(R15)
+	VMOVUPS Y7, 224(R15)
+	VMOVUPS Y8, 256(R15)
+	VMOVUPS Y9, 288(R15)
+	VMOVUPS Y10, 320(R15)
+	VMOVUPS Y11, 352(R15)
+	VZEROUPPER
+	RET
+
+// func souter6x8(lines int, width int, pitch int, offsets *int, src *float32, dy *float32, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·souter6x8(SB), NOSPLIT, $24-56
+	MOVQ    offsets+24(FP), R15
+	MOVQ    src+32(FP), R14
+	MOVQ    (R15), AX
+	LEAQ    (R14)(AX*4), AX
+	MOVQ    8(R15), BX
+	LEAQ    (R14)(BX*4), BX
+	MOVQ    16(R15), CX
+	LEAQ    (R14)(CX*4), CX
+	MOVQ    24(R15), DX
+	LEAQ    (R14)(DX*4), DX
+	MOVQ    32(R15), SI
+	LEAQ    (R14)(SI*4), SI
+	MOVQ    40(R15), DI
+	LEAQ    (R14)(DI*4), DI
+	MOVQ    sums+48(FP), R15
+	VMOVUPS (R15), Y0
+	VMOVUPS 32(R15), Y1
+	VMOVUPS 64(R15), Y2
+	VMOVUPS 96(R15), Y3
+	VMOVUPS 128(R15), Y4
+	VMOVUPS 160(R15), Y5
+	MOVQ    lines+0(FP), R14
+	MOVQ    R14, (SP)
+	MOVQ    width+8(FP), R14
+	MOVQ    R14, 8(SP)
+	MOVQ    pitch+16(FP), R15
+	SUBQ    R14, R15
+	MOVQ    R15, 16(SP)
+	XORQ    R14, R14
+	MOVQ    dy+40(FP), R15
+	PCALIGN $0x20
+
+position:
+	VMOVUPS      (R15), Y12
+	VBROADCASTSS (AX)(R14*4), Y14
+	VFMADD231PS  Y12, Y14, Y0
+	VBROADCASTSS (BX)(R14*4), Y15
+	VFMADD231PS  Y12, Y15, Y1
+	VBROADCASTSS (CX)(R14*4), Y14
+	VFMADD231PS  Y12, Y14, Y2
+	VBROADCASTSS (DX)(R14*4), Y15
+	VFMADD231PS  Y12, Y15, Y3
+	VBROADCASTSS (SI)(R14*4), Y14
+	VFMADD231PS  Y12, Y14, Y4
+	VBROADCASTSS (DI)(R14*4), Y15
+	VFMADD231PS  Y12, Y15, Y5
+	ADDQ         $0x00000040, R15
+	INCQ         R14
+	CMPQ         R14, 8(SP)
+	JL           position
+	ADDQ         16(SP), R14
+	SUBQ         $0x01, (SP)
+	JLE          done
+	ADDQ         width+8(FP), R14
+	MOVQ         R14, 8(SP)
+	SUBQ         width+8(FP), R14
+	JMP          position
+
+done:
+	MOVQ    sums+48(FP), R15
+	VMOVUPS Y0, (R15)
+	VMOVUPS Y1, 32(R15)
+	VMOVUPS Y2, 64(R15)
+	VMOVUPS Y3, 96(R15)
+	VMOVUPS Y4, 128(R15)
+	VMOVUPS Y5, 160(R15)
+	VZEROUPPER
+	RET
+
+// func salong9x8(n int, offsets *int, src *float32, dy *float32, sums *float32)
+// Requires: AVX, FMA3
+TEXT ·salong9x8(SB), NOSPLIT, $0-40
+	MOVQ    offsets+8(FP), R15
+	MOVQ    src+16(FP), R14
+	MOVQ    (R15), AX
+	LEAQ    (R14)(AX*4), AX
+	MOVQ    8(R15), BX
+	LEAQ    (R14)(BX*4), BX
+	MOVQ    16(R15), CX
+	LEAQ    (R14)(CX*4), CX
+	MOVQ    24(R15), DX
+	LEAQ    (R14)(DX*4), DX
+	MOVQ    32(R15), SI
+	LEAQ    (R14)(SI*4), SI
+	MOVQ    40(R15), DI
+	LEAQ    (R14)(DI*4), DI
+	MOVQ    48(R15), R8
+	LEAQ    (R14)(R8*4), R8
+	MOVQ    56(R15), R9
+	LEAQ    (R14)(R9*4), R9
+	MOVQ    64(R15), R10
+	LEAQ    (R14)(R10*4), R10
+	MOVQ    sums+32(FP), R15
+	VMOVUPS (R15), Y0
+	VMOVUPS 32(R15), Y1
+	VMOVUPS 64(R15), Y2
+	VMOVUPS 96(R15), Y3
+	VMOVUPS 128(R15), Y4
+	VMOVUPS 160(R15), Y5
+	VMOVUPS 192(R15), Y6
+	VMOVUPS 224(R15), Y7
+	VMOVUPS 256(R15), Y8
+	MOVQ    dy+24(FP), R15
+	MOVQ    n+0(FP), R12
+	XORQ    R14, R14
+	PCALIGN $0x20
+
+lanes:
+	VMOVUPS     (R15)(R14*4), Y15
+	VFMADD231PS (AX)(R14*4), Y15, Y0
+	VFMADD231PS (BX)(R14*4), Y15, Y1
+	VFMADD231PS (CX)(R14*4), Y15, Y2
+	VFMADD231PS (DX)(R14*4), Y15, Y3
+	VFMADD231PS (SI)(R14*4), Y15, Y4
+	VFMADD231PS (DI)(R14*4), Y15, Y5
+	VFMADD231PS (R8)(R14*4), Y15, Y6
+	VFMADD231PS (R9)(R14*4), Y15, Y7
+	VFMADD231PS (R10)(R14*4), Y15, Y8
+	ADDQ        $0x08, R14
+	CMPQ        R14, R12
+	JL          lanes
+	MOVQ        sums+32(FP), R15
+	VMOVUPS     Y0, (R15)
+	VMOVUPS     Y1, 32(R15)
+	VMOVUPS     Y2, 64(R15)
+	VMOVUPS     Y3, 96(R15)
+	VMOVUPS     Y4, 128(R15)
+	VMOVUPS     Y5, 160(R15)
+	VMOVUPS     Y6, 192(R15)
+	VMOVUPS     Y7, 224(R15)
+	VMOVUPS     Y8, 256(R15)
+	VZEROUPPER
+	RET
+
+// func dgather512(k int, offsets *int, src *float64, dst *float64, n int)
+// Requires: AVX, AVX512F
+TEXT ·dgather512(SB), NOSPLIT, $0-40
+	MOVQ  k+0(FP), BX
+	MOVQ  offsets+8(FP), R8
+	MOVQ  src+16(FP), SI
+	MOVQ  dst+24(FP), DI
+	MOVQ  n+32(FP), CX
+	XORQ  DX, DX
+	MOVL  $0x00000001, AX
+	SHLL  CL, AX
+	DECL  AX
+	KMOVW AX, K1
 
 gather:
 	MOVQ    (R8)(DX*8), AX
 	VMOVUPD (SI)(AX*8), K1, Z0
 	VMOVUPD Z0, K1, (DI)
-	ADDQ    $0x80, DI
+	ADDQ    $0x00000080, DI
 	INCQ    DX
-	CMPQ    DX, CX
+	CMPQ    DX, BX
 	JL      gather
 	VZEROUPPER
 	RET
@@ -461,7 +760,7 @@ position:
 	VBROADCASTSD (R13)(R14*8), Z27
 	VFMADD231PD  Z24, Z27, Z22
 	VFMADD231PD  Z25, Z27, Z23
-	ADDQ         $0x80, R15
+	ADDQ         $0x00000080, R15
 	INCQ         R14
 	CMPQ         R14, 8(SP)
 	JL           position
@@ -569,7 +868,7 @@ position:
 	VFMADD231PD.BCST (R11)(R14*8), Z24, Z9
 	VFMADD231PD.BCST (R12)(R14*8), Z24, Z10
 	VFMADD231PD.BCST (R13)(R14*8), Z24, Z11
-	ADDQ             $0x80, R15
+	ADDQ             $0x00000080, R15
 	INCQ             R14
 	CMPQ             R14, 8(SP)
 	JL               position
@@ -598,9 +897,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func dalong9(n int, offsets *int, src *float64, dy *float64, sums *float64)
+// func dalong9x8(n int, offsets *int, src *float64, dy *float64, sums *float64)
 // Requires: AVX, AVX512F
-TEXT ·dalong9(SB), NOSPLIT, $0-40
+TEXT ·dalong9x8(SB), NOSPLIT, $0-40
 	MOVQ    offsets+8(FP), R15
 	MOVQ    src+16(FP), R14
 	MOVQ    (R15), AX
@@ -637,16 +936,16 @@ TEXT ·dalong9(SB), NOSPLIT, $0-40
 	PCALIGN $0x20
 
 lanes:
-	VMOVUPS     (R15)(R14*8), Z24
-	VFMADD231PD (AX)(R14*8), Z24, Z0
-	VFMADD231PD (BX)(R14*8), Z24, Z1
-	VFMADD231PD (CX)(R14*8), Z24, Z2
-	VFMADD231PD (DX)(R14*8), Z24, Z3
-	VFMADD231PD (SI)(R14*8), Z24, Z4
-	VFMADD231PD (DI)(R14*8), Z24, Z5
-	VFMADD231PD (R8)(R14*8), Z24, Z6
-	VFMADD231PD (R9)(R14*8), Z24, Z7
-	VFMADD231PD (R10)(R14*8), Z24, Z8
+	VMOVUPS     (R15)(R14*8), Z15
+	VFMADD231PD (AX)(R14*8), Z15, Z0
+	VFMADD231PD (BX)(R14*8), Z15, Z1
+	VFMADD231PD (CX)(R14*8), Z15, Z2
+	VFMADD231PD (DX)(R14*8), Z15, Z3
+	VFMADD231PD (SI)(R14*8), Z15, Z4
+	VFMADD231PD (DI)(R14*8), Z15, Z5
+	VFMADD231PD (R8)(R14*8), Z15, Z6
+	VFMADD231PD (R9)(R14*8), Z15, Z7
+	VFMADD231PD (R10)(R14*8), Z15, Z8
 	ADDQ        $0x08, R14
 	CMPQ        R14, R12
 	JL          lanes
@@ -660,5 +959,289 @@ lanes:
 	VMOVUPS     Z6, 384(R15)
 	VMOVUPS     Z7, 448(R15)
 	VMOVUPS     Z8, 512(R15)
+	VZEROUPPER
+	RET
+
+// func dgather256(k int, offsets *int, src *float64, dst *float64, n int)
+// Requires: AVX
+TEXT ·dgather256(SB), NOSPLIT, $0-40
+	MOVQ k+0(FP), BX
+	MOVQ offsets+8(FP), R8
+	MOVQ src+16(FP), SI
+	MOVQ dst+24(FP), DI
+	MOVQ n+32(FP), CX
+	XORQ DX, DX
+	SHLQ $0x03, CX
+	CMPQ CX, $0x20
+	JEQ  whole
+	CMPQ CX, $0x10
+	JGE  halves
+	CMPQ CX, $0x08
+	JGE  quarters
+
+quarters:
+	MOVQ   (R8)(DX*8), AX
+	LEAQ   (SI)(AX*8), AX
+	VMOVSD (AX), X0
+	VMOVSD -8(AX)(CX*1), X1
+	VMOVSD X0, (DI)
+	VMOVSD X1, -8(DI)(CX*1)
+	ADDQ   $0x00000040, DI
+	INCQ   DX
+	CMPQ   DX, BX
+	JL     quarters
+	VZEROUPPER
+	RET
+
+halves:
+	MOVQ    (R8)(DX*8), AX
+	LEAQ    (SI)(AX*8), AX
+	VMOVUPS (AX), X0
+	VMOVUPS -16(AX)(CX*1), X1
+	VMOVUPS X0, (DI)
+	VMOVUPS X1, -16(DI)(CX*1)
+	ADDQ    $0x00000040, DI
+	INCQ    DX
+	CMPQ    DX, BX
+	JL      halves
+	VZEROUPPER
+	RET
+
+whole:
+	MOVQ    (R8)(DX*8), AX
+	VMOVUPS (SI)(AX*8), Y0
+	VMOVUPS Y0, (DI)
+	ADDQ    $0x00000040, DI
+	INCQ    DX
+	CMPQ    DX, BX
+	JL      whole
+	VZEROUPPER
+	RET
+
+// func douter6x8(lines int, width int, pitch int, offsets *int, src *float64, dy *float64, sums *float64)
+// Requires: AVX, FMA3
+TEXT ·douter6x8(SB), NOSPLIT, $24-56
+	MOVQ    offsets+24(FP), R15
+	MOVQ    src+32(FP), R14
+	MOVQ    (R15), AX
+	LEAQ    (R14)(AX*8), AX
+	MOVQ    8(R15), BX
+	LEAQ    (R14)(BX*8), BX
+	MOVQ    16(R15), CX
+	LEAQ    (R14)(CX*8), CX
+	MOVQ    24(R15), DX
+	LEAQ    (R14)(DX*8), DX
+	MOVQ    32(R15), SI
+	LEAQ    (R14)(SI*8), SI
+	MOVQ    40(R15), DI
+	LEAQ    (R14)(DI*8), DI
+	MOVQ    sums+48(FP), R15
+	VMOVUPS (R15), Y0
+	VMOVUPS 32(R15), Y1
+	VMOVUPS 64(R15), Y2
+	VMOVUPS 96(R15), Y3
+	VMOVUPS 128(R15), Y4
+	VMOVUPS 160(R15), Y5
+	VMOVUPS 192(R15), Y6
+	VMOVUPS 224(R15), Y7
+	VMOVUPS 256(R15), Y8
+	VMOVUPS 288(R15), Y9
+	VMOVUPS 320(R15), Y10
+	VMOVUPS 352(R15), Y11
+	MOVQ    lines+0(FP), R14
+	MOVQ    R14, (SP)
+	MOVQ    width+8(FP), R14
+	MOVQ    R14, 8(SP)
+	MOVQ    pitch+16(FP), R15
+	SUBQ    R14, R15
+	MOVQ    R15, 16(SP)
+	XORQ    R14, R14
+	MOVQ    dy+40(FP), R15
+	PCALIGN $0x20
+
+position:
+	VMOVUPS      (R15), Y12
+	VMOVUPS      32(R15), Y13
+	VBROADCASTSD (AX)(R14*8), Y14
+	VFMADD231PD  Y12, Y14, Y0
+	VFMADD231PD  Y13, Y14, Y1
+	VBROADCASTSD (BX)(R14*8), Y15
+	VFMADD231PD  Y12, Y15, Y2
+	VFMADD231PD  Y13, Y15, Y3
+	VBROADCASTSD (CX)(R14*8), Y14
+	VFMADD231PD  Y12, Y14, Y4
+	VFMADD231PD  Y13, Y14, Y5
+	VBROADCASTSD (DX)(R14*8), Y15
+	VFMADD231PD  Y12, Y15, Y6
+	VFMADD231PD  Y13, Y15, Y7
+	VBROADCASTSD (SI)(R14*8), Y14
+	VFMADD231PD  Y12, Y14, Y8
+	VFMADD231PD  Y13, Y14, Y9
+	VBROADCASTSD (DI)(R14*8), Y15
+	VFMADD231PD  Y12, Y15, Y10
+	VFMADD231PD  Y13, Y15, Y11
+	ADDQ         $0x00000040, R15
+	INCQ         R14
+	CMPQ         R14, 8(SP)
+	JL           position
+	ADDQ         16(SP), R14
+	SUBQ         $0x01, (SP)
+	JLE          done
+	ADDQ         width+8(FP), R14
+	MOVQ         R14, 8(SP)
+	SUBQ         width+8(FP), R14
+	JMP          position
+
+done:
+	MOVQ    sums+48(FP), R15
+	VMOVUPS Y0, (R15)
+	VMOVUPS Y1, 32(R15)
+	VMOVUPS Y2, 64(R15)
+	VMOVUPS Y3, 96(R15)
+	VMOVUPS Y4, 128(R15)
+	VMOVUPS Y5, 160(R15)
+	VMOVUPS Y6, 192(R15)
+	VMOVUPS Y7, 224(R15)
+	VMOVUPS Y8, 256(R15)
+	VMOVUPS Y9, 288(R15)
+	VMOVUPS Y10, 320(R15)
+	VMOVUPS Y11, 352(R15)
+	VZEROUPPER
+	RET
+
+// func douter6x4(lines int, width int, pitch int, offsets *int, src *float64, dy *float64, sums *float64)
+// Requires: AVX, FMA3
+TEXT ·douter6x4(SB), NOSPLIT, $24-56
+	MOVQ    offsets+24(FP), R15
+	MOVQ    src+32(FP), R14
+	MOVQ    (R15), AX
+	LEAQ    (R14)(AX*8), AX
+	MOVQ    8(R15), BX
+	LEAQ    (R14)(BX*8), BX
+	MOVQ    16(R15), CX
+	LEAQ    (R14)(CX*8), CX
+	MOVQ    24(R15), DX
+	LEAQ    (R14)(DX*8), DX
+	MOVQ    32(R15), SI
+	LEAQ    (R14)(SI*8), SI
+	MOVQ    40(R15), DI
+	LEAQ    (R14)(DI*8), DI
+	MOVQ    sums+48(FP), R15
+	VMOVUPS (R15), Y0
+	VMOVUPS 32(R15), Y1
+	VMOVUPS 64(R15), Y2
+	VMOVUPS 96(R15), Y3
+	VMOVUPS 128(R15), Y4
+	VMOVUPS 160(R15), Y5
+	MOVQ    lines+0(FP), R14
+	MOVQ    R14, (SP)
+	MOVQ    width+8(FP), R14
+	MOVQ    R14, 8(SP)
+	MOVQ    pitch+16(FP), R15
+	SUBQ    R14, R15
+	MOVQ    R15, 16(SP)
+	XORQ    R14, R14
+	MOVQ    dy+40(FP), R15
+	PCALIGN $0x20
+
+position:
+	VMOVUPS      (R15), Y12
+	VBROADCASTSD (AX)(R14*8), Y14
+	VFMADD231PD  Y12, Y14, Y0
+	VBROADCASTSD (BX)(R14*8), Y15
+	VFMADD231PD  Y12, Y15, Y1
+	VBROADCASTSD (CX)(R14*8), Y14
+	VFMADD231PD  Y12, Y14, Y2
+	VBROADCASTSD (DX)(R14*8), Y15
+	VFMADD231PD  Y12, Y15, Y3
+	VBROADCASTSD (SI)(R14*8), Y14
+	VFMADD231PD  Y12, Y14, Y4
+	VBROADCASTSD (DI)(R14*8), Y15
+	VFMADD231PD  Y12, Y15, Y5
+	ADDQ         $0x00000040, R15
+	INCQ         R14
+	CMPQ         R14, 8(SP)
+	JL           position
+	ADDQ         16(SP), R14
+	SUBQ         $0x01, (SP)
+	JLE          done
+	ADDQ         width+8(FP), R14
+	MOVQ         R14, 8(SP)
+	SUBQ         width+8(FP), R14
+	JMP          position
+
+done:
+	MOVQ    sums+48(FP), R15
+	VMOVUPS Y0, (R15)
+	VMOVUPS Y1, 32(R15)
+	VMOVUPS Y2, 64(R15)
+	VMOVUPS Y3, 96(R15)
+	VMOVUPS Y4, 128(R15)
+	VMOVUPS Y5, 160(R15)
+	VZEROUPPER
+	RET
+
+// func dalong9x4(n int, offsets *int, src *float64, dy *float64, sums *float64)
+// Requires: AVX, FMA3
+TEXT ·dalong9x4(SB), NOSPLIT, $0-40
+	MOVQ    offsets+8(FP), R15
+	MOVQ    src+16(FP), R14
+	MOVQ    (R15), AX
+	LEAQ    (R14)(AX*8), AX
+	MOVQ    8(R15), BX
+	LEAQ    (R14)(BX*8), BX
+	MOVQ    16(R15), CX
+	LEAQ    (R14)(CX*8), CX
+	MOVQ    24(R15), DX
+	LEAQ    (R14)(DX*8), DX
+	MOVQ    32(R15), SI
+	LEAQ    (R14)(SI*8), SI
+	MOVQ    40(R15), DI
+	LEAQ    (R14)(DI*8), DI
+	MOVQ    48(R15), R8
+	LEAQ    (R14)(R8*8), R8
+	MOVQ    56(R15), R9
+	LEAQ    (R14)(R9*8), R9
+	MOVQ    64(R15), R10
+	LEAQ    (R14)(R10*8), R10
+	MOVQ    sums+32(FP), R15
+	VMOVUPS (R15), Y0
+	VMOVUPS 32(R15), Y1
+	VMOVUPS 64(R15), Y2
+	VMOVUPS 96(R15), Y3
+	VMOVUPS 128(R15), Y4
+	VMOVUPS 160(R15), Y5
+	VMOVUPS 192(R15), Y6
+	VMOVUPS 224(R15), Y7
+	VMOVUPS 256(R15), Y8
+	MOVQ    dy+24(FP), R15
+	MOVQ    n+0(FP), R12
+	XORQ    R14, R14
+	PCALIGN $0x20
+
+lanes:
+	VMOVUPS     (R15)(R14*8), Y15
+	VFMADD231PD (AX)(R14*8), Y15, Y0
+	VFMADD231PD (BX)(R14*8), Y15, Y1
+	VFMADD231PD (CX)(R14*8), Y15, Y2
+	VFMADD231PD (DX)(R14*8), Y15, Y3
+	VFMADD231PD (SI)(R14*8), Y15, Y4
+	VFMADD231PD (DI)(R14*8), Y15, Y5
+	VFMADD231PD (R8)(R14*8), Y15, Y6
+	VFMADD231PD (R9)(R14*8), Y15, Y7
+	VFMADD231PD (R10)(R14*8), Y15, Y8
+	ADDQ        $0x04, R14
+	CMPQ        R14, R12
+	JL          lanes
+	MOVQ        sums+32(FP), R15
+	VMOVUPS     Y0, (R15)
+	VMOVUPS     Y1, 32(R15)
+	VMOVUPS     Y2, 64(R15)
+	VMOVUPS     Y3, 96(R15)
+	VMOVUPS     Y4, 128(R15)
+	VMOVUPS     Y5, 160(R15)
+	VMOVUPS     Y6, 192(R15)
+	VMOVUPS     Y7, 224(R15)
+	VMOVUPS     Y8, 256(R15)
 	VZEROUPPER
 	RET

@@ -3,52 +3,112 @@ package main
 import (
 	"fmt"
 
-	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"   // as assembly reads
 	. "github.com/mmcloughlin/avo/operand" // as assembly reads
 	. "github.com/mmcloughlin/avo/reg"     // as assembly reads
 )
 
-// panels writes, with AVX-512, what a convolution needs beside the product of packed
-// panels: a stretch of columns, gathered into a panel of a vector pair's width, and
+// panels writes, with AVX-512 and AVX2, what a convolution needs beside the product of
+// packed panels: a stretch of columns, gathered into a panel of a vector pair's width, and
 // the products of gradients with columns that are read where the images lie.
 func panels() {
 	for _, p := range precisions {
-		k := panelCode{p}
-		implement(p.prefix + "gather")
-		k.gather()
-		for _, vectors := range []int{2, 1} {
-			Implement(fmt.Sprintf("%souter12x%d", p.prefix, vectors*64/p.size))
-			Attributes(attr.NOSPLIT)
-			k.outer(vectors)
+		for _, k := range []panelCode{{p, 12, 64, z}, {p, 6, 32, y}} {
+			bits := fmt.Sprint(8 * k.width)
+			implement(p.prefix + "gather" + bits)
+			if k.width == 64 {
+				k.gather512()
+			} else {
+				k.gather256()
+			}
+			for _, vectors := range []int{2, 1} {
+				implement(fmt.Sprintf("%souter%dx%d", p.prefix, k.rows, vectors*k.width/p.size))
+				k.outer(vectors)
+			}
+			implement(p.prefix + "along9x" + fmt.Sprint(k.width/p.size))
+			k.along()
 		}
-		implement(p.prefix + "along9")
-		k.along()
 	}
 }
 
-type panelCode struct{ precision }
+// panelCode is the code for tiles of so many rows.
+type panelCode struct {
+	precision
+	rows, width int // width: bytes of a vector
+	register    func(i int) Register
+}
 
-// gather copies, for each of CX steps, a vector as far as a mask goes:
+// gather copies, for each of k steps, the first n elements of a vector:
 //
 //	SI  source; R8 has where in it each step begins
 //	DI  target, moves on by two vectors a step
+//	BX  steps
+//	CX  n
 func (k panelCode) gather() {
-	MOVQ(address(Param("k")), RCX)
+	MOVQ(address(Param("k")), RBX)
 	MOVQ(address(Param("offsets")), R8)
 	MOVQ(address(Param("src")), RSI)
 	MOVQ(address(Param("dst")), RDI)
-	MOVL(address(Param("mask")), EAX)
-	KMOVW(EAX, K1)
+	MOVQ(address(Param("n")), RCX)
 	XORQ(RDX, RDX)
-	loop("gather")
+}
+
+// gather512 is gather by a mask.
+func (k panelCode) gather512() {
+	k.gather()
+	MOVL(U32(1), EAX)
+	SHLL(CL, EAX)
+	DECL(EAX)
+	KMOVW(EAX, K1)
+	k.gatherSteps("gather", func(from, to Mem) {
+		k.moveMasked(from, K1, Z0)
+		k.moveMasked(Z0, K1, to)
+	})
+}
+
+// gather256 is gather by pieces: the first of n elements and the last, which overlap.
+// Masked stores take long on some processors.
+func (k panelCode) gather256() {
+	k.gather()
+	SHLQ(Imm(uint64(k.shift)), RCX)
+	CMPQ(RCX, Imm(32))
+	JEQ(LabelRef("whole"))
+	CMPQ(RCX, Imm(16))
+	JGE(LabelRef("halves"))
+	CMPQ(RCX, Imm(8))
+	JGE(LabelRef("quarters"))
+	pieces := func(label string, size int, move func(...Op)) {
+		k.gatherSteps(label, func(from, to Mem) {
+			LEAQ(from, RAX)
+			move(Mem{Base: RAX}, x(0))
+			move(at(-size, RAX, RCX, 1), x(1))
+			move(x(0), to)
+			move(x(1), at(-size, RDI, RCX, 1))
+		})
+	}
+	if k.size == 4 {
+		k.gatherSteps("one", func(from, to Mem) {
+			VMOVSS(from, x(0))
+			VMOVSS(x(0), to)
+		})
+	}
+	pieces("quarters", 8, VMOVSD)
+	pieces("halves", 16, VMOVUPS)
+	k.gatherSteps("whole", func(from, to Mem) {
+		VMOVUPS(from, y(0))
+		VMOVUPS(y(0), to)
+	})
+}
+
+// gatherSteps runs body for every step, and returns.
+func (k panelCode) gatherSteps(label string, body func(from, to Mem)) {
+	Label(label)
 	MOVQ(at(0, R8, RDX, 8), RAX)
-	k.moveMasked(at(0, RSI, RAX, k.size), K1, Z0)
-	k.moveMasked(Z0, K1, Mem{Base: RDI})
-	ADDQ(Imm(128), RDI)
+	body(at(0, RSI, RAX, k.size), Mem{Base: RDI})
+	ADDQ(U32(2*k.width), RDI)
 	INCQ(RDX)
-	CMPQ(RDX, RCX)
-	JL(LabelRef("gather"))
+	CMPQ(RDX, RBX)
+	JL(LabelRef(label))
 	VZEROUPPER()
 	RET()
 }
@@ -72,14 +132,18 @@ func (k panelCode) pointers(rows int) {
 //
 //	R14 position, as an element of the image; a line ends at end
 //	R15 vectors, a pair of them a position whether both are in use or not
-//	Z24, Z25 vectors
+//
+//	          AVX-512    AVX2
+//	sums      Z0-Z23     Y0-Y11
+//	vectors   Z24, Z25   Y12, Y13
+//	values    Z26, Z27   Y14, Y15    in turn
 func (k panelCode) outer(vectors int) {
-	const rows = 12
 	left, end, next := AllocLocal(8), AllocLocal(8), AllocLocal(8)
+	rows := k.rows
 	k.pointers(rows)
 	MOVQ(address(Param("sums")), R15)
 	for i := range rows * vectors {
-		VMOVUPS(Mem{Base: R15, Disp: 64 * i}, z(i))
+		VMOVUPS(Mem{Base: R15, Disp: k.width * i}, k.register(i))
 	}
 	MOVQ(address(Param("lines")), R14)
 	MOVQ(R14, left)
@@ -92,20 +156,20 @@ func (k panelCode) outer(vectors int) {
 	MOVQ(address(Param("dy")), R15)
 	loop("position")
 	for v := range vectors {
-		VMOVUPS(Mem{Base: R15, Disp: 64 * v}, z(24+v))
+		VMOVUPS(Mem{Base: R15, Disp: k.width * v}, k.register(2*rows+v))
 	}
 	for r := range rows {
-		value := at(0, rowPointers[r], R14, k.size)
-		if vectors == 1 {
-			k.fmaBroadcast(value, z(24), z(r))
+		from, value := at(0, rowPointers[r], R14, k.size), k.register(2*rows+2+r%2)
+		if vectors == 1 && k.width == 64 {
+			k.fmaBroadcast(from, k.register(2*rows), k.register(r))
 			continue
 		}
-		k.broadcast(value, z(26+r%2))
+		k.broadcast(from, value)
 		for v := range vectors {
-			k.fma(z(24+v), z(26+r%2), z(vectors*r+v))
+			k.fma(k.register(2*rows+v), value, k.register(vectors*r+v))
 		}
 	}
-	ADDQ(Imm(128), R15)
+	ADDQ(U32(2*k.width), R15)
 	INCQ(R14)
 	CMPQ(R14, end)
 	JL(LabelRef("position"))
@@ -119,7 +183,7 @@ func (k panelCode) outer(vectors int) {
 	Label("done")
 	MOVQ(address(Param("sums")), R15)
 	for i := range rows * vectors {
-		VMOVUPS(z(i), Mem{Base: R15, Disp: 64 * i})
+		VMOVUPS(k.register(i), Mem{Base: R15, Disp: k.width * i})
 	}
 	VZEROUPPER()
 	RET()
@@ -132,22 +196,22 @@ func (k panelCode) along() {
 	k.pointers(rows)
 	MOVQ(address(Param("sums")), R15)
 	for r := range rows {
-		VMOVUPS(Mem{Base: R15, Disp: 64 * r}, z(r))
+		VMOVUPS(Mem{Base: R15, Disp: k.width * r}, k.register(r))
 	}
 	MOVQ(address(Param("dy")), R15)
 	MOVQ(address(Param("n")), R12)
 	XORQ(R14, R14)
 	loop("lanes")
-	VMOVUPS(at(0, R15, R14, k.size), z(24))
+	VMOVUPS(at(0, R15, R14, k.size), k.register(15))
 	for r := range rows {
-		k.fma(at(0, rowPointers[r], R14, k.size), z(24), z(r))
+		k.fma(at(0, rowPointers[r], R14, k.size), k.register(15), k.register(r))
 	}
-	ADDQ(Imm(uint64(64/k.size)), R14)
+	ADDQ(Imm(uint64(k.width/k.size)), R14)
 	CMPQ(R14, R12)
 	JL(LabelRef("lanes"))
 	MOVQ(address(Param("sums")), R15)
 	for r := range rows {
-		VMOVUPS(z(r), Mem{Base: R15, Disp: 64 * r})
+		VMOVUPS(k.register(r), Mem{Base: R15, Disp: k.width * r})
 	}
 	VZEROUPPER()
 	RET()

@@ -19,8 +19,8 @@ import (
 //	SI  a, moves on by the rows of the tile a step
 //	DI  b, moves on by two vectors a step
 //	CX  steps left
-//	R10 rows in use, with AVX-512: the loop leaves out the last four or eight if
-//	    it may, and their rows are not written
+//	R10 rows in use: the loop leaves out the last third or two thirds of them if it
+//	    may, and their rows are not written
 //	DX  c, moves down row by row
 //	R8  row of c to the next, in bytes
 //
@@ -58,9 +58,8 @@ func (k tileCode) alpha() Register { return k.register(k.last - 1) }
 func (k tileCode) beta() Register  { return k.register(k.last) }
 
 func (k *tileCode) gemm() {
-	if k.rows == 12 {
-		MOVQ(address(Param("rows")), R10)
-	}
+	third := k.rows / 3
+	MOVQ(address(Param("rows")), R10)
 	MOVQ(address(Param("k")), RCX)
 	MOVQ(address(Param("a")), RSI)
 	MOVQ(address(Param("b")), RDI)
@@ -77,24 +76,20 @@ func (k *tileCode) gemm() {
 	for r := range k.rows {
 		zero(k.pair(2 * r)...)
 	}
-	if k.rows == 12 {
-		CMPQ(R10, Imm(4))
-		JLE(LabelRef("loop4"))
-		CMPQ(R10, Imm(8))
-		JLE(LabelRef("loop8"))
-		loop("loop12")
-		k.loop("loop12", 12)
-		JMP(LabelRef("finish"))
-		Label("loop8")
-		k.loop("loop8", 8)
-		JMP(LabelRef("finish"))
-		Label("loop4")
-		k.loop("loop4", 4)
-		Label("finish")
-	} else {
-		loop("loop")
-		k.loop("loop", k.rows)
+	name := func(rows int) string { return fmt.Sprint("loop", rows) }
+	for _, rows := range []int{third, 2 * third} {
+		CMPQ(R10, Imm(uint64(rows)))
+		JLE(LabelRef(name(rows)))
 	}
+	loop(name(k.rows))
+	k.loop(name(k.rows), k.rows)
+	JMP(LabelRef("finish"))
+	Label(name(2 * third))
+	k.loop(name(2*third), 2*third)
+	JMP(LabelRef("finish"))
+	Label(name(third))
+	k.loop(name(third), third)
+	Label("finish")
 	k.broadcast(address(Param("alpha")), k.alpha())
 	k.jumpIfZero(address(Param("beta")), RAX, "set")
 	k.broadcast(address(Param("beta")), k.beta())
@@ -139,7 +134,7 @@ func (k *tileCode) eachRow(body func(c Mem, sums []Register)) {
 	done := fmt.Sprintf("done%d", k.ends)
 	k.ends++
 	for r := range k.rows {
-		if k.rows == 12 && r > 0 && r%4 == 0 {
+		if r > 0 && r%(k.rows/3) == 0 {
 			CMPQ(R10, Imm(uint64(r)))
 			JLE(LabelRef(done))
 		}
