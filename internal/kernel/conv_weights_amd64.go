@@ -162,7 +162,9 @@ func (g *weightGradient[T]) add(sums []T, group, share, block int, frames, copie
 }
 
 // products adds to the sums what lines of some images contribute.
-func (g *weightGradient[T]) products(sums []T, rows int, lastBlock bool, count, lines int, source []T, step int, copies []T) {
+func (g *weightGradient[T]) products(
+	sums []T, rows int, lastBlock bool, count, lines int, source []T, step int, copies []T,
+) {
 	width, pitch, high := g.reading.width, g.reading.pitch, g.columns.rows
 	depth := lines * width
 	if pitch == width {
