@@ -69,11 +69,17 @@ func (l *allGather[T]) counts() []int {
 // block is the part of a rank in a buffer that holds those of all ranks one behind the
 // other.
 func (l *allGather[T]) block(b []T, rank int) []T {
+	at := l.start(rank)
+	return b[at : at+l.n*l.sizes[rank]]
+}
+
+// start is where that part begins.
+func (l *allGather[T]) start(rank int) int {
 	at := 0
 	for _, size := range l.sizes[:rank] {
 		at += l.n * size
 	}
-	return b[at : at+l.n*l.sizes[rank]]
+	return at
 }
 
 // each calls visit for each rank and sample with the part in such a buffer, and with the

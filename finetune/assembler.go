@@ -71,11 +71,12 @@ func (a *assembler[T]) fused(l layer[T], i int, v input[T]) bool {
 	if !ok || a.form.keepGradients || v.param == nil || v.param.mask != nil || v.param.tie != nil {
 		return false
 	}
-	if d, may := l.(deviceFusible); a.form.device != nil && may && !d.fusesOnDevice() {
+	grouped := a.form.team.isGrouped()
+	if d, may := l.(deviceFusible); a.form.device != nil && (grouped || may && !d.fusesOnDevice()) {
 		return false
 	}
 	fuses, inParts := f.fuses(i)
-	return fuses && a.uses[v.param] == 1 && (inParts || !a.form.team.isGrouped())
+	return fuses && a.uses[v.param] == 1 && (inParts || !grouped)
 }
 
 // input makes the node of the batch's samples, of size elements each.

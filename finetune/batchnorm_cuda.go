@@ -6,6 +6,14 @@ import (
 	"efcn/internal/cuda"
 )
 
+// onDevice has no form for statistics of a batch of which groups have shares.
+func (b *groupedBatchNorm[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
+	if !b.frozen {
+		return deviceForm[T]{}, errNoForm
+	}
+	return b.batchNorm.onDevice(m)
+}
+
 func (b *batchNorm[T]) onDevice(m *formMaker[T]) (deviceForm[T], error) {
 	norm := cuda.Norm[T]{Epsilon: b.epsilon, Momentum: b.momentum}
 	var unused [2]cuda.Buffer[T]

@@ -262,9 +262,6 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 
 func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
 	form.team, form.ranks, form.device = t.team, t.ranks, t.device
-	if form.device != nil && form.team.isGrouped() {
-		return nil, errors.New("groups of ranks train on processors, not on a device")
-	}
 	batch := form.team.share(form.batch).n
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic "+

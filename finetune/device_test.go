@@ -21,6 +21,8 @@ var deviceTests = []struct {
 	{"whole nets", testDeviceNets},
 	{"train", testDeviceTrain},
 	{"resume", testDeviceResume},
+	{"ranks by hand", testDeviceRanksByHand},
+	{"train over ranks", testDeviceTrainOverRanks},
 	{"full at every allocation", testDeviceFull},
 }
 

@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -221,6 +222,9 @@ func (n *deviceNetwork[T]) step(u update[T]) error {
 		if err := runAll(s, n.backward); err != nil {
 			return err
 		}
+		if err := n.sumGradients(s); err != nil {
+			return err
+		}
 		if err := n.memory.follow(s, n.reads); err != nil || !update.measure {
 			return err
 		}
@@ -265,23 +269,66 @@ func (n *deviceNetwork[T]) readLoss(s *cuda.Stream) error {
 	of := cuda.Loss{Losses: f.loss.Losses.Part(0, batch), Hits: f.loss.Hits.Part(0, batch)}
 	err := errors.Join(
 		cuda.CrossEntropy(s, n.net.classes, batch, n.loss.logits, f.classes, of, n.loss.slope),
+		n.weigh(s),
 		cuda.Sum(s, 0, of.Losses, f.sums.Part(0, 1)), cuda.Sum(s, 0, of.Hits, f.sums.Part(1, 2)),
 		cuda.Download(s, f.known, f.sums), s.Wait(),
 	)
 	if err != nil {
 		return err
 	}
-	n.net.loss, n.net.hits = f.known.Data()[0]/float64(batch), int(f.known.Data()[1])
+	sums, share := f.known.Data(), n.net.share
+	if share.idle {
+		clear(sums)
+	}
+	if err := n.net.team.sumOverGroups(sums); err != nil {
+		return err
+	}
+	n.net.loss, n.net.hits = sums[0]/float64(share.batch), int(sums[1])
 	return nil
+}
+
+// sumGradients is network.sumGradients.
+func (n *deviceNetwork[T]) sumGradients(s *cuda.Stream) error {
+	if !n.net.team.isGrouped() {
+		return nil
+	}
+	for _, g := range n.reads {
+		for at := 0; at < g.gradient.Len(); at += partSize {
+			part := g.gradient.Part(at, min(at+partSize, g.gradient.Len()))
+			values := n.net.partOf(part.Len())
+			if err := cuda.Read(s, values, part); err != nil {
+				return err
+			}
+			if err := n.net.ranks.sumGradients(values); err != nil {
+				return err
+			}
+			if err := cuda.Write(s, part, values); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// weigh makes the gradient of the mean loss of this group's samples a part of that of the
+// batch.
+func (n *deviceNetwork[T]) weigh(s *cuda.Stream) error {
+	if !n.net.team.isGrouped() {
+		return nil
+	}
+	return cuda.Scale(s, n.loss.slope, T(n.net.share.weight()))
 }
 
 // notFinite returns the error that names where in the forward pass a loss that is not
 // finite begins: see network.notFinite.
 func (n *deviceNetwork[T]) notFinite(s *cuda.Stream) error {
-	where := "though all logits are"
-	for _, w := range n.forward {
+	found := &suspect{}
+	for turn, w := range n.forward { // to the end: other ranks may find it later, or not at all
 		if err := w.run(s); err != nil {
 			return err
+		}
+		if found.Where != "" {
+			continue
 		}
 		o := w.op.(*op[T])
 		what, err := n.inspect(s, o)
@@ -289,11 +336,14 @@ func (n *deviceNetwork[T]) notFinite(s *cuda.Stream) error {
 			return err
 		}
 		if what != "" {
-			where = fmt.Sprintf("%s of %s", what, o.label)
-			break
+			found = &suspect{turn, fmt.Sprintf("%s of %s", what, o.label)}
 		}
 	}
-	return notFiniteAt(where)
+	first, err := found.first(n.net.team)
+	if err != nil {
+		return err
+	}
+	return notFiniteAt(cmp.Or(first.Where, "though all logits are"))
 }
 
 // inspect looks for what is not finite in the weights and the output of an op.

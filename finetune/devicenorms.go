@@ -23,7 +23,7 @@ func newDeviceNorms[T kernel.Float](d *deviceMemory[T], t *cuda.Thread) (*device
 		if s.Map == nil || p.frozen {
 			continue
 		}
-		bits, err := d.bits(t, len(p.values), &mask{support: s.Map})
+		bits, err := d.bits(t, len(p.values), &mask{support: s.Map}, s.row, len(p.values)/max(1, s.Cols()))
 		if err != nil {
 			return nil, err
 		}
@@ -83,15 +83,17 @@ func (n *deviceNorms[T]) read(s *cuda.Stream, of []*parameter[T], to *gradientNo
 	return nil
 }
 
-// bits puts a bit for each of n entries on the device, 1 for those in the mask.
-func (d *deviceMemory[T]) bits(t *cuda.Thread, n int, k *mask) (cuda.Buffer[uint32], error) {
+// bits puts a bit for each of the n entries of so many rows on the device, 1 for those in
+// the mask; first is the first of the rows.
+func (d *deviceMemory[T]) bits(t *cuda.Thread, n int, k *mask, first, rows int) (cuda.Buffer[uint32], error) {
 	b, err := allocated[uint32](d, t, (n+31)/32)
 	if err != nil || d.counting {
 		return b, err
 	}
 	words := make([]uint32, b.Len())
-	k.rows(0, k.support.Rows(), true, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
+	before := first * k.support.Cols()
+	k.rows(first, first+rows, true, func(lo, hi int) {
+		for i := lo - before; i < hi-before; i++ {
 			words[i/32] |= 1 << (i % 32)
 		}
 	})

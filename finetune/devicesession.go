@@ -7,6 +7,7 @@ import (
 
 	"efcn/internal/cuda"
 	"efcn/internal/kernel"
+	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
 
@@ -64,12 +65,19 @@ func (n *deviceNetwork[T]) run(ctx context.Context, x []T) ([]T, error) {
 }
 
 // OnDevice makes models ready on a device for [EvaluateIn], batches of so many samples at a
-// time. A session has its memory there to itself until it is closed.
-func OnDevice(d *cuda.Device, batch int) Opener {
+// time. A session has its memory there to itself until it is closed. The ranks of w, unless
+// that is nil, compute each its part of the large layers, on a device of its own; all of them
+// make the same calls.
+func OnDevice(d *cuda.Device, w *mpi.World, batch int) Opener {
 	return func(ctx context.Context, m *onnxio.Model) (Session, error) {
-		batch := batch                        // of this model
-		t, err := newTrainee[float32](m, "*") // every layer, in whatever layout it is
-		if err != nil {
+		batch := batch // of this model
+		var together *team
+		if w != nil && w.Size() > 1 {
+			together = &team{all: w, group: w}
+		}
+		// Every layer, in whatever layout it is.
+		t, err := newTraineeOver[float32](m, together, Options{Train: "*"}.WithDefaults())
+		if err := agree(ctx, w, err); err != nil {
 			return nil, err
 		}
 		if fixed := t.input.Type.Shape[0]; fixed.Known() {
@@ -77,13 +85,17 @@ func OnDevice(d *cuda.Device, batch int) Opener {
 		}
 		t.device = newDeviceMemory(t, Options{Device: d}.WithDefaults())
 		n, err := t.networkOf(networkForm[float32]{batch: batch, evaluates: true})
-		if err != nil {
+		if err == nil {
+			err = t.device.check(ctx)
+		}
+		if err := agree(ctx, w, err); err != nil {
 			return nil, err
 		}
-		if err := t.device.check(ctx); err != nil {
-			return nil, err
-		}
-		if err := t.device.open(ctx); err != nil {
+		opened := t.device.open(ctx)
+		if err := agree(ctx, w, opened); err != nil {
+			if opened == nil {
+				err = errors.Join(err, t.device.close())
+			}
 			return nil, err
 		}
 		return &ownedSession{deviceSession[float32]{n.device}}, nil

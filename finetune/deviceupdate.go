@@ -17,7 +17,7 @@ type deviceUpdate[T kernel.Float] struct {
 	// that layers do themselves. basis is for V of factored layers, which does not decay.
 	step, factors [2]cuda.Buffer[T]
 
-	squares cuda.Buffer[float64] // of all gradients, for clipping
+	squares cuda.Buffer[float64] // for clipping: of all gradients, and of those of which ranks have parts
 	room    cuda.Buffer[float64] // of cuda.SumSquares
 	norms   *deviceNorms[T]      // nil where nothing is ever measured
 	measure bool                 // in this step
@@ -46,7 +46,7 @@ func newDeviceUpdate[T kernel.Float](d *deviceMemory[T], t *cuda.Thread) (*devic
 	var errs [4]error
 	u.numbers, errs[0] = allocated[T](d, t, 2*(size+factors))
 	u.host, errs[1] = pinned[T](d, t, 2*(size+factors))
-	u.squares, errs[2] = allocated[float64](d, t, 1)
+	u.squares, errs[2] = allocated[float64](d, t, 2)
 	u.room, errs[3] = allocated[float64](d, t, cuda.SquaresRoom)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (d *deviceMemory[T]) parameter(t *cuda.Thread, p *parameter[T]) (*devicePar
 		}
 	}
 	if p.mask != nil {
-		if on.mask, err = d.bits(t, len(p.values), p.mask); err != nil {
+		if on.mask, err = d.bits(t, len(p.values), p.mask, 0, p.mask.support.Rows()); err != nil {
 			return nil, err
 		}
 	}
@@ -144,24 +144,17 @@ func (d *deviceMemory[T]) ties(t *cuda.Thread, p *parameter[T]) (*cuda.Ties, err
 // follow moves parameters along their gradients, as network.step does.
 func (d *deviceMemory[T]) follow(s *cuda.Stream, reads []deviceGradient[T]) error {
 	u, o := d.update, d.options
-	for i, g := range reads {
+	for _, g := range reads {
 		if err := u.restrict(s, g); err != nil {
 			return err
 		}
-		if o.Clip > 0 {
-			keep := 1.0
-			if i == 0 {
-				keep = 0
-			}
-			err := cuda.SumSquares(s, g.gradient, cuda.Buffer[uint32]{}, cuda.Outside, keep, u.room, u.squares)
-			if err != nil {
-				return err
-			}
-		}
 	}
 	if o.Clip > 0 && len(reads) > 0 {
+		if err := d.sumSquares(s, reads); err != nil {
+			return err
+		}
 		for _, step := range u.step {
-			if err := cuda.ClipFactor(s, o.Clip, u.squares, step); err != nil {
+			if err := cuda.ClipFactor(s, o.Clip, u.squares.Part(0, 1), step); err != nil {
 				return err
 			}
 		}
@@ -172,6 +165,35 @@ func (d *deviceMemory[T]) follow(s *cuda.Stream, reads []deviceGradient[T]) erro
 		}
 	}
 	return nil
+}
+
+// sumSquares sums the squares of all gradients, of parts over the ranks: network.gradientNorm.
+func (d *deviceMemory[T]) sumSquares(s *cuda.Stream, reads []deviceGradient[T]) error {
+	u := d.update
+	if err := cuda.Clear(s, u.squares); err != nil {
+		return err
+	}
+	whole, parts := u.squares.Part(0, 1), u.squares.Part(1, 2)
+	for _, g := range reads {
+		to := whole
+		if g.p.cut {
+			to = parts
+		}
+		if err := cuda.SumSquares(s, g.gradient, cuda.Buffer[uint32]{}, cuda.Outside, 1, u.room, to); err != nil {
+			return err
+		}
+	}
+	if d.trainee.ranks == nil {
+		return nil
+	}
+	var sums [2]float64
+	if err := cuda.Read(s, sums[:], u.squares); err != nil {
+		return err
+	}
+	if err := d.trainee.ranks.sum(sums[1:]); err != nil {
+		return err
+	}
+	return cuda.Write(s, whole, []float64{sums[0] + sums[1]})
 }
 
 // restrict makes a gradient that of what is trained.

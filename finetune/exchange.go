@@ -48,6 +48,16 @@ func (e *exchange[T]) giveBack(b mpi.Buffer[T]) {
 	e.spare = append(e.spare, b)
 }
 
+// through lends f a buffer of size elements.
+func (e *exchange[T]) through(size int, f func(b mpi.Buffer[T]) error) error {
+	b, err := e.borrow(size)
+	if err != nil {
+		return err
+	}
+	defer e.giveBack(b)
+	return f(b.Part(0, size))
+}
+
 // sum adds up over the ranks of the group, in their order.
 func (e *exchange[T]) sum(values []float64) error {
 	if e == nil {

@@ -74,6 +74,7 @@ func sameRun(ctx context.Context, w *mpi.World, m *onnxio.Model, train, test *da
 		{"test set", testHash},
 		{"set of options", id.Options},
 		{"number of threads", id.Threads},
+		{"kind of device", id.Device},
 		{"number of groups", id.Groups},
 	} {
 		if err := sameOnAll(ctx, w, err, c.what, c.value); err != nil {

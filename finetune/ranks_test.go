@@ -1,6 +1,7 @@
 package finetune
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"efcn/internal/cuda"
 	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
@@ -174,7 +176,12 @@ func handCuts() map[string]struct {
 
 // TestRanksByHand: steps of a model that is cut over ranks come to the weights that those
 // of the whole model come to, whether layers update their weights themselves or not.
-func TestRanksByHand(t *testing.T) {
+func TestRanksByHand(t *testing.T) { compareHandCuts(t, nil) }
+
+// compareHandCuts has parts computed on processors, or unless d is nil on devices, one for
+// each rank.
+func compareHandCuts(t *testing.T, d *cuda.Device) {
+	t.Helper()
 	compared := 0
 	for name, c := range handCuts() {
 		for _, keep := range []bool{false, true} {
@@ -190,7 +197,16 @@ func TestRanksByHand(t *testing.T) {
 						return
 					}
 					tr.ranks = &exchange[float64]{World: w}
+					release, err := tr.toDevice(t, d, w.Rank())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer release()
 					n, err := tr.network(sketchBatch, keep)
+					if err == nil && d != nil {
+						err = errors.Join(tr.device.check(t.Context()), tr.device.open(t.Context()))
+					}
 					if err != nil {
 						t.Error(err)
 						return
@@ -198,6 +214,9 @@ func TestRanksByHand(t *testing.T) {
 					what := fmt.Sprintf("%s on rank %d of %d", name, w.Rank(), ranks)
 					if got := handSteps(t, n); !closeTo(got, losses, 1e-13) {
 						t.Errorf("%s: losses %v, want %v", what, got, losses)
+					}
+					if err := tr.device.read(true); err != nil {
+						t.Error(err)
 					}
 					mutex.Lock()
 					defer mutex.Unlock()
@@ -209,6 +228,30 @@ func TestRanksByHand(t *testing.T) {
 	if want := 2 * 6 * (5 + 6 + 6 + 7); compared != want {
 		t.Errorf("compared %d tensors, want %d", compared, want)
 	}
+}
+
+// toDevice has a rank compute on a device of its own; nowhere else where d is nil. release
+// gives back what it has there.
+func (t *trainee[T]) toDevice(of *testing.T, d *cuda.Device, rank int) (release func(), err error) {
+	if d == nil {
+		return func() {}, nil
+	}
+	own := d
+	if rank > 0 {
+		if own, err = anotherDevice(of); err != nil {
+			return nil, err
+		}
+	}
+	t.device = newDeviceMemory(t, Options{Device: own}.WithDefaults())
+	return func() {
+		err := t.device.close()
+		if rank > 0 {
+			err = errors.Join(err, own.Close())
+		}
+		if err != nil {
+			of.Error(err)
+		}
+	}, nil
 }
 
 // handSteps takes three steps and returns their losses.

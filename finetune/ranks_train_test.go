@@ -12,6 +12,7 @@ import (
 
 	"efcn/convert"
 	"efcn/convert/record"
+	"efcn/internal/cuda"
 	"efcn/internal/mpi"
 	"efcn/onnxio"
 )
@@ -28,7 +29,18 @@ type job struct {
 func trainJob(t *testing.T, ranks int, m *onnxio.Model, o Options, stop func(rank int, s Step) bool) *job {
 	t.Helper()
 	j := &job{errs: make([]error, ranks)}
-	onRanks(ranks, func(w *mpi.World) { j.errs[w.Rank()] = j.train(t, w, m, o, stop) })
+	onRanks(ranks, func(w *mpi.World) {
+		o := o
+		if o.Device != nil && w.Rank() > 0 {
+			d, err := anotherDevice(t)
+			if j.errs[w.Rank()] = err; err != nil {
+				return
+			}
+			defer d.Close()
+			o.Device = d
+		}
+		j.errs[w.Rank()] = j.train(t, w, m, o, stop)
+	})
 	return j
 }
 
@@ -106,6 +118,17 @@ func checkMetrics(t *testing.T, what, dir, wantDir string) {
 	}
 }
 
+// division is how ranks train a model together.
+type division struct{ ranks, groups int }
+
+// divided is a model that ranks train on, and go on with off.
+type divided struct {
+	name    string
+	m       *onnxio.Model
+	on, off division
+	plain   bool // SGD, so that layers update their weights themselves
+}
+
 // TestTrainOverRanks: the losses, the metrics, the checkpoint and the model of a run on
 // several ranks, in groups or not, are those of one process but for rounding; the same again
 // bit for bit; and a run that one of its ranks was told to stop goes on to the same bits, or
@@ -118,14 +141,8 @@ func TestTrainOverRanks(t *testing.T) {
 		}
 		return embedWith(t, branchedModel(), made)
 	}
-	type division struct{ ranks, groups int }
 	runs := 0
-	for _, c := range []struct {
-		name    string
-		m       *onnxio.Model
-		on, off division // off which it goes on
-		plain   bool     // SGD, so that layers update their weights themselves
-	}{
+	for _, c := range []divided{
 		{"dense", embedded(record.Dense), division{3, 0}, division{2, 0}, false},
 		{"local", embedded(record.Local), division{3, 0}, division{2, 0}, false},
 		{"sparse", embedded(record.Sparse), division{3, 0}, division{2, 0}, false},
@@ -135,72 +152,80 @@ func TestTrainOverRanks(t *testing.T) {
 		{"factored in groups", embedded(record.Factored), division{2, 2}, division{4, 2}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			m := c.m
-			o := Options{
-				Epochs: 2, Batch: 30, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.5}, Clip: 1,
-				Schedule: Schedule{Kind: "cosine"}, Snapshots: Snapshots{Every: 4}, SaveEvery: Interval{Steps: 2},
-			}
-			if c.plain {
-				o.Optimizer, o.Clip = Optimizer{}, 0
-			}
-			if c.name == "local" || c.name == "sparse" {
-				o.Train = TrainLocal
-			}
-			last := c.on.ranks - 1
-			train := func(d division, o Options, stop func(rank int, s Step) bool) *job {
-				o.Groups = d.groups
-				return trainJob(t, d.ranks, m, o, stop)
-			}
-			dir := t.TempDir()
-			in := func(name string) Options {
-				o := o
-				o.Checkpoint = filepath.Join(dir, name)
-				return o
-			}
-			alone := in("alone")
-			alone.Before = func(Metrics) {}
-			whole, err := Train(t.Context(), m, toySet(70, 3), toySet(40, 4), alone, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			first := train(c.on, in("first"), nil).succeed(t)
-			checkMetrics(t, "several ranks", filepath.Join(dir, "first"), alone.Checkpoint)
-			nearModels(t, "several ranks", parsed(t, first.model), whole)
-			if again := train(c.on, in("again"), nil).succeed(t); !bytes.Equal(again.model, first.model) {
-				t.Error("the model has other bits when it is trained again")
-			}
-
-			chosen := in("chosen")
-			chosen.Holdout = Holdout{Best: true, Patience: 1}
-			chosen.Rate, chosen.Epochs = 2, 4 // with which it gets worse
-			if a, b := train(c.on, chosen, nil).succeed(t), bestOf(t, chosen.Checkpoint); !bytes.Equal(a.model, b) {
-				t.Error("the model is not that of the best epoch")
-			}
-
-			stopped := train(c.on, in("stopped"), func(rank int, s Step) bool { return rank == last && s.Epoch == 2 })
-			for rank, err := range stopped.errs {
-				if !errors.Is(err, context.Canceled) {
-					t.Fatalf("rank %d: %v, when rank %d was told to stop", rank, err, last)
-				}
-			}
-			if err := os.CopyFS(filepath.Join(dir, "other"), os.DirFS(filepath.Join(dir, "stopped"))); err != nil {
-				t.Fatal(err)
-			}
-			resume := in("stopped")
-			resume.Resume = true
-			if on := train(c.on, resume, nil).succeed(t); !bytes.Equal(on.model, first.model) {
-				t.Error("a run that was stopped comes to other bits")
-			}
-			resume.Checkpoint = filepath.Join(dir, "other")
-			on := train(c.off, resume, nil).succeed(t)
-			nearModels(t, "on other ranks", parsed(t, on.model), whole)
-			checkMetrics(t, "on other ranks", resume.Checkpoint, alone.Checkpoint)
+			c.train(t, nil)
 			runs++
 		})
 	}
 	if runs != 7 {
 		t.Errorf("%d runs", runs)
 	}
+}
+
+// train trains on processors, or unless d is nil on devices, one for each rank; one process
+// trains on the processor.
+func (c divided) train(t *testing.T, d *cuda.Device) {
+	t.Helper()
+	m := c.m
+	o := Options{
+		Epochs: 2, Batch: 30, Rate: 0.05, Optimizer: Optimizer{Momentum: 0.5}, Clip: 1,
+		Schedule: Schedule{Kind: "cosine"}, Snapshots: Snapshots{Every: 4}, SaveEvery: Interval{Steps: 2},
+		Device: d,
+	}
+	if c.plain {
+		o.Optimizer, o.Clip = Optimizer{}, 0
+	}
+	if c.name == "local" || c.name == "sparse" {
+		o.Train = TrainLocal
+	}
+	last := c.on.ranks - 1
+	train := func(d division, o Options, stop func(rank int, s Step) bool) *job {
+		o.Groups = d.groups
+		return trainJob(t, d.ranks, m, o, stop)
+	}
+	dir := t.TempDir()
+	in := func(name string) Options {
+		o := o
+		o.Checkpoint = filepath.Join(dir, name)
+		return o
+	}
+	alone := in("alone")
+	alone.Device, alone.Before = nil, func(Metrics) {}
+	whole, err := Train(t.Context(), m, toySet(70, 3), toySet(40, 4), alone, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := train(c.on, in("first"), nil).succeed(t)
+	checkMetrics(t, "several ranks", filepath.Join(dir, "first"), alone.Checkpoint)
+	nearModels(t, "several ranks", parsed(t, first.model), whole)
+	if again := train(c.on, in("again"), nil).succeed(t); !bytes.Equal(again.model, first.model) {
+		t.Error("the model has other bits when it is trained again")
+	}
+
+	chosen := in("chosen")
+	chosen.Holdout = Holdout{Best: true, Patience: 1}
+	chosen.Rate, chosen.Epochs = 2, 4 // with which it gets worse
+	if a, b := train(c.on, chosen, nil).succeed(t), bestOf(t, chosen.Checkpoint); !bytes.Equal(a.model, b) {
+		t.Error("the model is not that of the best epoch")
+	}
+
+	stopped := train(c.on, in("stopped"), func(rank int, s Step) bool { return rank == last && s.Epoch == 2 })
+	for rank, err := range stopped.errs {
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("rank %d: %v, when rank %d was told to stop", rank, err, last)
+		}
+	}
+	if err := os.CopyFS(filepath.Join(dir, "other"), os.DirFS(filepath.Join(dir, "stopped"))); err != nil {
+		t.Fatal(err)
+	}
+	resume := in("stopped")
+	resume.Resume = true
+	if on := train(c.on, resume, nil).succeed(t); !bytes.Equal(on.model, first.model) {
+		t.Error("a run that was stopped comes to other bits")
+	}
+	resume.Checkpoint = filepath.Join(dir, "other")
+	on := train(c.off, resume, nil).succeed(t)
+	nearModels(t, "on other ranks", parsed(t, on.model), whole)
+	checkMetrics(t, "on other ranks", resume.Checkpoint, alone.Checkpoint)
 }
 
 // bestOf is the best model that a run has kept, as it is written to a stream.

@@ -63,7 +63,8 @@ func newSession[T kernel.Float](t *trainee[T], set *data.Set, o Options) (*sessi
 		}
 	}
 	if t.device != nil {
-		if s.measures, err = t.networkOf(networkForm[T]{batch: cmp.Or(s.full, s.rest).batch, evaluates: true}); err != nil {
+		batch := cmp.Or(s.full, s.rest).share.batch
+		if s.measures, err = t.networkOf(networkForm[T]{batch: batch, evaluates: true}); err != nil {
 			return nil, err
 		}
 	}

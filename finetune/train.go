@@ -119,10 +119,13 @@ func Train(ctx context.Context, m *onnxio.Model, train, test *data.Set, o Option
 		defer func() { err = errors.Join(err, release()) }()
 	}
 	if t.device != nil {
-		if err := t.device.open(ctx); err != nil {
+		opened := t.device.open(ctx)
+		if opened == nil {
+			defer func() { err = errors.Join(err, t.device.close()) }()
+		}
+		if err := agree(ctx, o.World, opened); err != nil {
 			return nil, err
 		}
-		defer func() { err = errors.Join(err, t.device.close()) }()
 	}
 	o.collect()
 	var before *Metrics

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"efcn/internal/cuda"
+	"efcn/internal/mpi"
 )
 
 // deviceFlags choose where a command computes.
@@ -53,6 +55,9 @@ func (f *deviceFlags) open(ctx context.Context, e *env) (d *cuda.Device, release
 		return nil, func() {}, err
 	}
 	library, err := cuda.Open(cuda.Options{})
+	if err == nil && e.world != nil && e.world.Size() > 1 {
+		index, err = f.ofRank(ctx, e.world, library)
+	}
 	if err == nil {
 		d, err = library.Device(ctx, cuda.DeviceOptions{Index: index, TF32: f.tf32})
 	}
@@ -64,9 +69,43 @@ func (f *deviceFlags) open(ctx context.Context, e *env) (d *cuda.Device, release
 	return d, func() { _ = d.Close() }, nil
 }
 
+// ofRank returns which GPU is that of this rank: ranks that see the same GPUs take one each, in
+// their order. A launcher may give each rank GPUs of its own to see.
+func (f *deviceFlags) ofRank(ctx context.Context, w *mpi.World, library *cuda.Library) (int, error) {
+	if f.device != "cuda" {
+		return 0, fmt.Errorf("one GPU for %d ranks, which take one each; want --device cuda", w.Size())
+	}
+	devices, err := library.Devices()
+	if err != nil {
+		return 0, err
+	}
+	var own []byte
+	for _, d := range devices {
+		own = append(own, d.UUID[:]...)
+	}
+	all, err := w.AllgatherBytes(ctx, own)
+	if err != nil {
+		return 0, err
+	}
+	index, sharing := 0, 0
+	for rank, other := range all {
+		if bytes.Equal(other, own) {
+			sharing++
+			if rank < w.Rank() {
+				index++
+			}
+		}
+	}
+	if sharing > len(devices) {
+		return 0, fmt.Errorf("%d ranks see the same GPUs, %d in all; want one for each rank", sharing, len(devices))
+	}
+	return index, nil
+}
+
 // deviceHelp describes --device.
 const deviceHelp = `--device cuda, or cuda:N, computes on an NVIDIA GPU: compute capability 8.0 or newer, driver
 580 or newer, and cuBLAS, which "pip install nvidia-cublas" brings; efcn version -v lists
 what is found. This has not yet run on hardware: it is tested on a stand-in for a GPU. An
 operator that has no form there is named before anything starts, and so is a model that
-takes more memory than is free. --tf32 rounds the factors of products. More: docs/gpu.md`
+takes more memory than is free. --tf32 rounds the factors of products. Each rank of eval and
+finetune takes the next GPU of its machine. More: docs/gpu.md`

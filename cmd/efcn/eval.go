@@ -114,17 +114,14 @@ func (f *evalFlags) run(ctx context.Context, e *env, path string) error {
 
 // open makes a model ready in the engine that was chosen, or on a device.
 func (f *evalFlags) open(ctx context.Context, e *env, d *cuda.Device, m *onnxio.Model) (finetune.Session, error) {
-	switch {
-	case d == nil:
-		s, err := f.engine.open(ctx, e, m, false)
-		if err != nil {
-			return nil, err
-		}
-		return s, nil
-	case e.world != nil && e.world.Size() > 1:
-		return nil, fmt.Errorf("%d ranks compute on processors; a device works for one", e.world.Size())
+	if d != nil {
+		return finetune.OnDevice(d, e.world, f.batch)(ctx, m)
 	}
-	return finetune.OnDevice(d, f.batch)(ctx, m)
+	s, err := f.engine.open(ctx, e, m, false)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // evaluated is what eval --json prints.

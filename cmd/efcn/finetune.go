@@ -197,8 +197,9 @@ where the values of a batch are what is large.
 
 ` + deviceHelp + `
 Checkpoints go from the processor to a GPU and back; the run then ends as one that was
-not stopped does within rounding, not bit for bit. On a GPU there is one rank, and V of
-factored layers is as the model has it: no --init, no --refresh.
+not stopped does within rounding, not bit for bit. On a GPU V of factored layers is as the
+model has it: no --init, no --refresh. Groups of ranks with a GPU each do not train a
+BatchNormalization.
 
 ` + dataHelp + `
 After --data ...?normalize=auto, normalize=auto in --test takes the figures of

@@ -157,7 +157,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 	}
 	defer release()
 	if device != nil {
-		o.Open = finetune.OnDevice(device, f.batch)
+		o.Open = finetune.OnDevice(device, nil, f.batch)
 		if err := o.Validate(); err != nil {
 			return inFile(pathA+" and "+pathB, err)
 		}

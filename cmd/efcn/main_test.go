@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // scripts is the number of scripts; one that is not found would not be missed.
-const scripts = 46
+const scripts = 47
 
 // TestScripts runs the real command line. Beside testscript's own commands the
 // scripts have those of scriptCommands; $MODELS and $IMAGES are the folders of

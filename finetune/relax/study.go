@@ -549,7 +549,7 @@ func (s *Study) evaluate(ctx context.Context, m *onnxio.Model, test *data.Set) (
 	}
 	batch := s.Options.Train.Batch
 	if d := s.Options.Train.Device; d != nil {
-		return finetune.EvaluateIn(ctx, finetune.OnDevice(d, batch), m, test, batch)
+		return finetune.EvaluateIn(ctx, finetune.OnDevice(d, nil, batch), m, test, batch)
 	}
 	return finetune.Evaluate(ctx, m, test, batch)
 }

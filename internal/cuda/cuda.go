@@ -57,9 +57,10 @@ type Library struct {
 type Info struct {
 	Index        int
 	Name         string
-	Memory       int64 // bytes
-	Major, Minor int   // compute capability
-	Processors   int   // streaming multiprocessors
+	UUID         [16]byte // of no other device anywhere
+	Memory       int64    // bytes
+	Major, Minor int      // compute capability
+	Processors   int      // streaming multiprocessors
 }
 
 func (i Info) String() string {
@@ -148,6 +149,9 @@ func (l *Library) info(index int) (Info, int32, error) {
 		return i, 0, err
 	}
 	i.Name = goString(&name[0])
+	if err := l.call(cuDeviceGetUUID, uintptr(unsafe.Pointer(&i.UUID)), uintptr(device)); err != nil {
+		return i, 0, err
+	}
 	if err := l.call(cuDeviceTotalMem, uintptr(unsafe.Pointer(&i.Memory)), uintptr(device)); err != nil {
 		return i, 0, err
 	}

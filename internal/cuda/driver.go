@@ -17,6 +17,7 @@ const (
 	cuDeviceGetAttribute
 	cuDeviceGetCount
 	cuDeviceGetName
+	cuDeviceGetUUID
 	cuDevicePrimaryCtxRelease
 	cuDevicePrimaryCtxRetain
 	cuDeviceTotalMem
@@ -58,6 +59,7 @@ const (
 // driverNames has them as the library does: cuda.h gives some a version by macros.
 var driverNames = [driverFunctions]string{
 	"cuCtxSetCurrent", "cuDeviceGet", "cuDeviceGetAttribute", "cuDeviceGetCount", "cuDeviceGetName",
+	"cuDeviceGetUuid_v2",
 	"cuDevicePrimaryCtxRelease_v2", "cuDevicePrimaryCtxRetain", "cuDeviceTotalMem_v2", "cuDriverGetVersion",
 	"cuEventCreate", "cuEventDestroy_v2", "cuEventElapsedTime", "cuEventRecord", "cuEventSynchronize", "cuGetErrorName",
 	"cuGetErrorString", "cuGraphDestroy", "cuGraphExecDestroy", "cuGraphInstantiateWithFlags", "cuGraphLaunch", "cuInit",

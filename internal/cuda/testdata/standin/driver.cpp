@@ -1,4 +1,5 @@
-// A stand-in for libcuda: one device whose memory is apart from the host's.
+// A stand-in for libcuda: a device whose memory is apart from the host's. STANDIN_DEVICES says
+// how many there are; a process uses one at a time.
 //
 // Addresses of the device are no addresses of the host, so that who mixes them up is
 // caught. Memory begins as bytes 0xff, which are NaN. Work of a stream is done as late as
@@ -80,6 +81,7 @@ struct Module {
 std::recursive_mutex mutex;
 bool initialised;
 int context;              // how often the primary one is retained
+int retained;             // whose that is
 thread_local bool current; // it is this thread's
 int lost;                 // what every call returns from then on; 0 while all is well
 std::string message;
@@ -231,32 +233,47 @@ API int cuGetErrorString(int code, const char **text) {
     return INVALID_VALUE;
 }
 
+const int firstDevice = 7; // a device is not its ordinal
+
+static int devices() {
+    const char *set = getenv("STANDIN_DEVICES");
+    return set ? atoi(set) : 1;
+}
+
+static bool known(int device) { return device >= firstDevice && device < firstDevice + devices(); }
+
 API int cuDeviceGetCount(int *count) {
     if (!initialised) return NOT_INITIALIZED;
-    *count = 1;
+    *count = devices();
     return OK;
 }
 
 API int cuDeviceGet(int *device, int ordinal) {
-    if (ordinal != 0) return INVALID_DEVICE;
-    *device = 7; // not the ordinal
+    if (ordinal < 0 || ordinal >= devices()) return INVALID_DEVICE;
+    *device = firstDevice + ordinal;
+    return OK;
+}
+
+API int cuDeviceGetUuid_v2(unsigned char *uuid, int device) {
+    if (!known(device)) return INVALID_DEVICE;
+    memset(uuid, device, 16);
     return OK;
 }
 
 API int cuDeviceGetName(char *name, int length, int device) {
-    if (device != 7) return INVALID_DEVICE;
+    if (!known(device)) return INVALID_DEVICE;
     snprintf(name, length, "stand-in, no GPU");
     return OK;
 }
 
 API int cuDeviceTotalMem_v2(size_t *bytes, int device) {
-    if (device != 7) return INVALID_DEVICE;
+    if (!known(device)) return INVALID_DEVICE;
     *bytes = capacity;
     return OK;
 }
 
 API int cuDeviceGetAttribute(int *value, int attribute, int device) {
-    if (device != 7) return INVALID_DEVICE;
+    if (!known(device)) return INVALID_DEVICE;
     switch (attribute) {
     case 16: *value = 132; return OK;
     case 75: *value = 9; return OK;
@@ -267,8 +284,9 @@ API int cuDeviceGetAttribute(int *value, int attribute, int device) {
 
 API int cuDevicePrimaryCtxRetain(void **made, int device) {
     LOCK;
-    if (device != 7) return INVALID_DEVICE;
+    if (!known(device) || (context && device != retained)) return INVALID_DEVICE;
     if (lost) return lost;
+    retained = device;
     context++;
     live++;
     *made = &context;
@@ -277,8 +295,8 @@ API int cuDevicePrimaryCtxRetain(void **made, int device) {
 
 API int cuDevicePrimaryCtxRelease_v2(int device) {
     LOCK;
-    if (device != 7) return INVALID_DEVICE;
-    if (context == 0) return INVALID_CONTEXT;
+    if (!known(device)) return INVALID_DEVICE;
+    if (context == 0 || device != retained) return INVALID_CONTEXT;
     context--;
     live--;
     if (context == 0) lost = 0; // the next one begins anew
