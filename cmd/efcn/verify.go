@@ -95,8 +95,8 @@ that is nearest, each node has to compute what CNN's does, and each quantizer th
 nearest to what it is given. What lies outside its range is cut off by a known amount:
 that is no fault, but the report has for every value how many numbers do, and warns of
 more than one in a thousand of your own samples. CNN is the model that was quantized,
-after any preprocessing; only its BatchNormalizations may have been folded since. To
-judge on your own data alone: --samples 0 --inputs X.npz.
+after any preprocessing; only its BatchNormalizations may have been folded since, all
+that are behind a linear node. To judge on your own data alone: --samples 0 --inputs X.npz.
 
 Any two models can be compared whose inputs and outputs agree in number, types
 and shapes, by name or else by order; of two that are not a CNN and its eFCN the

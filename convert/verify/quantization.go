@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"efcn/internal/engine"
@@ -24,6 +25,9 @@ import (
 type quantization struct {
 	quantizers map[string]*quantizer     // by what they give, in the second model
 	constants  map[string]*storedNumbers // by the name that the second model reads them under
+	// computed are the nodes of the second model as it was read that compute values from
+	// quantized numbers, by value.
+	computed map[string]*onnxio.Node
 
 	pairs map[string]string       // value of the second model -> the first's, without what quantizers give
 	of    map[string][]*quantizer // by value of the first model
@@ -164,6 +168,7 @@ func (q *quantization) readConstants(m *onnxio.Model) error {
 		}
 	}
 	quantized := make(map[string]*onnxio.Node)
+	q.computed = make(map[string]*onnxio.Node)
 	for _, node := range m.Graph.Nodes {
 		switch {
 		case isOp(node, "QuantizeLinear") && constants[node.Input(0)] != nil:
@@ -175,6 +180,12 @@ func (q *quantization) readConstants(m *onnxio.Model) error {
 			}
 			if s != nil {
 				q.constants[node.Output(0)] = s
+			} else {
+				q.computed[node.Output(0)] = node
+			}
+		case slices.ContainsFunc(node.Inputs, func(in string) bool { return q.constants[in] != nil || q.computed[in] != nil }):
+			for _, out := range node.Outputs {
+				q.computed[out] = node
 			}
 		}
 	}

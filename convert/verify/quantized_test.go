@@ -149,6 +149,9 @@ func TestQuantizedFaults(t *testing.T) {
 		{"a slope", "separable-mixed", attribute("leaky", onnxio.FloatAttr("alpha", 0.101)), part + `"leaky" (LeakyRelu), as the check "float64"`, "elements are beyond their bound"},
 		{"padding counted", "separable-mixed", attribute("mean", onnxio.IntAttr("count_include_pad", 1)), part + `"mean" (AveragePool), as the check "float64"`, "elements are beyond their bound"},
 		{"pads", "separable-mixed", attribute("wide", onnxio.IntsAttr("pads", 0, 0, 2, 2)), part + `"wide" (Conv), as the check "float64"`, "elements are beyond their bound"},
+		{"other pads", "lenet-torchscript-uint8", attribute("/conv2/Conv", onnxio.IntsAttr("pads", 2, 2, 0, 0)), part + `"/conv2/Conv" (Conv), as the check "structure"`, "pads: A has 1, B 2"},
+		{"a factor", "lenet-torchscript-uint8", attribute("/fc/Gemm", onnxio.FloatAttr("alpha", 1.01)), part + `"/fc/Gemm" (Gemm), as the check "structure"`, "alpha: A has 1, B 1.01"},
+		{"an epsilon", "lenet-torchscript-uint8", attribute("/bn2/BatchNormalization", onnxio.FloatAttr("epsilon", 2e-5)), part + `"/bn2/BatchNormalization" (BatchNormalization), as the check "structure"`, "epsilon: A has 1e-05, B 2e-05"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cnn, kind := c.model[:strings.LastIndex(c.model, "-")], c.model
@@ -259,11 +262,25 @@ func TestQuantizedRefused(t *testing.T) {
 		n.OpType, n.Domain = op, domain
 		return m
 	}
+	computed := readQuantized(t, "separable-mixed") // a weight behind an Identity
+	weight := nodeOf(t, computed, "wide").Inputs[1]
+	nodeOf(t, computed, "wide").Inputs[1] = "same"
+	for i, n := range computed.Graph.Nodes {
+		if n.Output(0) == weight {
+			same := &onnxio.Node{Name: "same", OpType: "Identity", Inputs: []string{weight}, Outputs: []string{"same"}}
+			computed.Graph.Nodes = slices.Insert(slices.Clone(computed.Graph.Nodes), i+1, same)
+			break
+		}
+	}
 	for _, c := range []struct {
 		name string
 		a, b *onnxio.Model
 		want error
 	}{
+		{"a constant that is computed", a, computed, &verify.QuantizedFormError{
+			Node: "same", Op: "Identity",
+			Why: "makes a constant of other constants, which are to be folded before a model is quantized",
+		}},
 		{"a network without its last node", before, readQuantized(t, "separable-mixed"), &verify.PairingError{First: `node "flat" (Flatten)`, Second: `node "logits" (Gemm)`}},
 		{"another network", readTrained(t, "lenet-torchscript"), readQuantized(t, "plain-torchscript-uint8"), &verify.PairingError{First: `node "/Reshape" (Reshape)`, Second: `node "/Flatten" (Flatten)`}},
 		{"no integers", a, a, &verify.UnusedTypeError{As: onnxio.Int8}},
@@ -325,7 +342,8 @@ func quantizedNet(t *testing.T, m *onnxio.Model, seed uint64) *onnxio.Model {
 		return name
 	}
 	var nodes []*onnxio.Node
-	around := func(value string) string { // a QuantizeLinear and a DequantizeLinear
+	var around func(value string) string
+	around = func(value string) string { // a QuantizeLinear and a DequantizeLinear, or several
 		elem, zero := onnxio.Uint8, random.Int64N(256)
 		if random.IntN(2) == 0 {
 			elem, zero = onnxio.Int8, random.Int64N(256)-128
@@ -334,6 +352,9 @@ func quantizedNet(t *testing.T, m *onnxio.Model, seed uint64) *onnxio.Model {
 		z := tensor(value+"_zero_point", elem, []int{}, []int64{zero}, nil)
 		nodes = append(nodes, &onnxio.Node{OpType: "QuantizeLinear", Inputs: []string{value, s, z}, Outputs: []string{value + "_q"}},
 			&onnxio.Node{OpType: "DequantizeLinear", Inputs: []string{value + "_q", s, z}, Outputs: []string{value + "_dq"}})
+		if random.IntN(4) == 0 {
+			return around(value + "_dq")
+		}
 		return value + "_dq"
 	}
 	stored := func(node *onnxio.Node, i int) { // a constant

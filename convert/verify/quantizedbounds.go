@@ -88,19 +88,38 @@ func (b *bounds) quantized(name string, d []float64) ([]float64, error) {
 	out := make([]float64, x.Len())
 	copy(out, d)
 	for _, z := range b.quant.of[name] {
-		scaleOf, err := z.grid.scaleOf(x.Shape)
+		behind, err := b.behind(z, x, d)
 		if err != nil {
-			return nil, z.quantize.Wrap(err)
+			return nil, err
 		}
-		for i, v := range x.F {
-			off := 0.0
-			if d != nil {
-				off = d[i]
-			}
-			k := scaleOf(i)
-			loss := z.grid.lossOf(k, z.kept(v), off)
-			out[i] = math.Max(out[i], own*(loss+z.rounding(b.unit, k, v, loss)))
+		for i, v := range behind {
+			out[i] = math.Max(out[i], v)
 		}
+	}
+	return out, nil
+}
+
+// behind is the bound of what z makes of x, which is off by d before it is quantized at all: z may
+// be given what another quantizer has made of it.
+func (b *bounds) behind(z *quantizer, x *engine.Tensor[float64], d []float64) (out []float64, err error) {
+	if before := b.quant.given(z.quantize.Input(0)); before != nil {
+		if d, err = b.behind(before, x, d); err != nil {
+			return nil, err
+		}
+	}
+	scaleOf, err := z.grid.scaleOf(x.Shape)
+	if err != nil {
+		return nil, z.quantize.Wrap(err)
+	}
+	out = make([]float64, x.Len())
+	for i, v := range x.F {
+		off := 0.0
+		if d != nil {
+			off = d[i]
+		}
+		k := scaleOf(i)
+		loss := z.grid.lossOf(k, z.kept(v), off)
+		out[i] = own * (loss + z.rounding(b.unit, k, v, loss))
 	}
 	return out, nil
 }

@@ -15,6 +15,7 @@ const storedError = 4 * 0x1p-24
 // compare compares what the second model stores with the constants of the first.
 func (q *quantization) compare(a, b *net) error {
 	q.apart = make(map[string][]float64)
+	compared := make(map[*onnxio.Node]bool) // attributes, once a node
 	for _, in := range q.reads {
 		t, s := a.constants[in.first], q.constants[in.second]
 		var err error
@@ -25,7 +26,15 @@ func (q *quantization) compare(a, b *net) error {
 			}
 		case t == nil:
 		case s != nil:
+			if !compared[in.node] {
+				compared[in.node] = true
+				q.attributes(in)
+			}
 			err = q.stored(in, t, s)
+		case q.computed[in.second] != nil:
+			node := q.computed[in.second]
+			err = &QuantizedFormError{node.Label(), node.QualifiedOp(), "makes a constant of other constants, which " +
+				"are to be folded before a model is quantized"}
 		default:
 			q.plain(in, t, b.constants[in.second])
 		}
@@ -77,6 +86,65 @@ func (in inputPair) kindOf() string {
 		return "bias"
 	}
 	return "entry"
+}
+
+// steering are attributes of the operators whose constants may be integers, with their defaults; a list
+// has the default in every place.
+var steering = []struct {
+	op, name string
+	initial  float32
+}{
+	{"Gemm", "alpha", 1},
+	{"Gemm", "beta", 1},
+	{"BatchNormalization", "epsilon", 1e-5},
+	{"Conv", "strides", 1},
+	{"Conv", "dilations", 1},
+	{"Conv", "group", 1},
+	{"Conv", "pads", 0},
+	{"ConvTranspose", "strides", 1},
+	{"ConvTranspose", "dilations", 1},
+	{"ConvTranspose", "group", 1},
+}
+
+// attributes compares attributes of the node of a constant of integers: the bound of what it computes
+// may be large enough to hide another.
+func (q *quantization) attributes(in inputPair) {
+	for _, s := range steering {
+		if !isOp(in.node, s.op) || s.name == "pads" && (in.node.Attr("auto_pad") != nil || in.other.Attr("auto_pad") != nil) {
+			continue
+		}
+		x, y := attributeNumbers(in.node.Attr(s.name)), attributeNumbers(in.other.Attr(s.name))
+		for i := range max(len(x), len(y)) {
+			a, b := s.initial, s.initial
+			if i < len(x) {
+				a = x[i]
+			}
+			if i < len(y) {
+				b = y[i]
+			}
+			if a != b {
+				q.find(in, "attribute", fmt.Sprintf("%s: A has %v, B %v", s.name, a, b))
+				break
+			}
+		}
+	}
+}
+
+// attributeNumbers is what a number or a list of integers holds; nil without an attribute.
+func attributeNumbers(a *onnxio.Attribute) []float32 {
+	switch {
+	case a == nil:
+		return nil
+	case a.Type == onnxio.AttrFloat:
+		return []float32{a.F}
+	case a.Type == onnxio.AttrInt:
+		return []float32{float32(a.I)}
+	}
+	list := make([]float32, len(a.Ints))
+	for i, v := range a.Ints {
+		list[i] = float32(v)
+	}
+	return list
 }
 
 // stored compares the integers of a constant with the first model's numbers: each has to be the one
