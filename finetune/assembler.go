@@ -44,6 +44,8 @@ type networkForm[T kernel.Float] struct {
 	team   *team            // nil for one process
 	ranks  *exchange[T]     // the same
 	device *deviceMemory[T] // nil for the processor
+	// onHost means that the network computes on the processor, though the trainee has a device.
+	onHost bool
 	// evaluates means that the network computes logits alone, as the model does once it is
 	// trained: batches are normalised by running statistics. On a device only.
 	evaluates bool

@@ -261,7 +261,9 @@ func (t *trainee[T]) network(batch int, keepGradients bool) (*network[T], error)
 }
 
 func (t *trainee[T]) networkOf(form networkForm[T]) (*network[T], error) {
-	form.team, form.ranks, form.device = t.team, t.ranks, t.device
+	if form.team, form.ranks = t.team, t.ranks; !form.onHost {
+		form.device = t.device
+	}
 	batch := form.team.share(form.batch).n
 	if fixed := t.input.Type.Shape[0]; fixed.Known() && fixed.Value != int64(batch) {
 		return nil, fmt.Errorf("input %q: the batch is fixed at %d, training needs %d; export the model with a symbolic "+

@@ -20,6 +20,7 @@ var deviceTests = []struct {
 	{"optimisers", testDeviceOptimizers},
 	{"whole nets", testDeviceNets},
 	{"train", testDeviceTrain},
+	{"subspaces", testDeviceSubspaces},
 	{"resume", testDeviceResume},
 	{"ranks by hand", testDeviceRanksByHand},
 	{"train over ranks", testDeviceTrainOverRanks},

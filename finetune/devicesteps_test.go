@@ -43,7 +43,7 @@ func deviceRun(t *testing.T, m *onnxio.Model, set *data.Set, o Options) ([]array
 			t.Fatal(err)
 		}
 		epochs, norms = append(epochs, e), s.at.Norms
-		s.at = progress{Epoch: s.at.Epoch + 1, Steps: s.at.Steps}
+		s.at = progress{Epoch: s.at.Epoch + 1, Steps: s.at.Steps, Subspace: s.at.Subspace}
 	}
 	if err := tr.device.read(true); err != nil {
 		t.Fatal(err)

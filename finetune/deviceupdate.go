@@ -14,8 +14,8 @@ type deviceUpdate[T kernel.Float] struct {
 	numbers cuda.Buffer[T]
 	host    cuda.Host[T] // numbers
 	// What of numbers layers read: Step of the parameters, and the factors of the updates
-	// that layers do themselves. basis is for V of factored layers, which does not decay.
-	step, factors [2]cuda.Buffer[T]
+	// that layers do themselves; see of.
+	step, factors [numberSets]cuda.Buffer[T]
 
 	squares cuda.Buffer[float64] // for clipping: of all gradients, and of those of which ranks have parts
 	room    cuda.Buffer[float64] // of cuda.SumSquares
@@ -34,6 +34,14 @@ type deviceParameter[T kernel.Float] struct {
 	ties  *cuda.Ties          // nil for none
 }
 
+// numberSets is how many kinds of parameters have numbers of their own: V of factored layers
+// does not decay, and where V was chosen anew, the steps of U and V are counted from there.
+const (
+	basisNumbers = 1
+	laterNumbers = 2
+	numberSets   = 4
+)
+
 func newDeviceUpdate[T kernel.Float](d *deviceMemory[T], t *cuda.Thread) (*deviceUpdate[T], error) {
 	u := &deviceUpdate[T]{parameters: map[*parameter[T]]*deviceParameter[T]{}}
 	if d.options.Checkpoint != "" {
@@ -44,29 +52,41 @@ func newDeviceUpdate[T kernel.Float](d *deviceMemory[T], t *cuda.Thread) (*devic
 	}
 	const size, factors = cuda.StepSize, 2
 	var errs [4]error
-	u.numbers, errs[0] = allocated[T](d, t, 2*(size+factors))
-	u.host, errs[1] = pinned[T](d, t, 2*(size+factors))
+	u.numbers, errs[0] = allocated[T](d, t, numberSets*(size+factors))
+	u.host, errs[1] = pinned[T](d, t, numberSets*(size+factors))
 	u.squares, errs[2] = allocated[float64](d, t, 2)
 	u.room, errs[3] = allocated[float64](d, t, cuda.SquaresRoom)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	for i := range 2 {
+	for i := range numberSets {
 		u.step[i] = u.numbers.Part(i*size, (i+1)*size)
-		u.factors[i] = u.numbers.Part(2*size+i*factors, 2*size+(i+1)*factors)
+		u.factors[i] = u.numbers.Part(numberSets*size+i*factors, numberSets*size+(i+1)*factors)
 	}
 	return u, nil
 }
 
 // begin brings the numbers of a step to the device, before it computes any of it.
 func (d *deviceUpdate[T]) begin(s *cuda.Stream, u *update[T]) error {
-	basis := *u
-	basis.WeightDecay = 0
+	since := 0 // one step for all: that before which V was chosen
+	for p := range d.parameters {
+		since = max(since, p.since)
+	}
+	var sets [numberSets]update[T]
+	for i := range sets {
+		sets[i] = *u
+		if i&basisNumbers != 0 {
+			sets[i].WeightDecay = 0
+		}
+		if i&laterNumbers != 0 {
+			sets[i].step -= since
+		}
+	}
 	numbers := d.host.Data()[:0]
-	for _, u := range []*update[T]{u, &basis} {
+	for _, u := range sets {
 		numbers = append(numbers, u.numbers().Values()...)
 	}
-	for _, u := range []*update[T]{u, &basis} {
+	for _, u := range sets {
 		numbers = append(numbers, -T(u.rate), T(u.keep(u.rate)))
 	}
 	return cuda.Upload(s, d.numbers, d.host)
@@ -81,12 +101,15 @@ func (u *update[T]) numbers() cuda.Step[T] {
 	}
 }
 
-// of is which of the two numbers are those of p.
-func (d *deviceUpdate[T]) of(p *parameter[T]) int {
+// of is which of the numbers are those of p. Of its factors none depends on the step.
+func (d *deviceUpdate[T]) of(p *parameter[T]) (i int) {
 	if p.basis {
-		return 1
+		i |= basisNumbers
 	}
-	return 0
+	if p.since > 0 {
+		i |= laterNumbers
+	}
+	return i
 }
 
 // parameter returns a parameter on the device, with the optimiser's state.

@@ -100,6 +100,7 @@ func (s *session[T]) gradientBases(ctx context.Context, layers []*subspace[T], k
 		}()
 	}
 	defer s.trainee.keepStatistics()()
+	n, err := s.gradientNetwork()
 	for {
 		wanted := false
 		for _, g := range all {
@@ -109,7 +110,9 @@ func (s *session[T]) gradientBases(ctx context.Context, layers []*subspace[T], k
 		if !wanted {
 			return bases, cmp.Or(errs...)
 		}
-		err := s.gradientPass(ctx, all)
+		if err == nil {
+			err = s.gradientPass(ctx, n, all)
+		}
 		for _, g := range all {
 			if g.now != nil {
 				g.now.done <- err
@@ -131,10 +134,19 @@ func (t *trainee[T]) keepStatistics() (restore func()) {
 	}
 }
 
+// gradientNetwork returns a network that computes on the processor, with the weights that are
+// there.
+func (s *session[T]) gradientNetwork() (*network[T], error) {
+	n := cmp.Or(s.full, s.rest)
+	if n.device == nil {
+		return n, nil
+	}
+	return s.trainee.networkOf(networkForm[T]{batch: n.batch, onHost: true})
+}
+
 // gradientPass makes the products that layers wait for, over the first batches of the
 // epoch that begins. No weight moves.
-func (s *session[T]) gradientPass(ctx context.Context, all []*offLocal[T]) error {
-	n := cmp.Or(s.full, s.rest)
+func (s *session[T]) gradientPass(ctx context.Context, n *network[T], all []*offLocal[T]) error {
 	batches := min(s.options.InitBatches, len(s.order)/n.batch)
 	defer func() { n.probe = nil }()
 	for i := range batches {

@@ -78,9 +78,10 @@ type Options struct {
 	// CutFrom is from how many bytes of weights on a layer is cut over the ranks; smaller ones
 	// are trained by each. 0 means [cut.DefaultLeast].
 	CutFrom int64
-	// Device is the GPU that the model is trained and measured on, which goes with V of
-	// factored layers as it is. Every rank of World has one of its own, all of one kind; what
-	// they exchange passes through the memory of the host. Default (nil): the processor.
+	// Device is the GPU that the model is trained and measured on; Init and Refresh compute V
+	// of factored layers on the processor. Every rank of World has a device of its own, all of
+	// one kind; what they exchange passes through the memory of the host. Default (nil): the
+	// processor.
 	Device *cuda.Device
 	// Checkpoint is a folder, made where it is missing, for the state of the run:
 	// it is saved after every epoch, within epochs as SaveEvery says, and when the
@@ -183,10 +184,6 @@ func (o Options) Validate() error {
 	if o.ranks() > 1 && (o.Init != "" || o.Refresh > 0) {
 		errs = append(errs, errors.New("init and refresh choose V of factored layers, of which several ranks have parts; "+
 			"train on one rank, or leave V as it is"))
-	}
-	if o.Device != nil && (o.Init != "" || o.Refresh > 0) {
-		errs = append(errs, errors.New("init and refresh choose V of factored layers on the processor; train there, or "+
-			"leave V as it is"))
 	}
 	if o.Groups < 0 {
 		errs = append(errs, fmt.Errorf("groups: %d is negative", o.Groups))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"efcn/internal/kernel"
 	"efcn/internal/lowrank"
@@ -53,7 +54,9 @@ func (s *session[T]) refresh(ctx context.Context, all []*subspace[T]) error {
 			setValues(l.u.values[o*l.rank:], splits[i].left[o*h:(o+1)*h])
 		}
 		setValues(l.v.values, bases[i])
-		l.u.state, l.v.state = nil, nil
+		for _, state := range slices.Concat(l.u.state, l.v.state) { // in place: a device has a copy of these
+			clear(state)
+		}
 	}
 	return nil
 }

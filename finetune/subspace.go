@@ -91,12 +91,15 @@ func (t *trainee[T]) subspaces(untrained bool) ([]*subspace[T], error) {
 
 // chooseSubspaces sets V of the factored layers before the first step of the run, or of
 // an epoch, where the options want that and it has not been done; chosen reports whether
-// it did.
+// it did. It computes on the processor: a device is given what comes of it.
 func (s *session[T]) chooseSubspaces(ctx context.Context) (chosen bool, err error) {
 	o, epoch := s.options, s.at.Epoch
 	refresh := o.Refresh > 0 && epoch > 1 && (epoch-1)%o.Refresh == 0
 	if s.at.Samples > 0 || s.at.Subspace == epoch || !refresh && (epoch > 1 || o.Init == "") {
 		return false, nil
+	}
+	if err := s.trainee.device.read(true); err != nil {
+		return false, err
 	}
 	all, err := s.trainee.subspaces(!refresh)
 	if err != nil {
@@ -126,7 +129,7 @@ func (s *session[T]) chooseSubspaces(ctx context.Context) (chosen bool, err erro
 	}
 	s.at.Subspace = epoch
 	s.beginStates(all)
-	return true, nil
+	return true, s.trainee.device.write()
 }
 
 // beginStates has the optimiser count the steps of U and V from where V was chosen.

@@ -131,9 +131,6 @@ func (o Options) Validate() error {
 			say("with %q: want some of %q, %q with a rank R from 1, also with %q and with \"refresh-N\" behind a colon", k,
 				Extras(), "factored-R", finetune.Inits())
 		}
-		if o.Train.Device != nil && (k.Init() != "" || k.Refresh() > 0) {
-			say("with %q: V is chosen on the processor; train there, or without it", k)
-		}
 		if slices.Contains(o.With[:i], k) || k == o.relaxed() {
 			say("with %q is given twice", k)
 		}
