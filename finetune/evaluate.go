@@ -25,7 +25,7 @@ type Metrics struct {
 // (0 means 250; a model with a fixed batch takes its own). Where logits are
 // equal the lower class counts as the greater.
 func Evaluate(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (Metrics, error) {
-	return EvaluateIn(ctx, embedded, m, set, batch)
+	return EvaluateIn(ctx, nil, m, set, batch)
 }
 
 // Session is a model made ready in an engine.
@@ -52,7 +52,7 @@ func embedded(ctx context.Context, m *onnxio.Model) (Session, error) {
 // overwrites whenever it runs.
 type borrower interface{ Lend(memory [][]float32) }
 
-// EvaluateIn is Evaluate in the engine that open opens.
+// EvaluateIn is Evaluate in the engine that open opens; nil for the embedded one.
 func EvaluateIn(
 	ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int,
 ) (metrics Metrics, err error) {
@@ -64,10 +64,12 @@ func EvaluateIn(
 	return e.metrics(ctx)
 }
 
-// Logits runs the model as Evaluate does and returns what it makes of every
+// Logits runs the model as EvaluateIn does and returns what it makes of every
 // sample, N × classes, before a final Softmax.
-func Logits(ctx context.Context, m *onnxio.Model, set *data.Set, batch int) (classes int, logits []float32, err error) {
-	e, err := newEvaluator(ctx, embedded, m, set, batch, nil)
+func Logits(
+	ctx context.Context, open Opener, m *onnxio.Model, set *data.Set, batch int,
+) (classes int, logits []float32, err error) {
+	e, err := newEvaluator(ctx, open, m, set, batch, nil)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -132,6 +134,9 @@ func newEvaluator(ctx context.Context, open Opener, m *onnxio.Model, set *data.S
 	}
 	if m, err = endAtLogits(m); err != nil {
 		return nil, err
+	}
+	if open == nil {
+		open = embedded
 	}
 	session, err := open(ctx, m)
 	if err != nil {

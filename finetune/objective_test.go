@@ -79,7 +79,7 @@ func TestLogitsAndMeasure(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	classes, logits, err := Logits(context.Background(), m, set, 7)
+	classes, logits, err := Logits(context.Background(), nil, m, set, 7)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,7 +89,7 @@ The barrier is how far the loss rises above the greater of its two ends. Of fact
 layers U and V are the weights, and a path leaves U*V even where both ends have the same.
 
 ` + deviceHelp + `
-Modes average and string compute on the processor alone.
+Mode string computes on the processor alone.
 
 ` + dataHelp,
 		Args: args("A", "B"),

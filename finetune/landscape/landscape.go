@@ -59,8 +59,8 @@ type Options struct {
 	// Batch is how many samples are run at once when a place is measured.
 	// Default (0) 250.
 	Batch int
-	// Open makes the models of a path ready where they are measured. Modes Average and
-	// String compute on the processor alone. Default (nil): there.
+	// Open makes the models of a path ready where they are measured. Mode String computes on
+	// the processor alone. Default (nil): there.
 	Open finetune.Opener
 	// String says how a path of mode String is found.
 	String StringOptions
@@ -80,8 +80,8 @@ func (o Options) Validate() error {
 	if o.Batch < 0 {
 		return fmt.Errorf("batch: %d is negative", o.Batch)
 	}
-	if m := o.mode(); o.Open != nil && (m == String || m == Average) {
-		return fmt.Errorf("mode %s computes on the processor", m)
+	if o.Open != nil && o.mode() == String {
+		return fmt.Errorf("mode %s computes on the processor", String)
 	}
 	if o.mode() != String {
 		if o.String != (StringOptions{}) {
@@ -182,7 +182,7 @@ func Interpolate(ctx context.Context, a, b *onnxio.Model, train, test *data.Set,
 func (p *Path) prepare(ctx context.Context, pair *pair, train, test *data.Set, o Options) (metricsAt, error) {
 	switch p.Mode {
 	case Average:
-		return averages(ctx, pair.a, pair.b, train, test, o.Batch)
+		return averages(ctx, pair.a, pair.b, train, test, o)
 	case String:
 		s, err := pair.findString(ctx, train, o)
 		if err != nil {
@@ -203,22 +203,16 @@ type metricsAt func(ctx context.Context, t float64) (train finetune.Metrics, tes
 
 // evaluated measures the model at each place.
 func evaluated(model func(t float64) (*onnxio.Model, error), train, test *data.Set, o Options) metricsAt {
-	measure := func(ctx context.Context, m *onnxio.Model, set *data.Set) (finetune.Metrics, error) {
-		if o.Open != nil {
-			return finetune.EvaluateIn(ctx, o.Open, m, set, o.Batch)
-		}
-		return finetune.Evaluate(ctx, m, set, o.Batch)
-	}
 	return func(ctx context.Context, t float64) (m finetune.Metrics, tested *finetune.Metrics, err error) {
 		w, err := model(t)
 		if err != nil {
 			return m, nil, err
 		}
-		if m, err = measure(ctx, w, train); err != nil || test == nil {
+		if m, err = finetune.EvaluateIn(ctx, o.Open, w, train, o.Batch); err != nil || test == nil {
 			return m, nil, err
 		}
 		tested = new(finetune.Metrics)
-		*tested, err = measure(ctx, w, test)
+		*tested, err = finetune.EvaluateIn(ctx, o.Open, w, test, o.Batch)
 		return m, tested, err
 	}
 }
@@ -245,7 +239,7 @@ func barrier(points []Point, loss func(Point) float64) float64 {
 
 // averages runs both models once and returns what measures the average of their
 // logits.
-func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set, batch int) (metricsAt, error) {
+func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set, o Options) (metricsAt, error) {
 	type run struct {
 		classes int
 		a, b    []float32
@@ -253,11 +247,11 @@ func averages(ctx context.Context, a, b *onnxio.Model, train, test *data.Set, ba
 	}
 	of := func(set *data.Set) (r run, err error) {
 		r.labels = set.Labels
-		if r.classes, r.a, err = finetune.Logits(ctx, a, set, batch); err != nil {
+		if r.classes, r.a, err = finetune.Logits(ctx, o.Open, a, set, o.Batch); err != nil {
 			return r, err
 		}
 		other := 0
-		if other, r.b, err = finetune.Logits(ctx, b, set, batch); err == nil && other != r.classes {
+		if other, r.b, err = finetune.Logits(ctx, o.Open, b, set, o.Batch); err == nil && other != r.classes {
 			err = errors.New("the models tell different numbers of classes apart")
 		}
 		return r, err

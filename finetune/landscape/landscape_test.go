@@ -2,6 +2,7 @@ package landscape
 
 import (
 	"context"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"efcn/finetune"
 	"efcn/finetune/data"
+	"efcn/internal/engines"
 	"efcn/onnxio"
 )
 
@@ -310,6 +312,33 @@ func TestStringLowersTheBarrier(t *testing.T) {
 }
 
 // spread puts the images at equal distances, on the chain that they were on.
+// TestOpens: every place is measured where Options.Open says.
+func TestOpens(t *testing.T) {
+	all := set(20, 1)
+	refused := errors.New("refused")
+	for _, mode := range []Mode{Linear, Curvilinear, Average} {
+		for failing := 1; ; failing++ {
+			opened := 0
+			open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
+				if opened++; opened == failing {
+					return nil, refused
+				}
+				return engines.Options{}.Open(ctx, engines.Embedded, m)
+			}
+			_, err := Interpolate(t.Context(), model(1), model(2), all, all, Options{Mode: mode, Points: 2, Open: open})
+			if opened < failing {
+				if err != nil || opened != 4 {
+					t.Errorf("%s: opened %d times, want 4; %v", mode, opened, err)
+				}
+				break
+			}
+			if !errors.Is(err, refused) {
+				t.Errorf("%s, session %d: %v", mode, failing, err)
+			}
+		}
+	}
+}
+
 func TestSpread(t *testing.T) {
 	c := &chain{images: []image{{{0, 0}}, {{3, 0}}, {{3, 1}}, {{3, 5}}}}
 	c.spread()
