@@ -21,6 +21,7 @@ var deviceTests = []struct {
 	{"whole nets", testDeviceNets},
 	{"train", testDeviceTrain},
 	{"subspaces", testDeviceSubspaces},
+	{"objective", testDeviceObjective},
 	{"resume", testDeviceResume},
 	{"ranks by hand", testDeviceRanksByHand},
 	{"train over ranks", testDeviceTrainOverRanks},

@@ -203,26 +203,13 @@ func (n *deviceNetwork[T]) operands(m *formMaker[T], o *op[T], nodes gorgonia.No
 func (n *deviceNetwork[T]) step(u update[T]) error {
 	var found error
 	err := n.memory.do(func(t *cuda.Thread) error {
-		s := t.Stream()
-		if err := errors.Join(n.memory.update.begin(s, &u), n.load(s)); err != nil {
+		s, update := t.Stream(), n.memory.update
+		err := update.begin(s, &u)
+		if err != nil {
 			return err
 		}
-		if err := runAll(s, n.forward); err != nil {
-			return err
-		}
-		if err := n.readLoss(s); err != nil {
-			return err
-		}
-		if isNotFinite(n.net.loss) {
-			found = n.notFinite(s)
-			return nil
-		}
-		update := n.memory.update
 		update.measure = n.net.measured != nil
-		if err := runAll(s, n.backward); err != nil {
-			return err
-		}
-		if err := n.sumGradients(s); err != nil {
+		if found, err = n.pass(s); found != nil || err != nil {
 			return err
 		}
 		if err := n.memory.follow(s, n.reads); err != nil || !update.measure {
@@ -235,6 +222,49 @@ func (n *deviceNetwork[T]) step(u update[T]) error {
 		return update.norms.read(s, of, n.net.measured)
 	})
 	return errors.Join(err, found)
+}
+
+// gradient runs forward and backward on the weights that the host has, and reads the
+// gradients into lists of that length.
+func (n *deviceNetwork[T]) gradient(into [][]T) error {
+	if err := n.memory.write(); err != nil {
+		return err
+	}
+	var found error
+	err := n.memory.do(func(t *cuda.Thread) (err error) {
+		s := t.Stream()
+		if found, err = n.pass(s); found != nil || err != nil {
+			return err
+		}
+		for i, g := range n.reads {
+			if err := cuda.Read(s, into[i], g.gradient); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return errors.Join(err, found)
+}
+
+// pass runs forward and backward, and the updates that layers do themselves. found is a loss
+// that is not finite, which ends it before any weight changes.
+func (n *deviceNetwork[T]) pass(s *cuda.Stream) (found, err error) {
+	if err := n.load(s); err != nil {
+		return nil, err
+	}
+	if err := runAll(s, n.forward); err != nil {
+		return nil, err
+	}
+	if err := n.readLoss(s); err != nil {
+		return nil, err
+	}
+	if isNotFinite(n.net.loss) {
+		return n.notFinite(s), nil
+	}
+	if err := runAll(s, n.backward); err != nil {
+		return nil, err
+	}
+	return nil, n.sumGradients(s)
 }
 
 func runAll(s *cuda.Stream, all []deviceWork) error {

@@ -139,7 +139,7 @@ func denseGradients(t *testing.T, efcn *onnxio.Model, set *data.Set, seed uint64
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := NewObjective(dense, set, 30)
+	o, err := NewObjective(t.Context(), nil, dense, set, 30)
 	if err != nil {
 		t.Fatal(err)
 	}

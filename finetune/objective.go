@@ -1,10 +1,12 @@
 package finetune
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"efcn/finetune/data"
+	"efcn/internal/cuda"
 	"efcn/onnxio"
 )
 
@@ -15,11 +17,15 @@ type Objective struct {
 	trainee *trainee[float32]
 	network *network[float32]
 	feed    *feeder
+	// gradient is what is read of a device, list by list; nil on the processor.
+	gradient [][]float32
 }
 
-// NewObjective prepares the loss of m on samples of set, batch at a time. What
-// [Train] refuses is refused.
-func NewObjective(m *onnxio.Model, set *data.Set, batch int) (*Objective, error) {
+// NewObjective prepares the loss of m on samples of set, batch at a time, on a GPU or, where d
+// is nil, on the processor. What [Train] refuses is refused. It is to be closed.
+func NewObjective(
+	ctx context.Context, d *cuda.Device, m *onnxio.Model, set *data.Set, batch int,
+) (*Objective, error) {
 	if batch < 1 || batch > set.N() {
 		return nil, fmt.Errorf("batch: %d; want a number from 1 to %d, the samples that there are", batch, set.N())
 	}
@@ -31,6 +37,9 @@ func NewObjective(m *onnxio.Model, set *data.Set, batch int) (*Objective, error)
 	if err != nil {
 		return nil, err
 	}
+	if d != nil {
+		t.device = newDeviceMemory(t, Options{Device: d}.WithDefaults())
+	}
 	n, err := t.network(batch, true)
 	if err != nil {
 		return nil, err
@@ -38,8 +47,21 @@ func NewObjective(m *onnxio.Model, set *data.Set, batch int) (*Objective, error)
 	if n.classes < set.Classes {
 		return nil, fmt.Errorf("%d classes, the model tells %d apart", set.Classes, n.classes)
 	}
-	return &Objective{t, n, feed}, nil
+	o := &Objective{trainee: t, network: n, feed: feed}
+	if d == nil {
+		return o, nil
+	}
+	for _, g := range n.reads {
+		o.gradient = append(o.gradient, make([]float32, len(g.p.values)))
+	}
+	if err := t.device.check(ctx); err != nil {
+		return nil, err
+	}
+	return o, t.device.open(ctx)
 }
+
+// Close gives back what the objective has on a GPU.
+func (o *Objective) Close() error { return o.trainee.device.close() }
 
 // Names lists the initializers that are trained, in the order of Weights.
 func (o *Objective) Names() []string {
@@ -75,6 +97,10 @@ func (o *Objective) Gradient(samples []int) (loss float64, gradient [][]float32,
 	}
 	if err := o.feed.batch(samples, n.x); err != nil {
 		return 0, nil, err
+	}
+	if n.device != nil {
+		err := n.device.gradient(o.gradient)
+		return n.loss, o.gradient, err
 	}
 	if err := n.run(); err != nil {
 		return 0, nil, err

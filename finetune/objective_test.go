@@ -12,7 +12,7 @@ import (
 func TestObjectiveIsWhatTrainingDescends(t *testing.T) {
 	const n, rate = 40, 0.125
 	m, set := toyModel(), toySet(n, 1)
-	o, err := NewObjective(m, set, n)
+	o, err := NewObjective(t.Context(), nil, m, set, n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +55,12 @@ func TestObjectiveIsWhatTrainingDescends(t *testing.T) {
 
 func TestObjectiveRefuses(t *testing.T) {
 	for _, batch := range []int{0, 41} {
-		if _, err := NewObjective(toyModel(), toySet(40, 1), batch); err == nil || !strings.Contains(err.Error(), "1 to 40") {
+		_, err := NewObjective(t.Context(), nil, toyModel(), toySet(40, 1), batch)
+		if err == nil || !strings.Contains(err.Error(), "1 to 40") {
 			t.Errorf("batch %d: %v", batch, err)
 		}
 	}
-	o, err := NewObjective(toyModel(), toySet(40, 1), 4)
+	o, err := NewObjective(t.Context(), nil, toyModel(), toySet(40, 1), 4)
 	if err != nil {
 		t.Fatal(err)
 	}

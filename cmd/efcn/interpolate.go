@@ -89,7 +89,6 @@ The barrier is how far the loss rises above the greater of its two ends. Of fact
 layers U and V are the weights, and a path leaves U*V even where both ends have the same.
 
 ` + deviceHelp + `
-Mode string computes on the processor alone.
 
 ` + dataHelp,
 		Args: args("A", "B"),
@@ -157,10 +156,7 @@ func (f *interpolateFlags) run(ctx context.Context, e *env, pathA, pathB string,
 	}
 	defer release()
 	if device != nil {
-		o.Open = finetune.OnDevice(device, nil, f.batch)
-		if err := o.Validate(); err != nil {
-			return inFile(pathA+" and "+pathB, err)
-		}
+		o.Device, o.Open = device, finetune.OnDevice(device, nil, f.batch)
 	}
 	train, test, err := data.OpenBoth(ctx, f.skipBad.in(f.data), f.skipBad.in(f.test))
 	if err != nil {

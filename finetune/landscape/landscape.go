@@ -32,6 +32,7 @@ import (
 	"efcn/finetune"
 	"efcn/finetune/data"
 	"efcn/internal/constants"
+	"efcn/internal/cuda"
 	"efcn/onnxio"
 )
 
@@ -59,9 +60,11 @@ type Options struct {
 	// Batch is how many samples are run at once when a place is measured.
 	// Default (0) 250.
 	Batch int
-	// Open makes the models of a path ready where they are measured. Mode String computes on
-	// the processor alone. Default (nil): there.
+	// Open makes the models of a path ready where they are measured. Default (nil): on the
+	// processor.
 	Open finetune.Opener
+	// Device is the GPU that computes the gradients of a string. Default (nil): the processor.
+	Device *cuda.Device
 	// String says how a path of mode String is found.
 	String StringOptions
 	// Progress is called before every place that is measured and every epoch of a
@@ -79,9 +82,6 @@ func (o Options) Validate() error {
 	}
 	if o.Batch < 0 {
 		return fmt.Errorf("batch: %d is negative", o.Batch)
-	}
-	if o.Open != nil && o.mode() == String {
-		return fmt.Errorf("mode %s computes on the processor", String)
 	}
 	if o.mode() != String {
 		if o.String != (StringOptions{}) {

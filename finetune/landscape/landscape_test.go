@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"efcn/finetune"
 	"efcn/finetune/data"
+	"efcn/internal/cuda"
 	"efcn/internal/engines"
 	"efcn/onnxio"
 )
@@ -316,7 +318,7 @@ func TestStringLowersTheBarrier(t *testing.T) {
 func TestOpens(t *testing.T) {
 	all := set(20, 1)
 	refused := errors.New("refused")
-	for _, mode := range []Mode{Linear, Curvilinear, Average} {
+	for _, mode := range Modes() {
 		for failing := 1; ; failing++ {
 			opened := 0
 			open := func(ctx context.Context, m *onnxio.Model) (finetune.Session, error) {
@@ -336,6 +338,17 @@ func TestOpens(t *testing.T) {
 				t.Errorf("%s, session %d: %v", mode, failing, err)
 			}
 		}
+	}
+}
+
+// TestStringOnDevice: a string waits for its device, and this one does nothing.
+func TestStringOnDevice(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	o := Options{Mode: String, Device: &cuda.Device{}}
+	o.Progress = func(what string, _, _ int) { t.Errorf("%s without the device", what) }
+	if _, err := Interpolate(ctx, model(1), model(2), set(20, 1), nil, o); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 

@@ -77,17 +77,18 @@ type chain struct {
 type image [][]float32
 
 // findString trains the chain.
-func (p *pair) findString(ctx context.Context, set *data.Set, o Options) (*chain, error) {
+func (p *pair) findString(ctx context.Context, set *data.Set, o Options) (c *chain, err error) {
 	s := o.String
 	if s == (StringOptions{}) {
 		s = DefaultString()
 	}
 	s.Batch = min(s.Batch, set.N())
-	loss, err := finetune.NewObjective(p.a, set, s.Batch)
+	loss, err := finetune.NewObjective(ctx, o.Device, p.a, set, s.Batch)
 	if err != nil {
 		return nil, fmt.Errorf("string: %w", err)
 	}
-	c := &chain{pair: p, names: loss.Names()}
+	defer func() { err = errors.Join(err, loss.Close()) }()
+	c = &chain{pair: p, names: loss.Names()}
 	first, last := image(loss.Weights()).clone(), make(image, len(c.names))
 	for i, name := range c.names {
 		t := constant(p.b.Graph, name)
