@@ -183,13 +183,18 @@ func (q *quantization) readConstants(m *onnxio.Model) error {
 			} else {
 				q.computed[node.Output(0)] = node
 			}
-		case slices.ContainsFunc(node.Inputs, func(in string) bool { return q.constants[in] != nil || q.computed[in] != nil }):
+		case slices.ContainsFunc(node.Inputs, q.storesOrComputes):
 			for _, out := range node.Outputs {
 				q.computed[out] = node
 			}
 		}
 	}
 	return nil
+}
+
+// storesOrComputes reports whether the second model has a value from quantized constants.
+func (q *quantization) storesOrComputes(name string) bool {
+	return q.constants[name] != nil || q.computed[name] != nil
 }
 
 // storedBy reads what a DequantizeLinear makes of a constant, which the node from may quantize
