@@ -36,7 +36,7 @@ COLUMNS = {
     " bias_distance travelled nonzero nonzero_local gradient_local gradient_off_local",
 }
 NEAR_TIES = 2
-PLOTS = 38  # 12 figures of all kinds of runs, and what each of four kinds has of them by itself
+PLOTS = 37  # 12 figures of all kinds of runs, and what each of four kinds has of them by itself; no figure of zeros
 
 
 class Failure(Exception):
