@@ -18,7 +18,8 @@ const partBytes = 256 << 10
 // Several goroutines, threads at most, call visit at a time where the content lies in a file: each
 // reads a part of its own. Parts are begun in ascending order, and end in any. A part is valid
 // during the call, and must not be modified. An error of visit ends it, as does content of any
-// other length than d.Len; no part is begun after that.
+// other length than d.Len; no part is begun after that. Of several errors the one of the first
+// part is returned.
 func Parts(d Data, unit, threads int, visit func(at int64, part []byte) error) error {
 	unit = max(1, unit)
 	size := max(1, partBytes/unit) * unit
@@ -57,9 +58,11 @@ func fileParts(d filed, size int64, threads int, visit func(at int64, part []byt
 		next    atomic.Int64
 		stopped atomic.Bool
 		wg      sync.WaitGroup
-		errs    = make([]error, max(1, min(int64(threads), parts)))
+		failed  sync.Mutex
+		first   = d.Len() // where the part begins that found is of: the first that failed
+		found   error
 	)
-	for k := range errs {
+	for range max(1, min(int64(threads), parts)) {
 		wg.Go(func() {
 			buf := make([]byte, min(size, d.Len()))
 			for !stopped.Load() {
@@ -78,17 +81,16 @@ func fileParts(d filed, size int64, threads int, visit func(at int64, part []byt
 					err = d.wrap(plain(err))
 				}
 				if err != nil {
-					errs[k] = err
+					failed.Lock()
+					if at < first {
+						first, found = at, err
+					}
+					failed.Unlock()
 					stopped.Store(true)
 				}
 			}
 		})
 	}
 	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return found
 }

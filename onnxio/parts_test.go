@@ -70,6 +70,14 @@ func TestParts(t *testing.T) {
 	if err := Parts(in, 1, 2, visit); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Errorf("a file that was changed: %v", err)
 	}
+	for range 50 { // several goroutines read behind the end
+		short := in
+		short.modified, short.length = info.ModTime().Add(time.Hour), in.length+8*partBytes
+		if err := Parts(short, 1, 4, visit); err == nil ||
+			!strings.HasSuffix(err.Error(), fmt.Sprintf("data: got %d of %d bytes", len(content), short.length)) {
+			t.Fatal(err)
+		}
+	}
 	beyond := in
 	beyond.modified, beyond.length = info.ModTime().Add(time.Hour), in.length+1
 	if err := Parts(beyond, 1, 2, visit); err == nil ||

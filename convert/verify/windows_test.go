@@ -10,6 +10,7 @@ import (
 	"slices"
 	"testing"
 
+	"efcn/internal/kernel"
 	"efcn/onnxio"
 )
 
@@ -300,6 +301,60 @@ func TestWindowsRepeat(t *testing.T) {
 	all = onnxio.NewTensor("w", []int64{int64(len(bits))}, floatsOf(bits))
 	if c := newLocalChecker(table, m); c.check(all) != nil || c.wrong != 0 || made != 2*9*2 {
 		t.Errorf("local: %d wrong, %d channels of rows made; want 9 rows of each filter", c.wrong, made)
+	}
+}
+
+// TestWindowsOfManyParts: in a file of many parts, which several goroutines compare, all that is
+// wrong is found, and the first of it named.
+func TestWindowsOfManyParts(t *testing.T) {
+	defer kernel.SetThreads(0)
+	kernel.SetThreads(4)
+	side := axis{in: 20, out: 20, kernel: 3, stride: 1, dilation: 1, padBegin: 1, padEnd: 1}
+	w := windowsCase{"", []axis{side, side}, 2, 12, 1, true}
+	m, dense := w.matrix()
+	table, weights := w.localOf(dense, func(int) int { return 0 })
+	for name, all := range map[string][]uint32{"dense": slices.Concat(dense...), "local": weights} {
+		tensor, change := inFile(t, all)
+		rng := rand.New(rand.NewPCG(3, 4))
+		for turn := range 10 {
+			wrong := map[int]bool{}
+			for range 40 * (turn % 2) { // none, and 40
+				wrong[rng.IntN(len(all))] = true
+			}
+			first := len(all)
+			for i := range wrong {
+				change(i, all[i]^1)
+				first = min(first, i)
+			}
+			found, at := int64(0), len(all)
+			if name == "dense" {
+				c := newRowChecker(m)
+				if err := c.check(tensor); err != nil {
+					t.Fatal(err)
+				}
+				if found = c.wrong; found > 0 {
+					at = c.first.row*m.cols + c.first.col
+				}
+			} else {
+				c := newLocalChecker(table, m)
+				if err := c.check(tensor); err != nil {
+					t.Fatal(err)
+				}
+				found, first = c.wrong, first/table.slots
+				at = len(all) / table.slots
+				for _, f := range []firstFault{c.differs, c.padding} {
+					if f.place > 0 {
+						at = min(at, int(f.place)-1)
+					}
+				}
+			}
+			if found != int64(len(wrong)) || at != first {
+				t.Errorf("%s: %d are wrong, the first at %d; want %d, %d", name, found, at, len(wrong), first)
+			}
+			for i := range wrong {
+				change(i, all[i])
+			}
+		}
 	}
 }
 
