@@ -197,8 +197,8 @@ where the values of a batch are what is large.
 
 ` + deviceHelp + `
 Checkpoints go from the processor to a GPU and back; the run then ends as one that was
-not stopped does within rounding, not bit for bit. On a GPU V of factored layers is as the
-model has it: no --init, no --refresh. Groups of ranks with a GPU each do not train a
+not stopped does within rounding, not bit for bit. V of factored layers (--init, --refresh)
+is worked out on the processor. Groups of ranks with a GPU each do not train a
 BatchNormalization.
 
 ` + dataHelp + `
